@@ -1,0 +1,42 @@
+"""What an image is asked to be: a class and physical parameters, each of which may be left out."""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+ANY = -1
+"""The label that stands for "any class"."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Condition:
+    """The condition of a batch.
+
+    Attributes:
+        label: Class index of each image, int64 of shape ``(B,)``; `ANY` where it is left out.
+        parameters: Shape ``(B, P)``, physical units; NaN where a value is left out. None for a
+            model without physical parameters.
+    """
+
+    label: Tensor
+    parameters: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    def __getitem__(self, index: slice | Tensor) -> "Condition":
+        parameters = None if self.parameters is None else self.parameters[index]
+        return Condition(label=self.label[index], parameters=parameters)
+
+    def to(self, device: torch.device | str) -> "Condition":
+        """Return the same condition on another device."""
+        parameters = None if self.parameters is None else self.parameters.to(device)
+        return Condition(label=self.label.to(device), parameters=parameters)
+
+    def dropped(self) -> "Condition":
+        """Return the condition with everything left out."""
+        parameters = None
+        if self.parameters is not None:
+            parameters = torch.full_like(self.parameters, torch.nan)
+        return replace(self, label=torch.full_like(self.label, ANY), parameters=parameters)
