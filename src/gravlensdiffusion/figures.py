@@ -1,0 +1,308 @@
+"""Pictures from arrays: grids of images, the GIF of a denoising run, loss curves.
+
+Nothing here knows about models or data sets, and nothing rescales images one by one: all tiles of
+a picture, and all frames of a GIF, share one grey scale.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from math import ceil, sqrt
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+STRETCHES = ("linear", "sqrt", "asinh")
+"""Ways from flux to grey."""
+
+GAP = 1
+"""Width of the line between two tiles [tile pixels]."""
+
+GREY_LEVELS = 64
+"""Grey levels of a GIF: fewer than 256, because noise hardly compresses."""
+
+ASINH_SOFTENING = 0.1
+"""Where the asinh stretch turns from linear to logarithmic, as a fraction of the range."""
+
+SKY_GREY = 0.15
+"""Grey of the final sky in a GIF, so that noise below the sky can still be seen."""
+
+TITLE_SIZE = 11
+"""Height of the letters of a title [pixels]."""
+
+
+def save_grid(
+    images: NDArray[np.floating],
+    path: str | Path,
+    *,
+    num_columns: int | None = None,
+    stretch: str = "sqrt",
+    titles: Sequence[str] | None = None,
+    limits: tuple[float, float] | None = None,
+    min_side: int = 56,
+) -> Path:
+    """Save images side by side as one picture.
+
+    Args:
+        images: Shape ``(N, C, H, W)`` or ``(N, H, W)``; three channels are shown as red, green
+            and blue, any other number as its mean.
+        path: The file to write; its suffix names the format.
+        num_columns: Tiles in a row; by default as many as make the grid square.
+        stretch: ``linear``, ``sqrt`` or ``asinh``.
+        titles: One line of text above each tile.
+        limits: Values shown black and white, the same for all tiles; by default the 0.1 and 99.9
+            percentiles of all finite pixels.
+        min_side: Tiles smaller than this are enlarged by a whole factor [pixels].
+
+    Returns:
+        The path written.
+
+    Raises:
+        ValueError: If there is no image, the shape is none of the above, or the stretch is
+            unknown.
+    """
+    tiles = _tiles(images)
+    low, high = percentile_limits(tiles) if limits is None else limits
+    grey = _enlarge(_stretch(tiles, low, high, stretch), min_side)
+    if titles is not None and len(titles) != len(grey):
+        raise ValueError(f"{len(titles)} titles for {len(grey)} images")
+    headroom = 0 if titles is None else TITLE_SIZE + 4
+    columns = num_columns or default_columns(len(grey))
+    picture = Image.fromarray(_to_bytes(_mosaic(grey, columns, headroom)))
+    for k, title in enumerate(titles or ()):
+        corner = _corner(k, columns, grey.shape[1] + headroom, grey.shape[2])
+        _write_title(picture, title, corner, grey.shape[2])
+    path = Path(path)
+    picture.save(path)
+    return path
+
+
+def save_gif(
+    frames: Iterable[NDArray[np.floating]],
+    path: str | Path,
+    *,
+    num_columns: int | None = None,
+    duration_ms: int = 60,
+    hold_last_ms: int = 2000,
+    min_side: int = 56,
+    max_side: int = 800,
+) -> Path:
+    """Save a run from noise to images as an endless GIF.
+
+    One grey scale serves all frames: the sky of the last frame is dark grey, its brightest
+    pixels are white, and the negative half of the noise takes the greys below the sky.
+
+    Args:
+        frames: Arrays of shape ``(N, C, H, W)`` or ``(N, H, W)``, from noise to images; read once,
+            and kept as reduced mosaics only.
+        path: The file to write.
+        num_columns: Tiles in a row; by default as many as make the grid square.
+        duration_ms: Time that each frame is shown [ms].
+        hold_last_ms: Time that the last frame is shown [ms].
+        min_side: Tiles smaller than this are enlarged by a whole factor [pixels].
+        max_side: Tiles are averaged down by whole factors until the picture fits [pixels].
+
+    Returns:
+        The path written.
+
+    Raises:
+        ValueError: If there is no frame, or a frame has no image.
+    """
+    mosaics = []
+    zoom = 1
+    for frame in frames:
+        tiles = _tiles(frame)
+        columns = num_columns or default_columns(len(tiles))
+        zoom = _whole_zoom(tiles, min_side)
+        mosaics.append(_gif_mosaic(tiles, columns, max_side))
+    if not mosaics:
+        raise ValueError("no frames to show")
+    levels = _noise_to_lens_levels(mosaics[0], mosaics[-1])
+    pictures = [_gif_picture(_through_levels(m, levels), zoom) for m in mosaics]
+    durations = [duration_ms] * (len(pictures) - 1) + [hold_last_ms]
+    path = Path(path)
+    pictures[0].save(
+        path, save_all=True, append_images=pictures[1:], duration=durations, loop=0, optimize=True
+    )
+    return path
+
+
+def save_curve(
+    curves: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    path: str | Path,
+    *,
+    x_label: str,
+    y_label: str,
+    log_y: bool = False,
+) -> Path:
+    """Save curves in one pair of axes.
+
+    Args:
+        curves: The points ``(x, y)`` of each curve, by its name in the legend.
+        path: The file to write; its suffix names the format.
+        x_label: What the horizontal axis shows.
+        y_label: What the vertical axis shows.
+        log_y: Whether the vertical axis is logarithmic.
+
+    Returns:
+        The path written.
+    """
+    # Imported here because matplotlib takes longer to load than a grid takes to draw.
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, 4.0), layout="constrained")
+    axes = figure.add_subplot()
+    for name, (x, y) in curves.items():
+        axes.plot(x, y, label=name, linewidth=1.2)
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(y_label)
+    axes.grid(alpha=0.3)
+    if log_y:
+        axes.set_yscale("log")
+    if len(curves) > 1:
+        axes.legend()
+    path = Path(path)
+    figure.savefig(path, dpi=120)
+    return path
+
+
+def percentile_limits(
+    images: NDArray[np.floating], low: float = 0.1, high: float = 99.9
+) -> tuple[float, float]:
+    """Return two percentiles of the finite pixels, a usable black and white point.
+
+    Args:
+        images: Any shape.
+        low: Percentile shown black [per cent].
+        high: Percentile shown white [per cent].
+    """
+    finite = images[np.isfinite(images)]
+    if finite.size == 0:
+        return 0.0, 1.0
+    black, white = (float(v) for v in np.percentile(finite, (low, high)))
+    return (black, white) if white > black else (black, black + 1.0)
+
+
+def default_columns(num: int) -> int:
+    """Return the number of columns that makes a grid of ``num`` tiles square."""
+    return max(1, ceil(sqrt(num)))
+
+
+def _tiles(images: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Return ``(N, H, W)`` or, in colour, ``(N, H, W, 3)``."""
+    images = np.asarray(images, dtype=np.float32)
+    if images.ndim not in (3, 4) or images.size == 0:
+        raise ValueError(f"cannot show an array of shape {images.shape}, expected (N, C, H, W)")
+    if images.ndim == 3:
+        return images
+    if images.shape[1] == 3:
+        return np.moveaxis(images, 1, -1)
+    mean: NDArray[np.float32] = images.mean(axis=1, dtype=np.float32)
+    return mean
+
+
+def _stretch(
+    tiles: NDArray[np.float32], low: float, high: float, stretch: str
+) -> NDArray[np.float32]:
+    if stretch not in STRETCHES:
+        raise ValueError(f"unknown stretch {stretch!r}, expected one of {', '.join(STRETCHES)}")
+    scaled = np.nan_to_num((tiles - low) / (high - low), nan=0.0, posinf=1.0, neginf=0.0)
+    scaled = np.clip(scaled, 0.0, 1.0)
+    if stretch == "sqrt":
+        scaled = np.sqrt(scaled)
+    elif stretch == "asinh":
+        scaled = np.arcsinh(scaled / ASINH_SOFTENING) / np.arcsinh(1.0 / ASINH_SOFTENING)
+    grey: NDArray[np.float32] = scaled.astype(np.float32)
+    return grey
+
+
+def _whole_zoom(tiles: NDArray[np.float32], min_side: int) -> int:
+    side = int(max(tiles.shape[1], tiles.shape[2]))
+    return max(1, ceil(min_side / side))
+
+
+def _enlarge(tiles: NDArray[np.float32], min_side: int) -> NDArray[np.float32]:
+    zoom = _whole_zoom(tiles, min_side)
+    return tiles.repeat(zoom, axis=1).repeat(zoom, axis=2)
+
+
+def _reduce(tiles: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
+    if factor == 1:
+        return tiles
+    height, width = tiles.shape[1] // factor, tiles.shape[2] // factor
+    cut = tiles[:, : height * factor, : width * factor]
+    blocks = cut.reshape(len(tiles), height, factor, width, factor, *tiles.shape[3:])
+    mean: NDArray[np.float32] = blocks.mean(axis=(2, 4), dtype=np.float32)
+    return mean
+
+
+def _corner(index: int, columns: int, height: int, width: int) -> tuple[int, int]:
+    """Return the row and column [pixels] at which a cell of the mosaic starts."""
+    return GAP + (index // columns) * (height + GAP), GAP + (index % columns) * (width + GAP)
+
+
+def _mosaic(
+    tiles: NDArray[np.float32], columns: int, headroom: int = 0, fill: float = 1.0
+) -> NDArray[np.float32]:
+    """Lay tiles out in rows with a line of ``fill`` between them and room above each."""
+    num, height, width = tiles.shape[:3]
+    bottom, _ = _corner(ceil(num / columns) * columns, columns, height + headroom, width)
+    right = GAP + min(num, columns) * (width + GAP)
+    canvas = np.full((bottom, right, *tiles.shape[3:]), fill, dtype=np.float32)
+    for k, tile in enumerate(tiles):
+        row, column = _corner(k, columns, height + headroom, width)
+        canvas[row + headroom : row + headroom + height, column : column + width] = tile
+    return canvas
+
+
+def _write_title(picture: Image.Image, title: str, corner: tuple[int, int], width: int) -> None:
+    font = ImageFont.load_default(size=TITLE_SIZE)
+    draw = ImageDraw.Draw(picture)
+    while title and draw.textlength(title, font=font) > width:
+        title = title[:-1]
+    black = 0 if picture.mode == "L" else (0, 0, 0)
+    draw.text((corner[1], corner[0]), title, font=font, fill=black)
+
+
+def _gif_mosaic(tiles: NDArray[np.float32], columns: int, max_side: int) -> NDArray[np.float16]:
+    rows = ceil(len(tiles) / columns)
+    side = max(rows * tiles.shape[1], columns * tiles.shape[2])
+    factor = min(ceil(side / max_side), tiles.shape[1], tiles.shape[2])
+    # Half precision keeps a hundred frames small; NaN marks the lines between the tiles.
+    return _mosaic(_reduce(tiles, factor), columns, fill=np.nan).astype(np.float16)
+
+
+def _noise_to_lens_levels(
+    first: NDArray[np.float16], last: NDArray[np.float16]
+) -> tuple[float, float, float]:
+    """Return the values shown black, as sky, and white."""
+    noise = first[np.isfinite(first)].astype(np.float32)
+    lens = last[np.isfinite(last)].astype(np.float32)
+    if noise.size == 0 or lens.size == 0:
+        return -1.0, 0.0, 1.0
+    sky, white = (float(v) for v in np.percentile(lens, (20.0, 99.7)))
+    black = min(float(np.percentile(noise, 5.0)), sky - 1e-3)
+    return black, sky, max(white, sky + 1e-3)
+
+
+def _through_levels(
+    mosaic: NDArray[np.float16], levels: tuple[float, float, float]
+) -> NDArray[np.float32]:
+    """Map values to grey: linear from black to the sky, a square root from there to white."""
+    black, sky, white = levels
+    values = np.nan_to_num(mosaic.astype(np.float32), nan=np.inf)
+    below = np.clip((values - black) / (sky - black), 0.0, 1.0) * SKY_GREY
+    above = np.sqrt(np.clip((values - sky) / (white - sky), 0.0, 1.0)) * (1.0 - SKY_GREY)
+    grey: NDArray[np.float32] = (below + above).astype(np.float32)
+    return grey
+
+
+def _to_bytes(grey: NDArray[np.float32]) -> NDArray[np.uint8]:
+    return np.round(grey * 255.0).astype(np.uint8)
+
+
+def _gif_picture(grey: NDArray[np.float32], zoom: int) -> Image.Image:
+    steps = np.round(grey * (GREY_LEVELS - 1))
+    picture = Image.fromarray(_to_bytes((steps / (GREY_LEVELS - 1)).astype(np.float32)))
+    size = (picture.width * zoom, picture.height * zoom)
+    return picture.resize(size, Image.Resampling.NEAREST)
