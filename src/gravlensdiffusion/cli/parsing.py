@@ -1,0 +1,75 @@
+"""Flags to a command's options, with every mistake told in one line."""
+
+import contextlib
+import io
+import re
+from collections.abc import Sequence
+from typing import TypeVar
+
+import tyro
+
+from ..errors import GravLensError
+
+Options = TypeVar("Options")
+
+_ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
+_FRAME = "╭╮╰╯│"
+_RULE = "─"
+_SUGGESTION = re.compile(r"Perhaps you meant:\W*(--[\w-]+)")
+_REWORDINGS = (
+    (re.compile(r"^Missing from [^:]*: "), "missing: "),
+    (re.compile(r"^Unrecognized options: "), "not understood: "),
+    (re.compile(r"^Error parsing "), ""),
+    (re.compile(r"invalid literal for int\(\) with base 10: ('.*')"), r"\1 is not a whole number"),
+    (re.compile(r"could not convert string to float: ('.*')"), r"\1 is not a number"),
+    (re.compile(r"^Missing value for argument '([^']*)'.*"), r"\1 needs a value"),
+    (
+        re.compile(r"^invalid choice (.*) for argument '([^']*)'\. Expected one of \((.*)\)\.?"),
+        r"\2: \1 is not one of \3",
+    ),
+)
+
+
+def parse(options_type: type[Options], program: str, arguments: Sequence[str]) -> Options:
+    """Build a command's options from its flags.
+
+    Args:
+        options_type: A dataclass; its fields are the flags, their docstrings the help.
+        program: What the user typed before the flags, for the help and for error messages.
+        arguments: The words that follow.
+
+    Raises:
+        GravLensError: If a flag is unknown, missing, or has a value that cannot be read.
+        SystemExit: With code 0, after ``--help``.
+    """
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint):
+            return tyro.cli(
+                options_type,
+                prog=program,
+                args=list(arguments),
+                config=(tyro.conf.FlagCreatePairsOff,),
+            )
+    except SystemExit as stop:
+        if stop.code in (0, None):
+            raise
+    message = condense(complaint.getvalue()) or "the options cannot be read"
+    raise GravLensError(f"{message} (see {program} --help)")
+
+
+def condense(text: str) -> str:
+    """Return the first statement of a framed message as one line.
+
+    tyro draws a frame around its complaint and follows it, below a rule, with the help of the
+    flag; what stands above the rule says what is wrong.
+    """
+    lines = [line.strip().strip(_FRAME).strip() for line in _ESCAPE.sub("", text).splitlines()]
+    rules = [k for k, line in enumerate(lines) if line.startswith(_RULE) and k > 0]
+    # The first line is the top of the frame, with a title that the statement repeats.
+    statement = lines[1 : rules[0]] if rules else lines
+    message = " ".join(" ".join(statement).split()).rstrip(".")
+    for pattern, wording in _REWORDINGS:
+        message = pattern.sub(wording, message)
+    suggestion = _SUGGESTION.search(" ".join(lines))
+    return f"{message}, did you mean {suggestion[1]}?" if suggestion else message
