@@ -1,0 +1,431 @@
+"""Denoisers: a bare network with its preconditioning, prediction type and loss.
+
+A denoiser gives ``x_hat``, the mean of the clean image given the noisy one. Samplers see nothing
+else, so epsilon, v and x0 networks, guidance and clipping end here. A network is called as
+``net(x, noise, condition)`` with ``noise`` of shape ``(B,)`` as its denoiser defines it.
+"""
+
+import math
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+from gravlensdiffusion.conditioning import Condition
+from gravlensdiffusion.diffusion.noise import DiscreteSchedule, Schedule
+from gravlensdiffusion.errors import GravLensError
+
+
+class Denoiser(nn.Module, ABC):
+    """The contract of all denoisers.
+
+    Attributes:
+        schedule: The noise schedule that gives times their meaning.
+    """
+
+    schedule: Schedule
+
+    @abstractmethod
+    def forward(
+        self, x_t: Tensor, t: Tensor, condition: Condition | None = None
+    ) -> Tensor:
+        """Estimate the clean images.
+
+        Args:
+            x_t: Noisy images, shape ``(B, C, H, W)``.
+            t: Times in (0, 1], shape ``(B,)`` or ``()``.
+            condition: What the images are asked to be; None for anything.
+
+        Returns:
+            ``x_hat``, shape ``(B, C, H, W)``.
+        """
+
+    @abstractmethod
+    def loss(
+        self, x: Tensor, t: Tensor, eps: Tensor, condition: Condition | None = None
+    ) -> Tensor:
+        """Return the training loss of each image, its mean over channels and pixels.
+
+        Args:
+            x: Clean images, shape ``(B, C, H, W)``.
+            t: Times in (0, 1], shape ``(B,)``.
+            eps: Standard normal noise, shape ``(B, C, H, W)``.
+            condition: What the images are; None for anything.
+
+        Returns:
+            The losses, shape ``(B,)``.
+        """
+
+    @abstractmethod
+    def sample_t(self, u: Tensor) -> Tensor:
+        """Map uniform numbers in (0, 1) to training times.
+
+        Args:
+            u: Uniform numbers, shape ``(B,)``.
+
+        Returns:
+            Times, float64 of shape ``(B,)``, not decreasing in `u`.
+        """
+
+
+class IndexedDenoiser(Denoiser):
+    """A network that is told the discrete index ``t N - 1`` of the noise level.
+
+    The loss is the plain mean square error of the network's own target, and training times are
+    uniform over the N indices.
+
+    Args:
+        net: The network.
+        schedule: A schedule with discrete steps.
+
+    References:
+        Ho, Jain and Abbeel 2020, arXiv:2006.11239, equation 14.
+    """
+
+    schedule: DiscreteSchedule
+
+    def __init__(self, net: nn.Module, schedule: DiscreteSchedule) -> None:
+        super().__init__()
+        self.net = net
+        self.schedule = schedule
+
+    def forward(
+        self, x_t: Tensor, t: Tensor, condition: Condition | None = None
+    ) -> Tensor:
+        """Estimate the clean images; see `Denoiser.forward`."""
+        t = _per_image(t, x_t)
+        alpha_t, sigma_t = self.schedule(t)
+        output = self.net(x_t, self.schedule.index(t).to(x_t.dtype), condition)
+        return self._x_hat(x_t, output, _column(alpha_t, x_t), _column(sigma_t, x_t))
+
+    def loss(
+        self, x: Tensor, t: Tensor, eps: Tensor, condition: Condition | None = None
+    ) -> Tensor:
+        """Return the loss of each image; see `Denoiser.loss`."""
+        t = _per_image(t, x)
+        alpha_t, sigma_t = (_column(level, x) for level in self.schedule(t))
+        x_t = alpha_t * x + sigma_t * eps
+        output = self.net(x_t, self.schedule.index(t).to(x.dtype), condition)
+        return _mean_square(output - self._target(x, eps, alpha_t, sigma_t))
+
+    def sample_t(self, u: Tensor) -> Tensor:
+        """Return the time of index ``floor(u N)``; see `Denoiser.sample_t`."""
+        num_steps = self.schedule.num_steps
+        index = torch.floor(u.to(torch.float64) * num_steps).clamp(0, num_steps - 1)
+        return (index + 1) / num_steps
+
+    @abstractmethod
+    def _x_hat(
+        self, x_t: Tensor, output: Tensor, alpha_t: Tensor, sigma_t: Tensor
+    ) -> Tensor:
+        """Return the clean image that the network's output stands for."""
+
+    @abstractmethod
+    def _target(
+        self, x: Tensor, eps: Tensor, alpha_t: Tensor, sigma_t: Tensor
+    ) -> Tensor:
+        """Return what the network is trained to put out."""
+
+
+class EpsilonDenoiser(IndexedDenoiser):
+    """A network that predicts the noise: ``x_hat = (x_t - sigma_t eps) / alpha_t``.
+
+    References:
+        Ho, Jain and Abbeel 2020, arXiv:2006.11239, equation 14.
+    """
+
+    def _x_hat(
+        self, x_t: Tensor, output: Tensor, alpha_t: Tensor, sigma_t: Tensor
+    ) -> Tensor:
+        return (x_t - sigma_t * output) / alpha_t
+
+    def _target(
+        self, x: Tensor, eps: Tensor, alpha_t: Tensor, sigma_t: Tensor
+    ) -> Tensor:
+        return eps
+
+
+class VelocityDenoiser(IndexedDenoiser):
+    """A network that predicts ``v = alpha_t eps - sigma_t x``: ``x_hat = alpha_t x_t - sigma_t v``.
+
+    References:
+        Salimans and Ho 2022, arXiv:2202.00512, appendix D.
+    """
+
+    def _x_hat(
+        self, x_t: Tensor, output: Tensor, alpha_t: Tensor, sigma_t: Tensor
+    ) -> Tensor:
+        return alpha_t * x_t - sigma_t * output
+
+    def _target(
+        self, x: Tensor, eps: Tensor, alpha_t: Tensor, sigma_t: Tensor
+    ) -> Tensor:
+        return alpha_t * eps - sigma_t * x
+
+
+class X0Denoiser(IndexedDenoiser):
+    """A network that predicts the clean image itself."""
+
+    def _x_hat(
+        self, x_t: Tensor, output: Tensor, alpha_t: Tensor, sigma_t: Tensor
+    ) -> Tensor:
+        return output
+
+    def _target(
+        self, x: Tensor, eps: Tensor, alpha_t: Tensor, sigma_t: Tensor
+    ) -> Tensor:
+        return x
+
+
+class PreconditionedDenoiser(Denoiser):
+    """A network whose input and target have unit variance at every noise level.
+
+    With ``y = x_t / alpha_t`` and ``r = sigma_t / alpha_t``:
+
+        x_hat = c_skip y + c_out net(c_in y, c_noise)
+        c_skip = s^2 / (r^2 + s^2),  c_out = r s / sqrt(r^2 + s^2)
+        c_in = 1 / sqrt(r^2 + s^2),  c_noise = log(r) / 4
+
+    where s is `sigma_data`. The loss is ``(x_hat - x)^2 / c_out^2``, that is the mean square error
+    of the raw network against a target of unit variance. Training noise levels follow
+    `NoiseLevelMixture`.
+
+    Args:
+        net: The network.
+        schedule: Any schedule.
+        sigma_data: Standard deviation of the data.
+        uniform_fraction: Fraction of training with ``log r`` uniform over the schedule's range.
+        p_mean: Mean of ``log r`` in the rest of training.
+        p_std: Its standard deviation.
+
+    References:
+        Karras, Aittala, Aila and Laine 2022, arXiv:2206.00364, table 1.
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        schedule: Schedule,
+        sigma_data: float = 1.0,
+        *,
+        uniform_fraction: float = 0.3,
+        p_mean: float = -0.5,
+        p_std: float = 1.2,
+    ) -> None:
+        super().__init__()
+        if not 0 < sigma_data < math.inf:
+            raise GravLensError(f"sigma_data must be positive, got {sigma_data}")
+        self.net = net
+        self.schedule = schedule
+        self.sigma_data = sigma_data
+        lowest = -0.5 * schedule.log_snr(
+            torch.tensor(schedule.t_min, dtype=torch.float64)
+        )
+        highest = -0.5 * schedule.log_snr(torch.tensor(1.0, dtype=torch.float64))
+        self._lowest = lowest.item()
+        self._levels = NoiseLevelMixture(
+            self._lowest, highest.item(), uniform_fraction, p_mean, p_std
+        )
+
+    def forward(
+        self, x_t: Tensor, t: Tensor, condition: Condition | None = None
+    ) -> Tensor:
+        """Estimate the clean images; see `Denoiser.forward`."""
+        t = _per_image(t, x_t)
+        alpha_t, sigma_t = self.schedule(t)
+        variance = (sigma_t / alpha_t) ** 2 + self.sigma_data**2
+        c_skip = self.sigma_data**2 / variance / alpha_t
+        c_out = sigma_t / alpha_t * self.sigma_data * variance.rsqrt()
+        c_in = variance.rsqrt() / alpha_t
+        output = self.net(_column(c_in, x_t) * x_t, self._c_noise(t, x_t), condition)
+        return _column(c_skip, x_t) * x_t + _column(c_out, x_t) * output
+
+    def loss(
+        self, x: Tensor, t: Tensor, eps: Tensor, condition: Condition | None = None
+    ) -> Tensor:
+        """Return the loss of each image; see `Denoiser.loss`."""
+        t = _per_image(t, x)
+        alpha_t, sigma_t = self.schedule(t)
+        ratio = sigma_t / alpha_t
+        c_in = (ratio**2 + self.sigma_data**2).rsqrt()
+        output = self.net(
+            _column(c_in, x) * x + _column(c_in * ratio, x) * eps,
+            self._c_noise(t, x),
+            condition,
+        )
+        # (x - c_skip y) / c_out, written without the difference that cancels at low noise.
+        target = _column(c_in * ratio / self.sigma_data, x) * x
+        target = target - _column(c_in * self.sigma_data, x) * eps
+        return _mean_square(output - target)
+
+    def sample_t(self, u: Tensor) -> Tensor:
+        """Return times of the training mixture; see `Denoiser.sample_t`."""
+        return self.schedule.t_from_log_snr(-2 * self._levels.quantile(u))
+
+    def _c_noise(self, t: Tensor, like: Tensor) -> Tensor:
+        log_ratio = (-0.5 * self.schedule.log_snr(t)).clamp(min=self._lowest)
+        return (log_ratio / 4).to(like.dtype)
+
+
+class NoiseLevelMixture:
+    """The distribution of ``log r`` in training: uniform, mixed with a truncated normal.
+
+    Uniform alone spends much on levels that are easily learned, the normal alone never sees the
+    extremes: the low end sets the noise of the sky, the high end the total flux.
+
+    Args:
+        lowest: Lower end of ``log r``.
+        highest: Upper end of ``log r``.
+        uniform_fraction: Weight of the uniform part, in (0, 1].
+        p_mean: Mean of the normal part before truncation to the range.
+        p_std: Its standard deviation.
+    """
+
+    def __init__(
+        self,
+        lowest: float,
+        highest: float,
+        uniform_fraction: float,
+        p_mean: float,
+        p_std: float,
+    ) -> None:
+        if not 0 < uniform_fraction <= 1:
+            raise GravLensError(
+                f"uniform_fraction must lie in (0, 1], got {uniform_fraction}"
+            )
+        if not 0 < p_std < math.inf:
+            raise GravLensError(f"p_std must be positive, got {p_std}")
+        self._log_ratios = torch.linspace(lowest, highest, 4097, dtype=torch.float64)
+        uniform = torch.linspace(0, 1, 4097, dtype=torch.float64)
+        normal = torch.special.ndtr((self._log_ratios - p_mean) / p_std)
+        mass = (normal[-1] - normal[0]).item()
+        if mass < 1e-6:
+            raise GravLensError(
+                f"p_mean={p_mean} lies too far outside of the noise levels, whose log r goes from "
+                f"{lowest:.3g} to {highest:.3g}"
+            )
+        normal = (normal - normal[0]) / mass
+        self._cdf = uniform_fraction * uniform + (1 - uniform_fraction) * normal
+
+    def quantile(self, u: Tensor) -> Tensor:
+        """Return ``log r`` below which the fraction `u` lies, float64 of the shape of `u`."""
+        cdf, log_ratios = self._cdf.to(u.device), self._log_ratios.to(u.device)
+        u = u.to(torch.float64).clamp(0, 1).contiguous()
+        right = torch.searchsorted(cdf, u).clamp(1, len(cdf) - 1)
+        weight = (u - cdf[right - 1]) / (cdf[right] - cdf[right - 1])
+        return torch.lerp(log_ratios[right - 1], log_ratios[right], weight.clamp(0, 1))
+
+
+class GuidedDenoiser(Denoiser):
+    """Classifier-free guidance: ``x_hat = free + scale (conditioned - free)``.
+
+    Both estimates come from one evaluation of a doubled batch. A scale of 1 is the conditioned
+    estimate itself, a scale of 0 the free one.
+
+    Args:
+        denoiser: A denoiser trained with conditions dropped at random.
+        scale: Strength of guidance.
+
+    References:
+        Ho and Salimans 2022, arXiv:2207.12598, equation 6.
+    """
+
+    def __init__(self, denoiser: Denoiser, scale: float) -> None:
+        super().__init__()
+        if not 0 <= scale < math.inf:
+            raise GravLensError(f"the guidance scale must not be negative, got {scale}")
+        self.denoiser = denoiser
+        self.schedule = denoiser.schedule
+        self.scale = scale
+
+    def forward(
+        self, x_t: Tensor, t: Tensor, condition: Condition | None = None
+    ) -> Tensor:
+        """Estimate the clean images; see `Denoiser.forward`."""
+        x_hat: Tensor
+        if condition is None or self.scale == 1:
+            x_hat = self.denoiser(x_t, t, condition)
+            return x_hat
+        t = _per_image(t, x_t)
+        x_hat = self.denoiser(
+            torch.cat([x_t, x_t]),
+            torch.cat([t, t]),
+            _joined(condition, condition.dropped()),
+        )
+        conditioned, free = x_hat.chunk(2)
+        return free + self.scale * (conditioned - free)
+
+    def loss(
+        self, x: Tensor, t: Tensor, eps: Tensor, condition: Condition | None = None
+    ) -> Tensor:
+        """Return the loss of the denoiser inside; guidance is no part of training."""
+        return self.denoiser.loss(x, t, eps, condition)
+
+    def sample_t(self, u: Tensor) -> Tensor:
+        """Return training times of the denoiser inside."""
+        return self.denoiser.sample_t(u)
+
+
+class ClippedDenoiser(Denoiser):
+    """A denoiser whose estimates are held inside the range of the data.
+
+    Args:
+        denoiser: Any denoiser.
+        low: Lowest value of the data, in model units.
+        high: Highest value of the data, in model units.
+    """
+
+    def __init__(
+        self, denoiser: Denoiser, low: float = -1.0, high: float = 1.0
+    ) -> None:
+        super().__init__()
+        if not low < high:
+            raise GravLensError(
+                f"clipping needs low < high, got low={low}, high={high}"
+            )
+        self.denoiser = denoiser
+        self.schedule = denoiser.schedule
+        self.low = low
+        self.high = high
+
+    def forward(
+        self, x_t: Tensor, t: Tensor, condition: Condition | None = None
+    ) -> Tensor:
+        """Estimate the clean images; see `Denoiser.forward`."""
+        x_hat: Tensor = self.denoiser(x_t, t, condition)
+        return x_hat.clamp(self.low, self.high)
+
+    def loss(
+        self, x: Tensor, t: Tensor, eps: Tensor, condition: Condition | None = None
+    ) -> Tensor:
+        """Return the loss of the denoiser inside; clipping is no part of training."""
+        return self.denoiser.loss(x, t, eps, condition)
+
+    def sample_t(self, u: Tensor) -> Tensor:
+        """Return training times of the denoiser inside."""
+        return self.denoiser.sample_t(u)
+
+
+def _per_image(t: Tensor, x: Tensor) -> Tensor:
+    """Return times as float64 of shape ``(B,)`` beside the images."""
+    return t.to(device=x.device, dtype=torch.float64).expand(len(x))
+
+
+def _column(value: Tensor, x: Tensor) -> Tensor:
+    """Return one number per image, shaped to multiply the images and in their precision."""
+    return value.to(x.dtype).reshape(-1, *(1,) * (x.ndim - 1))
+
+
+def _mean_square(difference: Tensor) -> Tensor:
+    """Return the mean square of each image, shape ``(B,)``, in single precision at least."""
+    return difference.float().square().flatten(1).mean(1)
+
+
+def _joined(first: Condition, second: Condition) -> Condition:
+    """Return one condition for two batches."""
+    label = torch.cat([first.label, second.label])
+    if first.parameters is None or second.parameters is None:
+        return Condition(label=label)
+    return Condition(
+        label=label, parameters=torch.cat([first.parameters, second.parameters])
+    )
