@@ -8,6 +8,7 @@ References:
     Salmon, Moraes, Dror and Shaw 2011, Parallel random numbers: as easy as 1, 2, 3, SC'11.
 """
 
+import math
 from collections.abc import Sequence
 from enum import IntEnum
 
@@ -74,20 +75,18 @@ class Streams:
     def normal(self, stream: int, shape: Sequence[int], *, draw: int = 0) -> Tensor:
         """Return standard normal numbers, float32 on the CPU, shape ``(B, *shape)``."""
         numbers = np.empty((len(self), *shape), dtype=np.float32)
-        for index, row in zip(self.indices, numbers.reshape(len(self), -1), strict=True):
+        for index, row in zip(
+            self.indices, numbers.reshape(len(self), math.prod(shape)), strict=True
+        ):
             source = generator(self.seed, index, stream, draw)
             source.standard_normal(out=row, dtype=np.float32)
         return torch.from_numpy(numbers)
 
-    def uniform(
-        self, stream: int, shape: Sequence[int] = (), *, draw: int = 0
-    ) -> Tensor:
+    def uniform(self, stream: int, shape: Sequence[int] = (), *, draw: int = 0) -> Tensor:
         """Return numbers uniform in [0, 1), float64 on the CPU, shape ``(B, *shape)``."""
         numbers = np.empty((len(self), *shape))
         for position, index in enumerate(self.indices):
-            numbers[position] = generator(self.seed, index, stream, draw).random(
-                tuple(shape)
-            )
+            numbers[position] = generator(self.seed, index, stream, draw).random(tuple(shape))
         return torch.from_numpy(numbers)
 
 
