@@ -1,0 +1,15 @@
+"""The order of file names: sample2 before sample10."""
+
+import re
+
+
+def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
+    """Return a sort key under which runs of digits count as numbers.
+
+    Args:
+        name: A file name; upper and lower case sort together.
+    """
+    parts = re.split(r"(\d+)", name.lower(), flags=re.ASCII)
+    # The name itself comes last so that 01 and 1 have a fixed order.
+    keys = [(1, int(part), "") if i % 2 else (0, 0, part) for i, part in enumerate(parts)]
+    return (*keys, (-1, 0, name))

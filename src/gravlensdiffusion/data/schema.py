@@ -1,0 +1,208 @@
+"""What a `lenses.h5` file must hold, and the checks that refuse anything else.
+
+The specification in prose is docs/data-format.md.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from ..errors import GravLensError
+from ..records import UNLABELLED, SetHeader
+
+SCHEMA_VERSION = 1
+MAX_PIXELS = 64_000_000
+"""Pixels that one image may have; a file that declares more is refused before it is read."""
+MAX_IMAGES = 100_000_000
+SUBHALO_DTYPE = np.dtype([("image", "<i8"), ("x", "<f8"), ("y", "<f8"), ("mass", "<f8")])
+SUBHALO_UNITS = ("", "arcsec", "arcsec", "M_sun")
+_TEXT_ATTRIBUTES = ("flux_unit", "config", "software")
+_OPTIONAL_TEXT_ATTRIBUTES = ("preset", "resize")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FileLayout:
+    """What the structure of one file says, before any pixel is read.
+
+    Attributes:
+        num_images: Number of images N.
+        image_shape: ``(C, H, W)``.
+        header: The set's header.
+        parameter_names: Names in ``/parameters``, sorted.
+        num_subhaloes: Rows of ``/subhaloes``.
+    """
+
+    num_images: int
+    image_shape: tuple[int, int, int]
+    header: SetHeader
+    parameter_names: tuple[str, ...]
+    num_subhaloes: int
+
+
+class _Checker:
+    """Raises errors that name the file and the field."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def error(self, field: str, what: str) -> GravLensError:
+        return GravLensError(f"{self.path}: {field}: {what}")
+
+    def dataset(self, group: h5py.Group, name: str, field: str) -> h5py.Dataset:
+        """Return a dataset that lies inside the file itself."""
+        # Links, virtual layouts and external storage would read other files of the machine.
+        if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+            raise self.error(field, "is a link, must be a dataset of this file")
+        dataset = group[name]
+        if not isinstance(dataset, h5py.Dataset):
+            raise self.error(field, "must be a dataset")
+        if dataset.is_virtual or dataset.external:
+            raise self.error(field, "keeps its data in another file, must be in this file")
+        return dataset
+
+    def vector(
+        self, group: h5py.Group, name: str, field: str, num: int, dtype: str
+    ) -> h5py.Dataset:
+        """Return a dataset of N values of one dtype."""
+        dataset = self.dataset(group, name, field)
+        wanted = np.dtype(dtype)
+        if dataset.dtype.newbyteorder("=") != wanted or dataset.shape != (num,):
+            raise self.error(
+                field,
+                f"must be {wanted} of shape ({num},), is {dataset.dtype} of {dataset.shape}",
+            )
+        return dataset
+
+    def text(self, value: object, field: str) -> str:
+        """Return a text attribute."""
+        if isinstance(value, bytes):
+            value = value.decode("utf-8", "replace")
+        if not isinstance(value, str):
+            raise self.error(field, f"must be text, is {type(value).__name__}")
+        return value
+
+
+def read_layout(file: h5py.File, path: Path) -> FileLayout:
+    """Check the structure of an open file and return it.
+
+    Args:
+        file: The open file.
+        path: Its path, for messages.
+
+    Raises:
+        GravLensError: If a field is missing or not as specified; the field is named.
+    """
+    check = _Checker(path)
+    version = file.attrs.get("schema_version")
+    if version is None:
+        raise check.error("schema_version", "missing; this is not a lens data set")
+    if not isinstance(version, (int, np.integer)) or version != SCHEMA_VERSION:
+        raise check.error("schema_version", f"must be {SCHEMA_VERSION}, is {version!r}")
+    for name in ("images", "labels"):
+        if name not in file:
+            raise check.error(f"/{name}", "missing")
+    num, image_shape = _check_images(file, check)
+    check.vector(file, "labels", "/labels", num, "int16")
+    units = _check_parameters(file, check, num)
+    return FileLayout(
+        num_images=num,
+        image_shape=image_shape,
+        header=_read_header(file, check, units),
+        parameter_names=tuple(units),
+        num_subhaloes=_check_subhaloes(file, check),
+    )
+
+
+def check_labels(labels: np.ndarray, class_names: tuple[str, ...], path: Path) -> None:
+    """Refuse labels that name no class."""
+    wrong = (labels < UNLABELLED) | (labels >= len(class_names))
+    if wrong.any():
+        k = int(np.argmax(wrong))
+        raise GravLensError(
+            f"{path}: /labels: image {k} has label {labels[k]}, allowed are "
+            f"{UNLABELLED} (unlabelled) to {len(class_names) - 1}"
+        )
+
+
+def check_subhalo_rows(rows: np.ndarray, num: int, path: Path) -> None:
+    """Refuse rows that belong to no image, or that are out of order."""
+    images = rows["image"]
+    if images.size and (images.min() < 0 or images.max() >= num):
+        raise GravLensError(f"{path}: /subhaloes: column image must lie in 0 to {num - 1}")
+    if np.any(np.diff(images) < 0):
+        raise GravLensError(f"{path}: /subhaloes: column image must not decrease")
+
+
+def _check_images(file: h5py.File, check: _Checker) -> tuple[int, tuple[int, int, int]]:
+    images = check.dataset(file, "images", "/images")
+    if images.dtype.newbyteorder("=") != np.float32:
+        raise check.error("/images", f"must be float32, is {images.dtype}")
+    if images.ndim != 4 or 0 in images.shape:
+        raise check.error("/images", f"must have shape (N, C, H, W), has {images.shape}")
+    num, channels, height, width = (int(n) for n in images.shape)
+    if channels * height * width > MAX_PIXELS or num > MAX_IMAGES:
+        raise check.error("/images", f"declares {images.shape}, more than can be read")
+    return num, (channels, height, width)
+
+
+def _check_parameters(file: h5py.File, check: _Checker, num: int) -> dict[str, str]:
+    """Return the unit of each parameter by name."""
+    if "parameters" not in file:
+        return {}
+    group = file["parameters"]
+    is_own = isinstance(file.get("parameters", getlink=True), h5py.HardLink)
+    if not isinstance(group, h5py.Group) or not is_own:
+        raise check.error("/parameters", "must be a group of this file")
+    units = {}
+    for name in sorted(group):
+        field = f"/parameters/{name}"
+        dataset = check.vector(group, name, field, num, "float64")
+        if "unit" not in dataset.attrs:
+            raise check.error(field, "has no attribute unit")
+        units[name] = check.text(dataset.attrs["unit"], f"{field} attribute unit")
+    return units
+
+
+def _check_subhaloes(file: h5py.File, check: _Checker) -> int:
+    if "subhaloes" not in file:
+        return 0
+    table = check.dataset(file, "subhaloes", "/subhaloes")
+    if table.ndim != 1 or table.dtype.newbyteorder("=") != SUBHALO_DTYPE.newbyteorder("="):
+        raise check.error(
+            "/subhaloes", "must be a table of columns image (int64), x, y, mass (float64)"
+        )
+    return int(table.shape[0])
+
+
+def _read_header(file: h5py.File, check: _Checker, units: dict[str, str]) -> SetHeader:
+    names = np.atleast_1d(file["labels"].attrs.get("class_names", np.empty(0, dtype=object)))
+    class_names = tuple(check.text(name, "/labels attribute class_names") for name in names)
+    if len(set(class_names)) != len(class_names):
+        raise check.error("/labels attribute class_names", "names a class twice")
+    texts: dict[str, str] = {}
+    for name in (*_TEXT_ATTRIBUTES, *_OPTIONAL_TEXT_ATTRIBUTES):
+        if name in file.attrs:
+            texts[name] = check.text(file.attrs[name], f"attribute {name}")
+        elif name in _TEXT_ATTRIBUTES:
+            raise check.error(f"attribute {name}", "missing")
+    scale = file.attrs.get("pixel_scale_arcsec")
+    if scale is not None:
+        is_number = isinstance(scale, (int, float, np.integer, np.floating))
+        if not is_number or not np.isfinite(scale) or scale <= 0:
+            raise check.error("attribute pixel_scale_arcsec", f"must be positive, is {scale!r}")
+    seed = file.attrs.get("seed")
+    if seed is not None and not isinstance(seed, (int, np.integer)):
+        raise check.error("attribute seed", f"must be a whole number, is {seed!r}")
+    return SetHeader(
+        class_names=class_names,
+        pixel_scale_arcsec=None if scale is None else float(scale),
+        flux_unit=texts["flux_unit"],
+        preset=texts.get("preset"),
+        config=texts["config"],
+        seed=None if seed is None else int(seed),
+        parameter_units=units,
+        resize=texts.get("resize"),
+        software=texts["software"],
+    )
