@@ -82,11 +82,15 @@ class Streams:
             source.standard_normal(out=row, dtype=np.float32)
         return torch.from_numpy(numbers)
 
-    def uniform(self, stream: int, shape: Sequence[int] = (), *, draw: int = 0) -> Tensor:
+    def uniform(
+        self, stream: int, shape: Sequence[int] = (), *, draw: int = 0
+    ) -> Tensor:
         """Return numbers uniform in [0, 1), float64 on the CPU, shape ``(B, *shape)``."""
         numbers = np.empty((len(self), *shape))
         for position, index in enumerate(self.indices):
-            numbers[position] = generator(self.seed, index, stream, draw).random(tuple(shape))
+            numbers[position] = generator(self.seed, index, stream, draw).random(
+                tuple(shape)
+            )
         return torch.from_numpy(numbers)
 
 

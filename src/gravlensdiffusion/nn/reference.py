@@ -1,0 +1,243 @@
+"""The U-Net of the reference project, harish-jhr/GravLensDiffusion, and its checkpoints.
+
+It stands apart from `nn.unet` because its state dict is fixed: names, shapes and order of
+operations are those of the network that wrote the checkpoints, so that they give the same images
+here. 6,067,857 parameters; one grey channel; height and width divisible by 4.
+"""
+
+import pickle
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from gravlensdiffusion.conditioning import Condition
+from gravlensdiffusion.errors import GravLensError
+
+NUM_GROUPS = 8
+NUM_HEADS = 4
+EMBEDDING_DIM = 128
+
+
+class ReferenceUNet(nn.Module):
+    """The network of the reference project.
+
+    References:
+        Ho, Jain and Abbeel 2020, arXiv:2006.11239, appendix B (where its design comes from).
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.t_proj = nn.Sequential(
+            nn.Linear(EMBEDDING_DIM, EMBEDDING_DIM),
+            nn.SiLU(),
+            nn.Linear(EMBEDDING_DIM, EMBEDDING_DIM),
+        )
+        self.conv_in = nn.Conv2d(1, 32, kernel_size=3, padding=1)
+        self.downs = nn.ModuleList(
+            [
+                _DownBlock(32, 64, resample=True),
+                _DownBlock(64, 128, resample=True),
+                _DownBlock(128, 256, resample=False),
+            ]
+        )
+        self.mids = nn.ModuleList([_MiddleBlock(256, 256), _MiddleBlock(256, 128)])
+        self.ups = nn.ModuleList(
+            [
+                _UpBlock(256, 64, resample=False),
+                _UpBlock(128, 32, resample=True),
+                _UpBlock(64, 16, resample=True),
+            ]
+        )
+        self.norm_out = nn.GroupNorm(NUM_GROUPS, 16)
+        self.conv_out = nn.Conv2d(16, 1, kernel_size=3, padding=1)
+
+    def forward(
+        self, x: Tensor, noise: Tensor, condition: Condition | None = None
+    ) -> Tensor:
+        """Predict the noise.
+
+        Args:
+            x: Noisy images, shape ``(B, 1, H, W)``, H and W divisible by 4.
+            noise: Index of the noise level, 0 to 999, shape ``(B,)``.
+            condition: Ignored: the network knows no classes.
+
+        Returns:
+            The noise, shape ``(B, 1, H, W)``.
+        """
+        embedding = self.t_proj(embed_index(noise))
+        out = self.conv_in(x)
+        skips = []
+        for block in self.downs:
+            skips.append(out)
+            out = block(out, embedding)
+        for block in self.mids:
+            out = block(out, embedding)
+        for block in self.ups:
+            out = block(out, skips.pop(), embedding)
+        result: Tensor = self.conv_out(nn.functional.silu(self.norm_out(out)))
+        return result
+
+
+class _Block(nn.Module):
+    """Residual blocks, each followed by an attention block as far as there are any.
+
+    Args:
+        in_channels: Channels at the input.
+        out_channels: Channels after the first residual block.
+        num_residual: Number of residual blocks.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, num_residual: int = 1
+    ) -> None:
+        super().__init__()
+        inputs = [in_channels] + [out_channels] * (num_residual - 1)
+        self.resnet_conv_first = nn.ModuleList(
+            [_convolve(c, out_channels) for c in inputs]
+        )
+        self.t_emb_layers = nn.ModuleList(
+            [
+                nn.Sequential(nn.SiLU(), nn.Linear(EMBEDDING_DIM, out_channels))
+                for _ in inputs
+            ]
+        )
+        self.resnet_conv_second = nn.ModuleList(
+            [_convolve(out_channels, out_channels) for _ in inputs]
+        )
+        self.attention_norms = nn.ModuleList([nn.GroupNorm(NUM_GROUPS, out_channels)])
+        self.attentions = nn.ModuleList(
+            [nn.MultiheadAttention(out_channels, NUM_HEADS, batch_first=True)]
+        )
+        self.residual_input_conv = nn.ModuleList(
+            [nn.Conv2d(c, out_channels, kernel_size=1) for c in inputs]
+        )
+
+    def _residual(self, number: int, x: Tensor, embedding: Tensor) -> Tensor:
+        out = self.resnet_conv_first[number](x)
+        out = out + self.t_emb_layers[number](embedding)[:, :, None, None]
+        out = self.resnet_conv_second[number](out)
+        return out + self.residual_input_conv[number](x)
+
+    def _attend(self, x: Tensor) -> Tensor:
+        pixels = self.attention_norms[0](x).flatten(2).transpose(1, 2)
+        attended, _ = self.attentions[0](pixels, pixels, pixels, need_weights=False)
+        return x + attended.transpose(1, 2).reshape(x.shape)
+
+
+class _DownBlock(_Block):
+    def __init__(self, in_channels: int, out_channels: int, *, resample: bool) -> None:
+        super().__init__(in_channels, out_channels)
+        self.down_sample_conv: nn.Module = nn.Identity()
+        if resample:
+            self.down_sample_conv = nn.Conv2d(
+                out_channels, out_channels, kernel_size=4, stride=2, padding=1
+            )
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        out: Tensor = self.down_sample_conv(
+            self._attend(self._residual(0, x, embedding))
+        )
+        return out
+
+
+class _MiddleBlock(_Block):
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(in_channels, out_channels, num_residual=2)
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        return self._residual(
+            1, self._attend(self._residual(0, x, embedding)), embedding
+        )
+
+
+class _UpBlock(_Block):
+    def __init__(self, in_channels: int, out_channels: int, *, resample: bool) -> None:
+        super().__init__(in_channels, out_channels)
+        self.up_sample_conv: nn.Module = nn.Identity()
+        if resample:
+            # Half of the input channels come from below, the other half from the skip.
+            half = in_channels // 2
+            self.up_sample_conv = nn.ConvTranspose2d(
+                half, half, kernel_size=4, stride=2, padding=1
+            )
+
+    def forward(self, x: Tensor, skip: Tensor, embedding: Tensor) -> Tensor:
+        x = torch.cat([self.up_sample_conv(x), skip], dim=1)
+        return self._attend(self._residual(0, x, embedding))
+
+
+def _convolve(in_channels: int, out_channels: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.GroupNorm(NUM_GROUPS, in_channels),
+        nn.SiLU(),
+        nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1),
+    )
+
+
+def embed_index(index: Tensor) -> Tensor:
+    """Embed indices as 64 sines followed by 64 cosines of ``index / 10000^(2i / 128)``.
+
+    Args:
+        index: Index of the noise level, shape ``(B,)``.
+
+    Returns:
+        The embedding, shape ``(B, 128)``.
+    """
+    half = EMBEDDING_DIM // 2
+    period = 10000 ** (
+        torch.arange(half, dtype=torch.float32, device=index.device) / half
+    )
+    angle = index[:, None] / period
+    return torch.cat([angle.sin(), angle.cos()], dim=-1)
+
+
+def load_reference_state(path: str | Path) -> dict[str, Tensor]:
+    """Read ``model_checkpoint.pth`` of the reference project; no code in it is ever run.
+
+    Args:
+        path: A file that torch.save wrote from the bare state dict.
+
+    Returns:
+        The weights, float32 on the CPU, by their names in `ReferenceUNet`.
+
+    Raises:
+        GravLensError: If it is not such a file.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise GravLensError(
+            f"{path}: cannot be read: {error.strerror or error}"
+        ) from None
+    except Exception as error:  # noqa: BLE001 - a damaged pickle can raise anything
+        reason = "not a readable PyTorch checkpoint"
+        if isinstance(error, pickle.UnpicklingError) and "nsupported" in str(error):
+            reason = "holds Python objects or code besides weights, which is refused"
+        raise GravLensError(
+            f"{path}: {reason}; expected a state dict by torch.save"
+        ) from None
+    if not isinstance(state, dict) or not all(
+        isinstance(v, Tensor) for v in state.values()
+    ):
+        raise GravLensError(f"{path}: not a bare state dict of tensors")
+    with torch.device("meta"):
+        expected = ReferenceUNet().state_dict()
+    missing = [name for name in expected if name not in state]
+    unknown = [name for name in state if name not in expected]
+    if missing or unknown:
+        names = (
+            f"'{missing[0]}' is missing"
+            if missing
+            else f"'{unknown[0]}' is not part of it"
+        )
+        raise GravLensError(f"{path}: not the reference project's U-Net: {names}")
+    for name, weight in expected.items():
+        if state[name].shape != weight.shape or not state[name].is_floating_point():
+            raise GravLensError(
+                f"{path}: '{name}' is {state[name].dtype} {tuple(state[name].shape)}, "
+                f"expected floating point {tuple(weight.shape)}"
+            )
+        if not state[name].isfinite().all():
+            raise GravLensError(f"{path}: '{name}' holds values that are not finite")
+    return {name: state[name].to(torch.float32) for name in expected}
