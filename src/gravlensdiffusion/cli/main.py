@@ -9,8 +9,8 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
-from .. import __version__
-from ..errors import GravLensError
+from gravlensdiffusion import __version__
+from gravlensdiffusion.errors import GravLensError
 
 PROGRAM = "gravlens"
 
@@ -72,9 +72,9 @@ def _dispatch(words: list[str]) -> None:
 
 
 def _run_command(name: str, arguments: list[str]) -> None:
-    from .parsing import parse
+    from gravlensdiffusion.cli.parsing import parse
 
-    command = import_module(f".{COMMANDS[name][0]}", package=__package__)
+    command = import_module(f"gravlensdiffusion.cli.{COMMANDS[name][0]}")
     try:
         options = parse(command.Options, f"{PROGRAM} {name}", arguments)
     except SystemExit:

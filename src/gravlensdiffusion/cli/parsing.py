@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import tyro
 
-from ..errors import GravLensError
+from gravlensdiffusion.errors import GravLensError
 
 Options = TypeVar("Options")
 

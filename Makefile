@@ -1,0 +1,63 @@
+# Every target can be run twice. `make help` lists them.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup demo test lint bench docs clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(VENV)/dev.stamp ## create .venv with everything that development needs
+	@echo "make setup: $(VENV) is ready; run '. $(BIN)/activate', then 'gravlens --help'"
+
+demo: $(VENV)/runtime.stamp ## draw 100 lenses from the bundled model into demo/
+	@# demo/ belongs to this target alone, so a second run may replace it.
+	$(BIN)/gravlens sample --model lens28 --num 100 --seed 0 --out demo --format h5,png --gif --overwrite
+
+test: $(VENV)/dev.stamp ## run the tests
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/dev.stamp ## check style, types and layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+bench: $(VENV)/dev.stamp ## measure the speed of simulation and sampling
+	@set -e; for script in benchmarks/*.py; do echo "$$script"; $(BIN)/python "$$script"; done
+
+docs: $(VENV)/docs.stamp ## build the documentation into docs/_build/html
+	$(BIN)/python -m sphinx -q -W -b html docs docs/_build/html
+	@echo "make docs: wrote docs/_build/html/index.html"
+
+clean: ## remove builds, caches and demo/; .venv and runs/ stay
+	rm -rf build dist demo docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis \
+		.import_linter_cache .benchmarks src/*.egg-info
+	find src tests benchmarks docs examples -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/pip:
+	@command -v "$(PYTHON)" > /dev/null || { \
+		echo "make: no '$(PYTHON)' found; install Python 3.11 or newer, or name one: make PYTHON=python3.12" >&2; \
+		exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "make: Python 3.11 or newer is needed, '$(PYTHON)' is $$("$(PYTHON)" --version 2>&1); name another one: make PYTHON=python3.12" >&2; \
+		exit 1; }
+	"$(PYTHON)" -m venv $(VENV)
+
+# A stamp is newer than what it was installed from, or it is installed again.
+$(VENV)/runtime.stamp: pyproject.toml constraints.txt | $(BIN)/pip
+	$(PIP) --editable .
+	@touch $@
+
+$(VENV)/dev.stamp: pyproject.toml constraints.txt | $(BIN)/pip
+	$(PIP) --editable '.[dev]'
+	@touch $(VENV)/runtime.stamp $@
+
+$(VENV)/docs.stamp: pyproject.toml constraints.txt | $(BIN)/pip
+	$(PIP) --editable '.[docs]'
+	@touch $(VENV)/runtime.stamp $@
