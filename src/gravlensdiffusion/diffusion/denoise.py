@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from gravlensdiffusion.conditioning import Condition
+from gravlensdiffusion.diffusion.levels import NoiseLevelMixture
 from gravlensdiffusion.diffusion.noise import DiscreteSchedule, Schedule
 from gravlensdiffusion.errors import GravLensError
 
@@ -26,9 +27,7 @@ class Denoiser(nn.Module, ABC):
     schedule: Schedule
 
     @abstractmethod
-    def forward(
-        self, x_t: Tensor, t: Tensor, condition: Condition | None = None
-    ) -> Tensor:
+    def forward(self, x_t: Tensor, t: Tensor, condition: Condition | None = None) -> Tensor:
         """Estimate the clean images.
 
         Args:
@@ -41,9 +40,7 @@ class Denoiser(nn.Module, ABC):
         """
 
     @abstractmethod
-    def loss(
-        self, x: Tensor, t: Tensor, eps: Tensor, condition: Condition | None = None
-    ) -> Tensor:
+    def loss(self, x: Tensor, t: Tensor, eps: Tensor, condition: Condition | None = None) -> Tensor:
         """Return the training loss of each image, its mean over channels and pixels.
 
         Args:
@@ -89,18 +86,14 @@ class IndexedDenoiser(Denoiser):
         self.net = net
         self.schedule = schedule
 
-    def forward(
-        self, x_t: Tensor, t: Tensor, condition: Condition | None = None
-    ) -> Tensor:
+    def forward(self, x_t: Tensor, t: Tensor, condition: Condition | None = None) -> Tensor:
         """Estimate the clean images; see `Denoiser.forward`."""
         t = _per_image(t, x_t)
         alpha_t, sigma_t = self.schedule(t)
         output = self.net(x_t, self.schedule.index(t).to(x_t.dtype), condition)
         return self._x_hat(x_t, output, _column(alpha_t, x_t), _column(sigma_t, x_t))
 
-    def loss(
-        self, x: Tensor, t: Tensor, eps: Tensor, condition: Condition | None = None
-    ) -> Tensor:
+    def loss(self, x: Tensor, t: Tensor, eps: Tensor, condition: Condition | None = None) -> Tensor:
         """Return the loss of each image; see `Denoiser.loss`."""
         t = _per_image(t, x)
         alpha_t, sigma_t = (_column(level, x) for level in self.schedule(t))
@@ -115,15 +108,11 @@ class IndexedDenoiser(Denoiser):
         return (index + 1) / num_steps
 
     @abstractmethod
-    def _x_hat(
-        self, x_t: Tensor, output: Tensor, alpha_t: Tensor, sigma_t: Tensor
-    ) -> Tensor:
+    def _x_hat(self, x_t: Tensor, output: Tensor, alpha_t: Tensor, sigma_t: Tensor) -> Tensor:
         """Return the clean image that the network's output stands for."""
 
     @abstractmethod
-    def _target(
-        self, x: Tensor, eps: Tensor, alpha_t: Tensor, sigma_t: Tensor
-    ) -> Tensor:
+    def _target(self, x: Tensor, eps: Tensor, alpha_t: Tensor, sigma_t: Tensor) -> Tensor:
         """Return what the network is trained to put out."""
 
 
@@ -134,14 +123,10 @@ class EpsilonDenoiser(IndexedDenoiser):
         Ho, Jain and Abbeel 2020, arXiv:2006.11239, equation 14.
     """
 
-    def _x_hat(
-        self, x_t: Tensor, output: Tensor, alpha_t: Tensor, sigma_t: Tensor
-    ) -> Tensor:
+    def _x_hat(self, x_t: Tensor, output: Tensor, alpha_t: Tensor, sigma_t: Tensor) -> Tensor:
         return (x_t - sigma_t * output) / alpha_t
 
-    def _target(
-        self, x: Tensor, eps: Tensor, alpha_t: Tensor, sigma_t: Tensor
-    ) -> Tensor:
+    def _target(self, x: Tensor, eps: Tensor, alpha_t: Tensor, sigma_t: Tensor) -> Tensor:
         return eps
 
 
@@ -152,28 +137,20 @@ class VelocityDenoiser(IndexedDenoiser):
         Salimans and Ho 2022, arXiv:2202.00512, appendix D.
     """
 
-    def _x_hat(
-        self, x_t: Tensor, output: Tensor, alpha_t: Tensor, sigma_t: Tensor
-    ) -> Tensor:
+    def _x_hat(self, x_t: Tensor, output: Tensor, alpha_t: Tensor, sigma_t: Tensor) -> Tensor:
         return alpha_t * x_t - sigma_t * output
 
-    def _target(
-        self, x: Tensor, eps: Tensor, alpha_t: Tensor, sigma_t: Tensor
-    ) -> Tensor:
+    def _target(self, x: Tensor, eps: Tensor, alpha_t: Tensor, sigma_t: Tensor) -> Tensor:
         return alpha_t * eps - sigma_t * x
 
 
 class X0Denoiser(IndexedDenoiser):
     """A network that predicts the clean image itself."""
 
-    def _x_hat(
-        self, x_t: Tensor, output: Tensor, alpha_t: Tensor, sigma_t: Tensor
-    ) -> Tensor:
+    def _x_hat(self, x_t: Tensor, output: Tensor, alpha_t: Tensor, sigma_t: Tensor) -> Tensor:
         return output
 
-    def _target(
-        self, x: Tensor, eps: Tensor, alpha_t: Tensor, sigma_t: Tensor
-    ) -> Tensor:
+    def _target(self, x: Tensor, eps: Tensor, alpha_t: Tensor, sigma_t: Tensor) -> Tensor:
         return x
 
 
@@ -218,18 +195,14 @@ class PreconditionedDenoiser(Denoiser):
         self.net = net
         self.schedule = schedule
         self.sigma_data = sigma_data
-        lowest = -0.5 * schedule.log_snr(
-            torch.tensor(schedule.t_min, dtype=torch.float64)
-        )
+        lowest = -0.5 * schedule.log_snr(torch.tensor(schedule.t_min, dtype=torch.float64))
         highest = -0.5 * schedule.log_snr(torch.tensor(1.0, dtype=torch.float64))
         self._lowest = lowest.item()
         self._levels = NoiseLevelMixture(
             self._lowest, highest.item(), uniform_fraction, p_mean, p_std
         )
 
-    def forward(
-        self, x_t: Tensor, t: Tensor, condition: Condition | None = None
-    ) -> Tensor:
+    def forward(self, x_t: Tensor, t: Tensor, condition: Condition | None = None) -> Tensor:
         """Estimate the clean images; see `Denoiser.forward`."""
         t = _per_image(t, x_t)
         alpha_t, sigma_t = self.schedule(t)
@@ -240,9 +213,7 @@ class PreconditionedDenoiser(Denoiser):
         output = self.net(_column(c_in, x_t) * x_t, self._c_noise(t, x_t), condition)
         return _column(c_skip, x_t) * x_t + _column(c_out, x_t) * output
 
-    def loss(
-        self, x: Tensor, t: Tensor, eps: Tensor, condition: Condition | None = None
-    ) -> Tensor:
+    def loss(self, x: Tensor, t: Tensor, eps: Tensor, condition: Condition | None = None) -> Tensor:
         """Return the loss of each image; see `Denoiser.loss`."""
         t = _per_image(t, x)
         alpha_t, sigma_t = self.schedule(t)
@@ -267,57 +238,28 @@ class PreconditionedDenoiser(Denoiser):
         return (log_ratio / 4).to(like.dtype)
 
 
-class NoiseLevelMixture:
-    """The distribution of ``log r`` in training: uniform, mixed with a truncated normal.
-
-    Uniform alone spends much on levels that are easily learned, the normal alone never sees the
-    extremes: the low end sets the noise of the sky, the high end the total flux.
+class WrappedDenoiser(Denoiser):
+    """A denoiser that changes the estimates of another; training is that of the one inside.
 
     Args:
-        lowest: Lower end of ``log r``.
-        highest: Upper end of ``log r``.
-        uniform_fraction: Weight of the uniform part, in [0, 1].
-        p_mean: Mean of the normal part before truncation to the range.
-        p_std: Its standard deviation.
+        denoiser: The denoiser inside.
     """
 
-    def __init__(
-        self,
-        lowest: float,
-        highest: float,
-        uniform_fraction: float,
-        p_mean: float,
-        p_std: float,
-    ) -> None:
-        if not 0 <= uniform_fraction <= 1:
-            raise GravLensError(
-                f"uniform_fraction must lie in [0, 1], got {uniform_fraction}"
-            )
-        if not 0 < p_std < math.inf:
-            raise GravLensError(f"p_std must be positive, got {p_std}")
-        self._log_ratios = torch.linspace(lowest, highest, 4097, dtype=torch.float64)
-        uniform = torch.linspace(0, 1, 4097, dtype=torch.float64)
-        normal = torch.special.ndtr((self._log_ratios - p_mean) / p_std)
-        mass = (normal[-1] - normal[0]).item()
-        if mass < 1e-6:
-            raise GravLensError(
-                f"p_mean={p_mean} lies too far outside of the noise levels, whose log r goes from "
-                f"{lowest:.3g} to {highest:.3g}"
-            )
-        normal = (normal - normal[0]) / mass
-        self._cdf = uniform_fraction * uniform + (1 - uniform_fraction) * normal
+    def __init__(self, denoiser: Denoiser) -> None:
+        super().__init__()
+        self.denoiser = denoiser
+        self.schedule = denoiser.schedule
 
-    def quantile(self, u: Tensor) -> Tensor:
-        """Return ``log r`` below which the fraction `u` lies, float64 of the shape of `u`."""
-        cdf, log_ratios = self._cdf.to(u.device), self._log_ratios.to(u.device)
-        u = u.to(torch.float64).clamp(0, 1).contiguous()
-        right = torch.searchsorted(cdf, u).clamp(1, len(cdf) - 1)
-        # Far out in the normal's tails neighbouring values of the cdf may be equal.
-        weight = (u - cdf[right - 1]) / (cdf[right] - cdf[right - 1]).clamp(min=1e-300)
-        return torch.lerp(log_ratios[right - 1], log_ratios[right], weight.clamp(0, 1))
+    def loss(self, x: Tensor, t: Tensor, eps: Tensor, condition: Condition | None = None) -> Tensor:
+        """Return the loss of the denoiser inside; see `Denoiser.loss`."""
+        return self.denoiser.loss(x, t, eps, condition)
+
+    def sample_t(self, u: Tensor) -> Tensor:
+        """Return training times of the denoiser inside; see `Denoiser.sample_t`."""
+        return self.denoiser.sample_t(u)
 
 
-class GuidedDenoiser(Denoiser):
+class GuidedDenoiser(WrappedDenoiser):
     """Classifier-free guidance: ``x_hat = free + scale (conditioned - free)``.
 
     Both estimates come from one evaluation of a doubled batch. A scale of 1 is the conditioned
@@ -332,42 +274,24 @@ class GuidedDenoiser(Denoiser):
     """
 
     def __init__(self, denoiser: Denoiser, scale: float) -> None:
-        super().__init__()
+        super().__init__(denoiser)
         if not 0 <= scale < math.inf:
             raise GravLensError(f"the guidance scale must not be negative, got {scale}")
-        self.denoiser = denoiser
-        self.schedule = denoiser.schedule
         self.scale = scale
 
-    def forward(
-        self, x_t: Tensor, t: Tensor, condition: Condition | None = None
-    ) -> Tensor:
+    def forward(self, x_t: Tensor, t: Tensor, condition: Condition | None = None) -> Tensor:
         """Estimate the clean images; see `Denoiser.forward`."""
-        x_hat: Tensor
         if condition is None or self.scale == 1:
-            x_hat = self.denoiser(x_t, t, condition)
-            return x_hat
+            return self.denoiser(x_t, t, condition)
         t = _per_image(t, x_t)
-        x_hat = self.denoiser(
-            torch.cat([x_t, x_t]),
-            torch.cat([t, t]),
-            _joined(condition, condition.dropped()),
+        x_hat: Tensor = self.denoiser(
+            torch.cat([x_t, x_t]), torch.cat([t, t]), _joined(condition, condition.dropped())
         )
         conditioned, free = x_hat.chunk(2)
         return free + self.scale * (conditioned - free)
 
-    def loss(
-        self, x: Tensor, t: Tensor, eps: Tensor, condition: Condition | None = None
-    ) -> Tensor:
-        """Return the loss of the denoiser inside; guidance is no part of training."""
-        return self.denoiser.loss(x, t, eps, condition)
 
-    def sample_t(self, u: Tensor) -> Tensor:
-        """Return training times of the denoiser inside."""
-        return self.denoiser.sample_t(u)
-
-
-class ClippedDenoiser(Denoiser):
+class ClippedDenoiser(WrappedDenoiser):
     """A denoiser whose estimates are held inside the range of the data.
 
     Args:
@@ -376,35 +300,17 @@ class ClippedDenoiser(Denoiser):
         high: Highest value of the data, in model units.
     """
 
-    def __init__(
-        self, denoiser: Denoiser, low: float = -1.0, high: float = 1.0
-    ) -> None:
-        super().__init__()
+    def __init__(self, denoiser: Denoiser, low: float = -1.0, high: float = 1.0) -> None:
+        super().__init__(denoiser)
         if not low < high:
-            raise GravLensError(
-                f"clipping needs low < high, got low={low}, high={high}"
-            )
-        self.denoiser = denoiser
-        self.schedule = denoiser.schedule
+            raise GravLensError(f"clipping needs low < high, got low={low}, high={high}")
         self.low = low
         self.high = high
 
-    def forward(
-        self, x_t: Tensor, t: Tensor, condition: Condition | None = None
-    ) -> Tensor:
+    def forward(self, x_t: Tensor, t: Tensor, condition: Condition | None = None) -> Tensor:
         """Estimate the clean images; see `Denoiser.forward`."""
         x_hat: Tensor = self.denoiser(x_t, t, condition)
         return x_hat.clamp(self.low, self.high)
-
-    def loss(
-        self, x: Tensor, t: Tensor, eps: Tensor, condition: Condition | None = None
-    ) -> Tensor:
-        """Return the loss of the denoiser inside; clipping is no part of training."""
-        return self.denoiser.loss(x, t, eps, condition)
-
-    def sample_t(self, u: Tensor) -> Tensor:
-        """Return training times of the denoiser inside."""
-        return self.denoiser.sample_t(u)
 
 
 def _per_image(t: Tensor, x: Tensor) -> Tensor:
@@ -427,6 +333,4 @@ def _joined(first: Condition, second: Condition) -> Condition:
     label = torch.cat([first.label, second.label])
     if first.parameters is None or second.parameters is None:
         return Condition(label=label)
-    return Condition(
-        label=label, parameters=torch.cat([first.parameters, second.parameters])
-    )
+    return Condition(label=label, parameters=torch.cat([first.parameters, second.parameters]))

@@ -76,9 +76,7 @@ class DiscreteSchedule(Schedule):
     def __init__(self, betas: Tensor) -> None:
         self.betas = betas.to(torch.float64)
         self.num_steps = len(betas)
-        times = (
-            torch.arange(1, self.num_steps + 1, dtype=torch.float64) / self.num_steps
-        )
+        times = torch.arange(1, self.num_steps + 1, dtype=torch.float64) / self.num_steps
         log_alpha_squared = torch.log1p(-self.betas).cumsum(0)
         log_sigma_squared = torch.log(-torch.expm1(log_alpha_squared))
         super().__init__(times, 0.5 * (log_sigma_squared - log_alpha_squared))
@@ -108,9 +106,7 @@ class DDPMSchedule(DiscreteSchedule):
                 "a linear schedule needs num_steps >= 1 and 0 < beta_min <= beta_max < 1, got "
                 f"num_steps={num_steps}, beta_min={beta_min}, beta_max={beta_max}"
             )
-        super().__init__(
-            torch.linspace(beta_min, beta_max, num_steps, dtype=torch.float64)
-        )
+        super().__init__(torch.linspace(beta_min, beta_max, num_steps, dtype=torch.float64))
 
 
 class CosineSchedule(DiscreteSchedule):
@@ -157,9 +153,7 @@ class VariancePreservingLogSNR(Schedule):
                 f"sigma_min={sigma_min}, sigma_max={sigma_max}"
             )
         times = torch.tensor([1e-3, 1.0], dtype=torch.float64)
-        super().__init__(
-            times, torch.tensor([sigma_min, sigma_max], dtype=torch.float64).log()
-        )
+        super().__init__(times, torch.tensor([sigma_min, sigma_max], dtype=torch.float64).log())
 
 
 def _interpolate(x: Tensor, knots: Tensor, values: Tensor) -> Tensor:

@@ -34,6 +34,8 @@ class Stream(IntEnum):
     """Which conditions are left out in training."""
     TRAIN_AUGMENT = 5
     """Flips and rotations in training."""
+    TRAIN_ORDER = 7
+    """Order of the training images in an epoch."""
     LABEL = 6
     """Class of a sample where it is drawn."""
 
@@ -82,15 +84,11 @@ class Streams:
             source.standard_normal(out=row, dtype=np.float32)
         return torch.from_numpy(numbers)
 
-    def uniform(
-        self, stream: int, shape: Sequence[int] = (), *, draw: int = 0
-    ) -> Tensor:
+    def uniform(self, stream: int, shape: Sequence[int] = (), *, draw: int = 0) -> Tensor:
         """Return numbers uniform in [0, 1), float64 on the CPU, shape ``(B, *shape)``."""
         numbers = np.empty((len(self), *shape))
         for position, index in enumerate(self.indices):
-            numbers[position] = generator(self.seed, index, stream, draw).random(
-                tuple(shape)
-            )
+            numbers[position] = generator(self.seed, index, stream, draw).random(tuple(shape))
         return torch.from_numpy(numbers)
 
 
