@@ -1,11 +1,12 @@
 """Configurations as JSON, and back, with every key checked."""
 
+from dataclasses import is_dataclass
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from .errors import GravLensError
+from gravlensdiffusion.errors import GravLensError
 
 T = TypeVar("T")
 
@@ -38,5 +39,15 @@ def from_json(cls: type[T], text: str | bytes, source: str = "configuration") ->
 
 @lru_cache(maxsize=64)
 def _adapter(cls: Any) -> TypeAdapter[Any]:
-    cls.__pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)
+    _forbid_unknown_keys(cls)
     return TypeAdapter(cls)
+
+
+def _forbid_unknown_keys(annotation: Any) -> None:
+    """Mark every dataclass that an annotation mentions, at any depth."""
+    for argument in get_args(annotation):
+        _forbid_unknown_keys(argument)
+    if is_dataclass(annotation) and isinstance(annotation, type):
+        annotation.__pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)  # type: ignore[attr-defined]
+        for hint in get_type_hints(annotation).values():
+            _forbid_unknown_keys(hint)

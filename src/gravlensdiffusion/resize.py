@@ -5,7 +5,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import GravLensError
+from gravlensdiffusion.errors import GravLensError
 
 METHODS = ("bilinear", "area")
 

@@ -1,0 +1,176 @@
+"""Models on disk: safetensors and JSON, written whole or not at all, never a pickle."""
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from gravlensdiffusion.build import Model, build_model
+from gravlensdiffusion.codec import from_json, to_json
+from gravlensdiffusion.config.model import ModelConfig
+from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.nn.reference import load_reference_state
+from gravlensdiffusion.presets.training import reference
+
+MODELS_FOLDER = Path(__file__).parent / "models"
+"""The bundled models, one folder each."""
+
+WEIGHTS = "model.safetensors"
+EMA_WEIGHTS = "ema.safetensors"
+CONFIG = "config.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """One complete checkpoint of a run.
+
+    Attributes:
+        folder: Where it lies.
+        images_seen: Training images seen when it was written.
+    """
+
+    folder: Path
+    images_seen: int
+
+
+def bundled_models() -> tuple[str, ...]:
+    """Return the names of the models that come with the package."""
+    if not MODELS_FOLDER.is_dir():
+        return ()
+    return tuple(sorted(path.parent.name for path in MODELS_FOLDER.glob(f"*/{CONFIG}")))
+
+
+def write_folder(
+    folder: Path,
+    files: Mapping[str, bytes | Mapping[str, Tensor]],
+    states: Mapping[str, Any] | None = None,
+) -> None:
+    """Write files into a temporary folder and rename it to ``folder``.
+
+    Args:
+        folder: Final place; must not exist.
+        files: By name: bytes as they are, tensors as safetensors.
+        states: By name: nested tensors and numbers, which ``torch.load(weights_only=True)`` reads.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = folder.with_name(f".{folder.name}.{uuid4().hex[:8]}.tmp")
+    temporary.mkdir()
+    try:
+        for name, content in files.items():
+            if isinstance(content, bytes):
+                (temporary / name).write_bytes(content)
+            else:
+                tensors = {key: value.detach().cpu().contiguous() for key, value in content.items()}
+                save_file(tensors, temporary / name)
+        for name, state in (states or {}).items():
+            torch.save(state, temporary / name)
+        temporary.rename(folder)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def save_model(folder: Path, model: Model, *, half: bool = False) -> None:
+    """Write a model for inference: ``model.safetensors`` and ``config.json``.
+
+    Args:
+        folder: Final place; must not exist.
+        model: The model.
+        half: Whether to store the weights in half precision; buffers stay in single precision.
+    """
+    state = dict(model.state_dict())
+    if half:
+        weights = {name for name, _ in model.named_parameters()}
+        state = {name: t.half() if name in weights else t for name, t in state.items()}
+    write_folder(folder, {WEIGHTS: state, CONFIG: to_json(model.config).encode()})
+
+
+def checkpoints(run: Path) -> list[Checkpoint]:
+    """Return the complete checkpoints of a run, oldest first."""
+    folders = [path for path in (run / "checkpoints").glob("*") if path.name.isdigit()]
+    found = [Checkpoint(folder, int(folder.name)) for folder in folders]
+    return sorted(found, key=lambda checkpoint: checkpoint.images_seen)
+
+
+def load_model(name_or_path: str | Path, device: torch.device | str = "cpu") -> Model:
+    """Read a model for inference.
+
+    Args:
+        name_or_path: A bundled model's name, a run directory (its last checkpoint), a checkpoint
+            folder, or ``model_checkpoint.pth`` of the reference project. Where a checkpoint has
+            moving-average weights, those are used.
+        device: Where to put it.
+
+    Raises:
+        GravLensError: If there is no such model or its files are damaged.
+    """
+    path = Path(name_or_path)
+    if str(name_or_path) in bundled_models():
+        path = MODELS_FOLDER / str(name_or_path)
+    elif not path.exists():
+        known = ", ".join(bundled_models()) or "none"
+        raise GravLensError(f"no model '{name_or_path}': not a path, and bundled are: {known}")
+    if path.is_file():
+        return _load_reference(path, device)
+    if not (path / CONFIG).is_file() or (path / "checkpoints").is_dir():
+        found = checkpoints(path)
+        if not found:
+            raise GravLensError(f"{path}: no {CONFIG} and no checkpoint in this folder")
+        path = found[-1].folder
+    config = from_json(ModelConfig, _read_bytes(path / CONFIG), source=str(path / CONFIG))
+    weights = path / EMA_WEIGHTS if (path / EMA_WEIGHTS).is_file() else path / WEIGHTS
+    model = build_model(config)
+    load_weights(model, read_tensors(weights), source=weights)
+    return model.to(device).eval()
+
+
+def load_weights(model: Model, state: Mapping[str, Tensor], source: Path) -> None:
+    """Copy weights into a model, names and shapes checked.
+
+    Raises:
+        GravLensError: If a tensor is missing, unknown, or has another shape.
+    """
+    own = model.state_dict()
+    for name in sorted(own.keys() | state.keys()):
+        if name not in state:
+            raise GravLensError(f"{source}: tensor '{name}' is missing")
+        if name not in own:
+            raise GravLensError(f"{source}: tensor '{name}' is not part of this model")
+        if own[name].shape != state[name].shape:
+            shapes = f"{tuple(state[name].shape)}, expected {tuple(own[name].shape)}"
+            raise GravLensError(f"{source}: tensor '{name}' has shape {shapes}")
+    model.load_state_dict(dict(state))
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Read a safetensors file.
+
+    Raises:
+        GravLensError: If it cannot be read.
+    """
+    try:
+        tensors: dict[str, Tensor] = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise GravLensError(f"{path}: not a readable weights file: {error}") from None
+    return tensors
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise GravLensError(f"{path}: {error.strerror}") from None
+
+
+def _load_reference(path: Path, device: torch.device | str) -> Model:
+    state = load_reference_state(path)
+    model = build_model(reference().model)
+    model.network.load_state_dict(state)
+    return model.to(device).eval()

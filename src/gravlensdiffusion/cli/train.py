@@ -1,0 +1,192 @@
+"""``gravlens train``: a diffusion model from a set of images."""
+
+import signal
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from gravlensdiffusion.errors import GravLensError
+
+if TYPE_CHECKING:
+    from gravlensdiffusion.build import Model
+    from gravlensdiffusion.config.training import TrainingConfig
+    from gravlensdiffusion.data.dataset import ImageSource
+    from gravlensdiffusion.training.loop import Hooks, Progress
+
+
+@dataclass(frozen=True)
+class Options:
+    """Train a diffusion model, or go on with a run that was broken off.
+
+    Running the same command again resumes from the last checkpoint. Ctrl-C and SIGTERM save first.
+    """
+
+    data: Path
+    """Training images: a lenses.h5, a folder of shards, .npy, FITS or PNG files, or an .npz."""
+    out: Path
+    """Run directory: configuration, log, sample grids, checkpoints."""
+    preset: str = "lens28"
+    """Recipe: lens28 (small and fast, learns classes), ddpm (Ho et al. 2020), reference (the
+    earlier project, to the letter)."""
+    size: int | None = None
+    """Train at this many pixels a side; the recipe's own by default."""
+    epochs: int | None = None
+    """Passes over the training set; the recipe's own by default."""
+    batch_size: int | None = None
+    """Images per step; the recipe's own by default."""
+    learning_rate: float | None = None
+    """Peak learning rate; the recipe's own by default."""
+    transform: Literal["linear", "asinh", "peak"] | None = None
+    """How flux is scaled for the network: linear or asinh with constants measured on the data,
+    or peak (each image to [0, 1], which forgets its flux); the recipe's own by default."""
+    init: str | None = None
+    """Start from the weights of this model: a bundled name, a run or a checkpoint."""
+    seed: int = 0
+    """Seed of weights, order and noise."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to train."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """Arithmetic; bf16 is faster on recent GPUs and slower on CPUs."""
+    skip_bad: bool = False
+    """Go on without files that cannot be used."""
+    allow_object_arrays: bool = False
+    """Read DeepLense's pickled (image, mass) arrays, admitting numpy's own types only."""
+    dry_run: bool = False
+    """Say what would be trained, and stop."""
+
+
+def run(options: Options) -> None:
+    """Train as asked.
+
+    Raises:
+        GravLensError: If an option, the data or the run directory does not fit.
+        SystemExit: With code 130 or 143 after a signal, once the run is saved.
+    """
+    config = configure(options)
+    from gravlensdiffusion.data.readers import open_lenses
+
+    source = open_lenses(
+        options.data,
+        skip_bad=options.skip_bad,
+        allow_object_arrays=options.allow_object_arrays,
+    )
+    if options.dry_run:
+        print(describe(config, source))
+        return
+    stopped: list[int] = []
+
+    def note(received: int, _: object) -> None:
+        stopped.append(received)
+
+    previous = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        progress = train_with_bar(options, config, source, stopped)
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+    if stopped:
+        print(
+            f"saved {options.out} at {progress.images_seen:,} of {progress.total_images:,} images; "
+            "run the same command to go on",
+            file=sys.stderr,
+        )
+        raise SystemExit(128 + stopped[0])
+    skipped = f", {progress.num_skipped} steps skipped" if progress.num_skipped else ""
+    print(f"trained {options.out} on {progress.images_seen:,} images{skipped}")
+
+
+def configure(options: Options) -> "TrainingConfig":
+    """Return the recipe with what the options change.
+
+    Raises:
+        GravLensError: If the preset is unknown or a value is not allowed.
+    """
+    from gravlensdiffusion.config.model import TransformConfig
+    from gravlensdiffusion.presets.training import PRESETS
+
+    if options.preset not in PRESETS:
+        raise GravLensError(f"unknown preset '{options.preset}'; choose from {', '.join(PRESETS)}")
+    config = PRESETS[options.preset]()
+    changes = {
+        name: getattr(options, name)
+        for name in ("size", "epochs", "batch_size")
+        if getattr(options, name) is not None
+    }
+    if options.size is not None:
+        changes["resize"] = None
+    if options.learning_rate is not None:
+        rate = options.learning_rate
+        changes["optimiser"] = replace(config.optimiser, learning_rate=rate)
+    if options.transform is not None:
+        transform = TransformConfig(kind=options.transform, fit=True)
+        changes["model"] = replace(config.model, transform=transform)
+    return replace(config, **changes, seed=options.seed, precision=options.precision)
+
+
+def describe(config: "TrainingConfig", source: "ImageSource") -> str:
+    """Say in one line what would be trained."""
+    channels, height, width = source.image_shape
+    size = config.size or height
+    classes = ", ".join(source.header.class_names) if config.conditional else ""
+    return (
+        f"would train preset {config.preset} at {size} pixels on {len(source):,} images of "
+        f"{channels}x{height}x{width}, classes: {classes or 'none'}, {config.epochs} epochs, "
+        f"batch {config.batch_size}, transform {config.model.transform.kind}"
+    )
+
+
+def train_with_bar(
+    options: Options, config: "TrainingConfig", source: "ImageSource", stopped: list[int]
+) -> "Progress":
+    """Train with a progress bar on stderr, one short line a minute where that is no terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    from gravlensdiffusion.training.loop import train
+
+    columns = (
+        TextColumn("{task.completed:,.0f}/{task.total:,.0f} images"),
+        BarColumn(),
+        TextColumn("loss {task.fields[loss]:.4f}  {task.fields[speed]:.0f} images/s"),
+        TimeRemainingColumn(),
+    )
+    with Bar(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("train", total=None, loss=float("nan"), speed=0.0)
+        return train(
+            config,
+            source,
+            options.out,
+            device=options.device,
+            init=options.init,
+            hooks=_hooks(options.out, bar, task, stopped),
+        )
+
+
+def _hooks(out: Path, bar: "object", task: int, stopped: list[int]) -> "Hooks":
+    from gravlensdiffusion.training.loop import Hooks
+
+    def progress(state: "Progress") -> None:
+        bar.update(  # type: ignore[attr-defined]
+            task,
+            completed=state.images_seen,
+            total=state.total_images,
+            loss=state.loss,
+            speed=state.images_per_s,
+        )
+
+    def sample(model: "Model", images_seen: int) -> None:
+        save_samples(model, out / "samples" / f"{images_seen:010d}.png")
+
+    return Hooks(progress=progress, sample=sample, should_stop=lambda: bool(stopped))
+
+
+def save_samples(model: "Model", path: Path) -> None:
+    """Save a grid of 36 images of the model, made in 20 quick steps whatever its own sampler."""
+    from gravlensdiffusion.figures import save_grid
+    from gravlensdiffusion.pipeline import LensGenerator
+
+    path.parent.mkdir(exist_ok=True)
+    samples = LensGenerator(model).sample(36, sampler="dpmpp", num_steps=20, batch_size=36)
+    save_grid(samples.images, path)

@@ -1,0 +1,115 @@
+"""Configuration of a training run."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from gravlensdiffusion.config.model import ModelConfig
+from gravlensdiffusion.errors import GravLensError
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OptimiserConfig:
+    """The optimiser and its learning rate.
+
+    Attributes:
+        kind: ``adam`` or ``adamw``.
+        learning_rate: Peak learning rate.
+        beta2: Second-moment decay; the first is 0.9.
+        weight_decay: Decoupled weight decay of ``adamw``.
+        warmup_images: Images over which the learning rate rises from zero.
+        decay: ``constant``, or ``cosine`` down to zero at the end of the run.
+        max_grad_norm: Norm to which gradients are clipped, or None.
+    """
+
+    kind: Literal["adam", "adamw"] = "adamw"
+    learning_rate: float = 1e-3
+    beta2: float = 0.99
+    weight_decay: float = 0.01
+    warmup_images: int = 0
+    decay: Literal["constant", "cosine"] = "constant"
+    max_grad_norm: float | None = 1.0
+
+    def __post_init__(self) -> None:
+        if not self.learning_rate > 0 or not 0 < self.beta2 < 1:
+            raise GravLensError("optimiser needs learning_rate > 0 and 0 < beta2 < 1")
+        if self.weight_decay < 0 or self.warmup_images < 0:
+            raise GravLensError("optimiser weight_decay and warmup_images must not be negative")
+        if self.max_grad_norm is not None and not self.max_grad_norm > 0:
+            raise GravLensError("optimiser max_grad_norm must be positive or null")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EMAConfig:
+    """The moving average of the weights, which is what sampling uses.
+
+    Attributes:
+        halflife_images: Images after which a weight counts half; 0 for no average.
+        ramp: Share of the images seen so far that the half-life may not exceed.
+    """
+
+    halflife_images: int = 20_000
+    ramp: float = 0.05
+
+    def __post_init__(self) -> None:
+        if self.halflife_images < 0 or not self.ramp > 0:
+            raise GravLensError("ema needs halflife_images >= 0 and ramp > 0")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainingConfig:
+    """A training run; progress is counted in images.
+
+    Attributes:
+        schema_version: Version of this layout.
+        preset: Name of the preset that it came from.
+        model: The model; what depends on the data is filled in when the run starts.
+        size: Size that the data are resized to [pixel], or None for their own.
+        resize: Name of the resize, or None for the one that goes with the size.
+        batch_size: Images per optimiser step.
+        total_images: Images after which the run ends; 0 stands for ``epochs``.
+        epochs: Passes over the training set, where ``total_images`` is 0.
+        conditional: Whether the model learns the classes of a labelled set.
+        label_dropout: Share of images whose label is hidden, for guidance.
+        precision: ``fp32`` or ``bf16`` (autocast).
+        seed: Seed of the weights, the shuffle and all noise.
+        stratified_times: Whether the training times of a batch are spread evenly.
+        optimiser: The optimiser.
+        ema: The moving average.
+        log_images: Images between two lines of the log.
+        checkpoint_images: Images between two checkpoints.
+        sample_images: Images between two sample grids; 0 for none.
+        keep_checkpoints: Number of checkpoints kept.
+    """
+
+    schema_version: Literal[1] = 1
+    preset: str = ""
+    model: ModelConfig = field(default_factory=ModelConfig)
+    size: int | None = None
+    resize: Literal["bilinear", "area"] | None = None
+    batch_size: int = 64
+    total_images: int = 0
+    epochs: int = 40
+    conditional: bool = True
+    label_dropout: float = 0.1
+    precision: Literal["fp32", "bf16"] = "fp32"
+    seed: int = 0
+    stratified_times: bool = True
+    optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
+    ema: EMAConfig = field(default_factory=EMAConfig)
+    log_images: int = 2_000
+    checkpoint_images: int = 20_000
+    sample_images: int = 40_000
+    keep_checkpoints: int = 2
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "epochs", "log_images", "checkpoint_images"):
+            if getattr(self, name) < 1:
+                raise GravLensError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.total_images < 0 or self.sample_images < 0 or self.keep_checkpoints < 1:
+            raise GravLensError("total_images and sample_images must not be negative")
+        if self.size is not None and self.size < 4:
+            raise GravLensError(f"size must be at least 4 pixels, got {self.size}")
+        if not 0 <= self.label_dropout <= 1:
+            raise GravLensError(f"label_dropout must lie in [0, 1], got {self.label_dropout}")
+        if not 0 <= self.seed < 2**63:
+            raise GravLensError(f"seed must lie in [0, 2^63), got {self.seed}")

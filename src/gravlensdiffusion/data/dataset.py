@@ -1,0 +1,135 @@
+"""Training images: brought to their size once, kept in a file, read by position."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.records import SetHeader
+from gravlensdiffusion.resize import resize as resize_images
+
+CHUNK = 256
+"""Images read at a time."""
+
+
+class ImageSource(Protocol):
+    """What a set of images must offer: a store, or what the readers return."""
+
+    @property
+    def header(self) -> SetHeader:
+        """What is common to all images."""
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """``(C, H, W)``."""
+
+    @property
+    def labels(self) -> NDArray[np.int16]:
+        """Class indices, shape ``(N,)``; -1 where there is none."""
+
+    def __len__(self) -> int: ...
+
+    def read(self, indices: Sequence[int] | NDArray[np.integer]) -> NDArray[np.float32]:
+        """Return images, shape ``(B, C, H, W)``."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PreparedSet:
+    """Images at their training size, mapped from a file rather than held in memory.
+
+    Attributes:
+        images: Flux, float32 of shape ``(N, C, S, S)``.
+        labels: Class indices, int64 of shape ``(N,)``.
+        fingerprint: Digest of the images and labels.
+    """
+
+    images: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    fingerprint: str
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def batches(self, size: int = CHUNK) -> "Batches":
+        """Return the images in order, in batches, as often as asked."""
+        return Batches(self.images, size)
+
+
+@dataclass(frozen=True, slots=True)
+class Batches:
+    """An array walked through in batches, as often as asked."""
+
+    images: NDArray[np.float32]
+    size: int
+
+    def __iter__(self) -> Iterator[NDArray[np.float32]]:
+        for start in range(0, len(self.images), self.size):
+            yield np.array(self.images[start : start + self.size])
+
+
+def prepare(source: ImageSource, folder: Path, size: int, method: str) -> PreparedSet:
+    """Resize a set once into ``folder/images.npy``, or reuse what stands there.
+
+    Args:
+        source: The images.
+        folder: Where the prepared images are kept.
+        size: Height and width to train at [pixel].
+        method: Named resize, used where the images have another size.
+
+    Raises:
+        GravLensError: If there are no images, if they are not square, or smaller than ``size``.
+    """
+    channels, height, width = source.image_shape
+    if len(source) == 0:
+        raise GravLensError("the training set is empty")
+    if height != width:
+        raise GravLensError(f"training images must be square, these are {height} by {width} pixels")
+    if size > height:
+        raise GravLensError(f"training images have {height} pixels a side, fewer than {size}")
+    stamp = _stamp(source, size, method)
+    images_path, stamp_path = folder / "images.npy", folder / "prepared.json"
+    if not stamp_path.is_file() or json.loads(stamp_path.read_text())["stamp"] != stamp:
+        folder.mkdir(parents=True, exist_ok=True)
+        stamp_path.unlink(missing_ok=True)
+        digest = _write(source, images_path, (len(source), channels, size, size), method)
+        temporary = stamp_path.with_suffix(".tmp")
+        temporary.write_text(json.dumps({"stamp": stamp, "fingerprint": digest}))
+        temporary.replace(stamp_path)
+    return PreparedSet(
+        images=np.load(images_path, mmap_mode="r", allow_pickle=False),
+        labels=np.asarray(source.labels, dtype=np.int64),
+        fingerprint=json.loads(stamp_path.read_text())["fingerprint"],
+    )
+
+
+def _write(source: ImageSource, path: Path, shape: tuple[int, ...], method: str) -> str:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    digest = hashlib.sha256(np.asarray(source.labels, dtype=np.int64).tobytes())
+    out = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=shape)
+    for start in range(0, shape[0], CHUNK):
+        images = source.read(np.arange(start, min(start + CHUNK, shape[0])))
+        if images.shape[-1] != shape[-1]:
+            images = resize_images(images, shape[-1], method).astype(np.float32)
+        out[start : start + len(images)] = images
+        digest.update(np.ascontiguousarray(images).tobytes())
+    out.flush()
+    del out
+    temporary.replace(path)
+    return digest.hexdigest()
+
+
+def _stamp(source: ImageSource, size: int, method: str) -> str:
+    """Digest of what a set looks like from outside and of 16 of its images."""
+    some = np.unique(np.linspace(0, len(source) - 1, 16).astype(int))
+    facts = json.dumps([asdict(source.header), len(source), source.image_shape, size, method])
+    digest = hashlib.sha256(facts.encode())
+    digest.update(np.asarray(source.labels).tobytes())
+    digest.update(np.ascontiguousarray(source.read(some)).tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,120 @@
+"""From flux to what the network sees, and back."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from gravlensdiffusion.config.model import TransformConfig
+from gravlensdiffusion.errors import GravLensError
+
+NUM_QUANTILE_PIXELS = 2_000_000
+"""Pixels kept for the quantiles when a transform is fitted."""
+
+
+class Transform(nn.Module):
+    """A pixel-wise map of flux, the mean image taken off, scaled to unit variance.
+
+    ``linear``: ``z = (flux - offset) / scale``; ``asinh``: ``z = asinh((flux - offset) / scale)``;
+    ``peak``: ``z`` is the image brought to [0, 1]. Then ``x = gain (z - mean)``.
+
+    Args:
+        config: The kind and its constants; ``gain`` must be set.
+        mean: Mean of ``z`` over the training set, shape ``(C, H, W)``.
+    """
+
+    mean: Tensor
+
+    def __init__(self, config: TransformConfig, mean: Tensor) -> None:
+        super().__init__()
+        if config.gain == 0:
+            raise GravLensError("the transform has no gain yet: it must be fitted to data first")
+        self.config = config
+        self.register_buffer("mean", mean)
+
+    def forward(self, flux: Tensor) -> Tensor:
+        """Map flux ``(B, C, H, W)`` to model space, same shape."""
+        return (stretch(self.config, flux) - self.mean) * self.config.gain
+
+    def inverse(self, x: Tensor) -> Tensor:
+        """Map model space ``(B, C, H, W)`` back to flux; ``peak`` gives peak-scaled images."""
+        z = self.uncentred(x)
+        if self.config.kind == "peak":
+            return z
+        if self.config.kind == "asinh":
+            z = torch.sinh(z)
+        return z * self.config.scale + self.config.offset
+
+    def uncentred(self, x: Tensor) -> Tensor:
+        """Map model space ``(B, C, H, W)`` to stretched flux ``z``."""
+        return x / self.config.gain + self.mean
+
+
+def stretch(config: TransformConfig, flux: Tensor) -> Tensor:
+    """Apply the pixel-wise part of the transform to ``(B, C, H, W)``."""
+    if config.kind == "peak":
+        low, high = flux.amin((1, 2, 3), keepdim=True), flux.amax((1, 2, 3), keepdim=True)
+        return (flux - low) / (high - low).clamp_min(torch.finfo(flux.dtype).tiny)
+    z = (flux - config.offset) / config.scale
+    return torch.asinh(z) if config.kind == "asinh" else z
+
+
+def fit_transform(
+    config: TransformConfig, batches: Iterable[NDArray[np.float32]], image_shape: tuple[int, ...]
+) -> Transform:
+    """Measure what the configuration leaves open on a training set.
+
+    With ``fit``, the offset is the 10% quantile of the pixels and the scale twice the distance
+    from there to the median: about 2.6 times the sky noise where most pixels are sky.
+
+    Args:
+        config: The transform; ``gain`` 0 and ``fit`` mark what is measured.
+        batches: Flux, each of shape ``(B, C, H, W)``; read twice, so not an iterator.
+        image_shape: ``(C, H, W)``.
+
+    Returns:
+        The transform, its configuration complete.
+
+    Raises:
+        GravLensError: If the set has no spread.
+    """
+    if config.fit and config.kind != "peak":
+        low, middle = _quantiles(batches, (0.1, 0.5))
+        if not middle > low:
+            raise GravLensError("the training images have no spread: half of all pixels are equal")
+        config = replace(config, offset=low, scale=2 * (middle - low))
+    config = replace(config, fit=False)
+    total = torch.zeros(image_shape, dtype=torch.float64)
+    squares = torch.zeros(image_shape, dtype=torch.float64)
+    count = 0
+    for batch in batches:
+        z = stretch(config, torch.from_numpy(batch).double())
+        total += z.sum(0)
+        squares += z.square().sum(0)
+        count += len(z)
+    mean = total / count
+    if config.gain == 0:
+        spread = (squares / count - mean.square()).mean().clamp_min(0).sqrt().item()
+        if not spread > 0:
+            raise GravLensError("the training images are all the same")
+        config = replace(config, gain=1 / spread)
+    if config.centre == "none":
+        mean = torch.zeros_like(mean)
+    return Transform(config, mean.float())
+
+
+def _quantiles(
+    batches: Iterable[NDArray[np.float32]], levels: tuple[float, ...]
+) -> tuple[float, ...]:
+    kept: list[NDArray[np.float32]] = []
+    stride, size = 1, 0
+    for batch in batches:
+        kept.append(batch.ravel()[::stride])
+        size += len(kept[-1])
+        if size > 2 * NUM_QUANTILE_PIXELS:
+            kept, stride = [part[::2] for part in kept], 2 * stride
+            size = sum(len(part) for part in kept)
+    return tuple(float(value) for value in np.quantile(np.concatenate(kept), levels))

@@ -1,0 +1,140 @@
+"""Building blocks of the networks."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class SinusoidalFeatures(nn.Module):
+    """Sines and cosines of a number, at geometrically spaced frequencies.
+
+    Args:
+        dim: Number of features, even.
+        lowest: Lowest angular frequency.
+        highest: Highest angular frequency.
+
+    References:
+        Vaswani et al. 2017, arXiv:1706.03762, section 3.5.
+    """
+
+    frequencies: Tensor
+
+    def __init__(self, dim: int, lowest: float, highest: float) -> None:
+        super().__init__()
+        steps = torch.linspace(math.log(lowest), math.log(highest), dim // 2)
+        self.register_buffer("frequencies", steps.exp(), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map shape ``(B,)`` to ``(B, dim)``."""
+        angle = x[:, None] * self.frequencies
+        return torch.cat([angle.sin(), angle.cos()], dim=1)
+
+
+class ResidualBlock(nn.Module):
+    """Two normalised 3x3 convolutions, modulated by an embedding, added to the input.
+
+    Args:
+        in_channels: Channels of the input.
+        out_channels: Channels of the output.
+        embedding_dim: Size of the embedding.
+        modulation: ``scale_shift`` or ``shift`` of the second normalisation.
+        dropout: Dropout probability before the second convolution.
+
+    References:
+        Ho et al. 2020, arXiv:2006.11239, appendix B; Dhariwal and Nichol 2021,
+        arXiv:2105.05233, section 3 (scale and shift).
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        embedding_dim: int,
+        modulation: str,
+        dropout: float,
+    ) -> None:
+        super().__init__()
+        self.scaled = modulation == "scale_shift"
+        self.norm_in = nn.GroupNorm(8, in_channels)
+        self.conv_in = nn.Conv2d(in_channels, out_channels, 3, padding=1)
+        self.modulation = nn.Linear(embedding_dim, out_channels * (2 if self.scaled else 1))
+        self.norm_out = nn.GroupNorm(8, out_channels)
+        self.dropout = nn.Dropout(dropout)
+        self.conv_out = zeroed(nn.Conv2d(out_channels, out_channels, 3, padding=1))
+        same = in_channels == out_channels
+        self.skip = nn.Identity() if same else nn.Conv2d(in_channels, out_channels, 1)
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        """Map ``(B, C, H, W)`` and ``(B, E)`` to ``(B, C', H, W)``."""
+        h = self.conv_in(F.silu(self.norm_in(x)))
+        shift = self.modulation(embedding)[:, :, None, None]
+        if self.scaled:
+            scale, shift = shift.chunk(2, dim=1)
+            h = torch.addcmul(shift, self.norm_out(h), 1 + scale)
+        else:
+            h = self.norm_out(h + shift)
+        skip: Tensor = self.skip(x)
+        return skip + self.conv_out(self.dropout(F.silu(h)))
+
+
+class SelfAttention(nn.Module):
+    """Self-attention over all pixels, added to the input.
+
+    Args:
+        channels: Channels of input and output.
+        num_heads: Number of heads.
+
+    References:
+        Ho et al. 2020, arXiv:2006.11239, appendix B.
+    """
+
+    def __init__(self, channels: int, num_heads: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.norm = nn.GroupNorm(8, channels)
+        self.query_key_value = nn.Conv2d(channels, 3 * channels, 1)
+        self.project = zeroed(nn.Conv2d(channels, channels, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(B, C, H, W)`` to the same shape."""
+        batch, channels, height, width = x.shape
+        qkv = self.query_key_value(self.norm(x)).flatten(2).transpose(1, 2)
+        qkv = qkv.unflatten(2, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        h = F.scaled_dot_product_attention(qkv[0], qkv[1], qkv[2])
+        h = h.permute(0, 1, 3, 2).reshape(batch, channels, height, width)
+        return x + self.project(h.contiguous(memory_format=torch.channels_last))
+
+
+class Downsample(nn.Module):
+    """Halve height and width by a strided 3x3 convolution."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, out_channels, 3, stride=2, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(B, C, H, W)`` to ``(B, C', ceil(H/2), ceil(W/2))``."""
+        y: Tensor = self.conv(x)
+        return y
+
+
+class Upsample(nn.Module):
+    """Bring an image to a larger grid: 1x1 convolution, then nearest neighbour."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, out_channels, 1)
+
+    def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
+        """Map ``(B, C, h, w)`` to ``(B, C', *size)``."""
+        return F.interpolate(self.conv(x), size=size, mode="nearest")
+
+
+def zeroed(module: nn.Conv2d) -> nn.Conv2d:
+    """Set weight and bias to zero, so that a residual branch starts as nothing."""
+    nn.init.zeros_(module.weight)
+    if module.bias is not None:
+        nn.init.zeros_(module.bias)
+    return module

@@ -1,0 +1,131 @@
+"""The U-Net: noisy image, noise level and condition in, prediction out."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gravlensdiffusion.conditioning import ANY, Condition
+from gravlensdiffusion.config.model import UNetConfig
+from gravlensdiffusion.nn.layers import (
+    Downsample,
+    ResidualBlock,
+    SelfAttention,
+    SinusoidalFeatures,
+    Upsample,
+    zeroed,
+)
+
+
+class UNet(nn.Module):
+    """A U-Net whose blocks are modulated by noise level and class.
+
+    Sizes that are not a power of two halve upwards on the way down and are met again exactly on
+    the way up, so any image size works.
+
+    Args:
+        config: Widths, depths, attention.
+        num_channels: Channels of an image.
+        num_classes: Classes that can be asked for; 0 for none.
+
+    References:
+        Ho et al. 2020, arXiv:2006.11239, appendix B.
+    """
+
+    def __init__(self, config: UNetConfig, num_channels: int, num_classes: int) -> None:
+        super().__init__()
+        width, dim = config.channels, config.embedding_dim
+        # A step number runs to 1000; a quarter of a log noise level stays within about 1.5.
+        lowest, highest = (1e-4, 1.0) if config.noise_features == "index" else (1.0, 100.0)
+        self.noise_features = SinusoidalFeatures(width[0] * 2, lowest, highest)
+        self.noise_embedding = nn.Sequential(
+            nn.Linear(width[0] * 2, dim), nn.SiLU(), nn.Linear(dim, dim)
+        )
+        self.label_embedding = nn.Embedding(num_classes + 1, dim) if num_classes else None
+
+        def block(in_channels: int, level: int) -> "Stage":
+            return Stage(config, in_channels, width[level], level in config.attention_levels)
+
+        self.stem = nn.Conv2d(num_channels, width[0], 3, padding=1)
+        self.down, self.downsample = nn.ModuleList(), nn.ModuleList()
+        skips, current = [width[0]], width[0]
+        for level, channels in enumerate(width):
+            self.downsample.append(nn.Identity() if level == 0 else Downsample(current, channels))
+            current = channels
+            if level:
+                skips.append(current)
+            for _ in range(config.num_blocks):
+                self.down.append(block(current, level))
+                skips.append(current)
+        self.middle = nn.ModuleList([block(current, len(width) - 1) for _ in range(2)])
+        self.up, self.upsample = nn.ModuleList(), nn.ModuleList()
+        for level in reversed(range(len(width))):
+            last = level == len(width) - 1
+            self.upsample.append(nn.Identity() if last else Upsample(current, width[level]))
+            current = width[level]
+            for _ in range(config.num_blocks + 1):
+                self.up.append(block(current + skips.pop(), level))
+        self.num_blocks = config.num_blocks
+        self.norm = nn.GroupNorm(8, current)
+        self.head = zeroed(nn.Conv2d(current, num_channels, 3, padding=1))
+
+    def forward(self, x: Tensor, noise: Tensor, condition: Condition | None = None) -> Tensor:
+        """Predict what the denoiser asks for.
+
+        Args:
+            x: Scaled noisy images, ``(B, C, H, W)``.
+            noise: Noise level or step number, ``(B,)``.
+            condition: Classes; None for any.
+
+        Returns:
+            Shape ``(B, C, H, W)``.
+        """
+        embedding = self._embed(noise, condition)
+        h = self.stem(x)
+        skips = [h]
+        blocks = iter(self.down)
+        for level, downsample in enumerate(self.downsample):
+            if level:
+                h = downsample(h)
+                skips.append(h)
+            for _ in range(self.num_blocks):
+                h = next(blocks)(h, embedding)
+                skips.append(h)
+        for stage in self.middle:
+            h = stage(h, embedding)
+        blocks = iter(self.up)
+        for upsample in self.upsample:
+            if isinstance(upsample, Upsample):
+                h = upsample(h, (skips[-1].shape[2], skips[-1].shape[3]))
+            for _ in range(self.num_blocks + 1):
+                h = next(blocks)(torch.cat([h, skips.pop()], dim=1), embedding)
+        out: Tensor = self.head(F.silu(self.norm(h)))
+        return out
+
+    def _embed(self, noise: Tensor, condition: Condition | None) -> Tensor:
+        embedding: Tensor = self.noise_embedding(self.noise_features(noise))
+        if self.label_embedding is not None:
+            if condition is None:
+                label = torch.full_like(noise, ANY, dtype=torch.long)
+            else:
+                label = condition.label
+            embedding = embedding + self.label_embedding(label + 1)
+        return F.silu(embedding)
+
+
+class Stage(nn.Module):
+    """A residual block, followed by self-attention where the level has it."""
+
+    def __init__(
+        self, config: UNetConfig, in_channels: int, out_channels: int, attention: bool
+    ) -> None:
+        super().__init__()
+        self.block = ResidualBlock(
+            in_channels, out_channels, config.embedding_dim, config.modulation, config.dropout
+        )
+        heads = config.num_heads
+        self.attention = SelfAttention(out_channels, heads) if attention else nn.Identity()
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        """Map ``(B, C, H, W)`` and ``(B, E)`` to ``(B, C', H, W)``."""
+        y: Tensor = self.attention(self.block(x, embedding))
+        return y

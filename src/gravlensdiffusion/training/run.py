@@ -1,0 +1,170 @@
+"""A run directory: its configuration, its data, its checkpoints."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gravlensdiffusion.build import Model, build_model
+from gravlensdiffusion.checkpoint import (
+    CONFIG,
+    EMA_WEIGHTS,
+    WEIGHTS,
+    Checkpoint,
+    checkpoints,
+    load_weights,
+    read_tensors,
+    write_folder,
+)
+from gravlensdiffusion.codec import from_json, to_json
+from gravlensdiffusion.config.model import ModelConfig
+from gravlensdiffusion.config.training import TrainingConfig
+from gravlensdiffusion.data.dataset import ImageSource, PreparedSet, prepare
+from gravlensdiffusion.data.transform import fit_transform
+from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.resize import default_method
+from gravlensdiffusion.training.tracking import environment, write_atomically
+
+TRAINING_STATE = "training_state.pt"
+
+
+@dataclass(frozen=True, slots=True)
+class RunDirectory:
+    """The folder of a run.
+
+    Attributes:
+        folder: Where it lies.
+        config: What was asked for.
+    """
+
+    folder: Path
+    config: TrainingConfig
+
+    @classmethod
+    def open(cls, folder: Path, config: TrainingConfig) -> "RunDirectory":
+        """Create a run directory, or reopen one that holds the same configuration.
+
+        Raises:
+            GravLensError: If the folder holds something else, or a run with other settings.
+        """
+        path = folder / CONFIG
+        if path.is_file():
+            old = from_json(TrainingConfig, path.read_bytes(), source=str(path))
+            difference = first_difference(asdict(old), asdict(config))
+            if difference is not None:
+                raise GravLensError(
+                    f"{folder} holds a run with another {difference}; choose another --out"
+                )
+        elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise GravLensError(f"{folder} exists and is not a run directory; choose another --out")
+        else:
+            folder.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, to_json(config))
+        return cls(folder, config)
+
+    def prepare_data(self, source: ImageSource, device: str) -> PreparedSet:
+        """Resize the training set, or find it as it was when the run began.
+
+        Raises:
+            GravLensError: If the run began with other data.
+        """
+        size = source.image_shape[1] if self.config.size is None else self.config.size
+        method = self.config.resize or default_method(size)
+        data = prepare(source, self.folder / "prepared", size, method)
+        path = self.folder / "environment.json"
+        if path.is_file():
+            before = json.loads(path.read_text(encoding="utf-8"))["data_fingerprint"]
+            if before != data.fingerprint:
+                raise GravLensError(
+                    f"{self.folder} was trained on other data than those given now; "
+                    "give the same --data, or choose another --out"
+                )
+        else:
+            text = json.dumps(environment(data.fingerprint, device), indent=2)
+            write_atomically(path, text)
+        return data
+
+    def fresh_model(self, source: ImageSource, data: PreparedSet) -> Model:
+        """Fit the transform to the data and build a model with fresh weights."""
+        transform = fit_transform(
+            self.config.model.transform, data.batches(), data.images.shape[1:]
+        )
+        config = complete(self.config, source, data, transform.config)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.config.seed)
+            return build_model(config, transform)
+
+    def save(
+        self,
+        images_seen: int,
+        model: Model,
+        ema: Mapping[str, Tensor] | None,
+        state: dict[str, Any],
+    ) -> None:
+        """Write a checkpoint and drop the oldest ones."""
+        folder = self.folder / "checkpoints" / f"{images_seen:010d}"
+        if folder.exists():
+            return
+        files: dict[str, bytes | Mapping[str, Tensor]] = {
+            WEIGHTS: model.state_dict(),
+            CONFIG: to_json(model.config).encode(),
+        }
+        if ema is not None:
+            files[EMA_WEIGHTS] = ema
+        write_folder(folder, files, {TRAINING_STATE: state})
+        for old in checkpoints(self.folder)[: -self.config.keep_checkpoints]:
+            shutil.rmtree(old.folder)
+
+    def load(self, checkpoint: Checkpoint) -> tuple[Model, dict[str, Tensor], dict[str, Any]]:
+        """Read a checkpoint: model, moving average (empty for none), training state."""
+        path = checkpoint.folder / CONFIG
+        model = build_model(from_json(ModelConfig, path.read_bytes(), source=str(path)))
+        weights = checkpoint.folder / WEIGHTS
+        load_weights(model, read_tensors(weights), source=weights)
+        ema = checkpoint.folder / EMA_WEIGHTS
+        average = read_tensors(ema) if ema.is_file() else {}
+        state = torch.load(checkpoint.folder / TRAINING_STATE, weights_only=True)
+        return model, average, state
+
+    def last_checkpoint(self) -> Checkpoint | None:
+        """Return the newest complete checkpoint, or None."""
+        found = checkpoints(self.folder)
+        return found[-1] if found else None
+
+
+def complete(
+    config: TrainingConfig, source: ImageSource, data: PreparedSet, transform: Any
+) -> ModelConfig:
+    """Fill in what the model's configuration takes from the data."""
+    channels, size = data.images.shape[1], data.images.shape[-1]
+    header, scale = source.header, source.header.pixel_scale_arcsec
+    resized = size != source.image_shape[1]
+    names = header.class_names if config.conditional else ()
+    kind = f"preset {header.preset}, seed {header.seed}" if header.preset else "images given"
+    return replace(
+        config.model,
+        image_size=size,
+        num_channels=channels,
+        class_names=names,
+        pixel_scale_arcsec=None if scale is None else scale * source.image_shape[1] / size,
+        flux_unit="peak" if transform.kind == "peak" else header.flux_unit,
+        resize=(config.resize or default_method(size)) if resized else header.resize,
+        training_data=f"{len(data):,} images, {kind}",
+        transform=transform,
+    )
+
+
+def first_difference(old: Any, new: Any, name: str = "configuration") -> str | None:
+    """Describe the first value in which two nested mappings differ, or return None."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in sorted(old.keys() | new.keys()):
+            found = first_difference(old.get(key), new.get(key), key)
+            if found is not None:
+                return found
+        return None
+    return None if old == new else f"{name} ({old} there, {new} here)"
