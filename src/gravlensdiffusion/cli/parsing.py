@@ -4,6 +4,7 @@ import contextlib
 import io
 import re
 from collections.abc import Sequence
+from itertools import dropwhile, takewhile
 from typing import TypeVar
 
 import tyro
@@ -14,7 +15,8 @@ Options = TypeVar("Options")
 
 _ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
 _FRAME = "╭╮╰╯│"
-_RULE = "─"
+# Where the terminal knows ASCII only, there is no frame, and rules are hyphens.
+_RULE = re.compile(r"[─-]{4,}$")
 _SUGGESTION = re.compile(r"Perhaps you meant:\W*(--[\w-]+)")
 _REWORDINGS = (
     (re.compile(r"^Missing from [^:]*: "), "missing: "),
@@ -61,15 +63,14 @@ def parse(options_type: type[Options], program: str, arguments: Sequence[str]) -
 def condense(text: str) -> str:
     """Return the first statement of a framed message as one line.
 
-    tyro draws a frame around its complaint and follows it, below a rule, with the help of the
-    flag; what stands above the rule says what is wrong.
+    tyro writes a title, its complaint, a rule, and the help of the flag; the complaint alone says
+    what is wrong.
     """
     lines = [line.strip().strip(_FRAME).strip() for line in _ESCAPE.sub("", text).splitlines()]
-    rules = [k for k, line in enumerate(lines) if line.startswith(_RULE) and k > 0]
-    # The first line is the top of the frame, with a title that the statement repeats.
-    statement = lines[1 : rules[0]] if rules else lines
+    body = list(dropwhile(_RULE.match, lines[1:]))
+    statement = takewhile(lambda line: not _RULE.match(line), body)
     message = " ".join(" ".join(statement).split()).rstrip(".")
     for pattern, wording in _REWORDINGS:
         message = pattern.sub(wording, message)
-    suggestion = _SUGGESTION.search(" ".join(lines))
+    suggestion = _SUGGESTION.search(" ".join(body))
     return f"{message}, did you mean {suggestion[1]}?" if suggestion else message

@@ -1,0 +1,163 @@
+import errno
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from types import ModuleType
+
+import pytest
+
+import gravlensdiffusion
+from gravlensdiffusion.cli import main as cli
+from gravlensdiffusion.cli.main import COMMANDS, main
+from gravlensdiffusion.errors import GravLensError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Do nothing much."""
+
+    out: str
+    """Where the result goes."""
+    num: int = 1
+    """How many."""
+    guidance: float = 1.0
+    """How strongly."""
+    gif: bool = False
+    """Whether it moves."""
+
+
+@pytest.fixture
+def probe(monkeypatch):
+    """Put a command ``probe`` in the table; its ``run`` can be set by the test."""
+    module = ModuleType("gravlensdiffusion.cli.probe")
+    module.Options = Options
+    module.run = lambda options: print(options)
+    monkeypatch.setitem(sys.modules, "gravlensdiffusion.cli.probe", module)
+    monkeypatch.setitem(cli.COMMANDS, "probe", ("probe", "Try."))
+    return module
+
+
+def failing(error: BaseException):
+    def run(options: Options) -> None:
+        raise error
+
+    return run
+
+
+def test_help_names_every_command(capsys):
+    assert main(["--help"]) == 0
+    out = capsys.readouterr().out
+    for name, (_, summary) in COMMANDS.items():
+        assert f"{name} " in out
+        assert summary in out
+
+
+def test_version(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"gravlens {gravlensdiffusion.__version__}\n"
+
+
+@pytest.mark.parametrize("words", ["['--help']", "['--version']", "['nonsense']"])
+def test_nothing_heavy_is_imported_without_a_command(words):
+    code = (
+        "import sys; from gravlensdiffusion.cli.main import main; "
+        f"main({words}); "
+        "heavy = {'torch', 'numpy', 'scipy', 'tyro', 'rich', 'h5py', 'matplotlib', 'pydantic'}; "
+        "sys.exit(', '.join(heavy & set(sys.modules)) or 0)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_help_of_a_command_needs_no_torch(name):
+    code = (
+        "import sys; from gravlensdiffusion.cli.main import main; "
+        f"code = main(['{name}', '--help']); "
+        "sys.exit(code or int('torch' in sys.modules))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert f"usage: gravlens {name}" in result.stdout
+
+
+def test_flags_become_options(probe, capsys):
+    assert main(["probe", "--out", "x", "--num", "3", "--gif"]) == 0
+    assert "out='x', num=3, guidance=1.0, gif=True" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "no command given, expected one of simulate, inspect"),
+        (["smaple"], "unknown command 'smaple': did you mean sample?"),
+        (["zzz"], "unknown command 'zzz': commands are simulate, inspect"),
+        (["--nonsense"], "unknown option '--nonsense'"),
+        (["probe"], "missing: --out STR"),
+        (["probe", "--out"], "--out needs a value"),
+        (["probe", "--out", "x", "--num", "many"], "--num: 'many' is not a whole number"),
+        (["probe", "--out", "x", "--num", "2.5"], "--num: '2.5' is not a whole number"),
+        (["probe", "--out", "x", "--guidance", "big"], "--guidance: 'big' is not a number"),
+        (["probe", "--out", "x", "--nun", "3"], "--nun"),
+        (["probe", "--out", "x", "stray"], "not understood: stray"),
+    ],
+)
+def test_a_bad_command_line_is_one_line_and_code_2(probe, capsys, words, message):
+    assert main(words) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("gravlens: error: ")
+    assert message in captured.err
+    assert captured.err.count("\n") == 1
+    assert not set("│╭╰─\x1b") & set(captured.err)
+
+
+def test_misspelt_flag_suggests_the_right_one(probe, capsys):
+    assert main(["probe", "--out", "x", "--guidence", "3"]) == 2
+    assert "did you mean --guidance?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (GravLensError("label 'x' is unknown:\n  a or b"), "label 'x' is unknown: a or b"),
+        (OSError(errno.ENOSPC, "No space left on device", "out.h5"), "out.h5: No space left"),
+        (PermissionError(errno.EACCES, "Permission denied", "/out"), "/out: Permission denied"),
+        (OSError("cannot identify image file"), "cannot identify image file"),
+    ],
+)
+def test_a_failure_outside_the_program_is_one_line_and_code_2(probe, capsys, error, message):
+    probe.run = failing(error)
+    assert main(["probe", "--out", "x"]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith(f"gravlens: error: {message}")
+    assert err.count("\n") == 1
+
+
+def test_a_mistake_of_the_program_keeps_its_traceback(probe):
+    probe.run = failing(ZeroDivisionError())
+    with pytest.raises(ZeroDivisionError):
+        main(["probe", "--out", "x"])
+
+
+def test_interrupt_is_code_130(probe, capsys):
+    probe.run = failing(KeyboardInterrupt())
+    assert main(["probe", "--out", "x"]) == 130
+    assert capsys.readouterr().err == "gravlens: interrupted\n"
+
+
+def test_reader_that_goes_away_is_no_error():
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "gravlensdiffusion", "--help"]
+    with os.fdopen(writing, "w") as pipe:
+        result = subprocess.run(command, stdout=pipe, stderr=subprocess.PIPE, text=True)
+    assert result.stderr == ""
+    assert result.returncode == 141
+
+
+def test_module_is_the_command(run_gravlens):
+    result = run_gravlens("smaple")
+    assert result.returncode == 2
+    assert result.stderr == "gravlens: error: unknown command 'smaple': did you mean sample?\n"

@@ -1,0 +1,24 @@
+"""What all tests share: reproducible property tests, and an interpreter to start anew."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+
+import hypothesis
+import pytest
+
+hypothesis.settings.register_profile("suite", deadline=None, derandomize=True, database=None)
+hypothesis.settings.load_profile("suite")
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def run_gravlens() -> Run:
+    """Return a function that runs ``gravlens`` with some words in a process of its own."""
+
+    def run(*words: object, **options: object) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "gravlensdiffusion", *map(str, words)]
+        return subprocess.run(command, capture_output=True, text=True, check=False, **options)
+
+    return run

@@ -1,0 +1,149 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gravlensdiffusion.figures import percentile_limits, save_curve, save_gif, save_grid
+
+
+def steps(num: int, side: int = 8) -> np.ndarray:
+    """Return constant images of value 0, 1, ..., num - 1."""
+    values = np.arange(num, dtype=np.float32)
+    return np.broadcast_to(values[:, None, None, None], (num, 1, side, side))
+
+
+def grey(path: Path) -> np.ndarray:
+    with Image.open(path) as picture:
+        return np.asarray(picture.convert("L"))
+
+
+def tile_centres(path: Path, columns: int, num: int, cell: int) -> list[int]:
+    pixels = grey(path)
+    return [
+        int(pixels[cell * (k // columns) + cell // 2, cell * (k % columns) + cell // 2])
+        for k in range(num)
+    ]
+
+
+def test_grid_lays_images_out_row_by_row_on_one_grey_scale(tmp_path):
+    path = save_grid(
+        steps(5), tmp_path / "g.png", num_columns=3, stretch="linear", limits=(0, 4), min_side=8
+    )
+    assert grey(path).shape == (2 * 9 + 1, 3 * 9 + 1)
+    assert tile_centres(path, 3, 5, cell=9) == [0, 64, 128, 191, 255]
+
+
+def test_sqrt_stretch_brightens_faint_pixels(tmp_path):
+    path = save_grid(steps(5), tmp_path / "g.png", num_columns=5, limits=(0, 4), min_side=8)
+    expected = [round(255 * np.sqrt(k / 4)) for k in range(5)]
+    assert tile_centres(path, 5, 5, cell=9) == expected
+
+
+def test_hundred_images_make_a_square_of_ten_by_ten(tmp_path):
+    path = save_grid(np.zeros((100, 28, 28)), tmp_path / "g.png")
+    assert grey(path).shape == (10 * 57 + 1, 10 * 57 + 1)
+
+
+def test_grid_shows_rows_downwards_and_columns_to_the_right(tmp_path):
+    image = np.zeros((1, 1, 8, 8))
+    image[0, 0, 1, 6] = 1.0
+    path = save_grid(image, tmp_path / "g.png", stretch="linear", limits=(0, 1), min_side=8)
+    pixels = grey(path)
+    assert pixels[2, 7] == 255
+    assert pixels[7, 2] == 0
+
+
+def test_three_channels_are_shown_in_colour(tmp_path):
+    image = np.zeros((1, 3, 8, 8))
+    image[0, 1] = 1.0
+    path = save_grid(image, tmp_path / "g.png", limits=(0, 1), min_side=8)
+    with Image.open(path) as picture:
+        assert picture.convert("RGB").getpixel((4, 4)) == (0, 255, 0)
+
+
+def test_unusable_pixels_are_drawn_black_and_do_not_move_the_scale(tmp_path):
+    image = np.ones((2, 1, 8, 8))
+    image[0] = np.nan
+    image[1, 0, 0, 0] = 0.0
+    path = save_grid(image, tmp_path / "g.png", num_columns=2, stretch="linear", min_side=8)
+    assert tile_centres(path, 2, 2, cell=9) == [0, 255]
+
+
+def test_titles_stand_above_their_tiles(tmp_path):
+    path = save_grid(np.zeros((2, 40, 40)), tmp_path / "g.png", titles=["a", "long" * 50])
+    plain = save_grid(np.zeros((2, 40, 40)), tmp_path / "p.png")
+    assert grey(path).shape[1] == grey(plain).shape[1]
+    assert grey(path).shape[0] > grey(plain).shape[0]
+    with pytest.raises(ValueError, match="1 titles for 2 images"):
+        save_grid(np.zeros((2, 40, 40)), path, titles=["a"])
+
+
+@pytest.mark.parametrize("shape", [(0, 1, 8, 8), (8, 8), (1, 1, 1, 8, 8)])
+def test_arrays_that_are_no_images_are_refused(tmp_path, shape):
+    with pytest.raises(ValueError, match="cannot show"):
+        save_grid(np.zeros(shape), tmp_path / "g.png")
+
+
+def test_unknown_stretch_is_refused_with_the_known_ones(tmp_path):
+    with pytest.raises(ValueError, match="linear, sqrt, asinh"):
+        save_grid(steps(2), tmp_path / "g.png", stretch="log")
+
+
+def denoising(num_frames: int, num_images: int = 4) -> list[np.ndarray]:
+    """Return frames from unit noise to an image that is -0.5 but for a bright half of 2."""
+    noise = np.random.default_rng(0).normal(size=(num_images, 1, 16, 16))
+    image = np.full((1, 16, 16), -0.5)
+    image[:, :8] = 2.0
+    return [t * noise + (1 - t) * image for t in np.linspace(1, 0, num_frames)]
+
+
+def test_gif_has_a_frame_for_each_array_and_holds_the_last(tmp_path):
+    path = save_gif(denoising(35), tmp_path / "g.gif", duration_ms=50, hold_last_ms=1500)
+    with Image.open(path) as gif:
+        assert gif.n_frames == 35
+        assert gif.info["loop"] == 0
+        assert gif.info["duration"] == 50
+        gif.seek(34)
+        assert gif.info["duration"] == 1500
+
+
+def test_gif_shows_both_the_noise_and_the_images(tmp_path):
+    path = save_gif(iter(denoising(5)), tmp_path / "g.gif")
+    with Image.open(path) as gif:
+        first = np.asarray(gif.convert("L"), dtype=float)
+        gif.seek(4)
+        last = np.asarray(gif.convert("L"), dtype=float)
+    assert first.std() > 50
+    assert (first == 0).mean() < 0.2
+    assert last[10, 10] == 255
+    assert 20 < last[50, 50] < 60
+
+
+def test_large_gif_is_averaged_down(tmp_path):
+    frames = [np.random.default_rng(k).normal(size=(9, 1, 150, 150)) for k in range(2)]
+    path = save_gif(frames, tmp_path / "g.gif", max_side=300)
+    assert max(grey(path).shape) <= 300
+
+
+def test_gif_of_nothing_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="no frames"):
+        save_gif([], tmp_path / "g.gif")
+
+
+def test_limits_ignore_unusable_pixels_and_constant_images():
+    values = np.append(np.linspace(0, 1, 1001), [np.nan, np.inf])
+    assert percentile_limits(values, 10, 90) == pytest.approx((0.1, 0.9))
+    assert percentile_limits(np.full(4, 3.0)) == (3.0, 4.0)
+    assert percentile_limits(np.full(4, np.nan)) == (0.0, 1.0)
+
+
+def test_curve_is_written(tmp_path):
+    path = save_curve(
+        {"train": ([1, 2], [1.0, 0.1]), "average": ([1, 2], [1.0, 0.5])},
+        tmp_path / "c.png",
+        x_label="images",
+        y_label="loss",
+        log_y=True,
+    )
+    assert grey(path).std() > 5
