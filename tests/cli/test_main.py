@@ -32,7 +32,7 @@ def probe(monkeypatch):
     """Put a command ``probe`` in the table; its ``run`` can be set by the test."""
     module = ModuleType("gravlensdiffusion.cli.probe")
     module.Options = Options
-    module.run = lambda options: print(options)
+    module.run = print
     monkeypatch.setitem(sys.modules, "gravlensdiffusion.cli.probe", module)
     monkeypatch.setitem(cli.COMMANDS, "probe", ("probe", "Try."))
     return module
@@ -43,6 +43,11 @@ def failing(error: BaseException):
         raise error
 
     return run
+
+
+def run_python(code: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 def test_help_names_every_command(capsys):
@@ -66,7 +71,7 @@ def test_nothing_heavy_is_imported_without_a_command(words):
         "heavy = {'torch', 'numpy', 'scipy', 'tyro', 'rich', 'h5py', 'matplotlib', 'pydantic'}; "
         "sys.exit(', '.join(heavy & set(sys.modules)) or 0)"
     )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    result = run_python(code)
     assert result.returncode == 0, result.stderr
 
 
@@ -77,7 +82,7 @@ def test_help_of_a_command_needs_no_torch(name):
         f"code = main(['{name}', '--help']); "
         "sys.exit(code or int('torch' in sys.modules))"
     )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    result = run_python(code)
     assert result.returncode == 0, result.stderr
     assert f"usage: gravlens {name}" in result.stdout
 
@@ -152,7 +157,9 @@ def test_reader_that_goes_away_is_no_error():
     os.close(reading)
     command = [sys.executable, "-m", "gravlensdiffusion", "--help"]
     with os.fdopen(writing, "w") as pipe:
-        result = subprocess.run(command, stdout=pipe, stderr=subprocess.PIPE, text=True)
+        result = subprocess.run(
+            command, stdout=pipe, stderr=subprocess.PIPE, text=True, check=False
+        )
     assert result.stderr == ""
     assert result.returncode == 141
 

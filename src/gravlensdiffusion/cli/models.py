@@ -1,0 +1,56 @@
+"""``gravlens models``: what is bundled, read from the models' configurations alone."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+MODELS_FOLDER = Path(__file__).parents[1] / "models"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Options:
+    """List the models that come with the package: size, resolution, classes, training data."""
+
+
+def run(options: Options) -> None:
+    """Print a few lines for each bundled model."""
+    del options
+    folders = list(bundled_folders())
+    if not folders:
+        print("no models are bundled")
+    for folder in folders:
+        print(describe(folder))
+
+
+def bundled_folders(root: Path = MODELS_FOLDER) -> Iterator[Path]:
+    """Yield the folder of each bundled model, by name."""
+    for config in sorted(root.glob("*/config.json")):
+        yield config.parent
+
+
+def describe(folder: Path) -> str:
+    """Say in a few lines what a model makes and what it was trained on.
+
+    Raises:
+        GravLensError: If its configuration cannot be read.
+    """
+    from gravlensdiffusion.codec import from_json
+    from gravlensdiffusion.config.model import ModelConfig
+
+    text = (folder / "config.json").read_bytes()
+    config = from_json(ModelConfig, text, source=f"{folder.name}/config.json")
+    size = f"{config.image_size} x {config.image_size} pixels"
+    if config.num_channels != 1:
+        size += f", {config.num_channels} channels"
+    if config.pixel_scale_arcsec is not None:
+        size += f" of {config.pixel_scale_arcsec:.4g} arcsec"
+    megabytes = (folder / "model.safetensors").stat().st_size / 1e6
+    rows = {
+        "images": f"{size}, in units of {config.flux_unit}",
+        "classes": ", ".join(config.class_names) or "none",
+        "weights": f"{megabytes:.1f} MB",
+        "sampler": f"{config.sampling.sampler}, {config.sampling.num_steps} steps",
+        "trained on": config.training_data or "not recorded",
+    }
+    lines = [folder.name, *(f"  {name + ':':12}{value}" for name, value in rows.items())]
+    return "\n".join(lines)

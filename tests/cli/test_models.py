@@ -1,0 +1,42 @@
+import pytest
+
+from gravlensdiffusion.cli import models
+from gravlensdiffusion.codec import to_json
+from gravlensdiffusion.config.model import ModelConfig
+from gravlensdiffusion.errors import GravLensError
+
+
+@pytest.fixture
+def folder(tmp_path):
+    config = ModelConfig(
+        image_size=28,
+        class_names=("no_sub", "cdm"),
+        pixel_scale_arcsec=0.2679,
+        flux_unit="peak",
+        training_data="10,000 images of preset deeplense, seed 1",
+    )
+    folder = tmp_path / "lens28"
+    folder.mkdir()
+    (folder / "config.json").write_text(to_json(config))
+    (folder / "model.safetensors").write_bytes(bytes(3_400_000))
+    return folder
+
+
+def test_description_holds_size_resolution_classes_and_training_data(folder):
+    text = models.describe(folder)
+    assert text.splitlines()[0] == "lens28"
+    assert "28 x 28 pixels of 0.2679 arcsec, in units of peak" in text
+    assert "no_sub, cdm" in text
+    assert "3.4 MB" in text
+    assert "10,000 images of preset deeplense, seed 1" in text
+
+
+def test_only_folders_with_a_configuration_are_models(folder):
+    (folder.parent / "notes").mkdir()
+    assert list(models.bundled_folders(folder.parent)) == [folder]
+
+
+def test_damaged_configuration_is_named(folder):
+    (folder / "config.json").write_text('{"image_size": 28, "colour": "red"}')
+    with pytest.raises(GravLensError, match=r"lens28/config.json: colour"):
+        models.describe(folder)
