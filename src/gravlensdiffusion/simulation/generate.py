@@ -1,0 +1,189 @@
+"""Sets of records: image k depends on the seed and k alone."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+from joblib import Parallel, delayed
+from numpy.typing import NDArray
+
+from gravlensdiffusion import __version__
+from gravlensdiffusion.codec import to_json
+from gravlensdiffusion.config.simulation import SimulationConfig
+from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.records import LensRecord, SetHeader
+from gravlensdiffusion.resize import default_method, resize
+from gravlensdiffusion.simulation import population, substructure
+from gravlensdiffusion.simulation.instrument import build_instrument
+from gravlensdiffusion.simulation.population import draw_lens, draw_source
+from gravlensdiffusion.simulation.render import build_renderer
+from gravlensdiffusion.simulation.substructure import draw_substructure
+
+CHUNK = 32
+"""Images that a worker makes at a time."""
+
+CHUNKS_PER_WORKER = 8
+"""Chunks per worker that are held in memory at a time."""
+
+BLOCK = 60
+"""Images over which the mix of classes is kept to, as closely as whole images allow."""
+
+_LENS, _SUBSTRUCTURE, _NOISE, _CLASS = range(4)
+
+
+def select(
+    config: SimulationConfig,
+    *,
+    classes: Sequence[str] | None = None,
+    mix: Sequence[float] | None = None,
+    size: int | None = None,
+) -> SimulationConfig:
+    """Return a configuration with some of its classes, another mix or another size.
+
+    Args:
+        config: Where to start from.
+        classes: Names of the classes to keep, in the order of the new labels; None for all.
+        mix: Weight of each class; None for equal weights where classes are named.
+        size: Size of the stored images [pixel]; None to leave it.
+
+    Raises:
+        GravLensError: If a class is not known, or mix or size is not possible.
+    """
+    known = {each.name: each for each in config.classes}
+    if classes is not None:
+        for name in classes:
+            if name not in known:
+                raise GravLensError(f"unknown class '{name}'; choose from {', '.join(known)}")
+        weights = tuple(mix) if mix is not None else (1.0,) * len(classes)
+        config = replace(config, classes=tuple(known[name] for name in classes), mix=weights)
+    elif mix is not None:
+        config = replace(config, mix=tuple(mix))
+    if size is not None:
+        config = replace(config, imaging=replace(config.imaging, size=size))
+    return config
+
+
+def simulate(
+    config: SimulationConfig, num: int, seed: int, *, num_jobs: int = 1, start: int = 0
+) -> Iterator[LensRecord]:
+    """Simulate images, in order.
+
+    Args:
+        config: What to simulate.
+        num: Number of images.
+        seed: Seed of the set, not negative.
+        num_jobs: Number of processes; it changes nothing in the images.
+        start: Number of the first image.
+
+    Yields:
+        The records of the images ``start`` to ``start + num - 1`` of the set.
+
+    Raises:
+        GravLensError: If a number is out of range, at the call and not at the first image.
+    """
+    if num < 1:
+        raise GravLensError(f"the number of images must be at least 1, got {num}")
+    if seed < 0 or start < 0:
+        raise GravLensError(f"seed and start must not be negative, got {seed} and {start}")
+    if num_jobs < 1:
+        raise GravLensError(f"the number of jobs must be at least 1, got {num_jobs}")
+    build_instrument(config.imaging)
+    return _iterate(config, range(start, start + num), seed, num_jobs)
+
+
+def simulate_one(config: SimulationConfig, seed: int, index: int) -> LensRecord:
+    """Simulate image number ``index`` of the set with a seed."""
+    label = _class_of(config, seed, index)
+    chosen = config.classes[label]
+    renderer = build_renderer(config.cosmology, config.imaging)
+    smooth_rng = _generator(seed, index, _LENS)
+    values = draw_lens(config.lens, smooth_rng) | draw_source(config.source, smooth_rng)
+    clumps = draw_substructure(
+        chosen.substructure,
+        values["theta_E"],
+        renderer.geometry,
+        _generator(seed, index, _SUBSTRUCTURE),
+    )
+    clean = renderer.image(values, clumps, chosen.lensed)
+    noisy = renderer.instrument.observe(clean, _generator(seed, index, _NOISE))
+    channels = np.stack([noisy, clean] if config.imaging.noise_free_twin else [noisy])
+    floor, ceiling = float(noisy.min()), float(noisy.max())
+    if config.imaging.flux_unit == "peak":
+        channels = (channels - floor) / (ceiling - floor)
+    return LensRecord(
+        image=_to_size(config, channels),
+        label=label,
+        parameters=values | clumps.parameters | {"flux_min": floor, "flux_max": ceiling},
+        subhaloes=clumps.subhaloes,
+    )
+
+
+def set_header(config: SimulationConfig, seed: int) -> SetHeader:
+    """Return what is common to all images that `simulate` makes."""
+    imaging = config.imaging
+    size = imaging.size or imaging.num_pixels
+    native_scale = build_instrument(imaging).pixel_scale
+    return SetHeader(
+        class_names=tuple(each.name for each in config.classes),
+        pixel_scale_arcsec=native_scale * imaging.num_pixels / size,
+        flux_unit=imaging.flux_unit,
+        preset=config.preset,
+        config=to_json(config),
+        seed=seed,
+        parameter_units=population.parameter_units(config.lens)
+        | substructure.UNITS
+        | {"flux_min": "e-/s", "flux_max": "e-/s"},
+        resize=default_method(size) if size != imaging.num_pixels else None,
+        software=f"gravlensdiffusion {__version__}",
+    )
+
+
+def _iterate(
+    config: SimulationConfig, indices: range, seed: int, num_jobs: int
+) -> Iterator[LensRecord]:
+    chunks = [indices[i : i + CHUNK] for i in range(0, len(indices), CHUNK)]
+    if num_jobs == 1:
+        for chunk in chunks:
+            yield from _simulate_chunk(config, seed, chunk)
+        return
+    at_once = num_jobs * CHUNKS_PER_WORKER
+    with Parallel(n_jobs=num_jobs, return_as="generator", batch_size=1) as workers:
+        for i in range(0, len(chunks), at_once):
+            tasks = (delayed(_simulate_chunk)(config, seed, c) for c in chunks[i : i + at_once])
+            for records in workers(tasks):
+                yield from records
+
+
+def _simulate_chunk(config: SimulationConfig, seed: int, indices: range) -> list[LensRecord]:
+    return [simulate_one(config, seed, index) for index in indices]
+
+
+def _to_size(config: SimulationConfig, channels: NDArray[np.float64]) -> NDArray[np.float32]:
+    imaging = config.imaging
+    size = imaging.size or imaging.num_pixels
+    if size != imaging.num_pixels:
+        channels = np.asarray(resize(channels, size, default_method(size)), dtype=np.float64)
+        if imaging.flux_unit != "peak":
+            # The resize keeps surface brightness; a flux per pixel grows with the pixel's area.
+            channels = channels * (imaging.num_pixels / size) ** 2
+    return channels.astype(np.float32)
+
+
+def _class_of(config: SimulationConfig, seed: int, index: int) -> int:
+    """Return the label of an image.
+
+    The images of a block take their quantile from a shuffled ladder with one step each, so that a
+    set keeps to the mix much closer than independent draws would.
+    """
+    block, place = divmod(index, BLOCK)
+    rng = _generator(seed, block, _CLASS)
+    step = rng.permutation(BLOCK)[place]
+    quantile = (step + rng.uniform(size=BLOCK)[place]) / BLOCK
+    shares = np.cumsum(config.mix) / np.sum(config.mix)
+    return int(np.searchsorted(shares[:-1], quantile, side="right"))
+
+
+def _generator(seed: int, index: int, stream: int) -> np.random.Generator:
+    return np.random.Generator(
+        np.random.Philox(np.random.SeedSequence(seed, spawn_key=(index, stream)))
+    )

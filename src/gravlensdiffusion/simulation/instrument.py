@@ -1,0 +1,108 @@
+"""The instrument: pixel scale, point spread function, zero point, noise."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from lenstronomy.Data.pixel_grid import PixelGrid
+from lenstronomy.Data.psf import PSF
+from lenstronomy.ImSim.Numerics.numerics import Numerics
+from lenstronomy.SimulationAPI.observation_api import SingleBand
+from lenstronomy.SimulationAPI.ObservationConfig.Euclid import Euclid
+from lenstronomy.SimulationAPI.ObservationConfig.HST import HST
+from numpy.typing import NDArray
+
+from gravlensdiffusion.config.simulation import Camera, Imaging, Telescope
+from gravlensdiffusion.errors import GravLensError
+
+BANDS = {"Euclid": ("VIS", "Y", "J", "H"), "HST": ("WFC3_F160W",)}
+"""The filters of each telescope that come with a Gaussian point spread function."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Instrument:
+    """An instrument with its grid of rays.
+
+    Attributes:
+        pixel_scale: Side of a native pixel [arcsec].
+        psf_fwhm: Full width at half maximum of the point spread function [arcsec].
+        zero_point: AB magnitude of one electron per second [mag].
+        background_rms: Standard deviation of sky and read noise in a pixel [e- / s].
+        exposure_time: Total exposure time [s], or None for no Poisson noise.
+        numerics: lenstronomy's grid of rays and convolution.
+    """
+
+    pixel_scale: float
+    psf_fwhm: float
+    zero_point: float
+    background_rms: float
+    exposure_time: float | None
+    numerics: Numerics
+
+    def counts(self, magnitude: float) -> float:
+        """Return the electrons per second of a source of a magnitude."""
+        return float(10 ** (0.4 * (self.zero_point - magnitude)))
+
+    def noise_std(self, image: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the standard deviation of the noise in each pixel [e- / s].
+
+        Sky and read noise are the same everywhere; the photons of the galaxies add their Poisson
+        variance, flux / exposure time, in its normal approximation.
+        """
+        variance = np.full_like(image, self.background_rms**2)
+        if self.exposure_time is not None:
+            variance += np.maximum(image, 0) / self.exposure_time
+        return np.sqrt(variance)
+
+    def observe(self, image: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
+        """Return the image with noise [e- / s]."""
+        return image + self.noise_std(image) * rng.standard_normal(image.shape)
+
+
+@lru_cache(maxsize=8)
+def build_instrument(imaging: Imaging) -> Instrument:
+    """Build the instrument and its grid, centred on the middle of the image."""
+    chosen = imaging.instrument
+    if isinstance(chosen, Camera):
+        pixel_scale, fwhm = chosen.pixel_scale, chosen.psf_fwhm
+        zero_point, background = chosen.zero_point, chosen.background_rms
+        exposure_time = chosen.exposure_time
+    else:
+        settings = _telescope_settings(chosen)
+        band = SingleBand(**settings)
+        pixel_scale, fwhm = band.pixel_scale, settings["seeing"]
+        zero_point, background = settings["magnitude_zero_point"], band.background_noise
+        exposure_time = band.exposure_time
+    corner = -(imaging.num_pixels - 1) / 2 * pixel_scale
+    grid = PixelGrid(
+        nx=imaging.num_pixels,
+        ny=imaging.num_pixels,
+        transform_pix2angle=np.eye(2) * pixel_scale,
+        ra_at_xy_0=corner,
+        dec_at_xy_0=corner,
+    )
+    psf = PSF(psf_type="GAUSSIAN", fwhm=fwhm, truncation=5)
+    return Instrument(
+        pixel_scale=pixel_scale,
+        psf_fwhm=fwhm,
+        zero_point=zero_point,
+        background_rms=float(background),
+        exposure_time=exposure_time,
+        numerics=Numerics(
+            grid,
+            psf,
+            supersampling_factor=imaging.supersampling,
+            supersampling_convolution=imaging.supersampling > 1,
+        ),
+    )
+
+
+def _telescope_settings(telescope: Telescope) -> dict[str, float]:
+    if telescope.band not in BANDS[telescope.name]:
+        raise GravLensError(
+            f"{telescope.name} has no band '{telescope.band}'; "
+            f"choose from {', '.join(BANDS[telescope.name])}"
+        )
+    make = {"Euclid": Euclid, "HST": HST}[telescope.name]
+    settings: dict[str, float] = make(band=telescope.band, psf_type="GAUSSIAN").kwargs_single_band()
+    return settings

@@ -1,0 +1,133 @@
+"""What is added to the smooth lens: nothing, cold dark matter subhaloes, or a vortex."""
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gravlensdiffusion.config.simulation import Subhaloes, Vortex
+from gravlensdiffusion.simulation.cosmology import LensGeometry, de_broglie_length
+from gravlensdiffusion.simulation.deflection import Array, add_point_masses, add_segment
+from gravlensdiffusion.simulation.population import draw
+
+UNITS = {
+    "substructure_mass": "M_sun",
+    "substructure_fraction": "",
+    "subhalo_count": "",
+    "axion_mass": "eV",
+    "vortex_length": "arcsec",
+    "vortex_angle": "rad",
+}
+"""Units of the parameters of the substructure; those that a class lacks are NaN."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Substructure:
+    """The substructure of one image.
+
+    Attributes:
+        parameters: The values named in `UNITS`.
+        subhaloes: Shape ``(K, 3)``: x [arcsec], y [arcsec], mass [M_sun]; None where the class
+            has none.
+    """
+
+    parameters: dict[str, float]
+    subhaloes: NDArray[np.float64] | None = field(default=None)
+
+    def add_deflection(
+        self, alpha_x: Array, alpha_y: Array, x: Array, y: Array, geometry: LensGeometry
+    ) -> None:
+        """Add the deflection [arcsec] at x and y, shape ``(N,)`` [arcsec]."""
+        if self.subhaloes is not None:
+            radii = np.sqrt(self.subhaloes[:, 2] / geometry.mass_scale)
+            add_point_masses(alpha_x, alpha_y, x, y, self.subhaloes[:, :2], radii)
+        elif math.isfinite(self.parameters["vortex_length"]):
+            add_segment(
+                alpha_x,
+                alpha_y,
+                x,
+                y,
+                geometry.einstein_radius(self.parameters["substructure_mass"]),
+                self.parameters["vortex_length"],
+                self.parameters["vortex_angle"],
+            )
+
+
+def draw_substructure(
+    config: Subhaloes | Vortex | None,
+    einstein_radius: float,
+    geometry: LensGeometry,
+    rng: np.random.Generator,
+) -> Substructure:
+    """Draw the substructure of one image.
+
+    Args:
+        config: The population, or None for a smooth lens.
+        einstein_radius: Einstein radius of the smooth lens [arcsec].
+        geometry: Distances of the lens.
+        rng: Source of all random numbers.
+    """
+    smooth_mass = geometry.mass_within(einstein_radius)
+    if config is None:
+        values = dict.fromkeys(UNITS, math.nan)
+        return Substructure(
+            parameters=values | {"substructure_mass": 0.0, "substructure_fraction": 0.0}
+        )
+    if isinstance(config, Subhaloes):
+        return _draw_subhaloes(config, smooth_mass, rng)
+    return _draw_vortex(config, einstein_radius, smooth_mass, geometry, rng)
+
+
+def draw_masses(config: Subhaloes, count: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Draw masses [M_sun] from dN/dm ~ m**slope by inverting its integral, shape ``(count,)``."""
+    quantile = rng.uniform(size=count)
+    power = config.slope + 1
+    span = math.log(config.mass_max / config.mass_min)
+    if abs(power * span) < 1e-9:
+        return config.mass_min * np.exp(quantile * span)
+    # log1p and expm1 keep their digits where the slope is close to -1.
+    grown = np.log1p(quantile * math.expm1(power * span)) / power
+    return np.asarray(config.mass_min * np.exp(grown))
+
+
+def _draw_subhaloes(
+    config: Subhaloes, smooth_mass: float, rng: np.random.Generator
+) -> Substructure:
+    count = int(rng.poisson(config.mean_count))
+    masses = draw_masses(config, count, rng)
+    radius = rng.uniform(config.radius_min, config.radius_max, count)
+    angle = rng.uniform(0, 2 * math.pi, count)
+    total = float(masses.sum())
+    values = dict.fromkeys(UNITS, math.nan) | {
+        "substructure_mass": total,
+        "substructure_fraction": total / smooth_mass,
+        "subhalo_count": float(count),
+    }
+    table = np.stack([radius * np.cos(angle), radius * np.sin(angle), masses], axis=1)
+    return Substructure(parameters=values, subhaloes=table)
+
+
+def _draw_vortex(
+    config: Vortex,
+    einstein_radius: float,
+    smooth_mass: float,
+    geometry: LensGeometry,
+    rng: np.random.Generator,
+) -> Substructure:
+    axion_mass = draw(config.axion_mass, rng)
+    length = de_broglie_length(axion_mass, config.velocity) / geometry.kpc_per_arcsec
+    angle = rng.uniform(0, math.pi)
+    share_within = min(1.0, 2 * einstein_radius / length)
+    if config.mass_fraction is not None:
+        mass = draw(config.mass_fraction, rng) * smooth_mass / share_within
+    elif config.mass is not None:
+        mass = draw(config.mass, rng)
+    values = dict.fromkeys(UNITS, math.nan) | {
+        "substructure_mass": mass,
+        "substructure_fraction": mass * share_within / smooth_mass,
+        "axion_mass": axion_mass,
+        "vortex_length": length,
+        "vortex_angle": angle,
+    }
+    return Substructure(parameters=values)
