@@ -1,0 +1,260 @@
+"""Denoisers: formulas of the prediction types, preconditioning, training times, guidance."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from gravlensdiffusion.conditioning import ANY, Condition
+from gravlensdiffusion.diffusion.denoise import (
+    ClippedDenoiser,
+    EpsilonDenoiser,
+    GuidedDenoiser,
+    IndexedDenoiser,
+    PreconditionedDenoiser,
+    VelocityDenoiser,
+    X0Denoiser,
+)
+from gravlensdiffusion.diffusion.noise import (
+    CosineSchedule,
+    DDPMSchedule,
+    VariancePreservingLogSNR,
+)
+from gravlensdiffusion.errors import GravLensError
+
+INDEXED = [EpsilonDenoiser, VelocityDenoiser, X0Denoiser]
+
+
+class Oracle(nn.Module):
+    """A network that puts out a given tensor and remembers what it was told."""
+
+    def __init__(self, output: Tensor) -> None:
+        super().__init__()
+        self.output = output
+        self.seen: tuple[Tensor, Tensor, Condition | None] | None = None
+
+    def forward(self, x: Tensor, noise: Tensor, condition: Condition | None) -> Tensor:
+        self.seen = (x, noise, condition)
+        return self.output.to(x.dtype)
+
+
+class LabelNet(nn.Module):
+    """A network whose output depends on the image and on its label."""
+
+    def forward(self, x: Tensor, noise: Tensor, condition: Condition | None) -> Tensor:
+        shift = torch.zeros(len(x)) if condition is None else 1.0 + condition.label
+        return 0.5 * x + 0.1 * (shift + noise).reshape(-1, 1, 1, 1)
+
+
+@pytest.fixture
+def images() -> tuple[Tensor, Tensor, Tensor]:
+    """Clean images, noise and times."""
+    source = torch.Generator().manual_seed(3)
+    x, eps = torch.randn(2, 5, 1, 4, 4, generator=source, dtype=torch.float64)
+    t = torch.tensor([0.001, 0.1, 0.5, 0.9, 1.0], dtype=torch.float64)
+    return x, eps, t
+
+
+def column(values: Tensor) -> Tensor:
+    return values.reshape(-1, 1, 1, 1)
+
+
+def right_answer(kind: type[IndexedDenoiser], x: Tensor, eps: Tensor, t: Tensor) -> Tensor:
+    alpha, sigma = map(column, DDPMSchedule()(t))
+    return {
+        EpsilonDenoiser: eps,
+        VelocityDenoiser: alpha * eps - sigma * x,
+        X0Denoiser: x,
+    }[kind]
+
+
+@pytest.mark.parametrize("kind", INDEXED)
+def test_a_network_that_is_right_gives_the_clean_image(
+    kind: type[IndexedDenoiser], images: tuple[Tensor, Tensor, Tensor]
+) -> None:
+    x, eps, t = images
+    net = Oracle(right_answer(kind, x, eps, t))
+    denoiser = kind(net, DDPMSchedule())
+    alpha, sigma = map(column, DDPMSchedule()(t))
+    assert torch.allclose(denoiser(alpha * x + sigma * eps, t), x, atol=1e-9)
+    assert net.seen[1].tolist() == [0, 99, 499, 899, 999]
+    assert denoiser.loss(x, t, eps).tolist() == [0] * 5
+
+
+@pytest.mark.parametrize("kind", INDEXED)
+def test_the_loss_is_the_plain_mean_square_of_the_target(
+    kind: type[IndexedDenoiser], images: tuple[Tensor, Tensor, Tensor]
+) -> None:
+    x, eps, t = images
+    wrong = torch.arange(1.0, 6.0)
+    net = Oracle(right_answer(kind, x, eps, t) + column(wrong))
+    loss = kind(net, DDPMSchedule()).loss(x, t, eps)
+    assert torch.allclose(loss, wrong**2)
+    alpha, sigma = map(column, DDPMSchedule()(t))
+    assert torch.allclose(net.seen[0], alpha * x + sigma * eps)
+
+
+@pytest.mark.parametrize("kind", INDEXED)
+def test_discrete_training_times_are_the_steps_equally_often(kind: type[IndexedDenoiser]) -> None:
+    denoiser = kind(nn.Identity(), CosineSchedule(num_steps=8))
+    t = denoiser.sample_t((torch.arange(4000) + 0.5) / 4000)
+    times, counts = t.unique(return_counts=True)
+    assert times.tolist() == [i / 8 for i in range(1, 9)]
+    assert counts.tolist() == [500] * 8
+    assert denoiser.sample_t(torch.tensor([0.0, 1.0])).tolist() == [1 / 8, 1.0]
+
+
+def test_preconditioning_is_that_of_karras(images: tuple[Tensor, Tensor, Tensor]) -> None:
+    x, _, _ = images
+    schedule = VariancePreservingLogSNR(sigma_min=0.002, sigma_max=80.0)
+    sigma, data = torch.tensor([0.002, 0.1, 0.5, 3.0, 80.0], dtype=torch.float64), 0.5
+    t = schedule.t_from_log_snr(-2 * sigma.log())
+    net = Oracle(torch.full_like(x, 0.7))
+    denoiser = PreconditionedDenoiser(net, schedule, data)
+    alpha, _ = schedule(t)
+    x_hat = denoiser(column(alpha) * x, t)
+    # Table 1 of arXiv:2206.00364, written with its sigma, where the noisy image is y itself.
+    c_skip = data**2 / (sigma**2 + data**2)
+    c_out = sigma * data / torch.sqrt(sigma**2 + data**2)
+    c_in = 1 / torch.sqrt(sigma**2 + data**2)
+    assert torch.allclose(x_hat, column(c_skip) * x + column(c_out) * 0.7, rtol=1e-9)
+    assert torch.allclose(net.seen[0], column(c_in) * x, rtol=1e-9)
+    assert torch.allclose(net.seen[1], sigma.log() / 4, rtol=1e-9)
+
+
+def test_preconditioned_loss_is_the_error_of_x_hat_over_c_out(
+    images: tuple[Tensor, Tensor, Tensor],
+) -> None:
+    x, eps, t = images
+    schedule = VariancePreservingLogSNR()
+    denoiser = PreconditionedDenoiser(LabelNet(), schedule, 0.8)
+    alpha, sigma = schedule(t)
+    x_hat = denoiser(column(alpha) * x + column(sigma) * eps, t)
+    r = sigma / alpha
+    c_out = r * 0.8 / torch.sqrt(r**2 + 0.8**2)
+    expected = (x_hat - x).square().mean((1, 2, 3)) / c_out**2
+    assert torch.allclose(denoiser.loss(x, t, eps).double(), expected, rtol=1e-6)
+
+
+def test_preconditioned_target_has_unit_variance_at_every_level() -> None:
+    source = torch.Generator().manual_seed(0)
+    schedule, data = VariancePreservingLogSNR(), 0.3
+    x, eps = torch.randn(2, 5, 1, 100, 100, generator=source)
+    silent = PreconditionedDenoiser(Oracle(torch.zeros_like(x)), schedule, data)
+    t = torch.tensor([0.001, 0.2, 0.5, 0.8, 1.0], dtype=torch.float64)
+    assert silent.loss(data * x, t, eps).tolist() == pytest.approx([1.0] * 5, abs=0.06)
+
+
+def test_estimates_at_time_zero_are_the_image(images: tuple[Tensor, Tensor, Tensor]) -> None:
+    x, _, _ = images
+    denoiser = PreconditionedDenoiser(LabelNet(), VariancePreservingLogSNR())
+    assert torch.equal(denoiser(x, torch.tensor(0.0)), x)
+
+
+def test_training_levels_follow_the_mixture() -> None:
+    schedule = VariancePreservingLogSNR(sigma_min=1e-3, sigma_max=100.0)
+    denoiser = PreconditionedDenoiser(
+        nn.Identity(), schedule, uniform_fraction=0.4, p_mean=-0.5, p_std=1.2
+    )
+    u = (torch.arange(200_000, dtype=torch.float64) + 0.5) / 200_000
+    t = denoiser.sample_t(u)
+    assert (t.diff() > 0).all()
+    assert t[0] >= schedule.t_min
+    assert t[-1] <= 1
+    log_ratio = -0.5 * schedule.log_snr(t)
+    lowest, highest = math.log(1e-3), math.log(100)
+    normal = torch.distributions.Normal(-0.5, 1.2)
+    inside = normal.cdf(torch.tensor(highest)) - normal.cdf(torch.tensor(lowest))
+    for level in (-5.0, -2.0, -0.5, 1.0, 3.0):
+        part = (normal.cdf(torch.tensor(level)) - normal.cdf(torch.tensor(lowest))) / inside
+        expected = 0.4 * (level - lowest) / (highest - lowest) + 0.6 * part.item()
+        assert (log_ratio < level).double().mean().item() == pytest.approx(expected, abs=2e-4)
+
+
+def test_a_normal_alone_or_uniform_alone_can_be_asked_for() -> None:
+    schedule = VariancePreservingLogSNR(sigma_min=1e-3, sigma_max=100.0)
+    u = torch.tensor([0.0, 0.5, 1.0], dtype=torch.float64)
+    normal = PreconditionedDenoiser(
+        nn.Identity(), schedule, uniform_fraction=0.0, p_mean=0.3, p_std=0.2
+    )
+    level = -0.5 * schedule.log_snr(normal.sample_t(u))
+    assert level[1].item() == pytest.approx(0.3, abs=1e-3)
+    assert level.isfinite().all()
+    uniform = PreconditionedDenoiser(nn.Identity(), schedule, uniform_fraction=1.0)
+    assert uniform.sample_t(u).tolist() == pytest.approx([0.001, 0.5005, 1.0])
+
+
+def test_guidance_mixes_the_conditioned_and_the_free_estimate(
+    images: tuple[Tensor, Tensor, Tensor],
+) -> None:
+    x, _, t = images
+    denoiser = PreconditionedDenoiser(LabelNet(), VariancePreservingLogSNR())
+    condition = Condition(label=torch.tensor([0, 1, 2, ANY, 1]))
+    conditioned, free = denoiser(x, t, condition), denoiser(x, t, condition.dropped())
+    for scale in (0.0, 0.5, 1.0, 3.0):
+        expected = free + scale * (conditioned - free)
+        assert torch.allclose(GuidedDenoiser(denoiser, scale)(x, t, condition), expected)
+    assert torch.equal(conditioned[3], free[3])
+    assert not torch.allclose(conditioned[1], free[1])
+
+
+def test_guidance_carries_physical_parameters_along() -> None:
+    net = Oracle(torch.zeros(4, 1, 2, 2))
+    condition = Condition(label=torch.tensor([0, 1]), parameters=torch.tensor([[1.0], [2.0]]))
+    guided = GuidedDenoiser(EpsilonDenoiser(net, DDPMSchedule()), 2.0)
+    guided(torch.zeros(2, 1, 2, 2), torch.tensor(0.5), condition)
+    seen = net.seen[2]
+    assert seen.label.tolist() == [0, 1, ANY, ANY]
+    assert seen.parameters[:2].flatten().tolist() == [1, 2]
+    assert seen.parameters[2:].isnan().all()
+
+
+@pytest.mark.parametrize(("scale", "labelled", "size"), [(1.0, True, 2), (2.0, False, 2)])
+def test_guidance_that_changes_nothing_costs_nothing(
+    scale: float, labelled: bool, size: int
+) -> None:
+    net = Oracle(torch.zeros(size, 1, 2, 2))
+    guided = GuidedDenoiser(EpsilonDenoiser(net, DDPMSchedule()), scale)
+    condition = Condition(label=torch.tensor([0, 1])) if labelled else None
+    guided(torch.zeros(2, 1, 2, 2), torch.tensor(0.5), condition)
+    assert len(net.seen[0]) == size
+
+
+def test_wrapped_denoisers_train_as_the_one_inside(images: tuple[Tensor, Tensor, Tensor]) -> None:
+    x, eps, t = images
+    inside = PreconditionedDenoiser(LabelNet(), VariancePreservingLogSNR())
+    wrapped = GuidedDenoiser(ClippedDenoiser(inside), 3.0)
+    assert torch.equal(wrapped.loss(x, t, eps), inside.loss(x, t, eps))
+    assert torch.equal(wrapped.sample_t(t), inside.sample_t(t))
+
+
+def test_clipping_holds_estimates_in_range() -> None:
+    net = Oracle(torch.linspace(-3, 3, 8).reshape(2, 1, 2, 2))
+    clipped = ClippedDenoiser(X0Denoiser(net, DDPMSchedule()), -1.0, 2.0)
+    x_hat = clipped(torch.zeros(2, 1, 2, 2), torch.tensor(0.5))
+    assert torch.equal(x_hat, net.output.clamp(-1, 2))
+
+
+def test_one_time_stands_for_all_images(images: tuple[Tensor, Tensor, Tensor]) -> None:
+    x, _, _ = images
+    denoiser = PreconditionedDenoiser(LabelNet(), VariancePreservingLogSNR())
+    each = denoiser(x, torch.full((5,), 0.4, dtype=torch.float64))
+    assert torch.equal(denoiser(x, torch.tensor(0.4, dtype=torch.float64)), each)
+
+
+@pytest.mark.parametrize(
+    ("make", "word"),
+    [
+        (lambda d: GuidedDenoiser(d, -1.0), "guidance"),
+        (lambda d: GuidedDenoiser(d, math.nan), "guidance"),
+        (lambda d: ClippedDenoiser(d, 1.0, 1.0), "low < high"),
+        (lambda d: PreconditionedDenoiser(d.net, d.schedule, 0.0), "sigma_data"),
+        (lambda d: PreconditionedDenoiser(d.net, d.schedule, uniform_fraction=1.5), "fraction"),
+        (lambda d: PreconditionedDenoiser(d.net, d.schedule, p_std=0.0), "p_std"),
+        (lambda d: PreconditionedDenoiser(d.net, d.schedule, p_mean=50.0), "p_mean"),
+    ],
+)
+def test_impossible_denoisers_are_refused(make: object, word: str) -> None:
+    with pytest.raises(GravLensError, match=word):
+        make(EpsilonDenoiser(nn.Identity(), DDPMSchedule()))

@@ -1,0 +1,236 @@
+"""Samplers: times, the driver, batch independence, and what they refuse."""
+
+from itertools import pairwise
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from gravlensdiffusion.conditioning import Condition
+from gravlensdiffusion.diffusion.denoise import (
+    Denoiser,
+    EpsilonDenoiser,
+    GuidedDenoiser,
+    PreconditionedDenoiser,
+)
+from gravlensdiffusion.diffusion.gaussian import GaussianDenoiser
+from gravlensdiffusion.diffusion.noise import (
+    CosineSchedule,
+    DDPMSchedule,
+    Schedule,
+    VariancePreservingLogSNR,
+)
+from gravlensdiffusion.diffusion.randomness import Stream, Streams
+from gravlensdiffusion.diffusion.samplers.base import (
+    Sampler,
+    Spacing,
+    prior,
+    sample,
+    time_grid,
+    trajectory,
+)
+from gravlensdiffusion.diffusion.samplers.ddim import DDIM
+from gravlensdiffusion.diffusion.samplers.ddpm import DDPM
+from gravlensdiffusion.diffusion.samplers.dpmpp import DPMSolverPP
+from gravlensdiffusion.diffusion.samplers.heun import Heun
+from gravlensdiffusion.errors import GravLensError
+
+SAMPLERS = [DDPM(), DDIM(), DDIM(eta=0.5), DPMSolverPP(), DPMSolverPP("karras"), Heun()]
+SCHEDULES = [DDPMSchedule(), CosineSchedule(), VariancePreservingLogSNR()]
+SHAPE = (1, 8, 8)
+
+
+class SmallNet(nn.Module):
+    """A random network that mixes pixels and heeds noise level and label."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            self.first = nn.Conv2d(1, 16, 3, padding=1)
+            self.norm = nn.GroupNorm(4, 16)
+            self.last = nn.Conv2d(16, 1, 3, padding=1)
+        self.num_evaluations = 0
+
+    def forward(self, x: Tensor, noise: Tensor, condition: Condition | None) -> Tensor:
+        self.num_evaluations += 1
+        out = self.first(x) + torch.sin(noise).reshape(-1, 1, 1, 1)
+        if condition is not None:
+            out = out + condition.label.reshape(-1, 1, 1, 1)
+        return self.last(torch.nn.functional.silu(self.norm(out)))
+
+
+def run(
+    sampler: Sampler,
+    denoiser: Denoiser,
+    indices: list[int],
+    labels: list[int] | None = None,
+    num_steps: int = 12,
+) -> Tensor:
+    streams = Streams(5, indices)
+    x_1 = prior(denoiser.schedule, streams.normal(Stream.PRIOR, SHAPE))
+    condition = None if labels is None else Condition(label=torch.tensor(labels))
+    return sample(denoiser, sampler, x_1, num_steps, condition, streams)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("spacing", ["time", "log_snr", "karras"])
+@pytest.mark.parametrize("num_steps", [1, 2, 20])
+def test_times_fall_from_noise_over_the_lowest_level_to_clean(
+    schedule: Schedule, spacing: Spacing, num_steps: int
+) -> None:
+    times = time_grid(schedule, num_steps, spacing)
+    assert times.dtype == torch.float64
+    assert len(times) == num_steps + 1
+    assert (times.diff() < 0).all()
+    assert times[0] == 1
+    assert times[-1] == 0
+    if num_steps > 1:
+        assert times[-2] == schedule.t_min
+
+
+def test_all_steps_of_a_discrete_schedule_are_its_indices() -> None:
+    times = DDPM().times(DDPMSchedule(), 1000)
+    assert torch.equal(times, torch.arange(1000, -1, -1, dtype=torch.float64) / 1000)
+    fewer = DDIM().times(DDPMSchedule(), 37)
+    assert torch.equal(fewer * 1000, torch.round(fewer * 1000))
+
+
+def test_spacings_are_even_in_what_they_say() -> None:
+    schedule = VariancePreservingLogSNR(sigma_min=0.002, sigma_max=80.0)
+    steps = schedule.log_snr(time_grid(schedule, 9, "log_snr")[:-1]).diff()
+    assert torch.allclose(steps, steps[:1], rtol=1e-9)
+    ratios = torch.exp(-0.5 * schedule.log_snr(time_grid(schedule, 9, "karras")[:-1]))
+    i = torch.arange(9, dtype=torch.float64)
+    # Equation 5 of arXiv:2206.00364.
+    expected = (80 ** (1 / 7) + i / 8 * (0.002 ** (1 / 7) - 80 ** (1 / 7))) ** 7
+    assert torch.allclose(ratios, expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_the_driver_shows_noise_first_and_the_image_last(sampler: Sampler) -> None:
+    denoiser = EpsilonDenoiser(SmallNet(), DDPMSchedule())
+    streams = Streams(0, [0, 1])
+    x_1 = streams.normal(Stream.PRIOR, SHAPE)
+    frames = list(trajectory(denoiser, sampler, x_1, 6, None, streams))
+    assert [i for i, _, _ in frames] == list(range(7))
+    assert torch.equal(frames[0][1], x_1)
+    times = sampler.times(denoiser.schedule, 6)
+    for (_, x_t, x_hat), t in zip(frames, times[:-1], strict=False):
+        assert torch.equal(x_hat, denoiser(x_t, t))
+    assert torch.equal(frames[-1][1], frames[-1][2])
+    # Nothing of the noise is left at t = 0: the last step gives the estimate itself.
+    assert torch.allclose(frames[-1][1], frames[-2][2], atol=1e-6)
+    assert torch.equal(sample(denoiser, sampler, x_1, 6, None, streams), frames[-1][1])
+    assert not frames[-1][1].requires_grad
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_an_image_does_not_depend_on_the_batch_it_is_in(sampler: Sampler) -> None:
+    denoiser = GuidedDenoiser(PreconditionedDenoiser(SmallNet(), VariancePreservingLogSNR()), 2.0)
+    labels = [0, 1, 2, 1, 0, 2, 1]
+    together = run(sampler, denoiser, list(range(7)), labels)
+    peak = together.abs().max()
+    for part in ([0], [4, 2], [6, 5, 4, 3, 2, 1, 0]):
+        apart = run(sampler, denoiser, part, [labels[k] for k in part])
+        assert (apart - together[part]).abs().max() < 1e-5 * peak
+    assert torch.equal(run(sampler, denoiser, list(range(7)), labels), together)
+    assert not torch.allclose(together[1], together[3])
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("num_steps", [1, 7, 60])
+def test_ddim_with_all_its_noise_is_ddpm(schedule: Schedule, num_steps: int) -> None:
+    mean = torch.linspace(-1, 1, 64).reshape(SHAPE)
+    denoiser = GaussianDenoiser(mean, 0.3 * torch.eye(64), schedule)
+    ancestral = run(DDPM(), denoiser, [0, 1], num_steps=num_steps)
+    implicit = run(DDIM(eta=1.0), denoiser, [0, 1], num_steps=num_steps)
+    assert torch.allclose(ancestral, implicit, atol=1e-5)
+
+
+def test_ancestral_variance_is_that_of_the_posterior() -> None:
+    """One step with ``x_hat`` = 0: the rest is ``c x_t`` plus noise of the published variance."""
+    schedule = DDPMSchedule()
+    denoiser = GaussianDenoiser(torch.zeros(1, 1, 1), torch.zeros(1, 1), schedule)
+    streams = Streams(0, range(20_000))
+    abar = torch.cumprod(1 - schedule.betas, 0)
+    for index in (1, 400, 999):
+        t = torch.tensor((index + 1) / 1000, dtype=torch.float64)
+        s = torch.tensor(index / 1000, dtype=torch.float64)
+        x_t = torch.zeros(20_000, 1, 1, 1, dtype=torch.float64)
+        x_s, _, _ = DDPM().step(denoiser, x_t, t, s, DDPM().init(), None, streams)
+        expected = schedule.betas[index] * (1 - abar[index - 1]) / (1 - abar[index])
+        assert x_s.var().item() == pytest.approx(expected.item(), rel=0.03)
+
+
+@pytest.mark.parametrize(("sampler", "expected"), [(DPMSolverPP(), 10), (Heun(), 19), (DDIM(), 10)])
+def test_number_of_network_evaluations(sampler: Sampler, expected: int) -> None:
+    net = SmallNet()
+    run(sampler, EpsilonDenoiser(net, DDPMSchedule()), [0], num_steps=10)
+    assert net.num_evaluations == expected
+
+
+def test_deterministic_samplers_need_no_random_numbers() -> None:
+    denoiser = EpsilonDenoiser(SmallNet(), DDPMSchedule())
+    x_1 = Streams(0, [0]).normal(Stream.PRIOR, SHAPE)
+    for sampler in (DDIM(), DPMSolverPP(), Heun()):
+        assert sample(denoiser, sampler, x_1, 3).isfinite().all()
+    with pytest.raises(ValueError, match="random streams"):
+        sample(denoiser, DDPM(), x_1, 3)
+
+
+def test_own_times_can_be_given() -> None:
+    denoiser = EpsilonDenoiser(SmallNet(), DDPMSchedule())
+    x_1 = Streams(0, [0]).normal(Stream.PRIOR, SHAPE)
+    times = torch.tensor([1.0, 0.6, 0.3], dtype=torch.float64)
+    frames = list(trajectory(denoiser, DDIM(), x_1, 2, times=times))
+    state = DDIM().init()
+    for t, s in pairwise(times):
+        x_1, _, state = DDIM().step(denoiser, x_1, t, s, state)
+    assert torch.equal(frames[-1][1], x_1)
+
+
+@pytest.mark.parametrize("sampler", [DPMSolverPP(), Heun()])
+@pytest.mark.parametrize("shifted", [True, False])
+def test_starting_from_the_mean_of_the_data_keeps_their_flux(
+    sampler: Sampler, shifted: bool
+) -> None:
+    """Noise of 40 over 144 pixels does not hide a mean of -0.87 that all pixels share.
+
+    In the direction of that mean the data vary by sqrt(2); started at zero instead of the mean,
+    the flow ends off by ``mean sqrt(2) alpha / sqrt(2 alpha^2 + sigma^2)``, 3.5% of the flux.
+    """
+    schedule = VariancePreservingLogSNR(sigma_min=1e-3, sigma_max=40.0)
+    mean = torch.full((1, 12, 12), -0.87, dtype=torch.float64)
+    shared = mean.flatten() / mean.norm()
+    covariance = 0.01 * torch.eye(144, dtype=torch.float64) + 1.99 * torch.outer(shared, shared)
+    denoiser = GaussianDenoiser(mean, covariance, schedule)
+    quiet = torch.zeros(1, 1, 12, 12, dtype=torch.float64)
+    image = sample(denoiser, sampler, prior(schedule, quiet, mean if shifted else 0.0), 60)
+    excess = (image.mean() / -0.87 - 1).item()
+    expected = 0.0 if shifted else -(2**0.5) / (2 + 40**2) ** 0.5
+    assert excess == pytest.approx(expected, abs=5e-4)
+
+
+def test_prior_has_the_moments_of_noisy_data() -> None:
+    schedule = VariancePreservingLogSNR(sigma_max=3.0)
+    eps = Streams(0, range(50)).normal(Stream.PRIOR, (1, 40, 40))
+    assert torch.allclose(prior(schedule, eps), eps)
+    x_1 = prior(schedule, eps, mean=2.0, std=0.5)
+    assert x_1.mean().item() == pytest.approx(2 / 10**0.5, abs=0.01)
+    assert x_1.var().item() == pytest.approx((0.25 + 9) / 10, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("act", "word"),
+    [
+        (lambda: DDPM().times(DDPMSchedule(), 0), "at least 1"),
+        (lambda: DDPM().times(DDPMSchedule(), 1001), "1000 steps of noise, 1001"),
+        (lambda: DPMSolverPP().times(DDPMSchedule(), -3), "at least 1"),
+        (lambda: DDIM(eta=1.5), "eta"),
+        (lambda: DDIM(eta=float("nan")), "eta"),
+    ],
+)
+def test_impossible_steps_are_refused(act: object, word: str) -> None:
+    with pytest.raises(GravLensError, match=word):
+        act()
