@@ -9,8 +9,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from ..errors import GravLensError
-from ..records import UNLABELLED, SetHeader
+from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.records import UNLABELLED, SetHeader
 
 SCHEMA_VERSION = 1
 MAX_PIXELS = 64_000_000

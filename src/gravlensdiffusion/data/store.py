@@ -13,17 +13,17 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import GravLensError
-from ..records import LensRecord, SetHeader
-from .naming import natural_key
-from .schema import (
+from gravlensdiffusion.data.naming import natural_key
+from gravlensdiffusion.data.schema import (
     SUBHALO_DTYPE,
     FileLayout,
     check_labels,
     check_subhalo_rows,
     read_layout,
 )
-from .store_writer import write_store
+from gravlensdiffusion.data.store_writer import write_store
+from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.records import LensRecord, SetHeader
 
 __all__ = ["SHARD_SUFFIXES", "LensStore", "validate_store", "write_store"]
 
@@ -40,6 +40,7 @@ class LensStore:
 
     Args:
         path: A file, or a folder of shards, read in natural order of their names.
+        shards: The shards to read, where not all of the folder are wanted.
 
     Raises:
         GravLensError: If the path is no lens set; the field is named.
@@ -48,9 +49,11 @@ class LensStore:
     problems: tuple[str, ...] = ()
     num_skipped = 0
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], *, shards: Sequence[Path] | None = None
+    ) -> None:
         self.path = Path(path)
-        self._files = _shard_paths(self.path)
+        self._files = _shard_paths(self.path) if shards is None else list(shards)
         layouts = [_open_layout(file) for file in self._files]
         self.header: SetHeader = _joint_header(self._files, layouts)
         self.image_shape: tuple[int, int, int] = layouts[0].image_shape
@@ -140,6 +143,11 @@ class LensStore:
                 ) from error
             images[order[low:high]] = part
         return images
+
+    def name(self, index: int) -> str:
+        """Return where image ``index`` comes from: file, and position in it."""
+        shard = int(np.searchsorted(self._starts, index, side="right")) - 1
+        return f"{self._files[shard]}[{index - int(self._starts[shard])}]"
 
     def record(self, index: int) -> LensRecord:
         """Return image ``index`` with its truth; parameters that it lacks are left out."""

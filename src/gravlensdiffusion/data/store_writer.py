@@ -8,10 +8,10 @@ from typing import Any
 import h5py
 import numpy as np
 
-from ..errors import GravLensError
-from ..records import UNLABELLED, LensRecord, SetHeader
-from .schema import MAX_PIXELS, SCHEMA_VERSION, SUBHALO_DTYPE, SUBHALO_UNITS
-from .writing import whole_file
+from gravlensdiffusion.data.schema import MAX_PIXELS, SCHEMA_VERSION, SUBHALO_DTYPE, SUBHALO_UNITS
+from gravlensdiffusion.data.writing import whole_file
+from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.records import UNLABELLED, LensRecord, SetHeader
 
 _BUFFER_BYTES = 2**23
 _VECTOR_CHUNK = 4096

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..errors import GravLensError
+from gravlensdiffusion.errors import GravLensError
 
 
 @contextmanager

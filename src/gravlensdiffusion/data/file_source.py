@@ -1,0 +1,256 @@
+"""A set of image files, looked through once and then read on demand."""
+
+from collections import Counter
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gravlensdiffusion.data.naming import natural_key
+from gravlensdiffusion.data.schema import SUBHALO_DTYPE
+from gravlensdiffusion.data.source import (
+    BadFilesError,
+    BadImageError,
+    Facts,
+    ImageReader,
+    to_float32,
+)
+from gravlensdiffusion.data.store import as_indices
+from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.records import UNLABELLED, SetHeader
+
+T = TypeVar("T", bound=Hashable)
+
+MAX_PROBLEMS = 100_000
+_SCALE_TOLERANCE = 0.01
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Entry:
+    """One good image, without its pixels."""
+
+    path: Path
+    index: int
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    facts: Facts
+
+
+class FileSource:
+    """Images from files other than the project's own.
+
+    Every file is read once when the set is opened, to find what cannot be used; after that only
+    the names and what the headers said are in memory, and pixels are read on demand.
+
+    Args:
+        path: The folder or file that was asked for, for messages.
+        files: Image files in order, each with its class or None.
+        readers: The reader of each suffix.
+        class_names: Classes in order, or empty to take them from the files.
+        problems: What was found wrong before.
+        skip_bad: Whether to go on without what cannot be used.
+
+    Raises:
+        BadFilesError: If anything cannot be used, unless ``skip_bad``.
+        GravLensError: If nothing is left.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        files: Sequence[tuple[Path, str | None]],
+        readers: Mapping[str, ImageReader],
+        *,
+        class_names: tuple[str, ...] = (),
+        problems: Sequence[str] = (),
+        skip_bad: bool = False,
+    ) -> None:
+        self.path = path
+        self._readers = readers
+        found = list(problems)
+        entries: list[_Entry] = []
+        for file, class_name in files:
+            entries += self._scan(file, class_name, found)
+        entries = _keep_common(entries, found)
+        if not entries and len(found) == 1:
+            raise GravLensError(found[0])
+        if found and not skip_bad:
+            raise BadFilesError(path, found)
+        if not entries:
+            raise GravLensError(f"{path}: holds no image that can be used")
+        self.problems = tuple(found)
+        self.num_skipped = len(found)
+        self.dtypes = tuple(sorted({entry.dtype for entry in entries}))
+        self._entries = entries
+        self.image_shape = (1, entries[0].shape[0], entries[0].shape[1])
+        self.header = _header(entries, class_names or _class_names(entries))
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @cached_property
+    def labels(self) -> NDArray[np.int16]:
+        """Class of each image, shape ``(N,)``; -1 where it is not known."""
+        index = {name: k for k, name in enumerate(self.header.class_names)}
+        labels = [index.get(entry.facts.class_name or "", UNLABELLED) for entry in self._entries]
+        return np.array(labels, np.int16)
+
+    @cached_property
+    def parameters(self) -> dict[str, NDArray[np.float64]]:
+        """Values by name, shape ``(N,)`` each; NaN where an image has none."""
+        return {
+            name: np.array([entry.facts.parameters.get(name, np.nan) for entry in self._entries])
+            for name in self.header.parameter_units
+        }
+
+    @property
+    def subhaloes(self) -> NDArray[np.void]:
+        """An empty table: these files carry none."""
+        return np.empty(0, SUBHALO_DTYPE)
+
+    def name(self, index: int) -> str:
+        """Return where image ``index`` comes from: file, and position in it."""
+        return self._entries[index].name
+
+    def read(self, indices: Sequence[int] | NDArray[np.integer] | slice) -> NDArray[np.float32]:
+        """Read images.
+
+        Args:
+            indices: Which images, in any order.
+
+        Returns:
+            Shape ``(B, 1, H, W)``, in the set's flux unit.
+
+        Raises:
+            GravLensError: If a file has changed since the set was opened.
+            IndexError: If there is no such image.
+        """
+        wanted = as_indices(indices, len(self))
+        images = np.empty((wanted.size, *self.image_shape), np.float32)
+        for place, k in enumerate(wanted):
+            entry = self._entries[k]
+            reader = self._readers[entry.path.suffix.lower()]
+            try:
+                image = to_float32(reader.pixels(entry.path, entry.index))
+            except (BadImageError, OSError, IndexError) as error:
+                raise GravLensError(f"{entry.name}: {_reason(error)}") from error
+            if image.shape != entry.shape:
+                raise GravLensError(f"{entry.name}: has changed its size while in use")
+            images[place, 0] = image
+        return images
+
+    def close(self) -> None:
+        """Do nothing: files are open only while they are read."""
+
+    def _scan(self, path: Path, class_name: str | None, problems: list[str]) -> list[_Entry]:
+        """Look at every image of a file; a file that breaks off counts as bad as a whole."""
+        entries: list[_Entry] = []
+        bad: list[str] = []
+        try:
+            if path.stat().st_size == 0:
+                raise BadImageError("is empty: 0 bytes")
+            reader = self._readers[path.suffix.lower()]
+            for index, (pixels, stated) in enumerate(reader.images(path)):
+                name = f"{path}[{index}]" if stated.is_stacked else str(path)
+                try:
+                    to_float32(pixels)
+                except BadImageError as problem:
+                    bad.append(f"{name}: {problem}")
+                    if len(bad) > MAX_PROBLEMS:
+                        raise BadImageError(f"has over {MAX_PROBLEMS} bad images") from None
+                    continue
+                facts = stated
+                if class_name is not None:
+                    facts = replace(stated, class_name=class_name, class_names=())
+                entries.append(
+                    _Entry(
+                        path=path,
+                        index=index,
+                        name=name,
+                        shape=pixels.shape,
+                        dtype=pixels.dtype.name,
+                        facts=facts,
+                    )
+                )
+        except (BadImageError, OSError, ValueError, OverflowError, MemoryError) as error:
+            problems.append(f"{path}: {_reason(error)}")
+            return []
+        problems += bad
+        return entries
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, BadImageError):
+        return str(error)
+    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return f"cannot be read ({reason.partition(chr(10))[0]:.100})"
+
+
+def _keep_common(entries: list[_Entry], problems: list[str]) -> list[_Entry]:
+    """Keep what has the most common size, flux unit and pixel scale; the rest is a problem."""
+    entries = _keep_equal(
+        entries, problems, lambda entry: entry.shape, lambda shape: "{} x {} pixels".format(*shape)
+    )
+    entries = _keep_equal(
+        entries, problems, lambda entry: entry.facts.flux_unit, lambda unit: f"flux unit '{unit}'"
+    )
+    scales = Counter(entry.facts.pixel_scale_arcsec for entry in entries)
+    common = scales.most_common(1)[0][0] if scales else None
+
+    def scale(entry: _Entry) -> float | None:
+        own = entry.facts.pixel_scale_arcsec
+        # Cut-outs of one survey differ in the last digits.
+        is_close = own and common and abs(own / common - 1) < _SCALE_TOLERANCE
+        return common if is_close else own
+
+    return _keep_equal(
+        entries,
+        problems,
+        scale,
+        lambda value: f"a pixel scale of {value:.4g} arcsec" if value else "no pixel scale",
+    )
+
+
+def _keep_equal(
+    entries: list[_Entry],
+    problems: list[str],
+    value: Callable[[_Entry], T],
+    describe: Callable[[T], str],
+) -> list[_Entry]:
+    counts = Counter(map(value, entries))
+    if len(counts) < 2:
+        return entries
+    common = counts.most_common(1)[0][0]
+    problems += [
+        f"{entry.name}: has {describe(value(entry))} where most have {describe(common)}"
+        for entry in entries
+        if value(entry) != common
+    ]
+    return [entry for entry in entries if value(entry) == common]
+
+
+def _class_names(entries: list[_Entry]) -> tuple[str, ...]:
+    """Return the classes in the order that the files agree on, or else in natural order."""
+    stated = {entry.facts.class_names for entry in entries}
+    if len(stated) == 1 and (names := stated.pop()):
+        return names
+    found = {entry.facts.class_name for entry in entries} - {None}
+    return tuple(sorted((name for name in found if name), key=natural_key))
+
+
+def _header(entries: list[_Entry], class_names: tuple[str, ...]) -> SetHeader:
+    first = entries[0].facts
+    units: dict[str, str] = {}
+    for entry in entries:
+        units.update(entry.facts.parameter_units)
+    return SetHeader(
+        class_names=class_names,
+        pixel_scale_arcsec=first.pixel_scale_arcsec,
+        flux_unit=first.flux_unit,
+        parameter_units=units,
+    )

@@ -1,0 +1,167 @@
+"""Images from FITS files, with pixel scale and flux unit from the header."""
+
+import math
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy import units
+from astropy.io import fits
+from numpy.typing import NDArray
+
+from gravlensdiffusion.data.source import BadImageError, Facts, as_plane, plane_shape
+
+ARCSEC_PER_DEGREE = 3600.0
+SCALE_CARDS = ("PIXSCALE", "PIXSCAL", "PIXSCAL1", "PIXELSCL")
+"""Cards that give the pixel scale in arcsec, read where the header has no coordinates."""
+MAX_FILE_BYTES = 2**33
+_MAX_SQUARE_ERROR = 0.01
+_MAX_UNNAMED_STEP = 0.1
+"""Largest step taken for degrees where the header names neither axis type nor unit [degree]."""
+
+
+class FitsReader:
+    """Reads the image of the primary HDU, or of the first extension that has one."""
+
+    def images(self, path: Path) -> Iterator[tuple[NDArray[np.generic], Facts]]:
+        """Yield the image of a file."""
+        with _image_hdu(path) as (hdu, primary):
+            header = hdu.header
+            scale = pixel_scale(header)
+            if scale is None and header is not primary:
+                scale = pixel_scale(primary)
+            unit = _text(header, "BUNIT") or _text(primary, "BUNIT") or "unknown"
+            facts = Facts(
+                pixel_scale_arcsec=scale, flux_unit=unit, class_name=_text(header, "CLASS")
+            )
+            yield _pixels(hdu), facts
+
+    def pixels(self, path: Path, index: int) -> NDArray[np.generic]:
+        """Return the image of a file."""
+        with _image_hdu(path) as (hdu, _):
+            return _pixels(hdu)
+
+
+def pixel_scale(header: fits.Header) -> float | None:
+    """Return the side of a pixel [arcsec] that a header states, or None.
+
+    A CD matrix comes before CDELT with or without a PC matrix, as files that carry both have
+    CDELT at its default of 1; a plain card in arcsec comes last.
+
+    Raises:
+        BadImageError: If pixels are not square, or the matrix is singular.
+    """
+    degrees = _units_in_degrees(header)
+    matrix = _coordinate_matrix(header)
+    if matrix is not None and degrees is not None and _is_angular(header, matrix):
+        matrix = matrix * np.array(degrees)[:, None]
+        sides = np.hypot(matrix[0], matrix[1])
+        area = abs(np.linalg.det(matrix))
+        if not np.isfinite(matrix).all() or area == 0:
+            raise BadImageError("has a header whose coordinate matrix is not a scale")
+        if abs(sides[0] / sides[1] - 1) > _MAX_SQUARE_ERROR:
+            across, along = sides * ARCSEC_PER_DEGREE
+            raise BadImageError(f"has pixels of {across:.4g} x {along:.4g} arcsec, not square")
+        # Ten digits: the rest is the rounding of the conversion.
+        return float(f"{math.sqrt(area) * ARCSEC_PER_DEGREE:.10g}")
+    for name in SCALE_CARDS:
+        value = header.get(name)
+        if isinstance(value, (int, float)) and math.isfinite(value) and value > 0:
+            return float(value)
+    return None
+
+
+def _coordinate_matrix(header: fits.Header) -> NDArray[np.float64] | None:
+    """Return the matrix from pixels to coordinates, shape ``(2, 2)``, or None."""
+    if any(f"CD{i}_{j}" in header for i in (1, 2) for j in (1, 2)):
+        return _matrix(header, "CD", 0.0)
+    if "CDELT1" not in header and "CDELT2" not in header:
+        return None
+    steps = [_number(header, f"CDELT{i}", 1.0) for i in (1, 2)]
+    angle = math.radians(_number(header, "CROTA2", 0.0))
+    if any(f"PC{i}_{j}" in header for i in (1, 2) for j in (1, 2)):
+        turn = _matrix(header, "PC", 1.0)
+    else:
+        turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+    return np.array(steps)[:, None] * turn
+
+
+def _is_angular(header: fits.Header, matrix: NDArray[np.float64]) -> bool:
+    """Return whether the axes are angles: by name, by unit, or by steps too small for pixels."""
+    kind = _text(header, "CTYPE1") or ""
+    is_celestial = kind.startswith(("RA", "DEC")) or kind[1:4] in ("LON", "LAT")
+    is_small = float(np.abs(matrix).max()) <= _MAX_UNNAMED_STEP
+    return is_celestial or _text(header, "CUNIT1") is not None or is_small
+
+
+def _matrix(header: fits.Header, name: str, diagonal: float) -> NDArray[np.float64]:
+    return np.array(
+        [
+            [_number(header, f"{name}{i}_{j}", diagonal if i == j else 0.0) for j in (1, 2)]
+            for i in (1, 2)
+        ]
+    )
+
+
+def _number(header: fits.Header, name: str, default: float) -> float:
+    value = header.get(name, default)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise BadImageError(f"has a header where {name} is not a number")
+    return float(value)
+
+
+def _units_in_degrees(header: fits.Header) -> list[float] | None:
+    """Return the unit of both axes [degree], or None where they are no angles."""
+    factors = []
+    for i in (1, 2):
+        name = _text(header, f"CUNIT{i}") or "deg"
+        try:
+            factors.append(float(units.Unit(name).to(units.deg)))
+        except (ValueError, TypeError, units.UnitConversionError):
+            return None
+    return factors
+
+
+def _text(header: fits.Header, name: str) -> str | None:
+    value = header.get(name)
+    return value.strip() or None if isinstance(value, str) else None
+
+
+@contextmanager
+def _image_hdu(path: Path) -> Iterator[tuple[Any, fits.Header]]:
+    """Open a file and yield the HDU with the image, and the primary header."""
+    size = path.stat().st_size
+    if size > MAX_FILE_BYTES:
+        raise BadImageError(f"has {size} bytes, more than the limit of {MAX_FILE_BYTES}")
+    # Files from telescopes break small rules of the standard; what matters is checked here.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            with fits.open(path, memmap=True, lazy_load_hdus=True) as hdus:
+                hdu = next((hdu for hdu in hdus if hdu.is_image and len(hdu.shape) >= 2), None)
+                if hdu is None:
+                    raise BadImageError("holds no image")
+                plane_shape(hdu.shape)
+                _check_length(hdu, size)
+                yield hdu, hdus[0].header
+        except (OSError, ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+            reason = str(error).partition("\n")[0]
+            raise BadImageError(f"is no readable FITS file ({reason:.100})") from error
+
+
+def _check_length(hdu: Any, size: int) -> None:
+    if isinstance(hdu, fits.CompImageHDU):
+        # Its size is that of the unpacked image; unpacking finds out what is missing.
+        return
+    place = hdu.fileinfo()
+    if place["datLoc"] + hdu.size > size:
+        missing = place["datLoc"] + hdu.size - size
+        raise BadImageError(f"is truncated: {missing} of {hdu.size} bytes of data are missing")
+
+
+def _pixels(hdu: Any) -> NDArray[np.generic]:
+    # Copied out of the memory map, which ends with the file.
+    return as_plane(np.array(hdu.data))

@@ -1,0 +1,60 @@
+"""What a `.npy` stream declares, read without numpy's loader, which would obey it."""
+
+import math
+from dataclasses import dataclass
+from typing import IO
+
+import numpy as np
+
+from gravlensdiffusion.data.source import BadImageError
+
+MAX_OBJECT_BYTES = 2**29
+"""Size of a pickled object array that is still read."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NpyHeader:
+    """The header of a `.npy` stream.
+
+    Attributes:
+        shape: Declared shape.
+        dtype: Declared dtype.
+        is_fortran: Whether the first axis varies fastest.
+        offset: Where the data begin [bytes].
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[np.generic]
+    is_fortran: bool
+    offset: int
+
+    @property
+    def num_bytes(self) -> int:
+        """Size of the declared data."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
+def read_header(stream: IO[bytes]) -> NpyHeader:
+    """Read the header and leave the stream at the first byte of data.
+
+    Raises:
+        BadImageError: If it is no `.npy` stream.
+    """
+    start = stream.tell()
+    try:
+        version = np.lib.format.read_magic(stream)
+        if version == (1, 0):
+            shape, is_fortran, dtype = np.lib.format.read_array_header_1_0(stream)
+        elif version == (2, 0):
+            shape, is_fortran, dtype = np.lib.format.read_array_header_2_0(stream)
+        else:
+            raise BadImageError(f"has .npy version {version}, allowed are (1, 0) and (2, 0)")
+    # The header is a Python literal: bad ones fail in the parser in several ways.
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError) as error:
+        reason = str(error).partition("\n")[0]
+        raise BadImageError(f"is no readable .npy file ({reason:.100})") from error
+    if any(isinstance(side, bool) or side < 0 for side in shape):
+        raise BadImageError(f"declares the impossible shape {shape}")
+    return NpyHeader(
+        shape=tuple(shape), dtype=dtype, is_fortran=is_fortran, offset=stream.tell() - start
+    )

@@ -1,0 +1,104 @@
+"""The one way into a data set, whatever its files are."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from gravlensdiffusion.data.file_source import FileSource
+from gravlensdiffusion.data.fits_reader import FitsReader
+from gravlensdiffusion.data.folder import IMAGE_SUFFIXES, Listing, list_folder
+from gravlensdiffusion.data.npy_reader import NpyReader
+from gravlensdiffusion.data.npz_reader import NpzReader
+from gravlensdiffusion.data.png_reader import PngReader
+from gravlensdiffusion.data.source import BadFilesError, ImageReader, LensSource
+from gravlensdiffusion.data.store import SHARD_SUFFIXES, LensStore
+from gravlensdiffusion.data.subset import SubsetSource, find_bad_images
+from gravlensdiffusion.errors import GravLensError
+
+__all__ = ["BadFilesError", "LensSource", "open_lenses"]
+
+
+def open_lenses(
+    path: str | os.PathLike[str], *, skip_bad: bool = False, allow_object_arrays: bool = False
+) -> LensSource:
+    """Open a data set: `lenses.h5` or shards, `.npy`, `.npz`, FITS or PNG files.
+
+    Every image is looked at once, with flat memory; after that pixels are read on demand. No code
+    in a file is ever run.
+
+    Args:
+        path: A file, a folder of files, or a folder with one folder per class.
+        skip_bad: Whether to go on without files and images that cannot be used; they are listed
+            in the result's ``problems``.
+        allow_object_arrays: Whether DeepLense's pickled ``[image, mass]`` files are read.
+
+    Raises:
+        BadFilesError: If anything cannot be used, unless ``skip_bad``; it carries one line each.
+        GravLensError: If there is no such path, or nothing in it can be used.
+    """
+    root = Path(path)
+    if not root.exists():
+        raise GravLensError(f"{root}: no such file or folder")
+    if root.is_dir():
+        try:
+            listing = list_folder(root)
+        except OSError as error:
+            raise GravLensError(f"{root}: cannot be read ({error.strerror})") from error
+    else:
+        listing = _list_file(root)
+    if listing.shards:
+        return _open_store(root, listing, skip_bad)
+    return FileSource(
+        root,
+        listing.files,
+        _readers(allow_stacks=not root.is_dir(), allow_object_arrays=allow_object_arrays),
+        class_names=listing.class_names,
+        problems=listing.problems,
+        skip_bad=skip_bad,
+    )
+
+
+def _open_store(root: Path, listing: Listing, skip_bad: bool) -> LensSource:
+    problems = list(listing.problems)
+    good = []
+    for shard in listing.shards:
+        try:
+            LensStore(shard)
+            good.append(shard)
+        except GravLensError as error:
+            if len(listing.shards) == 1:
+                raise
+            problems.append(str(error))
+    if not good:
+        raise GravLensError(f"{root}: holds no shard that can be used; first: {problems[0]}")
+    store = LensStore(root, shards=good)
+    bad = find_bad_images(store)
+    problems += [f"{store.name(k)}: {what}" for k, what in sorted(bad.items())]
+    if not problems:
+        return store
+    if not skip_bad:
+        raise BadFilesError(root, problems)
+    kept = np.setdiff1d(np.arange(len(store)), list(bad))
+    if not kept.size:
+        raise GravLensError(f"{root}: holds no image that can be used")
+    return SubsetSource(store, kept, problems, len(problems))
+
+
+def _list_file(path: Path) -> Listing:
+    if not path.is_file():
+        raise GravLensError(f"{path}: is no regular file")
+    suffix = path.suffix.lower()
+    if suffix in SHARD_SUFFIXES:
+        return Listing(shards=[path])
+    if suffix in IMAGE_SUFFIXES:
+        return Listing(files=[(path, None)])
+    allowed = " ".join((*SHARD_SUFFIXES, *IMAGE_SUFFIXES))
+    raise GravLensError(f"{path}: no kind of file that can be read; allowed are {allowed}")
+
+
+def _readers(*, allow_stacks: bool, allow_object_arrays: bool) -> dict[str, ImageReader]:
+    npy = NpyReader(allow_stacks=allow_stacks, allow_object_arrays=allow_object_arrays)
+    readers: dict[str, ImageReader] = {".npy": npy, ".npz": NpzReader(), ".png": PngReader()}
+    readers.update(dict.fromkeys((".fits", ".fit", ".fts"), FitsReader()))
+    return readers

@@ -1,0 +1,181 @@
+"""What every reader offers, and what it says about a file that it cannot use."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gravlensdiffusion.data.schema import MAX_PIXELS
+from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.records import SetHeader
+
+MIN_SIDE = 2
+"""Pixels that an image has at least on each side."""
+
+
+class BadImageError(Exception):
+    """Why one file or image cannot be used; the message completes ``PATH: ...``."""
+
+
+class BadFilesError(GravLensError):
+    """Files of a data set cannot be used.
+
+    Attributes:
+        problems: One line per file.
+    """
+
+    def __init__(self, path: Path, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        count = f"{len(self.problems)} file{'s' if len(self.problems) > 1 else ''}"
+        super().__init__(
+            f"{path}: {count} cannot be used (--skip-bad goes on without); "
+            f"first: {self.problems[0]}"
+        )
+
+
+class LensSource(Protocol):
+    """A set of images that is read on demand: a `LensStore`, or what `open_lenses` returns."""
+
+    @property
+    def header(self) -> SetHeader:
+        """What is common to all images."""
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """``(C, H, W)``."""
+
+    @property
+    def labels(self) -> NDArray[np.int16]:
+        """Class of each image, shape ``(N,)``; -1 where it is not known."""
+
+    @property
+    def parameters(self) -> dict[str, NDArray[np.float64]]:
+        """Values by name, shape ``(N,)`` each; NaN where an image has none."""
+
+    @property
+    def subhaloes(self) -> NDArray[np.void]:
+        """Table of subhaloes: columns image, x [arcsec], y [arcsec], mass [M_sun]."""
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What was left out, one line per file or image."""
+
+    @property
+    def num_skipped(self) -> int:
+        """How many files or images were left out."""
+
+    def __len__(self) -> int: ...
+
+    def name(self, index: int) -> str:
+        """Return where image ``index`` comes from: file, and position in it."""
+
+    def read(self, indices: Sequence[int] | NDArray[np.integer] | slice) -> NDArray[np.float32]:
+        """Return images, shape ``(B, C, H, W)``."""
+
+    def close(self) -> None:
+        """Close open files; a later read opens them again."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Facts:
+    """What a file says about one of its images.
+
+    Attributes:
+        pixel_scale_arcsec: Side of a pixel [arcsec], or None.
+        flux_unit: Unit of the pixel values.
+        class_name: The class that the file states, or None.
+        class_names: All classes in the order that the file states, or empty.
+        parameters: Values that come with the image, by name.
+        parameter_units: Their units.
+        is_stacked: Whether the file holds a stack of images.
+    """
+
+    pixel_scale_arcsec: float | None = None
+    flux_unit: str = "unknown"
+    class_name: str | None = None
+    class_names: tuple[str, ...] = ()
+    parameters: Mapping[str, float] = field(default_factory=dict)
+    parameter_units: Mapping[str, str] = field(default_factory=dict)
+    is_stacked: bool = False
+
+
+class ImageReader(Protocol):
+    """Reads the files of one format."""
+
+    def images(self, path: Path) -> Iterator[tuple[NDArray[np.generic], Facts]]:
+        """Yield the images of a file in order, pixels of shape ``(H, W)`` as the file has them.
+
+        Raises:
+            BadImageError: If the file, as a whole, cannot be used.
+        """
+
+    def pixels(self, path: Path, index: int) -> NDArray[np.generic]:
+        """Return image ``index`` of a file, shape ``(H, W)``.
+
+        Raises:
+            BadImageError: If it cannot be read.
+        """
+
+
+def as_plane(array: NDArray[np.generic]) -> NDArray[np.generic]:
+    """Return ``(H, W)`` from ``(H, W)``, ``(1, H, W)`` or ``(H, W, 1)``.
+
+    Raises:
+        BadImageError: If the shape is none of these.
+    """
+    return array.reshape(plane_shape(array.shape))
+
+
+def plane_shape(shape: tuple[int, ...]) -> tuple[int, int]:
+    """Return the height and width of one image declared with ``shape``.
+
+    Raises:
+        BadImageError: If it is no image, or too large to be read.
+    """
+    sides = shape
+    if len(shape) == 3 and 1 in (shape[0], shape[-1]):
+        sides = shape[1:] if shape[0] == 1 else shape[:-1]
+    if len(sides) != 2:
+        raise BadImageError(f"has shape {shape}; allowed are (H, W), (1, H, W) and (H, W, 1)")
+    height, width = (int(side) for side in sides)
+    if min(height, width) < MIN_SIDE:
+        raise BadImageError(f"has {height} x {width} pixels, which is no image")
+    if height * width > MAX_PIXELS:
+        raise BadImageError(
+            f"declares {height} x {width} pixels, more than the limit of {MAX_PIXELS}"
+        )
+    return height, width
+
+
+def check_dtype(dtype: np.dtype[np.generic]) -> None:
+    """Refuse pixels that are no real numbers.
+
+    Raises:
+        BadImageError: If they are not.
+    """
+    if dtype.kind not in "iuf":
+        raise BadImageError(f"has values of type {dtype}, which are no real numbers")
+
+
+def to_float32(pixels: NDArray[np.generic]) -> NDArray[np.float32]:
+    """Return the pixels as float32 after checking that they can be an image.
+
+    Args:
+        pixels: Shape ``(H, W)``.
+
+    Raises:
+        BadImageError: If values are not real numbers, not finite, or all the same.
+    """
+    check_dtype(pixels.dtype)
+    with np.errstate(over="ignore"):
+        image = pixels.astype(np.float32)
+    low, high = image.min(), image.max()
+    if not (np.isfinite(low) and np.isfinite(high)):
+        num = int(np.count_nonzero(~np.isfinite(image)))
+        raise BadImageError(f"has {num} pixel{'s' if num > 1 else ''} that are not finite")
+    if low == high:
+        raise BadImageError(f"is constant: every pixel is {float(low):g}")
+    return image
