@@ -51,13 +51,16 @@ $(BIN)/pip:
 
 # A stamp is newer than what it was installed from, or it is installed again.
 $(VENV)/runtime.stamp: pyproject.toml constraints.txt | $(BIN)/pip
+	@echo 'installing into $(VENV), which takes a few minutes the first time'
 	$(PIP) --editable .
 	@touch $@
 
 $(VENV)/dev.stamp: pyproject.toml constraints.txt | $(BIN)/pip
+	@echo 'installing into $(VENV), which takes a few minutes the first time'
 	$(PIP) --editable '.[dev]'
 	@touch $(VENV)/runtime.stamp $@
 
 $(VENV)/docs.stamp: pyproject.toml constraints.txt | $(BIN)/pip
+	@echo 'installing into $(VENV), which takes a few minutes the first time'
 	$(PIP) --editable '.[docs]'
 	@touch $(VENV)/runtime.stamp $@
