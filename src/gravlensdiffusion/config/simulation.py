@@ -4,6 +4,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from gravlensdiffusion.config.imaging import Imaging
+from gravlensdiffusion.config.numbers import require_positive
 from gravlensdiffusion.config.priors import Constant, Prior, lower_bound, upper_bound
 from gravlensdiffusion.errors import GravLensError
 
@@ -11,13 +13,11 @@ MAX_ELLIPTICITY = 0.9
 """Largest modulus of (e1, e2) of a profile; at 1 the axis ratio is zero."""
 
 
-def _positive(name: str, value: float) -> None:
-    if not value > 0:
-        raise GravLensError(f"{name} must be positive, got {value}")
-
-
-def _check_ellipticity(what: str, e1: Prior, e2: Prior) -> None:
-    largest = [max(-lower_bound(prior), upper_bound(prior)) for prior in (e1, e2)]
+def _check_ellipticity(what: str, e1: tuple[Prior, ...], e2: tuple[Prior, ...]) -> None:
+    """Refuse priors whose values, added up along each axis, could reach a modulus of one."""
+    largest = [
+        max(-sum(map(lower_bound, priors)), sum(map(upper_bound, priors))) for priors in (e1, e2)
+    ]
     if math.hypot(*largest) > MAX_ELLIPTICITY:
         raise GravLensError(
             f"{what}: the modulus of (e1, e2) must stay below {MAX_ELLIPTICITY}; truncate the prior"
@@ -41,7 +41,7 @@ class Cosmology:
     redshift_source: float = 1.0
 
     def __post_init__(self) -> None:
-        _positive("hubble", self.hubble)
+        require_positive("hubble", self.hubble)
         if not 0 < self.omega_matter <= 1:
             raise GravLensError(f"omega_matter must lie in (0, 1], got {self.omega_matter}")
         if not 0 < self.redshift_lens < self.redshift_source:
@@ -73,7 +73,7 @@ class GalaxyLight:
             raise GravLensError("effective_radius must be positive, so its prior needs a low end")
         if lower_bound(self.sersic_index) < 0.3 or upper_bound(self.sersic_index) > 8:
             raise GravLensError("sersic_index must lie between 0.3 and 8")
-        _check_ellipticity("light", self.e1, self.e2)
+        _check_ellipticity("light", (self.e1,), (self.e2,))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -118,6 +118,8 @@ class Lens:
         gamma1: Shear along the axes.
         gamma2: Shear along the diagonals.
         light: Light of the lens galaxy, centred on its mass; None for a dark lens.
+        light_follows_mass: True where the ellipticity of the light is that of the mass plus what
+            the priors of the light give.
     """
 
     einstein_radius: Prior
@@ -127,11 +129,14 @@ class Lens:
     gamma1: Prior
     gamma2: Prior
     light: GalaxyLight | None = None
+    light_follows_mass: bool = False
 
     def __post_init__(self) -> None:
         if lower_bound(self.einstein_radius) <= 0:
             raise GravLensError("einstein_radius must be positive, so its prior needs a low end")
-        _check_ellipticity("lens", self.e1, self.e2)
+        _check_ellipticity("lens", (self.e1,), (self.e2,))
+        if self.light is not None and self.light_follows_mass:
+            _check_ellipticity("lens light", (self.e1, self.light.e1), (self.e2, self.light.e2))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -169,7 +174,7 @@ class Subhaloes:
     radius_max: float = 2.0
 
     def __post_init__(self) -> None:
-        _positive("mean_count", self.mean_count)
+        require_positive("mean_count", self.mean_count)
         if not 0 < self.mass_min < self.mass_max:
             raise GravLensError("subhaloes need 0 < mass_min < mass_max")
         if not 0 <= self.radius_min < self.radius_max:
@@ -198,7 +203,7 @@ class Vortex:
     mass_fraction: Prior | None = None
 
     def __post_init__(self) -> None:
-        _positive("velocity", self.velocity)
+        require_positive("velocity", self.velocity)
         if lower_bound(self.axion_mass) <= 0:
             raise GravLensError("axion_mass must be positive")
         if (self.mass is None) == (self.mass_fraction is None):
@@ -226,81 +231,6 @@ class LensClass:
             raise GravLensError(f"'{self.name}' cannot be the name of a class")
         if self.substructure is not None and not self.lensed:
             raise GravLensError(f"class '{self.name}' has substructure but does not lens")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Camera:
-    """An instrument by its numbers.
-
-    Attributes:
-        pixel_scale: Side of a pixel [arcsec].
-        psf_fwhm: Full width at half maximum of the Gaussian point spread function [arcsec].
-        zero_point: AB magnitude of one electron per second [mag].
-        background_rms: Standard deviation of sky and read noise in a pixel [e- / s].
-        exposure_time: Exposure time that the Poisson noise of the galaxies is computed for [s];
-            None where the sky outshines them so far that it has none.
-    """
-
-    kind: Literal["camera"] = "camera"
-    pixel_scale: float
-    psf_fwhm: float
-    zero_point: float
-    background_rms: float
-    exposure_time: float | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("pixel_scale", "psf_fwhm"):
-            _positive(name, getattr(self, name))
-        if self.background_rms < 0:
-            raise GravLensError("background_rms must not be negative")
-        if self.exposure_time is not None:
-            _positive("exposure_time", self.exposure_time)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Telescope:
-    """An instrument by its name in lenstronomy's observation configurations.
-
-    Attributes:
-        name: Telescope.
-        band: Filter, as lenstronomy names it.
-    """
-
-    kind: Literal["telescope"] = "telescope"
-    name: Literal["Euclid", "HST"]
-    band: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Imaging:
-    """How an image is taken and stored.
-
-    Attributes:
-        instrument: Pixel scale, point spread function and noise.
-        num_pixels: Native size of the image [pixel].
-        supersampling: Rays per pixel and axis.
-        flux_unit: ``peak``: each image is shifted and scaled to [0, 1] at its native size;
-            ``e-/s``: electrons per second and pixel, the sky subtracted.
-        noise_free_twin: True to store the noise-free image as a second channel.
-        size: Size of the stored image [pixel]; None for the native size.
-    """
-
-    instrument: Camera | Telescope
-    num_pixels: int
-    supersampling: int = 1
-    flux_unit: Literal["peak", "e-/s"] = "e-/s"
-    noise_free_twin: bool = False
-    size: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.num_pixels < 8:
-            raise GravLensError(f"num_pixels must be at least 8, got {self.num_pixels}")
-        if self.supersampling < 1:
-            raise GravLensError(f"supersampling must be at least 1, got {self.supersampling}")
-        if self.size is not None and not 8 <= self.size <= self.num_pixels:
-            raise GravLensError(
-                f"size must lie between 8 and the native {self.num_pixels} pixels, got {self.size}"
-            )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -2,13 +2,12 @@
 
 from collections.abc import Callable
 
-from gravlensdiffusion.config.priors import Constant, LogUniform, TruncatedNormal, Uniform
+from gravlensdiffusion.config.imaging import Camera, Imaging, Telescope
+from gravlensdiffusion.config.priors import Constant, LogUniform, Prior, TruncatedNormal, Uniform
 from gravlensdiffusion.config.simulation import (
     Box,
-    Camera,
     Disc,
     GalaxyLight,
-    Imaging,
     Lens,
     LensClass,
     SimulationConfig,
@@ -16,7 +15,9 @@ from gravlensdiffusion.config.simulation import (
     Subhaloes,
     Vortex,
 )
+from gravlensdiffusion.errors import GravLensError
 
+CENTRE = Box(x=Constant(value=0.0), y=Constant(value=0.0))
 AXION_MASS = LogUniform(low=1e-24, high=1e-22)
 
 
@@ -28,7 +29,7 @@ def deeplense() -> SimulationConfig:
             einstein_radius=Uniform(low=1.0, high=1.65),
             e1=TruncatedNormal(mean=-0.04, std=0.026, low=-0.1, high=0.02),
             e2=TruncatedNormal(mean=0.0, std=0.011, low=-0.03, high=0.03),
-            position=Box(x=Constant(value=0.0), y=Constant(value=0.0)),
+            position=CENTRE,
             gamma1=Uniform(low=0.0, high=0.29),
             gamma2=TruncatedNormal(mean=-0.01, std=0.012, low=-0.04, high=0.02),
         ),
@@ -42,16 +43,7 @@ def deeplense() -> SimulationConfig:
             ),
             position=Disc(radius=Uniform(low=0.0, high=0.5)),
         ),
-        classes=(
-            LensClass(name="no_sub"),
-            LensClass(name="cdm", substructure=Subhaloes(slope=-1.1)),
-            LensClass(
-                name="axion",
-                substructure=Vortex(
-                    axion_mass=AXION_MASS, mass_fraction=Uniform(low=0.02, high=0.04)
-                ),
-            ),
-        ),
+        classes=_classes(),
         mix=(1.0, 1.0, 1.0),
         imaging=Imaging(
             instrument=Camera(
@@ -63,5 +55,155 @@ def deeplense() -> SimulationConfig:
     )
 
 
-SIMULATION_PRESETS: dict[str, Callable[[], SimulationConfig]] = {"deeplense": deeplense}
+def deeplense_sim() -> SimulationConfig:
+    """Model I of DeepLenseSim with its constants, and with the physics that its code misses.
+
+    The lens is the same in all images: Einstein radius 1.665 arcsec, that of 1e12 M_sun. The flux
+    scale is arbitrary: the zero point only turns the code's amplitude into a magnitude.
+
+    References:
+        https://github.com/mwt5345/DeepLenseSim, Model_I.
+    """
+    return SimulationConfig(
+        preset="deeplense-sim",
+        lens=Lens(
+            einstein_radius=Constant(value=1.6645),
+            e1=Constant(value=0.1),
+            e2=Constant(value=0.0),
+            position=CENTRE,
+            gamma1=Constant(value=0.05),
+            gamma2=Constant(value=0.0),
+        ),
+        source=Source(
+            light=GalaxyLight(
+                # Amplitude 20 at the half-light radius.
+                magnitude=Constant(value=22.063),
+                effective_radius=Constant(value=0.25),
+                sersic_index=Constant(value=1.0),
+                e1=Constant(value=-0.1),
+                e2=Constant(value=0.1),
+            ),
+            position=Box(x=Uniform(low=-0.35, high=0.35), y=Uniform(low=-0.35, high=0.35)),
+        ),
+        classes=(
+            LensClass(name="no_sub"),
+            LensClass(name="cdm", substructure=Subhaloes(slope=-0.9)),
+            LensClass(
+                name="axion",
+                substructure=Vortex(axion_mass=AXION_MASS, mass=Constant(value=3e10)),
+            ),
+        ),
+        mix=(1.0, 1.0, 1.0),
+        imaging=Imaging(
+            instrument=Camera(
+                pixel_scale=0.05,
+                psf_fwhm=0.087,
+                zero_point=25.0,
+                background_rms=0.01,
+                exposure_time=LogUniform(low=1e3, high=10**3.5),
+            ),
+            num_pixels=150,
+        ),
+    )
+
+
+def euclid() -> SimulationConfig:
+    """Galaxy-scale lenses as the Euclid wide survey sees them in VIS."""
+    return SimulationConfig(
+        preset="euclid",
+        lens=_massive_galaxy(
+            magnitude=TruncatedNormal(mean=19.8, std=0.6, low=18.3, high=21.3),
+        ),
+        source=_star_forming_galaxy(
+            magnitude=TruncatedNormal(mean=23.6, std=0.6, low=22.2, high=25.0),
+        ),
+        classes=_classes(),
+        mix=(1.0, 1.0, 1.0),
+        imaging=Imaging(
+            instrument=Telescope(name="Euclid", band="VIS"), num_pixels=100, supersampling=3
+        ),
+    )
+
+
+def hst() -> SimulationConfig:
+    """Galaxy-scale lenses in two orbits of the Hubble Space Telescope, WFC3 F160W."""
+    return SimulationConfig(
+        preset="hst",
+        lens=_massive_galaxy(
+            magnitude=TruncatedNormal(mean=18.3, std=0.6, low=16.8, high=19.8),
+        ),
+        source=_star_forming_galaxy(
+            magnitude=TruncatedNormal(mean=22.8, std=0.6, low=21.4, high=24.2),
+        ),
+        classes=_classes(),
+        mix=(1.0, 1.0, 1.0),
+        imaging=Imaging(
+            instrument=Telescope(name="HST", band="WFC3_F160W"), num_pixels=100, supersampling=3
+        ),
+    )
+
+
+def _massive_galaxy(magnitude: Prior) -> Lens:
+    """Return an early-type galaxy at redshift 0.5, its light aligned with its mass."""
+    return Lens(
+        einstein_radius=Uniform(low=0.7, high=1.8),
+        e1=TruncatedNormal(mean=0.0, std=0.1, low=-0.25, high=0.25),
+        e2=TruncatedNormal(mean=0.0, std=0.1, low=-0.25, high=0.25),
+        position=Disc(radius=Uniform(low=0.0, high=0.05)),
+        gamma1=TruncatedNormal(mean=0.0, std=0.04, low=-0.15, high=0.15),
+        gamma2=TruncatedNormal(mean=0.0, std=0.04, low=-0.15, high=0.15),
+        light=GalaxyLight(
+            magnitude=magnitude,
+            effective_radius=TruncatedNormal(mean=0.8, std=0.25, low=0.3, high=1.6),
+            sersic_index=TruncatedNormal(mean=4.0, std=0.7, low=2.0, high=6.0),
+            e1=TruncatedNormal(mean=0.0, std=0.03, low=-0.1, high=0.1),
+            e2=TruncatedNormal(mean=0.0, std=0.03, low=-0.1, high=0.1),
+        ),
+        light_follows_mass=True,
+    )
+
+
+def _star_forming_galaxy(magnitude: Prior) -> Source:
+    """Return a disc galaxy at redshift 1, anywhere within half an arcsecond of the axis."""
+    return Source(
+        light=GalaxyLight(
+            magnitude=magnitude,
+            effective_radius=LogUniform(low=0.12, high=0.4),
+            sersic_index=TruncatedNormal(mean=1.2, std=0.4, low=0.5, high=2.5),
+            e1=TruncatedNormal(mean=0.0, std=0.15, low=-0.45, high=0.45),
+            e2=TruncatedNormal(mean=0.0, std=0.15, low=-0.45, high=0.45),
+        ),
+        position=Disc(radius=Uniform(low=0.0, high=0.5)),
+    )
+
+
+def _classes() -> tuple[LensClass, ...]:
+    """Return the three classes at the strength at which `deeplense` tells them apart."""
+    return (
+        LensClass(name="no_sub"),
+        LensClass(name="cdm", substructure=Subhaloes(slope=-1.1)),
+        LensClass(
+            name="axion",
+            substructure=Vortex(axion_mass=AXION_MASS, mass_fraction=Uniform(low=0.02, high=0.04)),
+        ),
+    )
+
+
+SIMULATION_PRESETS: dict[str, Callable[[], SimulationConfig]] = {
+    "deeplense": deeplense,
+    "deeplense-sim": deeplense_sim,
+    "euclid": euclid,
+    "hst": hst,
+}
 """The presets by name."""
+
+
+def simulation_preset(name: str) -> SimulationConfig:
+    """Return a preset by its name.
+
+    Raises:
+        GravLensError: If there is none of that name.
+    """
+    if name not in SIMULATION_PRESETS:
+        raise GravLensError(f"unknown preset '{name}'; choose from {', '.join(SIMULATION_PRESETS)}")
+    return SIMULATION_PRESETS[name]()

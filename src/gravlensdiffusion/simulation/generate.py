@@ -1,5 +1,6 @@
 """Sets of records: image k depends on the seed and k alone."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -15,7 +16,7 @@ from gravlensdiffusion.records import LensRecord, SetHeader
 from gravlensdiffusion.resize import default_method, resize
 from gravlensdiffusion.simulation import population, substructure
 from gravlensdiffusion.simulation.instrument import build_instrument
-from gravlensdiffusion.simulation.population import draw_lens, draw_source
+from gravlensdiffusion.simulation.population import LENSING, draw_lens, draw_source
 from gravlensdiffusion.simulation.render import build_renderer
 from gravlensdiffusion.simulation.substructure import draw_substructure
 
@@ -27,6 +28,9 @@ CHUNKS_PER_WORKER = 8
 
 BLOCK = 60
 """Images over which the mix of classes is kept to, as closely as whole images allow."""
+
+IMAGE_UNITS = {"exposure_time": "s", "flux_min": "e-/s", "flux_max": "e-/s"}
+"""Units of what an image's noise and its native pixels say: exposure time and extreme values."""
 
 _LENS, _SUBSTRUCTURE, _NOISE, _CLASS = range(4)
 
@@ -104,8 +108,12 @@ def simulate_one(config: SimulationConfig, seed: int, index: int) -> LensRecord:
         renderer.geometry,
         _generator(seed, index, _SUBSTRUCTURE),
     )
+    if not chosen.lensed:
+        values |= dict.fromkeys(LENSING, math.nan)
     clean = renderer.image(values, clumps, chosen.lensed)
-    noisy = renderer.instrument.observe(clean, _generator(seed, index, _NOISE))
+    noise_rng = _generator(seed, index, _NOISE)
+    exposure_time = renderer.instrument.draw_exposure_time(noise_rng)
+    noisy = renderer.instrument.observe(clean, exposure_time, noise_rng)
     channels = np.stack([noisy, clean] if config.imaging.noise_free_twin else [noisy])
     floor, ceiling = float(noisy.min()), float(noisy.max())
     if config.imaging.flux_unit == "peak":
@@ -113,7 +121,13 @@ def simulate_one(config: SimulationConfig, seed: int, index: int) -> LensRecord:
     return LensRecord(
         image=_to_size(config, channels),
         label=label,
-        parameters=values | clumps.parameters | {"flux_min": floor, "flux_max": ceiling},
+        parameters=values
+        | clumps.parameters
+        | {
+            "exposure_time": exposure_time if math.isfinite(exposure_time) else math.nan,
+            "flux_min": floor,
+            "flux_max": ceiling,
+        },
         subhaloes=clumps.subhaloes,
     )
 
@@ -130,9 +144,7 @@ def set_header(config: SimulationConfig, seed: int) -> SetHeader:
         preset=config.preset,
         config=to_json(config),
         seed=seed,
-        parameter_units=population.parameter_units(config.lens)
-        | substructure.UNITS
-        | {"flux_min": "e-/s", "flux_max": "e-/s"},
+        parameter_units=population.parameter_units(config.lens) | substructure.UNITS | IMAGE_UNITS,
         resize=default_method(size) if size != imaging.num_pixels else None,
         software=f"gravlensdiffusion {__version__}",
     )

@@ -1,5 +1,6 @@
 """The instrument: pixel scale, point spread function, zero point, noise."""
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -12,8 +13,10 @@ from lenstronomy.SimulationAPI.ObservationConfig.Euclid import Euclid
 from lenstronomy.SimulationAPI.ObservationConfig.HST import HST
 from numpy.typing import NDArray
 
-from gravlensdiffusion.config.simulation import Camera, Imaging, Telescope
+from gravlensdiffusion.config.imaging import Camera, Imaging, Telescope
+from gravlensdiffusion.config.priors import Constant, Prior
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.simulation.population import draw
 
 BANDS = {"Euclid": ("VIS", "Y", "J", "H"), "HST": ("WFC3_F160W",)}
 """The filters of each telescope that come with a Gaussian point spread function."""
@@ -28,7 +31,7 @@ class Instrument:
         psf_fwhm: Full width at half maximum of the point spread function [arcsec].
         zero_point: AB magnitude of one electron per second [mag].
         background_rms: Standard deviation of sky and read noise in a pixel [e- / s].
-        exposure_time: Total exposure time [s], or None for no Poisson noise.
+        exposure_time: Prior of the total exposure time [s], or None for no Poisson noise.
         numerics: lenstronomy's grid of rays and convolution.
     """
 
@@ -36,27 +39,34 @@ class Instrument:
     psf_fwhm: float
     zero_point: float
     background_rms: float
-    exposure_time: float | None
+    exposure_time: Prior | None
     numerics: Numerics
 
     def counts(self, magnitude: float) -> float:
         """Return the electrons per second of a source of a magnitude."""
         return float(10 ** (0.4 * (self.zero_point - magnitude)))
 
-    def noise_std(self, image: NDArray[np.float64]) -> NDArray[np.float64]:
+    def draw_exposure_time(self, rng: np.random.Generator) -> float:
+        """Draw the exposure time of one image [s]; infinite where there is no Poisson noise."""
+        return math.inf if self.exposure_time is None else draw(self.exposure_time, rng)
+
+    def noise_std(self, image: NDArray[np.float64], exposure_time: float) -> NDArray[np.float64]:
         """Return the standard deviation of the noise in each pixel [e- / s].
 
         Sky and read noise are the same everywhere; the photons of the galaxies add their Poisson
         variance, flux / exposure time, in its normal approximation.
-        """
-        variance = np.full_like(image, self.background_rms**2)
-        if self.exposure_time is not None:
-            variance += np.maximum(image, 0) / self.exposure_time
-        return np.sqrt(variance)
 
-    def observe(self, image: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
+        Args:
+            image: Noise-free image, shape ``(H, W)`` [e- / s].
+            exposure_time: Exposure time [s].
+        """
+        return np.sqrt(self.background_rms**2 + np.maximum(image, 0) / exposure_time)
+
+    def observe(
+        self, image: NDArray[np.float64], exposure_time: float, rng: np.random.Generator
+    ) -> NDArray[np.float64]:
         """Return the image with noise [e- / s]."""
-        return image + self.noise_std(image) * rng.standard_normal(image.shape)
+        return image + self.noise_std(image, exposure_time) * rng.standard_normal(image.shape)
 
 
 @lru_cache(maxsize=8)
@@ -72,7 +82,7 @@ def build_instrument(imaging: Imaging) -> Instrument:
         band = SingleBand(**settings)
         pixel_scale, fwhm = band.pixel_scale, settings["seeing"]
         zero_point, background = settings["magnitude_zero_point"], band.background_noise
-        exposure_time = band.exposure_time
+        exposure_time = Constant(value=band.exposure_time)
     corner = -(imaging.num_pixels - 1) / 2 * pixel_scale
     grid = PixelGrid(
         nx=imaging.num_pixels,

@@ -26,6 +26,9 @@ UNITS = {
 }
 """Units of the parameters of the smooth lens; an empty string for a pure number."""
 
+LENSING = ("theta_E", "lens_e1", "lens_e2", "gamma1", "gamma2")
+"""The parameters that an image without lensing lacks."""
+
 LIGHT_UNITS = {
     "magnitude": "mag",
     "R_sersic": "arcsec",
@@ -70,6 +73,9 @@ def draw_lens(lens: Lens, rng: np.random.Generator) -> dict[str, float]:
     }
     if lens.light is not None:
         values |= _draw_light("lens_light", lens.light, rng)
+        if lens.light_follows_mass:
+            values["lens_light_e1"] += values["lens_e1"]
+            values["lens_light_e2"] += values["lens_e2"]
     return values
 
 

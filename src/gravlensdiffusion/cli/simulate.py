@@ -1,0 +1,145 @@
+"""``gravlens simulate``: lens images from lenstronomy, with the truth beside them."""
+
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from gravlensdiffusion.errors import GravLensError
+
+if TYPE_CHECKING:
+    from gravlensdiffusion.config.simulation import SimulationConfig
+    from gravlensdiffusion.records import SetHeader
+
+T = TypeVar("T")
+
+SUFFIXES = (".h5", ".hdf5")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Simulate strong-lens images with lenstronomy.
+
+    Image k depends on the seed and k alone, whatever the number of jobs.
+    """
+
+    out: Path
+    """File to write, lenses.h5 say."""
+    preset: str = "deeplense"
+    """Population and instrument: deeplense, deeplense-sim, euclid or hst."""
+    num: int = 1000
+    """Number of images."""
+    size: int | None = None
+    """Pixels a side after a reduction that keeps the field of view; native size by default."""
+    classes: str | None = None
+    """Classes, separated by commas: no_sub, cdm, axion; all of them by default."""
+    mix: str | None = None
+    """Weight of each class, separated by commas; equal by default."""
+    seed: int = 0
+    """Seed of all images."""
+    jobs: int | None = None
+    """Processes; as many as there are cores by default."""
+    overwrite: bool = False
+    """Replace an existing file."""
+    dry_run: bool = False
+    """Say what would be written, and stop."""
+
+
+def run(options: Options) -> None:
+    """Simulate and write one file.
+
+    Raises:
+        GravLensError: If an option does not fit or the file exists.
+    """
+    config = configure(options)
+    check_out(options.out, options.overwrite)
+    from joblib import cpu_count
+
+    from gravlensdiffusion.data.store import write_store
+    from gravlensdiffusion.simulation.generate import set_header, simulate
+
+    header = set_header(config, options.seed)
+    jobs = cpu_count() if options.jobs is None else options.jobs
+    records = simulate(config, options.num, options.seed, num_jobs=jobs)
+    if options.dry_run:
+        print(f"would write {describe(config, header, options.num)} to {options.out}")
+        return
+    write_store(
+        options.out,
+        with_bar(records, options.num),
+        header,
+        num=options.num,
+        overwrite=options.overwrite,
+    )
+    print(f"wrote {describe(config, header, options.num)} to {options.out}")
+
+
+def configure(options: Options) -> "SimulationConfig":
+    """Return the preset with what the options change.
+
+    Raises:
+        GravLensError: If the preset or a class is unknown or a value is not allowed.
+    """
+    from gravlensdiffusion.presets.simulation import simulation_preset
+    from gravlensdiffusion.simulation.generate import select
+
+    preset = simulation_preset(options.preset)
+    classes = None if options.classes is None else split(options.classes)
+    mix = None if options.mix is None else [_number(word) for word in split(options.mix)]
+    return select(preset, classes=classes, mix=mix, size=options.size)
+
+
+def check_out(path: Path, overwrite: bool) -> None:
+    """Refuse a path that cannot become the file, before anything is simulated.
+
+    Raises:
+        GravLensError: If the suffix is no HDF5 suffix, or something is there already.
+    """
+    if path.suffix not in SUFFIXES:
+        raise GravLensError(f"{path}: the file's name must end in {' or '.join(SUFFIXES)}")
+    if path.is_dir():
+        raise GravLensError(f"{path}: is a folder, not a file")
+    if path.exists() and not overwrite:
+        raise GravLensError(f"{path}: exists already; give --overwrite to replace it")
+
+
+def describe(config: "SimulationConfig", header: "SetHeader", num: int) -> str:
+    """Say in one line what the file holds."""
+    size = config.imaging.size or config.imaging.num_pixels
+    noun = "image" if num == 1 else "images"
+    resized = f" ({header.resize} resize)" if header.resize else ""
+    return (
+        f"{num:,} {noun} of {size}x{size} pixels{resized}, "
+        f"{header.pixel_scale_arcsec:.4g} arcsec each, flux unit {header.flux_unit}, "
+        f"classes {', '.join(header.class_names)}, preset {header.preset}, seed {header.seed}"
+    )
+
+
+def split(text: str) -> list[str]:
+    """Return the words between the commas."""
+    return [word.strip() for word in text.split(",")]
+
+
+def with_bar(items: Iterable[T], total: int) -> Iterator[T]:
+    """Pass items on under a progress bar, on stderr and only where that is a terminal."""
+    if not sys.stderr.isatty():
+        yield from items
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.completed:,.0f}/{task.total:,.0f} images"),
+        BarColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        yield from bar.track(items, total=total)
+
+
+def _number(word: str) -> float:
+    try:
+        return float(word)
+    except ValueError:
+        raise GravLensError(f"mix: '{word}' is not a number") from None
