@@ -53,6 +53,7 @@ class FileSource:
         readers: The reader of each suffix.
         class_names: Classes in order, or empty to take them from the files.
         problems: What was found wrong before.
+        notes: What else a reader of the set should know.
         skip_bad: Whether to go on without what cannot be used.
 
     Raises:
@@ -68,6 +69,7 @@ class FileSource:
         *,
         class_names: tuple[str, ...] = (),
         problems: Sequence[str] = (),
+        notes: Sequence[str] = (),
         skip_bad: bool = False,
     ) -> None:
         self.path = path
@@ -84,6 +86,7 @@ class FileSource:
         if not entries:
             raise GravLensError(f"{path}: holds no image that can be used")
         self.problems = tuple(found)
+        self.notes = tuple(notes)
         self.num_skipped = len(found)
         self.dtypes = tuple(sorted({entry.dtype for entry in entries}))
         self._entries = entries
@@ -235,12 +238,19 @@ def _keep_equal(
 
 
 def _class_names(entries: list[_Entry]) -> tuple[str, ...]:
-    """Return the classes in the order that the files agree on, or else in natural order."""
+    """Return the classes in the order that the files state, or else in natural order."""
     stated = {entry.facts.class_names for entry in entries}
-    if len(stated) == 1 and (names := stated.pop()):
-        return names
-    found = {entry.facts.class_name for entry in entries} - {None}
-    return tuple(sorted((name for name in found if name), key=natural_key))
+    if len(stated) == 1 and () not in stated:
+        return stated.pop()
+    numbers = {
+        entry.facts.class_name: entry.facts.class_number
+        for entry in entries
+        if entry.facts.class_name is not None
+    }
+    names = sorted(numbers, key=natural_key)
+    if None not in numbers.values():
+        names.sort(key=lambda name: numbers[name] or 0)
+    return tuple(names)
 
 
 def _header(entries: list[_Entry], class_names: tuple[str, ...]) -> SetHeader:

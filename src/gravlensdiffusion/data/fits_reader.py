@@ -34,8 +34,12 @@ class FitsReader:
             if scale is None and header is not primary:
                 scale = pixel_scale(primary)
             unit = _text(header, "BUNIT") or _text(primary, "BUNIT") or "unknown"
+            label = header.get("LABEL")
             facts = Facts(
-                pixel_scale_arcsec=scale, flux_unit=unit, class_name=_text(header, "CLASS")
+                pixel_scale_arcsec=scale,
+                flux_unit=unit,
+                class_name=_text(header, "CLASS"),
+                class_number=label if isinstance(label, int) else None,
             )
             yield _pixels(hdu), facts
 

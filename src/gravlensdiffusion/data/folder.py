@@ -29,6 +29,13 @@ class Listing:
     problems: list[str] = field(default_factory=list)
     num_hidden: int = 0
 
+    @property
+    def notes(self) -> list[str]:
+        """What the user should know besides, one line each."""
+        if not self.num_hidden:
+            return []
+        return [f"hidden entries, whose names begin with a dot, left alone: {self.num_hidden}"]
+
 
 def list_folder(root: Path) -> Listing:
     """List a folder of images, of class folders, or of shards.

@@ -35,6 +35,7 @@ class PngReader:
             pixel_scale_arcsec=card.pixel_scale_arcsec,
             flux_unit=card.flux_unit,
             class_name=card.class_name,
+            class_number=card.label,
         )
         yield pixels, facts
 

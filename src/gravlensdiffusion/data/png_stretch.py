@@ -64,7 +64,8 @@ def read_card(info: Mapping[Any, Any]) -> PngCard | None:
     scale = card.pixel_scale_arcsec
     is_scale = scale is None or (isinstance(scale, float) and math.isfinite(scale) and scale > 0)
     is_text = isinstance(card.flux_unit, str) and isinstance(card.class_name, str | None)
-    return card if card.stretch in STRETCHES and is_range and is_scale and is_text else None
+    is_good = is_range and is_scale and is_text and isinstance(card.label, int)
+    return card if is_good and card.stretch in STRETCHES else None
 
 
 def stretch(flux: NDArray[np.floating], card: PngCard) -> NDArray[np.floating]:

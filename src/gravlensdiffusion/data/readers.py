@@ -55,6 +55,7 @@ def open_lenses(
         _readers(allow_stacks=not root.is_dir(), allow_object_arrays=allow_object_arrays),
         class_names=listing.class_names,
         problems=listing.problems,
+        notes=listing.notes,
         skip_bad=skip_bad,
     )
 

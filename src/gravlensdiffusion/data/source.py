@@ -67,6 +67,14 @@ class LensSource(Protocol):
     def num_skipped(self) -> int:
         """How many files or images were left out."""
 
+    @property
+    def dtypes(self) -> tuple[str, ...]:
+        """Types of the pixel values as they are stored."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What else a reader of the set should know, one line each."""
+
     def __len__(self) -> int: ...
 
     def name(self, index: int) -> str:
@@ -87,6 +95,7 @@ class Facts:
         pixel_scale_arcsec: Side of a pixel [arcsec], or None.
         flux_unit: Unit of the pixel values.
         class_name: The class that the file states, or None.
+        class_number: The number that the file gives this class, or None.
         class_names: All classes in the order that the file states, or empty.
         parameters: Values that come with the image, by name.
         parameter_units: Their units.
@@ -96,6 +105,7 @@ class Facts:
     pixel_scale_arcsec: float | None = None
     flux_unit: str = "unknown"
     class_name: str | None = None
+    class_number: int | None = None
     class_names: tuple[str, ...] = ()
     parameters: Mapping[str, float] = field(default_factory=dict)
     parameter_units: Mapping[str, str] = field(default_factory=dict)

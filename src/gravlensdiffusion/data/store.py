@@ -46,6 +46,8 @@ class LensStore:
         GravLensError: If the path is no lens set; the field is named.
     """
 
+    dtypes = ("float32",)
+    notes: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
     num_skipped = 0
 

@@ -21,6 +21,9 @@ class SubsetSource:
         num_skipped: How many files and images were left out.
     """
 
+    dtypes = LensStore.dtypes
+    notes: tuple[str, ...] = ()
+
     def __init__(
         self, store: LensStore, kept: NDArray[np.int64], problems: Sequence[str], num_skipped: int
     ) -> None:

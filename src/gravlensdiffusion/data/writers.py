@@ -69,7 +69,7 @@ def check_targets(folder: Path, formats: Sequence[str], *, overwrite: bool) -> N
             continue
         if target.is_symlink() or not overwrite:
             raise GravLensError(
-                f"{target}: exists already; choose another folder or allow overwriting"
+                f"{target}: exists already; choose another folder or use --overwrite"
             )
         own = re.compile(rf"\d{{5,}}\.{name}")
         others = sorted(path.name for path in target.iterdir() if not own.fullmatch(path.name))

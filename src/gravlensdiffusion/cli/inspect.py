@@ -1,0 +1,132 @@
+"""``gravlens inspect``: a data set in numbers, and a preview."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from gravlensdiffusion.data.inspection import DataSummary
+    from gravlensdiffusion.data.source import LensSource
+
+NUM_SHOWN = 64
+"""Images in the preview, at most."""
+NUM_LISTED = 10
+"""Groups of duplicates that are named."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Options:
+    """Look at a data set: counts, range, faults, a preview.
+
+    Reads lenses.h5 and its shards, and .npy, .npz, FITS and PNG files: one file, a folder of
+    them, or a folder with one folder per class.
+    """
+
+    path: Annotated[Path, tyro.conf.Positional]
+    """The data set."""
+    skip_bad: bool = False
+    """Go on without files that cannot be used."""
+    allow_object_arrays: bool = False
+    """Read DeepLense's pickled [image, mass] arrays, without running any code in them."""
+    out: Path | None = None
+    """Picture to write; by default NAME-preview.png in the current folder."""
+    overwrite: bool = False
+    """Replace a picture that exists."""
+
+
+def run(options: Options) -> None:
+    """Print the numbers and write the preview.
+
+    Raises:
+        GravLensError: If the data cannot be read, or the picture exists.
+    """
+    from gravlensdiffusion.cli.opening import open_data
+    from gravlensdiffusion.data.inspection import inspect_lenses
+    from gravlensdiffusion.data.writing import check_picture, whole_file
+
+    out = options.out or default_preview(options.path)
+    check_picture(out, overwrite=options.overwrite)
+    source = open_data(
+        options.path,
+        skip_bad=options.skip_bad,
+        allow_object_arrays=options.allow_object_arrays,
+    )
+    summary = inspect_lenses(source)
+    for line in describe(summary):
+        print(line)
+    with whole_file(out, overwrite=options.overwrite) as temporary:
+        num = save_preview(source, summary, temporary)
+    print(f"wrote a preview of {num} of {summary.num_images} images to {out}")
+
+
+def default_preview(path: Path) -> Path:
+    """Return the name of the picture of a data set, in the current folder."""
+    whole = path.resolve()
+    name = whole.name if whole.is_dir() else whole.stem
+    return Path(f"{name or 'data'}-preview.png")
+
+
+def describe(summary: "DataSummary") -> "Iterator[str]":
+    """Yield the lines that are printed."""
+    channels, height, width = summary.image_shape
+    pixels = summary.pixels
+    scale = summary.pixel_scale_arcsec
+    rows = [
+        ("images", f"{summary.num_images:,}"),
+        ("shape", f"{channels} x {height} x {width} (channels, height, width)"),
+        ("stored as", ", ".join(summary.dtypes)),
+        ("pixel scale", "unknown" if scale is None else f"{scale:.5g} arcsec"),
+        ("flux unit", summary.flux_unit),
+        ("range", f"{pixels.low:.5g} to {pixels.high:.5g}"),
+        ("mean, std", f"{pixels.mean:.5g}, {pixels.std:.5g}"),
+        ("faintest pixel", "in images: {:.5g} to {:.5g}".format(*pixels.lows)),
+        ("brightest pixel", "in images: {:.5g} to {:.5g}".format(*pixels.highs)),
+        ("quantiles", f"of {pixels.num_quantile_pixels:,} pixels"),
+        *((f"  {100 * level:g}%", f"{value:.5g}") for level, value in pixels.quantiles.items()),
+        ("classes", "none" if not summary.class_counts else ""),
+        *((f"  {name}", f"{count:,}") for name, count in summary.class_counts.items()),
+        *_parameter_rows(summary),
+        *_duplicate_rows(summary),
+        ("skipped", f"{len(summary.problems)}"),
+        *(("note", note) for note in summary.notes),
+        ("transform", f"{summary.transform}: {summary.transform_reason}"),
+    ]
+    width = max(len(name) for name, _ in rows)
+    for name, value in rows:
+        yield f"{name:{width}}  {value}".rstrip()
+
+
+def _parameter_rows(summary: "DataSummary") -> "Iterator[tuple[str, str]]":
+    if summary.parameters:
+        yield "parameters", ""
+    for name, (low, high, unit, count) in summary.parameters.items():
+        some = "" if count == summary.num_images else f" ({count:,} images)"
+        yield f"  {name}", f"{low:.5g} to {high:.5g} {unit}".rstrip() + some
+    if summary.num_subhaloes:
+        yield "subhaloes", f"{summary.num_subhaloes:,}"
+
+
+def _duplicate_rows(summary: "DataSummary") -> "Iterator[tuple[str, str]]":
+    extra = sum(len(group) - 1 for group in summary.duplicates)
+    yield "duplicates", f"{extra:,}" if extra else "none"
+    for group in summary.duplicates[:NUM_LISTED]:
+        yield "", " = ".join(group[:3]) + (" = ..." if len(group) > 3 else "")
+
+
+def save_preview(source: "LensSource", summary: "DataSummary", path: Path) -> int:
+    """Write images evenly spread over the set as one picture, and return their number."""
+    import numpy as np
+
+    from gravlensdiffusion.figures import save_grid
+
+    num = min(NUM_SHOWN, len(source))
+    shown = np.linspace(0, len(source) - 1, num).round().astype(int)
+    names = (*source.header.class_names, "")
+    titles = [names[source.labels[k]] for k in shown] if source.header.class_names else None
+    stretch = "sqrt" if summary.transform == "peak" else "asinh"
+    save_grid(source.read(shown), path, stretch=stretch, titles=titles)
+    return num

@@ -1,0 +1,38 @@
+"""Opening a data set on behalf of a command: what is wrong with it is told on stderr."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gravlensdiffusion.data.source import LensSource
+
+
+def open_data(path: Path, *, skip_bad: bool, allow_object_arrays: bool) -> "LensSource":
+    """Open a data set and print one line for each file that cannot be used.
+
+    Args:
+        path: A file or a folder.
+        skip_bad: Whether to go on without such files, and say how many there are.
+        allow_object_arrays: Whether DeepLense's pickled ``[image, mass]`` files are read.
+
+    Raises:
+        GravLensError: If the set cannot be opened.
+    """
+    from gravlensdiffusion.data.readers import open_lenses
+    from gravlensdiffusion.data.source import BadFilesError
+
+    try:
+        source = open_lenses(path, skip_bad=skip_bad, allow_object_arrays=allow_object_arrays)
+    except BadFilesError as error:
+        _tell(error.problems)
+        raise
+    _tell(source.problems)
+    if source.num_skipped:
+        print(f"gravlens: skipped {source.num_skipped}, go on with {len(source)}", file=sys.stderr)
+    return source
+
+
+def _tell(problems: tuple[str, ...]) -> None:
+    for problem in problems:
+        print(f"gravlens: {' '.join(problem.split())}", file=sys.stderr)

@@ -1,0 +1,207 @@
+"""A data set in numbers: what there is, how it is spread, and which transform suits it."""
+
+import hashlib
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gravlensdiffusion.data.source import LensSource
+from gravlensdiffusion.records import UNLABELLED
+
+QUANTILES = (0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999)
+NUM_QUANTILE_PIXELS = 2_000_000
+"""Pixels, evenly spread over the set, from which the quantiles are taken."""
+PEAK_TOLERANCE = 0.05
+"""How far the faintest and the brightest pixel of a peak-scaled image may lie from 0 and 1."""
+LARGE_RANGE = 50.0
+"""Brightest pixel over the spread of the faint half, from which on asinh is chosen."""
+_BLOCK_BYTES = 2**24
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PixelSummary:
+    """How the pixels of a set are spread; all values in the set's flux unit.
+
+    Attributes:
+        low: Faintest pixel.
+        high: Brightest pixel.
+        mean: Mean of all pixels.
+        std: Standard deviation of all pixels.
+        quantiles: Value by level, the levels of `QUANTILES`.
+        lows: Range of the images' faintest pixels.
+        highs: Range of the images' brightest pixels.
+        num_quantile_pixels: Pixels behind the quantiles.
+    """
+
+    low: float
+    high: float
+    mean: float
+    std: float
+    quantiles: dict[float, float]
+    lows: tuple[float, float]
+    highs: tuple[float, float]
+    num_quantile_pixels: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DataSummary:
+    """What `gravlens inspect` tells about a data set.
+
+    Attributes:
+        num_images: Number of images.
+        image_shape: ``(C, H, W)``.
+        dtypes: Types of the pixel values as stored.
+        flux_unit: Unit of the pixel values.
+        pixel_scale_arcsec: Side of a pixel [arcsec], or None.
+        pixels: How the pixels are spread.
+        class_counts: Number of images by class; unlabelled ones under that name.
+        duplicates: Groups of images that are equal in every pixel, by name.
+        parameters: Range and unit of each parameter, and number of images that have it.
+        num_subhaloes: Rows in the table of subhaloes.
+        transform: Kind of transform that suits the set.
+        transform_reason: Why.
+        problems: What was left out, one line each.
+        notes: What else there is to know, one line each.
+    """
+
+    num_images: int
+    image_shape: tuple[int, int, int]
+    dtypes: tuple[str, ...]
+    flux_unit: str
+    pixel_scale_arcsec: float | None
+    pixels: PixelSummary
+    class_counts: dict[str, int]
+    duplicates: tuple[tuple[str, ...], ...]
+    parameters: dict[str, tuple[float, float, str, int]]
+    num_subhaloes: int
+    transform: str
+    transform_reason: str
+    problems: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def inspect_lenses(source: LensSource) -> DataSummary:
+    """Read a whole set once and return it in numbers; memory stays flat.
+
+    Args:
+        source: The set.
+    """
+    walk = _Walk(source)
+    pixels = walk.pixel_summary()
+    transform, reason = choose_transform(pixels, source.header.flux_unit)
+    return DataSummary(
+        num_images=len(source),
+        image_shape=source.image_shape,
+        dtypes=source.dtypes,
+        flux_unit=source.header.flux_unit,
+        pixel_scale_arcsec=source.header.pixel_scale_arcsec,
+        pixels=pixels,
+        class_counts=_count_classes(source),
+        duplicates=walk.duplicates(),
+        parameters=_summarise_parameters(source),
+        num_subhaloes=len(source.subhaloes),
+        transform=transform,
+        transform_reason=reason,
+        problems=source.problems,
+        notes=source.notes,
+    )
+
+
+def choose_transform(pixels: PixelSummary, flux_unit: str) -> tuple[str, str]:
+    """Return the kind of transform that suits a set, and why.
+
+    Args:
+        pixels: How its pixels are spread.
+        flux_unit: Its flux unit.
+    """
+    if flux_unit == "peak":
+        return "peak", "the set says that each image was scaled to [0, 1]"
+    is_bounded = pixels.low >= 0 and pixels.high <= 1
+    if is_bounded and pixels.lows[1] <= PEAK_TOLERANCE and pixels.highs[0] >= 1 - PEAK_TOLERANCE:
+        return "peak", "each image is already scaled to [0, 1]"
+    faint = pixels.quantiles[0.5] - pixels.quantiles[0.1]
+    if faint <= 0:
+        return "linear", "the faint pixels are all equal, so there is no noise for asinh to follow"
+    if pixels.low < 0:
+        return "asinh", "there are values below zero: the noise of a subtracted sky"
+    span = (pixels.high - pixels.quantiles[0.5]) / faint
+    if span > LARGE_RANGE:
+        return "asinh", f"the brightest pixel is {span:.3g} times the spread of the faint half"
+    return "linear", f"the brightest pixel is only {span:.3g} times the spread of the faint half"
+
+
+class _Walk:
+    """One pass over all images, in blocks."""
+
+    def __init__(self, source: LensSource) -> None:
+        self.source = source
+        num_pixels = int(np.prod(source.image_shape))
+        self.step = max(1, _BLOCK_BYTES // (4 * num_pixels))
+        self.stride = max(1, num_pixels * len(source) // NUM_QUANTILE_PIXELS)
+        self.low = np.empty(len(source), np.float32)
+        self.high = np.empty(len(source), np.float32)
+        self.kept: list[NDArray[np.float32]] = []
+        self.images_by_digest: defaultdict[bytes, list[int]] = defaultdict(list)
+        self.total = self.squares = 0.0
+        self.num_pixels = num_pixels * len(source)
+        self._run()
+
+    def _run(self) -> None:
+        offset = 0
+        centre = 0.0
+        for start in range(0, len(self.source), self.step):
+            images = self.source.read(slice(start, start + self.step))
+            stop = start + len(images)
+            self.low[start:stop] = images.min(axis=(1, 2, 3))
+            self.high[start:stop] = images.max(axis=(1, 2, 3))
+            if start == 0:
+                # Squares of the distance to this level keep their digits.
+                centre = float(images.mean(dtype=np.float64))
+            shifted = images.astype(np.float64) - centre
+            self.total += float(shifted.sum())
+            self.squares += float(np.square(shifted).sum())
+            flat = images.ravel()
+            self.kept.append(flat[-offset % self.stride :: self.stride].copy())
+            offset += flat.size
+            for k, image in enumerate(images, start=start):
+                digest = hashlib.blake2b(image.tobytes(), digest_size=16).digest()
+                self.images_by_digest[digest].append(k)
+        self.centre = centre
+
+    def pixel_summary(self) -> PixelSummary:
+        """Return how the pixels are spread."""
+        kept = np.concatenate(self.kept)
+        mean = self.total / self.num_pixels
+        return PixelSummary(
+            low=float(self.low.min()),
+            high=float(self.high.max()),
+            mean=self.centre + mean,
+            std=float(np.sqrt(max(self.squares / self.num_pixels - mean**2, 0.0))),
+            quantiles=dict(zip(QUANTILES, np.quantile(kept, QUANTILES).tolist(), strict=True)),
+            lows=(float(self.low.min()), float(self.low.max())),
+            highs=(float(self.high.min()), float(self.high.max())),
+            num_quantile_pixels=len(kept),
+        )
+
+    def duplicates(self) -> tuple[tuple[str, ...], ...]:
+        """Return groups of equal images, by name."""
+        groups = [images for images in self.images_by_digest.values() if len(images) > 1]
+        return tuple(tuple(self.source.name(k) for k in group) for group in groups)
+
+
+def _count_classes(source: LensSource) -> dict[str, int]:
+    counts = Counter(source.labels.tolist())
+    found = {name: counts[k] for k, name in enumerate(source.header.class_names)}
+    return found | ({"unlabelled": counts[UNLABELLED]} if counts[UNLABELLED] else {})
+
+
+def _summarise_parameters(source: LensSource) -> dict[str, tuple[float, float, str, int]]:
+    ranges = {}
+    for name, values in source.parameters.items():
+        known = values[~np.isnan(values)]
+        if known.size:
+            unit = source.header.parameter_units.get(name, "")
+            ranges[name] = (float(known.min()), float(known.max()), unit, int(known.size))
+    return ranges
