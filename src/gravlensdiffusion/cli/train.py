@@ -153,7 +153,7 @@ def train_with_bar(
         TimeRemainingColumn(),
     )
     with Bar(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("train", total=None, loss=float("nan"), speed=0.0)
+        task = bar.add_task("train", total=0, loss=float("nan"), speed=0.0)
         return train(
             config,
             source,

@@ -91,7 +91,7 @@ def lens28() -> TrainingConfig:
         model=ModelConfig(
             image_size=28,
             transform=TransformConfig(kind="asinh", fit=True),
-            schedule=ScheduleConfig(kind="log_snr", sigma_min=0.004, sigma_max=80.0),
+            schedule=ScheduleConfig(kind="log_snr", sigma_min=0.002, sigma_max=160.0),
             denoiser=DenoiserConfig(
                 prediction="preconditioned", uniform_fraction=0.4, p_mean=-0.2, p_std=1.4
             ),

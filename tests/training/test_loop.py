@@ -1,0 +1,182 @@
+"""Training: resuming, what each image draws, faults on the way."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from gravlensdiffusion.build import Model, build_network
+from gravlensdiffusion.checkpoint import checkpoints, load_model
+from gravlensdiffusion.config.model import TransformConfig
+from gravlensdiffusion.config.training import EMAConfig, OptimiserConfig
+from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.training.loop import Hooks, Progress, train
+from gravlensdiffusion.training.tracking import read_metrics
+from tests.sources import rings, tiny
+
+
+def stop_after(steps: int) -> Hooks:
+    """Ask a run to stop after a number of steps."""
+    count = iter(range(1, 10**6))
+    return Hooks(should_stop=lambda: next(count) == steps)
+
+
+def final_tensors(run: Path) -> dict[str, torch.Tensor]:
+    """Return weights and moving average of a run's last checkpoint."""
+    folder = checkpoints(run)[-1].folder
+    names = [path.name for path in folder.glob("*.safetensors")]
+    return {f"{n}/{k}": v for n in names for k, v in load_file(folder / n).items()}
+
+
+@pytest.mark.parametrize("preset", ["lens28", "ddpm", "reference"])
+def test_a_broken_run_ends_with_the_same_bits_as_an_unbroken_one(
+    preset: str, tmp_path: Path
+) -> None:
+    config = tiny(preset, total_images=64)
+    source = rings()
+    if preset != "lens28":
+        source.header = replace(source.header, class_names=())
+    train(config, source, tmp_path / "whole", device="cpu")
+    # Stopped between two checkpoints, and once more right after going on.
+    for steps in (3, 1):
+        train(config, source, tmp_path / "broken", device="cpu", hooks=stop_after(steps))
+    train(config, source, tmp_path / "broken", device="cpu")
+
+    whole, broken = final_tensors(tmp_path / "whole"), final_tensors(tmp_path / "broken")
+    assert whole.keys() == broken.keys()
+    assert all(torch.equal(whole[name], broken[name]) for name in whole)
+    losses = [[m["loss"] for m in read_metrics(tmp_path / n)] for n in ("whole", "broken")]
+    assert losses[0] == losses[1]
+    assert len(losses[0]) == 4
+
+
+def test_a_crash_loses_only_what_came_after_the_last_checkpoint(tmp_path: Path) -> None:
+    config = tiny()
+    train(config, rings(), tmp_path / "whole", device="cpu")
+
+    class Crash(Exception):
+        pass
+
+    def crash_late(progress: Progress) -> None:
+        if progress.images_seen >= 88:
+            raise Crash
+
+    with pytest.raises(Crash):
+        train(config, rings(), tmp_path / "run", device="cpu", hooks=Hooks(progress=crash_late))
+    with (tmp_path / "run" / "metrics.jsonl").open("a") as log:
+        log.write('{"images": 88, "lo')
+    torn = tmp_path / "run" / "checkpoints" / ".0000000088.abc.tmp"
+    torn.mkdir()
+    (torn / "model.safetensors").write_bytes(b"half")
+    train(config, rings(), tmp_path / "run", device="cpu")
+    whole, resumed = final_tensors(tmp_path / "whole"), final_tensors(tmp_path / "run")
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+    images = [line["images"] for line in read_metrics(tmp_path / "run")]
+    assert images == [16, 32, 48, 64, 80, 96]
+
+
+def test_the_loss_falls_far_below_that_of_no_model(tmp_path: Path) -> None:
+    config = tiny(
+        total_images=4000,
+        log_images=1000,
+        checkpoint_images=4000,
+        optimiser=OptimiserConfig(learning_rate=3e-3),
+    )
+    train(config, rings(200), tmp_path / "run", device="cpu")
+    losses = [line["loss"] for line in read_metrics(tmp_path / "run")]
+    # The target has unit variance, so a network that puts out nothing has a loss of one.
+    assert losses[-1] < 0.6
+    assert losses[-1] < losses[0]
+
+
+def test_the_moving_average_follows_its_half_life(tmp_path: Path) -> None:
+    config = tiny(
+        total_images=8,
+        sample_images=8,
+        ema=EMAConfig(halflife_images=8, ramp=1.0),
+        optimiser=OptimiserConfig(learning_rate=1e-2),
+    )
+    sampled_with: dict[str, torch.Tensor] = {}
+
+    def remember(model: Model, _: int) -> None:
+        sampled_with.update({k: v.clone() for k, v in model.state_dict().items()})
+
+    train(config, rings(), tmp_path, device="cpu", hooks=Hooks(sample=remember))
+    folder = checkpoints(tmp_path)[-1].folder
+    weights = load_file(folder / "model.safetensors")
+    average = load_file(folder / "ema.safetensors")
+    model_config = load_model(tmp_path).config
+    with torch.random.fork_rng():
+        torch.manual_seed(config.seed)
+        fresh = build_network(model_config).state_dict()
+    # The head starts at zero, so that only it has moved after one step.
+    moved = weights["network.head.weight"] - fresh["head.weight"]
+    assert moved.abs().max() > 1e-3
+    for name, start in fresh.items():
+        expected = (start + weights[f"network.{name}"]) / 2
+        assert torch.allclose(average[f"network.{name}"], expected, atol=1e-7), name
+    assert all(torch.equal(sampled_with[name], average[name]) for name in average)
+
+
+def test_a_loss_that_is_not_finite_is_skipped_and_ten_in_a_row_stop_the_run(
+    tmp_path: Path,
+) -> None:
+    source = rings(80)
+    source.images[3] = 1e38
+    fixed = TransformConfig(kind="linear", gain=1.0, centre="none")
+    config = tiny(total_images=160, batch_size=10)
+    config = replace(config, model=replace(config.model, transform=fixed))
+    # One bad image in 80, ten images a batch: one step in eight is lost, and the run goes on.
+    progress = train(config, source, tmp_path / "one", device="cpu")
+    assert progress.num_skipped == 2
+    assert np.isfinite(progress.loss)
+    weights = final_tensors(tmp_path / "one")
+    assert all(torch.isfinite(value).all() for value in weights.values())
+
+    source.images[:] = 1e38
+    with pytest.raises(GravLensError, match="10 times in a row"):
+        train(config, source, tmp_path / "all", device="cpu")
+
+
+def test_another_recipe_or_other_data_in_the_same_folder_are_refused(tmp_path: Path) -> None:
+    train(tiny(total_images=8), rings(), tmp_path / "run", device="cpu")
+    with pytest.raises(GravLensError, match=r"another batch_size \(8 there, 4 here\)"):
+        train(tiny(total_images=8, batch_size=4), rings(), tmp_path / "run", device="cpu")
+    with pytest.raises(GravLensError, match="other data"):
+        train(tiny(total_images=8), rings(seed=1), tmp_path / "run", device="cpu")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("x")
+    with pytest.raises(GravLensError, match="not a run directory"):
+        train(tiny(), rings(), tmp_path / "mine", device="cpu")
+    assert (tmp_path / "mine" / "thesis.tex").read_text() == "x"
+
+
+def test_init_starts_from_the_weights_of_another_model(tmp_path: Path) -> None:
+    train(tiny(), rings(), tmp_path / "first", device="cpu")
+    frozen = tiny(total_images=8, seed=5, optimiser=OptimiserConfig(learning_rate=1e-12))
+    train(frozen, rings(seed=1), tmp_path / "second", device="cpu", init=tmp_path / "first")
+    first, second = load_model(tmp_path / "first"), load_model(tmp_path / "second")
+    for name, value in first.network.state_dict().items():
+        assert torch.allclose(value, second.network.state_dict()[name], atol=1e-6), name
+
+
+def test_the_run_directory_holds_what_the_design_says(tmp_path: Path) -> None:
+    train(tiny(), rings(), tmp_path / "run", device="cpu")
+    run = tmp_path / "run"
+    assert {"config.json", "environment.json", "metrics.jsonl", "checkpoints"} <= {
+        path.name for path in run.iterdir()
+    }
+    assert [c.images_seen for c in checkpoints(run)] == [64, 96]
+    files = {path.name for path in checkpoints(run)[-1].folder.iterdir()}
+    assert files == {"model.safetensors", "ema.safetensors", "config.json", "training_state.pt"}
+    environment = json.loads((run / "environment.json").read_text())
+    assert len(environment["data_fingerprint"]) == 64
+    config = load_model(run).config
+    assert config.class_names == ("small", "large")
+    assert config.pixel_scale_arcsec == pytest.approx(0.2)
+    assert config.flux_unit == "e-/s"
+    assert config.resize == "area"
