@@ -34,6 +34,9 @@ def from_json(cls: type[T], text: str | bytes, source: str = "configuration") ->
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "top level"
         raise GravLensError(f"{source}: {where}: {first['msg']}") from None
+    except GravLensError as error:
+        # The checks of the dataclasses themselves do not know what they are read from.
+        raise GravLensError(f"{source}: {error}") from None
     return value
 
 

@@ -1,0 +1,54 @@
+"""Configurations as JSON."""
+
+import json
+
+import pytest
+
+from gravlensdiffusion.codec import from_json, to_json
+from gravlensdiffusion.config.model import ModelConfig, ReferenceUNetConfig
+from gravlensdiffusion.config.training import TrainingConfig
+from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.presets.training import PRESETS
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_come_back_as_they_were(name: str) -> None:
+    config = PRESETS[name]()
+    assert config.preset == name
+    assert from_json(TrainingConfig, to_json(config)) == config
+
+
+def test_the_kind_tells_networks_apart() -> None:
+    text = to_json(ModelConfig(network=ReferenceUNetConfig()))
+    assert isinstance(from_json(ModelConfig, text).network, ReferenceUNetConfig)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (("colour",), 1, "colour"),
+        (("transform", "colour"), 1, "transform.colour"),
+        (("network", "colour"), 1, "colour"),
+        (("schema_version",), 2, "schema_version"),
+        (("image_size",), "big", "image_size"),
+        (("image_size",), 2, "at least 4 pixels"),
+        (("transform", "scale"), -1, "scale must be positive"),
+        (("class_names",), ["a", "a"], "differ"),
+    ],
+)
+def test_faults_are_named(path: tuple[str, ...], value: object, message: str) -> None:
+    document = json.loads(to_json(ModelConfig()))
+    inner = document
+    for key in path[:-1]:
+        inner = inner[key]
+    inner[path[-1]] = value
+    with pytest.raises(GravLensError, match=message) as caught:
+        from_json(ModelConfig, json.dumps(document), source="config.json")
+    assert str(caught.value).startswith("config.json: ")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"image_size": NaN}'])
+def test_what_is_not_a_configuration(text: str) -> None:
+    with pytest.raises(GravLensError):
+        from_json(ModelConfig, text)
