@@ -49,7 +49,11 @@ def lens_geometry(cosmology: Cosmology) -> LensGeometry:
     model = FlatLambdaCDM(H0=cosmology.hubble, Om0=cosmology.omega_matter)
     to_lens = model.angular_diameter_distance(cosmology.redshift_lens)
     to_source = model.angular_diameter_distance(cosmology.redshift_source)
-    between = model.angular_diameter_distance(cosmology.redshift_lens, cosmology.redshift_source)
+    # In a flat universe comoving distances add up; this spelling is the same in all astropys.
+    between = (
+        model.comoving_distance(cosmology.redshift_source)
+        - model.comoving_distance(cosmology.redshift_lens)
+    ) / (1 + cosmology.redshift_source)
     arcsec = units.arcsec.to(units.rad)
     mass = constants.c**2 / (4 * constants.G) * to_lens * to_source / between * arcsec**2
     return LensGeometry(

@@ -1,0 +1,76 @@
+import numpy as np
+import pytest
+
+from gravlensdiffusion.cli.simulate import Options, run
+from gravlensdiffusion.data.store import LensStore
+from gravlensdiffusion.errors import GravLensError
+
+
+def test_file_holds_images_labels_truth_and_subhaloes(tmp_path, capsys):
+    out = tmp_path / "lenses.h5"
+    run(Options(out=out, num=12, size=28, classes="no_sub,cdm", mix="1,3", seed=5, jobs=1))
+    line = capsys.readouterr().out
+    assert line.count("\n") == 1
+    assert "wrote 12 images of 28x28 pixels" in line
+    assert str(out) in line
+    with LensStore(out) as store:
+        assert len(store) == 12
+        assert store.image_shape == (1, 28, 28)
+        assert store.header.class_names == ("no_sub", "cdm")
+        assert store.header.resize == "bilinear"
+        assert store.header.seed == 5
+        assert store.parameters["theta_E"].min() >= 1.0
+        counts = np.nan_to_num(store.parameters["subhalo_count"])
+        assert len(store.subhaloes) == counts.sum()
+        np.testing.assert_array_equal(counts > 0, np.asarray(store.labels) == 1)
+
+
+def test_existing_file_is_kept_unless_overwritten(tmp_path):
+    out = tmp_path / "lenses.h5"
+    out.write_bytes(b"mine")
+    with pytest.raises(GravLensError, match="exists already"):
+        run(Options(out=out, num=1, size=28, jobs=1))
+    assert out.read_bytes() == b"mine"
+    run(Options(out=out, num=1, size=28, jobs=1, overwrite=True))
+    with LensStore(out) as store:
+        assert len(store) == 1
+
+
+def test_dry_run_writes_nothing(tmp_path, capsys):
+    run(Options(out=tmp_path / "lenses.h5", num=1000, dry_run=True))
+    assert "would write 1,000 images of 150x150 pixels" in capsys.readouterr().out
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"preset": "jwst"}, "unknown preset 'jwst'"),
+        ({"classes": "no_sub,wdm"}, "unknown class 'wdm'"),
+        ({"classes": ""}, "unknown class ''"),
+        ({"classes": "no_sub,cdm", "mix": "1"}, "mix has 1 weights"),
+        ({"mix": "1,x,1"}, "mix: 'x' is not a number"),
+        ({"num": 0}, "number of images must be at least 1"),
+        ({"size": 4}, "size must lie between"),
+        ({"seed": -1}, "must not be negative"),
+        ({"jobs": 0}, "number of jobs"),
+    ],
+)
+def test_bad_options_are_refused_and_nothing_is_written(tmp_path, changes, message):
+    with pytest.raises(GravLensError, match=message):
+        run(Options(out=tmp_path / "lenses.h5", **({"jobs": 1} | changes)))
+    assert not list(tmp_path.iterdir())
+
+
+def test_bad_paths_are_refused_before_anything_is_simulated(tmp_path):
+    with pytest.raises(GravLensError, match=r"must end in \.h5"):
+        run(Options(out=tmp_path / "lenses"))
+    (tmp_path / "folder.h5").mkdir()
+    with pytest.raises(GravLensError, match="is a folder"):
+        run(Options(out=tmp_path / "folder.h5"))
+
+
+def test_mistake_on_the_command_line_is_one_line_and_code_2(run_gravlens, tmp_path):
+    done = run_gravlens("simulate", "--out", tmp_path / "lenses.h5", "--classes", "wdm")
+    assert done.returncode == 2
+    assert done.stderr == ("gravlens: error: unknown class 'wdm'; choose from no_sub, cdm, axion\n")

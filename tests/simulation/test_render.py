@@ -1,0 +1,204 @@
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from lenstronomy.Data.imaging_data import ImageData
+from lenstronomy.Data.psf import PSF
+from lenstronomy.ImSim.image_model import ImageModel
+from lenstronomy.LensModel.lens_model import LensModel
+from lenstronomy.LightModel.light_model import LightModel
+
+from gravlensdiffusion.presets.simulation import simulation_preset
+from gravlensdiffusion.simulation.generate import select, simulate_one
+from gravlensdiffusion.simulation.population import draw_lens, draw_source
+from gravlensdiffusion.simulation.render import Renderer
+from gravlensdiffusion.simulation.substructure import draw_substructure
+
+DEEPLENSE = simulation_preset("deeplense")
+FINE = replace(DEEPLENSE.imaging, supersampling=4)
+
+ROUND = {
+    "theta_E": 1.2,
+    "lens_e1": 0.0,
+    "lens_e2": 0.0,
+    "lens_x": 0.0,
+    "lens_y": 0.0,
+    "gamma1": 0.0,
+    "gamma2": 0.0,
+    "source_magnitude": 22.0,
+    "source_R_sersic": 0.03,
+    "source_n_sersic": 1.0,
+    "source_e1": 0.0,
+    "source_e2": 0.0,
+    "source_x": 0.0,
+    "source_y": 0.0,
+}
+
+
+@pytest.fixture(scope="module")
+def renderer():
+    return Renderer(DEEPLENSE.cosmology, FINE)
+
+
+@pytest.fixture(scope="module")
+def smooth(renderer):
+    return draw_substructure(None, 1.2, renderer.geometry, np.random.default_rng(0))
+
+
+def test_point_source_on_axis_makes_a_ring_of_the_einstein_radius(renderer, smooth):
+    image = renderer.image(ROUND, smooth)
+    axis = (np.arange(150) - 74.5) * 0.05
+    radius = np.hypot(*np.meshgrid(axis, axis))
+    mean = (image * radius).sum() / image.sum()
+    spread = math.sqrt((image * (radius - mean) ** 2).sum() / image.sum())
+    assert mean == pytest.approx(1.2, abs=0.01)
+    assert spread < 0.1
+
+
+def test_round_isothermal_lens_deflects_by_its_einstein_radius_everywhere(renderer, smooth):
+    x, y = np.array([0.3, -2.0, 0.0, 1.1]), np.array([0.1, 0.5, -1.3, 1.7])
+    alpha = np.stack(renderer.deflection(x, y, ROUND, smooth))
+    np.testing.assert_allclose(np.hypot(*alpha), 1.2, rtol=1e-8)
+    np.testing.assert_allclose(alpha * np.hypot(x, y), 1.2 * np.stack([x, y]), rtol=1e-8)
+
+
+def test_ellipsoid_and_shear_agree_with_lenstronomy(renderer, smooth):
+    values = ROUND | {
+        "lens_e1": -0.2,
+        "lens_e2": 0.1,
+        "lens_x": 0.05,
+        "gamma1": 0.2,
+        "gamma2": -0.1,
+    }
+    x, y = np.random.default_rng(1).uniform(-3, 3, (2, 500))
+    theirs = LensModel(["SIE", "SHEAR"]).alpha(
+        x,
+        y,
+        [
+            {"theta_E": 1.2, "e1": -0.2, "e2": 0.1, "center_x": 0.05, "center_y": 0.0},
+            {"gamma1": 0.2, "gamma2": -0.1},
+        ],
+    )
+    np.testing.assert_allclose(renderer.deflection(x, y, values, smooth), theirs, atol=1e-12)
+
+
+def test_unlensed_source_has_the_flux_of_its_magnitude(renderer, smooth):
+    values = ROUND | {"source_R_sersic": 0.3, "source_e1": 0.2, "source_e2": -0.1}
+    image = renderer.image(values, smooth, lensed=False)
+    assert image.sum() == pytest.approx(10 ** (0.4 * (25 - 22.0)), rel=2e-3)
+
+
+@pytest.mark.parametrize("offset", [0.2, 0.4, 0.8])
+def test_magnification_of_an_isothermal_lens(renderer, smooth, offset):
+    values = ROUND | {"source_x": offset * 0.6, "source_y": -offset * 0.8}
+    plain = renderer.image(values, smooth, lensed=False).sum()
+    lensed = renderer.image(values, smooth).sum()
+    # Both images of a small source within the Einstein radius: 2 theta_E / beta.
+    assert lensed / plain == pytest.approx(2 * 1.2 / offset, rel=0.02)
+
+
+def test_lens_light_adds_its_flux_at_the_lens():
+    config = simulation_preset("euclid")
+    renderer = Renderer(config.cosmology, replace(config.imaging, num_pixels=200))
+    smooth = draw_substructure(None, 1.2, renderer.geometry, np.random.default_rng(0))
+    light = {
+        "lens_light_magnitude": 20.0,
+        "lens_light_R_sersic": 0.5,
+        "lens_light_n_sersic": 2.0,
+        "lens_light_e1": 0.0,
+        "lens_light_e2": 0.0,
+    }
+    values = ROUND | {"lens_x": 0.3, "lens_y": -0.6}
+    added = renderer.image(values | light, smooth) - renderer.image(values, smooth)
+    assert added.sum() == pytest.approx(renderer.instrument.counts(20.0), rel=0.01)
+    row, column = np.unravel_index(added.argmax(), added.shape)
+    assert (column - 99.5) * 0.101 == pytest.approx(0.3, abs=0.06)
+    assert (row - 99.5) * 0.101 == pytest.approx(-0.6, abs=0.06)
+
+
+def plain_image(config, values, points):
+    """Render with lenstronomy's ImageModel, the substructure as point masses (x, y, theta_E)."""
+    num, scale = config.imaging.num_pixels, 0.05
+    corner = -(num - 1) / 2 * scale
+    data = ImageData(
+        image_data=np.zeros((num, num)),
+        ra_at_xy_0=corner,
+        dec_at_xy_0=corner,
+        transform_pix2angle=np.eye(2) * scale,
+    )
+    lens = {
+        "theta_E": values["theta_E"],
+        "e1": values["lens_e1"],
+        "e2": values["lens_e2"],
+        "center_x": values["lens_x"],
+        "center_y": values["lens_y"],
+    }
+    shear = {"gamma1": values["gamma1"], "gamma2": values["gamma2"]}
+    masses = [{"theta_E": t, "center_x": x, "center_y": y} for x, y, t in points]
+    source = {name: values[f"source_{name}"] for name in ("R_sersic", "n_sersic", "e1", "e2")}
+    source |= {"amp": 1.0, "center_x": values["source_x"], "center_y": values["source_y"]}
+    light = LightModel(["SERSIC_ELLIPSE"])
+    source["amp"] = 10 ** (0.4 * (25 - values["source_magnitude"])) / light.total_flux([source])[0]
+    model = ImageModel(
+        data,
+        PSF(psf_type="GAUSSIAN", fwhm=0.087, truncation=5),
+        lens_model_class=LensModel(["SIE", "SHEAR"] + ["POINT_MASS"] * len(masses)),
+        source_model_class=light,
+    )
+    return model.image([lens, shear, *masses], [source])
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("index", [0, 1, 2])
+@pytest.mark.parametrize("name", ["no_sub", "cdm"])
+def test_images_are_those_of_plain_lenstronomy(name, index):
+    config = select(DEEPLENSE, classes=(name,))
+    record, (clean, geometry) = simulate_one(config, 7, index), clean_image(config, 7, index)
+    points = np.empty((0, 3)) if record.subhaloes is None else record.subhaloes.copy()
+    points[:, 2] = np.sqrt(points[:, 2] / geometry.mass_scale)
+    theirs = plain_image(config, record.parameters, points)
+    np.testing.assert_allclose(clean, theirs, atol=1e-9 * theirs.max())
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("index", [0, 1, 2])
+def test_vortex_is_that_of_plain_lenstronomy_with_a_dense_string(index):
+    config = select(DEEPLENSE, classes=("axion",))
+    values, (clean, geometry) = (
+        simulate_one(config, 7, index).parameters,
+        clean_image(config, 7, index),
+    )
+    num = 1500
+    along = ((np.arange(num) + 0.5) / num - 0.5) * values["vortex_length"]
+    radius = math.sqrt(values["substructure_mass"] / num / geometry.mass_scale)
+    points = np.stack(
+        [
+            along * math.cos(values["vortex_angle"]),
+            along * math.sin(values["vortex_angle"]),
+            np.full(num, radius),
+        ],
+        axis=1,
+    )
+    theirs = plain_image(config, values, points)
+    # A ray within a spacing of the string sees its lumps: few pixels, and far off.
+    off = np.abs(clean - theirs) / theirs.max()
+    assert np.quantile(off, 0.99) < 2e-3
+    assert np.median(off) < 1e-5
+
+
+def clean_image(config, seed, index):
+    """Return the noise-free image, recovered from the twin, and the geometry."""
+    imaging = replace(config.imaging, flux_unit="e-/s", noise_free_twin=True)
+    renderer = Renderer(config.cosmology, imaging)
+    record = simulate_one(replace(config, imaging=imaging), seed, index)
+    clumps = draw_substructure(None, 1.0, renderer.geometry, np.random.default_rng(0))
+    if record.subhaloes is not None or math.isfinite(record.parameters["vortex_length"]):
+        clumps = replace(clumps, parameters=dict(record.parameters), subhaloes=record.subhaloes)
+    return renderer.image(record.parameters, clumps), renderer.geometry
+
+
+def test_parameters_are_drawn_before_and_apart_from_the_substructure():
+    rng = np.random.default_rng(0)
+    values = draw_lens(DEEPLENSE.lens, rng) | draw_source(DEEPLENSE.source, rng)
+    assert set(ROUND) == set(values)
