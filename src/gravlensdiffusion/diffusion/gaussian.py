@@ -29,14 +29,14 @@ class GaussianDenoiser(Denoiser):
 
     def forward(self, x_t: Tensor, t: Tensor, condition: Condition | None = None) -> Tensor:
         """Estimate the clean images; see `Denoiser.forward`."""
-        alpha_t, sigma_t = (level[:, None] for level in self._levels(t, x_t))
+        alpha_t, sigma_t = self._levels(t)
         gain = alpha_t * self.variances / (alpha_t**2 * self.variances + sigma_t**2)
         modes = self._modes(x_t) - alpha_t * self._modes(self.mean[None])
         return self._images(self._modes(self.mean[None]) + gain * modes, x_t)
 
     def loss(self, x: Tensor, t: Tensor, eps: Tensor, condition: Condition | None = None) -> Tensor:
         """Return the mean square error of ``x_hat``; its expectation is `expected_loss`."""
-        alpha_t, sigma_t = (level.to(x.dtype)[:, None, None, None] for level in self._levels(t, x))
+        alpha_t, sigma_t = (level.to(x.dtype)[..., None, None] for level in self._levels(t))
         x_hat = self(alpha_t * x + sigma_t * eps, t)
         return (x_hat - x).square().flatten(1).mean(1)
 
@@ -56,16 +56,16 @@ class GaussianDenoiser(Denoiser):
         Each mode keeps its distance from the mean in units of its standard deviation,
         ``sqrt(alpha^2 variance + sigma^2)``.
         """
-        alpha_t, sigma_t = (level[:, None] for level in self._levels(t, x_t))
-        alpha_s, sigma_s = (level[:, None] for level in self._levels(s, x_t))
+        alpha_t, sigma_t = self._levels(t)
+        alpha_s, sigma_s = self._levels(s)
         mean = self._modes(self.mean[None])
         spread_t = torch.sqrt(alpha_t**2 * self.variances + sigma_t**2)
         spread_s = torch.sqrt(alpha_s**2 * self.variances + sigma_s**2)
         modes = alpha_s * mean + spread_s / spread_t * (self._modes(x_t) - alpha_t * mean)
         return self._images(modes, x_t)
 
-    def _levels(self, t: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        return self.schedule(t.to(torch.float64).expand(len(x)))
+    def _levels(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        return self.schedule(t.to(torch.float64).reshape(-1, 1))
 
     def _modes(self, images: Tensor) -> Tensor:
         return images.to(torch.float64).flatten(1) @ self.directions
