@@ -110,7 +110,7 @@ def test_stochastic_samplers_give_mean_and_covariance(schedule: Schedule, sample
         assert (mean - MEAN.flatten()).abs().max() < 1e-3
         errors.append(torch.linalg.matrix_norm(spread - covariance(), 2).item())
     assert errors[-1] < 0.06
-    for coarse, fine in zip(errors, errors[1:], strict=False):
+    for coarse, fine in pairwise(errors):
         assert math.log2(coarse / fine) == pytest.approx(1, abs=0.1)
 
 
@@ -139,7 +139,7 @@ def test_order_of_convergence(schedule: Schedule, sampler: Sampler, order: int) 
     for num_steps in (101, 201, 401):
         *_, (_, x_lowest, _), _ = trajectory(denoiser, sampler, x_1, num_steps)
         errors.append((x_lowest - exact).abs().max().item())
-    for coarse, fine in zip(errors, errors[1:], strict=False):
+    for coarse, fine in pairwise(errors):
         assert math.log2(coarse / fine) == pytest.approx(order, abs=0.1)
 
 
