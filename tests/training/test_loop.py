@@ -155,6 +155,13 @@ def test_another_recipe_or_other_data_in_the_same_folder_are_refused(tmp_path: P
     assert (tmp_path / "mine" / "thesis.tex").read_text() == "x"
 
 
+def test_a_run_that_failed_before_its_first_checkpoint_can_be_started_anew(tmp_path: Path) -> None:
+    with pytest.raises(GravLensError, match="fewer than 32"):
+        train(tiny(size=32), rings(), tmp_path / "run", device="cpu")
+    train(tiny(total_images=8), rings(), tmp_path / "run", device="cpu")
+    assert [c.images_seen for c in checkpoints(tmp_path / "run")] == [8]
+
+
 def test_init_starts_from_the_weights_of_another_model(tmp_path: Path) -> None:
     train(tiny(), rings(), tmp_path / "first", device="cpu")
     frozen = tiny(total_images=8, seed=5, optimiser=OptimiserConfig(learning_rate=1e-12))

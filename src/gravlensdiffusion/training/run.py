@@ -49,6 +49,8 @@ class RunDirectory:
     def open(cls, folder: Path, config: TrainingConfig) -> "RunDirectory":
         """Create a run directory, or reopen one that holds the same configuration.
 
+        A run that has no checkpoint yet has nothing to lose, and takes any configuration.
+
         Raises:
             GravLensError: If the folder holds something else, or a run with other settings.
         """
@@ -56,10 +58,11 @@ class RunDirectory:
         if path.is_file():
             old = from_json(TrainingConfig, path.read_bytes(), source=str(path))
             difference = first_difference(asdict(old), asdict(config))
-            if difference is not None:
+            if difference is not None and checkpoints(folder):
                 raise GravLensError(
                     f"{folder} holds a run with another {difference}; choose another --out"
                 )
+            write_atomically(path, to_json(config))
         elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise GravLensError(f"{folder} exists and is not a run directory; choose another --out")
         else:
@@ -77,7 +80,7 @@ class RunDirectory:
         method = self.config.resize or default_method(size)
         data = prepare(source, self.folder / "prepared", size, method)
         path = self.folder / "environment.json"
-        if path.is_file():
+        if path.is_file() and self.last_checkpoint() is not None:
             before = json.loads(path.read_text(encoding="utf-8"))["data_fingerprint"]
             if before != data.fingerprint:
                 raise GravLensError(

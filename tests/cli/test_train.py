@@ -1,0 +1,128 @@
+"""``gravlens train`` as a user runs it."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gravlensdiffusion.cli.main import main
+from gravlensdiffusion.cli.train import Options, configure, run
+from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.training.tracking import read_metrics
+from tests.sources import rings, tiny
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Two classes of .npy files, one folder each."""
+    source = rings(12)
+    for k, image in enumerate(source.images):
+        folder = tmp_path / "data" / source.header.class_names[source.labels[k]]
+        folder.mkdir(parents=True, exist_ok=True)
+        np.save(folder / f"lens{k}.npy", image)
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def small_preset(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make lens28 small enough to train in a moment."""
+    presets = {"lens28": lambda: tiny(sample_images=96)}
+    monkeypatch.setattr("gravlensdiffusion.presets.training.PRESETS", presets)
+
+
+@pytest.mark.usefixtures("small_preset")
+def test_training_on_a_folder_of_files(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    assert main(["train", "--data", str(data), "--out", str(out), "--device", "cpu"]) == 0
+    assert capsys.readouterr().out == f"trained {out} on 96 images\n"
+    assert [line["images"] for line in read_metrics(out)] == [16, 32, 48, 64, 80, 96]
+    assert (out / "samples" / "0000000096.png").stat().st_size > 1000
+    assert list((out / "tensorboard").glob("events*"))
+    # Once more: there is nothing left to do, and nothing is lost.
+    assert main(["train", "--data", str(data), "--out", str(out), "--device", "cpu"]) == 0
+    assert len(read_metrics(out)) == 6
+
+
+@pytest.mark.usefixtures("small_preset")
+def test_a_bad_file_stops_training_unless_skipped(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (data / "small" / "torn.npy").write_bytes(b"\x93NUMPY")
+    words = ["train", "--data", str(data), "--out", str(tmp_path / "run"), "--device", "cpu"]
+    assert main(words) == 2
+    assert "torn.npy" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+    assert main([*words, "--skip-bad"]) == 0
+
+
+def test_sigterm_saves_and_the_same_command_goes_on(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    words = [sys.executable, "-m", "gravlensdiffusion", "train", "--device", "cpu", "--data"]
+    words += [str(data), "--out", str(out), "--epochs", "500", "--batch-size", "2", "--size", "8"]
+    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 90
+    while not (out / "metrics.jsonl").exists() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    time.sleep(1)
+    process.send_signal(signal.SIGTERM)
+    _, messages = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert "run the same command to go on" in messages
+    saved = [int(path.name) for path in (out / "checkpoints").iterdir()]
+    assert len(saved) == 1
+    assert 0 < saved[0] < 6000
+
+
+def test_flags_change_the_recipe() -> None:
+    options = Options(
+        data=Path("d"),
+        out=Path("o"),
+        size=64,
+        epochs=3,
+        batch_size=16,
+        learning_rate=1e-4,
+        transform="peak",
+        seed=9,
+        precision="bf16",
+    )
+    config = configure(options)
+    assert (config.size, config.epochs, config.batch_size) == (64, 3, 16)
+    assert (config.seed, config.precision) == (9, "bf16")
+    assert config.optimiser.learning_rate == 1e-4
+    assert config.model.transform.kind == "peak"
+    assert configure(Options(data=Path("d"), out=Path("o"), preset="reference")).batch_size == 10
+
+
+def test_dry_run_writes_nothing(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(Options(data=data, out=tmp_path / "run", dry_run=True, size=8))
+    line = capsys.readouterr().out
+    assert "12 images of 1x16x16" in line
+    assert "large, small" in line
+    assert not (tmp_path / "run").exists()
+
+
+def test_mistakes_are_one_line(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(GravLensError, match="unknown preset 'lens29'; choose from lens28"):
+        run(Options(data=data, out=tmp_path / "run", preset="lens29"))
+    with pytest.raises(GravLensError, match="16 pixels a side, fewer than 28"):
+        run(Options(data=data, out=tmp_path / "run", device="cpu"))
+    with pytest.raises(GravLensError, match="batch_size must be at least 1"):
+        run(Options(data=data, out=tmp_path / "run", batch_size=0))
+
+
+def test_the_configuration_of_a_run_is_what_was_asked_for(data: Path, tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "gravlensdiffusion", "train", "--device", "cpu", "--data"]
+    words += [str(data), "--out", str(tmp_path / "run"), "--epochs", "1", "--size", "8"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert (config["epochs"], config["size"], config["preset"]) == (1, 8, "lens28")

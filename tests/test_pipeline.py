@@ -1,0 +1,149 @@
+"""Images from a model: labels, seeds, batches, units."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from gravlensdiffusion.build import SAMPLERS, Model, build_model
+from gravlensdiffusion.config.model import (
+    DenoiserConfig,
+    ModelConfig,
+    ScheduleConfig,
+    TransformConfig,
+    UNetConfig,
+)
+from gravlensdiffusion.data.transform import Transform
+from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.pipeline import LensGenerator
+
+
+def model(class_names: tuple[str, ...] = ("a", "b", "c")) -> Model:
+    """Return an untrained model that puts out something."""
+    config = ModelConfig(
+        image_size=8,
+        class_names=class_names,
+        pixel_scale_arcsec=0.1,
+        flux_unit="e-/s",
+        transform=TransformConfig(kind="asinh", scale=0.1, gain=1.5),
+        schedule=ScheduleConfig(kind="log_snr", sigma_min=0.01, sigma_max=50),
+        denoiser=DenoiserConfig(prediction="preconditioned"),
+        network=UNetConfig(channels=(8, 16), attention_levels=(1,), num_heads=2, embedding_dim=16),
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        built = build_model(config, Transform(config.transform, torch.full((1, 8, 8), 0.3)))
+        for parameter in built.network.parameters():
+            torch.nn.init.normal_(parameter, std=0.1)
+    return built
+
+
+@pytest.fixture(scope="module")
+def generator() -> LensGenerator:
+    """A generator of three classes."""
+    return LensGenerator(model(), name="tiny")
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_image_k_does_not_depend_on_the_batch(generator: LensGenerator, sampler: str) -> None:
+    whole = generator.sample(7, seed=3, sampler=sampler, num_steps=6).images
+    peak = np.abs(whole).max()
+    for batch_size in (1, 3):
+        parts = generator.sample(
+            7, seed=3, sampler=sampler, num_steps=6, batch_size=batch_size
+        ).images
+        assert np.abs(parts - whole).max() < 1e-5 * peak
+    fewer = generator.sample(2, seed=3, sampler=sampler, num_steps=6).images
+    assert np.abs(fewer - whole[:2]).max() < 1e-5 * peak
+
+
+def test_the_same_call_gives_the_same_bits_and_another_seed_other_images(
+    generator: LensGenerator,
+) -> None:
+    first, second = generator.sample(4, seed=1), generator.sample(4, seed=1)
+    assert np.array_equal(first.images, second.images)
+    other = generator.sample(4, seed=2).images
+    assert np.abs(first.images - other).max() > 0.01
+
+
+def test_the_global_random_state_is_left_alone(generator: LensGenerator) -> None:
+    torch.manual_seed(7)
+    expected = torch.rand(1)
+    torch.manual_seed(7)
+    generator.sample(2, sampler="ddpm", num_steps=3)
+    assert torch.equal(torch.rand(1), expected)
+
+
+def test_labels_go_round_unless_asked_for(generator: LensGenerator) -> None:
+    assert generator.sample(4, num_steps=2).labels.tolist() == [0, 1, 2, 0]
+    assert generator.sample(3, num_steps=2, label="b").labels.tolist() == [1, 1, 1]
+    assert generator.sample(3, num_steps=2, label=["c", "a"]).labels.tolist() == [2, 0, 2]
+    left_out = generator.sample(3, num_steps=2, label="any")
+    assert left_out.labels.tolist() == [-1, -1, -1]
+    asked = generator.sample(3, num_steps=2, label="a")
+    assert np.abs(asked.images - left_out.images).max() > 1e-4
+
+
+def test_guidance_of_one_is_none_and_more_pushes_away(generator: LensGenerator) -> None:
+    plain, guided, more = (
+        generator.sample(2, label="a", num_steps=3, guidance=g).images for g in (1.0, 1.5, 3.0)
+    )
+    assert np.array_equal(plain, generator.sample(2, label="a", num_steps=3).images)
+    assert np.abs(more - plain).mean() > np.abs(guided - plain).mean() > 1e-5
+
+
+def test_images_come_in_flux_units(generator: LensGenerator) -> None:
+    samples = generator.sample(3, num_steps=3)
+    assert samples.images.shape == (3, 1, 8, 8)
+    assert samples.images.dtype == np.float32
+    assert samples.header.flux_unit == "e-/s"
+    assert samples.header.pixel_scale_arcsec == 0.1
+    assert samples.header.class_names == ("a", "b", "c")
+    frames = list(generator.trajectory(range(3), [0, 1, 2], num_steps=3))
+    assert [frame.step for frame in frames] == [0, 1, 2, 3]
+    z = frames[-1].x_t.numpy() / 1.5 + 0.3
+    assert np.allclose(samples.images, 0.1 * np.sinh(z), rtol=1e-5, atol=1e-6)
+    assert np.allclose(generator.to_display(frames[-1].x_t), z, rtol=1e-5, atol=1e-6)
+    records = list(samples.records())
+    assert [record.label for record in records] == [0, 1, 2]
+    assert np.array_equal(records[1].image, samples.images[1])
+
+
+def test_a_trajectory_starts_from_unit_noise(generator: LensGenerator) -> None:
+    first = next(generator.trajectory(range(200), np.zeros(200, int), num_steps=2))
+    assert first.x_t.std().item() == pytest.approx(1, abs=0.03)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num": 0}, "at least 1"),
+        ({"num": 2, "batch_size": 0}, "at least 1"),
+        ({"num": 2, "label": "halo"}, "no class 'halo'; it has: a, b, c, any"),
+        ({"num": 2, "sampler": "euler"}, "unknown sampler 'euler'; choose from"),
+        ({"num": 2, "num_steps": 0}, "at least 1"),
+        ({"num": 2, "guidance": -1.0}, "guidance"),
+        ({"num": 2, "seed": -1}, "seed"),
+    ],
+)
+def test_what_cannot_be_sampled(
+    generator: LensGenerator, options: dict[str, object], message: str
+) -> None:
+    with pytest.raises(GravLensError, match=message):
+        generator.sample(**options)  # type: ignore[arg-type]
+
+
+def test_a_model_without_classes() -> None:
+    generator = LensGenerator(model(class_names=()))
+    assert generator.sample(2, num_steps=2).labels.tolist() == [-1, -1]
+    with pytest.raises(GravLensError, match="only 'any'"):
+        generator.sample(2, label="a")
+    with pytest.raises(GravLensError, match="knows no classes"):
+        generator.sample(2, guidance=2.0)
+
+
+def test_no_such_device(tmp_path: Path) -> None:
+    if not torch.cuda.is_available():
+        with pytest.raises(GravLensError, match="no CUDA device"):
+            LensGenerator.from_pretrained(tmp_path, device="cuda")
