@@ -162,15 +162,6 @@ def test_a_run_that_failed_before_its_first_checkpoint_can_be_started_anew(tmp_p
     assert [c.images_seen for c in checkpoints(tmp_path / "run")] == [8]
 
 
-def test_init_starts_from_the_weights_of_another_model(tmp_path: Path) -> None:
-    train(tiny(), rings(), tmp_path / "first", device="cpu")
-    frozen = tiny(total_images=8, seed=5, optimiser=OptimiserConfig(learning_rate=1e-12))
-    train(frozen, rings(seed=1), tmp_path / "second", device="cpu", init=tmp_path / "first")
-    first, second = load_model(tmp_path / "first"), load_model(tmp_path / "second")
-    for name, value in first.network.state_dict().items():
-        assert torch.allclose(value, second.network.state_dict()[name], atol=1e-6), name
-
-
 def test_the_run_directory_holds_what_the_design_says(tmp_path: Path) -> None:
     train(tiny(), rings(), tmp_path / "run", device="cpu")
     run = tmp_path / "run"

@@ -12,7 +12,6 @@ import torch
 from accelerate import Accelerator
 
 from gravlensdiffusion.build import Model
-from gravlensdiffusion.checkpoint import load_model, load_weights
 from gravlensdiffusion.config.training import TrainingConfig
 from gravlensdiffusion.data.dataset import ImageSource, PreparedSet
 from gravlensdiffusion.errors import GravLensError
@@ -20,6 +19,7 @@ from gravlensdiffusion.training.ema import MovingAverage
 from gravlensdiffusion.training.optimiser import build_optimiser, learning_rate
 from gravlensdiffusion.training.order import draw_batch
 from gravlensdiffusion.training.run import RunDirectory
+from gravlensdiffusion.training.start import start_from
 from gravlensdiffusion.training.tracking import Tracker
 
 MAX_SKIPPED_IN_A_ROW = 10
@@ -149,7 +149,7 @@ class Trainer:
         if checkpoint is None:
             self.model = self.run.fresh_model(source, self.data)
             if init is not None:
-                self._start_from(init)
+                start_from(self.model, init)
         else:
             self.model, average, state = self.run.load(checkpoint)
         self.model.to(self.accelerator.device)
@@ -166,12 +166,6 @@ class Trainer:
                 self.ema.load(average)
         self.last_loss = math.nan
         self.wrapped = self.accelerator.prepare(self.model)
-
-    def _start_from(self, init: str | Path) -> None:
-        other = load_model(init)
-        weights = {f"network.{k}": v for k, v in other.network.state_dict().items()}
-        own = {k: v for k, v in self.model.state_dict().items() if not k.startswith("network.")}
-        load_weights(self.model, {**own, **weights}, source=Path(init))
 
     def fit(self, hooks: Hooks) -> Progress:
         """Train to the end, or until told to stop; both save."""
