@@ -1,11 +1,16 @@
 """What all tests share: reproducible property tests, and an interpreter to start anew."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
 
 import hypothesis
 import pytest
+
+# The networks of tests are so small that threads would only wait for each other. Set before torch
+# is imported, and inherited by processes that tests start.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 hypothesis.settings.register_profile("suite", deadline=None, derandomize=True, database=None)
 hypothesis.settings.load_profile("suite")

@@ -108,6 +108,13 @@ def test_gif_has_a_frame_for_each_array_and_holds_the_last(tmp_path):
         assert gif.info["duration"] == 1500
 
 
+def test_frames_that_are_alike_stay_apart(tmp_path):
+    frame = denoising(2)[1]
+    path = save_gif([frame] * 7, tmp_path / "g.gif")
+    with Image.open(path) as gif:
+        assert gif.n_frames == 7
+
+
 def test_gif_shows_both_the_noise_and_the_images(tmp_path):
     path = save_gif(iter(denoising(5)), tmp_path / "g.gif")
     with Image.open(path) as gif:

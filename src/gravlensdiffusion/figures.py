@@ -119,10 +119,19 @@ def save_gif(
         raise ValueError("no frames to show")
     levels = _noise_to_lens_levels(mosaics[0], mosaics[-1])
     pictures = [_gif_picture(_through_levels(m, levels), zoom) for m in mosaics]
+    for picture in pictures[1::2]:
+        # Pillow would merge frames that are alike; this keeps one frame for each array.
+        picture.putpixel((0, 0), 254 if picture.mode == "L" else (254, 254, 254))
     durations = [duration_ms] * (len(pictures) - 1) + [hold_last_ms]
     path = Path(path)
     pictures[0].save(
-        path, save_all=True, append_images=pictures[1:], duration=durations, loop=0, optimize=True
+        path,
+        format="GIF",
+        save_all=True,
+        append_images=pictures[1:],
+        duration=durations,
+        loop=0,
+        optimize=True,
     )
     return path
 
