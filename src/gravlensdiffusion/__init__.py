@@ -1,3 +1,55 @@
-"""Strong gravitational lens images from a diffusion model."""
+"""Strong gravitational lens images from a diffusion model.
+
+The public names load what they need when they are first used, so that importing the package is
+cheap.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gravlensdiffusion.data.readers import open_lenses
+    from gravlensdiffusion.data.store import LensStore, write_store
+    from gravlensdiffusion.errors import GravLensError
+    from gravlensdiffusion.pipeline import LensGenerator, LensSamples
+    from gravlensdiffusion.records import LensRecord, SetHeader
+    from gravlensdiffusion.simulation.generate import simulate
+    from gravlensdiffusion.training.loop import train
 
 __version__ = "0.1.0"
+
+_MODULES = {
+    "GravLensError": "errors",
+    "LensGenerator": "pipeline",
+    "LensRecord": "records",
+    "LensSamples": "pipeline",
+    "LensStore": "data.store",
+    "SetHeader": "records",
+    "open_lenses": "data.readers",
+    "simulate": "simulation.generate",
+    "train": "training.loop",
+    "write_store": "data.store",
+}
+
+__all__ = [
+    "GravLensError",
+    "LensGenerator",
+    "LensRecord",
+    "LensSamples",
+    "LensStore",
+    "SetHeader",
+    "open_lenses",
+    "simulate",
+    "train",
+    "write_store",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,77 @@
+"""A finished run as a bundled model: weights, configuration, and the figures of its card.
+
+    python benchmarks/export_model.py --run runs/lens28 --data data/lenses28.h5 \\
+        --out src/gravlensdiffusion/models/lens28
+
+It refuses a folder that holds weights already. The card itself, README.md, is written by hand.
+"""
+
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tyro
+
+from gravlensdiffusion.checkpoint import load_model, save_model
+from gravlensdiffusion.data.readers import open_lenses
+from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.figures import percentile_limits, save_curve, save_grid
+from gravlensdiffusion.pipeline import LensGenerator
+from gravlensdiffusion.training.tracking import read_metrics
+
+NUM_SHOWN = 64
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to export."""
+
+    run: Path
+    """The run directory."""
+    data: Path
+    """Its training set, for the figures."""
+    out: Path
+    """Folder of the bundled model."""
+    seed: int = 0
+    """Seed of the samples shown."""
+
+
+def main(options: Options) -> None:
+    """Write weights in half precision, then draw the figures with them."""
+    if (options.out / "model.safetensors").exists():
+        raise GravLensError(f"{options.out} holds a model already; move it away first")
+    options.out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        save_model(Path(scratch) / "model", load_model(options.run), half=True)
+        for path in (Path(scratch) / "model").iterdir():
+            shutil.copyfile(path, options.out / path.name)
+    generator = LensGenerator.from_pretrained(options.out, device="cpu")
+    generated = generator.sample(NUM_SHOWN, seed=options.seed)
+    source = open_lenses(options.data)
+    real = source.read(matching(source.labels, generated.labels))
+    if real.shape[-1] != generated.images.shape[-1]:
+        raise GravLensError(f"{options.data} has {real.shape[-1]} pixels a side, not the model's")
+    limits = percentile_limits(real)
+    rows = [
+        row
+        for k in range(0, NUM_SHOWN, 8)
+        for row in (generated.images[k : k + 8], real[k : k + 8])
+    ]
+    side_by_side = options.out / "side_by_side.png"
+    save_grid(np.concatenate(rows), side_by_side, limits=limits, num_columns=16)
+    lines = read_metrics(options.run)
+    curve = ([line["images"] for line in lines], [line["loss"] for line in lines])
+    save_curve({"loss": curve}, options.out / "loss.png", x_label="images seen", y_label="loss")
+    print(f"wrote {options.out}")
+
+
+def matching(labels: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Return positions of different images whose classes are those wanted, in order."""
+    queues = {label: iter(np.flatnonzero(labels == label)) for label in set(wanted.tolist())}
+    return np.array([next(queues[label]) for label in wanted.tolist()])
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Options, description=__doc__))
