@@ -29,7 +29,8 @@ lint: $(VENV)/dev.stamp ## check style, types and layers
 	$(BIN)/lint-imports --no-logo
 
 bench: $(VENV)/dev.stamp ## measure the speed of simulation and sampling
-	@set -e; for script in benchmarks/*.py; do echo "$$script"; $(BIN)/python "$$script"; done
+	$(BIN)/python benchmarks/simulate.py
+	$(BIN)/python benchmarks/sampling.py
 
 docs: $(VENV)/docs.stamp ## build the documentation into docs/_build/html
 	$(BIN)/python -m sphinx -q -W -b html docs docs/_build/html

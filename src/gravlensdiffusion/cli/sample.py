@@ -81,6 +81,8 @@ def run(options: Options) -> None:
     generator = LensGenerator.from_pretrained(options.model, device=options.device)
     drawing = Drawing(generator, options)
     with ExitStack() as stack:
+        # The pictures get their names last: where one is, all files are.
+        grid = stack.enter_context(whole_file(options.out / GRID, overwrite=options.overwrite))
         gif = None
         if options.gif:
             gif = stack.enter_context(whole_file(options.out / GIF, overwrite=options.overwrite))
@@ -94,7 +96,7 @@ def run(options: Options) -> None:
             overwrite=options.overwrite,
             num=options.num,
         )
-    save_grid(drawing.shown(), options.out / GRID)
+        save_grid(drawing.shown(), grid)
     names = [path.name for path in written] + [GRID] + [GIF] * options.gif
     print(f"wrote {options.num} images of {generator.name} to {options.out}: {', '.join(names)}")
 
