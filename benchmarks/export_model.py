@@ -1,6 +1,6 @@
-"""A finished run as a bundled model: weights, configuration, and the figures of its card.
+r"""A finished run as a bundled model: weights, configuration, and the figures of its card.
 
-    python benchmarks/export_model.py --run runs/lens28 --data data/lenses28.h5 \\
+    python benchmarks/export_model.py --run runs/lens28 --data data/lenses28.h5 \
         --out src/gravlensdiffusion/models/lens28
 
 It refuses a folder that holds weights already. The card itself, README.md, is written by hand.

@@ -1,7 +1,7 @@
 """Configurations as JSON, and back, with every key checked."""
 
 from dataclasses import is_dataclass
-from functools import lru_cache
+from functools import cache
 from typing import Any, TypeVar, get_args, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -13,7 +13,8 @@ T = TypeVar("T")
 
 def to_json(config: object, indent: int | None = 2) -> str:
     """Return a configuration dataclass as JSON text."""
-    return _adapter(type(config)).dump_json(config, indent=indent).decode()
+    cls: Any = type(config)
+    return _adapter(cls).dump_json(config, indent=indent).decode()
 
 
 def from_json(cls: type[T], text: str | bytes, source: str = "configuration") -> T:
@@ -29,7 +30,8 @@ def from_json(cls: type[T], text: str | bytes, source: str = "configuration") ->
             not allowed; the first fault is named.
     """
     try:
-        value: T = _adapter(cls).validate_json(text)
+        hashable: Any = cls
+        value: T = _adapter(hashable).validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "top level"
@@ -40,7 +42,7 @@ def from_json(cls: type[T], text: str | bytes, source: str = "configuration") ->
     return value
 
 
-@lru_cache(maxsize=64)
+@cache
 def _adapter(cls: Any) -> TypeAdapter[Any]:
     _forbid_unknown_keys(cls)
     return TypeAdapter(cls)

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.sources import rings, tiny
 
 from gravlensdiffusion.cli.main import main
 from gravlensdiffusion.cli.train import Options, configure, run
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.training.tracking import read_metrics
-from tests.sources import rings, tiny
 
 
 @pytest.fixture

@@ -58,14 +58,14 @@ def test_a_crash_loses_only_what_came_after_the_last_checkpoint(tmp_path: Path) 
     config = tiny()
     train(config, rings(), tmp_path / "whole", device="cpu")
 
-    class Crash(Exception):
+    class CrashError(Exception):
         pass
 
     def crash_late(progress: Progress) -> None:
         if progress.images_seen >= 88:
-            raise Crash
+            raise CrashError
 
-    with pytest.raises(Crash):
+    with pytest.raises(CrashError):
         train(config, rings(), tmp_path / "run", device="cpu", hooks=Hooks(progress=crash_late))
     with (tmp_path / "run" / "metrics.jsonl").open("a") as log:
         log.write('{"images": 88, "lo')
