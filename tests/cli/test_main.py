@@ -99,7 +99,7 @@ def test_flags_become_options(probe, capsys):
         (["smaple"], "unknown command 'smaple': did you mean sample?"),
         (["zzz"], "unknown command 'zzz': commands are simulate, inspect"),
         (["--nonsense"], "unknown option '--nonsense'"),
-        (["probe"], "missing: --out STR"),
+        (["probe"], "missing: --out STR (see gravlens probe --help)"),
         (["probe", "--out"], "--out needs a value"),
         (["probe", "--out", "x", "--num", "many"], "--num: 'many' is not a whole number"),
         (["probe", "--out", "x", "--num", "2.5"], "--num: '2.5' is not a whole number"),

@@ -30,7 +30,9 @@ def test_script_is_the_module():
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["sample"], "missing: --out PATH"),
+        (["sample"], "missing: --out PATH (see gravlens sample --help)"),
+        (["train"], "missing: --data PATH, --out PATH (see gravlens train --help)"),
+        (["inspect"], "missing: PATH (see gravlens inspect --help)"),
         (["sample", "--out", "x", "--num", "many"], "--num: 'many' is not a whole number"),
         (["sample", "--out", "x", "--colour", "red"], "not understood: --colour"),
         (["sample", "--out", "x", "--model", "lens99"], "no model 'lens99'"),

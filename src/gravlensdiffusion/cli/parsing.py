@@ -3,6 +3,7 @@
 import contextlib
 import io
 import re
+import textwrap
 from collections.abc import Sequence
 from itertools import dropwhile, takewhile
 from typing import TypeVar
@@ -16,10 +17,9 @@ Options = TypeVar("Options")
 _ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
 _FRAME = "╭╮╰╯│"
 # Where the terminal knows ASCII only, there is no frame, and rules are hyphens.
-_RULE = re.compile(r"[─-]{4,}$")
+_RULE = re.compile(r"[─-]{4,}")
 _SUGGESTION = re.compile(r"Perhaps you meant:\W*(--[\w-]+)")
 _REWORDINGS = (
-    (re.compile(r"^Missing from [^:]*: "), "missing: "),
     (re.compile(r"^Unrecognized options: "), "not understood: "),
     (re.compile(r"^Error parsing "), ""),
     (re.compile(r"invalid literal for int\(\) with base 10: ('.*')"), r"\1 is not a whole number"),
@@ -66,11 +66,24 @@ def condense(text: str) -> str:
     tyro writes a title, its complaint, a rule, and the help of the flag; the complaint alone says
     what is wrong.
     """
-    lines = [line.strip().strip(_FRAME).strip() for line in _ESCAPE.sub("", text).splitlines()]
-    body = list(dropwhile(_RULE.match, lines[1:]))
-    statement = takewhile(lambda line: not _RULE.match(line), body)
-    message = " ".join(" ".join(statement).split()).rstrip(".")
+    lines = [line.rstrip().strip(_FRAME) for line in _ESCAPE.sub("", text).splitlines()]
+    body = list(dropwhile(_is_rule, lines[1:]))
+    statement = list(takewhile(lambda line: not _is_rule(line), body))
+    if statement and statement[0].strip().startswith("Missing from"):
+        message = f"missing: {', '.join(_least_indented(statement[1:]))}"
+    else:
+        message = " ".join(" ".join(statement).split()).rstrip(".")
     for pattern, wording in _REWORDINGS:
         message = pattern.sub(wording, message)
     suggestion = _SUGGESTION.search(" ".join(body))
     return f"{message}, did you mean {suggestion[1]}?" if suggestion else message
+
+
+def _is_rule(line: str) -> bool:
+    return _RULE.fullmatch(line.strip()) is not None
+
+
+def _least_indented(lines: list[str]) -> list[str]:
+    """Return the flags of a list in which the help of each stands below it, further in."""
+    dedented = textwrap.dedent("\n".join(lines)).splitlines()
+    return [line.strip() for line in dedented if line[:1].strip()]
