@@ -144,7 +144,7 @@ def _image_hdu(path: Path) -> Iterator[tuple[Any, fits.Header]]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            with fits.open(path, memmap=True, lazy_load_hdus=True) as hdus:
+            with fits.open(path, memmap=False, lazy_load_hdus=True) as hdus:
                 hdu = next((hdu for hdu in hdus if hdu.is_image and len(hdu.shape) >= 2), None)
                 if hdu is None:
                     raise BadImageError("holds no image")
@@ -167,5 +167,4 @@ def _check_length(hdu: Any, size: int) -> None:
 
 
 def _pixels(hdu: Any) -> NDArray[np.generic]:
-    # Copied out of the memory map, which ends with the file.
-    return as_plane(np.array(hdu.data))
+    return as_plane(np.asarray(hdu.data))

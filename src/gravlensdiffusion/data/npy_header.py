@@ -49,10 +49,11 @@ def read_header(stream: IO[bytes]) -> NpyHeader:
             shape, is_fortran, dtype = np.lib.format.read_array_header_2_0(stream)
         else:
             raise BadImageError(f"has .npy version {version}, allowed are (1, 0) and (2, 0)")
-    # The header is a Python literal: bad ones fail in the parser in several ways.
-    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError) as error:
-        reason = str(error).partition("\n")[0]
-        raise BadImageError(f"is no readable .npy file ({reason:.100})") from error
+    except BadImageError:
+        raise
+    # The header is a Python literal: a damaged one fails in the parser in many ways.
+    except Exception as error:
+        raise BadImageError("is no readable .npy file (damaged or missing header)") from error
     if any(isinstance(side, bool) or side < 0 for side in shape):
         raise BadImageError(f"declares the impossible shape {shape}")
     return NpyHeader(

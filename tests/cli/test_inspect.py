@@ -1,0 +1,118 @@
+"""`gravlens inspect`: what it prints, writes and refuses."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from tests.data.files import HEADER, lens_images, lens_records, save_folder
+
+from gravlensdiffusion.cli.main import main
+from gravlensdiffusion.data.store import write_store
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return write_store(tmp_path / "lenses.h5", lens_records(), HEADER)
+
+
+def rows(text: str) -> dict[str, str]:
+    pairs = [line.strip().split(None, 1) for line in text.splitlines() if line.strip()]
+    return {pair[0]: pair[-1] for pair in pairs}
+
+
+def test_numbers_and_preview(
+    path: Path, elsewhere: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["inspect", str(path)]) == 0
+    out = capsys.readouterr().out
+    told = rows(out)
+    images = lens_images(7)
+    assert told["images"] == "7"
+    assert told["shape"].startswith("1 x 8 x 8")
+    assert told["pixel"] == "scale      0.05 arcsec"
+    assert told["cdm"] == "2"
+    assert told["theta_E"] == "1 to 1.6 arcsec"
+    assert told["axion_mass"] == "1e-23 to 1e-23 eV (2 images)"
+    assert told["duplicates"] == "none"
+    assert told["range"] == f"{images.min():.5g} to {images.max():.5g}"
+    assert "transform" in told
+    assert out.splitlines()[-1] == ("wrote a preview of 7 of 7 images to lenses-preview.png")
+    with Image.open(elsewhere / "lenses-preview.png") as picture:
+        assert min(picture.size) > 3 * 8
+
+
+def test_the_preview_is_not_replaced_unasked(path: Path, elsewhere: Path) -> None:
+    out = elsewhere / "mine.png"
+    out.write_text("mine")
+    assert main(["inspect", str(path), "--out", str(out)]) == 2
+    assert out.read_text() == "mine"
+    assert main(["inspect", str(path), "--out", str(out), "--overwrite"]) == 0
+    with Image.open(out) as picture:
+        assert picture.format == "PNG"
+
+
+def test_the_preview_must_be_a_png(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["inspect", str(path), "--out", "mine.txt"]) == 2
+    assert "must end in .png" in capsys.readouterr().err
+
+
+def test_every_bad_file_has_its_line(
+    tmp_path: Path, elsewhere: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = save_folder(tmp_path / "set", lens_images(3))
+    np.save(folder / "big.npy", lens_images(1, size=9)[0])
+    (folder / "empty.npy").write_bytes(b"")
+    assert main(["inspect", str(folder)]) == 2
+    captured = capsys.readouterr()
+    lines = captured.err.splitlines()
+    assert captured.out == ""
+    assert len(lines) == 3
+    assert any(line.startswith(f"gravlens: {folder / 'empty.npy'}: ") for line in lines)
+    assert any(line.startswith(f"gravlens: {folder / 'big.npy'}: ") for line in lines)
+    assert lines[-1].startswith("gravlens: error: ")
+    assert "2 files cannot be used" in lines[-1]
+    assert list(elsewhere.iterdir()) == []
+
+    assert main(["inspect", str(folder), "--skip-bad"]) == 0
+    captured = capsys.readouterr()
+    assert captured.err.splitlines()[:2] == lines[:2]
+    assert captured.err.splitlines()[2] == "gravlens: skipped 2, go on with 3"
+    assert rows(captured.out)["images"] == "3"
+    assert rows(captured.out)["skipped"] == "2"
+
+
+def test_object_arrays_need_a_flag(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    array = np.empty(2, object)
+    array[0], array[1] = lens_images(1)[0], 1e-23
+    np.save(tmp_path / "a.npy", array, allow_pickle=True)
+    assert main(["inspect", str(tmp_path / "a.npy")]) == 2
+    captured = capsys.readouterr()
+    assert len(captured.err.splitlines()) == 1
+    assert "--allow-object-arrays" in captured.err
+    assert main(["inspect", str(tmp_path / "a.npy"), "--allow-object-arrays"]) == 0
+    assert rows(capsys.readouterr().out)["axion_mass"] == "1e-23 to 1e-23 eV"
+
+
+def test_duplicates_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = save_folder(tmp_path / "set", lens_images(3)[[0, 1, 0]])
+    assert main(["inspect", str(folder)]) == 0
+    out = capsys.readouterr().out
+    assert rows(out)["duplicates"] == "1"
+    assert f"{folder / 'sample1.npy'} = {folder / 'sample3.npy'}" in out
+
+
+@pytest.mark.parametrize("words", [[], ["nowhere"], ["a", "b"], ["--bad", "a"]])
+def test_bad_requests_are_one_line(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["inspect", *words]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert len(captured.err.splitlines()) == 1

@@ -1,0 +1,52 @@
+"""Small data sets in every format, for the tests of the data room."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gravlensdiffusion.records import LensRecord, SetHeader
+
+HEADER = SetHeader(
+    class_names=("no_sub", "cdm", "axion"),
+    pixel_scale_arcsec=0.05,
+    flux_unit="e-/s",
+    preset="deeplense",
+    config='{"seed": 3}',
+    seed=3,
+    parameter_units={"theta_E": "arcsec", "axion_mass": "eV"},
+    resize="area",
+    software="gravlensdiffusion 0.1",
+)
+
+SHARED_DATA = Path(
+    os.environ.get("GRAVLENS_SHARED_DATA", Path(__file__).parents[3] / "shared" / "data")
+)
+
+
+def lens_images(num: int = 6, size: int = 8, seed: int = 0) -> NDArray[np.float32]:
+    """Return different images of shape ``(num, size, size)``, none of them constant."""
+    return np.random.default_rng(seed).random((num, size, size), dtype=np.float32)
+
+
+def lens_records(num: int = 7, size: int = 8, seed: int = 0) -> Iterator[LensRecord]:
+    """Yield records of the three classes in turn: axion has a mass, cdm has subhaloes."""
+    random = np.random.default_rng(seed + 1)
+    for k, image in enumerate(lens_images(num, size, seed)):
+        label = k % 3
+        yield LensRecord(
+            image=image[None],
+            label=label,
+            parameters={"theta_E": 1.0 + k / 10} | ({"axion_mass": 1e-23} if label == 2 else {}),
+            subhaloes=random.random((k, 3)) if label == 1 else None,
+        )
+
+
+def save_folder(folder: Path, images: NDArray[np.generic], name: str = "sample{}.npy") -> Path:
+    """Write images as numbered ``.npy`` files, counted from 1."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for k, image in enumerate(images, start=1):
+        np.save(folder / name.format(k), image)
+    return folder
