@@ -159,7 +159,7 @@ def _iterate(
             yield from _simulate_chunk(config, seed, chunk)
         return
     at_once = num_jobs * CHUNKS_PER_WORKER
-    with Parallel(n_jobs=num_jobs, return_as="generator", batch_size=1) as workers:
+    with Parallel(n_jobs=num_jobs, batch_size=1) as workers:
         for i in range(0, len(chunks), at_once):
             tasks = (delayed(_simulate_chunk)(config, seed, c) for c in chunks[i : i + at_once])
             for records in workers(tasks):
