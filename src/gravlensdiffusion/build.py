@@ -14,6 +14,7 @@ from gravlensdiffusion.config.model import (
 )
 from gravlensdiffusion.data.transform import Transform
 from gravlensdiffusion.diffusion.denoise import (
+    ClippedDenoiser,
     Denoiser,
     EpsilonDenoiser,
     PreconditionedDenoiser,
@@ -115,7 +116,8 @@ def build_denoiser(config: DenoiserConfig, network: nn.Module, schedule: Schedul
             p_mean=config.p_mean,
             p_std=config.p_std,
         )
-    return INDEXED_DENOISERS[config.prediction](network, schedule)
+    denoiser = INDEXED_DENOISERS[config.prediction](network, schedule)
+    return ClippedDenoiser(denoiser) if config.clip else denoiser
 
 
 def build_network(config: ModelConfig) -> nn.Module:

@@ -75,6 +75,12 @@ def test_known_constants_are_left_alone() -> None:
     assert torch.allclose(transform(flux), 2 * flux - 1)
 
 
+def test_images_outside_of_the_bounds_are_refused() -> None:
+    with pytest.raises(GravLensError, match=r"from 0 to 0\.5, these run from .* to 1\.0"):
+        fitted(kind="linear", bounds=(0.0, 0.5))
+    assert fitted(kind="linear", bounds=(-0.1, 1.1)).config.bounds == (-0.1, 1.1)
+
+
 def test_peak_brings_each_image_to_unit_range() -> None:
     transform = fitted(kind="peak")
     scaled = transform.inverse(transform(torch.from_numpy(3 * IMAGES + 1)))

@@ -20,6 +20,7 @@ class TransformConfig:
         centre: What is subtracted afterwards: the mean image of the training set, or nothing.
         gain: Factor at the end; 0 stands for one over the standard deviation of the training set.
         fit: Whether offset and scale are measured on the training set before training.
+        bounds: Range that the training set must keep to [flux unit], or None for any.
     """
 
     kind: Literal["linear", "asinh", "peak"] = "linear"
@@ -28,6 +29,7 @@ class TransformConfig:
     centre: Literal["mean_image", "none"] = "mean_image"
     gain: float = 0.0
     fit: bool = False
+    bounds: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         if not self.scale > 0:
@@ -76,18 +78,22 @@ class DenoiserConfig:
             (``preconditioned`` only); the rest is log-normal.
         p_mean: Mean of the log-normal part, of ln(sigma).
         p_std: Standard deviation of the log-normal part, of ln(sigma).
+        clip: Whether estimates of the clean image are held in [-1, 1] when sampling.
     """
 
     prediction: Prediction = "epsilon"
     uniform_fraction: float = 0.5
     p_mean: float = -0.5
     p_std: float = 1.5
+    clip: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.uniform_fraction <= 1:
             raise GravLensError("denoiser uniform_fraction must lie between 0 and 1")
         if not self.p_std > 0:
             raise GravLensError("denoiser p_std must be positive")
+        if self.clip and self.prediction == "preconditioned":
+            raise GravLensError("denoiser clip goes with data in [-1, 1], not with preconditioning")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

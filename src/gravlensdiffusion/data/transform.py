@@ -80,8 +80,10 @@ def fit_transform(
         The transform, its configuration complete.
 
     Raises:
-        GravLensError: If the set has no spread.
+        GravLensError: If the set has no spread, or leaves the bounds of the transform.
     """
+    if config.bounds is not None:
+        _check_bounds(batches, config.bounds)
     if config.fit and config.kind != "peak":
         low, middle = _quantiles(batches, (0.1, 0.5))
         if not middle > low:
@@ -105,6 +107,17 @@ def fit_transform(
     if config.centre == "none":
         mean = torch.zeros_like(mean)
     return Transform(config, mean.float())
+
+
+def _check_bounds(batches: Iterable[NDArray[np.float32]], bounds: tuple[float, float]) -> None:
+    low = min(float(batch.min()) for batch in batches)
+    high = max(float(batch.max()) for batch in batches)
+    margin = 1e-3 * (bounds[1] - bounds[0])
+    if low < bounds[0] - margin or high > bounds[1] + margin:
+        raise GravLensError(
+            f"this preset takes images from {bounds[0]:g} to {bounds[1]:g}, these run from {low:g} "
+            f"to {high:g}; scale them with --transform linear, asinh or peak, or use preset lens28"
+        )
 
 
 def _quantiles(

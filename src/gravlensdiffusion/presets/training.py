@@ -13,7 +13,9 @@ from gravlensdiffusion.config.model import (
 )
 from gravlensdiffusion.config.training import EMAConfig, OptimiserConfig, TrainingConfig
 
-UNIT_TO_SIGNED = TransformConfig(kind="linear", offset=0.5, scale=0.5, centre="none", gain=1.0)
+UNIT_TO_SIGNED = TransformConfig(
+    kind="linear", offset=0.5, scale=0.5, centre="none", gain=1.0, bounds=(0.0, 1.0)
+)
 """Images in [0, 1] to [-1, 1], as the DDPM papers have it."""
 
 
@@ -53,7 +55,7 @@ def ddpm() -> TrainingConfig:
             image_size=28,
             transform=UNIT_TO_SIGNED,
             schedule=ScheduleConfig(kind="ddpm"),
-            denoiser=DenoiserConfig(prediction="epsilon"),
+            denoiser=DenoiserConfig(prediction="epsilon", clip=True),
             network=UNetConfig(
                 channels=(128, 256, 256),
                 num_blocks=2,
