@@ -35,7 +35,6 @@ def test_script_is_the_module():
         (["inspect"], "missing: PATH (see gravlens inspect --help)"),
         (["sample", "--out", "x", "--num", "many"], "--num: 'many' is not a whole number"),
         (["sample", "--out", "x", "--colour", "red"], "not understood: --colour"),
-        (["sample", "--out", "x", "--model", "lens99"], "no model 'lens99'"),
     ],
 )
 def test_mistake_is_one_line_and_code_2(run_gravlens, tmp_path, words, message, encoding):
