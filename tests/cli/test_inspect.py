@@ -79,7 +79,7 @@ def test_every_bad_file_has_its_line(
     assert any(line.startswith(f"gravlens: {folder / 'empty.npy'}: ") for line in lines)
     assert any(line.startswith(f"gravlens: {folder / 'big.npy'}: ") for line in lines)
     assert lines[-1].startswith("gravlens: error: ")
-    assert "2 files cannot be used" in lines[-1]
+    assert "2 files or images cannot be used" in lines[-1]
     assert list(elsewhere.iterdir()) == []
 
     assert main(["inspect", str(folder), "--skip-bad"]) == 0

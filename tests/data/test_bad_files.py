@@ -109,8 +109,8 @@ BAD_FILES: dict[str, tuple[str, bytes, str]] = {
     "vector": ("a.npy", npy_bytes(np.arange(64.0)), "shape"),
     "three channels": ("a.npy", npy_bytes(lens_images(3)), "shape"),
     "one row": ("a.npy", npy_bytes(np.arange(8.0)[None]), "1 x 8 pixels, which is no image"),
-    "not a number": ("a.npy", npy_bytes(with_pixel(np.nan)), "1 pixel that are not finite"),
-    "infinite": ("a.npy", npy_bytes(with_pixel(np.inf)), "not finite"),
+    "not a number": ("a.npy", npy_bytes(with_pixel(np.nan)), "is not finite in 1 of 64 pixels"),
+    "infinite": ("a.npy", npy_bytes(with_pixel(np.inf)), "is not finite"),
     "too large for float32": ("a.npy", npy_bytes(with_pixel(1e300)), "not finite"),
     "constant": ("a.npy", npy_bytes(np.full((8, 8), 2.5)), "constant: every pixel is 2.5"),
     "complex": ("a.npy", npy_bytes(IMAGE * 1j), "complex64"),
@@ -243,7 +243,7 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
     save_folder(tmp_path, lens_images(2))
     for name in ("b.npy", "c.npy", "d.npy"):
         (tmp_path / name).write_bytes(b"")
-    with pytest.raises(BadFilesError, match="3 files cannot be used") as caught:
+    with pytest.raises(BadFilesError, match="3 files or images cannot be used") as caught:
         open_lenses(tmp_path)
     assert [line.split(": ")[0] for line in caught.value.problems] == [
         str(tmp_path / name) for name in ("b.npy", "c.npy", "d.npy")
@@ -266,7 +266,7 @@ def test_bad_images_inside_an_archive_are_counted(tmp_path: Path) -> None:
     source = open_lenses(tmp_path / "a.npz", skip_bad=True)
     assert [line.removeprefix(str(tmp_path)) for line in source.problems] == [
         "/a.npz[1]: is constant: every pixel is 3",
-        "/a.npz[2]: has 1 pixel that are not finite",
+        "/a.npz[2]: is not finite in 1 of 64 pixels",
     ]
     assert source.labels.tolist() == [0, 1]
     np.testing.assert_array_equal(source.read([1])[0, 0], images[3])

@@ -1,5 +1,6 @@
 """Data sets of every shape are opened, and read on demand."""
 
+import pickle
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -136,6 +137,18 @@ def test_a_large_stack_does_not_fill_the_memory(tmp_path: Path, kind: str) -> No
     assert peak < 2**20
 
 
+@pytest.mark.parametrize("name", ["a.npy", "a.npz", "packed.npz"])
+def test_a_pickled_source_reads_the_same(tmp_path: Path, name: str) -> None:
+    images = lens_images(4)
+    save = {"a.npy": np.save, "a.npz": np.savez, "packed.npz": np.savez_compressed}[name]
+    save(tmp_path / name, images)
+    source = open_lenses(tmp_path / name)
+    source.read([0])
+    content = pickle.dumps(source)
+    assert len(content) < 4000
+    np.testing.assert_array_equal(pickle.loads(content).read([2])[0, 0], images[2])
+
+
 class TestStores:
     def test_a_good_store_is_opened_as_it_is(self, tmp_path: Path) -> None:
         source = open_lenses(write_store(tmp_path / "lenses.h5", lens_records(), HEADER))
@@ -147,7 +160,7 @@ class TestStores:
         records = list(lens_records())
         records[1].image[:] = 0.5
         path = write_store(tmp_path / "lenses.h5", records, HEADER)
-        with pytest.raises(GravLensError, match=r"1 file cannot be used") as caught:
+        with pytest.raises(GravLensError, match=r"1 file or image cannot be used") as caught:
             open_lenses(path)
         assert caught.value.problems == (f"{path}[1]: is constant: every pixel is 0.5",)
         source = open_lenses(path, skip_bad=True)
@@ -164,7 +177,7 @@ class TestStores:
         write_store(tmp_path / "3.h5", lens_records(3), HEADER)
         (tmp_path / "2.h5").write_bytes((tmp_path / "3.h5").read_bytes()[:-64])
         (tmp_path / "notes.txt").write_text("mine")
-        with pytest.raises(GravLensError, match="2 files cannot be used"):
+        with pytest.raises(GravLensError, match="2 files or images cannot be used"):
             open_lenses(tmp_path)
         source = open_lenses(tmp_path, skip_bad=True)
         assert len(source) == 5

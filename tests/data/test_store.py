@@ -319,6 +319,22 @@ def test_a_truncated_file(path: Path) -> None:
         LensStore(path)
 
 
+def test_damaged_pixels(tmp_path: Path) -> None:
+    path = write_store(tmp_path / "a.h5", lens_records(), HEADER)
+    with h5py.File(path, "r+") as file:
+        del file["images"]
+        images = lens_images(7)[:, None]
+        file.create_dataset("images", data=images, chunks=(1, 1, 8, 8), compression="gzip")
+        place = file["images"].id.get_chunk_info(4).byte_offset
+    content = bytearray(path.read_bytes())
+    content[place : place + 8] = bytes(8)
+    path.write_bytes(content)
+    store = LensStore(path)
+    np.testing.assert_array_equal(store.read([3]), images[3:4])
+    with pytest.raises(GravLensError, match="/images: damaged"):
+        store.read([4])
+
+
 def test_no_such_file(tmp_path: Path) -> None:
     with pytest.raises(GravLensError, match="no such file"):
         LensStore(tmp_path / "none.h5")

@@ -29,9 +29,10 @@ class BadFilesError(GravLensError):
 
     def __init__(self, path: Path, problems: Sequence[str]) -> None:
         self.problems = tuple(problems)
-        count = f"{len(self.problems)} file{'s' if len(self.problems) > 1 else ''}"
+        count = len(self.problems)
         super().__init__(
-            f"{path}: {count} cannot be used (--skip-bad goes on without); "
+            f"{path}: {count} file{'s' if count > 1 else ''} or image{'s' if count > 1 else ''} "
+            f"cannot be used (--skip-bad goes on without); "
             f"first: {self.problems[0]}"
         )
 
@@ -185,7 +186,7 @@ def to_float32(pixels: NDArray[np.generic]) -> NDArray[np.float32]:
     low, high = image.min(), image.max()
     if not (np.isfinite(low) and np.isfinite(high)):
         num = int(np.count_nonzero(~np.isfinite(image)))
-        raise BadImageError(f"has {num} pixel{'s' if num > 1 else ''} that are not finite")
+        raise BadImageError(f"is not finite in {num} of {image.size} pixels")
     if low == high:
         raise BadImageError(f"is constant: every pixel is {float(low):g}")
     return image

@@ -87,7 +87,7 @@ class LensStore:
         """Class of each image, shape ``(N,)``; -1 where it is not known."""
         parts = []
         for i, path in enumerate(self._files):
-            part = self._dataset(i, "labels")[...].astype(np.int16)
+            part = self._values(i, "labels").astype(np.int16)
             check_labels(part, self.header.class_names, path)
             parts.append(part)
         self.close()
@@ -99,7 +99,7 @@ class LensStore:
         values = {name: np.full(len(self), np.nan) for name in self.header.parameter_units}
         for i, layout in enumerate(self._layouts):
             for name in layout.parameter_names:
-                part = self._dataset(i, f"parameters/{name}")[...]
+                part = self._values(i, f"parameters/{name}")
                 values[name][self._starts[i] : self._starts[i + 1]] = part
         return values
 
@@ -109,7 +109,7 @@ class LensStore:
         parts = [np.empty(0, SUBHALO_DTYPE)]
         for i, layout in enumerate(self._layouts):
             if layout.num_subhaloes:
-                rows = self._dataset(i, "subhaloes")[...].astype(SUBHALO_DTYPE)
+                rows = self._values(i, "subhaloes").astype(SUBHALO_DTYPE)
                 check_subhalo_rows(rows, layout.num_images, self._files[i])
                 rows["image"] += self._starts[i]
                 parts.append(rows)
@@ -137,12 +137,7 @@ class LensStore:
         breaks = np.flatnonzero((np.diff(positions) != 1) | (np.diff(shards) != 0)) + 1
         for low, high in pairwise([0, *breaks.tolist(), wanted.size] if wanted.size else []):
             shard, start = int(shards[low]), int(positions[low])
-            try:
-                part = self._dataset(shard, "images")[start : start + high - low]
-            except OSError as error:
-                raise GravLensError(
-                    f"{self._files[shard]}: /images: image {start} cannot be read: {error}"
-                ) from error
+            part = self._values(shard, "images", slice(start, start + high - low))
             images[order[low:high]] = part
         return images
 
@@ -170,7 +165,17 @@ class LensStore:
             handle.close()
         self._handles = {}
 
-    def _dataset(self, shard: int, name: str) -> h5py.Dataset:
+    def _values(self, shard: int, name: str, rows: slice = slice(None)) -> NDArray[Any]:
+        """Read rows of a dataset of one file."""
+        try:
+            values: NDArray[Any] = self._handle(shard)[name][rows]
+        except (OSError, RuntimeError, KeyError, ValueError) as error:
+            raise GravLensError(
+                f"{self._files[shard]}: /{name}: damaged: {error!s:.100}"
+            ) from error
+        return values
+
+    def _handle(self, shard: int) -> h5py.File:
         if self._owner != os.getpid():
             # Handles of the parent are not ours to close.
             self._handles, self._owner = {}, os.getpid()
@@ -178,7 +183,7 @@ class LensStore:
             if len(self._handles) >= _MAX_OPEN_FILES:
                 self.close()
             self._handles[shard] = _open(self._files[shard])
-        return self._handles[shard][name]
+        return self._handles[shard]
 
 
 def validate_store(path: str | os.PathLike[str]) -> None:

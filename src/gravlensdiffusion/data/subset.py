@@ -89,7 +89,7 @@ def find_bad_images(store: LensStore) -> dict[int, str]:
         low, high = images.min(axis=(1, 2, 3)), images.max(axis=(1, 2, 3))
         for k in np.flatnonzero(~(np.isfinite(low) & np.isfinite(high))):
             num = int(np.count_nonzero(~np.isfinite(images[k])))
-            found[start + int(k)] = f"has {num} pixel{'s' if num > 1 else ''} that are not finite"
+            found[start + int(k)] = f"is not finite in {num} of {images[k].size} pixels"
         for k in np.flatnonzero(low == high):
             found[start + int(k)] = f"is constant: every pixel is {float(low[k]):g}"
     store.close()

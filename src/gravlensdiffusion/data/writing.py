@@ -26,8 +26,6 @@ def whole_file(path: Path, *, overwrite: bool) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
-        with temporary.open("r+b") as written:
-            os.fsync(written.fileno())
         refuse_existing(path, overwrite=overwrite)
         temporary.replace(path)
     except OSError as error:
