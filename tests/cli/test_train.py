@@ -5,16 +5,18 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.sources import rings, tiny
 
 from gravlensdiffusion.cli.main import main
 from gravlensdiffusion.cli.train import Options, configure, run
+from gravlensdiffusion.codec import to_json
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.training.tracking import read_metrics
+from tests.sources import rings, tiny
 
 
 @pytest.fixture
@@ -119,10 +121,31 @@ def test_mistakes_are_one_line(data: Path, tmp_path: Path) -> None:
         run(Options(data=data, out=tmp_path / "run", batch_size=0))
 
 
-def test_the_configuration_of_a_run_is_what_was_asked_for(data: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_run_in_a_process_of_its_own(precision: str, data: Path, tmp_path: Path) -> None:
     words = [sys.executable, "-m", "gravlensdiffusion", "train", "--device", "cpu", "--data"]
     words += [str(data), "--out", str(tmp_path / "run"), "--epochs", "1", "--size", "8"]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*words, "--precision", precision], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert (config["epochs"], config["size"], config["preset"]) == (1, 8, "lens28")
+    assert config["precision"] == precision
+    loss = read_metrics(tmp_path / "run")[-1]["loss"]
+    # Nothing is learned in one step, and the target has unit variance.
+    assert loss == pytest.approx(1, abs=0.15)
+
+
+def test_a_recipe_from_a_file(tmp_path: Path) -> None:
+    recipe = tmp_path / "cosine.json"
+    config = tiny("ddpm", seed=3, precision="bf16")
+    schedule, denoiser = replace(config.model.schedule, kind="cosine"), config.model.denoiser
+    model = replace(config.model, schedule=schedule, denoiser=replace(denoiser, prediction="v"))
+    recipe.write_text(to_json(replace(config, model=model)))
+    options = Options(data=Path("d"), out=Path("o"), preset=str(recipe), batch_size=5)
+    read = configure(options)
+    assert read == replace(config, model=model, batch_size=5)
+    recipe.write_text(recipe.read_text().replace("cosine", "sine"))
+    with pytest.raises(GravLensError, match=r"schedule\.kind"):
+        configure(options)

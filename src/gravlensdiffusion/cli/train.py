@@ -28,7 +28,8 @@ class Options:
     """Run directory: configuration, log, sample grids, checkpoints."""
     preset: str = "lens28"
     """Recipe: lens28 (small and fast, learns classes), ddpm (Ho et al. 2020), reference (the
-    earlier project, to the letter)."""
+    earlier project, to the letter), or a .json file like a run's config.json, changed as you
+    like."""
     size: int | None = None
     """Train at this many pixels a side; the recipe's own by default."""
     epochs: int | None = None
@@ -42,12 +43,13 @@ class Options:
     or peak (each image to [0, 1], which forgets its flux); the recipe's own by default."""
     init: str | None = None
     """Start from the weights of this model: a bundled name, a run or a checkpoint."""
-    seed: int = 0
-    """Seed of weights, order and noise."""
+    seed: int | None = None
+    """Seed of weights, order and noise; the recipe's own, 0, by default."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to train."""
-    precision: Literal["fp32", "bf16"] = "fp32"
-    """Arithmetic; bf16 is faster on recent GPUs and slower on CPUs."""
+    precision: Literal["fp32", "bf16"] | None = None
+    """Arithmetic; bf16 is faster on recent GPUs and slower on CPUs. The recipe's own, fp32, by
+    default."""
     skip_bad: bool = False
     """Go on without files that cannot be used."""
     allow_object_arrays: bool = False
@@ -103,11 +105,8 @@ def configure(options: Options) -> "TrainingConfig":
         GravLensError: If the preset is unknown or a value is not allowed.
     """
     from gravlensdiffusion.config.model import TransformConfig
-    from gravlensdiffusion.presets.training import PRESETS
 
-    if options.preset not in PRESETS:
-        raise GravLensError(f"unknown preset '{options.preset}'; choose from {', '.join(PRESETS)}")
-    config = PRESETS[options.preset]()
+    config = read_preset(options.preset)
     changes = {
         name: getattr(options, name)
         for name in ("size", "epochs", "batch_size")
@@ -121,7 +120,28 @@ def configure(options: Options) -> "TrainingConfig":
     if options.transform is not None:
         transform = TransformConfig(kind=options.transform, fit=True)
         changes["model"] = replace(config.model, transform=transform)
-    return replace(config, **changes, seed=options.seed, precision=options.precision)
+    for name in ("seed", "precision"):
+        if getattr(options, name) is not None:
+            changes[name] = getattr(options, name)
+    return replace(config, **changes)
+
+
+def read_preset(preset: str) -> "TrainingConfig":
+    """Return the recipe of a name, or that of a JSON file.
+
+    Raises:
+        GravLensError: If there is no such preset, or the file is not a recipe.
+    """
+    from gravlensdiffusion.codec import from_json
+    from gravlensdiffusion.config.training import TrainingConfig
+    from gravlensdiffusion.presets.training import PRESETS
+
+    if preset.endswith(".json"):
+        return from_json(TrainingConfig, Path(preset).read_bytes(), source=preset)
+    if preset not in PRESETS:
+        known = ", ".join(PRESETS)
+        raise GravLensError(f"unknown preset '{preset}'; choose from {known}, or a .json file")
+    return PRESETS[preset]()
 
 
 def describe(config: "TrainingConfig", source: "ImageSource") -> str:
