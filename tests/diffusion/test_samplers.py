@@ -1,5 +1,6 @@
 """Samplers: times, the driver, batch independence, and what they refuse."""
 
+import math
 from itertools import pairwise
 
 import pytest
@@ -151,16 +152,50 @@ def test_ddim_with_all_its_noise_is_ddpm(schedule: Schedule, num_steps: int) -> 
 def test_ancestral_variance_is_that_of_the_posterior() -> None:
     """One step with ``x_hat`` = 0: the rest is ``c x_t`` plus noise of the published variance."""
     schedule = DDPMSchedule()
-    denoiser = GaussianDenoiser(torch.zeros(1, 1, 1), torch.zeros(1, 1), schedule)
-    streams = Streams(0, range(20_000))
+    denoiser = GaussianDenoiser(torch.zeros(SHAPE), torch.zeros(64, 64), schedule)
+    streams = Streams(0, range(300))
     abar = torch.cumprod(1 - schedule.betas, 0)
     for index in (1, 400, 999):
         t = torch.tensor((index + 1) / 1000, dtype=torch.float64)
         s = torch.tensor(index / 1000, dtype=torch.float64)
-        x_t = torch.zeros(20_000, 1, 1, 1, dtype=torch.float64)
+        x_t = torch.zeros(300, *SHAPE, dtype=torch.float64)
         x_s, _, _ = DDPM().step(denoiser, x_t, t, s, DDPM().init(), None, streams)
         expected = schedule.betas[index] * (1 - abar[index - 1]) / (1 - abar[index])
         assert x_s.var().item() == pytest.approx(expected.item(), rel=0.03)
+
+
+def test_multistep_solver_weighs_uneven_steps() -> None:
+    """Against algorithm 2 of arXiv:2211.01095, where the step before was three times as long."""
+    schedule = VariancePreservingLogSNR()
+    denoiser = PreconditionedDenoiser(SmallNet(), schedule)
+    half_log_snr = torch.tensor([-1.0, 0.5, 1.0], dtype=torch.float64)
+    t_0, t_1, t_2 = schedule.t_from_log_snr(2 * half_log_snr)
+    x_0 = Streams(0, [0]).normal(Stream.PRIOR, SHAPE).double()
+    denoiser.double()
+    walk = trajectory(denoiser, DPMSolverPP(), x_0, 2, times=torch.stack([t_0, t_1, t_2]))
+    (_, _, x_hat_0), (_, x_1, x_hat_1), (_, x_2, _) = walk
+    r = 1.5 / 0.5
+    estimate = (1 + 1 / (2 * r)) * x_hat_1 - 1 / (2 * r) * x_hat_0
+    (_, sigma_1), (alpha_2, sigma_2) = schedule(t_1), schedule(t_2)
+    expected = sigma_2 / sigma_1 * x_1 - alpha_2 * (math.exp(-0.5) - 1) * estimate
+    assert torch.allclose(x_2, expected, atol=1e-9)
+
+
+@pytest.mark.parametrize("sampler", [DDPM(), DDIM(eta=1.0)])
+def test_each_step_adds_noise_of_its_own(sampler: Sampler) -> None:
+    """For images that are all zero, the noise of step i is what it adds to ``c x_t``."""
+    schedule = DDPMSchedule()
+    denoiser = GaussianDenoiser(torch.zeros(SHAPE), torch.zeros(64, 64), schedule)
+    streams = Streams(0, [0, 1])
+    x_1 = torch.zeros(2, *SHAPE, dtype=torch.float64)
+    frames = [x_t for _, x_t, _ in trajectory(denoiser, sampler, x_1, 5, None, streams)]
+    times = sampler.times(schedule, 5)
+    for i in range(4):
+        (alpha_t, sigma_t), (alpha_s, sigma_s) = schedule(times[i]), schedule(times[i + 1])
+        kept = (alpha_t / alpha_s) * (sigma_s / sigma_t) ** 2
+        added = frames[i + 1] - kept * frames[i]
+        drawn = streams.normal(Stream.SAMPLER, SHAPE, draw=i)
+        assert torch.allclose(added / added.std(), (drawn / drawn.std()).double(), atol=1e-6)
 
 
 @pytest.mark.parametrize(("sampler", "expected"), [(DPMSolverPP(), 10), (Heun(), 19), (DDIM(), 10)])
