@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tests.data.files import HEADER, lens_images, lens_records, save_folder
 
 from gravlensdiffusion.cli.main import main
 from gravlensdiffusion.data.store import write_store
+from tests.data.files import HEADER, lens_images, lens_records, save_folder
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +44,7 @@ def test_numbers_and_preview(
     assert told["axion_mass"] == "1e-23 to 1e-23 eV (2 images)"
     assert told["duplicates"] == "none"
     assert told["range"] == f"{images.min():.5g} to {images.max():.5g}"
-    assert "transform" in told
+    assert "--transform" in told
     assert out.splitlines()[-1] == ("wrote a preview of 7 of 7 images to lenses-preview.png")
     with Image.open(elsewhere / "lenses-preview.png") as picture:
         assert min(picture.size) > 3 * 8
