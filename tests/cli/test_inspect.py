@@ -38,13 +38,13 @@ def test_numbers_and_preview(
     images = lens_images(7)
     assert told["images"] == "7"
     assert told["shape"].startswith("1 x 8 x 8")
-    assert told["pixel"] == "scale      0.05 arcsec"
+    assert told["pixel"].split() == ["scale", "0.05", "arcsec"]
     assert told["cdm"] == "2"
     assert told["theta_E"] == "1 to 1.6 arcsec"
     assert told["axion_mass"] == "1e-23 to 1e-23 eV (2 images)"
     assert told["duplicates"] == "none"
     assert told["range"] == f"{images.min():.5g} to {images.max():.5g}"
-    assert "--transform" in told
+    assert "--transform asinh" in out
     assert out.splitlines()[-1] == ("wrote a preview of 7 of 7 images to lenses-preview.png")
     with Image.open(elsewhere / "lenses-preview.png") as picture:
         assert min(picture.size) > 3 * 8

@@ -5,9 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gravlensdiffusion.data.inspection import choose_transform, inspect_lenses
+from gravlensdiffusion.config.model import TransformConfig
+from gravlensdiffusion.data.dataset import Batches
+from gravlensdiffusion.data.inspection import inspect_lenses
 from gravlensdiffusion.data.readers import open_lenses
 from gravlensdiffusion.data.store import write_store
+from gravlensdiffusion.data.transform import fit_transform
 from gravlensdiffusion.records import LensRecord, SetHeader
 from tests.data.files import HEADER, lens_images, lens_records, save_folder
 
@@ -78,52 +81,32 @@ def test_what_was_left_out_is_carried_along(tmp_path: Path) -> None:
     assert summary.problems == (f"{tmp_path / 'bad.npy'}: is empty: 0 bytes",)
 
 
-def transform_of(tmp_path: Path, images: np.ndarray, flux_unit: str = "unknown") -> str:
-    records = [LensRecord(image=image[None].astype(np.float32)) for image in images]
-    path = write_store(tmp_path / "a.h5", records, SetHeader(flux_unit=flux_unit))
-    return inspect_lenses(open_lenses(path)).transform
-
-
-def scaled(images: np.ndarray) -> np.ndarray:
-    low, high = images.min((1, 2), keepdims=True), images.max((1, 2), keepdims=True)
-    return (images - low) / (high - low)
-
-
-def sky_and_star(images: np.ndarray, peak: float, level: float) -> np.ndarray:
-    sky = level + np.random.default_rng(1).normal(size=images.shape)
+def sky_and_star(peak: float, level: float) -> np.ndarray:
+    sky = level + np.random.default_rng(1).normal(size=(20, 8, 8))
     sky[:, 4, 4] = peak
     return sky
 
 
 class TestChoiceOfTransform:
-    def test_peak_where_each_image_is_scaled(self, tmp_path: Path) -> None:
-        assert transform_of(tmp_path, scaled(lens_images(5))) == "peak"
-
-    def test_not_peak_where_one_image_is_not(self, tmp_path: Path) -> None:
-        images = scaled(lens_images(5))
-        images[3] *= 0.5
-        assert transform_of(tmp_path, images) == "linear"
-
-    def test_peak_where_the_set_says_so(self, tmp_path: Path) -> None:
-        assert transform_of(tmp_path, lens_images(5) * 0.9, "peak") == "peak"
-
-    def test_asinh_where_values_are_negative(self, tmp_path: Path) -> None:
-        assert transform_of(tmp_path, sky_and_star(lens_images(5), 20, 0)) == "asinh"
-
-    def test_asinh_where_the_range_is_large(self, tmp_path: Path) -> None:
-        assert transform_of(tmp_path, sky_and_star(lens_images(5), 5000, 100)) == "asinh"
-
-    def test_linear_where_it_is_small(self, tmp_path: Path) -> None:
-        assert transform_of(tmp_path, sky_and_star(lens_images(5), 130, 100)) == "linear"
+    def test_asinh_with_the_constants_that_training_measures(self, tmp_path: Path) -> None:
+        images = sky_and_star(5000, 100).astype(np.float32)
+        summary = inspect_lenses(open_lenses(save_folder(tmp_path, images)))
+        assert summary.transform == "asinh"
+        fitted = fit_transform(
+            TransformConfig(kind="asinh", fit=True), Batches(images[:, None], 3), (1, 8, 8)
+        ).config
+        assert f"{fitted.scale:.3g} above {fitted.offset:.3g}" in summary.transform_reason
+        assert not summary.in_unit_range
 
     def test_linear_where_the_sky_is_cut_off(self, tmp_path: Path) -> None:
-        images = np.maximum(sky_and_star(lens_images(5), 5000, 0), 2)
-        assert transform_of(tmp_path, images) == "linear"
+        images = np.maximum(sky_and_star(5000, 0), 2)
+        summary = inspect_lenses(open_lenses(save_folder(tmp_path, images)))
+        assert summary.transform == "linear"
 
-    def test_the_reason_is_told(self, tmp_path: Path) -> None:
-        source = open_lenses(save_folder(tmp_path, scaled(lens_images(3))))
-        summary = inspect_lenses(source)
-        assert choose_transform(summary.pixels, "unknown") == (
-            "peak",
-            "each image is already scaled to [0, 1]",
-        )
+    def test_unit_range(self, tmp_path: Path) -> None:
+        images = lens_images(5)
+        images = (images - images.min()) / (images.max() - images.min())
+        source = open_lenses(save_folder(tmp_path / "a", images))
+        assert inspect_lenses(source).in_unit_range
+        source = open_lenses(save_folder(tmp_path / "b", images + 0.01))
+        assert not inspect_lenses(source).in_unit_range

@@ -93,11 +93,18 @@ def describe(summary: "DataSummary") -> "Iterator[str]":
         *_duplicate_rows(summary),
         ("skipped", f"{len(summary.problems)}"),
         *(("note", note) for note in summary.notes),
-        ("transform", f"{summary.transform}: {summary.transform_reason}"),
+        ("for lens28", f"--transform {summary.transform}: {summary.transform_reason}"),
+        ("for ddpm, reference", _unit_range_advice(summary)),
     ]
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
         yield f"{name:{width}}  {value}".rstrip()
+
+
+def _unit_range_advice(summary: "DataSummary") -> str:
+    if summary.in_unit_range:
+        return "as it is: all values lie in [0, 1]"
+    return "--transform linear, asinh or peak: values lie outside of [0, 1]"
 
 
 def _parameter_rows(summary: "DataSummary") -> "Iterator[tuple[str, str]]":
@@ -127,6 +134,6 @@ def save_preview(source: "LensSource", summary: "DataSummary", path: Path) -> in
     shown = np.linspace(0, len(source) - 1, num).round().astype(int)
     names = (*source.header.class_names, "")
     titles = [names[source.labels[k]] for k in shown] if source.header.class_names else None
-    stretch = "sqrt" if summary.transform == "peak" else "asinh"
+    stretch = "sqrt" if summary.in_unit_range else "asinh"
     save_grid(source.read(shown), path, stretch=stretch, titles=titles)
     return num

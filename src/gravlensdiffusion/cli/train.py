@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from gravlensdiffusion.cli.opening import open_data
 from gravlensdiffusion.errors import GravLensError
 
 if TYPE_CHECKING:
@@ -66,9 +67,7 @@ def run(options: Options) -> None:
         SystemExit: With code 130 or 143 after a signal, once the run is saved.
     """
     config = configure(options)
-    from gravlensdiffusion.data.readers import open_lenses
-
-    source = open_lenses(
+    source = open_data(
         options.data,
         skip_bad=options.skip_bad,
         allow_object_arrays=options.allow_object_arrays,

@@ -13,10 +13,6 @@ from gravlensdiffusion.records import UNLABELLED
 QUANTILES = (0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999)
 NUM_QUANTILE_PIXELS = 2_000_000
 """Pixels, evenly spread over the set, from which the quantiles are taken."""
-PEAK_TOLERANCE = 0.05
-"""How far the faintest and the brightest pixel of a peak-scaled image may lie from 0 and 1."""
-LARGE_RANGE = 50.0
-"""Brightest pixel over the spread of the faint half, from which on asinh is chosen."""
 _BLOCK_BYTES = 2**24
 
 
@@ -60,8 +56,9 @@ class DataSummary:
         duplicates: Groups of images that are equal in every pixel, by name.
         parameters: Range and unit of each parameter, and number of images that have it.
         num_subhaloes: Rows in the table of subhaloes.
-        transform: Kind of transform that suits the set.
+        transform: Kind of transform that preset lens28 needs for the set.
         transform_reason: Why.
+        in_unit_range: Whether all pixels lie in [0, 1], which presets ddpm and reference ask for.
         problems: What was left out, one line each.
         notes: What else there is to know, one line each.
     """
@@ -78,6 +75,7 @@ class DataSummary:
     num_subhaloes: int
     transform: str
     transform_reason: str
+    in_unit_range: bool
     problems: tuple[str, ...]
     notes: tuple[str, ...]
 
@@ -90,7 +88,7 @@ def inspect_lenses(source: LensSource) -> DataSummary:
     """
     walk = _Walk(source)
     pixels = walk.pixel_summary()
-    transform, reason = choose_transform(pixels, source.header.flux_unit)
+    transform, reason = choose_transform(pixels)
     return DataSummary(
         num_images=len(source),
         image_shape=source.image_shape,
@@ -104,32 +102,23 @@ def inspect_lenses(source: LensSource) -> DataSummary:
         num_subhaloes=len(source.subhaloes),
         transform=transform,
         transform_reason=reason,
+        in_unit_range=pixels.low >= 0 and pixels.high <= 1,
         problems=source.problems,
         notes=source.notes,
     )
 
 
-def choose_transform(pixels: PixelSummary, flux_unit: str) -> tuple[str, str]:
-    """Return the kind of transform that suits a set, and why.
+def choose_transform(pixels: PixelSummary) -> tuple[str, str]:
+    """Return the kind of transform that preset lens28 needs for a set, and why.
 
     Args:
         pixels: How its pixels are spread.
-        flux_unit: Its flux unit.
     """
-    if flux_unit == "peak":
-        return "peak", "the set says that each image was scaled to [0, 1]"
-    is_bounded = pixels.low >= 0 and pixels.high <= 1
-    if is_bounded and pixels.lows[1] <= PEAK_TOLERANCE and pixels.highs[0] >= 1 - PEAK_TOLERANCE:
-        return "peak", "each image is already scaled to [0, 1]"
-    faint = pixels.quantiles[0.5] - pixels.quantiles[0.1]
-    if faint <= 0:
+    low, middle = pixels.quantiles[0.1], pixels.quantiles[0.5]
+    if middle <= low:
         return "linear", "the faint pixels are all equal, so there is no noise for asinh to follow"
-    if pixels.low < 0:
-        return "asinh", "there are values below zero: the noise of a subtracted sky"
-    span = (pixels.high - pixels.quantiles[0.5]) / faint
-    if span > LARGE_RANGE:
-        return "asinh", f"the brightest pixel is {span:.3g} times the spread of the faint half"
-    return "linear", f"the brightest pixel is only {span:.3g} times the spread of the faint half"
+    scale = 5 * (middle - low)
+    return "asinh", f"linear up to about {scale:.3g} above {low:.3g}, logarithmic beyond"
 
 
 class _Walk:

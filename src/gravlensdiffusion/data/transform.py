@@ -67,9 +67,9 @@ def fit_transform(
 ) -> Transform:
     """Measure what the configuration leaves open on a training set.
 
-    With ``fit``, the offset is the 10% quantile of the pixels and the scale five times the distance
-    from there to the median: about six times the sky noise where most pixels are sky, so that
-    ``asinh`` leaves the sky linear and bends well above it.
+    With ``fit``, ``asinh`` gets the 10% quantile of the pixels as its offset, and as its scale five
+    times the distance from there to the median: about six times the sky noise where most pixels are
+    sky, so that the sky stays linear. ``linear`` needs no constants beside mean image and gain.
 
     Args:
         config: The transform; ``gain`` 0 and ``fit`` mark what is measured.
@@ -84,10 +84,13 @@ def fit_transform(
     """
     if config.bounds is not None:
         _check_bounds(batches, config.bounds)
-    if config.fit and config.kind != "peak":
+    if config.fit and config.kind == "asinh":
         low, middle = _quantiles(batches, (0.1, 0.5))
         if not middle > low:
-            raise GravLensError("the training images have no spread: half of all pixels are equal")
+            raise GravLensError(
+                "the faint half of the pixels has no spread, so that there is no noise for asinh "
+                "to follow; use --transform linear"
+            )
         config = replace(config, offset=low, scale=5 * (middle - low))
     config = replace(config, fit=False)
     total = torch.zeros(image_shape, dtype=torch.float64)
