@@ -20,7 +20,8 @@ demo: $(VENV)/runtime.stamp ## draw 100 lenses from the bundled model into demo/
 	$(BIN)/gravlens sample --model lens28 --num 100 --seed 0 --out demo --format h5,png --gif --overwrite
 
 test: $(VENV)/dev.stamp ## run the tests
-	$(BIN)/python -m pytest
+	@# One thread: the arrays in the tests are too small for more, and the machine may be busy.
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 lint: $(VENV)/dev.stamp ## check style, types and layers
 	$(BIN)/ruff check .

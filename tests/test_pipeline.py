@@ -104,15 +104,18 @@ def test_images_come_in_flux_units(generator: LensGenerator) -> None:
     assert [frame.step for frame in frames] == [0, 1, 2, 3]
     z = frames[-1].x_t.numpy() / 1.5 + 0.3
     assert np.allclose(samples.images, 0.1 * np.sinh(z), rtol=1e-5, atol=1e-6)
-    assert np.allclose(generator.to_display(frames[-1].x_t), z, rtol=1e-5, atol=1e-6)
+    assert np.allclose(generator.to_display(frames[-1]), z, rtol=1e-5, atol=1e-6)
     records = list(samples.records())
     assert [record.label for record in records] == [0, 1, 2]
     assert np.array_equal(records[1].image, samples.images[1])
 
 
-def test_a_trajectory_starts_from_unit_noise(generator: LensGenerator) -> None:
+def test_a_trajectory_starts_from_unit_noise_with_no_lens_in_it(generator: LensGenerator) -> None:
     first = next(generator.trajectory(range(200), np.zeros(200, int), num_steps=2))
     assert first.x_t.std().item() == pytest.approx(1, abs=0.03)
+    assert first.alpha_t == pytest.approx(1 / 50, rel=1e-3)
+    # The mean image of 0.3 would stand out thirty times over the scatter of the mean.
+    assert np.abs(generator.to_display(first).mean()) < 0.03
 
 
 @pytest.mark.parametrize(

@@ -86,6 +86,7 @@ def save_gif(
     hold_last_ms: int = 2000,
     min_side: int = 56,
     max_side: int = 800,
+    stretch: str = "sqrt",
 ) -> Path:
     """Save a run from noise to images as an endless GIF.
 
@@ -101,6 +102,7 @@ def save_gif(
         hold_last_ms: Time that the last frame is shown [ms].
         min_side: Tiles smaller than this are enlarged by a whole factor [pixels].
         max_side: Tiles are averaged down by whole factors until the picture fits [pixels].
+        stretch: ``sqrt`` or ``linear``, from the sky to white.
 
     Returns:
         The path written.
@@ -118,7 +120,7 @@ def save_gif(
     if not mosaics:
         raise ValueError("no frames to show")
     levels = _noise_to_lens_levels(mosaics[0], mosaics[-1])
-    pictures = [_gif_picture(_through_levels(m, levels), zoom) for m in mosaics]
+    pictures = [_gif_picture(_through_levels(m, levels, stretch), zoom) for m in mosaics]
     for picture in pictures[1::2]:
         # Pillow would merge frames that are alike; this keeps one frame for each array.
         picture.putpixel((0, 0), 254 if picture.mode == "L" else (254, 254, 254))
@@ -295,13 +297,14 @@ def _noise_to_lens_levels(
 
 
 def _through_levels(
-    mosaic: NDArray[np.float16], levels: tuple[float, float, float]
+    mosaic: NDArray[np.float16], levels: tuple[float, float, float], stretch: str
 ) -> NDArray[np.float32]:
-    """Map values to grey: linear from black to the sky, a square root from there to white."""
+    """Map values to grey: linear from black to the sky, stretched from there to white."""
     black, sky, white = levels
     values = np.nan_to_num(mosaic.astype(np.float32), nan=np.inf)
     below = np.clip((values - black) / (sky - black), 0.0, 1.0) * SKY_GREY
-    above = np.sqrt(np.clip((values - sky) / (white - sky), 0.0, 1.0)) * (1.0 - SKY_GREY)
+    above = np.clip((values - sky) / (white - sky), 0.0, 1.0)
+    above = (np.sqrt(above) if stretch == "sqrt" else above) * (1.0 - SKY_GREY)
     grey: NDArray[np.float32] = (below + above).astype(np.float32)
     return grey
 

@@ -55,12 +55,14 @@ class Frame:
     Attributes:
         step: Steps done.
         num_steps: Steps in all.
+        alpha_t: Factor on the clean image within ``x_t``: near 0 for noise, 1 at the end.
         x_t: Noisy images in model space, ``(B, C, H, W)``.
         x_hat: Estimate of the clean images in model space, ``(B, C, H, W)``.
     """
 
     step: int
     num_steps: int
+    alpha_t: float
     x_t: Tensor
     x_hat: Tensor
 
@@ -220,9 +222,13 @@ class LensGenerator:
         noise = streams.normal(Stream.PRIOR, self.image_shape)
         noise = noise.to(self.device, memory_format=torch.channels_last)
         x_1 = prior(denoiser.schedule, noise)
-        walk = trajectory(denoiser, build_sampler(name), x_1, steps, condition, streams)
+        solver = build_sampler(name)
+        times = solver.times(denoiser.schedule, steps)
+        alphas, _ = denoiser.schedule(times)
+        walk = trajectory(denoiser, solver, x_1, steps, condition, streams, times=times)
         for i, x_t, x_hat in walk:
-            yield Frame(step=i, num_steps=steps, x_t=x_t, x_hat=x_hat)
+            alpha_t = float(alphas[i])
+            yield Frame(step=i, num_steps=steps, alpha_t=alpha_t, x_t=x_t, x_hat=x_hat)
 
     def sampling(self, sampler: str | None, num_steps: int | None) -> tuple[str, int]:
         """Return the sampler and number of steps that stand for what was left out."""
@@ -257,13 +263,19 @@ class LensGenerator:
         flux = self.model.transform.inverse(x).contiguous().float().cpu().numpy()
         return np.asarray(flux, dtype=np.float32)
 
-    def to_display(self, x: Tensor) -> NDArray[np.float32]:
-        """Map images from model space to the stretched scale of the transform, for pictures.
+    def to_display(self, frame: Frame) -> NDArray[np.float32]:
+        """Map noisy images to the stretched scale of the transform, for pictures.
 
-        Noise stays finite and lenses visible on it, where flux would span orders of magnitude.
+        Noise stays finite and lenses visible on it, where flux would span orders of magnitude. The
+        mean image, which is no part of model space, comes back as the noise goes: what is shown is
+        ``alpha_t z + sigma_t eps / gain`` for a stretched image z.
+
+        Returns:
+            Shape ``(B, C, H, W)``.
         """
-        shown = self.model.transform.uncentred(x).contiguous().float().cpu().numpy()
-        return np.asarray(shown, dtype=np.float32)
+        transform = self.model.transform
+        shown = frame.x_t / transform.config.gain + frame.alpha_t * transform.mean
+        return np.asarray(shown.contiguous().float().cpu().numpy(), dtype=np.float32)
 
     def header(self, seed: int) -> SetHeader:
         """Describe a set of images made by this model."""

@@ -212,10 +212,13 @@ class Drawing:
             for moments in zip(*walks, strict=True):
                 last = list(moments)
                 if moments[0].step in kept:
-                    shown = [self.generator.to_display(moment.x_t) for moment in moments]
+                    shown = [self.generator.to_display(moment) for moment in moments]
                     yield np.concatenate(shown)[:NUM_SHOWN]
 
-        save_gif(frames(), path, duration_ms=GIF_MS // len(kept))
+        # An asinh is a stretch already.
+        is_stretched = self.generator.config.transform.kind == "asinh"
+        stretch = "linear" if is_stretched else "sqrt"
+        save_gif(frames(), path, duration_ms=GIF_MS // len(kept), stretch=stretch)
         return last
 
 
