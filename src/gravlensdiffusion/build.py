@@ -14,7 +14,6 @@ from gravlensdiffusion.config.model import (
 )
 from gravlensdiffusion.data.transform import Transform
 from gravlensdiffusion.diffusion.denoise import (
-    ClippedDenoiser,
     Denoiser,
     EpsilonDenoiser,
     PreconditionedDenoiser,
@@ -32,6 +31,7 @@ from gravlensdiffusion.diffusion.samplers.ddim import DDIM
 from gravlensdiffusion.diffusion.samplers.ddpm import DDPM
 from gravlensdiffusion.diffusion.samplers.dpmpp import DPMSolverPP
 from gravlensdiffusion.diffusion.samplers.heun import Heun
+from gravlensdiffusion.diffusion.wrap import ClippedDenoiser
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.nn.reference import ReferenceUNet
 from gravlensdiffusion.nn.unet import UNet

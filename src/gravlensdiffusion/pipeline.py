@@ -15,9 +15,10 @@ from gravlensdiffusion.build import Model, build_sampler
 from gravlensdiffusion.checkpoint import load_model
 from gravlensdiffusion.codec import to_json
 from gravlensdiffusion.conditioning import Condition
-from gravlensdiffusion.diffusion.denoise import Denoiser, GuidedDenoiser
+from gravlensdiffusion.diffusion.denoise import Denoiser
 from gravlensdiffusion.diffusion.randomness import Stream, Streams
 from gravlensdiffusion.diffusion.samplers.base import prior, trajectory
+from gravlensdiffusion.diffusion.wrap import GuidedDenoiser
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.records import UNLABELLED, LensRecord, SetHeader
 

@@ -8,9 +8,7 @@ from torch import Tensor, nn
 
 from gravlensdiffusion.conditioning import ANY, Condition
 from gravlensdiffusion.diffusion.denoise import (
-    ClippedDenoiser,
     EpsilonDenoiser,
-    GuidedDenoiser,
     IndexedDenoiser,
     PreconditionedDenoiser,
     VelocityDenoiser,
@@ -21,6 +19,7 @@ from gravlensdiffusion.diffusion.noise import (
     DDPMSchedule,
     VariancePreservingLogSNR,
 )
+from gravlensdiffusion.diffusion.wrap import ClippedDenoiser, GuidedDenoiser
 from gravlensdiffusion.errors import GravLensError
 
 INDEXED = [EpsilonDenoiser, VelocityDenoiser, X0Denoiser]

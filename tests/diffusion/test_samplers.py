@@ -11,7 +11,6 @@ from gravlensdiffusion.conditioning import Condition
 from gravlensdiffusion.diffusion.denoise import (
     Denoiser,
     EpsilonDenoiser,
-    GuidedDenoiser,
     PreconditionedDenoiser,
 )
 from gravlensdiffusion.diffusion.gaussian import GaussianDenoiser
@@ -34,6 +33,7 @@ from gravlensdiffusion.diffusion.samplers.ddim import DDIM
 from gravlensdiffusion.diffusion.samplers.ddpm import DDPM
 from gravlensdiffusion.diffusion.samplers.dpmpp import DPMSolverPP
 from gravlensdiffusion.diffusion.samplers.heun import Heun
+from gravlensdiffusion.diffusion.wrap import GuidedDenoiser
 from gravlensdiffusion.errors import GravLensError
 
 SAMPLERS = [DDPM(), DDIM(), DDIM(eta=0.5), DPMSolverPP(), DPMSolverPP("karras"), Heun()]

@@ -6,7 +6,6 @@ from torch import Tensor, nn
 
 from gravlensdiffusion.conditioning import Condition
 from gravlensdiffusion.diffusion.denoise import (
-    ClippedDenoiser,
     Denoiser,
     EpsilonDenoiser,
     VelocityDenoiser,
@@ -19,6 +18,7 @@ from gravlensdiffusion.diffusion.samplers.ddim import DDIM
 from gravlensdiffusion.diffusion.samplers.ddpm import DDPM
 from gravlensdiffusion.diffusion.samplers.dpmpp import DPMSolverPP
 from gravlensdiffusion.diffusion.samplers.heun import Heun
+from gravlensdiffusion.diffusion.wrap import ClippedDenoiser
 
 diffusers = pytest.importorskip("diffusers")
 pytestmark = [

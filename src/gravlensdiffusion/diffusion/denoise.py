@@ -1,7 +1,7 @@
 """Denoisers: a bare network with its preconditioning, prediction type and loss.
 
 A denoiser gives ``x_hat``, the mean of the clean image given the noisy one. Samplers see nothing
-else, so epsilon, v and x0 networks, guidance and clipping end here. A network is called as
+else, so epsilon, v and x0 networks end here, guidance and clipping in `wrap`. A network is called as
 ``net(x, noise, condition)`` with ``noise`` of shape ``(B,)`` as its denoiser defines it.
 """
 
@@ -88,14 +88,14 @@ class IndexedDenoiser(Denoiser):
 
     def forward(self, x_t: Tensor, t: Tensor, condition: Condition | None = None) -> Tensor:
         """Estimate the clean images; see `Denoiser.forward`."""
-        t = _per_image(t, x_t)
+        t = per_image(t, x_t)
         alpha_t, sigma_t = self.schedule(t)
         output = self.net(x_t, self.schedule.index(t).to(x_t.dtype), condition)
         return self._x_hat(x_t, output, _column(alpha_t, x_t), _column(sigma_t, x_t))
 
     def loss(self, x: Tensor, t: Tensor, eps: Tensor, condition: Condition | None = None) -> Tensor:
         """Return the loss of each image; see `Denoiser.loss`."""
-        t = _per_image(t, x)
+        t = per_image(t, x)
         alpha_t, sigma_t = (_column(level, x) for level in self.schedule(t))
         x_t = alpha_t * x + sigma_t * eps
         output = self.net(x_t, self.schedule.index(t).to(x.dtype), condition)
@@ -204,7 +204,7 @@ class PreconditionedDenoiser(Denoiser):
 
     def forward(self, x_t: Tensor, t: Tensor, condition: Condition | None = None) -> Tensor:
         """Estimate the clean images; see `Denoiser.forward`."""
-        t = _per_image(t, x_t)
+        t = per_image(t, x_t)
         alpha_t, sigma_t = self.schedule(t)
         variance = (sigma_t / alpha_t) ** 2 + self.sigma_data**2
         c_skip = self.sigma_data**2 / variance / alpha_t
@@ -215,7 +215,7 @@ class PreconditionedDenoiser(Denoiser):
 
     def loss(self, x: Tensor, t: Tensor, eps: Tensor, condition: Condition | None = None) -> Tensor:
         """Return the loss of each image; see `Denoiser.loss`."""
-        t = _per_image(t, x)
+        t = per_image(t, x)
         alpha_t, sigma_t = self.schedule(t)
         ratio = sigma_t / alpha_t
         c_in = (ratio**2 + self.sigma_data**2).rsqrt()
@@ -238,82 +238,7 @@ class PreconditionedDenoiser(Denoiser):
         return (log_ratio / 4).to(like.dtype)
 
 
-class WrappedDenoiser(Denoiser):
-    """A denoiser that changes the estimates of another; training is that of the one inside.
-
-    Args:
-        denoiser: The denoiser inside.
-    """
-
-    def __init__(self, denoiser: Denoiser) -> None:
-        super().__init__()
-        self.denoiser = denoiser
-        self.schedule = denoiser.schedule
-
-    def loss(self, x: Tensor, t: Tensor, eps: Tensor, condition: Condition | None = None) -> Tensor:
-        """Return the loss of the denoiser inside; see `Denoiser.loss`."""
-        return self.denoiser.loss(x, t, eps, condition)
-
-    def sample_t(self, u: Tensor) -> Tensor:
-        """Return training times of the denoiser inside; see `Denoiser.sample_t`."""
-        return self.denoiser.sample_t(u)
-
-
-class GuidedDenoiser(WrappedDenoiser):
-    """Classifier-free guidance: ``x_hat = free + scale (conditioned - free)``.
-
-    Both estimates come from one evaluation of a doubled batch. A scale of 1 is the conditioned
-    estimate itself, a scale of 0 the free one.
-
-    Args:
-        denoiser: A denoiser trained with conditions dropped at random.
-        scale: Strength of guidance.
-
-    References:
-        Ho and Salimans 2022, arXiv:2207.12598, equation 6.
-    """
-
-    def __init__(self, denoiser: Denoiser, scale: float) -> None:
-        super().__init__(denoiser)
-        if not 0 <= scale < math.inf:
-            raise GravLensError(f"the guidance scale must not be negative, got {scale}")
-        self.scale = scale
-
-    def forward(self, x_t: Tensor, t: Tensor, condition: Condition | None = None) -> Tensor:
-        """Estimate the clean images; see `Denoiser.forward`."""
-        if condition is None or self.scale == 1:
-            return self.denoiser(x_t, t, condition)
-        t = _per_image(t, x_t)
-        x_hat: Tensor = self.denoiser(
-            torch.cat([x_t, x_t]), torch.cat([t, t]), _joined(condition, condition.dropped())
-        )
-        conditioned, free = x_hat.chunk(2)
-        return free + self.scale * (conditioned - free)
-
-
-class ClippedDenoiser(WrappedDenoiser):
-    """A denoiser whose estimates are held inside the range of the data.
-
-    Args:
-        denoiser: Any denoiser.
-        low: Lowest value of the data, in model units.
-        high: Highest value of the data, in model units.
-    """
-
-    def __init__(self, denoiser: Denoiser, low: float = -1.0, high: float = 1.0) -> None:
-        super().__init__(denoiser)
-        if not low < high:
-            raise GravLensError(f"clipping needs low < high, got low={low}, high={high}")
-        self.low = low
-        self.high = high
-
-    def forward(self, x_t: Tensor, t: Tensor, condition: Condition | None = None) -> Tensor:
-        """Estimate the clean images; see `Denoiser.forward`."""
-        x_hat: Tensor = self.denoiser(x_t, t, condition)
-        return x_hat.clamp(self.low, self.high)
-
-
-def _per_image(t: Tensor, x: Tensor) -> Tensor:
+def per_image(t: Tensor, x: Tensor) -> Tensor:
     """Return times as float64 of shape ``(B,)`` beside the images."""
     return t.to(device=x.device, dtype=torch.float64).expand(len(x))
 
@@ -326,11 +251,3 @@ def _column(value: Tensor, x: Tensor) -> Tensor:
 def _mean_square(difference: Tensor) -> Tensor:
     """Return the mean square of each image, shape ``(B,)``, in single precision at least."""
     return difference.float().square().flatten(1).mean(1)
-
-
-def _joined(first: Condition, second: Condition) -> Condition:
-    """Return one condition for two batches."""
-    label = torch.cat([first.label, second.label])
-    if first.parameters is None or second.parameters is None:
-        return Condition(label=label)
-    return Condition(label=label, parameters=torch.cat([first.parameters, second.parameters]))

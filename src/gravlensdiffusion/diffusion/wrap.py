@@ -1,0 +1,93 @@
+"""Denoisers around denoisers: guidance and clipping, so that every sampler takes them unchanged."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from gravlensdiffusion.conditioning import Condition
+from gravlensdiffusion.diffusion.denoise import Denoiser, per_image
+from gravlensdiffusion.errors import GravLensError
+
+
+class WrappedDenoiser(Denoiser):
+    """A denoiser that changes the estimates of another; training is that of the one inside.
+
+    Args:
+        denoiser: The denoiser inside.
+    """
+
+    def __init__(self, denoiser: Denoiser) -> None:
+        super().__init__()
+        self.denoiser = denoiser
+        self.schedule = denoiser.schedule
+
+    def loss(self, x: Tensor, t: Tensor, eps: Tensor, condition: Condition | None = None) -> Tensor:
+        """Return the loss of the denoiser inside; see `Denoiser.loss`."""
+        return self.denoiser.loss(x, t, eps, condition)
+
+    def sample_t(self, u: Tensor) -> Tensor:
+        """Return training times of the denoiser inside; see `Denoiser.sample_t`."""
+        return self.denoiser.sample_t(u)
+
+
+class GuidedDenoiser(WrappedDenoiser):
+    """Classifier-free guidance: ``x_hat = free + scale (conditioned - free)``.
+
+    Both estimates come from one evaluation of a doubled batch. A scale of 1 is the conditioned
+    estimate itself, a scale of 0 the free one.
+
+    Args:
+        denoiser: A denoiser trained with conditions dropped at random.
+        scale: Strength of guidance.
+
+    References:
+        Ho and Salimans 2022, arXiv:2207.12598, equation 6.
+    """
+
+    def __init__(self, denoiser: Denoiser, scale: float) -> None:
+        super().__init__(denoiser)
+        if not 0 <= scale < math.inf:
+            raise GravLensError(f"the guidance scale must not be negative, got {scale}")
+        self.scale = scale
+
+    def forward(self, x_t: Tensor, t: Tensor, condition: Condition | None = None) -> Tensor:
+        """Estimate the clean images; see `Denoiser.forward`."""
+        if condition is None or self.scale == 1:
+            return self.denoiser(x_t, t, condition)
+        t = per_image(t, x_t)
+        x_hat: Tensor = self.denoiser(
+            torch.cat([x_t, x_t]), torch.cat([t, t]), _joined(condition, condition.dropped())
+        )
+        conditioned, free = x_hat.chunk(2)
+        return free + self.scale * (conditioned - free)
+
+
+class ClippedDenoiser(WrappedDenoiser):
+    """A denoiser whose estimates are held inside the range of the data.
+
+    Args:
+        denoiser: Any denoiser.
+        low: Lowest value of the data, in model units.
+        high: Highest value of the data, in model units.
+    """
+
+    def __init__(self, denoiser: Denoiser, low: float = -1.0, high: float = 1.0) -> None:
+        super().__init__(denoiser)
+        if not low < high:
+            raise GravLensError(f"clipping needs low < high, got low={low}, high={high}")
+        self.low = low
+        self.high = high
+
+    def forward(self, x_t: Tensor, t: Tensor, condition: Condition | None = None) -> Tensor:
+        """Estimate the clean images; see `Denoiser.forward`."""
+        x_hat: Tensor = self.denoiser(x_t, t, condition)
+        return x_hat.clamp(self.low, self.high)
+
+
+def _joined(first: Condition, second: Condition) -> Condition:
+    """Return one condition for two batches."""
+    label = torch.cat([first.label, second.label])
+    if first.parameters is None or second.parameters is None:
+        return Condition(label=label)
+    return Condition(label=label, parameters=torch.cat([first.parameters, second.parameters]))
