@@ -10,6 +10,8 @@ from gravlensdiffusion.cli.opening import open_data
 from gravlensdiffusion.errors import GravLensError
 
 if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
+
     from gravlensdiffusion.build import Model
     from gravlensdiffusion.config.training import TrainingConfig
     from gravlensdiffusion.data.dataset import ImageSource
@@ -172,25 +174,25 @@ def train_with_bar(
         TimeRemainingColumn(),
     )
     with Bar(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("train", total=0, loss=float("nan"), speed=0.0)
         return train(
             config,
             source,
             options.out,
             device=options.device,
             init=options.init,
-            hooks=_hooks(options.out, bar, task, stopped),
+            hooks=_hooks(options.out, bar, stopped),
         )
 
 
-def _hooks(out: Path, bar: "object", task: int, stopped: list[int]) -> "Hooks":
+def _hooks(out: Path, bar: "Bar", stopped: list[int]) -> "Hooks":
     from gravlensdiffusion.training.loop import Hooks
 
     def progress(state: "Progress") -> None:
-        bar.update(  # type: ignore[attr-defined]
-            task,
+        if not bar.task_ids:
+            bar.add_task("train", total=state.total_images, loss=state.loss, speed=0.0)
+        bar.update(
+            bar.task_ids[0],
             completed=state.images_seen,
-            total=state.total_images,
             loss=state.loss,
             speed=state.images_per_s,
         )
