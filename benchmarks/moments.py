@@ -84,7 +84,7 @@ def main(options: Options) -> None:
     print("| statistic | " + " | ".join(figures) + " |")
     print("|---" * (len(figures) + 1) + "|")
     for key in figures["generated"]:
-        cells = (f"{mean:.4f} ± {std:.4f}" for mean, std in (f[key] for f in figures.values()))
+        cells = (f"{mean:.5f} ± {std:.5f}" for mean, std in (f[key] for f in figures.values()))
         print(f"| {key} | " + " | ".join(cells) + " |")
     if options.json is not None:
         options.json.write_text(json.dumps(figures, indent=2))
