@@ -190,5 +190,7 @@ def test_numbers_out_of_range_are_refused_at_the_call(deeplense, num, seed, jobs
 
 
 def test_unknown_preset_is_refused_with_those_there_are():
-    with pytest.raises(GravLensError, match="choose from deeplense, deeplense-sim, euclid, hst"):
+    with pytest.raises(
+        GravLensError, match="choose from deeplense, deeplense-wide, deeplense-sim, euclid, hst"
+    ):
         simulation_preset("jwst")

@@ -27,7 +27,7 @@ class Options:
     out: Path
     """File to write, lenses.h5 say."""
     preset: str = "deeplense"
-    """Population and instrument: deeplense, deeplense-sim, euclid or hst."""
+    """Population and instrument: deeplense, deeplense-wide, deeplense-sim, euclid or hst."""
     num: int = 1000
     """Number of images."""
     size: int | None = None

@@ -16,7 +16,8 @@ class Camera:
         pixel_scale: Side of a pixel [arcsec].
         psf_fwhm: Full width at half maximum of the Gaussian point spread function [arcsec].
         zero_point: AB magnitude of one electron per second [mag].
-        background_rms: Standard deviation of sky and read noise in a pixel [e- / s].
+        background_rms: Standard deviation of sky and read noise in a pixel [e- / s]: a number, or
+            a prior that each image draws its own from.
         exposure_time: Exposure time that sets the Poisson noise of the galaxies [s]; None where
             they have none, as if the sky outshone them by far.
     """
@@ -25,13 +26,14 @@ class Camera:
     pixel_scale: float
     psf_fwhm: float
     zero_point: float
-    background_rms: float
+    background_rms: float | Prior
     exposure_time: Prior | None = None
 
     def __post_init__(self) -> None:
         for name in ("pixel_scale", "psf_fwhm"):
             require_positive(name, getattr(self, name))
-        if self.background_rms < 0:
+        rms = self.background_rms
+        if (rms if isinstance(rms, int | float) else lower_bound(rms)) < 0:
             raise GravLensError("background_rms must not be negative")
         if self.exposure_time is not None:
             require_positive("exposure_time", lower_bound(self.exposure_time))

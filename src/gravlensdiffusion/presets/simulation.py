@@ -1,6 +1,7 @@
 """Named populations and instruments to simulate."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from gravlensdiffusion.config.imaging import Camera, Imaging, Telescope
 from gravlensdiffusion.config.priors import Constant, LogUniform, Prior, TruncatedNormal, Uniform
@@ -51,6 +52,46 @@ def deeplense() -> SimulationConfig:
             ),
             num_pixels=150,
             flux_unit="peak",
+        ),
+    )
+
+
+def deeplense_wide() -> SimulationConfig:
+    """The lenses of `deeplense` with every prior widened, noise included: to train encoders on.
+
+    Shear and ellipticities point anywhere, and the sky noise runs from a quarter to four times
+    that of `deeplense`.
+    """
+    narrow = deeplense()
+    return replace(
+        narrow,
+        preset="deeplense-wide",
+        lens=Lens(
+            einstein_radius=Uniform(low=0.7, high=2.0),
+            e1=TruncatedNormal(mean=0.0, std=0.1, low=-0.25, high=0.25),
+            e2=TruncatedNormal(mean=0.0, std=0.1, low=-0.25, high=0.25),
+            position=Disc(radius=Uniform(low=0.0, high=0.05)),
+            gamma1=Uniform(low=-0.3, high=0.3),
+            gamma2=Uniform(low=-0.3, high=0.3),
+        ),
+        source=Source(
+            light=GalaxyLight(
+                magnitude=Uniform(low=19.5, high=20.5),
+                effective_radius=LogUniform(low=0.2, high=0.8),
+                sersic_index=Uniform(low=0.7, high=2.0),
+                e1=TruncatedNormal(mean=0.0, std=0.15, low=-0.4, high=0.4),
+                e2=TruncatedNormal(mean=0.0, std=0.15, low=-0.4, high=0.4),
+            ),
+            position=Disc(radius=Uniform(low=0.0, high=0.7)),
+        ),
+        imaging=replace(
+            narrow.imaging,
+            instrument=Camera(
+                pixel_scale=0.05,
+                psf_fwhm=0.087,
+                zero_point=25.0,
+                background_rms=LogUniform(low=0.00043, high=0.0069),
+            ),
         ),
     )
 
@@ -191,6 +232,7 @@ def _classes() -> tuple[LensClass, ...]:
 
 SIMULATION_PRESETS: dict[str, Callable[[], SimulationConfig]] = {
     "deeplense": deeplense,
+    "deeplense-wide": deeplense_wide,
     "deeplense-sim": deeplense_sim,
     "euclid": euclid,
     "hst": hst,

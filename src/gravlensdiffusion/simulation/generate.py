@@ -29,8 +29,14 @@ CHUNKS_PER_WORKER = 8
 BLOCK = 60
 """Images over which the mix of classes is kept to, as closely as whole images allow."""
 
-IMAGE_UNITS = {"exposure_time": "s", "flux_min": "e-/s", "flux_max": "e-/s"}
-"""Units of what an image's noise and its native pixels say: exposure time and extreme values."""
+IMAGE_UNITS = {
+    "exposure_time": "s",
+    "background_rms": "e-/s",
+    "signal_to_noise": "",
+    "flux_min": "e-/s",
+    "flux_max": "e-/s",
+}
+"""Units of what is known of an image's noise and of its native pixels."""
 
 _LENS, _SUBSTRUCTURE, _NOISE, _CLASS = range(4)
 
@@ -112,8 +118,8 @@ def simulate_one(config: SimulationConfig, seed: int, index: int) -> LensRecord:
         values |= dict.fromkeys(LENSING, math.nan)
     clean = renderer.image(values, clumps, chosen.lensed)
     noise_rng = _generator(seed, index, _NOISE)
-    exposure_time = renderer.instrument.draw_exposure_time(noise_rng)
-    noisy = renderer.instrument.observe(clean, exposure_time, noise_rng)
+    exposure = renderer.instrument.draw_exposure(noise_rng)
+    noisy = renderer.instrument.observe(clean, exposure, noise_rng)
     channels = np.stack([noisy, clean] if config.imaging.noise_free_twin else [noisy])
     floor, ceiling = float(noisy.min()), float(noisy.max())
     if config.imaging.flux_unit == "peak":
@@ -124,7 +130,9 @@ def simulate_one(config: SimulationConfig, seed: int, index: int) -> LensRecord:
         parameters=values
         | clumps.parameters
         | {
-            "exposure_time": exposure_time if math.isfinite(exposure_time) else math.nan,
+            "exposure_time": _finite(exposure.time),
+            "background_rms": exposure.background_rms,
+            "signal_to_noise": _finite(renderer.instrument.signal_to_noise(clean, exposure)),
             "flux_min": floor,
             "flux_max": ceiling,
         },
@@ -168,6 +176,11 @@ def _iterate(
 
 def _simulate_chunk(config: SimulationConfig, seed: int, indices: range) -> list[LensRecord]:
     return [simulate_one(config, seed, index) for index in indices]
+
+
+def _finite(value: float) -> float:
+    """Return a value, or NaN where it is infinite: where there is no such noise."""
+    return value if math.isfinite(value) else math.nan
 
 
 def _to_size(config: SimulationConfig, channels: NDArray[np.float64]) -> NDArray[np.float32]:

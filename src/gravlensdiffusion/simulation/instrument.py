@@ -23,6 +23,19 @@ BANDS = {"Euclid": ("VIS", "Y", "J", "H"), "HST": ("WFC3_F160W",)}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Exposure:
+    """What sets the noise of one image.
+
+    Attributes:
+        time: Exposure time [s]; infinite where the galaxies have no Poisson noise.
+        background_rms: Standard deviation of sky and read noise in a pixel [e- / s].
+    """
+
+    time: float
+    background_rms: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Instrument:
     """An instrument with its grid of rays.
 
@@ -30,7 +43,7 @@ class Instrument:
         pixel_scale: Side of a native pixel [arcsec].
         psf_fwhm: Full width at half maximum of the point spread function [arcsec].
         zero_point: AB magnitude of one electron per second [mag].
-        background_rms: Standard deviation of sky and read noise in a pixel [e- / s].
+        background_rms: Prior of the standard deviation of sky and read noise in a pixel [e- / s].
         exposure_time: Prior of the total exposure time [s], or None for no Poisson noise.
         numerics: lenstronomy's grid of rays and convolution.
     """
@@ -38,7 +51,7 @@ class Instrument:
     pixel_scale: float
     psf_fwhm: float
     zero_point: float
-    background_rms: float
+    background_rms: Prior
     exposure_time: Prior | None
     numerics: Numerics
 
@@ -46,11 +59,12 @@ class Instrument:
         """Return the electrons per second of a source of a magnitude."""
         return float(10 ** (0.4 * (self.zero_point - magnitude)))
 
-    def draw_exposure_time(self, rng: np.random.Generator) -> float:
-        """Draw the exposure time of one image [s]; infinite where there is no Poisson noise."""
-        return math.inf if self.exposure_time is None else draw(self.exposure_time, rng)
+    def draw_exposure(self, rng: np.random.Generator) -> Exposure:
+        """Draw what sets the noise of one image."""
+        time = math.inf if self.exposure_time is None else draw(self.exposure_time, rng)
+        return Exposure(time=time, background_rms=draw(self.background_rms, rng))
 
-    def noise_std(self, image: NDArray[np.float64], exposure_time: float) -> NDArray[np.float64]:
+    def noise_std(self, image: NDArray[np.float64], exposure: Exposure) -> NDArray[np.float64]:
         """Return the standard deviation of the noise in each pixel [e- / s].
 
         Sky and read noise are the same everywhere; the photons of the galaxies add their Poisson
@@ -58,15 +72,29 @@ class Instrument:
 
         Args:
             image: Noise-free image, shape ``(H, W)`` [e- / s].
-            exposure_time: Exposure time [s].
+            exposure: Exposure time and sky noise.
         """
-        return np.sqrt(self.background_rms**2 + np.maximum(image, 0) / exposure_time)
+        return np.sqrt(exposure.background_rms**2 + np.maximum(image, 0) / exposure.time)
 
     def observe(
-        self, image: NDArray[np.float64], exposure_time: float, rng: np.random.Generator
+        self, image: NDArray[np.float64], exposure: Exposure, rng: np.random.Generator
     ) -> NDArray[np.float64]:
         """Return the image with noise [e- / s]."""
-        return image + self.noise_std(image, exposure_time) * rng.standard_normal(image.shape)
+        return image + self.noise_std(image, exposure) * rng.standard_normal(image.shape)
+
+    def signal_to_noise(self, image: NDArray[np.float64], exposure: Exposure) -> float:
+        """Return the signal-to-noise ratio of a whole image, each pixel weighted at its best.
+
+        ``sqrt(sum (flux / noise)^2)`` over the pixels; infinite where there is no noise.
+
+        Args:
+            image: Noise-free image, shape ``(H, W)`` [e- / s].
+            exposure: Exposure time and sky noise.
+        """
+        noise = self.noise_std(image, exposure)
+        if not noise.all():
+            return math.inf
+        return float(np.linalg.norm(image / noise))
 
 
 @lru_cache(maxsize=8)
@@ -75,13 +103,14 @@ def build_instrument(imaging: Imaging) -> Instrument:
     chosen = imaging.instrument
     if isinstance(chosen, Camera):
         pixel_scale, fwhm = chosen.pixel_scale, chosen.psf_fwhm
-        zero_point, background = chosen.zero_point, chosen.background_rms
+        zero_point, background = chosen.zero_point, _as_prior(chosen.background_rms)
         exposure_time = chosen.exposure_time
     else:
         settings = _telescope_settings(chosen)
         band = SingleBand(**settings)
         pixel_scale, fwhm = band.pixel_scale, settings["seeing"]
-        zero_point, background = settings["magnitude_zero_point"], band.background_noise
+        zero_point = settings["magnitude_zero_point"]
+        background = _as_prior(float(band.background_noise))
         exposure_time = Constant(value=band.exposure_time)
     corner = -(imaging.num_pixels - 1) / 2 * pixel_scale
     grid = PixelGrid(
@@ -96,7 +125,7 @@ def build_instrument(imaging: Imaging) -> Instrument:
         pixel_scale=pixel_scale,
         psf_fwhm=fwhm,
         zero_point=zero_point,
-        background_rms=float(background),
+        background_rms=background,
         exposure_time=exposure_time,
         numerics=Numerics(
             grid,
@@ -105,6 +134,10 @@ def build_instrument(imaging: Imaging) -> Instrument:
             supersampling_convolution=imaging.supersampling > 1,
         ),
     )
+
+
+def _as_prior(value: float | Prior) -> Prior:
+    return Constant(value=value) if isinstance(value, int | float) else value
 
 
 def _telescope_settings(telescope: Telescope) -> dict[str, float]:
