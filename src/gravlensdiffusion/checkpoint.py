@@ -10,17 +10,22 @@ from uuid import uuid4
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from gravlensdiffusion.build import Model, build_model
 from gravlensdiffusion.codec import from_json, to_json
+from gravlensdiffusion.config.encoder import EncoderConfig
 from gravlensdiffusion.config.model import ModelConfig
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.nn.encoder import LensEncoder
 from gravlensdiffusion.nn.reference import load_reference_state
 from gravlensdiffusion.presets.training import reference
 
 MODELS_FOLDER = Path(__file__).parent / "models"
 """The bundled models, one folder each."""
+
+ENCODERS_FOLDER = MODELS_FOLDER / "encoders"
+"""The bundled lens encoders, one folder each."""
 
 WEIGHTS = "model.safetensors"
 EMA_WEIGHTS = "ema.safetensors"
@@ -85,11 +90,15 @@ def save_model(folder: Path, model: Model, *, half: bool = False) -> None:
         model: The model.
         half: Whether to store the weights in half precision; buffers stay in single precision.
     """
-    state = dict(model.state_dict())
-    if half:
-        weights = {name for name, _ in model.named_parameters()}
-        state = {name: t.half() if name in weights else t for name, t in state.items()}
+    state = halved(model) if half else model.state_dict()
     write_folder(folder, {WEIGHTS: state, CONFIG: to_json(model.config).encode()})
+
+
+def halved(module: nn.Module) -> dict[str, Tensor]:
+    """Return a state with the weights in half precision; buffers stay as they are."""
+    weights = {name for name, _ in module.named_parameters()}
+    state = module.state_dict()
+    return {name: t.half() if name in weights else t for name, t in state.items()}
 
 
 def checkpoints(run: Path) -> list[Checkpoint]:
@@ -131,7 +140,38 @@ def load_model(name_or_path: str | Path, device: torch.device | str = "cpu") -> 
     return model.to(device).eval()
 
 
-def load_weights(model: Model, state: Mapping[str, Tensor], source: Path) -> None:
+def save_encoder(folder: Path, encoder: LensEncoder) -> None:
+    """Write a lens encoder, its weights in half precision.
+
+    Args:
+        folder: Final place; must not exist.
+        encoder: The encoder.
+    """
+    write_folder(folder, {WEIGHTS: halved(encoder), CONFIG: to_json(encoder.config).encode()})
+
+
+def load_encoder(folder: Path) -> LensEncoder:
+    """Read a lens encoder.
+
+    Raises:
+        GravLensError: If its files are missing or damaged.
+    """
+    config = from_json(EncoderConfig, _read_bytes(folder / CONFIG), source=str(folder / CONFIG))
+    encoder = LensEncoder(config)
+    weights = folder / WEIGHTS
+    load_weights(encoder, read_tensors(weights), source=weights)
+    encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return encoder.eval()
+
+
+def bundled_encoders() -> dict[int, Path]:
+    """Return the folders of the lens encoders that come with the package, by image size."""
+    folders = (path.parent for path in sorted(ENCODERS_FOLDER.glob(f"*/{CONFIG}")))
+    found = {int(folder.name.removeprefix("encoder")): folder for folder in folders}
+    return dict(sorted(found.items()))
+
+
+def load_weights(model: nn.Module, state: Mapping[str, Tensor], source: Path) -> None:
     """Copy weights into a model, names and shapes checked.
 
     Raises:

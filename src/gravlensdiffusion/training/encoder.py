@@ -1,0 +1,176 @@
+"""Training of a lens encoder on simulated images."""
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gravlensdiffusion.config.encoder import EncoderConfig
+from gravlensdiffusion.nn.encoder import LensEncoder
+
+TARGETS = (
+    "theta_E",
+    "source_x",
+    "source_y",
+    "gamma1",
+    "gamma2",
+    "log_signal_to_noise",
+    "log_mean_flux",
+)
+"""What an encoder learns beside the class; `truth` defines the logarithms, to base 10."""
+
+CLASS_WEIGHT = 0.5
+"""Weight of the cross-entropy of the classes beside the mean square error of the targets."""
+FLUX_JITTER = 0.1
+"""Standard deviation of the random factor on the flux of a training image, in the logarithm."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EncoderSet:
+    """Images with their truth.
+
+    Attributes:
+        images: Peak-scaled images, shape ``(N, S, S)``, of any floating type.
+        targets: Shape ``(N, T)``, in the order of `TARGETS`.
+        labels: Class of each image, shape ``(N,)``.
+    """
+
+    images: NDArray[np.floating]
+    targets: NDArray[np.float32]
+    labels: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+def truth(
+    parameters: Mapping[str, NDArray[np.float64]], mean_flux: NDArray[np.float64]
+) -> NDArray[np.float32]:
+    """Return the targets of simulated images.
+
+    Args:
+        parameters: The simulator's parameters, each of shape ``(N,)``.
+        mean_flux: Mean of the pixels of each image [peak], shape ``(N,)``.
+
+    Returns:
+        Shape ``(N, T)``: arcsec for lengths, pure numbers and decimal logarithms elsewhere.
+    """
+    columns = {
+        **parameters,
+        "log_signal_to_noise": np.log10(parameters["signal_to_noise"]),
+        "log_mean_flux": np.log10(mean_flux),
+    }
+    return np.stack([columns[name] for name in TARGETS], axis=1).astype(np.float32)
+
+
+def turn(images: Tensor, targets: Tensor, symmetry: int) -> tuple[Tensor, Tensor]:
+    """Turn or mirror images, and the truth with them.
+
+    Args:
+        images: Shape ``(B, S, S)``; x runs along the columns, y along the rows.
+        targets: Shape ``(B, T)``.
+        symmetry: From 0 to 7: bit 0 mirrors x, bit 1 mirrors y, bit 2 then exchanges x and y.
+    """
+    x, y, first, second = (TARGETS.index(n) for n in ("source_x", "source_y", "gamma1", "gamma2"))
+    targets = targets.clone()
+    for bit, axis, column in ((1, 2, x), (2, 1, y)):
+        if symmetry & bit:
+            images = images.flip(axis)
+            targets[:, [column, second]] *= -1
+    if symmetry & 4:
+        images = images.transpose(1, 2)
+        targets[:, [x, y]] = targets[:, [y, x]]
+        targets[:, first] *= -1
+    return images, targets
+
+
+def train_encoder(
+    config: EncoderConfig,
+    data: EncoderSet,
+    *,
+    epochs: int,
+    seed: int = 0,
+    batch_size: int = 128,
+    peak_rate: float = 3e-3,
+    progress: Callable[[int, int, float], None] = lambda *_: None,
+) -> LensEncoder:
+    """Train an encoder; images are mirrored, turned and scaled at random.
+
+    Args:
+        config: The network; means and spreads of the targets are measured here.
+        data: The training set.
+        epochs: Passes over the set.
+        seed: Seed of weights, order and augmentation.
+        batch_size: Images per step.
+        peak_rate: Largest learning rate.
+        progress: Called after each step with steps done, steps in all, and the loss.
+    """
+    spread = data.targets.std(axis=0)
+    # Mirrored and turned, what has a direction has mean zero.
+    means = np.where(_directed(), 0.0, data.targets.mean(axis=0))
+    config = replace(
+        config,
+        target_means=tuple(float(v) for v in means),
+        target_stds=tuple(float(v) for v in spread),
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = LensEncoder(config).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    steps = epochs * (len(data) // batch_size)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=peak_rate, weight_decay=0.02)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimiser, lambda k: min((k + 1) / 200, 0.5 * (1 + math.cos(math.pi * k / steps)))
+    )
+    network.train()
+    for done, (images, targets, labels) in enumerate(_batches(data, epochs, batch_size, seed), 1):
+        loss = _loss(network, images, targets, labels)
+        optimiser.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+        optimiser.step()
+        schedule.step()
+        progress(done, steps, loss.item())
+    return network.eval()
+
+
+def _directed() -> NDArray[np.bool_]:
+    return np.array([name in ("source_x", "source_y", "gamma1", "gamma2") for name in TARGETS])
+
+
+def _loss(network: LensEncoder, images: Tensor, targets: Tensor, labels: Tensor) -> Tensor:
+    predicted, logits = network.standardised(network(images))
+    error = predicted - (targets - network.target_means) / network.target_stds
+    return error.square().mean() + CLASS_WEIGHT * F.cross_entropy(logits, labels)
+
+
+def _batches(
+    data: EncoderSet, epochs: int, batch_size: int, seed: int
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    rng = np.random.default_rng(seed)
+    flux = TARGETS.index("log_mean_flux")
+    for _ in range(epochs):
+        order = rng.permutation(len(data))
+        for start in range(0, len(data) - batch_size + 1, batch_size):
+            chosen = np.sort(order[start : start + batch_size])
+            images = torch.from_numpy(np.asarray(data.images[chosen], dtype=np.float32))
+            targets = torch.from_numpy(data.targets[chosen])
+            images, targets = turn(images, targets, int(rng.integers(8)))
+            factor = torch.from_numpy(rng.normal(0, FLUX_JITTER, len(chosen)).astype(np.float32))
+            targets[:, flux] += factor / math.log(10)
+            images = images * factor.exp()[:, None, None]
+            yield images[:, None], targets, torch.from_numpy(data.labels[chosen])
+
+
+@torch.no_grad()
+def encode(network: LensEncoder, images: NDArray[np.floating], batch_size: int = 256) -> Tensor:
+    """Return the features of images ``(N, S, S)``, shape ``(N, F)``, on the CPU."""
+    parts: Sequence[Tensor] = [
+        network(torch.from_numpy(np.asarray(images[k : k + batch_size], dtype=np.float32))[:, None])
+        for k in range(0, len(images), batch_size)
+    ]
+    return torch.cat(list(parts))
