@@ -60,6 +60,8 @@ $(VENV)/runtime.stamp: pyproject.toml constraints.txt | $(BIN)/pip
 $(VENV)/dev.stamp: pyproject.toml constraints.txt | $(BIN)/pip
 	@echo 'installing into $(VENV), which takes a few minutes the first time'
 	$(PIP) --editable '.[dev]'
+	@# Without its dependencies: torchvision, which it imports, does not load beside every PyTorch.
+	$(PIP) --no-deps torch-fidelity
 	@touch $(VENV)/runtime.stamp $@
 
 $(VENV)/docs.stamp: pyproject.toml constraints.txt | $(BIN)/pip

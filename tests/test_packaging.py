@@ -63,6 +63,13 @@ def test_everything_that_runs_is_pinned(pins):
     assert not {name for name in missing if not name.startswith(("nvidia-", "cuda-", "triton"))}
 
 
+def test_what_the_makefile_installs_alone_is_pinned(pins):
+    makefile = (ROOT / "Makefile").read_text()
+    alone = re.findall(r"--no-deps (\S+)", makefile)
+    assert alone == ["torch-fidelity"]
+    assert set(alone) <= pins.keys()
+
+
 def test_help_lists_every_target():
     makefile = (ROOT / "Makefile").read_text()
     phony = set(re.search(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)[1].split())

@@ -1,0 +1,121 @@
+"""Precision, recall, density and coverage: is what is made real, and is all that is real made?"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.metrics.neighbours import check_vectors, squared_distances
+
+BLOCK = 1024
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Coverage:
+    """Four fractions between a generated and a real set, from balls around the points of each.
+
+    The ball of a point reaches to its k-th neighbour in its own set.
+
+    Attributes:
+        precision: Fraction of generated points that lie in the ball of a real point.
+        recall: Fraction of real points that lie in the ball of a generated point.
+        density: Number of real balls that hold a generated point, over k; its mean. Not bounded
+            by 1; 1 is expected of two sets of one distribution.
+        coverage: Fraction of real balls that hold a generated point.
+        num_neighbours: k.
+    """
+
+    precision: float
+    recall: float
+    density: float
+    coverage: float
+    num_neighbours: int
+
+
+def measure_coverage(
+    generated: NDArray[np.floating], real: NDArray[np.floating], num_neighbours: int = 5
+) -> Coverage:
+    """Compare two sets of features by their nearest neighbours.
+
+    Memory grows with the number of points, not with its square.
+
+    Args:
+        generated: Features, shape ``(M, F)``. Scale them as the distance should weigh them.
+        real: Features, shape ``(N, F)``.
+        num_neighbours: k, the number of neighbours that set the radius of a ball.
+
+    Raises:
+        GravLensError: If shapes do not agree, a value is not finite, or a set has no more than k
+            points.
+
+    References:
+        Kynkaanniemi et al. 2019, arXiv:1904.06991, eqs. 1-2 (precision, recall).
+        Naeem et al. 2020, arXiv:2002.09797, eqs. 3-4 (density, coverage).
+    """
+    check_vectors(generated, real)
+    if num_neighbours < 1:
+        raise GravLensError(f"the number of neighbours must be positive, got {num_neighbours}")
+    fewest = min(len(generated), len(real))
+    if fewest <= num_neighbours:
+        raise GravLensError(
+            f"coverage with {num_neighbours} neighbours needs more than {num_neighbours} images "
+            f"in each set, got {fewest}"
+        )
+    # About the mean, squares lose least to rounding.
+    centre = real.mean(0, dtype=np.float64)
+    generated, real = generated - centre, real - centre
+    real_radii = _radii(real, num_neighbours)
+    generated_radii = _radii(generated, num_neighbours)
+    in_real_balls = np.zeros(len(generated), dtype=np.int64)
+    covered, recalled = np.zeros(len(real), dtype=bool), np.zeros(len(real), dtype=bool)
+    for start in range(0, len(generated), BLOCK):
+        block = slice(start, start + BLOCK)
+        distances = _distances(generated[block], real)
+        inside = distances <= real_radii
+        in_real_balls[block] = inside.sum(1)
+        covered |= inside.any(0)
+        recalled |= (distances <= generated_radii[block, None]).any(0)
+    return Coverage(
+        precision=float(np.mean(in_real_balls > 0)),
+        recall=float(recalled.mean()),
+        density=float(in_real_balls.mean() / num_neighbours),
+        coverage=float(covered.mean()),
+        num_neighbours=num_neighbours,
+    )
+
+
+def expected_coverage(num_generated: int, num_real: int, num_neighbours: int = 5) -> float:
+    """Return the coverage to expect of two sets of one distribution, in any dimension.
+
+    A ball is missed when the k nearest of the other N + M - 1 points are all real:
+    1 - (N - 1) ... (N - k) / ((M + N - 1) ... (M + N - k)), which goes to 1 - 2^-k for two large
+    sets of equal size.
+
+    References:
+        Naeem et al. 2020, arXiv:2002.09797, lemma 2.
+    """
+    missed = 1.0
+    for taken in range(1, num_neighbours + 1):
+        missed *= max(num_real - taken, 0) / (num_generated + num_real - taken)
+    return 1 - missed
+
+
+def _distances(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Return squared distances in which equal points are at zero: all copies of one point are."""
+    distances = squared_distances(a, b)
+    distances[distances < 1e-12 * (np.square(a).sum(1).max() + np.square(b).sum(1).max())] = 0
+    return distances
+
+
+def _radii(points: NDArray[np.floating], num_neighbours: int) -> NDArray[np.float64]:
+    """Return the squared distance of each point to its k-th neighbour, itself left out."""
+    radii = np.empty(len(points))
+    for start in range(0, len(points), BLOCK):
+        distances = _distances(points[start : start + BLOCK], points)
+        rows = np.arange(len(distances))
+        distances[rows, start + rows] = np.inf
+        radii[start : start + BLOCK] = np.partition(distances, num_neighbours - 1, axis=1)[
+            :, num_neighbours - 1
+        ]
+    return radii

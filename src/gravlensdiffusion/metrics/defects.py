@@ -1,0 +1,112 @@
+"""Defects of known strength, planted into images to see which metric notices them.
+
+All functions take images ``(N, H, H)`` in any flux unit and return new ones of the same shape and
+dtype. Which pixels show the lens and which the sky is measured on each image.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
+
+from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.metrics.images import subtract_sky
+from gravlensdiffusion.metrics.morphology import local_mean
+
+Images = NDArray[np.floating]
+
+LENS_FROM = 1.5
+"""Where sky goes over into lens: mean of 3 x 3 pixels above the sky, in units of its rms."""
+
+TRUNCATE = 6.0
+"""Where a Gaussian is cut, in units of its sigma."""
+
+
+def scale_flux(images: Images, factor: float) -> Images:
+    """Multiply the lens's flux above the sky, and leave the sky and its noise as they are.
+
+    Args:
+        images: Shape ``(N, H, H)`` [flux].
+        factor: 1.02 for lenses that are 2% too bright.
+    """
+    flux, lens, _ = _separate(images)
+    return np.asarray(images + (factor - 1) * lens * flux).astype(images.dtype)
+
+
+def add_noise(images: Images, factor: float, generator: np.random.Generator) -> Images:
+    """Multiply the rms of the sky's noise.
+
+    Args:
+        images: Shape ``(N, H, H)`` [flux].
+        factor: At least 1: white noise is added to all pixels. Below 1: the sky's pixels are drawn
+            towards its level, and the noise on the lens stays.
+        generator: Source of the noise.
+
+    Raises:
+        GravLensError: If the factor is negative.
+    """
+    if factor < 0:
+        raise GravLensError(f"the factor on the noise must not be negative, got {factor}")
+    flux, lens, rms = _separate(images)
+    if factor < 1:
+        return np.asarray(images - (1 - factor) * (1 - lens) * flux).astype(images.dtype)
+    noise = generator.standard_normal(images.shape, dtype=np.float32)
+    added = np.sqrt(factor**2 - 1) * rms[:, None, None]
+    return np.asarray(images + added * noise).astype(images.dtype)
+
+
+def remove_noise(images: Images, sigma: float = 2.0) -> Images:
+    """Smooth the sky, and leave the lens as it is.
+
+    Args:
+        images: Shape ``(N, H, H)`` [flux].
+        sigma: Standard deviation of the Gaussian that smooths [pixel].
+    """
+    _, lens, _ = _separate(images)
+    return np.asarray(lens * images + (1 - lens) * blur(images, sigma)).astype(images.dtype)
+
+
+def blur(images: Images, sigma: float) -> Images:
+    """Smooth each image by a Gaussian.
+
+    Args:
+        images: Shape ``(N, H, H)`` [flux].
+        sigma: Its standard deviation [pixel].
+    """
+    smooth = gaussian_filter(images, sigma, mode="nearest", axes=(1, 2), truncate=TRUNCATE)
+    return np.asarray(smooth)
+
+
+def half_pixel_shift_blur(images: Images, strength: float = 1.0) -> Images:
+    """Average each image with its copy one pixel further along the columns.
+
+    This blurs by a standard deviation of half a pixel along x, and moves the image by as much.
+
+    Args:
+        images: Shape ``(N, H, H)`` [flux].
+        strength: Twice the weight of the copy: 1 for the mean of both, 0 to change nothing.
+    """
+    shifted = np.concatenate([images[:, :, :1], images[:, :, :-1]], axis=2)
+    return np.asarray((1 - strength / 2) * images + strength / 2 * shifted).astype(images.dtype)
+
+
+def rotate(images: Images, quarter_turns: int = 1) -> Images:
+    """Turn each image by multiples of 90 degrees, from the x axis towards the y axis.
+
+    Args:
+        images: Shape ``(N, H, H)`` [flux].
+        quarter_turns: How many times.
+    """
+    # rot90 turns from the first axis named towards the second: from x to y.
+    return np.ascontiguousarray(np.rot90(images, quarter_turns, axes=(2, 1)))
+
+
+def _separate(
+    images: Images,
+) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.float64]]:
+    """Return flux above the sky, share of the lens in each pixel (0 to 1), and the sky's rms."""
+    flux, sky = subtract_sky(np.asarray(images, dtype=np.float32))
+    mean = np.maximum(local_mean(flux), 0).astype(np.float64)
+    strength = mean**4
+    reference = (LENS_FROM * sky.rms[:, None, None]) ** 4
+    total = strength + reference
+    return flux, strength / np.where(total > 0, total, 1), sky.rms

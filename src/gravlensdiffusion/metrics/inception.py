@@ -1,0 +1,199 @@
+"""The Inception v3 network of the Fréchet inception distance, with its preprocessing.
+
+It reads the public weights ``pt_inception-2015-12-05-6726825d.pth``, which are TensorFlow's of 2015
+under the names of torchvision's Inception v3. The network of these weights differs from
+torchvision's: 1008 classes, average pooling that does not count the padding, and maximum instead of
+average pooling in the last block.
+
+References:
+    Szegedy et al. 2015, arXiv:1512.00567, section 6.
+    Heusel et al. 2017, arXiv:1706.08500.
+"""
+
+import pickle
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.metrics.inception_blocks import (
+    Mixed,
+    NormedConvolution,
+    grid_8,
+    grid_17,
+    grid_35,
+    pool,
+    to_grid_8,
+    to_grid_17,
+)
+
+NUM_FEATURES = 2048
+INPUT_SIZE = 299
+"""Height and width of the network's input [pixel]."""
+
+NUM_CLASSES = 1008
+
+
+class FIDInception(nn.Module):
+    """Inception v3 as used for the Fréchet inception distance; ``fc`` is there for its weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.Conv2d_1a_3x3 = NormedConvolution(3, 32, 3, stride=2)
+        self.Conv2d_2a_3x3 = NormedConvolution(32, 32, 3)
+        self.Conv2d_2b_3x3 = NormedConvolution(32, 64, 3, padding=1)
+        self.Conv2d_3b_1x1 = NormedConvolution(64, 80, 1)
+        self.Conv2d_4a_3x3 = NormedConvolution(80, 192, 3)
+        self.Mixed_5b = Mixed(192, *grid_35(pool_channels=32))
+        self.Mixed_5c = Mixed(256, *grid_35(pool_channels=64))
+        self.Mixed_5d = Mixed(288, *grid_35(pool_channels=64))
+        self.Mixed_6a = Mixed(288, *to_grid_17())
+        self.Mixed_6b = Mixed(768, *grid_17(128))
+        self.Mixed_6c = Mixed(768, *grid_17(160))
+        self.Mixed_6d = Mixed(768, *grid_17(160))
+        self.Mixed_6e = Mixed(768, *grid_17(192))
+        self.Mixed_7a = Mixed(768, *to_grid_8())
+        self.Mixed_7b = Mixed(1280, *grid_8("average"))
+        self.Mixed_7c = Mixed(NUM_FEATURES, *grid_8("maximum"))
+        self.fc = nn.Linear(NUM_FEATURES, NUM_CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the pooled features.
+
+        Args:
+            x: Images from `normalise`, shape ``(B, 3, 299, 299)``.
+
+        Returns:
+            Shape ``(B, 2048)``.
+        """
+        x = self.Conv2d_2b_3x3(self.Conv2d_2a_3x3(self.Conv2d_1a_3x3(x)))
+        x = self.Conv2d_4a_3x3(self.Conv2d_3b_1x1(pool(x, "shrink")))
+        x = pool(x, "shrink")
+        for block in (self.Mixed_5b, self.Mixed_5c, self.Mixed_5d, self.Mixed_6a, self.Mixed_6b):
+            x = block(x)
+        for block in (self.Mixed_6c, self.Mixed_6d, self.Mixed_6e, self.Mixed_7a, self.Mixed_7b):
+            x = block(x)
+        return self.Mixed_7c(x).mean(dim=(2, 3))
+
+
+def load_inception(path: str | Path) -> FIDInception:
+    """Read the public weights; no code in the file is ever run.
+
+    Args:
+        path: A state dict by torch.save, such as ``pt_inception-2015-12-05-6726825d.pth``.
+
+    Returns:
+        The network, float32 on the CPU, ready to evaluate.
+
+    Raises:
+        GravLensError: If the file cannot be read or does not hold exactly these weights.
+    """
+    with torch.device("meta"):
+        network = FIDInception()
+    state = _checked(_read_state(path), network.state_dict(), path)
+    network.load_state_dict(state, assign=True)
+    return network.float().requires_grad_(False).eval()
+
+
+def normalise(images: Tensor) -> Tensor:
+    """Return images as the network takes them: three channels, 299 pixels, values in [-1, 1].
+
+    One channel is repeated; the resize is linear between pixel centres, without antialiasing; then
+    ``2 x - 1``. This is what pytorch-fid does with an image file.
+
+    Args:
+        images: Values in [0, 1], shape ``(B, 1, H, W)`` or ``(B, 3, H, W)``.
+
+    Returns:
+        Shape ``(B, 3, 299, 299)``.
+    """
+    size = (INPUT_SIZE, INPUT_SIZE)
+    resized = interpolate(images, size=size, mode="bilinear", align_corners=False)
+    return 2 * resized.expand(-1, 3, -1, -1) - 1
+
+
+@torch.inference_mode()
+def inception_features(
+    network: FIDInception, images: ArrayLike, *, batch_size: int = 32
+) -> NDArray[np.float32]:
+    """Return the pooled features of images.
+
+    Args:
+        network: The network, from `load_inception`.
+        images: Values in [0, 1], shape ``(N, 1, H, W)`` or ``(N, 3, H, W)``.
+        batch_size: Images to evaluate at once; the features depend on it by rounding alone.
+
+    Returns:
+        Shape ``(N, 2048)``.
+
+    Raises:
+        GravLensError: If the shape is another, or a value lies outside of [0, 1].
+    """
+    array = np.asarray(images)
+    if array.ndim != 4 or array.shape[1] not in (1, 3) or 0 in array.shape[2:]:
+        raise GravLensError(
+            f"Inception features need images of shape (N, 1 or 3, H, W), got {array.shape}"
+        )
+    if batch_size < 1:
+        raise GravLensError(f"batch size must be at least 1, got {batch_size}")
+    device = network.fc.weight.device
+    features = np.empty((len(array), NUM_FEATURES), dtype=np.float32)
+    for start in range(0, len(array), batch_size):
+        batch = np.ascontiguousarray(array[start : start + batch_size], dtype=np.float32)
+        if not ((batch >= 0) & (batch <= 1)).all():
+            raise GravLensError("Inception features need images with values in [0, 1]")
+        normalised = normalise(torch.from_numpy(batch).to(device))
+        normalised = normalised.contiguous(memory_format=torch.channels_last)
+        features[start : start + batch_size] = network(normalised).cpu().numpy()
+    return features
+
+
+def _read_state(path: str | Path) -> dict[str, Tensor]:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the reader's remarks on foreign pickles
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise GravLensError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except Exception as error:  # noqa: BLE001 - a damaged pickle can raise anything
+        reason = "not a readable file of weights"
+        if isinstance(error, pickle.UnpicklingError) and "Unsupported operand" not in str(error):
+            reason = "holds Python objects or code besides weights, which is refused"
+        raise GravLensError(f"{path}: {reason}; expected a state dict by torch.save") from None
+    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise GravLensError(f"{path}: not a bare state dict of tensors")
+    return dict(state)
+
+
+def _checked(
+    state: dict[str, Tensor], expected: dict[str, Tensor], path: str | Path
+) -> dict[str, Tensor]:
+    """Return the weights in the layout that is fast on a CPU, if they are those expected."""
+    # The number of training batches plays no part, and old files do not have it.
+    counters = [name for name in expected if name.endswith(".num_batches_tracked")]
+    state |= {name: torch.zeros((), dtype=torch.int64) for name in counters}
+    missing = [name for name in expected if name not in state]
+    unknown = [name for name in state if name not in expected]
+    if missing or unknown:
+        names = f"'{missing[0]}' is missing" if missing else f"'{unknown[0]}' is not part of it"
+        raise GravLensError(f"{path}: not the weights of the FID Inception network: {names}")
+    for name, tensor in expected.items():
+        if state[name].shape != tensor.shape or (
+            name not in counters and not state[name].is_floating_point()
+        ):
+            raise GravLensError(
+                f"{path}: '{name}' is {state[name].dtype} {tuple(state[name].shape)}, "
+                f"expected floating point {tuple(tensor.shape)}"
+            )
+        if not state[name].isfinite().all():
+            raise GravLensError(f"{path}: '{name}' holds values that are not finite")
+    layout = torch.channels_last
+    return {
+        name: tensor.contiguous(memory_format=layout) if tensor.ndim == 4 else tensor
+        for name, tensor in state.items()
+    }

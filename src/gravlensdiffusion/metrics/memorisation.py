@@ -1,0 +1,234 @@
+"""Memorisation: are generated images closer to the training set than real ones are?
+
+What a distance sees. Between two images of one lens with fresh noise of rms sigma the squared
+distance over D pixels is 2 D sigma^2; between two lenses the difference of their light is added. At
+high resolution and low signal-to-noise the first term hides the second, all distances become alike,
+and a set with too little noise looks closer to everything. Two remedies: `pixel_vectors` shrinks
+images by area, which averages noise and keeps light; and features of an encoder that was trained to
+ignore noise, which carry more weight than pixels do. The ratio of the distances to the nearest and
+to the second nearest training image cancels what is common to all distances.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.metrics.neighbours import Floats, check_vectors, squared_distances
+from gravlensdiffusion.resize import resize
+
+QUERY_BLOCK = 2048
+NUM_TESTS = 4
+MIN_IMAGES = 20
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Nearest:
+    """The two training images nearest to each image of a set.
+
+    Attributes:
+        distances: To the nearest, shape ``(N,)``.
+        second_distances: To the second nearest, shape ``(N,)``; infinite if there is one only.
+        indices: Of the nearest, counted over all training blocks, shape ``(N,)``.
+    """
+
+    distances: NDArray[np.float64]
+    second_distances: NDArray[np.float64]
+    indices: NDArray[np.int64]
+
+    @property
+    def ratios(self) -> NDArray[np.float64]:
+        """Distance to the nearest over that to the second nearest, shape ``(N,)``; 0 for copies."""
+        far = self.second_distances
+        return np.divide(self.distances, far, out=np.zeros_like(far), where=far > 0)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Memorisation:
+    """How near generated images are to the training set, against held-out real ones.
+
+    Attributes:
+        median_ratio: Median distance of the generated over that of the held-out; 1 is the goal.
+        close_fraction: Fraction of generated images nearer than the quantile of the held-out.
+        close_fraction_expected: What it is for generated images like the held-out.
+        auc: Probability that a generated image is nearer than a held-out one; 0.5 is the goal.
+        auc_p_value: One-sided Mann-Whitney p-value of that.
+        tail_p_value: Smallest p-value of the tail tests times their number.
+        memorised: Whether `tail_p_value` is below `false_positive_rate`.
+        false_positive_rate: How often at most `memorised` comes out true for images that are
+            drawn as the held-out ones are.
+        closest_pairs: Index of a generated image and of its nearest training image, the closest
+            first, shape ``(P, 2)``.
+        closest_distances: Their distances, shape ``(P,)``.
+    """
+
+    median_ratio: float
+    close_fraction: float
+    close_fraction_expected: float
+    auc: float
+    auc_p_value: float
+    tail_p_value: float
+    memorised: bool
+    false_positive_rate: float
+    closest_pairs: NDArray[np.int64]
+    closest_distances: NDArray[np.float64]
+
+
+def pixel_vectors(images: Floats, size: int = 32) -> NDArray[np.float32]:
+    """Return images as vectors for a distance, shrunk by area to at most `size` pixels a side.
+
+    Args:
+        images: Shape ``(N, C, H, W)``.
+        size: Largest height and width [pixel]; smaller images stay as they are.
+
+    Returns:
+        Shape ``(N, C * h * w)``.
+    """
+    if max(images.shape[-2:]) > size:
+        images = resize(images, size, "area")
+    return np.ascontiguousarray(images.reshape(len(images), -1), dtype=np.float32)
+
+
+def find_nearest(
+    generated: Floats, held_out: Floats, training_blocks: Iterable[Floats]
+) -> tuple[Nearest, Nearest]:
+    """Find the training images nearest to two sets, in one pass over the training set.
+
+    Candidates are found with float32 matrix products; the distances returned are then computed
+    from the differences, so that those of near copies are exact.
+
+    Args:
+        generated: Vectors, shape ``(M, D)``.
+        held_out: Vectors of real images that are not in the training set, shape ``(N, D)``.
+        training_blocks: The training set as arrays of shape ``(B, D)``; one is held at a time.
+
+    Raises:
+        GravLensError: If shapes do not agree, a value is not finite, or there is no training
+            image.
+    """
+    check_vectors(generated, held_out)
+    searches = [_Search(generated), _Search(held_out)]
+    count = 0
+    for block in training_blocks:
+        check_vectors(generated, block)
+        for search in searches:
+            search.visit(block, count)
+        count += len(block)
+    if count == 0:
+        raise GravLensError("the training set to compare with is empty")
+    return searches[0].result(), searches[1].result()
+
+
+class _Search:
+    """The nearest and second nearest so far of each query."""
+
+    def __init__(self, queries: Floats) -> None:
+        # About the mean, less is lost to cancellation in float32.
+        self._centre = queries.mean(0, dtype=np.float64).astype(np.float32)
+        self._queries = queries
+        self._distances = np.full((len(queries), 2), np.inf)
+        self._indices = np.full(len(queries), -1, dtype=np.int64)
+
+    def visit(self, block: Floats, offset: int) -> None:
+        centred = np.asarray(block, dtype=np.float32) - self._centre
+        num_kept = min(2, len(block))
+        for start in range(0, len(self._queries), QUERY_BLOCK):
+            queries = np.asarray(self._queries[start : start + QUERY_BLOCK], dtype=np.float32)
+            rough = squared_distances(queries - self._centre, centred)
+            nearest = np.argpartition(rough, num_kept - 1, axis=1)[:, :num_kept]
+            rows = slice(start, start + len(queries))
+            found = np.stack(
+                [
+                    np.linalg.norm(queries - np.asarray(block[column], dtype=np.float32), axis=1)
+                    for column in nearest.T
+                ],
+                axis=1,
+            )
+            self._merge(rows, found, nearest + offset)
+
+    def _merge(
+        self, rows: slice, found: NDArray[np.floating], indices: NDArray[np.integer]
+    ) -> None:
+        best = found.argmin(1)[:, None]
+        distance = np.take_along_axis(found, best, 1)[:, 0]
+        index = np.take_along_axis(indices, best, 1)[:, 0]
+        nearer = distance < self._distances[rows, 0]
+        self._indices[rows] = np.where(nearer, index, self._indices[rows])
+        both = np.concatenate([self._distances[rows], found], axis=1)
+        self._distances[rows] = np.sort(both, axis=1)[:, :2]
+
+    def result(self) -> Nearest:
+        return Nearest(
+            distances=self._distances[:, 0],
+            second_distances=self._distances[:, 1],
+            indices=self._indices,
+        )
+
+
+def summarise_memorisation(
+    generated: Nearest,
+    held_out: Nearest,
+    quantile: float = 0.01,
+    false_positive_rate: float = 0.01,
+    num_pairs: int = 8,
+) -> Memorisation:
+    """Judge whether generated images sit suspiciously close to the training set.
+
+    The rule looks at the near tail, where copies lie. If generated and held-out images are draws
+    from one distribution, independent of the training set, the number of M generated images below
+    the r-th smallest of N held-out distances is beta-binomial (M, r, N + 1 - r), whatever the
+    distribution. Tested are r = 1 and the r of `quantile`, each for the distance and for the ratio
+    of nearest to second nearest; each may claim a quarter of the false-positive rate. The median
+    ratio and the AUC see the whole set closing in, which too little noise or too little variety
+    does as well: they are told, and do not enter the rule.
+
+    Args:
+        generated: Neighbours of the generated images.
+        held_out: Neighbours of the held-out real images, in the same training set.
+        quantile: Which quantile of the held-out distances bounds the near tail.
+        false_positive_rate: How often the rule may speak against an honest generator.
+        num_pairs: Number of closest pairs to return.
+
+    Raises:
+        GravLensError: If a set has fewer than 20 images or a fraction is not within (0, 1).
+    """
+    near, far = generated.distances, held_out.distances
+    if min(len(near), len(far)) < MIN_IMAGES:
+        raise GravLensError(
+            f"the memorisation test needs at least {MIN_IMAGES} generated and held-out images, "
+            f"got {len(near)} and {len(far)}"
+        )
+    for name, value in (("quantile", quantile), ("false-positive rate", false_positive_rate)):
+        if not 0 < value < 1:
+            raise GravLensError(f"the {name} must lie between 0 and 1, got {value}")
+    rank = max(1, int(quantile * (len(far) + 1)))
+    p_values = [
+        _tail_p_value(ours, theirs, r)
+        for ours, theirs in ((near, far), (generated.ratios, held_out.ratios))
+        for r in (1, rank)
+    ]
+    tail_p_value = min(1.0, NUM_TESTS * min(p_values))
+    test = stats.mannwhitneyu(far, near, alternative="greater")
+    closest = np.argsort(near, kind="stable")[:num_pairs]
+    return Memorisation(
+        median_ratio=float(np.median(near) / max(np.median(far), np.finfo(float).tiny)),
+        close_fraction=float(np.mean(near < np.sort(far)[rank - 1])),
+        close_fraction_expected=rank / (len(far) + 1),
+        auc=float(test.statistic / (len(near) * len(far))),
+        auc_p_value=float(test.pvalue),
+        tail_p_value=tail_p_value,
+        memorised=tail_p_value < false_positive_rate,
+        false_positive_rate=false_positive_rate,
+        closest_pairs=np.stack([closest, generated.indices[closest]], axis=1),
+        closest_distances=near[closest],
+    )
+
+
+def _tail_p_value(ours: NDArray[np.float64], theirs: NDArray[np.float64], rank: int) -> float:
+    """Return the chance of at least so many of ours below the rank-th smallest of theirs."""
+    count = int(np.sum(ours < np.sort(theirs)[rank - 1]))
+    law = stats.betabinom(len(ours), rank, len(theirs) + 1 - rank)
+    return float(law.sf(count - 1))

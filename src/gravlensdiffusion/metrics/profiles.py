@@ -1,0 +1,105 @@
+"""Radial profile and power spectrum of each image."""
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.fft import rfft2
+
+from gravlensdiffusion.metrics.images import chunks, finite, subtract_sky
+
+Floats = NDArray[np.float64]
+
+
+class Profile(NamedTuple):
+    """A quantity in K bins, for each of N images.
+
+    Attributes:
+        centres: Mean abscissa of each bin, shape ``(K,)``.
+        values: Shape ``(N, K)``; NaN for images that are not finite.
+    """
+
+    centres: Floats
+    values: Floats
+
+
+def radial_profile(images: NDArray[np.floating], pixel_scale_arcsec: float | None) -> Profile:
+    """Return the mean of the sky-subtracted image in rings one pixel wide about its middle.
+
+    Args:
+        images: Shape ``(N, H, H)`` [flux].
+        pixel_scale_arcsec: Width of a pixel [arcsec]; None to have the radii in pixels.
+
+    Returns:
+        H // 2 rings out to the inscribed circle: radii [arcsec], means [flux].
+    """
+    size = images.shape[-1]
+    centres, rings = _rings(size)
+    values = np.empty((len(images), len(centres)))
+    for chunk in chunks(images):
+        single, good = finite(images[chunk])
+        flux, _ = subtract_sky(single)
+        means = flux.reshape(len(flux), -1) @ rings
+        values[chunk] = np.where(good[:, None], means, np.nan)
+    return Profile(centres * (pixel_scale_arcsec or 1.0), values)
+
+
+def power_spectrum(images: NDArray[np.floating], pixel_scale_arcsec: float | None) -> Profile:
+    """Return the power of the sky-subtracted image in rings of spatial frequency.
+
+        P(k) = mean over the ring of |F(k)|^2 / H^2
+
+    for the discrete Fourier transform F without further factors: white noise of standard deviation
+    sigma has ``P = sigma^2`` at all frequencies.
+
+    Args:
+        images: Shape ``(N, H, H)`` [flux].
+        pixel_scale_arcsec: Width of a pixel [arcsec]; None to have the frequencies per pixel.
+
+    Returns:
+        H // 2 rings, one cycle per image wide, up to the Nyquist frequency: frequencies
+        [cycles / arcsec], powers [flux^2].
+    """
+    size = images.shape[-1]
+    centres, rings = _frequency_rings(size)
+    values = np.empty((len(images), len(centres)))
+    for chunk in chunks(images):
+        single, good = finite(images[chunk])
+        flux, _ = subtract_sky(single)
+        transform = rfft2(flux)
+        power = np.square(transform.real) + np.square(transform.imag)
+        means = power.reshape(len(flux), -1) @ rings / size**2
+        values[chunk] = np.where(good[:, None], means, np.nan)
+    return Profile(centres / (pixel_scale_arcsec or 1.0), values)
+
+
+@lru_cache(maxsize=8)
+def _rings(size: int) -> tuple[Floats, NDArray[np.float32]]:
+    """Return mean radii ``(K,)`` [pixel] and averaging weights ``(H * H, K)``."""
+    axis = np.arange(size) - (size - 1) / 2
+    radius = np.hypot(axis[:, None], axis).ravel()
+    return _bins(radius, np.ones_like(radius), radius.astype(int), size // 2)
+
+
+@lru_cache(maxsize=8)
+def _frequency_rings(size: int) -> tuple[Floats, NDArray[np.float32]]:
+    """Return mean frequencies ``(K,)`` [1 / pixel] and weights for the half plane of rfft2."""
+    rows = np.fft.fftfreq(size) * size
+    columns = np.arange(size // 2 + 1)
+    # All columns but the first, and the last of an even size, stand for two.
+    twice = np.where((columns == 0) | (2 * columns == size), 1.0, 2.0)
+    frequency = np.hypot(rows[:, None], columns).ravel()
+    weights = np.broadcast_to(twice, (size, len(columns))).ravel()
+    rings = np.rint(frequency).astype(int) - 1
+    centres, averages = _bins(frequency, weights, rings, size // 2)
+    return centres / size, averages
+
+
+def _bins(
+    abscissa: Floats, weights: Floats, bins: NDArray[np.intp], num_bins: int
+) -> tuple[Floats, NDArray[np.float32]]:
+    """Return the mean abscissa of each bin and the matrix that averages over bins."""
+    members = weights[:, None] * (bins[:, None] == np.arange(num_bins))
+    averages = members / members.sum(0)
+    return abscissa @ averages, averages.astype(np.float32)

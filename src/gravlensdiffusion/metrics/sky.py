@@ -1,0 +1,167 @@
+"""The sky of an image, from its four corners: level, noise, and whether the noise is white.
+
+The corners are the pixels outside of `CORNER_RADIUS` times the inscribed circle. In each of them a
+plane is subtracted, so that the wings of a lens's light do not count as noise, and pixels that
+stand out (an arc, a neighbour, a hot pixel) are clipped, as are whole corners. Which pixels belong to the corners does
+not depend on their values, so that pure noise is measured without bias.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr
+
+Floats = NDArray[np.float64]
+
+MIN_SIZE = 16
+"""Smallest height and width that has enough sky in its corners [pixel]."""
+
+CORNER_RADIUS = 1.1
+"""Where the corners begin, in units of half the image's width.
+
+In noise-free simulations of the preset `deeplense` at 64 pixels, light left in the corners raises
+the rms by 0.1% on average; if they began at 1.0, by 13%.
+"""
+
+CLIP = 4.0
+"""Pixels further than this from the plane, in units of the rms, are not sky."""
+
+CORNER_CLIP = 5.0
+"""A corner whose rms is higher than the second smallest by so many of its errors is left out."""
+
+NUM_CLIPS = 3
+"""How often pixels are clipped and the rms is taken anew."""
+
+RELATIVE_PRECISION = 1e-6
+"""Noise below this fraction of the largest pixel is rounding, and counts as none."""
+
+
+class Sky(NamedTuple):
+    """What the corners of N images hold.
+
+    Attributes:
+        level: Mean, shape ``(N,)`` [flux].
+        rms: Standard deviation of the noise, shape ``(N,)`` [flux].
+        whiteness: Correlation of pixels that share an edge, shape ``(N,)``; 0 expected for white
+            noise. NaN without noise.
+        rotated_difference: Mean absolute difference between a pixel and the one opposite of the
+            image's centre, shape ``(N,)`` [flux]; ``2 rms / sqrt(pi)`` expected for white noise.
+    """
+
+    level: Floats
+    rms: Floats
+    whiteness: Floats
+    rotated_difference: Floats
+
+
+@dataclass(frozen=True)
+class _Corners:
+    """The corners of images of one size, n pixels in row-major order.
+
+    Attributes:
+        pixels: Indices into the flattened image, shape ``(n,)``.
+        basis: Orthonormal planes, three for each corner, shape ``(n, 12)``.
+        first: One pixel of each pair that shares an edge: index into `pixels`, shape ``(p,)``.
+        second: The other pixel of the pair.
+        correlation: What subtracting the planes does to the mean correlation of the pairs.
+    """
+
+    pixels: NDArray[np.intp]
+    basis: Floats
+    first: NDArray[np.intp]
+    second: NDArray[np.intp]
+    correlation: float
+
+
+def measure_sky(images: NDArray[np.floating]) -> Sky:
+    """Measure the sky in the corners of each image.
+
+    The rms is that of the pixels within `CLIP` times the rms of their plane, corrected for the
+    planes' three degrees of freedom and for the tails of the normal distribution that are cut. To
+    begin with, the rms is the second smallest of the four corners', and corners that are noisier by
+    more than chance are left out: two spoilt corners do no harm. Noise that is correlated over
+    several pixels loses some of its variance to the planes.
+
+    Args:
+        images: Shape ``(N, H, H)`` [flux], finite.
+    """
+    corners = _corners(images.shape[-1])
+    values = images.reshape(len(images), -1)[:, corners.pixels].astype(np.float64)
+    largest = np.abs(images).max((1, 2)).astype(np.float64)
+    residuals = values - (values @ corners.basis) @ corners.basis.T
+    rms, kept = _clipped_rms(residuals, corners)
+    num_kept = np.maximum(kept.sum(1), 1)
+    level = (values * kept).sum(1) / num_kept
+    rms = np.where(rms > RELATIVE_PRECISION * largest, rms, 0.0)
+    return Sky(
+        level, rms, _whiteness(residuals * kept, kept, corners, rms), _rotated(values, kept, rms)
+    )
+
+
+def _clipped_rms(residuals: Floats, corners: _Corners) -> tuple[Floats, NDArray[np.bool_]]:
+    """Return the rms, shape ``(N,)``, and which pixels it is taken from, ``(N, n)``."""
+    freedom = 1 - corners.basis.shape[1] / len(corners.pixels)
+    members = [corners.basis[:, 3 * corner] != 0 for corner in range(4)]
+    quarters = [np.square(residuals[:, own]).mean(1) / freedom for own in members]
+    each = np.sqrt(np.stack(quarters, axis=1))
+    rms = np.sort(each, axis=1)[:, 1]
+    spread = 1 / np.sqrt(2 * freedom * len(corners.pixels) / 4)
+    quiet = each <= (1 + CORNER_CLIP * spread) * rms[:, None]
+    of_quiet_corner = quiet[:, np.argmax(members, axis=0)]
+    kept = of_quiet_corner
+    for _ in range(NUM_CLIPS):
+        kept = of_quiet_corner & (np.abs(residuals) <= CLIP * rms[:, None])
+        squares = (np.square(residuals) * kept).sum(1) / np.maximum(kept.sum(1), 1)
+        rms = np.sqrt(squares / (freedom * _clipped_variance()))
+    # The root of an unbiased variance is a little too small: 0.3% at 28 pixels.
+    return rms * (1 + 1 / (4 * freedom * np.maximum(kept.sum(1), 1))), kept
+
+
+def _clipped_variance() -> float:
+    """Return the variance of a standard normal distribution cut at `CLIP` on both sides."""
+    density = np.exp(-(CLIP**2) / 2) / np.sqrt(2 * np.pi)
+    return float(1 - 2 * CLIP * density / (2 * ndtr(CLIP) - 1))
+
+
+def _whiteness(
+    residuals: Floats, kept: NDArray[np.bool_], corners: _Corners, rms: Floats
+) -> Floats:
+    """Return the correlation of neighbours; `residuals` are zero where they are not kept."""
+    products = (residuals[:, corners.first] * residuals[:, corners.second]).sum(1)
+    num_pairs = (kept[:, corners.first] & kept[:, corners.second]).sum(1)
+    variance = np.where(rms > 0, rms, np.nan) ** 2
+    return products / (np.maximum(num_pairs, 1) * variance) - corners.correlation
+
+
+def _rotated(values: Floats, kept: NDArray[np.bool_], rms: Floats) -> Floats:
+    """Return the mean absolute difference of opposite pixels, of which both are kept."""
+    # In row-major order the opposite of the first pixel is the last.
+    both = kept & kept[:, ::-1]
+    num = both.sum(1)
+    mean = (np.abs(values - values[:, ::-1]) * both).sum(1) / np.maximum(num, 1)
+    return np.where(num > 0, mean, 2 * rms / np.sqrt(np.pi))
+
+
+@lru_cache(maxsize=8)
+def _corners(size: int) -> _Corners:
+    """Return the corners of images of `size` pixels a side."""
+    axis = (np.arange(size) - (size - 1) / 2) / (size / 2)
+    y, x = np.meshgrid(axis, axis, indexing="ij")
+    inside = np.hypot(x, y) > CORNER_RADIUS
+    pixels = np.flatnonzero(inside)
+    basis = np.zeros((len(pixels), 12))
+    for corner, (sign_y, sign_x) in enumerate([(-1, -1), (-1, 1), (1, -1), (1, 1)]):
+        own = (sign_y * y[inside] > 0) & (sign_x * x[inside] > 0)
+        planes = np.stack([np.ones(own.sum()), x[inside][own], y[inside][own]], axis=1)
+        basis[own, 3 * corner : 3 * corner + 3] = np.linalg.qr(planes)[0]
+    number = np.full((size, size), -1)
+    number[inside] = np.arange(len(pixels))
+    first = np.concatenate([number[:, :-1].ravel(), number[:-1].ravel()])
+    second = np.concatenate([number[:, 1:].ravel(), number[1:].ravel()])
+    pairs = (first >= 0) & (second >= 0)
+    first, second = first[pairs], second[pairs]
+    correlation = -float((basis[first] * basis[second]).sum(1).mean())
+    return _Corners(pixels, basis, first, second, correlation)
