@@ -17,7 +17,9 @@ import tyro
 from gravlensdiffusion.checkpoint import load_model, save_model
 from gravlensdiffusion.data.readers import open_lenses
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.figures import percentile_limits, save_curve, save_grid
+from gravlensdiffusion.figures.curves import save_curve
+from gravlensdiffusion.figures.grid import save_grid
+from gravlensdiffusion.figures.tiles import percentile_limits
 from gravlensdiffusion.pipeline import LensGenerator
 from gravlensdiffusion.training.tracking import read_metrics
 

@@ -128,7 +128,7 @@ def save_preview(source: "LensSource", summary: "DataSummary", path: Path) -> in
     """Write images evenly spread over the set as one picture, and return their number."""
     import numpy as np
 
-    from gravlensdiffusion.figures import save_grid
+    from gravlensdiffusion.figures.grid import save_grid
 
     num = min(NUM_SHOWN, len(source))
     shown = np.linspace(0, len(source) - 1, num).round().astype(int)

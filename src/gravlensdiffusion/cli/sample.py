@@ -75,7 +75,7 @@ def run(options: Options) -> None:
     check(options, formats)
     from gravlensdiffusion.data.writers import write_images
     from gravlensdiffusion.data.writing import whole_file
-    from gravlensdiffusion.figures import save_grid
+    from gravlensdiffusion.figures.grid import save_grid
     from gravlensdiffusion.pipeline import LensGenerator
 
     generator = LensGenerator.from_pretrained(options.model, device=options.device)
@@ -201,7 +201,7 @@ class Drawing:
 
     def _draw_gif(self, path: Path, batches: list[range], steps: int) -> list["Frame"]:
         """Write the GIF, all batches in step, and return their last frames."""
-        from gravlensdiffusion.figures import save_gif
+        from gravlensdiffusion.figures.gif import save_gif
 
         last: list[Frame] = []
         kept = kept_steps(steps)

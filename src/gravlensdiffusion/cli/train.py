@@ -205,7 +205,7 @@ def _hooks(out: Path, bar: "Bar", stopped: list[int]) -> "Hooks":
 
 def save_samples(model: "Model", path: Path) -> None:
     """Save a grid of 36 images of the model, made in 20 quick steps whatever its own sampler."""
-    from gravlensdiffusion.figures import save_grid
+    from gravlensdiffusion.figures.grid import save_grid
     from gravlensdiffusion.pipeline import LensGenerator
 
     path.parent.mkdir(exist_ok=True)

@@ -1,10 +1,11 @@
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from gravlensdiffusion.figures import percentile_limits, save_curve, save_gif, save_grid
+from gravlensdiffusion.figures.grid import grid_png, save_grid
 
 
 def steps(num: int, side: int = 8) -> np.ndarray:
@@ -90,67 +91,10 @@ def test_unknown_stretch_is_refused_with_the_known_ones(tmp_path):
         save_grid(steps(2), tmp_path / "g.png", stretch="log")
 
 
-def denoising(num_frames: int, num_images: int = 4) -> list[np.ndarray]:
-    """Return frames from unit noise to an image that is -0.5 but for a bright half of 2."""
-    noise = np.random.default_rng(0).normal(size=(num_images, 1, 16, 16))
-    image = np.full((1, 16, 16), -0.5)
-    image[:, :8] = 2.0
-    return [t * noise + (1 - t) * image for t in np.linspace(1, 0, num_frames)]
-
-
-def test_gif_has_a_frame_for_each_array_and_holds_the_last(tmp_path):
-    path = save_gif(denoising(35), tmp_path / "g.gif", duration_ms=50, hold_last_ms=1500)
-    with Image.open(path) as gif:
-        assert gif.n_frames == 35
-        assert gif.info["loop"] == 0
-        assert gif.info["duration"] == 50
-        gif.seek(34)
-        assert gif.info["duration"] == 1500
-
-
-def test_frames_that_are_alike_stay_apart(tmp_path):
-    frame = denoising(2)[1]
-    path = save_gif([frame] * 7, tmp_path / "g.gif")
-    with Image.open(path) as gif:
-        assert gif.n_frames == 7
-
-
-def test_gif_shows_both_the_noise_and_the_images(tmp_path):
-    path = save_gif(iter(denoising(5)), tmp_path / "g.gif")
-    with Image.open(path) as gif:
-        first = np.asarray(gif.convert("L"), dtype=float)
-        gif.seek(4)
-        last = np.asarray(gif.convert("L"), dtype=float)
-    assert first.std() > 50
-    assert (first == 0).mean() < 0.2
-    assert last[10, 10] == 255
-    assert 20 < last[50, 50] < 60
-
-
-def test_large_gif_is_averaged_down(tmp_path):
-    frames = [np.random.default_rng(k).normal(size=(9, 1, 150, 150)) for k in range(2)]
-    path = save_gif(frames, tmp_path / "g.gif", max_side=300)
-    assert max(grey(path).shape) <= 300
-
-
-def test_gif_of_nothing_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="no frames"):
-        save_gif([], tmp_path / "g.gif")
-
-
-def test_limits_ignore_unusable_pixels_and_constant_images():
-    values = np.append(np.linspace(0, 1, 1001), [np.nan, np.inf])
-    assert percentile_limits(values, 10, 90) == pytest.approx((0.1, 0.9))
-    assert percentile_limits(np.full(4, 3.0)) == (3.0, 4.0)
-    assert percentile_limits(np.full(4, np.nan)) == (0.0, 1.0)
-
-
-def test_curve_is_written(tmp_path):
-    path = save_curve(
-        {"train": ([1, 2], [1.0, 0.1]), "average": ([1, 2], [1.0, 0.5])},
-        tmp_path / "c.png",
-        x_label="images",
-        y_label="loss",
-        log_y=True,
-    )
-    assert grey(path).std() > 5
+def test_bytes_hold_the_picture_that_is_saved(tmp_path):
+    path = save_grid(steps(5), tmp_path / "g.png", num_columns=3, limits=(0, 4))
+    data = grid_png(steps(5), num_columns=3, limits=(0, 4))
+    with Image.open(BytesIO(data)) as picture:
+        assert picture.format == "PNG"
+        assert np.array_equal(np.asarray(picture.convert("L")), grey(path))
+    assert data == grid_png(steps(5), num_columns=3, limits=(0, 4))
