@@ -19,6 +19,7 @@ COMMANDS = {
     "inspect": ("inspect", "Look at a data set: counts, range, faults, a preview."),
     "train": ("train", "Train a diffusion model, or go on with a run."),
     "sample": ("sample", "Draw images from a model."),
+    "evaluate": ("evaluate", "Say how good generated images are, beside a floor."),
     "models": ("models", "List the models that come with the package."),
 }
 """Module in this package and summary of each command."""

@@ -1,0 +1,147 @@
+"""``gravlens evaluate``: how good generated lenses are, every number beside its floor."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+from gravlensdiffusion.errors import GravLensError
+
+if TYPE_CHECKING:
+    from gravlensdiffusion.evaluation.evaluate import Sets
+    from gravlensdiffusion.evaluation.preparation import PreparedSource
+    from gravlensdiffusion.evaluation.result import Settings
+
+JSON = "report.json"
+HTML = "report.html"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Options:
+    """Say how good generated lens images are: any two sets in, one report out.
+
+    Each number stands beside its floor, the value that real images get against real ones. Sets are
+    whatever `gravlens inspect` reads.
+    """
+
+    generated: Annotated[Path, tyro.conf.Positional]
+    """The images to be judged."""
+    reference: Annotated[Path, tyro.conf.Positional]
+    """Real images, or simulations that stand for them."""
+    out: Path
+    """Folder for report.json and report.html; it is made where it does not exist."""
+    reference2: Path | None = None
+    """More real images, none of them in REFERENCE, for the floor. Without it the reference is
+    shared out, and all is compared at half its size."""
+    train: Path | None = None
+    """What the generator was trained on: then memorisation is looked for."""
+    size: int | None = None
+    """Pixels a side to compare at; by default the size of the images."""
+    rescale: Literal["none", "peak"] = "none"
+    """peak brings each image of all sets to [0, 1] by its own extremes first."""
+    eight_bit: bool = False
+    """Round all images to 8 bits; done by itself where a set has 8 bits."""
+    protocol: Literal["full", "reference", "none"] = "full"
+    """Images for FID and KID: full takes all at their size; reference takes 100 against 100 at 28
+    pixels and 8 bit, as the earlier project did; none leaves FID and KID out."""
+    inception_weights: Path | None = None
+    """File of the public Inception weights (pt_inception-2015-12-05-6726825d.pth); by default a
+    cached copy, or a download."""
+    seeds: int = 5
+    """Random splits over which value and floor are averaged."""
+    seed: int = 0
+    """Seed of everything that is drawn."""
+    skip_pixel_test: bool = False
+    """Leave out the network that tries to tell the pixels apart; it takes minutes."""
+    skip_bad: bool = False
+    """Go on without files that cannot be used."""
+    allow_object_arrays: bool = False
+    """Read DeepLense's pickled [image, mass] arrays, without running any code in them."""
+    overwrite: bool = False
+    """Replace a report that exists."""
+
+
+def run(options: Options) -> None:
+    """Compare, print the table, write the report.
+
+    Raises:
+        GravLensError: If a set cannot be read, the sets do not go together, or a report is in the
+            way.
+    """
+    settings = configure(options)
+    from gravlensdiffusion.data.writing import refuse_existing, whole_file
+
+    for name in (JSON, HTML):
+        refuse_existing(options.out / name, overwrite=options.overwrite)
+    from gravlensdiffusion.evaluation.evaluate import evaluate
+    from gravlensdiffusion.evaluation.html import write_html
+    from gravlensdiffusion.evaluation.report import table, write_json
+
+    found = evaluate(
+        open_sets(options), settings, inception_weights=options.inception_weights, tell=tell
+    )
+    with (
+        whole_file(options.out / JSON, overwrite=options.overwrite) as numbers,
+        whole_file(options.out / HTML, overwrite=options.overwrite) as page,
+    ):
+        write_json(found, numbers)
+        write_html(found, page)
+    print(table(found))
+    print(f"wrote {JSON} and {HTML} to {options.out}")
+
+
+def configure(options: Options) -> "Settings":
+    """Return the settings of the options.
+
+    Raises:
+        GravLensError: If a value is out of range.
+    """
+    from gravlensdiffusion.evaluation.result import Settings
+
+    for flag, value, least in (("--seeds", options.seeds, 1), ("--seed", options.seed, 0)):
+        if value < least:
+            raise GravLensError(f"{flag} must be at least {least}, got {value}")
+    if options.size is not None and options.size < 1:
+        raise GravLensError(f"--size must be at least 1 pixel, got {options.size}")
+    return Settings(
+        size=options.size,
+        rescale=options.rescale,
+        eight_bit=options.eight_bit,
+        protocol=options.protocol,
+        pixel_test=not options.skip_pixel_test,
+        num_seeds=options.seeds,
+        seed=options.seed,
+    )
+
+
+def open_sets(options: Options) -> "Sets":
+    """Open all sets that are named.
+
+    Raises:
+        GravLensError: If one cannot be read.
+    """
+    from gravlensdiffusion.evaluation.evaluate import Sets
+
+    return Sets(
+        generated=_open(options, options.generated),
+        reference=_open(options, options.reference),
+        second=None if options.reference2 is None else _open(options, options.reference2),
+        training=None if options.train is None else _open(options, options.train),
+    )
+
+
+def tell(line: str) -> None:
+    """Say on stderr what is being done."""
+    print(f"gravlens: {line}", file=sys.stderr, flush=True)
+
+
+def _open(options: Options, path: Path) -> "PreparedSource":
+    from gravlensdiffusion.cli.opening import open_data
+    from gravlensdiffusion.evaluation.preparation import PreparedSource
+
+    source = open_data(
+        path, skip_bad=options.skip_bad, allow_object_arrays=options.allow_object_arrays
+    )
+    return PreparedSource(source, path.name)

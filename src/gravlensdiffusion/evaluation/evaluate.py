@@ -1,0 +1,210 @@
+"""Two sets of images in, one evaluation out."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gravlensdiffusion import __version__
+from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.evaluation.comparison import Row, compare
+from gravlensdiffusion.evaluation.equivalents import Planting, ladders
+from gravlensdiffusion.evaluation.fulfilment import class_pairs, matched_labels, requested
+from gravlensdiffusion.evaluation.inception_rows import inception_rows
+from gravlensdiffusion.evaluation.measure import (
+    Encoder,
+    Measurements,
+    measure_images,
+    measure_set,
+)
+from gravlensdiffusion.evaluation.memorisation_rows import memorisation_rows
+from gravlensdiffusion.evaluation.metrics_table import lens_metrics, physics_metrics
+from gravlensdiffusion.evaluation.plan import Plan, make_plan
+from gravlensdiffusion.evaluation.preparation import PreparedSource, prepare_sets
+from gravlensdiffusion.evaluation.result import Evaluation, Neighbours, Settings
+from gravlensdiffusion.evaluation.two_sample_rows import feature_rows, pixel_rows
+
+NUM_SHOWN = 40
+"""Images of each set that a report shows."""
+PACKAGES = ("torch", "numpy", "scipy", "scikit-learn")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sets:
+    """The sets of an evaluation.
+
+    Attributes:
+        generated: The images to be judged.
+        reference: The real images.
+        second: More real images, for the floor; or None.
+        training: What the generator was trained on, or None.
+    """
+
+    generated: PreparedSource
+    reference: PreparedSource
+    second: PreparedSource | None = None
+    training: PreparedSource | None = None
+
+    @property
+    def real(self) -> tuple[PreparedSource, ...]:
+        """The reference and, where there is one, the second reference."""
+        return (self.reference,) if self.second is None else (self.reference, self.second)
+
+    def prepared(self, settings: Settings) -> "Sets":
+        """Return all sets on common ground; see `preparation.prepare_sets`."""
+        given = [self.generated, self.reference, self.second, self.training]
+        there = [each for each in given if each is not None]
+        ready = iter(
+            prepare_sets(
+                there,
+                size=settings.size,
+                rescale=settings.rescale,
+                eight_bit=settings.eight_bit,
+            )
+        )
+        generated, reference, second, training = (
+            None if each is None else next(ready) for each in given
+        )
+        if generated is None or reference is None:
+            raise GravLensError("an evaluation needs a generated set and a reference")
+        return Sets(generated=generated, reference=reference, second=second, training=training)
+
+
+def evaluate(
+    sets: Sets,
+    settings: Settings,
+    *,
+    inception_weights: Path | None = None,
+    tell: Callable[[str], None] = lambda _: None,
+) -> Evaluation:
+    """Compare generated images with real ones.
+
+    Every number depends on the images and on the settings alone.
+
+    Args:
+        sets: The images.
+        settings: How to compare them.
+        inception_weights: File of the public Inception weights; None to look for it.
+        tell: Told what is being done, one line at a time.
+
+    Raises:
+        GravLensError: If the sets do not go together or are too small.
+    """
+    sizes = [len(each) for each in (sets.generated, *sets.real)] + [0]
+    plan = make_plan(*sizes[:3], num_seeds=settings.num_seeds, seed=settings.seed)
+    sets = sets.prepared(settings)
+    encoder = Encoder(sets.reference.preparation.size)
+    measured = []
+    for each in (sets.generated, *sets.real):
+        tell(f"measuring {len(each):,} images of {each.name}")
+        measured.append(measure_set(each, encoder))
+    generated, reference = measured[:2]
+    real = reference if len(measured) == 2 else reference.joined(measured[2])
+    rows = _physics_and_features(sets, generated, reference, real, plan, encoder, settings, tell)
+    tell("training classifiers to tell the sets apart")
+    rows += feature_rows(generated, real, plan, settings)
+    if settings.pixel_test:
+        rows += pixel_rows(sets.generated, sets.real, plan, settings)
+    near: list[Row] = []
+    neighbours: tuple[Neighbours, ...] = ()
+    if sets.training is not None:
+        tell(f"looking for copies of {len(sets.training):,} training images")
+        near, neighbours = memorisation_rows(
+            sets.generated, sets.reference, sets.training, (generated, reference), encoder, settings
+        )
+    rows += near
+    more, inception_facts = inception_rows(
+        sets.generated, sets.real, settings, inception_weights, tell
+    )
+    names = encoder.network.config.class_names
+    labels = [
+        matched_labels(each.labels, each.class_names, names)
+        for each in (sets.generated, sets.reference)
+    ]
+    shown, shown_real = _shown(sets, labels)
+    return Evaluation(
+        rows=(*rows, *more),
+        class_pairs=tuple(class_pairs(generated, labels[0], reference, labels[1], names)),
+        requested=tuple(
+            requested(generated, sets.generated.parameters, reference, sets.reference.parameters)
+        ),
+        notes=plan.notes,
+        facts=_facts(sets, settings, plan, encoder) | {"inception": inception_facts},
+        generated=generated,
+        real=real,
+        generated_images=shown,
+        real_images=shown_real,
+        neighbours=neighbours,
+    )
+
+
+def _physics_and_features(
+    sets: Sets,
+    generated: Measurements,
+    reference: Measurements,
+    real: Measurements,
+    plan: Plan,
+    encoder: Encoder,
+    settings: Settings,
+    tell: Callable[[str], None],
+) -> list[Row]:
+    metrics = (*lens_metrics(), *physics_metrics(tuple(generated.profiles)))
+    tell("planting defects")
+    planting = Planting(
+        read=sets.reference.read,
+        measure=lambda images: measure_images(images, sets.reference, encoder),
+        measured=reference,
+    )
+    rungs = ladders(planting, metrics, seed=settings.seed)
+    tell("comparing")
+    return compare(metrics, generated, real, plan, rungs, seed=settings.seed)
+
+
+def _shown(
+    sets: Sets, labels: Sequence[NDArray[np.int64]]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return images of both sets, of the same classes where these are known."""
+    wanted = labels[0][:NUM_SHOWN]
+    if (wanted < 0).any() or (labels[1] < 0).any():
+        first = np.arange(min(NUM_SHOWN, len(sets.reference)))
+    else:
+        queues = {label: iter(np.flatnonzero(labels[1] == label)) for label in np.unique(wanted)}
+        found = [next(queues[label], None) for label in wanted]
+        first = np.array([k for k in found if k is not None], dtype=np.int64)
+    num = min(NUM_SHOWN, len(sets.generated))
+    return sets.generated.read(np.arange(num)), sets.reference.read(first)
+
+
+def _facts(sets: Sets, settings: Settings, plan: Plan, encoder: Encoder) -> dict[str, Any]:
+    preparation = sets.reference.preparation
+    given = {
+        "generated": sets.generated,
+        "reference": sets.reference,
+        "reference2": sets.second,
+        "train": sets.training,
+    }
+    return {
+        "settings": asdict(settings),
+        "preparation": asdict(preparation),
+        "sets": {
+            role: {
+                "name": each.name,
+                "num_images": len(each),
+                "stored_size": each.size,
+                "flux_unit": each.flux_unit,
+                "resize": each.resize_method,
+                "sha256": each.digest,
+            }
+            for role, each in given.items()
+            if each is not None
+        },
+        "pixel_scale_arcsec": sets.reference.pixel_scale_arcsec,
+        "num_generated": plan.num_generated,
+        "num_reference": plan.num_reference,
+        "encoder": {"name": encoder.name, "sha256": encoder.digest},
+        "versions": {"gravlensdiffusion": __version__} | {name: version(name) for name in PACKAGES},
+    }

@@ -1,0 +1,147 @@
+"""Whether generated images are what was asked for: classes and physical parameters."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import roc_auc_score
+
+from gravlensdiffusion.evaluation.measure import Measurements
+
+MIN_OF_CLASS = 20
+"""Images of each class that a pair of classes needs to be compared."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClassPair:
+    """How well the encoder tells two classes apart.
+
+    Attributes:
+        names: The two classes.
+        generated: Area under the ROC curve on the generated images, by the label asked for.
+        real: The same on the real images, by their true label; None where they have none.
+        kept: ``(generated - 0.5) / (real - 0.5)``: the share of the difference that is there.
+    """
+
+    names: tuple[str, str]
+    generated: float
+    real: float | None
+    kept: float | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Requested:
+    """A parameter that was asked for beside what the encoder measures.
+
+    Attributes:
+        name: The parameter.
+        num: Images that it was asked for.
+        bias: Mean of measured less requested.
+        scatter: Standard deviation of measured less requested.
+        encoder_bias: The encoder's own bias on real images with known truth, or None.
+        encoder_scatter: The encoder's own scatter, or None.
+    """
+
+    name: str
+    num: int
+    bias: float
+    scatter: float
+    encoder_bias: float | None
+    encoder_scatter: float | None
+
+
+def class_pairs(
+    generated: Measurements,
+    generated_labels: NDArray[np.integer],
+    real: Measurements,
+    real_labels: NDArray[np.integer],
+    class_names: tuple[str, ...],
+) -> list[ClassPair]:
+    """Compare the separation of each pair of classes.
+
+    Args:
+        generated: Measurements of the generated images.
+        generated_labels: Their labels as indices into `class_names`; negative for none.
+        real: Measurements of the real images.
+        real_labels: Their labels, likewise.
+        class_names: The classes of the encoder, in the order of its logits.
+    """
+    found = []
+    for a, b in combinations(range(len(class_names)), 2):
+        ours = _area(generated.logits, generated_labels, a, b)
+        theirs = _area(real.logits, real_labels, a, b)
+        if ours is None:
+            continue
+        kept = None
+        if theirs is not None and theirs > 0.5:
+            kept = (ours - 0.5) / (theirs - 0.5)
+        names = (class_names[a], class_names[b])
+        found.append(ClassPair(names=names, generated=ours, real=theirs, kept=kept))
+    return found
+
+
+def requested(
+    generated: Measurements,
+    asked: Mapping[str, NDArray[np.float64]],
+    real: Measurements,
+    truth: Mapping[str, NDArray[np.float64]],
+) -> list[Requested]:
+    """Compare requested parameters with what the encoder measures.
+
+    Args:
+        generated: Measurements of the generated images.
+        asked: What was asked for, by name, shape ``(N,)``; NaN where a value was left open.
+        real: Measurements of the real images.
+        truth: Their true parameters, where they are known.
+    """
+    found = []
+    for name, estimates in generated.estimates.items():
+        wanted = asked.get(_stored_name(name))
+        if wanted is None or not np.isfinite(wanted).any():
+            continue
+        error = _errors(name, estimates, wanted)
+        own = truth.get(_stored_name(name))
+        own_error = None if own is None else _errors(name, real.estimates[name], own)
+        if own_error is not None and not len(own_error):
+            own_error = None
+        found.append(
+            Requested(
+                name=name,
+                num=len(error),
+                bias=float(error.mean()),
+                scatter=float(error.std()),
+                encoder_bias=None if own_error is None else float(own_error.mean()),
+                encoder_scatter=None if own_error is None else float(own_error.std()),
+            )
+        )
+    return found
+
+
+def matched_labels(
+    labels: NDArray[np.integer], names: tuple[str, ...], wanted: tuple[str, ...]
+) -> NDArray[np.int64]:
+    """Return labels as indices into other class names; -1 for a class that is not there."""
+    table = np.array([wanted.index(name) if name in wanted else -1 for name in names] + [-1])
+    return table[labels]
+
+
+def _area(logits: NDArray[np.float64], labels: NDArray[np.integer], a: int, b: int) -> float | None:
+    of_pair = (labels == a) | (labels == b)
+    truth = labels[of_pair] == b
+    if min(truth.sum(), (~truth).sum()) < MIN_OF_CLASS:
+        return None
+    return float(roc_auc_score(truth, (logits[:, b] - logits[:, a])[of_pair]))
+
+
+def _stored_name(target: str) -> str:
+    return target.removeprefix("log_")
+
+
+def _errors(
+    name: str, estimates: NDArray[np.float64], values: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    given = np.isfinite(values)
+    wanted = np.log10(values[given]) if name.startswith("log_") else values[given]
+    return estimates[given] - wanted

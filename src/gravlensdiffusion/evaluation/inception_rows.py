@@ -1,0 +1,185 @@
+"""The rows of FID and KID, which need the public Inception weights."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gravlensdiffusion.evaluation.cache import cached, key_of
+from gravlensdiffusion.evaluation.comparison import Row, compare
+from gravlensdiffusion.evaluation.equivalents import Planting, ladders
+from gravlensdiffusion.evaluation.inception_weights import (
+    WeightsNotFound,
+    find_inception_weights,
+)
+from gravlensdiffusion.evaluation.measure import Measurements, features_alone
+from gravlensdiffusion.evaluation.metrics_table import FID, KID, inception_metrics
+from gravlensdiffusion.evaluation.plan import Plan, make_plan
+from gravlensdiffusion.evaluation.preparation import PreparedSource
+from gravlensdiffusion.evaluation.result import Settings
+from gravlensdiffusion.metrics import inception
+from gravlensdiffusion.metrics.kernel import kid
+from gravlensdiffusion.metrics.quantisation import quantise_truncating
+
+REFERENCE_SIZE = 28
+"""Size of the images in the reference project's own evaluation [pixel]."""
+REFERENCE_NUM = 100
+"""Images of each set in the reference project's own evaluation."""
+MAX_PLANTED = 50
+"""Images that a defect is planted in; each takes a fraction of a second."""
+
+Images = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Some images of a set.
+
+    Attributes:
+        source: The set.
+        indices: Which images, shape ``(K,)``.
+    """
+
+    source: PreparedSource
+    indices: NDArray[np.int64]
+
+
+def inception_rows(
+    generated: PreparedSource,
+    real: Sequence[PreparedSource],
+    settings: Settings,
+    weights: Path | None,
+    tell: Callable[[str], None],
+) -> tuple[list[Row], dict[str, Any]]:
+    """Compute FID and KID, or say why not.
+
+    Args:
+        generated: The generated images.
+        real: The reference and, where there is one, the second reference.
+        settings: Protocol, seeds.
+        weights: File of Inception weights, or None to look for them.
+        tell: Told what is being done.
+
+    Returns:
+        The rows, and the facts on weights and protocol.
+
+    Raises:
+        GravLensError: If a file of weights was given and cannot be used.
+    """
+    facts: dict[str, Any] = {"protocol": settings.protocol, "dims": inception.NUM_FEATURES}
+    if settings.protocol == "none":
+        return _empty("not asked for (--protocol none)"), facts
+    try:
+        file = find_inception_weights(weights)
+    except WeightsNotFound as error:
+        return _empty(f"not computed: {error}"), facts
+    facts |= {"weights_sha256": file.sha256, "weights_are_public": file.is_public}
+    network = inception.load_inception(file.path)
+
+    def features_of(images: Images) -> NDArray[np.float64]:
+        scaled = np.clip(generated.preparation.on_peak_scale(images), 0, 1)
+        if settings.protocol == "reference":
+            scaled = quantise_truncating(scaled)
+        return inception.inception_features(network, scaled[:, None]).astype(np.float64)
+
+    ours, theirs, plan = _choose(generated, real, settings)
+    tell(f"Inception features of {len(ours.indices) + sum(len(c.indices) for c in theirs)} images")
+    measured = features_alone(_features(ours, features_of, file.sha256, settings.protocol))
+    parts = [
+        features_alone(_features(chosen, features_of, file.sha256, settings.protocol))
+        for chosen in theirs
+    ]
+    pool = parts[0] if len(parts) == 1 else parts[0].joined(parts[1])
+    metrics = inception_metrics()
+    planting = Planting(
+        read=lambda k: theirs[0].source.read(theirs[0].indices[k]),
+        measure=lambda images: features_alone(features_of(images)),
+        measured=parts[0],
+        most=MAX_PLANTED,
+    )
+    rungs = ladders(planting, metrics, seed=settings.seed)
+    rows = compare(metrics, measured, pool, plan, rungs, seed=settings.seed)
+    facts |= {"num_generated": plan.num_generated, "num_reference": plan.num_reference}
+    return _annotated(rows, measured, pool, plan, settings, file.remark), facts
+
+
+def _choose(
+    generated: PreparedSource, real: Sequence[PreparedSource], settings: Settings
+) -> tuple[Chosen, list[Chosen], Plan]:
+    """Return the images of a protocol and the plan of their comparisons."""
+    if settings.protocol == "full":
+        everything = [Chosen(each, np.arange(len(each))) for each in (generated, *real)]
+        sizes = [len(chosen.indices) for chosen in everything] + [0]
+    else:
+        everything = _hundreds(generated, real, settings.seed)
+        sizes = [len(chosen.indices) for chosen in everything] + [0]
+    plan = make_plan(sizes[0], sizes[1], sizes[2], num_seeds=settings.num_seeds, seed=settings.seed)
+    return everything[0], everything[1:], plan
+
+
+def _hundreds(generated: PreparedSource, real: Sequence[PreparedSource], seed: int) -> list[Chosen]:
+    """Return 100 images of each set at 28 pixels, and 100 more real ones."""
+    rng = np.random.default_rng(seed)
+    small = []
+    for each in (generated, *real):
+        size = min(REFERENCE_SIZE, each.preparation.size)
+        small.append(each.prepared(replace(each.preparation, size=size)))
+    first, second, *more = small
+    order = rng.permutation(len(second))
+    chosen = [
+        Chosen(first, np.sort(rng.permutation(len(first))[:REFERENCE_NUM])),
+        Chosen(second, np.sort(order[:REFERENCE_NUM])),
+    ]
+    others = Chosen(second, np.sort(order[REFERENCE_NUM : 2 * REFERENCE_NUM]))
+    if more:
+        others = Chosen(more[0], np.sort(rng.permutation(len(more[0]))[:REFERENCE_NUM]))
+    return chosen + [others] * bool(len(others.indices))
+
+
+def _features(
+    chosen: Chosen,
+    features_of: Callable[[Images], NDArray[np.float64]],
+    weights: str,
+    protocol: str,
+) -> NDArray[np.float64]:
+    indices = chosen.indices
+    key = key_of(
+        chosen.source.digest, str(indices.tolist()), weights, protocol, modules=(inception,)
+    )
+
+    def compute() -> dict[str, NDArray[np.generic]]:
+        parts = [
+            features_of(chosen.source.read(indices[k : k + 100]))
+            for k in range(0, len(indices), 100)
+        ]
+        return {"features": np.concatenate(parts)}
+
+    return cached(key, compute)["features"].astype(np.float64)
+
+
+def _annotated(
+    rows: list[Row],
+    measured: Measurements,
+    pool: Measurements,
+    plan: Plan,
+    settings: Settings,
+    remark: str | None,
+) -> list[Row]:
+    split = plan.splits[0]
+    rng = np.random.default_rng(settings.seed)
+    distance = kid(measured.features[split.generated], pool.features[split.reference], rng)
+    notes = {KID: "95% interval {:.3g} to {:.3g}".format(*distance.interval)}
+    if min(plan.num_generated, plan.num_reference) <= inception.NUM_FEATURES:
+        notes[FID] = "fewer images than the 2048 features: compare at equal numbers only"
+    found = []
+    for row in rows:
+        parts = [row.note, notes.get(row.name, ""), remark or ""]
+        found.append(replace(row, note="; ".join(part for part in parts if part)))
+    return found
+
+
+def _empty(why: str) -> list[Row]:
+    return [Row(name=name, group="Inception features", note=why) for name in (FID, KID)]

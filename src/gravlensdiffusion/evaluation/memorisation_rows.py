@@ -1,0 +1,133 @@
+"""The rows on memorisation: are generated images closer to the training set than real ones?"""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.evaluation.comparison import Row
+from gravlensdiffusion.evaluation.measure import Encoder, Measurements, encode_set
+from gravlensdiffusion.evaluation.preparation import BLOCK, PreparedSource
+from gravlensdiffusion.evaluation.result import Neighbours, Settings
+from gravlensdiffusion.metrics.memorisation import (
+    MIN_IMAGES,
+    Memorisation,
+    Nearest,
+    find_nearest,
+    pixel_vectors,
+    summarise_memorisation,
+)
+
+GROUP = "memorisation"
+MAX_PIXEL_QUERIES = 2000
+"""Images of each set whose pixels are compared with the training set; a random choice of more."""
+NUM_PAIRS = 8
+"""Closest pairs that a report shows."""
+
+Vectors = NDArray[np.floating]
+
+
+def memorisation_rows(
+    generated: PreparedSource,
+    held_out: PreparedSource,
+    training: PreparedSource,
+    measured: tuple[Measurements, Measurements],
+    encoder: Encoder,
+    settings: Settings,
+) -> tuple[list[Row], tuple[Neighbours, ...]]:
+    """Compare distances to the training set, in pixels and in encoder features.
+
+    Args:
+        generated: The generated images.
+        held_out: Real images that are not in the training set.
+        training: What the generator was trained on.
+        measured: Measurements of the generated and of the held-out images.
+        encoder: The encoder of the report.
+        settings: The seed.
+
+    Returns:
+        A row for each space, and the closest pairs in each.
+
+    Raises:
+        GravLensError: If the training set is the reference.
+    """
+    if training.digest == held_out.digest:
+        raise GravLensError(
+            "--train and REFERENCE are the same images; the reference must be held out"
+        )
+    if min(len(generated), len(held_out)) < 2 * MIN_IMAGES:
+        why = f"not computed: at least {2 * MIN_IMAGES} images of each set are needed"
+        return [Row(name=f"nearest, {space}", group=GROUP, note=why) for space in SPACES], ()
+    rng = np.random.default_rng(settings.seed)
+    ours, theirs = (_choice(len(each), rng) for each in (generated, held_out))
+    queries = {
+        "pixels": (_pixels(generated.read(ours)), _pixels(held_out.read(theirs))),
+        "encoder features": (measured[0].features, measured[1].features),
+    }
+    blocks = {
+        "pixels": (_pixels(block) for block in training.blocks()),
+        "encoder features": _parts(encode_set(training, encoder)),
+    }
+    rows, neighbours = [], []
+    for space in SPACES:
+        near, far = find_nearest(*queries[space], blocks[space])
+        found = summarise_memorisation(near, far, num_pairs=NUM_PAIRS)
+        rows.append(_row(space, found, _floor(far, rng)))
+        positions = ours if space == "pixels" else np.arange(len(generated))
+        neighbours.append(
+            Neighbours(
+                space=space,
+                generated=generated.read(positions[found.closest_pairs[:, 0]]),
+                training=training.read(found.closest_pairs[:, 1]),
+                distances=found.closest_distances,
+            )
+        )
+    return rows, tuple(neighbours)
+
+
+SPACES = ("pixels", "encoder features")
+
+
+def _choice(num: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    return np.sort(rng.permutation(num)[:MAX_PIXEL_QUERIES])
+
+
+def _pixels(images: NDArray[np.float32]) -> Vectors:
+    return pixel_vectors(images[:, None])
+
+
+def _parts(features: Vectors) -> Iterator[Vectors]:
+    for start in range(0, len(features), BLOCK):
+        yield features[start : start + BLOCK]
+
+
+def _floor(far: Nearest, rng: np.random.Generator) -> Memorisation:
+    """Return what one half of the held-out images gives against the other half."""
+    order = rng.permutation(len(far.distances))
+    halves = (order[::2], order[1::2])
+    one, two = (
+        Nearest(
+            distances=far.distances[half],
+            second_distances=far.second_distances[half],
+            indices=far.indices[half],
+        )
+        for half in halves
+    )
+    return summarise_memorisation(one, two)
+
+
+def _row(space: str, found: Memorisation, floor: Memorisation) -> Row:
+    verdict = "MEMORISED" if found.memorised else "no sign of memorisation"
+    return Row(
+        name=f"nearest, {space}",
+        group=GROUP,
+        value=found.median_ratio,
+        floor=floor.median_ratio,
+        p_value=found.tail_p_value,
+        note=(
+            f"{verdict}: {100 * found.close_fraction:.2g}% of generated images lie nearer to a "
+            f"training image than {100 * found.close_fraction_expected:.2g}% of held-out ones do "
+            f"(p = {found.tail_p_value:.2g})"
+        ),
+    )

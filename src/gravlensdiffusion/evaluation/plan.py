@@ -1,0 +1,125 @@
+"""Who is compared with whom: the value, and the floor of real against real at the same sizes."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gravlensdiffusion.errors import GravLensError
+
+MIN_IMAGES = 2
+"""Images that a side of a comparison has at least."""
+FEW_IMAGES = 500
+"""Images on a side below which a report says that there are few."""
+
+Indices = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """One seed's comparison.
+
+    Attributes:
+        generated: Indices of generated images, shape ``(n,)``.
+        reference: Indices into the real images that they are compared with, shape ``(m,)``.
+        floor: Indices into the real images that stand for generated ones, shape ``(n,)``.
+        floor_reference: Real images that those are compared with, none of them in `floor`,
+            shape ``(m,)``.
+    """
+
+    generated: Indices
+    reference: Indices
+    floor: Indices
+    floor_reference: Indices
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The comparisons of a report.
+
+    Attributes:
+        num_generated: Generated images in each comparison, n.
+        num_reference: Real images in each comparison, m.
+        reference_size: Images of the reference; real images from there on are the second one's.
+        splits: One split per seed.
+        notes: What a reader should know about the sizes.
+    """
+
+    num_generated: int
+    num_reference: int
+    reference_size: int
+    splits: tuple[Split, ...]
+    notes: tuple[str, ...]
+
+
+def make_plan(
+    num_generated: int, num_reference: int, num_second: int, *, num_seeds: int, seed: int
+) -> Plan:
+    """Decide sizes and draw the images of each comparison.
+
+    The real images are the reference followed by the second reference. Without a second one, the
+    reference is shared out between the two sides of the floor, and the value is taken at those
+    smaller sizes, so that both compare like with like.
+
+    Args:
+        num_generated: Generated images at hand.
+        num_reference: Images of the reference.
+        num_second: Images of the second reference; 0 for none.
+        num_seeds: Number of splits.
+        seed: Seed of the draws.
+
+    Raises:
+        GravLensError: If a set has fewer than two images, or the reference cannot be shared out.
+    """
+    for name, num, least in (
+        ("the generated set", num_generated, MIN_IMAGES),
+        ("the reference", num_reference, MIN_IMAGES if num_second else 2 * MIN_IMAGES),
+    ):
+        if num < least:
+            images = "image" if num == 1 else "images"
+            raise GravLensError(f"{name} has {num} {images}; at least {least} are needed")
+    pool = num_reference + num_second
+    n, m = _sizes(num_generated, num_reference, num_second)
+    splits = []
+    for k in range(num_seeds):
+        rng = np.random.default_rng([seed, k])
+        real = rng.permutation(pool)
+        splits.append(
+            Split(
+                generated=np.sort(rng.permutation(num_generated)[:n]),
+                reference=np.sort(rng.permutation(num_reference)[:m]),
+                floor=np.sort(real[:n]),
+                floor_reference=np.sort(real[n : n + m]),
+            )
+        )
+    notes = _notes(n, m, num_generated, num_reference, num_second)
+    return Plan(n, m, num_reference, tuple(splits), notes)
+
+
+def _sizes(num_generated: int, num_reference: int, num_second: int) -> tuple[int, int]:
+    """Return n and m with ``n + m`` at most the number of real images."""
+    pool = num_reference + num_second
+    n, m = num_generated, num_reference
+    if n + m <= pool:
+        return n, m
+    half = pool // 2
+    if n <= half:
+        return n, min(m, pool - n)
+    return min(n, max(half, pool - m)), min(m, half)
+
+
+def _notes(
+    n: int, m: int, num_generated: int, num_reference: int, num_second: int
+) -> tuple[str, ...]:
+    notes = []
+    if (n, m) != (num_generated, num_reference):
+        more = "a larger" if num_second else "a second reference (--reference2) or a larger"
+        notes.append(
+            f"value and floor are taken on {n:,} against {m:,} images, so that the floor has "
+            f"disjoint real images; {more} reference would allow more"
+        )
+    if min(n, m) < FEW_IMAGES:
+        notes.append(
+            f"few images: with {min(n, m):,} on a side only gross faults stand out from the floor"
+        )
+    return tuple(notes)

@@ -1,0 +1,239 @@
+"""Bringing image sets to common ground: one size, one scale, one number of grey levels."""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gravlensdiffusion.data.source import LensSource
+from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.resize import default_method, resize
+
+Rescale = Literal["none", "peak"]
+
+BLOCK = 500
+"""Images that are read and measured at a time; fixed, so that no result depends on it."""
+EIGHT_BIT = 255
+"""Largest value of an 8-bit image."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Preparation:
+    """What both sets of a comparison go through, in this order.
+
+    Attributes:
+        size: Height and width [pixel].
+        rescale: ``peak`` where each image is shifted and scaled to [0, 1] by its own extremes.
+        levels: Number of steps that [0, 1] is rounded to, or None for no rounding.
+        offset: Flux that the encoders see as 0 [flux unit].
+        scale: Flux that the encoders see as 1, less the offset [flux unit].
+        field_arcsec: Side of the field of a set that does not know its pixel scale [arcsec]: that
+            of the others; None where no set knows.
+    """
+
+    size: int
+    rescale: Rescale = "none"
+    levels: int | None = None
+    offset: float = 0.0
+    scale: float = 1.0
+    field_arcsec: float | None = None
+
+    def __call__(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Prepare images of shape ``(N, H, W)``; returns ``(N, size, size)``."""
+        if images.shape[-1] != self.size:
+            images = resize(images, self.size, default_method(self.size)).astype(np.float32)
+        if self.rescale == "peak":
+            low = images.min((1, 2), keepdims=True)
+            span = images.max((1, 2), keepdims=True) - low
+            images = (images - low) / np.where(span > 0, span, 1)
+        if self.levels is not None:
+            images = np.round(np.clip(images, 0, 1) * self.levels) / np.float32(self.levels)
+        return np.asarray(images, dtype=np.float32)
+
+    def on_peak_scale(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Shift and scale all images alike to where the reference's run from 0 to 1."""
+        if self.offset == 0 and self.scale == 1:
+            return images
+        return np.asarray((images - self.offset) / self.scale, dtype=np.float32)
+
+
+class PreparedSource:
+    """A set of images as a comparison sees it, read block by block.
+
+    Args:
+        source: The images as they are stored.
+        name: What to call the set.
+        preparation: What they go through; None for their own size and values.
+    """
+
+    def __init__(
+        self, source: LensSource, name: str, preparation: Preparation | None = None
+    ) -> None:
+        channels, height, width = source.image_shape
+        if channels != 1:
+            raise GravLensError(
+                f"{name}: has {channels} channels; an evaluation takes images of one channel"
+            )
+        if height != width:
+            raise GravLensError(f"{name}: images must be square, these are {height} by {width}")
+        self._source = source
+        self.name = name
+        self.preparation = preparation or Preparation(size=height)
+        # Whole numbers from 0 to 255 were [0, 1] before they were saved.
+        self._divisor = EIGHT_BIT if source.dtypes == ("uint8",) else 1
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def prepared(self, preparation: Preparation) -> "PreparedSource":
+        """Return the same images, prepared in another way."""
+        return PreparedSource(self._source, self.name, preparation)
+
+    @property
+    def size(self) -> int:
+        """Height and width of the images as they are stored [pixel]."""
+        return self._source.image_shape[1]
+
+    @property
+    def flux_unit(self) -> str:
+        """Unit of the pixel values as they are stored."""
+        return self._source.header.flux_unit
+
+    @property
+    def resize_method(self) -> str | None:
+        """Name of the resize that the images go through, or None."""
+        size = self.preparation.size
+        return None if size == self.size else default_method(size)
+
+    @property
+    def pixel_scale_arcsec(self) -> float | None:
+        """Side of a prepared pixel [arcsec], or None where it is not known."""
+        field = self.field_arcsec or self.preparation.field_arcsec
+        return None if field is None else field / self.preparation.size
+
+    @property
+    def field_arcsec(self) -> float | None:
+        """Side of the field [arcsec], or None where the set does not know its pixel scale."""
+        scale = self._source.header.pixel_scale_arcsec
+        return None if scale is None else scale * self.size
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes."""
+        return self._source.header.class_names
+
+    @property
+    def labels(self) -> NDArray[np.int16]:
+        """Class of each image, shape ``(N,)``; -1 where it is not known."""
+        return self._source.labels
+
+    @property
+    def parameters(self) -> Mapping[str, NDArray[np.float64]]:
+        """Values stored with the images, by name, shape ``(N,)`` each."""
+        return self._source.parameters
+
+    @cached_property
+    def is_eight_bit(self) -> bool:
+        """Whether all values are whole 255ths, as far as 64 images tell."""
+        some = np.unique(np.linspace(0, len(self) - 1, 64).astype(int))
+        values = self._raw(some) * EIGHT_BIT
+        return bool(np.abs(values - np.round(values)).max() < 1e-3 and values.max() > 1)
+
+    @cached_property
+    def extremes(self) -> tuple[float, float]:
+        """Mean over the images of their smallest and of their largest value [flux unit]."""
+        low = high = 0.0
+        for block in self.prepared(replace(self.preparation, levels=None)).blocks():
+            low += float(block.min((1, 2)).sum())
+            high += float(block.max((1, 2)).sum())
+        return low / len(self), high / len(self)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the prepared images."""
+        digest = hashlib.sha256(repr(self.preparation).encode())
+        for block in self.blocks():
+            digest.update(np.ascontiguousarray(block).tobytes())
+        return digest.hexdigest()
+
+    def read(self, indices: Sequence[int] | NDArray[np.integer] | slice) -> NDArray[np.float32]:
+        """Return prepared images, shape ``(B, size, size)``."""
+        return self.preparation(self._raw(indices))
+
+    def blocks(self, size: int = BLOCK) -> Iterator[NDArray[np.float32]]:
+        """Yield all images in order, prepared, each block of shape ``(B, size, size)``."""
+        for start in range(0, len(self), size):
+            yield self.read(slice(start, min(start + size, len(self))))
+
+    def _raw(self, indices: Sequence[int] | NDArray[np.integer] | slice) -> NDArray[np.float32]:
+        images = self._source.read(indices)[:, 0]
+        return images if self._divisor == 1 else images / np.float32(self._divisor)
+
+
+def prepare_sets(
+    sets: Sequence[PreparedSource],
+    *,
+    size: int | None,
+    rescale: Rescale,
+    eight_bit: bool = False,
+) -> list[PreparedSource]:
+    """Decide what all sets of a comparison go through, and return them so prepared.
+
+    Args:
+        sets: The generated set, the reference, and any others.
+        size: Size to compare at [pixel]; None for their own.
+        rescale: ``peak`` to bring every image to [0, 1].
+        eight_bit: Whether all are rounded to 255ths even where no set has 8 bits.
+
+    Raises:
+        GravLensError: If sizes or flux units differ and nothing was said that makes them one.
+    """
+    sizes = {each.size for each in sets}
+    if size is None and len(sizes) > 1:
+        raise GravLensError(
+            f"{_listing(sets, 'size')}: the sizes differ; --size {min(sizes)} brings them to one"
+        )
+    chosen = min(sizes) if size is None else size
+    if not 8 <= chosen <= min(sizes):
+        raise GravLensError(
+            f"--size must lie between 8 and the {min(sizes)} pixels of the smallest images, "
+            f"got {chosen}"
+        )
+    if rescale == "none":
+        _check_units(sets)
+    rounded = eight_bit or any(each.is_eight_bit for each in sets)
+    levels = EIGHT_BIT if rounded else None
+    fields = [each.field_arcsec for each in (sets[1], *sets) if each.field_arcsec is not None]
+    preparation = Preparation(
+        size=chosen, rescale=rescale, levels=levels, field_arcsec=fields[0] if fields else None
+    )
+    reference = sets[1].prepared(preparation)
+    if not _is_unit_range(reference):
+        low, high = reference.extremes
+        preparation = replace(preparation, offset=low, scale=high - low, levels=None)
+    return [each.prepared(preparation) for each in sets]
+
+
+def _is_unit_range(reference: PreparedSource) -> bool:
+    """Whether the reference is on the scale of peak-scaled images already."""
+    low, high = reference.extremes
+    return reference.flux_unit == "peak" or (low >= -0.1 and 0.5 <= high <= 1.1)
+
+
+def _check_units(sets: Sequence[PreparedSource]) -> None:
+    """Refuse sets whose flux units are known and differ; one that is not known goes with any."""
+    alike = {"peak", "full scale", "unknown"}
+    known = {each.flux_unit for each in sets} - alike
+    if len(known) > 1 or (known and any(each.flux_unit in alike - {"unknown"} for each in sets)):
+        raise GravLensError(
+            f"{_listing(sets, 'flux_unit')}: the flux units differ; --rescale peak brings each "
+            "image to [0, 1]"
+        )
+
+
+def _listing(sets: Sequence[PreparedSource], attribute: str) -> str:
+    return ", ".join(f"{each.name} has {getattr(each, attribute)}" for each in sets)

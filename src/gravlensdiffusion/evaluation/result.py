@@ -1,0 +1,92 @@
+"""What an evaluation finds."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.evaluation.comparison import Row
+from gravlensdiffusion.evaluation.fulfilment import ClassPair, Requested
+from gravlensdiffusion.evaluation.measure import Measurements
+
+Protocol = Literal["full", "reference", "none"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """How an evaluation is done.
+
+    Attributes:
+        size: Size to compare at [pixel]; None for that of the images.
+        rescale: ``peak`` to bring each image to [0, 1] first.
+        eight_bit: Whether all images are rounded to 8 bits, as they are where a set has 8 bits.
+        protocol: Images of the Inception metrics: ``full`` takes all at their size, ``reference``
+            100 against 100 at 28 pixels and 8 bit, ``none`` leaves those metrics out.
+        pixel_test: Whether a network is trained to tell the pixels apart.
+        num_seeds: Splits of the images over which value and floor are averaged.
+        seed: Seed of everything that is drawn.
+    """
+
+    size: int | None = None
+    rescale: Literal["none", "peak"] = "none"
+    eight_bit: bool = False
+    protocol: Protocol = "full"
+    pixel_test: bool = True
+    num_seeds: int = 5
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.num_seeds < 1:
+            raise GravLensError(f"the number of seeds must be at least 1, got {self.num_seeds}")
+        if self.seed < 0:
+            raise GravLensError(f"the seed must not be negative, got {self.seed}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Neighbours:
+    """The generated images closest to training images.
+
+    Attributes:
+        space: ``pixels`` or ``encoder features``.
+        generated: The images, shape ``(K, H, W)``, closest first.
+        training: The training image closest to each, shape ``(K, H, W)``.
+        distances: Distance of each pair, shape ``(K,)``.
+    """
+
+    space: str
+    generated: NDArray[np.float32]
+    training: NDArray[np.float32]
+    distances: NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Evaluation:
+    """An evaluation: the numbers of the report, and what its figures are drawn from.
+
+    Attributes:
+        rows: The table.
+        class_pairs: Separation of the classes, where the images carry labels.
+        requested: Requested against measured parameters, where there are any.
+        notes: What a reader should know, one sentence each.
+        facts: Sizes, preparation, names and digests of the sets and of the encoder, versions,
+            seeds; ready for JSON.
+        generated: Measurements of the generated images.
+        real: Measurements of the reference, followed by those of a second reference.
+        generated_images: Some generated images, shape ``(K, H, W)``.
+        real_images: Some real ones, of the same classes where they are known.
+        neighbours: The closest pairs, for each space.
+    """
+
+    rows: tuple[Row, ...]
+    class_pairs: tuple[ClassPair, ...]
+    requested: tuple[Requested, ...]
+    notes: tuple[str, ...]
+    facts: Mapping[str, Any]
+    generated: Measurements
+    real: Measurements
+    generated_images: NDArray[np.float32]
+    real_images: NDArray[np.float32]
+    neighbours: tuple[Neighbours, ...] = field(default=())

@@ -1,0 +1,127 @@
+"""The rows of the classifier two-sample test, on encoder features and on pixels."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gravlensdiffusion.evaluation.comparison import Row
+from gravlensdiffusion.evaluation.measure import Measurements
+from gravlensdiffusion.evaluation.plan import Plan
+from gravlensdiffusion.evaluation.preparation import PreparedSource
+from gravlensdiffusion.evaluation.result import Settings
+from gravlensdiffusion.metrics.pixel_test import (
+    VALID_AUC,
+    PlantedScores,
+    compare_pixels,
+    planted_scores,
+)
+from gravlensdiffusion.metrics.two_sample import MIN_IMAGES, Auc, compare_features
+
+GROUP = "two-sample test"
+MAX_PER_SIDE = 4000
+"""Images of each side that the pixel test takes, at most."""
+
+
+def feature_rows(
+    generated: Measurements, real: Measurements, plan: Plan, settings: Settings
+) -> list[Row]:
+    """Train classifiers on encoder features: generated against real, and real against real.
+
+    Args:
+        generated: Measurements of the generated images.
+        real: Those of the reference, followed by those of the second reference.
+        plan: Which images are compared; the first split is used.
+        settings: The seed.
+    """
+    name = "AUC, encoder features"
+    if min(plan.num_generated, plan.num_reference) < MIN_IMAGES:
+        return [Row(name=name, group=GROUP, note=_too_few())]
+    split = plan.splits[0]
+    value, floor = (
+        compare_features(one.features, two.features, settings.seed).auc
+        for one, two in (
+            (generated[split.generated], real[split.reference]),
+            (real[split.floor], real[split.floor_reference]),
+        )
+    )
+    return [area_row(name, value, floor, note="")]
+
+
+def area_row(name: str, value: Auc, floor: Auc, *, note: str) -> Row:
+    """Return the row of an area under the ROC curve; its spread is the standard error."""
+    return Row(
+        name=name,
+        group=GROUP,
+        value=value.value,
+        value_spread=value.standard_error,
+        floor=floor.value,
+        floor_spread=floor.standard_error,
+        z=(value.value - floor.value) / np.hypot(value.standard_error, floor.standard_error),
+        note=note,
+    )
+
+
+def _too_few() -> str:
+    return f"not computed: at least {MIN_IMAGES} images of each set are needed"
+
+
+def pixel_rows(
+    generated: PreparedSource, real: Sequence[PreparedSource], plan: Plan, settings: Settings
+) -> list[Row]:
+    """Train a small network on pixels: generated against real, and real against real.
+
+    To know what it is worth, it is also trained to find defects planted in real images.
+
+    Args:
+        generated: The generated images.
+        real: The reference and, where there is one, the second reference.
+        plan: Which images are compared; the first split is used.
+        settings: The seed.
+    """
+    split = plan.splits[0]
+    sides = (split.generated, split.reference, split.floor, split.floor_reference)
+    if min(map(len, sides)) < MIN_IMAGES:
+        return [Row(name=_pixel_name(1), group=GROUP, note=_too_few())]
+    ours = _images([generated], split.generated)
+    reals = [_images(real, indices) for indices in sides[1:]]
+    rng = np.random.default_rng(settings.seed)
+    value, floor = compare_pixels(ours, reals[0], rng), compare_pixels(reals[1], reals[2], rng)
+    planted = planted_scores(np.concatenate(reals[1:]), rng)
+    sizes = [1]
+    if planted.valid_bag is not None and planted.valid_bag in value.bags:
+        sizes = sorted({1, planted.valid_bag})
+    return [
+        area_row(
+            _pixel_name(size),
+            value.bags[size],
+            floor.bags[size],
+            note=_validity(planted, size),
+        )
+        for size in sizes
+        if size in floor.bags
+    ]
+
+
+def _pixel_name(size: int) -> str:
+    return "AUC, pixels" if size == 1 else f"AUC, pixels, mean of {size} images"
+
+
+def _images(sources: Sequence[PreparedSource], indices: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Return at most `MAX_PER_SIDE` of some images, shape ``(N, 1, H, W)``, counted through all."""
+    kept = indices[np.linspace(0, len(indices) - 1, min(len(indices), MAX_PER_SIDE)).astype(int)]
+    parts, start = [], 0
+    for source in sources:
+        here = kept[(kept >= start) & (kept < start + len(source))] - start
+        parts.append(source.read(here))
+        start += len(source)
+    return np.concatenate(parts)[:, None]
+
+
+def _validity(planted: PlantedScores, size: int) -> str:
+    """Say whether the network sees the planted defects, from so many images at a time."""
+    noise, blur = planted.noise.bags[size].value, planted.blur.bags[size].value
+    seen = f"finds noise x 1.1 with {noise:.2f} and a half-pixel blur with {blur:.2f}"
+    if min(noise, blur) >= VALID_AUC:
+        return f"valid: {seen}"
+    return f"invalid: {seen}, not {VALID_AUC:.2f}"

@@ -1,0 +1,103 @@
+import json
+import os
+
+import numpy as np
+import pytest
+
+from tests.evaluation.sets import CONFIG, SEED, records
+
+FLAGS = ("--protocol", "none", "--skip-pixel-test", "--seeds", "2")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    from gravlensdiffusion.data.store import write_store
+    from gravlensdiffusion.simulation.generate import set_header
+
+    path = tmp_path_factory.mktemp("sets")
+    for name, start in (("generated", 0), ("reference", 60)):
+        write_store(path / f"{name}.h5", records(60, start), set_header(CONFIG, SEED), num=60)
+    return path
+
+
+@pytest.fixture
+def evaluate(run_gravlens, folder, tmp_path):
+    def run(generated, reference, *flags):
+        environment = {"XDG_CACHE_HOME": str(tmp_path / "cache")}
+        return run_gravlens(
+            "evaluate",
+            generated,
+            reference,
+            "--out",
+            tmp_path / "report",
+            *FLAGS,
+            *flags,
+            env={**os.environ, **environment},
+        )
+
+    return run
+
+
+def test_it_prints_the_table_and_writes_the_report(evaluate, folder, tmp_path):
+    done = evaluate(folder / "generated.h5", folder / "reference.h5")
+    assert done.returncode == 0, done.stderr
+    assert "Fréchet" in done.stdout
+    assert "few images" in done.stdout
+    assert "not asked for" in done.stdout
+    assert done.stdout.rstrip().endswith("report")
+    found = json.loads((tmp_path / "report" / "report.json").read_text(encoding="utf-8"))
+    assert found["facts"]["num_generated"] == 30
+    assert found["facts"]["sets"]["generated"]["name"] == "generated.h5"
+    page = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
+    assert "generated.h5" in page
+    again = evaluate(folder / "generated.h5", folder / "reference.h5")
+    assert again.returncode == 2
+    assert "exists already" in again.stderr
+
+
+def one_line(done, *words):
+    assert done.returncode == 2
+    lines = [line for line in done.stderr.splitlines() if "error" in line]
+    assert len(lines) == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    for word in words:
+        assert word in lines[0]
+
+
+def test_images_that_are_not_finite_are_refused(evaluate, folder, tmp_path):
+    images = np.stack([record.image[0] for record in records(60)])
+    images[3, 5, 5] = np.nan
+    np.savez(tmp_path / "nan.npz", images=images)
+    one_line(evaluate(tmp_path / "nan.npz", folder / "reference.h5"), "nan.npz", "not finite")
+
+
+def test_one_image_is_refused(evaluate, folder, tmp_path):
+    np.save(tmp_path / "one.npy", records(1)[0].image[0])
+    one_line(evaluate(tmp_path / "one.npy", folder / "reference.h5"), "1 image", "at least 2")
+
+
+def test_sizes_that_differ_are_refused(evaluate, folder, tmp_path):
+    np.savez(tmp_path / "large.npz", images=np.random.default_rng(0).random((50, 40, 40)))
+    one_line(evaluate(tmp_path / "large.npz", folder / "reference.h5"), "--size 28")
+
+
+def test_an_empty_folder_is_refused(evaluate, folder, tmp_path):
+    (tmp_path / "nothing").mkdir()
+    one_line(evaluate(tmp_path / "nothing", folder / "reference.h5"), "nothing")
+
+
+def test_missing_inception_weights_are_a_mistake_where_they_were_named(evaluate, folder, tmp_path):
+    done = evaluate(
+        folder / "generated.h5",
+        folder / "reference.h5",
+        "--protocol",
+        "reference",
+        "--inception-weights",
+        tmp_path / "nowhere.pth",
+    )
+    one_line(done, "nowhere.pth")
+
+
+@pytest.mark.parametrize("flags", [("--seeds", "0"), ("--seed", "-1"), ("--size", "0")])
+def test_impossible_options_are_refused(evaluate, folder, flags):
+    one_line(evaluate(folder / "generated.h5", folder / "reference.h5", *flags), flags[0])

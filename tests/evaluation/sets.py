@@ -1,0 +1,38 @@
+"""Small sets of simulated lenses, opened as an evaluation takes them."""
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from gravlensdiffusion.data.readers import open_lenses
+from gravlensdiffusion.data.store import write_store
+from gravlensdiffusion.evaluation.preparation import PreparedSource
+from gravlensdiffusion.presets.simulation import simulation_preset
+from gravlensdiffusion.records import LensRecord
+from gravlensdiffusion.simulation.generate import select, set_header, simulate
+
+CONFIG = select(simulation_preset("deeplense"), size=28)
+SEED = 77
+
+
+@cache
+def records(num: int, start: int = 0) -> tuple[LensRecord, ...]:
+    """Return images ``start`` to ``start + num - 1`` of one simulated set."""
+    return tuple(simulate(CONFIG, num, SEED, start=start))
+
+
+def pixels(of: tuple[LensRecord, ...]) -> np.ndarray:
+    """Return the images, shape ``(N, 28, 28)``."""
+    return np.stack([record.image[0] for record in of])
+
+
+def opened(path: Path, of: tuple[LensRecord, ...], images: np.ndarray | None = None):
+    """Write records, with other pixels where given, and open them for an evaluation."""
+    if images is not None:
+        of = tuple(
+            LensRecord(image=image[None].astype(np.float32), label=record.label)
+            for image, record in zip(images, of, strict=True)
+        )
+    write_store(path, of, set_header(CONFIG, SEED), num=len(of))
+    return PreparedSource(open_lenses(path), path.stem)

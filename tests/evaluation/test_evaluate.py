@@ -1,0 +1,171 @@
+"""Planted failures, each caught by the metric that is meant for it; equal sets are at the floor."""
+
+import numpy as np
+import pytest
+
+from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.evaluation.evaluate import Sets, evaluate
+from gravlensdiffusion.evaluation.preparation import PreparedSource
+from gravlensdiffusion.evaluation.result import Settings
+from gravlensdiffusion.metrics.defects import blur, remove_noise, rotate, scale_flux
+from tests.evaluation.sets import opened, pixels, records
+
+NUM = 300
+SETTINGS = Settings(protocol="none", pixel_test=False, num_seeds=3)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def own_cache(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("sets")
+
+
+@pytest.fixture(scope="module")
+def real(folder):
+    return {
+        "reference": opened(folder / "reference.h5", records(NUM, NUM)),
+        "second": opened(folder / "second.h5", records(NUM, 2 * NUM)),
+    }
+
+
+@pytest.fixture(scope="module")
+def judged(folder, real):
+    """Return a function that evaluates images of the simulated set with something done to them."""
+
+    def judge(name, change=None, of=None, **more):
+        chosen = records(NUM) if of is None else of
+        images = None if change is None else change(pixels(chosen))
+        generated = opened(folder / f"{name}.h5", chosen, images)
+        found = evaluate(Sets(generated=generated, **real, **more), SETTINGS)
+        return {row.name: row for row in found.rows}, found
+
+    return judge
+
+
+@pytest.fixture(scope="module")
+def honest(judged):
+    return judged("honest")
+
+
+def test_a_set_of_the_same_kind_is_at_the_floor(honest):
+    rows, found = honest
+    assert rows["lens Fréchet distance"].ratio == pytest.approx(1, abs=0.3)
+    assert rows["coverage"].value == pytest.approx(rows["coverage"].floor, abs=0.06)
+    for name in ("total_flux", "sky_rms", "gini", "quadrupole_plus", "einstein_radius"):
+        assert rows[name].p_value > 1e-3, name
+        assert rows[name].ratio < 4, name
+    assert found.facts["encoder"]["name"] == "encoder28"
+    assert len(found.facts["encoder"]["sha256"]) == 64
+
+
+def test_identical_sets_have_no_distance(folder, real):
+    same = PreparedSource(real["reference"]._source, "same")
+    found = evaluate(Sets(generated=same, **real), SETTINGS)
+    rows = {row.name: row for row in found.rows}
+    assert rows["lens Fréchet distance"].value == pytest.approx(0, abs=1e-6)
+    assert rows["precision"].value == rows["recall"].value == 1
+    assert rows["total_flux"].value == pytest.approx(0, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "caught_by"),
+    [
+        ("blurred", lambda x: blur(x, 0.6), ("gini", "sky_whiteness")),
+        ("bright", lambda x: scale_flux(x, 1.1), ("total_flux", "maximum")),
+        ("noiseless", remove_noise, ("sky_rms",)),
+        ("rotated", rotate, ("quadrupole_plus", "ellipticity_1")),
+    ],
+)
+def test_planted_defects_are_caught(judged, honest, name, change, caught_by):
+    rows, _ = judged(name, change)
+    for metric in caught_by:
+        assert rows[metric].p_value < 1e-3, metric
+        assert rows[metric].value > 3 * honest[0][metric].value, metric
+    assert rows["lens Fréchet distance"].z > 5
+
+
+def test_a_flux_error_is_told_as_one(judged):
+    rows, _ = judged("brighter", lambda x: scale_flux(x, 1.1))
+    assert rows["total_flux"].shift == pytest.approx(0.1, abs=0.03)
+    assert rows["total_flux"].equivalent.startswith("like a ")
+    percent = float(rows["total_flux"].equivalent.removeprefix("like a ").split("%")[0])
+    assert percent == pytest.approx(10, abs=3)
+
+
+def test_collapse_to_one_class_is_caught(judged):
+    axions = tuple(record for record in records(3 * NUM, 3 * NUM) if record.label == 2)[:NUM]
+    rows, _ = judged("axions", of=axions)
+    assert rows["lens Fréchet distance"].z > 5
+    assert rows["lens MMD²"].p_value < 0.01
+
+
+def test_collapse_to_a_few_images_is_caught(judged):
+    few = (records(10) * NUM)[:NUM]
+    rows, _ = judged("few", of=few)
+    assert rows["recall"].value < rows["recall"].floor - 0.3
+    assert rows["coverage"].value < rows["coverage"].floor - 0.3
+
+
+def test_copies_of_the_training_set_are_caught(folder, judged):
+    training = opened(folder / "training.h5", records(NUM, 4 * NUM))
+    rows, found = judged("fresh", training=training)
+    assert "no sign of memorisation" in rows["nearest, pixels"].note
+    assert "no sign of memorisation" in rows["nearest, encoder features"].note
+    mixed = records(NUM - 10) + records(10, 4 * NUM + 50)
+    rng = np.random.default_rng(0)
+    rows, found = judged(
+        "copies",
+        lambda x: x + 1e-4 * rng.normal(size=x.shape),
+        of=mixed,
+        training=training,
+    )
+    assert "MEMORISED" in rows["nearest, pixels"].note
+    assert "MEMORISED" in rows["nearest, encoder features"].note
+    pairs = found.neighbours[0]
+    assert np.abs(pairs.generated - pairs.training).max() < 1e-3
+
+
+def test_the_training_set_is_no_reference(folder, real, judged):
+    with pytest.raises(GravLensError, match="the reference must be held out"):
+        judged("held_in", training=PreparedSource(real["reference"]._source, "training"))
+
+
+def test_labels_bring_a_table_of_class_pairs(honest):
+    pairs = honest[1].class_pairs
+    assert [pair.names for pair in pairs] == [
+        ("no_sub", "cdm"),
+        ("no_sub", "axion"),
+        ("cdm", "axion"),
+    ]
+    for pair in pairs:
+        assert pair.real is not None
+        assert 0.5 < pair.generated < 1
+
+
+def test_parameters_are_compared_with_what_the_encoder_measures(honest):
+    """Simulations carry the truth, so that both columns are the encoder's own."""
+    found = {each.name: each for each in honest[1].requested}
+    radius = found["theta_E"]
+    assert abs(radius.bias) < 0.02
+    assert radius.scatter == pytest.approx(radius.encoder_scatter, rel=0.3)
+    assert found["log_signal_to_noise"].num == NUM
+
+
+def test_numbers_do_not_depend_on_the_cache(honest, judged, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    rows, _ = judged("honest_again")
+    for name, row in rows.items():
+        assert row == honest[0][name]
+
+
+def test_without_a_second_reference_both_numbers_are_halved(folder, real):
+    generated = opened(folder / "halved.h5", records(NUM))
+    found = evaluate(Sets(generated=generated, reference=real["reference"]), SETTINGS)
+    assert found.facts["num_generated"] == found.facts["num_reference"] == NUM // 2
+    assert any("--reference2" in note for note in found.notes)

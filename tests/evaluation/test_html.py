@@ -1,0 +1,164 @@
+"""The page of a report: whole, safe, and the same each time."""
+
+import base64
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from io import BytesIO
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gravlensdiffusion.evaluation.html import page, write_html
+from gravlensdiffusion.evaluation.labels import label
+from gravlensdiffusion.evaluation.page.markup import Markup, element, joined, void
+from gravlensdiffusion.evaluation.page.tables import flattened, typeset
+from tests.evaluation.cards import EVIL, ROWS, evaluation
+
+VOID = {"meta", "img", "br"}
+TIMES, MINUS, THIN = "\N{MULTIPLICATION SIGN}", "\N{MINUS SIGN}", "\N{THIN SPACE}"
+
+
+class Reader(HTMLParser):
+    """Reads a page, and fails where elements do not close in order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[str] = []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] != "style":
+            self.texts.append(data.strip())
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+@pytest.fixture(scope="module")
+def text() -> str:
+    return page(evaluation())
+
+
+@pytest.fixture(scope="module")
+def read(text) -> Reader:
+    reader = Reader()
+    reader.feed(text)
+    reader.close()
+    assert not reader.open
+    return reader
+
+
+def test_every_row_is_there_with_its_numbers(read):
+    for row in ROWS:
+        assert label(row.name) in read.texts
+        if row.note:
+            assert row.note in read.texts
+    for number in ("2.351 ± 0.012", "1.353 ± 0.080", "+12.5", "+9.1%", "<0.001"):
+        assert number in read.texts
+    assert {f"{TIMES}1.74", f"{MINUS}5.0", f"{MINUS}1.2%"} <= set(read.texts)
+
+
+def test_rows_far_from_the_floor_are_marked_in_words(read):
+    assert read.texts.count("▲ above floor") == 2
+    assert read.texts.count("▼ below floor") == 1
+    assert read.texts.count("▲ memorised") == 1
+    lines = [each.get("class") or "" for each in read.all("tr")]
+    assert sum(each.split()[:1] == ["far"] for each in lines) == 4
+
+
+def test_nothing_of_a_name_becomes_markup(read, text):
+    assert not read.all("script")
+    assert "<script" not in text
+    assert read.texts.count(f"{EVIL} against real.h5") == 1
+    assert f"{EVIL} / cdm" in read.texts
+
+
+def test_nothing_is_loaded_and_nothing_runs(read, text):
+    assert not re.search(r"https?:|//|@import|url\(|javascript:|\son\w+=", without_pictures(text))
+    assert {each["href"][0] for each in read.all("a")} == {"#"}
+    assert not read.all("link")
+    policy = next(each for each in read.all("meta") if "http-equiv" in each)
+    assert policy["content"].startswith("default-src 'none'")
+
+
+def without_pictures(text: str) -> str:
+    return re.sub(r"data:image/png;base64,[A-Za-z0-9+/=]+", "", text)
+
+
+def test_links_lead_to_sections(read):
+    anchors = {each["id"] for each in read.all("section")}
+    assert {each["href"] for each in read.all("a")} == {f"#{anchor}" for anchor in anchors}
+
+
+def test_pictures_are_in_the_page_and_described(read):
+    pictures = read.all("img")
+    # Two grids, two statistics that have values, two profiles, two pairs.
+    assert len(pictures) == 8
+    for each in pictures:
+        assert each["alt"]
+        data = base64.b64decode(each["src"].removeprefix("data:image/png;base64,"), validate=True)
+        with Image.open(BytesIO(data)) as picture:
+            assert picture.size == (int(each["width"]), int(each["height"]))
+
+
+def test_both_grids_share_one_grey_scale():
+    dark = evaluation()
+    half = replace(dark, generated_images=dark.real_images / 4)
+    one, two = (
+        np.asarray(Image.open(BytesIO(base64.b64decode(data))).convert("L"), dtype=float)
+        for data in re.findall(r"base64,([A-Za-z0-9+/=]+)", page(half))[:2]
+    )
+    # The square root of a quarter is a half.
+    assert one[10, 10] / two[10, 10] == pytest.approx(0.5, abs=0.02)
+
+
+def test_the_same_evaluation_writes_the_same_bytes(tmp_path, text):
+    write_html(evaluation(), tmp_path / "r.html")
+    assert (tmp_path / "r.html").read_text("utf-8") == text
+
+
+def test_parts_without_content_are_left_out():
+    bare = evaluation(facts={}, class_pairs=(), requested=(), notes=(), neighbours=())
+    text = page(bare)
+    assert 'id="neighbours"' not in text
+    assert 'id="conditioning"' not in text
+    assert "<h1>generated images against reference images</h1>" in text
+
+
+def test_large_images_stay_small():
+    images = np.random.default_rng(0).random((2, 40, 150, 150), dtype=np.float32)
+    found = evaluation(size=150, num_shown=40)
+    large = replace(found, generated_images=images[0], real_images=images[1])
+    assert len(page(large)) < 3e6
+
+
+def test_markup_is_escaped_once():
+    inner = element("b", "1 < 2", title='"')
+    assert inner == '<b title="&quot;">1 &lt; 2</b>'
+    assert joined(inner, "&") == inner + "&amp;"
+    assert element("p", inner) == f"<p>{inner}</p>"
+    assert void("br") == "<br>"
+    assert isinstance(joined("a"), Markup)
+
+
+def test_numbers_are_set_with_the_signs_of_print():
+    assert typeset("x1.23") == f"{TIMES}1.23"
+    assert typeset("-5.0 ± 0.1") == f"{MINUS}5.0 ± 0.1"
+    assert typeset("1.23e-4") == f"1.23{THIN}{TIMES}{THIN}10⁻⁴"
+    assert typeset("no_sub-x") == "no_sub-x"
+
+
+def test_facts_are_spelled_out():
+    facts = {"a": {"b": None, "c": True}, "d": [1, 0], "e": 1}
+    assert dict(flattened(facts)) == {"a.b": "none", "a.c": "yes", "d": "1, 0", "e": "1"}

@@ -1,0 +1,85 @@
+import numpy as np
+import pytest
+
+from gravlensdiffusion.data.readers import open_lenses
+from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.evaluation.preparation import PreparedSource, prepare_sets
+
+
+def opened(tmp_path, name, images):
+    path = tmp_path / f"{name}.npz"
+    np.savez(path, images=images)
+    return PreparedSource(open_lenses(path), name)
+
+
+def ring(num, size, seed=0, scale=1.0):
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:size, :size] - (size - 1) / 2
+    image = np.exp(-0.5 * ((np.hypot(x, y) / size - 0.2) / 0.05) ** 2)
+    noise = 0.003 * rng.normal(size=(num, size, size))
+    return (scale * (image + 0.012 + noise)).astype(np.float32)
+
+
+def test_sets_of_different_sizes_need_a_size(tmp_path):
+    sets = [opened(tmp_path, "small", ring(4, 28)), opened(tmp_path, "large", ring(4, 56))]
+    with pytest.raises(GravLensError, match=r"small has 28, large has 56.*--size 28"):
+        prepare_sets(sets, size=None, rescale="none")
+    small, large = prepare_sets(sets, size=28, rescale="none")
+    assert small.read([0]).shape == large.read([0]).shape == (1, 28, 28)
+    assert large.resize_method == "bilinear"
+    assert small.resize_method is None
+
+
+@pytest.mark.parametrize("size", [4, 57])
+def test_impossible_sizes_are_refused(tmp_path, size):
+    sets = [opened(tmp_path, "one", ring(4, 56)), opened(tmp_path, "two", ring(4, 56))]
+    with pytest.raises(GravLensError, match="--size must lie between 8 and the 56 pixels"):
+        prepare_sets(sets, size=size, rescale="none")
+
+
+def test_eight_bit_images_are_divided_and_the_others_rounded_alike(tmp_path):
+    whole = np.round(ring(8, 28) * 255).clip(0, 255).astype(np.uint8)
+    sets = [opened(tmp_path, "bytes", whole), opened(tmp_path, "floats", ring(8, 28, seed=1))]
+    for each in prepare_sets(sets, size=None, rescale="none"):
+        values = each.read(slice(None)) * 255
+        assert values.max() < 256
+        np.testing.assert_allclose(values, np.round(values), atol=1e-3)
+
+
+def test_floats_alone_are_not_rounded(tmp_path):
+    images = ring(8, 28)
+    sets = [opened(tmp_path, "one", images), opened(tmp_path, "two", ring(8, 28, seed=1))]
+    np.testing.assert_array_equal(
+        prepare_sets(sets, size=None, rescale="none")[0].read([3])[0], images[3]
+    )
+
+
+def test_peak_brings_each_image_to_its_own_extremes(tmp_path):
+    sets = [opened(tmp_path, "one", ring(5, 28, scale=7)), opened(tmp_path, "two", ring(5, 28))]
+    for each in prepare_sets(sets, size=None, rescale="peak"):
+        images = each.read(slice(None))
+        np.testing.assert_allclose(images.min((1, 2)), 0, atol=1e-7)
+        np.testing.assert_allclose(images.max((1, 2)), 1, atol=1e-6)
+
+
+def test_encoders_see_any_flux_unit_on_the_scale_of_the_reference(tmp_path):
+    """The generated images are twice as bright: the encoders must see that, not undo it."""
+    sets = [
+        opened(tmp_path, "generated", ring(50, 28, seed=1, scale=80.0)),
+        opened(tmp_path, "reference", ring(50, 28, scale=40.0)),
+    ]
+    generated, reference = (
+        each.preparation.on_peak_scale(each.read(slice(None)))
+        for each in prepare_sets(sets, size=None, rescale="none")
+    )
+    assert reference.min((1, 2)).mean() == pytest.approx(0, abs=1e-5)
+    assert reference.max((1, 2)).mean() == pytest.approx(1, abs=1e-5)
+    assert generated.max((1, 2)).mean() == pytest.approx(2, abs=0.05)
+
+
+def test_blocks_and_digest_do_not_depend_on_how_a_set_is_read(tmp_path):
+    source = opened(tmp_path, "one", ring(30, 28))
+    whole = source.read(slice(None))
+    np.testing.assert_array_equal(np.concatenate(list(source.blocks(7))), whole)
+    assert source.digest == opened(tmp_path, "again", ring(30, 28)).digest
+    assert source.digest != opened(tmp_path, "other", ring(30, 28, seed=1)).digest

@@ -1,0 +1,116 @@
+"""An evaluation as JSON and as text."""
+
+import json
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from gravlensdiffusion.evaluation.labels import label
+from gravlensdiffusion.evaluation.report import WIDTH, table, to_dict, write_json
+from tests.evaluation.cards import EVIL, ROWS, evaluation
+
+
+def refuse(constant: str) -> None:
+    raise AssertionError(f"{constant} is no JSON")
+
+
+@pytest.fixture(scope="module")
+def text() -> str:
+    return table(evaluation())
+
+
+def test_json_is_strict_and_holds_every_number(tmp_path):
+    write_json(evaluation(), tmp_path / "r.json")
+    found = json.loads((tmp_path / "r.json").read_text("utf-8"), parse_constant=refuse)
+    assert found == to_dict(evaluation())
+    assert found["schema_version"] == 1
+    assert [row["name"] for row in found["rows"]] == [row.name for row in ROWS]
+    assert found["rows"][0]["value"] == 2.351
+    assert found["rows"][4]["value"] is None
+    assert found["facts"]["sets"]["generated"]["name"] == EVIL
+    assert found["facts"]["odd"] == [3, None, [1.0, None]]
+    assert found["class_pairs"][0] == {
+        "names": ["no_sub", "axion"],
+        "generated": 0.93,
+        "real": 0.95,
+        "kept": 0.956,
+    }
+    assert found["requested"][0]["encoder_scatter"] is None
+    assert found["closest_pairs"] == [{"space": "pixels", "distances": [0.25, None]}]
+    assert found["notes"] == ["few images"]
+
+
+def test_json_of_one_evaluation_is_always_the_same(tmp_path):
+    for name in ("a", "b"):
+        write_json(evaluation(), tmp_path / name)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_names_that_are_no_text_are_written_all_the_same(tmp_path):
+    facts = {"sets": {"generated": {"name": "caf\udce9.h5"}}}
+    write_json(evaluation(facts=facts), tmp_path / "r.json")
+    found = json.loads((tmp_path / "r.json").read_text("utf-8"))
+    assert found["facts"]["sets"]["generated"]["name"] == "caf?.h5"
+
+
+def test_table_fits_and_has_every_row_once(text):
+    lines = text.splitlines()
+    assert max(map(len, lines)) <= WIDTH
+    for row in ROWS:
+        assert sum(line[2:].startswith(label(row.name) + "  ") for line in lines) == 1, row.name
+
+
+def line_of(text: str, name: str) -> str:
+    return next(line for line in text.splitlines() if line[2:].startswith(name + "  "))
+
+
+def test_numbers_stand_below_their_headings(text):
+    heading = text.splitlines()[3]
+    for column, number in (("value", "2.351"), ("floor", "1.353 ± 0.080"), ("corrected", "0.110")):
+        end = heading.index(column) + len(column)
+        assert line_of(text, "lens Fréchet distance")[:end].endswith(number)
+    assert line_of(text, "lens Fréchet distance").endswith("like a 6.9% flux error")
+    assert "x1.74" in line_of(text, "lens Fréchet distance")
+    assert "-5.0" in line_of(text, "precision")
+    assert "<0.001" in line_of(text, "Einstein radius")
+    assert "+9.1%" in line_of(text, "total flux")
+
+
+def test_rows_far_from_the_floor_are_marked(text):
+    marked = {line[2:24].strip() for line in text.splitlines() if line.startswith("* ")}
+    assert {"lens Fréchet distance", "precision", "total flux", "nearest, in pixels"} < marked
+    assert not line_of(text, "Einstein radius").startswith("*")
+    assert not line_of(text, "AUC, pixels").startswith("*")
+
+
+def test_rows_without_a_value_say_why(text):
+    assert line_of(text, "M20").endswith("cannot be measured on these images")
+    bare = replace(ROWS[-1], note="")
+    assert line_of(table(evaluation(rows=(bare,))), "FID").endswith("not computed")
+
+
+def test_notes_of_rows_stand_below_them(text):
+    lines = text.splitlines()
+    below = lines[lines.index(line_of(text, "AUC, pixels")) + 1]
+    assert below.strip() == "invalid: 0.91 on planted noise"
+
+
+def test_everything_else_is_said(text):
+    assert re.search(r"no_sub / axion +0\.930 +0\.950 +96%", text)
+    assert "0.012 ± 0.051" in text
+    assert "- few images" in text
+    assert "600 generated against 600 real images" in " ".join(text.split())
+
+
+def test_a_narrow_terminal_wraps_but_loses_nothing():
+    narrow = table(evaluation(), width=80)
+    assert "likea6.9%fluxerror" in "".join(narrow.split())
+
+
+def test_facts_may_be_missing_and_rows_alone_are_enough():
+    bare = evaluation(facts={}, class_pairs=(), requested=(), notes=(), neighbours=())
+    assert "the generated images against the reference images, at 16 pixels" in table(bare)
+    json.dumps(to_dict(bare), allow_nan=False)
+    assert to_dict(replace(bare, facts={"when": np.datetime64("2020")}))["facts"]
