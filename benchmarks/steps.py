@@ -1,0 +1,148 @@
+r"""Quality against cost: one model with several samplers and numbers of steps.
+
+    gravlens simulate --preset deeplense --num 10000 --size 28 --seed 3000 --out data/reference.h5
+    python benchmarks/steps.py --model lens28 --reference data/reference.h5 --num 2000 \
+        --json docs/steps.json --plot docs/images/steps.png
+
+All runs start from the same noise. The lens Fréchet distance is that of `num` generated images
+against as many real ones; its floor is real against real at the same numbers.
+"""
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import tyro
+
+from gravlensdiffusion.data.readers import open_lenses
+from gravlensdiffusion.evaluation.measure import Encoder, Measurements, measure_images
+from gravlensdiffusion.evaluation.metrics_table import relative_shift, scaled_wasserstein
+from gravlensdiffusion.evaluation.preparation import PreparedSource
+from gravlensdiffusion.figures.curves import save_curve
+from gravlensdiffusion.metrics.frechet import frechet_distance
+from gravlensdiffusion.pipeline import LensGenerator
+
+RUNS = (
+    ("dpmpp", (5, 8, 12, 20, 40)),
+    ("ddim", (10, 20, 50)),
+    ("heun", (6, 10, 20)),
+    ("ddpm", (100,)),
+)
+"""Samplers and their numbers of steps."""
+EVALUATIONS = {"heun": 2}
+"""Network evaluations of a step, where it is not one."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to compare."""
+
+    reference: Path
+    """Real images, or simulations that stand for them; at least twice `num`."""
+    model: str = "lens28"
+    """A bundled model, a run or a checkpoint."""
+    num: int = 2000
+    """Images of each run."""
+    seed: int = 0
+    """Seed of the noise."""
+    threads: int = 2
+    """Threads of the processor."""
+    json: Path | None = None
+    """Where to write the figures, too."""
+    plot: Path | None = None
+    """Where to draw distance against evaluations."""
+
+
+def main(options: Options) -> None:
+    """Draw with each sampler, measure, print a table."""
+    torch.set_num_threads(options.threads)
+    generator = LensGenerator.from_pretrained(options.model, device="cpu")
+    source = PreparedSource(open_lenses(options.reference), options.reference.name)
+    encoder = Encoder(source.size)
+    blocks = [measure_images(block, source, encoder) for block in source.blocks()]
+    real = blocks[0]
+    for block in blocks[1:]:
+        real = real.joined(block)
+    floors = []
+    for seed in range(5):
+        order = np.random.default_rng(seed).permutation(len(real))
+        one, two = order[: options.num], order[options.num : 2 * options.num]
+        floors.append(frechet_distance(real.features[one], real.features[two]))
+    floor = {"mean": float(np.mean(floors)), "std": float(np.std(floors, ddof=1))}
+    print(f"floor at {options.num} against {options.num}: {floor['mean']:.4f} ± {floor['std']:.4f}")
+    rows = []
+    for sampler, numbers in RUNS:
+        for steps in numbers:
+            rows.append(one_run(options, generator, (sampler, steps), source, encoder, real))
+            print(table_row(rows[-1], floor["mean"]), flush=True)
+    report = {"model": options.model, "num": options.num, "floor": floor, "runs": rows}
+    if options.json is not None:
+        options.json.write_text(json.dumps(report, indent=2) + "\n")
+    if options.plot is not None:
+        draw(rows, floor["mean"], options.plot)
+
+
+def one_run(
+    options: Options,
+    generator: LensGenerator,
+    run: tuple[str, int],
+    source: PreparedSource,
+    encoder: Encoder,
+    real: Measurements,
+) -> dict[str, float | str]:
+    """Sample with one sampler and number of steps, and compare."""
+    sampler, steps = run
+    start = time.perf_counter()
+    samples = generator.sample(options.num, seed=options.seed, sampler=sampler, num_steps=steps)
+    seconds = time.perf_counter() - start
+    found = measure_images(samples.images[:, 0], source, encoder)
+    real_part = real[np.random.default_rng(0).permutation(len(real))[: options.num]]
+    return {
+        "sampler": sampler,
+        "steps": steps,
+        "evaluations": steps * EVALUATIONS.get(sampler, 1),
+        "ms_per_image": 1000 * seconds / options.num,
+        "frechet": frechet_distance(found.features, real_part.features),
+        "sky_rms_shift": relative_shift("sky_rms", found, real_part),
+        "flux_shift": relative_shift("total_flux", found, real_part),
+        "maximum_wasserstein": scaled_wasserstein(
+            found.physics["maximum"], real_part.physics["maximum"]
+        ),
+    }
+
+
+def table_row(row: dict[str, float | str], floor: float) -> str:
+    """Return one line of a Markdown table."""
+    return (
+        f"| {row['sampler']} | {row['steps']} | {row['evaluations']} "
+        f"| {row['ms_per_image']:.1f} | {row['frechet']:.3f} | {row['frechet'] / floor:.2f} "
+        f"| {100 * row['sky_rms_shift']:+.1f}% | {100 * row['flux_shift']:+.1f}% "
+        f"| {row['maximum_wasserstein']:.2f} |"
+    )
+
+
+def draw(rows: list[dict[str, float | str]], floor: float, path: Path) -> None:
+    """Draw the distance against the number of evaluations."""
+    curves = {}
+    for sampler, _ in RUNS:
+        points = [row for row in rows if row["sampler"] == sampler]
+        curves[sampler] = (
+            [row["evaluations"] for row in points],
+            [row["frechet"] for row in points],
+        )
+    numbers = [row["evaluations"] for row in rows]
+    curves["floor"] = ([min(numbers), max(numbers)], [floor, floor])
+    save_curve(
+        curves,
+        path,
+        x_label="network evaluations per image",
+        y_label="lens Fréchet distance",
+        log_y=True,
+    )
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Options, description=__doc__))
