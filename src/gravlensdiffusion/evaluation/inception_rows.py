@@ -112,10 +112,9 @@ def _choose(
     """Return the images of a protocol and the plan of their comparisons."""
     if settings.protocol == "full":
         everything = [Chosen(each, np.arange(len(each))) for each in (generated, *real)]
-        sizes = [len(chosen.indices) for chosen in everything] + [0]
     else:
         everything = _hundreds(generated, real, settings.seed)
-        sizes = [len(chosen.indices) for chosen in everything] + [0]
+    sizes = [len(chosen.indices) for chosen in everything] + [0]
     plan = make_plan(sizes[0], sizes[1], sizes[2], num_seeds=settings.num_seeds, seed=settings.seed)
     return everything[0], everything[1:], plan
 
