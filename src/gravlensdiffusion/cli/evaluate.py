@@ -26,9 +26,9 @@ class Options:
     whatever `gravlens inspect` reads.
     """
 
-    generated: Annotated[Path, tyro.conf.Positional]
+    generated: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="GENERATED")]
     """The images to be judged."""
-    reference: Annotated[Path, tyro.conf.Positional]
+    reference: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="REFERENCE")]
     """Real images, or simulations that stand for them."""
     out: Path
     """Folder for report.json and report.html; it is made where it does not exist."""
