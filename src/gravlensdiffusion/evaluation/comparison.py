@@ -47,7 +47,7 @@ class Row:
         name: Name of the metric.
         group: Section of the table.
         value: Generated against real, mean over the seeds.
-        value_spread: Its standard deviation over the seeds.
+        value_spread: Its standard deviation over the seeds, where they choose the images.
         floor: Real against real at the same sizes, mean over the seeds.
         floor_spread: Its standard deviation over the seeds.
         ratio: Value over floor, for distances.
@@ -128,18 +128,25 @@ def filled_row(
 ) -> Row:
     """Return the row of one metric from its values and floors, one of each per seed."""
     value, floor = float(np.mean(values)), float(np.mean(floors))
-    spread = float(np.std(floors, ddof=1)) if len(floors) > 1 else None
+    spread = _spread(floors)
     return Row(
         name=name,
         group=group,
         value=finite_or_none(value),
-        value_spread=finite_or_none(float(np.std(values, ddof=1))) if len(values) > 1 else None,
+        value_spread=_spread(values),
         floor=finite_or_none(floor),
-        floor_spread=None if spread is None else finite_or_none(spread),
+        floor_spread=spread,
         ratio=finite_or_none(value / floor) if is_distance and floor > 0 else None,
         z=finite_or_none((value - floor) / spread) if spread else None,
         note=note,
     )
+
+
+def _spread(values: Sequence[float]) -> float | None:
+    """Return the standard deviation; None where the seeds made no difference but rounding."""
+    if len(values) < 2 or not np.ptp(values) > 1e-9 * np.max(np.abs(values)):
+        return None
+    return finite_or_none(float(np.std(values, ddof=1)))
 
 
 def finite_or_none(value: float) -> float | None:
