@@ -82,6 +82,20 @@ def test_sigterm_saves_and_the_same_command_goes_on(data: Path, tmp_path: Path) 
     assert 0 < saved[0] < 6000
 
 
+def test_epochs_that_are_asked_for_outdo_a_recipe_that_counts_images(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = tmp_path / "recipe.json"
+    recipe.write_text(to_json(tiny(total_images=200_000)))
+    options = Options(data=data, out=tmp_path / "run", preset=str(recipe), dry_run=True)
+    run(options)
+    assert "200,000 images in all" in capsys.readouterr().out
+    config = configure(replace(options, epochs=3))
+    assert (config.epochs, config.total_images) == (3, 0)
+    run(replace(options, epochs=3))
+    assert "3 epochs" in capsys.readouterr().out
+
+
 def test_flags_change_the_recipe() -> None:
     options = Options(
         data=Path("d"),

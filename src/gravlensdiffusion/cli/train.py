@@ -115,6 +115,8 @@ def configure(options: Options) -> "TrainingConfig":
     }
     if options.size is not None:
         changes["resize"] = None
+    if options.epochs is not None:
+        changes["total_images"] = 0
     if options.learning_rate is not None:
         rate = options.learning_rate
         changes["optimiser"] = replace(config.optimiser, learning_rate=rate)
@@ -150,9 +152,11 @@ def describe(config: "TrainingConfig", source: "ImageSource") -> str:
     channels, height, width = source.image_shape
     size = config.size or height
     classes = ", ".join(source.header.class_names) if config.conditional else ""
+    total = config.total_images
+    length = f"{total:,} images in all" if total else f"{config.epochs} epochs"
     return (
         f"would train preset {config.preset} at {size} pixels on {len(source):,} images of "
-        f"{channels}x{height}x{width}, classes: {classes or 'none'}, {config.epochs} epochs, "
+        f"{channels}x{height}x{width}, classes: {classes or 'none'}, {length}, "
         f"batch {config.batch_size}, transform {config.model.transform.kind}"
     )
 
