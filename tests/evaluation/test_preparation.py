@@ -46,6 +46,18 @@ def test_eight_bit_images_are_divided_and_the_others_rounded_alike(tmp_path):
         np.testing.assert_allclose(values, np.round(values), atol=1e-3)
 
 
+def test_eight_bits_cannot_be_asked_for_of_other_flux(tmp_path):
+    sets = [
+        opened(tmp_path, "one", ring(5, 28, scale=7)),
+        opened(tmp_path, "two", ring(5, 28, 1, 7)),
+    ]
+    with pytest.raises(GravLensError, match="--rescale peak"):
+        prepare_sets(sets, size=None, rescale="none", eight_bit=True)
+    (first, _) = prepare_sets(sets, size=None, rescale="peak", eight_bit=True)
+    values = first.read(slice(None)) * 255
+    np.testing.assert_allclose(values, np.round(values), atol=1e-3)
+
+
 def test_floats_alone_are_not_rounded(tmp_path):
     images = ring(8, 28)
     sets = [opened(tmp_path, "one", images), opened(tmp_path, "two", ring(8, 28, seed=1))]

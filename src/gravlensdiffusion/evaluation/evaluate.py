@@ -27,6 +27,7 @@ from gravlensdiffusion.evaluation.plan import Plan, make_plan
 from gravlensdiffusion.evaluation.preparation import PreparedSource, prepare_sets
 from gravlensdiffusion.evaluation.result import Evaluation, Neighbours, Settings
 from gravlensdiffusion.evaluation.two_sample_rows import feature_rows, pixel_rows
+from gravlensdiffusion.metrics.inception import load_inception
 
 NUM_SHOWN = 40
 """Images of each set that a report shows."""
@@ -92,8 +93,12 @@ def evaluate(
         tell: Told what is being done, one line at a time.
 
     Raises:
-        GravLensError: If the sets do not go together or are too small.
+        GravLensError: If the sets do not go together or are too small, or the weights that were
+            named cannot be used.
     """
+    if inception_weights is not None and settings.protocol != "none":
+        # A file that cannot be used is told before minutes of measuring, not after.
+        load_inception(inception_weights)
     sizes = [len(each) for each in (sets.generated, *sets.real)] + [0]
     plan = make_plan(*sizes[:3], num_seeds=settings.num_seeds, seed=settings.seed)
     sets = sets.prepared(settings)

@@ -190,7 +190,8 @@ def prepare_sets(
         eight_bit: Whether all are rounded to 255ths even where no set has 8 bits.
 
     Raises:
-        GravLensError: If sizes or flux units differ and nothing was said that makes them one.
+        GravLensError: If sizes or flux units differ and nothing was said that makes them one, or
+            8 bits are asked for of images that are not in [0, 1].
     """
     sizes = {each.size for each in sets}
     if size is None and len(sizes) > 1:
@@ -213,6 +214,11 @@ def prepare_sets(
     )
     reference = sets[1].prepared(preparation)
     if not _is_unit_range(reference):
+        if eight_bit:
+            raise GravLensError(
+                "--eight-bit rounds images in [0, 1], and these have another range; --rescale peak "
+                "brings each image to it"
+            )
         low, high = reference.extremes
         preparation = replace(preparation, offset=low, scale=high - low, levels=None)
     return [each.prepared(preparation) for each in sets]
