@@ -40,10 +40,10 @@ def test_impossible_sizes_are_refused(tmp_path, size):
 def test_eight_bit_images_are_divided_and_the_others_rounded_alike(tmp_path):
     whole = np.round(ring(8, 28) * 255).clip(0, 255).astype(np.uint8)
     sets = [opened(tmp_path, "bytes", whole), opened(tmp_path, "floats", ring(8, 28, seed=1))]
-    for each in prepare_sets(sets, size=None, rescale="none"):
-        values = each.read(slice(None)) * 255
-        assert values.max() < 256
-        np.testing.assert_allclose(values, np.round(values), atol=1e-3)
+    ready = prepare_sets(sets, size=None, rescale="none")
+    np.testing.assert_allclose(ready[0].read(slice(None)) * 255, whole, atol=1e-3)
+    floats = ring(8, 28, seed=1).clip(0, 1)
+    np.testing.assert_allclose(ready[1].read(slice(None)) * 255, np.round(floats * 255), atol=1e-3)
 
 
 def test_eight_bits_cannot_be_asked_for_of_other_flux(tmp_path):

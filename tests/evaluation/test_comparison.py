@@ -1,0 +1,49 @@
+"""Rows against numbers that are known: Gaussian features, and a plan made for them."""
+
+import numpy as np
+import pytest
+
+from gravlensdiffusion.evaluation.comparison import compare, filled_row
+from gravlensdiffusion.evaluation.measure import features_alone
+from gravlensdiffusion.evaluation.metrics_table import FRECHET, lens_metrics, scaled_wasserstein
+from gravlensdiffusion.evaluation.plan import make_plan
+
+
+def frechet_row(shift):
+    rng = np.random.default_rng(0)
+    generated = rng.normal(size=(1000, 8))
+    generated[:, 0] += shift
+    real = features_alone(rng.normal(size=(2000, 8)))
+    plan = make_plan(1000, 1000, 1000, num_seeds=4, seed=0)
+    metrics = [metric for metric in lens_metrics() if FRECHET in metric.names]
+    (row,) = compare(metrics, features_alone(generated), real, plan, {}, seed=0)
+    return row
+
+
+def test_equal_distributions_are_at_the_floor_and_correct_to_nothing():
+    row = frechet_row(0.0)
+    assert row.floor > 0.02
+    assert row.ratio == pytest.approx(1, abs=0.4)
+    assert row.corrected < 0.3 * row.floor
+
+
+def test_the_corrected_distance_is_that_of_the_distributions():
+    """Two Gaussians of unit covariance, half a unit apart: a squared distance of 0.25."""
+    row = frechet_row(0.5)
+    assert row.value > 0.27
+    assert row.corrected == pytest.approx(0.25, abs=0.06)
+    assert row.ratio == pytest.approx(row.value / row.floor)
+    assert row.z == pytest.approx((row.value - row.floor) / row.floor_spread)
+
+
+def test_a_value_that_no_seed_changes_has_no_spread():
+    row = filled_row("name", "group", [0.1 + 1e-17, 0.1], [0.2, 0.4], is_distance=True)
+    assert row.value_spread is None
+    assert row.floor_spread == pytest.approx(0.2 / np.sqrt(2))
+
+
+def test_wasserstein_distance_is_in_units_of_the_real_scatter():
+    real = np.random.default_rng(0).normal(5, 2, 20_000)
+    assert scaled_wasserstein(real + 1, real) == pytest.approx(0.5, rel=0.02)
+    assert scaled_wasserstein(np.append(real, np.nan), real) == pytest.approx(0, abs=1e-9)
+    assert np.isnan(scaled_wasserstein(real, np.ones(5)))
