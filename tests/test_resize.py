@@ -6,7 +6,7 @@ import torch
 from torch.nn.functional import interpolate
 
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.resize import default_method, resize
+from gravlensdiffusion.resize import default_method, resize, resize_flux
 
 IMAGES = np.random.default_rng(0).normal(size=(2, 1, 150, 150))
 
@@ -33,6 +33,15 @@ def test_area_keeps_the_mean_exactly(size: int) -> None:
 def test_area_of_uneven_sizes_weighs_by_overlap() -> None:
     row = np.array([[1.0, 2.0, 4.0]]).repeat(3, axis=0)
     assert np.allclose(resize(row, 2, "area")[0], [(1 + 0.5 * 2) / 1.5, (0.5 * 2 + 4) / 1.5])
+
+
+def test_flux_is_shared_out_and_added_up_exactly() -> None:
+    for size in (64, 200):
+        assert np.allclose(resize_flux(IMAGES, size, "area").sum((2, 3)), IMAGES.sum((2, 3)))
+    even = np.full((1, 30, 30), 2.0, np.float32)
+    assert np.allclose(resize_flux(even, 10, "bilinear"), 18.0)
+    assert resize_flux(even, 60, "area").dtype == np.float32
+    assert np.allclose(resize_flux(even, 60, "area"), 0.5)
 
 
 def test_dtype_stays_and_names_are_checked() -> None:

@@ -20,12 +20,14 @@ class LensRecord:
         parameters: Drawn parameter values by name; units are in the set's header.
         subhaloes: Shape ``(K, 3)``: x [arcsec], y [arcsec], mass [M_sun]; None where the class
             has none.
+        noise_free: The image without noise, in the shape and unit of ``image``, or None.
     """
 
     image: NDArray[np.float32]
     label: int = UNLABELLED
     parameters: Mapping[str, float] = field(default_factory=dict)
     subhaloes: NDArray[np.float64] | None = None
+    noise_free: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,4 +1,4 @@
-"""The two named ways to shrink an image; linear and separable."""
+"""The two named ways to resize an image; linear and separable."""
 
 from functools import lru_cache
 
@@ -41,13 +41,33 @@ def resize(images: NDArray[np.floating], size: int, method: str) -> NDArray[np.f
         raise GravLensError(f"unknown resize '{method}'; choose from {', '.join(METHODS)}")
     if size < 1:
         raise GravLensError(f"image size must be at least 1 pixel, got {size}")
-    rows = _weights(images.shape[-2], size, method).astype(images.dtype)
-    columns = _weights(images.shape[-1], size, method).astype(images.dtype)
+    rows = weights(images.shape[-2], size, method).astype(images.dtype)
+    columns = weights(images.shape[-1], size, method).astype(images.dtype)
     return np.asarray(rows @ images @ columns.T)
 
 
+def resize_flux(images: NDArray[np.floating], size: int, method: str) -> NDArray[np.floating]:
+    """Resize images of flux per pixel, which grows with the area of a pixel.
+
+    ``area`` keeps the sum of the pixels exactly.
+
+    Args:
+        images: Shape ``(..., H, W)`` [flux per pixel].
+        size: New height and width [pixel].
+        method: As in `resize`.
+
+    Returns:
+        Shape ``(..., size, size)`` [flux per new pixel], in the dtype of ``images``.
+
+    Raises:
+        GravLensError: As in `resize`.
+    """
+    height, width = images.shape[-2:]
+    return resize(images, size, method) * ((height / size) * (width / size))
+
+
 @lru_cache(maxsize=32)
-def _weights(old: int, new: int, method: str) -> NDArray[np.float64]:
+def weights(old: int, new: int, method: str) -> NDArray[np.float64]:
     """Return the matrix of shape ``(new, old)`` that resizes one axis."""
     if method == "area":
         edges = np.arange(new + 1) * old / new
@@ -56,8 +76,8 @@ def _weights(old: int, new: int, method: str) -> NDArray[np.float64]:
         return np.clip(high - low, 0, None) * new / old
     centres = np.clip((np.arange(new) + 0.5) * old / new - 0.5, 0, old - 1)
     left = np.minimum(centres.astype(int), max(old - 2, 0))
-    weights = np.zeros((new, old))
+    matrix = np.zeros((new, old))
     fraction = centres - left
-    weights[np.arange(new), left] = 1 - fraction
-    weights[np.arange(new), np.minimum(left + 1, old - 1)] += fraction
-    return weights
+    matrix[np.arange(new), left] = 1 - fraction
+    matrix[np.arange(new), np.minimum(left + 1, old - 1)] += fraction
+    return matrix

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -42,6 +44,24 @@ def test_dry_run_writes_nothing(tmp_path, capsys):
     assert not list(tmp_path.iterdir())
 
 
+def test_noise_free_twins_and_flux_unit_are_told_and_stored(tmp_path, capsys):
+    out = tmp_path / "lenses.h5"
+    options = Options(out=out, num=3, size=28, noise_free=True, flux_unit="e-/s", jobs=1)
+    for dry_run, verb in ((True, "would write"), (False, "wrote")):
+        run(replace(options, dry_run=dry_run))
+        line = capsys.readouterr().out
+        assert line.startswith(verb)
+        assert "flux unit e-/s, with noise-free twins, classes" in line
+    run(Options(out=tmp_path / "plain.h5", num=3, size=28, flux_unit="e-/s", jobs=1))
+    assert "noise-free" not in capsys.readouterr().out
+    with LensStore(out) as store, LensStore(tmp_path / "plain.h5") as plain:
+        assert store.header.flux_unit == "e-/s"
+        assert (store.has_noise_free, plain.has_noise_free) == (True, False)
+        np.testing.assert_array_equal(store.read([0, 1, 2]), plain.read([0, 1, 2]))
+        sky = store.read(slice(3)) - store.read_noise_free(slice(3))
+        assert 0 < sky.std() < 0.1 * store.read_noise_free(slice(3)).std()
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -52,6 +72,7 @@ def test_dry_run_writes_nothing(tmp_path, capsys):
         ({"mix": "1,x,1"}, "mix: 'x' is not a number"),
         ({"num": 0}, "number of images must be at least 1"),
         ({"size": 4}, "size must lie between"),
+        ({"flux_unit": "Jy"}, "unknown flux unit 'Jy'"),
         ({"seed": -1}, "must not be negative"),
         ({"jobs": 0}, "number of jobs"),
     ],

@@ -1,7 +1,8 @@
 """Small data sets in every format, for the tests of the data room."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,12 @@ def lens_records(num: int = 7, size: int = 8, seed: int = 0) -> Iterator[LensRec
             parameters={"theta_E": 1.0 + k / 10} | ({"axion_mass": 1e-23} if label == 2 else {}),
             subhaloes=random.random((k, 3)) if label == 1 else None,
         )
+
+
+def with_twins(records: Iterable[LensRecord]) -> Iterator[LensRecord]:
+    """Yield the records with a noise-free image each: half as bright, and nowhere the image."""
+    for record in records:
+        yield replace(record, noise_free=record.image / 2 - 1)
 
 
 def save_folder(folder: Path, images: NDArray[np.generic], name: str = "sample{}.npy") -> Path:

@@ -8,7 +8,7 @@ from gravlensdiffusion.codec import from_json
 from gravlensdiffusion.config.simulation import LensClass, SimulationConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.presets.simulation import SIMULATION_PRESETS, simulation_preset
-from gravlensdiffusion.resize import resize
+from gravlensdiffusion.resize import default_method, resize
 from gravlensdiffusion.simulation.generate import select, set_header, simulate, simulate_one
 
 
@@ -120,12 +120,49 @@ def test_reduced_flux_is_per_reduced_pixel():
 
 
 def test_twin_is_the_image_without_noise():
-    config = simulation_preset("deeplense-sim")
-    config = replace(config, imaging=replace(config.imaging, noise_free_twin=True))
-    noisy, clean = simulate_one(config, 3, 0).image
-    sky = (noisy - clean)[:20, :20]
+    config = select(simulation_preset("deeplense-sim"), noise_free=True)
+    record = simulate_one(config, 3, 0)
+    assert record.noise_free.shape == record.image.shape
+    assert record.noise_free.dtype == np.float32
+    sky = (record.image - record.noise_free)[0, :20, :20]
     assert sky.std() == pytest.approx(0.01, rel=0.15)
-    assert clean[:20, :20].max() < 0.003
+    assert record.noise_free[0, :20, :20].max() < 0.003
+
+
+@pytest.mark.parametrize("size", [None, 28, 64])
+@pytest.mark.parametrize("flux_unit", ["peak", "e-/s"])
+def test_the_noisy_image_is_the_same_with_a_twin_and_without(deeplense, size, flux_unit):
+    config = select(deeplense, size=size, flux_unit=flux_unit)
+    alone, paired = simulate_one(config, 3, 1), simulate_one(select(config, noise_free=True), 3, 1)
+    assert alone.noise_free is None
+    assert same(alone, paired)
+
+
+def test_a_twin_of_peak_is_scaled_by_the_extremes_of_the_noisy_image(deeplense):
+    config = select(deeplense, noise_free=True, size=50)
+    scaled, flux = (simulate_one(select(config, flux_unit=u), 3, 0) for u in ("peak", "e-/s"))
+    low, high = flux.parameters["flux_min"], flux.parameters["flux_max"]
+    # A pixel of 50 holds the flux of nine native ones.
+    expected = (flux.noise_free / 9 - low) / (high - low)
+    np.testing.assert_allclose(scaled.noise_free, expected, atol=1e-6)
+    assert scaled.noise_free.min() > 0
+
+
+@pytest.mark.parametrize("size", [28, 50])
+def test_a_twin_goes_through_the_resize_of_its_image(deeplense, size):
+    config = select(deeplense, noise_free=True, flux_unit="e-/s")
+    native, reduced = simulate_one(config, 3, 0), simulate_one(select(config, size=size), 3, 0)
+    expected = resize(native.noise_free.astype(np.float64), size, default_method(size))
+    np.testing.assert_allclose(
+        reduced.noise_free, expected * (150 / size) ** 2, rtol=1e-5, atol=1e-7
+    )
+
+
+def test_twin_and_unit_are_left_where_nothing_is_said(deeplense):
+    changed = select(deeplense, noise_free=True, flux_unit="e-/s")
+    assert select(changed, size=64).imaging == replace(changed.imaging, size=64)
+    assert set_header(changed, 0).flux_unit == "e-/s"
+    assert select(deeplense) == deeplense
 
 
 def test_class_without_lensing_shows_the_source_once(deeplense):
@@ -175,6 +212,7 @@ def test_telescope_presets_have_lens_light():
         ({"mix": (1, 2)}, "mix has 2 weights for the 3 classes no_sub, cdm, axion"),
         ({"mix": (0, 0, 0)}, "mix needs weights"),
         ({"mix": (1, -1, 1)}, "mix needs weights"),
+        ({"flux_unit": "Jy"}, "unknown flux unit 'Jy'; choose from peak, e-/s"),
         ({"size": 151}, "size must lie between 8 and the native 150 pixels"),
     ],
 )

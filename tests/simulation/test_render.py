@@ -188,8 +188,8 @@ def test_vortex_is_that_of_plain_lenstronomy_with_a_dense_string(index):
 
 
 def clean_image(config, seed, index):
-    """Return the noise-free image, recovered from the twin, and the geometry."""
-    imaging = replace(config.imaging, flux_unit="e-/s", noise_free_twin=True)
+    """Return the noise-free image of a record, rendered from its truth, and the geometry."""
+    imaging = replace(config.imaging, flux_unit="e-/s")
     renderer = Renderer(config.cosmology, imaging)
     record = simulate_one(replace(config, imaging=imaging), seed, index)
     clumps = draw_substructure(None, 1.0, renderer.geometry, np.random.default_rng(0))

@@ -79,6 +79,7 @@ def describe(summary: "DataSummary") -> "Iterator[str]":
         ("images", f"{summary.num_images:,}"),
         ("shape", f"{channels} x {height} x {width} (channels, height, width)"),
         ("stored as", ", ".join(summary.dtypes)),
+        *((("noise-free", "a twin of each image"),) if summary.has_noise_free else ()),
         ("pixel scale", "unknown" if scale is None else f"{scale:.5g} arcsec"),
         ("flux unit", summary.flux_unit),
         ("range", f"{pixels.low:.5g} to {pixels.high:.5g}"),

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from gravlensdiffusion.errors import GravLensError
 
@@ -32,6 +32,10 @@ class Options:
     """Number of images."""
     size: int | None = None
     """Pixels a side after a reduction that keeps the field of view; native size by default."""
+    flux_unit: Literal["peak", "e-/s"] | None = None
+    """Unit of the pixels: peak (each image scaled to [0, 1]) or e-/s; by default the preset's."""
+    noise_free: bool = False
+    """Store each image without its noise too, as /images_noise_free."""
     classes: str | None = None
     """Classes, separated by commas: no_sub, cdm, axion; all of them by default."""
     mix: str | None = None
@@ -87,7 +91,14 @@ def configure(options: Options) -> "SimulationConfig":
     preset = simulation_preset(options.preset)
     classes = None if options.classes is None else split(options.classes)
     mix = None if options.mix is None else [_number(word) for word in split(options.mix)]
-    return select(preset, classes=classes, mix=mix, size=options.size)
+    return select(
+        preset,
+        classes=classes,
+        mix=mix,
+        size=options.size,
+        noise_free=options.noise_free or None,
+        flux_unit=options.flux_unit,
+    )
 
 
 def check_out(path: Path, overwrite: bool) -> None:
@@ -109,9 +120,10 @@ def describe(config: "SimulationConfig", header: "SetHeader", num: int) -> str:
     size = config.imaging.size or config.imaging.num_pixels
     noun = "image" if num == 1 else "images"
     resized = f" ({header.resize} resize)" if header.resize else ""
+    twins = " with noise-free twins," if config.imaging.noise_free_twin else ""
     return (
         f"{num:,} {noun} of {size}x{size} pixels{resized}, "
-        f"{header.pixel_scale_arcsec:.4g} arcsec each, flux unit {header.flux_unit}, "
+        f"{header.pixel_scale_arcsec:.4g} arcsec each, flux unit {header.flux_unit},{twins} "
         f"classes {', '.join(header.class_names)}, preset {header.preset}, seed {header.seed}"
     )
 

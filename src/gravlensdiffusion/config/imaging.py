@@ -63,7 +63,7 @@ class Imaging:
         supersampling: Rays per pixel and axis.
         flux_unit: ``peak``: each image is shifted and scaled to [0, 1] at its native size;
             ``e-/s``: electrons per second and pixel, the sky subtracted.
-        noise_free_twin: True to store the noise-free image as a second channel.
+        noise_free_twin: True to keep the noise-free image beside the noisy one, which stays as it is.
         size: Size of the stored image [pixel]; None for the native size.
     """
 

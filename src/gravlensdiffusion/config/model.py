@@ -1,11 +1,13 @@
 """Configuration of a model: transform, schedule, denoiser, network."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
 from gravlensdiffusion.errors import GravLensError
 
 Prediction = Literal["epsilon", "x0", "v", "preconditioned"]
+Resize = Literal["bilinear", "area"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,6 +80,10 @@ class DenoiserConfig:
             (``preconditioned`` only); the rest is log-normal.
         p_mean: Mean of the log-normal part, of ln(sigma).
         p_std: Standard deviation of the log-normal part, of ln(sigma).
+        skip: Whether the noisy image is part of the estimate; if not, the network gives the clean
+            image itself (``preconditioned`` only).
+        floor: Error below which nothing is gained, in standard deviations of the data; for
+            networks without ``skip``.
         clip: Whether estimates of the clean image are held in [-1, 1] when sampling.
     """
 
@@ -85,6 +91,8 @@ class DenoiserConfig:
     uniform_fraction: float = 0.5
     p_mean: float = -0.5
     p_std: float = 1.5
+    skip: bool = True
+    floor: float = 0.0
     clip: bool = False
 
     def __post_init__(self) -> None:
@@ -92,6 +100,8 @@ class DenoiserConfig:
             raise GravLensError("denoiser uniform_fraction must lie between 0 and 1")
         if not self.p_std > 0:
             raise GravLensError("denoiser p_std must be positive")
+        if not 0 <= self.floor < math.inf:
+            raise GravLensError("denoiser floor must not be negative")
         if self.clip and self.prediction == "preconditioned":
             raise GravLensError("denoiser clip goes with data in [-1, 1], not with preconditioning")
 
@@ -103,6 +113,7 @@ class UNetConfig:
     Attributes:
         kind: Tells this network from the others in a file.
         channels: Channels of each level, from full resolution down.
+        patch: Side of the square of pixels that the network takes as one, its values as channels.
         num_blocks: Residual blocks of each level on the way down; one more on the way up.
         attention_levels: Levels with self-attention, counted from 0 at full resolution.
         num_heads: Heads of each attention.
@@ -114,6 +125,7 @@ class UNetConfig:
 
     kind: Literal["unet"] = "unet"
     channels: tuple[int, ...] = (32, 64, 96)
+    patch: int = 1
     num_blocks: int = 1
     attention_levels: tuple[int, ...] = (2,)
     num_heads: int = 4
@@ -133,6 +145,8 @@ class UNetConfig:
             raise GravLensError("network needs num_blocks of at least 1 and an even embedding_dim")
         if not 0 <= self.dropout < 1:
             raise GravLensError("network dropout must lie in [0, 1)")
+        if self.patch < 1:
+            raise GravLensError(f"network patch must be at least 1 pixel, got {self.patch}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -164,6 +178,60 @@ class SamplingConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ParameterConfig:
+    """A physical parameter that a lens can be ordered by.
+
+    Attributes:
+        name: Its name in the store.
+        unit: Its unit; an empty string for a pure number.
+        low: Smallest value that was learned [unit].
+        high: Largest value that was learned [unit].
+        scale: ``log`` where the network sees the logarithm.
+    """
+
+    name: str
+    unit: str = ""
+    low: float
+    high: float
+    scale: Literal["linear", "log"] = "linear"
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
+            raise GravLensError(f"parameter {self.name} needs finite bounds with low < high")
+        if self.scale == "log" and self.low <= 0:
+            raise GravLensError(f"parameter {self.name} must be positive for a logarithmic scale")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ObservationConfig:
+    """The noise that the instrument adds to the noise-free images of a model.
+
+    The noise is drawn at the native pixels and reduced with the image, so that it is that of an
+    image observed at native size whatever the size of the model.
+
+    Attributes:
+        num_pixels: Height and width at which the noise is drawn [pixel].
+        background_rms: Standard deviation of sky and read noise in a native pixel [e- / s].
+        exposure_time: Exposure time that sets the Poisson noise of the galaxies [s]; None where
+            they have none.
+        resize: Resize from native size to that of the model, or None.
+    """
+
+    num_pixels: int
+    background_rms: float
+    exposure_time: float | None = None
+    resize: Resize | None = None
+
+    def __post_init__(self) -> None:
+        if self.num_pixels < 4:
+            raise GravLensError(f"num_pixels must be at least 4, got {self.num_pixels}")
+        if not 0 <= self.background_rms < math.inf:
+            raise GravLensError(f"background_rms must not be negative, got {self.background_rms}")
+        if self.exposure_time is not None and not 0 < self.exposure_time < math.inf:
+            raise GravLensError(f"exposure_time must be positive, got {self.exposure_time}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ModelConfig:
     """Everything that is needed to rebuild a trained model from its weights.
 
@@ -172,10 +240,14 @@ class ModelConfig:
         image_size: Height and width [pixel].
         num_channels: Channels of an image.
         class_names: Classes that can be asked for; empty for an unconditional model.
+        parameters: Physical parameters that can be asked for, with the ranges that were learned.
+        prior_size: Rows of the table of classes and parameters of training images that goes with
+            the weights; 0 for none.
         pixel_scale_arcsec: Side of a pixel [arcsec], or None.
         flux_unit: Unit of the images after the inverse transform.
         resize: Resize that the training images went through, or None.
         training_data: What it was trained on, in one line.
+        observation: The noise to add to the images, or None where the model has learned noise.
         transform: Flux to model space.
         schedule: Time to signal and noise.
         denoiser: What the network predicts.
@@ -187,10 +259,13 @@ class ModelConfig:
     image_size: int = 28
     num_channels: int = 1
     class_names: tuple[str, ...] = ()
+    parameters: tuple[ParameterConfig, ...] = ()
+    prior_size: int = 0
     pixel_scale_arcsec: float | None = None
     flux_unit: str = "unknown"
     resize: str | None = None
     training_data: str = ""
+    observation: ObservationConfig | None = None
     transform: TransformConfig = field(default_factory=TransformConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     denoiser: DenoiserConfig = field(default_factory=DenoiserConfig)
@@ -202,6 +277,13 @@ class ModelConfig:
             raise GravLensError("model needs images of at least 4 pixels and one channel")
         if len(set(self.class_names)) != len(self.class_names):
             raise GravLensError("model class_names must differ from each other")
+        names = [each.name for each in self.parameters]
+        if len(set(names)) != len(names):
+            raise GravLensError("model parameters must differ from each other")
+        if self.image_size % getattr(self.network, "patch", 1):
+            raise GravLensError(
+                f"the image size, {self.image_size}, must be a multiple of the network's patch"
+            )
         preconditioned = self.denoiser.prediction == "preconditioned"
         if preconditioned != (self.schedule.kind == "log_snr"):
             raise GravLensError("prediction 'preconditioned' and schedule 'log_snr' go together")

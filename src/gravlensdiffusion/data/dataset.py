@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
@@ -34,6 +34,10 @@ class ImageSource(Protocol):
     def labels(self) -> NDArray[np.int16]:
         """Class indices, shape ``(N,)``; -1 where there is none."""
 
+    @property
+    def parameters(self) -> Mapping[str, NDArray[np.float64]]:
+        """Values by name, shape ``(N,)`` each; NaN where an image has none."""
+
     def __len__(self) -> int: ...
 
     def read(self, indices: Sequence[int] | NDArray[np.integer]) -> NDArray[np.float32]:
@@ -47,11 +51,13 @@ class PreparedSet:
     Attributes:
         images: Flux, float32 of shape ``(N, C, S, S)``.
         labels: Class indices, int64 of shape ``(N,)``.
+        parameters: Physical parameters, float64 of shape ``(N, P)``; NaN where one is not known.
         fingerprint: Digest of the images and labels.
     """
 
     images: NDArray[np.float32]
     labels: NDArray[np.int64]
+    parameters: NDArray[np.float64]
     fingerprint: str
 
     def __len__(self) -> int:
@@ -74,7 +80,14 @@ class Batches:
             yield np.array(self.images[start : start + self.size])
 
 
-def prepare(source: ImageSource, folder: Path, size: int, method: str) -> PreparedSet:
+def prepare(
+    source: ImageSource,
+    folder: Path,
+    size: int,
+    method: str,
+    *,
+    parameters: Sequence[str] = (),
+) -> PreparedSet:
     """Resize a set once into ``folder/images.npy``, or reuse what stands there.
 
     Args:
@@ -82,9 +95,11 @@ def prepare(source: ImageSource, folder: Path, size: int, method: str) -> Prepar
         folder: Where the prepared images are kept.
         size: Height and width to train at [pixel].
         method: Named resize, used where the images have another size.
+        parameters: Names of the physical parameters to keep.
 
     Raises:
-        GravLensError: If there are no images, if they are not square, or smaller than ``size``.
+        GravLensError: If there are no images, if they are not square, or smaller than ``size``, or
+            if they lack a parameter.
     """
     channels, height, width = source.image_shape
     if len(source) == 0:
@@ -93,6 +108,7 @@ def prepare(source: ImageSource, folder: Path, size: int, method: str) -> Prepar
         raise GravLensError(f"training images must be square, these are {height} by {width} pixels")
     if size > height:
         raise GravLensError(f"training images have {height} pixels a side, fewer than {size}")
+    values = _parameters(source, parameters)
     stamp = _stamp(source, size, method)
     images_path, stamp_path = folder / "images.npy", folder / "prepared.json"
     if not stamp_path.is_file() or json.loads(stamp_path.read_text())["stamp"] != stamp:
@@ -105,8 +121,21 @@ def prepare(source: ImageSource, folder: Path, size: int, method: str) -> Prepar
     return PreparedSet(
         images=np.load(images_path, mmap_mode="r", allow_pickle=False),
         labels=np.asarray(source.labels, dtype=np.int64),
+        parameters=values,
         fingerprint=json.loads(stamp_path.read_text())["fingerprint"],
     )
+
+
+def _parameters(source: ImageSource, names: Sequence[str]) -> NDArray[np.float64]:
+    """Return the named parameters, shape ``(N, P)``."""
+    if not names:
+        return np.empty((len(source), 0))
+    stored = source.parameters
+    for name in names:
+        if name not in stored or not np.isfinite(stored[name]).any():
+            known = ", ".join(sorted(stored)) or "none"
+            raise GravLensError(f"the training set has no parameter '{name}'; it has: {known}")
+    return np.stack([stored[name] for name in names], axis=1)
 
 
 def _write(source: ImageSource, path: Path, shape: tuple[int, ...], method: str) -> str:

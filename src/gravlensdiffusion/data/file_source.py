@@ -61,6 +61,8 @@ class FileSource:
         GravLensError: If nothing is left.
     """
 
+    has_noise_free = False
+
     def __init__(
         self,
         path: Path,
@@ -119,6 +121,12 @@ class FileSource:
     def name(self, index: int) -> str:
         """Return where image ``index`` comes from: file, and position in it."""
         return self._entries[index].name
+
+    def read_noise_free(
+        self, indices: Sequence[int] | NDArray[np.integer] | slice
+    ) -> NDArray[np.float32]:
+        """Refuse: only the project's own format holds noise-free images."""
+        raise GravLensError(f"{self.path}: holds no noise-free images, as lenses.h5 can")
 
     def read(self, indices: Sequence[int] | NDArray[np.integer] | slice) -> NDArray[np.float32]:
         """Read images.

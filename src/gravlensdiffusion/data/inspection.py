@@ -56,6 +56,7 @@ class DataSummary:
         duplicates: Groups of images that are equal in every pixel, by name.
         parameters: Range and unit of each parameter, and number of images that have it.
         num_subhaloes: Rows in the table of subhaloes.
+        has_noise_free: Whether every image has a noise-free twin.
         transform: Kind of transform that preset lens28 needs for the set.
         transform_reason: Why.
         in_unit_range: Whether all pixels lie in [0, 1], which presets ddpm and reference ask for.
@@ -73,6 +74,7 @@ class DataSummary:
     duplicates: tuple[tuple[str, ...], ...]
     parameters: dict[str, tuple[float, float, str, int]]
     num_subhaloes: int
+    has_noise_free: bool
     transform: str
     transform_reason: str
     in_unit_range: bool
@@ -100,6 +102,7 @@ def inspect_lenses(source: LensSource) -> DataSummary:
         duplicates=walk.duplicates(),
         parameters=_summarise_parameters(source),
         num_subhaloes=len(source.subhaloes),
+        has_noise_free=source.has_noise_free,
         transform=transform,
         transform_reason=reason,
         in_unit_range=pixels.low >= 0 and pixels.high <= 1,

@@ -3,8 +3,10 @@
 The specification in prose is docs/data-format.md.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -16,6 +18,8 @@ SCHEMA_VERSION = 1
 MAX_PIXELS = 64_000_000
 """Pixels that one image may have; a file that declares more is refused before it is read."""
 MAX_IMAGES = 100_000_000
+NOISE_FREE = "images_noise_free"
+"""Name of the noise-free images, which a file may lack."""
 SUBHALO_DTYPE = np.dtype([("image", "<i8"), ("x", "<f8"), ("y", "<f8"), ("mass", "<f8")])
 SUBHALO_UNITS = ("", "arcsec", "arcsec", "M_sun")
 _TEXT_ATTRIBUTES = ("flux_unit", "config", "software")
@@ -32,6 +36,7 @@ class FileLayout:
         header: The set's header.
         parameter_names: Names in ``/parameters``, sorted.
         num_subhaloes: Rows of ``/subhaloes``.
+        has_noise_free: Whether there are noise-free images.
     """
 
     num_images: int
@@ -39,6 +44,7 @@ class FileLayout:
     header: SetHeader
     parameter_names: tuple[str, ...]
     num_subhaloes: int
+    has_noise_free: bool
 
 
 class _Checker:
@@ -112,6 +118,7 @@ def read_layout(file: h5py.File, path: Path) -> FileLayout:
         header=_read_header(file, check, units),
         parameter_names=tuple(units),
         num_subhaloes=_check_subhaloes(file, check),
+        has_noise_free=_check_noise_free(file, check, (num, *image_shape)),
     )
 
 
@@ -135,6 +142,38 @@ def check_subhalo_rows(rows: np.ndarray, num: int, path: Path) -> None:
         raise GravLensError(f"{path}: /subhaloes: column image must not decrease")
 
 
+def joint_header(paths: Sequence[Path], layouts: Sequence[FileLayout]) -> SetHeader:
+    """Return the header of all shards, which must agree in what pixels and labels mean.
+
+    Raises:
+        GravLensError: If they do not; the file and the field are named.
+    """
+    first = layouts[0].header
+    units: dict[str, str] = {}
+    for path, layout in zip(paths, layouts, strict=True):
+        if layout.image_shape != layouts[0].image_shape:
+            raise GravLensError(
+                f"{path}: /images: shape {layout.image_shape} differs from "
+                f"{layouts[0].image_shape} in {paths[0].name}"
+            )
+        for name in ("class_names", "pixel_scale_arcsec", "flux_unit", "resize"):
+            if getattr(layout.header, name) != getattr(first, name):
+                raise GravLensError(
+                    f"{path}: {name}: {getattr(layout.header, name)!r} differs from "
+                    f"{getattr(first, name)!r} in {paths[0].name}"
+                )
+        for name, unit in layout.header.parameter_units.items():
+            if units.setdefault(name, unit) != unit:
+                raise GravLensError(
+                    f"{path}: /parameters/{name}: unit {unit!r} differs from {units[name]!r}"
+                )
+    same: dict[str, Any] = {}
+    for name, unknown in (("preset", None), ("config", ""), ("seed", None), ("software", "")):
+        values = {getattr(layout.header, name) for layout in layouts}
+        same[name] = values.pop() if len(values) == 1 else unknown
+    return replace(first, parameter_units=dict(sorted(units.items())), **same)
+
+
 def _check_images(file: h5py.File, check: _Checker) -> tuple[int, tuple[int, int, int]]:
     images = check.dataset(file, "images", "/images")
     if images.dtype.newbyteorder("=") != np.float32:
@@ -145,6 +184,19 @@ def _check_images(file: h5py.File, check: _Checker) -> tuple[int, tuple[int, int
     if channels * height * width > MAX_PIXELS or num > MAX_IMAGES:
         raise check.error("/images", f"declares {images.shape}, more than can be read")
     return num, (channels, height, width)
+
+
+def _check_noise_free(file: h5py.File, check: _Checker, shape: tuple[int, ...]) -> bool:
+    """Return whether there are noise-free images, which must be like the images."""
+    if NOISE_FREE not in file:
+        return False
+    images = check.dataset(file, NOISE_FREE, f"/{NOISE_FREE}")
+    if images.dtype.newbyteorder("=") != np.float32 or images.shape != shape:
+        raise check.error(
+            f"/{NOISE_FREE}",
+            f"must be float32 of shape {shape} as /images, is {images.dtype} of {images.shape}",
+        )
+    return True
 
 
 def _check_parameters(file: h5py.File, check: _Checker, num: int) -> dict[str, str]:

@@ -76,6 +76,10 @@ class LensSource(Protocol):
     def notes(self) -> tuple[str, ...]:
         """What else a reader of the set should know, one line each."""
 
+    @property
+    def has_noise_free(self) -> bool:
+        """Whether every image has a noise-free twin."""
+
     def __len__(self) -> int: ...
 
     def name(self, index: int) -> str:
@@ -83,6 +87,15 @@ class LensSource(Protocol):
 
     def read(self, indices: Sequence[int] | NDArray[np.integer] | slice) -> NDArray[np.float32]:
         """Return images, shape ``(B, C, H, W)``."""
+
+    def read_noise_free(
+        self, indices: Sequence[int] | NDArray[np.integer] | slice
+    ) -> NDArray[np.float32]:
+        """Return the noise-free twins of images, shape ``(B, C, H, W)``.
+
+        Raises:
+            GravLensError: If there are none.
+        """
 
     def close(self) -> None:
         """Close open files; a later read opens them again."""

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -15,10 +14,12 @@ from numpy.typing import NDArray
 
 from gravlensdiffusion.data.naming import natural_key
 from gravlensdiffusion.data.schema import (
+    NOISE_FREE,
     SUBHALO_DTYPE,
     FileLayout,
     check_labels,
     check_subhalo_rows,
+    joint_header,
     read_layout,
 )
 from gravlensdiffusion.data.store_writer import write_store
@@ -47,7 +48,6 @@ class LensStore:
     """
 
     dtypes = ("float32",)
-    notes: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
     num_skipped = 0
 
@@ -57,7 +57,7 @@ class LensStore:
         self.path = Path(path)
         self._files = _shard_paths(self.path) if shards is None else list(shards)
         layouts = [_open_layout(file) for file in self._files]
-        self.header: SetHeader = _joint_header(self._files, layouts)
+        self.header: SetHeader = joint_header(self._files, layouts)
         self.image_shape: tuple[int, int, int] = layouts[0].image_shape
         self._starts = np.cumsum([0] + [layout.num_images for layout in layouts])
         self._layouts = layouts
@@ -115,6 +115,19 @@ class LensStore:
                 parts.append(rows)
         return np.concatenate(parts)
 
+    @property
+    def has_noise_free(self) -> bool:
+        """Whether every image has a noise-free twin; in a folder, whether every shard has them."""
+        return all(layout.has_noise_free for layout in self._layouts)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What else a reader of the set should know, one line each."""
+        num = sum(layout.has_noise_free for layout in self._layouts)
+        if num in (0, len(self._files)):
+            return ()
+        return (f"noise-free images are in {num} of {len(self._files)} files only: left alone",)
+
     def read(self, indices: Sequence[int] | NDArray[np.integer] | slice) -> NDArray[np.float32]:
         """Read images.
 
@@ -128,6 +141,25 @@ class LensStore:
             GravLensError: If the file is damaged.
             IndexError: If there is no such image.
         """
+        return self._read("images", indices)
+
+    def read_noise_free(
+        self, indices: Sequence[int] | NDArray[np.integer] | slice
+    ) -> NDArray[np.float32]:
+        """Read the noise-free twins of images; arguments and result are those of `read`.
+
+        Raises:
+            GravLensError: If a file has none, or is damaged.
+            IndexError: If there is no such image.
+        """
+        for path, layout in zip(self._files, self._layouts, strict=True):
+            if not layout.has_noise_free:
+                raise GravLensError(f"{path}: /{NOISE_FREE}: missing")
+        return self._read(NOISE_FREE, indices)
+
+    def _read(
+        self, dataset: str, indices: Sequence[int] | NDArray[np.integer] | slice
+    ) -> NDArray[np.float32]:
         wanted = as_indices(indices, len(self))
         images = np.empty((wanted.size, *self.image_shape), np.float32)
         order = np.argsort(wanted, kind="stable")
@@ -137,7 +169,7 @@ class LensStore:
         breaks = np.flatnonzero((np.diff(positions) != 1) | (np.diff(shards) != 0)) + 1
         for low, high in pairwise([0, *breaks.tolist(), wanted.size] if wanted.size else []):
             shard, start = int(shards[low]), int(positions[low])
-            part = self._values(shard, "images", slice(start, start + high - low))
+            part = self._values(shard, dataset, slice(start, start + high - low))
             images[order[low:high]] = part
         return images
 
@@ -157,6 +189,7 @@ class LensStore:
             label=int(self.labels[index]),
             parameters={name: value for name, value in values.items() if not np.isnan(value)},
             subhaloes=table if len(table) else None,
+            noise_free=self.read_noise_free([index])[0] if self.has_noise_free else None,
         )
 
     def close(self) -> None:
@@ -202,12 +235,17 @@ def validate_store(path: str | os.PathLike[str]) -> None:
                 k = int(np.argmax(np.isinf(values)))
                 raise GravLensError(f"{path}: /parameters/{name}: image {k} has an infinite value")
         step = max(1, _SCAN_BYTES // (4 * int(np.prod(store.image_shape))))
-        for low in range(0, len(store), step):
-            images = store.read(slice(low, low + step))
-            bad = ~np.isfinite(images).all(axis=(1, 2, 3))
-            if bad.any():
-                k = low + int(np.argmax(bad))
-                raise GravLensError(f"{path}: /images: image {k} has a value that is not finite")
+        readers = {"images": store.read}
+        if store.has_noise_free:
+            readers[NOISE_FREE] = store.read_noise_free
+        for name, read in readers.items():
+            for low in range(0, len(store), step):
+                bad = ~np.isfinite(read(slice(low, low + step))).all(axis=(1, 2, 3))
+                if bad.any():
+                    k = low + int(np.argmax(bad))
+                    raise GravLensError(
+                        f"{path}: /{name}: image {k} has a value that is not finite"
+                    )
 
 
 def as_indices(indices: Sequence[int] | NDArray[np.integer] | slice, num: int) -> NDArray[np.int64]:
@@ -258,31 +296,3 @@ def _open_layout(path: Path) -> FileLayout:
             return read_layout(file, path)
         except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
             raise GravLensError(f"{path}: damaged HDF5 file: {error}") from error
-
-
-def _joint_header(paths: list[Path], layouts: list[FileLayout]) -> SetHeader:
-    """Return the header of all shards, which must agree in what pixels and labels mean."""
-    first = layouts[0].header
-    units: dict[str, str] = {}
-    for path, layout in zip(paths, layouts, strict=True):
-        if layout.image_shape != layouts[0].image_shape:
-            raise GravLensError(
-                f"{path}: /images: shape {layout.image_shape} differs from "
-                f"{layouts[0].image_shape} in {paths[0].name}"
-            )
-        for name in ("class_names", "pixel_scale_arcsec", "flux_unit", "resize"):
-            if getattr(layout.header, name) != getattr(first, name):
-                raise GravLensError(
-                    f"{path}: {name}: {getattr(layout.header, name)!r} differs from "
-                    f"{getattr(first, name)!r} in {paths[0].name}"
-                )
-        for name, unit in layout.header.parameter_units.items():
-            if units.setdefault(name, unit) != unit:
-                raise GravLensError(
-                    f"{path}: /parameters/{name}: unit {unit!r} differs from {units[name]!r}"
-                )
-    same: dict[str, Any] = {}
-    for name, unknown in (("preset", None), ("config", ""), ("seed", None), ("software", "")):
-        values = {getattr(layout.header, name) for layout in layouts}
-        same[name] = values.pop() if len(values) == 1 else unknown
-    return replace(first, parameter_units=dict(sorted(units.items())), **same)

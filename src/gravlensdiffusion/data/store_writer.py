@@ -8,7 +8,13 @@ from typing import Any
 import h5py
 import numpy as np
 
-from gravlensdiffusion.data.schema import MAX_PIXELS, SCHEMA_VERSION, SUBHALO_DTYPE, SUBHALO_UNITS
+from gravlensdiffusion.data.schema import (
+    MAX_PIXELS,
+    NOISE_FREE,
+    SCHEMA_VERSION,
+    SUBHALO_DTYPE,
+    SUBHALO_UNITS,
+)
 from gravlensdiffusion.data.writing import whole_file
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.records import UNLABELLED, LensRecord, SetHeader
@@ -33,7 +39,7 @@ def write_store(
     Args:
         path: The file to write; missing parent folders are made.
         records: The images; all of one shape. Parameter names may differ between records: what
-            a record lacks is stored as NaN.
+            a record lacks is stored as NaN. Noise-free images come with all of them or with none.
         header: What is common to all of them.
         num: How many records are expected, or None for any number.
         overwrite: Whether an existing file may be replaced.
@@ -63,12 +69,13 @@ class _StoreWriter:
         self.path = path
         self.num_written = 0
         self.shape: tuple[int, ...] = ()
+        self.has_noise_free = False
         self.buffer: list[LensRecord] = []
         self.buffer_size = 1
 
     def add(self, record: LensRecord) -> None:
         if not self.shape:
-            self._create(np.shape(record.image))
+            self._create(record)
         self._check(record)
         self.buffer.append(record)
         if len(self.buffer) >= self.buffer_size:
@@ -90,14 +97,19 @@ class _StoreWriter:
         k = self.num_written + len(self.buffer)
         return GravLensError(f"{self.path}: {field}: image {k} {what}")
 
-    def _create(self, shape: tuple[int, ...]) -> None:
+    def _create(self, record: LensRecord) -> None:
+        shape = np.shape(record.image)
         if len(shape) != 3 or 0 in shape or int(np.prod(shape)) > MAX_PIXELS:
             raise self._error("/images", f"has shape {shape}, must be (C, H, W)")
         self.shape = shape
-        self.buffer_size = max(1, min(1024, _BUFFER_BYTES // (4 * int(np.prod(shape)))))
-        self.file.create_dataset(
-            "images", (0, *shape), "<f4", maxshape=(None, *shape), chunks=(1, *shape)
-        )
+        self.has_noise_free = record.noise_free is not None
+        names = ("images", NOISE_FREE) if self.has_noise_free else ("images",)
+        image_bytes = 4 * int(np.prod(shape)) * len(names)
+        self.buffer_size = max(1, min(1024, _BUFFER_BYTES // image_bytes))
+        for name in names:
+            self.file.create_dataset(
+                name, (0, *shape), "<f4", maxshape=(None, *shape), chunks=(1, *shape)
+            )
         self._create_vector(self.file, "labels", "<i2")
         self.file["labels"].attrs["class_names"] = _texts(self.header.class_names)
 
@@ -107,12 +119,14 @@ class _StoreWriter:
         )
 
     def _check(self, record: LensRecord) -> None:
-        image = np.asarray(record.image)
-        if image.shape != self.shape:
-            raise self._error("/images", f"has shape {image.shape}, the first has {self.shape}")
-        with np.errstate(over="ignore"):
-            if not np.isfinite(image.astype(np.float32)).all():
-                raise self._error("/images", "has a value that is not finite in float32")
+        self._check_pixels(record.image, "/images")
+        if (record.noise_free is not None) != self.has_noise_free:
+            has, had = ("has", "none") if record.noise_free is not None else ("lacks", "one")
+            raise self._error(
+                f"/{NOISE_FREE}", f"{has} a noise-free image, the first has {had}: all or none"
+            )
+        if record.noise_free is not None:
+            self._check_pixels(record.noise_free, f"/{NOISE_FREE}")
         if not UNLABELLED <= record.label < len(self.header.class_names):
             raise self._error("/labels", f"has label {record.label}, which names no class")
         for name, value in record.parameters.items():
@@ -125,6 +139,14 @@ class _StoreWriter:
             if rows.ndim != 2 or rows.shape[1] != 3 or not np.isfinite(rows).all():
                 raise self._error("/subhaloes", "must have finite rows of x, y, mass")
 
+    def _check_pixels(self, pixels: np.ndarray, field: str) -> None:
+        image = np.asarray(pixels)
+        if image.shape != self.shape:
+            raise self._error(field, f"has shape {image.shape}, the first has {self.shape}")
+        with np.errstate(over="ignore"):
+            if not np.isfinite(image.astype(np.float32)).all():
+                raise self._error(field, "has a value that is not finite in float32")
+
     def _flush(self) -> None:
         records, self.buffer = self.buffer, []
         if not records:
@@ -132,6 +154,9 @@ class _StoreWriter:
         low = self.num_written
         images = np.stack([record.image for record in records]).astype(np.float32)
         _append(self.file["images"], images)
+        twins = [record.noise_free for record in records if record.noise_free is not None]
+        if twins:
+            _append(self.file[NOISE_FREE], np.stack(twins).astype(np.float32))
         _append(self.file["labels"], np.array([record.label for record in records], np.int16))
         self._write_parameters(records, low)
         self._write_subhaloes(records, low)

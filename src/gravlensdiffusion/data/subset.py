@@ -22,7 +22,6 @@ class SubsetSource:
     """
 
     dtypes = LensStore.dtypes
-    notes: tuple[str, ...] = ()
 
     def __init__(
         self, store: LensStore, kept: NDArray[np.int64], problems: Sequence[str], num_skipped: int
@@ -63,6 +62,16 @@ class SubsetSource:
         rows["image"] = np.searchsorted(self._kept, rows["image"])
         return rows
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What else a reader of the set should know, one line each."""
+        return self._store.notes
+
+    @property
+    def has_noise_free(self) -> bool:
+        """Whether every image has a noise-free twin."""
+        return self._store.has_noise_free
+
     def name(self, index: int) -> str:
         """Return where image ``index`` comes from."""
         return self._store.name(int(self._kept[index]))
@@ -70,6 +79,16 @@ class SubsetSource:
     def read(self, indices: Sequence[int] | NDArray[np.integer] | slice) -> NDArray[np.float32]:
         """Return images, shape ``(B, C, H, W)``."""
         return self._store.read(self._kept[as_indices(indices, len(self))])
+
+    def read_noise_free(
+        self, indices: Sequence[int] | NDArray[np.integer] | slice
+    ) -> NDArray[np.float32]:
+        """Return the noise-free twins of images, shape ``(B, C, H, W)``.
+
+        Raises:
+            GravLensError: If there are none.
+        """
+        return self._store.read_noise_free(self._kept[as_indices(indices, len(self))])
 
     def close(self) -> None:
         """Close open files; a later read opens them again."""
@@ -92,5 +111,9 @@ def find_bad_images(store: LensStore) -> dict[int, str]:
             found[start + int(k)] = f"is not finite in {num} of {images[k].size} pixels"
         for k in np.flatnonzero(low == high):
             found[start + int(k)] = f"is constant: every pixel is {float(low[k]):g}"
+        if store.has_noise_free:
+            twins = store.read_noise_free(slice(start, start + step))
+            for k in np.flatnonzero(~np.isfinite(twins).all(axis=(1, 2, 3))):
+                found.setdefault(start + int(k), "has a noise-free image that is not finite")
     store.close()
     return found

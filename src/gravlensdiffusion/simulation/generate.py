@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -13,7 +14,7 @@ from gravlensdiffusion.codec import to_json
 from gravlensdiffusion.config.simulation import SimulationConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.records import LensRecord, SetHeader
-from gravlensdiffusion.resize import default_method, resize
+from gravlensdiffusion.resize import default_method, resize, resize_flux
 from gravlensdiffusion.simulation import population, substructure
 from gravlensdiffusion.simulation.instrument import build_instrument
 from gravlensdiffusion.simulation.population import LENSING, draw_lens, draw_source
@@ -28,6 +29,8 @@ CHUNKS_PER_WORKER = 8
 
 BLOCK = 60
 """Images over which the mix of classes is kept to, as closely as whole images allow."""
+
+FLUX_UNITS = ("peak", "e-/s")
 
 IMAGE_UNITS = {
     "exposure_time": "s",
@@ -47,17 +50,21 @@ def select(
     classes: Sequence[str] | None = None,
     mix: Sequence[float] | None = None,
     size: int | None = None,
+    noise_free: bool | None = None,
+    flux_unit: Literal["peak", "e-/s"] | None = None,
 ) -> SimulationConfig:
-    """Return a configuration with some of its classes, another mix or another size.
+    """Return a configuration with some of its classes, another mix, size or unit, or with twins.
 
     Args:
         config: Where to start from.
         classes: Names of the classes to keep, in the order of the new labels; None for all.
         mix: Weight of each class; None for equal weights where classes are named.
         size: Size of the stored images [pixel]; None to leave it.
+        noise_free: Whether the noise-free images are kept too; None to leave it.
+        flux_unit: Unit of the stored images; None to leave it.
 
     Raises:
-        GravLensError: If a class is not known, or mix or size is not possible.
+        GravLensError: If a class or unit is not known, or mix or size is not possible.
     """
     known = {each.name: each for each in config.classes}
     if classes is not None:
@@ -68,9 +75,18 @@ def select(
         config = replace(config, classes=tuple(known[name] for name in classes), mix=weights)
     elif mix is not None:
         config = replace(config, mix=tuple(mix))
-    if size is not None:
-        config = replace(config, imaging=replace(config.imaging, size=size))
-    return config
+    if flux_unit is not None and flux_unit not in FLUX_UNITS:
+        raise GravLensError(f"unknown flux unit '{flux_unit}'; choose from {', '.join(FLUX_UNITS)}")
+    imaging = config.imaging
+    return replace(
+        config,
+        imaging=replace(
+            imaging,
+            size=imaging.size if size is None else size,
+            noise_free_twin=imaging.noise_free_twin if noise_free is None else noise_free,
+            flux_unit=imaging.flux_unit if flux_unit is None else flux_unit,
+        ),
+    )
 
 
 def simulate(
@@ -120,12 +136,9 @@ def simulate_one(config: SimulationConfig, seed: int, index: int) -> LensRecord:
     noise_rng = _generator(seed, index, _NOISE)
     exposure = renderer.instrument.draw_exposure(noise_rng)
     noisy = renderer.instrument.observe(clean, exposure, noise_rng)
-    channels = np.stack([noisy, clean] if config.imaging.noise_free_twin else [noisy])
-    floor, ceiling = float(noisy.min()), float(noisy.max())
-    if config.imaging.flux_unit == "peak":
-        channels = (channels - floor) / (ceiling - floor)
+    limits = float(noisy.min()), float(noisy.max())
     return LensRecord(
-        image=_to_size(config, channels),
+        image=_stored(config, noisy, limits),
         label=label,
         parameters=values
         | clumps.parameters
@@ -133,10 +146,11 @@ def simulate_one(config: SimulationConfig, seed: int, index: int) -> LensRecord:
             "exposure_time": _finite(exposure.time),
             "background_rms": exposure.background_rms,
             "signal_to_noise": _finite(renderer.instrument.signal_to_noise(clean, exposure)),
-            "flux_min": floor,
-            "flux_max": ceiling,
+            "flux_min": limits[0],
+            "flux_max": limits[1],
         },
         subhaloes=clumps.subhaloes,
+        noise_free=_stored(config, clean, limits) if config.imaging.noise_free_twin else None,
     )
 
 
@@ -183,15 +197,30 @@ def _finite(value: float) -> float:
     return value if math.isfinite(value) else math.nan
 
 
-def _to_size(config: SimulationConfig, channels: NDArray[np.float64]) -> NDArray[np.float32]:
+def _stored(
+    config: SimulationConfig, native: NDArray[np.float64], limits: tuple[float, float]
+) -> NDArray[np.float32]:
+    """Bring a native image to its stored unit and size.
+
+    Args:
+        config: Names both.
+        native: Shape ``(H, W)`` [e- / s].
+        limits: The fluxes that become 0 and 1 where the unit is ``peak`` [e- / s].
+
+    Returns:
+        Shape ``(1, size, size)``.
+    """
     imaging = config.imaging
     size = imaging.size or imaging.num_pixels
+    image: NDArray[np.floating] = native[None]
+    bring = resize_flux
+    if imaging.flux_unit == "peak":
+        floor, ceiling = limits
+        image = (image - floor) / (ceiling - floor)
+        bring = resize
     if size != imaging.num_pixels:
-        channels = np.asarray(resize(channels, size, default_method(size)), dtype=np.float64)
-        if imaging.flux_unit != "peak":
-            # The resize keeps surface brightness; a flux per pixel grows with the pixel's area.
-            channels = channels * (imaging.num_pixels / size) ** 2
-    return channels.astype(np.float32)
+        image = bring(image, size, default_method(size))
+    return image.astype(np.float32)
 
 
 def _class_of(config: SimulationConfig, seed: int, index: int) -> int:

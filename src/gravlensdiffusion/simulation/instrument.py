@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from gravlensdiffusion.config.imaging import Camera, Imaging, Telescope
 from gravlensdiffusion.config.priors import Constant, Prior
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.simulation.observe import draw_noise, noise_std
 from gravlensdiffusion.simulation.population import draw
 
 BANDS = {"Euclid": ("VIS", "Y", "J", "H"), "HST": ("WFC3_F160W",)}
@@ -67,20 +68,17 @@ class Instrument:
     def noise_std(self, image: NDArray[np.float64], exposure: Exposure) -> NDArray[np.float64]:
         """Return the standard deviation of the noise in each pixel [e- / s].
 
-        Sky and read noise are the same everywhere; the photons of the galaxies add their Poisson
-        variance, flux / exposure time, in its normal approximation.
-
         Args:
             image: Noise-free image, shape ``(H, W)`` [e- / s].
             exposure: Exposure time and sky noise.
         """
-        return np.sqrt(exposure.background_rms**2 + np.maximum(image, 0) / exposure.time)
+        return noise_std(image, exposure.background_rms, exposure.time)
 
     def observe(
         self, image: NDArray[np.float64], exposure: Exposure, rng: np.random.Generator
     ) -> NDArray[np.float64]:
         """Return the image with noise [e- / s]."""
-        return image + self.noise_std(image, exposure) * rng.standard_normal(image.shape)
+        return image + draw_noise(image, exposure.background_rms, exposure.time, rng)
 
     def signal_to_noise(self, image: NDArray[np.float64], exposure: Exposure) -> float:
         """Return the signal-to-noise ratio of a whole image, each pixel weighted at its best.
