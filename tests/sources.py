@@ -19,6 +19,7 @@ class ArraySource:
     images: NDArray[np.float32]
     labels: NDArray[np.int16]
     header: SetHeader = field(default_factory=SetHeader)
+    parameters: dict[str, NDArray[np.float64]] = field(default_factory=dict)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -33,7 +34,11 @@ class ArraySource:
 
 
 def rings(num: int = 40, size: int = 16, seed: int = 0) -> ArraySource:
-    """Return rings of two classes, small and large, on a noisy sky of level 0.01."""
+    """Return rings of two classes, small and large, on a noisy sky of level 0.01.
+
+    Their radius is known as theta_E; source_x and signal_to_noise are numbers that they do not
+    show.
+    """
     random = np.random.default_rng(seed)
     labels = np.arange(num) % 2
     radius = np.where(labels == 0, 0.2, 0.35) * size + random.normal(0, 0.3, num)
@@ -41,9 +46,19 @@ def rings(num: int = 40, size: int = 16, seed: int = 0) -> ArraySource:
     ring = np.exp(-0.5 * ((np.hypot(x, y) - radius[:, None, None]) / (0.08 * size)) ** 2)
     images = ring + 0.01 + 0.003 * random.normal(size=ring.shape)
     header = SetHeader(
-        class_names=("small", "large"), pixel_scale_arcsec=0.1, flux_unit="e-/s", preset=None
+        class_names=("small", "large"),
+        pixel_scale_arcsec=0.1,
+        flux_unit="e-/s",
+        preset=None,
+        parameter_units={"theta_E": "arcsec", "source_x": "arcsec"},
     )
-    return ArraySource(images[:, None].astype(np.float32), labels.astype(np.int16), header)
+    parameters = {
+        "theta_E": 0.1 * radius,
+        "source_x": random.uniform(-0.5, 0.5, num),
+        "signal_to_noise": np.exp(random.uniform(1, 5, num)),
+    }
+    pixels = images[:, None].astype(np.float32)
+    return ArraySource(pixels, labels.astype(np.int16), header, parameters)
 
 
 def tiny(preset: str = "lens28", **changes: object) -> TrainingConfig:

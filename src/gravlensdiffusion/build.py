@@ -57,16 +57,31 @@ class Model(nn.Module):
         config: The configuration; the transform's gain must be set.
         network: The bare network.
         transform: Flux to model space and back.
+        prior: Class and parameters of some training images, shape ``(config.prior_size, 1 + P)``;
+            None for a table that is still empty, to be loaded.
 
     Attributes:
+        prior: The table, float32; what is not asked for is drawn from it.
         denoiser: The network wrapped for training and sampling; it shares the weights.
     """
 
-    def __init__(self, config: ModelConfig, network: nn.Module, transform: Transform) -> None:
+    prior: Tensor
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        network: nn.Module,
+        transform: Transform,
+        prior: Tensor | None = None,
+    ) -> None:
         super().__init__()
         self.config = config
         self.network = network
         self.transform = transform
+        if config.prior_size:
+            shape = (config.prior_size, 1 + len(config.parameters))
+            table = torch.zeros(shape) if prior is None else prior
+            self.register_buffer("prior", table)
         schedule = build_schedule(config.schedule)
         # Kept out of the state dict, where the network's weights would stand twice.
         self._denoiser = (build_denoiser(config.denoiser, network, schedule),)
@@ -81,17 +96,20 @@ class Model(nn.Module):
         return self.denoiser.loss(x, t, eps, condition)
 
 
-def build_model(config: ModelConfig, transform: Transform | None = None) -> Model:
+def build_model(
+    config: ModelConfig, transform: Transform | None = None, prior: Tensor | None = None
+) -> Model:
     """Build a model with fresh weights.
 
     Args:
         config: The configuration.
         transform: A fitted transform; None for one whose mean image is still zero, to be loaded.
+        prior: Class and parameters of some training images; see `Model`.
     """
     if transform is None:
         shape = (config.num_channels, config.image_size, config.image_size)
         transform = Transform(config.transform, torch.zeros(shape))
-    model = Model(config, build_network(config), transform)
+    model = Model(config, build_network(config), transform, prior)
     # Twice as fast on CPUs as the default layout.
     model.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return model
@@ -115,6 +133,8 @@ def build_denoiser(config: DenoiserConfig, network: nn.Module, schedule: Schedul
             uniform_fraction=config.uniform_fraction,
             p_mean=config.p_mean,
             p_std=config.p_std,
+            skip=config.skip,
+            floor=config.floor,
         )
     denoiser = INDEXED_DENOISERS[config.prediction](network, schedule)
     return ClippedDenoiser(denoiser) if config.clip else denoiser
@@ -127,12 +147,15 @@ def build_network(config: ModelConfig) -> nn.Module:
         GravLensError: If the reference network is asked for more than grey, unlabelled images.
     """
     if isinstance(config.network, ReferenceUNetConfig):
-        if config.num_channels != 1 or config.class_names or config.image_size % 4:
+        is_conditional = config.class_names or config.parameters
+        if config.num_channels != 1 or is_conditional or config.image_size % 4:
             raise GravLensError(
-                "the reference network takes one channel, no classes, and sizes divisible by 4"
+                "the reference network takes one channel, no classes or parameters, and sizes "
+                "divisible by 4"
             )
         return ReferenceUNet()
-    return UNet(config.network, config.num_channels, len(config.class_names))
+    num_classes = len(config.class_names)
+    return UNet(config.network, config.num_channels, num_classes, config.parameters)
 
 
 def build_sampler(name: str) -> Sampler:

@@ -107,11 +107,17 @@ def test_flags_change_the_recipe() -> None:
         transform="peak",
         seed=9,
         precision="bf16",
+        augment="half_turn",
+        compile=True,
+        prefetch=3,
     )
     config = configure(options)
     assert (config.size, config.epochs, config.batch_size) == (64, 3, 16)
     assert (config.seed, config.precision) == (9, "bf16")
     assert config.optimiser.learning_rate == 1e-4
+    assert config.augment == "half_turn"
+    assert (config.compile, config.prefetch) == (True, 3)
+    assert configure(Options(data=Path("d"), out=Path("o"))).augment == "none"
     assert config.model.transform.kind == "peak"
     assert configure(Options(data=Path("d"), out=Path("o"), preset="reference")).batch_size == 10
 
@@ -123,6 +129,20 @@ def test_dry_run_writes_nothing(
     line = capsys.readouterr().out
     assert "12 images of 1x16x16" in line
     assert "large, small" in line
+    assert "augment" not in line
+    words = ["train", "--data", str(data), "--out", str(tmp_path / "run"), "--dry-run"]
+    assert main([*words, "--augment", "flips"]) == 0
+    assert capsys.readouterr().out.endswith("transform asinh, augment flips\n")
+    recipe = tmp_path / "turned.json"
+    recipe.write_text(to_json(tiny(parameters=("source_x",), noise="split", augment="d4")))
+    assert main([*words, "--preset", str(recipe)]) == 2
+    assert "exchanges parameter 'source_x' with 'source_y'" in capsys.readouterr().err
+    assert main([*words, "--preset", str(recipe), "--augment", "flips"]) == 0
+    line = capsys.readouterr().out
+    assert "classes: large, small, parameters: source_x, 96 images" in line
+    assert line.endswith("transform asinh, noise split, augment flips\n")
+    assert main([*words, "--augment", "turns"]) == 2
+    assert "--augment: 'turns' is not one of" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
 

@@ -136,6 +136,22 @@ def test_preconditioned_loss_is_the_error_of_x_hat_over_c_out(
     assert torch.allclose(denoiser.loss(x, t, eps).double(), expected, rtol=1e-6)
 
 
+def test_without_skip_the_network_gives_the_clean_image(
+    images: tuple[Tensor, Tensor, Tensor],
+) -> None:
+    x, eps, t = images
+    schedule, data, floor = VariancePreservingLogSNR(), 0.8, 0.1
+    net = Oracle(torch.full_like(x, 0.7))
+    denoiser = PreconditionedDenoiser(net, schedule, data, skip=False, floor=floor)
+    alpha, sigma = schedule(t)
+    x_hat = denoiser(column(alpha) * x + column(sigma) * eps, t)
+    assert torch.allclose(x_hat, torch.full_like(x, 0.7 * data), rtol=1e-9)
+    r = sigma / alpha
+    c_out = r * data / torch.sqrt(r**2 + data**2)
+    expected = (x_hat - x).square().mean((1, 2, 3)) / (c_out**2 + (floor * data) ** 2)
+    assert torch.allclose(denoiser.loss(x, t, eps).double(), expected, rtol=1e-5)
+
+
 def test_preconditioned_target_has_unit_variance_at_every_level() -> None:
     source = torch.Generator().manual_seed(0)
     schedule, data = VariancePreservingLogSNR(), 0.3

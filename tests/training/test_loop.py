@@ -1,7 +1,9 @@
 """Training: resuming, what each image draws, faults on the way."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +54,43 @@ def test_a_broken_run_ends_with_the_same_bits_as_an_unbroken_one(
     losses = [[m["loss"] for m in read_metrics(tmp_path / n)] for n in ("whole", "broken")]
     assert losses[0] == losses[1]
     assert len(losses[0]) == 4
+
+
+def test_a_run_that_assembles_ahead_ends_with_the_same_bits(tmp_path: Path) -> None:
+    train(tiny(), rings(), tmp_path / "whole", device="cpu")
+    config = tiny(prefetch=2)
+    train(config, rings(), tmp_path / "ahead", device="cpu", hooks=stop_after(5))
+    train(config, rings(), tmp_path / "ahead", device="cpu")
+    whole, ahead = final_tensors(tmp_path / "whole"), final_tensors(tmp_path / "ahead")
+    assert all(torch.equal(whole[name], ahead[name]) for name in whole)
+
+
+def test_a_compiled_run_resumes_and_keeps_the_names_of_its_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[int] = []
+
+    def backend(graph: torch.fx.GraphModule, _: object) -> Callable[..., object]:
+        def call(*values: object) -> object:
+            steps.append(len(values))
+            return graph(*values)
+
+        return call
+
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=backend))
+    config = tiny(total_images=32, sample_images=32, compile=True)
+    train(replace(config, compile=False), rings(), tmp_path / "plain", device="cpu")
+    assert not steps
+    sampled: list[int] = []
+    train(config, rings(), tmp_path / "run", device="cpu", hooks=stop_after(2))
+    hooks = Hooks(sample=lambda _, seen: sampled.append(seen))
+    train(config, rings(), tmp_path / "run", device="cpu", hooks=hooks)
+    assert len(steps) >= 4
+    assert sampled == [32]
+    plain, compiled = final_tensors(tmp_path / "plain"), final_tensors(tmp_path / "run")
+    assert plain.keys() == compiled.keys()
+    for name, value in plain.items():
+        assert torch.allclose(value, compiled[name], atol=1e-5), name
 
 
 def test_a_crash_loses_only_what_came_after_the_last_checkpoint(tmp_path: Path) -> None:

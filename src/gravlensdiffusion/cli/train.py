@@ -30,9 +30,9 @@ class Options:
     out: Path
     """Run directory: configuration, log, sample grids, checkpoints."""
     preset: str = "lens28"
-    """Recipe: lens28 (small and fast, learns classes), ddpm (Ho et al. 2020), reference (the
-    earlier project, to the letter), or a .json file like a run's config.json, changed as you
-    like."""
+    """Recipe: lens28 (small and fast, learns classes), lens64 and lens150 (classes and physical
+    parameters, of a set with noise-free twins), ddpm (Ho et al. 2020), reference (the earlier
+    project, to the letter), or a .json file like a run's config.json, changed as you like."""
     size: int | None = None
     """Train at this many pixels a side; the recipe's own by default."""
     epochs: int | None = None
@@ -44,6 +44,10 @@ class Options:
     transform: Literal["linear", "asinh", "peak"] | None = None
     """How flux is scaled for the network: linear or asinh with constants measured on the data,
     or peak (each image to [0, 1], which forgets its flux); the recipe's own by default."""
+    augment: Literal["none", "half_turn", "flips", "d4"] | None = None
+    """Turn training images at random, and their parameters with them: half_turn (by 180 degrees),
+    flips (mirror images too), d4 (quarter turns too). Which of them a population allows is in
+    docs/training.md; the recipe's own by default."""
     init: str | None = None
     """Start from the weights of this model: a bundled name, a run or a checkpoint."""
     seed: int | None = None
@@ -53,6 +57,11 @@ class Options:
     precision: Literal["fp32", "bf16"] | None = None
     """Arithmetic; bf16 is faster on recent GPUs and slower on CPUs. The recipe's own, fp32, by
     default."""
+    compile: bool = False
+    """Compile the training step; the first steps take minutes, and pay on a GPU alone."""
+    prefetch: int | None = None
+    """Batches that threads assemble ahead, for a GPU that waits for its images; the images stay the
+    same. The recipe's own, 0, by default."""
     skip_bad: bool = False
     """Go on without files that cannot be used."""
     allow_object_arrays: bool = False
@@ -68,6 +77,8 @@ def run(options: Options) -> None:
         GravLensError: If an option, the data or the run directory does not fit.
         SystemExit: With code 130 or 143 after a signal, once the run is saved.
     """
+    from gravlensdiffusion.training.augment import check_names
+
     config = configure(options)
     source = open_data(
         options.data,
@@ -75,6 +86,7 @@ def run(options: Options) -> None:
         allow_object_arrays=options.allow_object_arrays,
     )
     if options.dry_run:
+        check_names(config.augment, config.parameters)
         print(describe(config, source))
         return
     stopped: list[int] = []
@@ -123,7 +135,9 @@ def configure(options: Options) -> "TrainingConfig":
     if options.transform is not None:
         transform = TransformConfig(kind=options.transform, fit=True)
         changes["model"] = replace(config.model, transform=transform)
-    for name in ("seed", "precision"):
+    if options.compile:
+        changes["compile"] = True
+    for name in ("augment", "seed", "precision", "prefetch"):
         if getattr(options, name) is not None:
             changes[name] = getattr(options, name)
     return replace(config, **changes)
@@ -154,10 +168,13 @@ def describe(config: "TrainingConfig", source: "ImageSource") -> str:
     classes = ", ".join(source.header.class_names) if config.conditional else ""
     total = config.total_images
     length = f"{total:,} images in all" if total else f"{config.epochs} epochs"
+    augment = "" if config.augment == "none" else f", augment {config.augment}"
+    asked = f", parameters: {', '.join(config.parameters)}" if config.parameters else ""
+    twins = ", noise split" if config.noise == "split" else ""
     return (
         f"would train preset {config.preset} at {size} pixels on {len(source):,} images of "
-        f"{channels}x{height}x{width}, classes: {classes or 'none'}, {length}, "
-        f"batch {config.batch_size}, transform {config.model.transform.kind}"
+        f"{channels}x{height}x{width}, classes: {classes or 'none'}{asked}, {length}, "
+        f"batch {config.batch_size}, transform {config.model.transform.kind}{twins}{augment}"
     )
 
 

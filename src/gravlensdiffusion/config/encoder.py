@@ -25,6 +25,8 @@ class EncoderConfig:
         target_stds: Standard deviation of each target over the training set.
         class_names: Classes that it tells apart.
         training_data: What it was trained on, in one line.
+        faint_level: Mean over peak-scaled images of its size of their lower quartile [peak].
+        bright_level: Mean over such images of their maximum [peak].
     """
 
     schema_version: Literal[1] = 1
@@ -38,6 +40,8 @@ class EncoderConfig:
     target_stds: tuple[float, ...]
     class_names: tuple[str, ...]
     training_data: str = ""
+    faint_level: float = 0.0116
+    bright_level: float = 1.0
 
     def __post_init__(self) -> None:
         if not self.channels or len(self.channels) != len(self.strides):
@@ -48,5 +52,7 @@ class EncoderConfig:
             )
         if not len(self.targets) == len(self.target_means) == len(self.target_stds):
             raise GravLensError("encoder needs one mean and one standard deviation per target")
+        if not self.faint_level < self.bright_level:
+            raise GravLensError("encoder faint_level must lie below its bright_level")
         if any(not std > 0 for std in self.target_stds):
             raise GravLensError("encoder target_stds must be positive")

@@ -70,7 +70,16 @@ class TrainingConfig:
         epochs: Passes over the training set, where ``total_images`` is 0.
         conditional: Whether the model learns the classes of a labelled set.
         label_dropout: Share of images whose label is hidden, for guidance.
+        parameters: Physical parameters that the model learns, by their names in the store.
+        parameter_dropout: Share of images of which each parameter is hidden by itself.
+        parameters_dropout: Share of images of which all parameters are hidden at once.
+        noise: ``learned``: the model learns the images as they are. ``split``: it learns their
+            noise-free twins, and the instrument adds the noise when images are drawn.
+        augment: Symmetries that images and parameters are turned by: ``half_turn``, ``flips``
+            (mirror images and the half turn), ``d4`` (quarter turns too), or ``none``.
         precision: ``fp32`` or ``bf16`` (autocast).
+        compile: Whether training steps go through ``torch.compile``.
+        prefetch: Batches that threads assemble ahead; 0 for none. The images stay the same.
         seed: Seed of the weights, the shuffle and all noise.
         stratified_times: Whether the training times of a batch are spread evenly.
         optimiser: The optimiser.
@@ -91,7 +100,14 @@ class TrainingConfig:
     epochs: int = 40
     conditional: bool = True
     label_dropout: float = 0.1
+    parameters: tuple[str, ...] = ()
+    parameter_dropout: float = 0.2
+    parameters_dropout: float = 0.3
+    noise: Literal["learned", "split"] = "learned"
+    augment: Literal["none", "half_turn", "flips", "d4"] = "none"
     precision: Literal["fp32", "bf16"] = "fp32"
+    compile: bool = False
+    prefetch: int = 0
     seed: int = 0
     stratified_times: bool = True
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
@@ -107,9 +123,12 @@ class TrainingConfig:
                 raise GravLensError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.total_images < 0 or self.sample_images < 0 or self.keep_checkpoints < 1:
             raise GravLensError("total_images and sample_images must not be negative")
+        if self.prefetch < 0:
+            raise GravLensError(f"prefetch must not be negative, got {self.prefetch}")
         if self.size is not None and self.size < 4:
             raise GravLensError(f"size must be at least 4 pixels, got {self.size}")
-        if not 0 <= self.label_dropout <= 1:
-            raise GravLensError(f"label_dropout must lie in [0, 1], got {self.label_dropout}")
+        for name in ("label_dropout", "parameter_dropout", "parameters_dropout"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise GravLensError(f"{name} must lie in [0, 1], got {getattr(self, name)}")
         if not 0 <= self.seed < 2**63:
             raise GravLensError(f"seed must lie in [0, 2^63), got {self.seed}")

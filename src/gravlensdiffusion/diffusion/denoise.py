@@ -167,6 +167,9 @@ class PreconditionedDenoiser(Denoiser):
     of the raw network against a target of unit variance. Training noise levels follow
     `NoiseLevelMixture`.
 
+    Without `skip`, ``x_hat`` is s times the network's output, and the loss is ``(x_hat - x)^2 / (c_out^2 + s^2 f^2)`` with the ``c_out`` from above and f the `floor`. The network
+    then never has to pass the noise of a patch through to its output.
+
     Args:
         net: The network.
         schedule: Any schedule.
@@ -174,9 +177,13 @@ class PreconditionedDenoiser(Denoiser):
         uniform_fraction: Fraction of training with ``log r`` uniform over the schedule's range.
         p_mean: Mean of ``log r`` in the rest of training.
         p_std: Its standard deviation.
+        skip: Whether the noisy image is part of the estimate.
+        floor: Error of the estimate below which nothing is gained, in units of `sigma_data`
+            (without `skip` only).
 
     References:
-        Karras, Aittala, Aila and Laine 2022, arXiv:2206.00364, table 1.
+        Karras, Aittala, Aila and Laine 2022, arXiv:2206.00364, table 1; Li and He 2025,
+        arXiv:2511.13720 (clean images as the target of patches).
     """
 
     def __init__(
@@ -188,6 +195,8 @@ class PreconditionedDenoiser(Denoiser):
         uniform_fraction: float = 0.3,
         p_mean: float = -0.5,
         p_std: float = 1.2,
+        skip: bool = True,
+        floor: float = 0.0,
     ) -> None:
         super().__init__()
         if not 0 < sigma_data < math.inf:
@@ -195,6 +204,8 @@ class PreconditionedDenoiser(Denoiser):
         self.net = net
         self.schedule = schedule
         self.sigma_data = sigma_data
+        self.skip = skip
+        self.floor = floor
         lowest = -0.5 * schedule.log_snr(torch.tensor(schedule.t_min, dtype=torch.float64))
         highest = -0.5 * schedule.log_snr(torch.tensor(1.0, dtype=torch.float64))
         self._lowest = lowest.item()
@@ -211,6 +222,8 @@ class PreconditionedDenoiser(Denoiser):
         c_out = sigma_t / alpha_t * self.sigma_data * variance.rsqrt()
         c_in = variance.rsqrt() / alpha_t
         output = self.net(_column(c_in, x_t) * x_t, self._c_noise(t, x_t), condition)
+        if not self.skip:
+            return self.sigma_data * output
         return _column(c_skip, x_t) * x_t + _column(c_out, x_t) * output
 
     def loss(self, x: Tensor, t: Tensor, eps: Tensor, condition: Condition | None = None) -> Tensor:
@@ -224,6 +237,10 @@ class PreconditionedDenoiser(Denoiser):
             self._c_noise(t, x),
             condition,
         )
+        if not self.skip:
+            error = output - x / self.sigma_data
+            c_out = ratio * c_in
+            return _mean_square(error / _column((c_out**2 + self.floor**2).sqrt(), x))
         # (x - c_skip y) / c_out, written without the difference that cancels at low noise.
         target = _column(c_in * ratio / self.sigma_data, x) * x
         target = target - _column(c_in * self.sigma_data, x) * eps

@@ -38,6 +38,12 @@ class Stream(IntEnum):
     """Order of the training images in an epoch."""
     LABEL = 6
     """Class of a sample where it is drawn."""
+    ORDER = 8
+    """Physical parameters of a sample where they are drawn from ranges."""
+    CONDITION = 9
+    """Training image whose parameters a sample takes where none are asked for."""
+    OBSERVATION = 10
+    """Noise of the instrument."""
 
 
 def generator(seed: int, index: int, stream: int, draw: int = 0) -> np.random.Generator:

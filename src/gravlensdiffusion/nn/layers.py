@@ -1,10 +1,13 @@
 """Building blocks of the networks."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from gravlensdiffusion.config.model import ParameterConfig
 
 
 class SinusoidalFeatures(nn.Module):
@@ -30,6 +33,53 @@ class SinusoidalFeatures(nn.Module):
         """Map shape ``(B,)`` to ``(B, dim)``."""
         angle = x[:, None] * self.frequencies
         return torch.cat([angle.sin(), angle.cos()], dim=1)
+
+
+class ParameterFeatures(nn.Module):
+    """Physical parameters, each of which may be unknown, as features for a network.
+
+    A value v is brought to [-1, 1] over its learned range, in its logarithm where it has a
+    logarithmic scale. Its features are ``v, sin(2^k pi v / 2), cos(2^k pi v / 2)`` for k from 0 to
+    ``NUM_FREQUENCIES - 1`` and a one; all of them are zero where the value is left out.
+
+    Args:
+        parameters: The parameters, in their order.
+
+    References:
+        Tancik et al. 2020, arXiv:2006.10739, section 4 (Fourier features).
+    """
+
+    NUM_FREQUENCIES = 4
+
+    low: Tensor
+    high: Tensor
+    logarithmic: Tensor
+    frequencies: Tensor
+
+    def __init__(self, parameters: Sequence[ParameterConfig]) -> None:
+        super().__init__()
+        is_log = [each.scale == "log" for each in parameters]
+        bounds = torch.tensor([(each.low, each.high) for each in parameters], dtype=torch.float64)
+        bounds[is_log] = bounds[is_log].log()
+        frequencies = math.pi / 2 * 2.0 ** torch.arange(self.NUM_FREQUENCIES)
+        self.register_buffer("low", bounds[:, 0], persistent=False)
+        self.register_buffer("high", bounds[:, 1], persistent=False)
+        self.register_buffer("logarithmic", torch.tensor(is_log), persistent=False)
+        self.register_buffer("frequencies", frequencies, persistent=False)
+        self.num_features = len(parameters) * (2 + 2 * self.NUM_FREQUENCIES)
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Map values in physical units ``(B, P)``, NaN where left out, to ``(B, F)``."""
+        known = torch.isfinite(values)
+        # Replaced before the logarithm: behind a NaN, even what is masked has NaN gradients.
+        given = torch.where(known, values.double(), 1.0)
+        logarithm = torch.where(self.logarithmic, given, 1.0).log()
+        physical = torch.where(self.logarithmic, logarithm, given)
+        v = (2 * (physical - self.low) / (self.high - self.low) - 1).to(self.frequencies.dtype)
+        angle = v[..., None] * self.frequencies
+        ones = torch.ones_like(v)[..., None]
+        features = torch.cat([v[..., None], angle.sin(), angle.cos(), ones], dim=-1)
+        return (features * known[..., None]).flatten(1)
 
 
 class ResidualBlock(nn.Module):

@@ -1,13 +1,16 @@
 """The U-Net: noisy image, noise level and condition in, prediction out."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gravlensdiffusion.conditioning import ANY, Condition
-from gravlensdiffusion.config.model import UNetConfig
+from gravlensdiffusion.config.model import ParameterConfig, UNetConfig
 from gravlensdiffusion.nn.layers import (
     Downsample,
+    ParameterFeatures,
     ResidualBlock,
     SelfAttention,
     SinusoidalFeatures,
@@ -17,21 +20,29 @@ from gravlensdiffusion.nn.layers import (
 
 
 class UNet(nn.Module):
-    """A U-Net whose blocks are modulated by noise level and class.
+    """A U-Net whose blocks are modulated by noise level, class and physical parameters.
 
-    Sizes that are not a power of two halve upwards on the way down and are met again exactly on
-    the way up, so any image size works.
+    Squares of ``config.patch`` pixels a side become the channels of one pixel before the first
+    level, and squares again after the last. Sizes that are not a power of two halve upwards on the
+    way down and are met again exactly on the way up, so any multiple of the patch is a size.
 
     Args:
-        config: Widths, depths, attention.
+        config: Widths, depths, attention, patch.
         num_channels: Channels of an image.
         num_classes: Classes that can be asked for; 0 for none.
+        parameters: Physical parameters that can be asked for.
 
     References:
-        Ho et al. 2020, arXiv:2006.11239, appendix B.
+        Ho et al. 2020, arXiv:2006.11239, appendix B; Shi et al. 2016, arXiv:1609.05158 (patches).
     """
 
-    def __init__(self, config: UNetConfig, num_channels: int, num_classes: int) -> None:
+    def __init__(
+        self,
+        config: UNetConfig,
+        num_channels: int,
+        num_classes: int,
+        parameters: Sequence[ParameterConfig] = (),
+    ) -> None:
         super().__init__()
         width, dim = config.channels, config.embedding_dim
         # A step number runs to 1000; a quarter of a log noise level stays within about 1.5.
@@ -41,6 +52,15 @@ class UNet(nn.Module):
             nn.Linear(width[0] * 2, dim), nn.SiLU(), nn.Linear(dim, dim)
         )
         self.label_embedding = nn.Embedding(num_classes + 1, dim) if num_classes else None
+        self.num_parameters = len(parameters)
+        self.parameter_embedding: nn.Sequential | None = None
+        if parameters:
+            features = ParameterFeatures(parameters)
+            self.parameter_embedding = nn.Sequential(
+                features, nn.Linear(features.num_features, dim), nn.SiLU(), nn.Linear(dim, dim)
+            )
+        self.patch = config.patch
+        num_channels = num_channels * config.patch**2
 
         def block(in_channels: int, level: int) -> "Stage":
             return Stage(config, in_channels, width[level], level in config.attention_levels)
@@ -74,12 +94,14 @@ class UNet(nn.Module):
         Args:
             x: Scaled noisy images, ``(B, C, H, W)``.
             noise: Noise level or step number, ``(B,)``.
-            condition: Classes; None for any.
+            condition: Classes and physical parameters; None for any.
 
         Returns:
             Shape ``(B, C, H, W)``.
         """
         embedding = self._embed(noise, condition)
+        if self.patch > 1:
+            x = F.pixel_unshuffle(x, self.patch).contiguous(memory_format=torch.channels_last)
         h = self.stem(x)
         skips = [h]
         blocks = iter(self.down)
@@ -99,7 +121,7 @@ class UNet(nn.Module):
             for _ in range(self.num_blocks + 1):
                 h = next(blocks)(torch.cat([h, skips.pop()], dim=1), embedding)
         out: Tensor = self.head(F.silu(self.norm(h)))
-        return out
+        return F.pixel_shuffle(out, self.patch) if self.patch > 1 else out
 
     def _embed(self, noise: Tensor, condition: Condition | None) -> Tensor:
         embedding: Tensor = self.noise_embedding(self.noise_features(noise))
@@ -109,6 +131,11 @@ class UNet(nn.Module):
             else:
                 label = condition.label
             embedding = embedding + self.label_embedding(label + 1)
+        if self.parameter_embedding is not None:
+            values = None if condition is None else condition.parameters
+            if values is None:
+                values = noise.new_full((len(noise), self.num_parameters), torch.nan)
+            embedding = embedding + self.parameter_embedding(values)
         return F.silu(embedding)
 
 

@@ -1,6 +1,7 @@
 """Named training configurations."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from gravlensdiffusion.config.model import (
     DenoiserConfig,
@@ -110,8 +111,65 @@ def lens28() -> TrainingConfig:
     )
 
 
+ORDERED_BY = ("theta_E", "source_x", "source_y", "gamma1", "gamma2", "signal_to_noise")
+"""Physical parameters that the larger models learn."""
+
+
+def lens64() -> TrainingConfig:
+    """Return the recipe of the bundled 64-pixel model.
+
+    It learns the noise-free images of a simulation, by class and physical parameters. The network
+    gives the clean image itself: what a patch of noise-free pixels holds is smooth, and its noise
+    is not, so that it never has to carry the noise through.
+    """
+    return TrainingConfig(
+        preset="lens64",
+        model=ModelConfig(
+            image_size=64,
+            # Twenty times the sky noise: linear where noise hides the error, logarithmic in arcs.
+            transform=TransformConfig(kind="asinh", scale=0.07),
+            schedule=ScheduleConfig(kind="log_snr", sigma_min=0.02, sigma_max=400.0),
+            denoiser=DenoiserConfig(
+                prediction="preconditioned",
+                uniform_fraction=0.3,
+                p_mean=0.6,
+                p_std=1.6,
+                skip=False,
+                floor=0.03,
+            ),
+            network=UNetConfig(channels=(48, 64, 96), patch=2, num_blocks=1, attention_levels=(2,)),
+            sampling=SamplingConfig(sampler="dpmpp", num_steps=8),
+        ),
+        size=64,
+        batch_size=64,
+        total_images=300_000,
+        parameters=ORDERED_BY,
+        noise="split",
+        optimiser=OptimiserConfig(
+            kind="adamw", learning_rate=1.2e-3, warmup_images=5_000, decay="cosine"
+        ),
+        ema=EMAConfig(halflife_images=10_000),
+    )
+
+
+def lens150() -> TrainingConfig:
+    """Return the recipe of the bundled model of native size: as `lens64`, patches of 5 pixels."""
+    recipe = lens64()
+    model = replace(
+        recipe.model,
+        image_size=150,
+        transform=TransformConfig(kind="asinh", scale=0.0344),
+        schedule=ScheduleConfig(kind="log_snr", sigma_min=0.02, sigma_max=900.0),
+        denoiser=replace(recipe.model.denoiser, p_mean=1.2),
+        network=UNetConfig(channels=(48, 64, 96), patch=5, num_blocks=1, attention_levels=(2,)),
+    )
+    return replace(recipe, preset="lens150", model=model, size=150)
+
+
 PRESETS: dict[str, Callable[[], TrainingConfig]] = {
     "lens28": lens28,
+    "lens64": lens64,
+    "lens150": lens150,
     "ddpm": ddpm,
     "reference": reference,
 }

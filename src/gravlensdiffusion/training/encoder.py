@@ -12,6 +12,7 @@ from torch import Tensor
 
 from gravlensdiffusion.config.encoder import EncoderConfig
 from gravlensdiffusion.nn.encoder import LensEncoder
+from gravlensdiffusion.training.augment import DIRECTED, turn_lenses
 
 TARGETS = (
     "theta_E",
@@ -74,19 +75,11 @@ def turn(images: Tensor, targets: Tensor, symmetry: int) -> tuple[Tensor, Tensor
     Args:
         images: Shape ``(B, S, S)``; x runs along the columns, y along the rows.
         targets: Shape ``(B, T)``.
-        symmetry: From 0 to 7: bit 0 mirrors x, bit 1 mirrors y, bit 2 then exchanges x and y.
+        symmetry: From 0 to 7; see `augment.turn_lenses`.
     """
-    x, y, first, second = (TARGETS.index(n) for n in ("source_x", "source_y", "gamma1", "gamma2"))
-    targets = targets.clone()
-    for bit, axis, column in ((1, 2, x), (2, 1, y)):
-        if symmetry & bit:
-            images = images.flip(axis)
-            targets[:, [column, second]] *= -1
-    if symmetry & 4:
-        images = images.transpose(1, 2)
-        targets[:, [x, y]] = targets[:, [y, x]]
-        targets[:, first] *= -1
-    return images, targets
+    columns = dict(zip(TARGETS, targets.unbind(1), strict=True))
+    images, columns = turn_lenses(images, columns, symmetry)
+    return images, torch.stack([columns[name] for name in TARGETS], dim=1)
 
 
 def train_encoder(
@@ -139,7 +132,7 @@ def train_encoder(
 
 
 def _directed() -> NDArray[np.bool_]:
-    return np.array([name in ("source_x", "source_y", "gamma1", "gamma2") for name in TARGETS])
+    return np.array([name in DIRECTED for name in TARGETS])
 
 
 def _loss(network: LensEncoder, images: Tensor, targets: Tensor, labels: Tensor) -> Tensor:

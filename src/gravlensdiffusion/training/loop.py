@@ -15,9 +15,10 @@ from gravlensdiffusion.build import Model
 from gravlensdiffusion.config.training import TrainingConfig
 from gravlensdiffusion.data.dataset import ImageSource, PreparedSet
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.training.augment import check_names
 from gravlensdiffusion.training.ema import MovingAverage
 from gravlensdiffusion.training.optimiser import build_optimiser, learning_rate
-from gravlensdiffusion.training.order import draw_batch
+from gravlensdiffusion.training.order import Batch, BatchesAhead, draw_batch
 from gravlensdiffusion.training.run import RunDirectory
 from gravlensdiffusion.training.start import start_from
 from gravlensdiffusion.training.tracking import Tracker
@@ -134,6 +135,7 @@ class Trainer:
                 f"batch size {config.batch_size} does not divide among "
                 f"{self.accelerator.num_processes} processes"
             )
+        check_names(config.augment, config.parameters)
         self.config = config
         self.run = RunDirectory.open(folder, config)
         self.data: PreparedSet = self.run.prepare_data(source, str(self.accelerator.device))
@@ -166,6 +168,10 @@ class Trainer:
                 self.ema.load(average)
         self.last_loss = math.nan
         self.wrapped = self.accelerator.prepare(self.model)
+        if self.config.compile:
+            # The weights are shared, and their names stay those of the model itself.
+            self.wrapped = torch.compile(self.wrapped)
+        self.batches = BatchesAhead(self._draw, self.config.batch_size, self.config.prefetch)
 
     def fit(self, hooks: Hooks) -> Progress:
         """Train to the end, or until told to stop; both save."""
@@ -190,6 +196,7 @@ class Trainer:
                     break
             self.save()
         finally:
+            self.batches.close()
             if tracker is not None:
                 tracker.close()
         return self._progress(started, images_before)
@@ -231,14 +238,10 @@ class Trainer:
         rate = learning_rate(config.optimiser, seen, self.total_images)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        share = config.batch_size // self.accelerator.num_processes
-        first = seen + self.accelerator.process_index * share
-        counts = np.arange(first, first + share)
-        conditional = bool(self.model.config.class_names)
-        batch = draw_batch(self.data, config, counts, conditional)
+        batch = self.batches.take(seen)
         if getattr(config.model.network, "dropout", 0):
             # Dropout masks come from torch's own generator; tie them to the place in the run.
-            torch.manual_seed(hash((config.seed, first)))
+            torch.manual_seed(hash((config.seed, seen + self._offset)))
         condition = None if batch.condition is None else batch.condition.to(device)
         x = self.model.transform(batch.flux.to(device))
         t = self.model.denoiser.sample_t(batch.u).to(device)
@@ -247,6 +250,14 @@ class Trainer:
         self.wrapped.train()
         losses: torch.Tensor = self.wrapped(x, t, eps, condition)
         return losses.mean()
+
+    def _draw(self, seen: int) -> Batch:
+        """Assemble this process's part of the batch that begins with image ``seen``."""
+        share = self.config.batch_size // self.accelerator.num_processes
+        first = seen + self._offset
+        known = self.model.config
+        conditional = bool(known.class_names or known.parameters)
+        return draw_batch(self.data, self.config, np.arange(first, first + share), conditional)
 
     def save(self) -> None:
         """Write a checkpoint, from the main process."""
@@ -258,6 +269,12 @@ class Trainer:
             }
             average = None if self.ema is None else self.ema.state
             self.run.save(self.counters.images_seen, self.model, average, state)
+
+    @property
+    def _offset(self) -> int:
+        """Place of this process's first image within a batch."""
+        processes = self.accelerator.num_processes
+        return int(self.accelerator.process_index * (self.config.batch_size // processes))
 
     @property
     def _is_main(self) -> bool:

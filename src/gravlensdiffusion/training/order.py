@@ -4,6 +4,8 @@ All of it depends on (seed, i) and the size of the set and of a batch alone, so 
 split over several processes, sees the same as an unbroken one.
 """
 
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -16,6 +18,7 @@ from gravlensdiffusion.conditioning import ANY, Condition
 from gravlensdiffusion.config.training import TrainingConfig
 from gravlensdiffusion.data.dataset import PreparedSet
 from gravlensdiffusion.diffusion.randomness import Stream, Streams, generator
+from gravlensdiffusion.training.augment import augment
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +29,7 @@ class Batch:
         flux: Images, ``(B, C, H, W)``, in the flux unit of the set.
         u: Uniform numbers from which the denoiser takes its times, ``(B,)``.
         eps: Standard normal noise, ``(B, C, H, W)``.
-        condition: Classes, some of them hidden; None for an unconditional model.
+        condition: Classes and parameters, some of them hidden; None for an unconditional model.
     """
 
     flux: Tensor
@@ -59,13 +62,19 @@ def draw_batch(
 
     Args:
         data: The training set.
-        config: Seed, batch size and label dropout.
+        config: Seed, batch size and how often conditions are hidden.
         counts: Numbers i, shape ``(B,)``; a part of one batch of the whole run.
-        conditional: Whether the model knows classes.
+        conditional: Whether the model knows classes or parameters.
     """
     where = positions(config.seed, counts, len(data))
     flux = torch.from_numpy(np.ascontiguousarray(data.images[where]))
+    values = torch.from_numpy(data.parameters[where])
     streams = Streams(config.seed, [int(i) for i in counts])
+    if config.augment != "none":
+        columns = dict(zip(config.parameters, values.T, strict=True))
+        turn = streams.uniform(Stream.TRAIN_AUGMENT)
+        flux, columns = augment(config.augment, flux, columns, turn)
+        values = torch.stack(list(columns.values()), dim=1) if columns else values
     u = streams.uniform(Stream.TRAIN_TIME)
     if config.stratified_times:
         u = (torch.from_numpy(counts % config.batch_size) + u) / config.batch_size
@@ -73,6 +82,46 @@ def draw_batch(
     condition = None
     if conditional:
         hidden = streams.uniform(Stream.TRAIN_CONDITION) < config.label_dropout
-        label = torch.from_numpy(data.labels[where])
-        condition = Condition(label=label.masked_fill(hidden, ANY))
+        label = torch.from_numpy(data.labels[where]).masked_fill(hidden, ANY)
+        condition = Condition(label=label, parameters=_partly_hidden(values, config, streams))
     return Batch(flux, u, eps, condition)
+
+
+def _partly_hidden(values: Tensor, config: TrainingConfig, streams: Streams) -> Tensor | None:
+    """Return parameters of shape ``(B, P)``, NaN where hidden: one by one, or all of an image."""
+    num = values.shape[1]
+    if not num:
+        return None
+    u = streams.uniform(Stream.TRAIN_CONDITION, (num + 1,), draw=1)
+    hidden = (u[:, :1] < config.parameters_dropout) | (u[:, 1:] < config.parameter_dropout)
+    return values.masked_fill(hidden, torch.nan)
+
+
+class BatchesAhead:
+    """Batches that threads assemble while the steps before them are taken.
+
+    Args:
+        draw: Assembles the batch whose first image has a given number.
+        stride: Images from one batch to the next.
+        num_ahead: Batches, and threads, ahead of the one that is asked for; 0 for no threads.
+    """
+
+    def __init__(self, draw: Callable[[int], Batch], stride: int, num_ahead: int) -> None:
+        self._draw, self._stride, self._num_ahead = draw, stride, num_ahead
+        self._pool = ThreadPoolExecutor(num_ahead) if num_ahead else None
+        self._waiting: dict[int, Future[Batch]] = {}
+
+    def take(self, first: int) -> Batch:
+        """Return the batch that begins with image ``first``, or raise what its drawing raised."""
+        if self._pool is None:
+            return self._draw(first)
+        for k in range(self._num_ahead + 1):
+            place = first + k * self._stride
+            if place not in self._waiting:
+                self._waiting[place] = self._pool.submit(self._draw, place)
+        return self._waiting.pop(first).result()
+
+    def close(self) -> None:
+        """Stop the threads, once they have finished what they have begun."""
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)

@@ -2,11 +2,12 @@
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,15 +23,20 @@ from gravlensdiffusion.checkpoint import (
     write_folder,
 )
 from gravlensdiffusion.codec import from_json, to_json
-from gravlensdiffusion.config.model import ModelConfig
+from gravlensdiffusion.config.model import ModelConfig, ParameterConfig
 from gravlensdiffusion.config.training import TrainingConfig
 from gravlensdiffusion.data.dataset import ImageSource, PreparedSet, prepare
 from gravlensdiffusion.data.transform import fit_transform
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.resize import default_method
+from gravlensdiffusion.training.split import NoiseFreeTwins, observation_of
 from gravlensdiffusion.training.tracking import environment, write_atomically
 
 TRAINING_STATE = "training_state.pt"
+PRIOR_SIZE = 8192
+"""Training images whose class and parameters go with the weights."""
+LOGARITHMIC = frozenset({"signal_to_noise"})
+"""Parameters that the network sees in their logarithm."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +84,16 @@ class RunDirectory:
         """
         size = source.image_shape[1] if self.config.size is None else self.config.size
         method = self.config.resize or default_method(size)
-        data = prepare(source, self.folder / "prepared", size, method)
+        if self.config.noise == "split":
+            if size != source.image_shape[1]:
+                raise GravLensError(
+                    f"noise 'split' trains at the size of its set, {source.image_shape[1]} pixels, "
+                    f"not at {size}; make the set with `gravlens simulate --size {size}`"
+                )
+            source = NoiseFreeTwins(source)
+        data = prepare(
+            source, self.folder / "prepared", size, method, parameters=self.config.parameters
+        )
         path = self.folder / "environment.json"
         if path.is_file() and self.last_checkpoint() is not None:
             before = json.loads(path.read_text(encoding="utf-8"))["data_fingerprint"]
@@ -100,7 +115,7 @@ class RunDirectory:
         config = complete(self.config, source, data, transform.config)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.config.seed)
-            return build_model(config, transform)
+            return build_model(config, transform, prior_table(data, config.prior_size))
 
     def save(
         self,
@@ -154,12 +169,42 @@ def complete(
         image_size=size,
         num_channels=channels,
         class_names=names,
+        parameters=learned_parameters(config.parameters, source, data),
+        prior_size=min(len(data), PRIOR_SIZE) if config.parameters else 0,
         pixel_scale_arcsec=None if scale is None else scale * source.image_shape[1] / size,
         flux_unit="peak" if transform.kind == "peak" else header.flux_unit,
         resize=(config.resize or default_method(size)) if resized else header.resize,
         training_data=f"{len(data):,} images, {kind}",
+        observation=observation_of(source) if config.noise == "split" else None,
         transform=transform,
     )
+
+
+def learned_parameters(
+    names: Sequence[str], source: ImageSource, data: PreparedSet
+) -> tuple[ParameterConfig, ...]:
+    """Return the parameters with the ranges that they have in the training set.
+
+    Raises:
+        GravLensError: If a parameter is the same in all images.
+    """
+    found = []
+    for name, values in zip(names, data.parameters.T, strict=True):
+        low, high = float(np.nanmin(values)), float(np.nanmax(values))
+        if not low < high:
+            raise GravLensError(f"parameter '{name}' is {low:g} in all training images")
+        scale: Literal["linear", "log"] = "log" if name in LOGARITHMIC else "linear"
+        unit = source.header.parameter_units.get(name, "")
+        found.append(ParameterConfig(name=name, unit=unit, low=low, high=high, scale=scale))
+    return tuple(found)
+
+
+def prior_table(data: PreparedSet, num: int) -> Tensor | None:
+    """Return class and parameters of the first images, shape ``(num, 1 + P)``; None for none."""
+    if not num:
+        return None
+    rows = np.column_stack([data.labels[:num], data.parameters[:num]])
+    return torch.from_numpy(rows.astype(np.float32))
 
 
 def first_difference(old: Any, new: Any, name: str = "configuration") -> str | None:

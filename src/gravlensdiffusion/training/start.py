@@ -1,14 +1,23 @@
 """Starting a run from the weights of another model."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from gravlensdiffusion.build import Model
 from gravlensdiffusion.checkpoint import load_model, load_weights
+from gravlensdiffusion.config.model import ModelConfig, ParameterConfig
+from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.resize import weights
 
 LABELS = "network.label_embedding.weight"
+PARAMETERS = "network.parameter_embedding."
+FEATURES = PARAMETERS + "1.weight"
+STEM = "network.stem.weight"
+HEAD = "network.head."
 BIAS = "network.noise_embedding.2.bias"
 
 
@@ -16,6 +25,11 @@ def start_from(model: Model, init: str | Path) -> None:
     """Copy the network's weights from another model; the transform stays that of the new data.
 
     Classes are matched by name. A class that the other model has not seen starts as "any class".
+    Parameters are matched by name, unit and scale. One that the other model has not seen starts
+    without effect. Where ranges differ, a value starts with what the other model learned of the
+    same place in its own range. Where the patches of the two networks differ in size, the first
+    convolution sees each patch reduced to the other size, and the last one's patches are enlarged:
+    the levels between see lenses at the scale that they know.
 
     Args:
         model: The fresh model, changed in place.
@@ -25,12 +39,26 @@ def start_from(model: Model, init: str | Path) -> None:
         GravLensError: If there is no such model or its network has another shape.
     """
     other = load_model(init)
+    _check_networks(model.config, other.config, init)
     own = model.state_dict()
     state = {k: v.clone() for k, v in other.state_dict().items() if k.startswith("network.")}
     if LABELS in state or LABELS in own:
         _carry_classes(state, model.config.class_names, other.config.class_names)
+    _carry_parameters(state, own, model.config.parameters, other.config.parameters)
+    here, there = (getattr(each.config.network, "patch", 1) for each in (model, other))
+    if here != there:
+        _carry_patches(state, here, there)
     kept = {k: v for k, v in own.items() if not k.startswith("network.")}
     load_weights(model, {**kept, **state}, source=Path(init))
+
+
+def _check_networks(own: ModelConfig, other: ModelConfig, init: str | Path) -> None:
+    """Refuse networks whose difference the names of tensors would hardly tell."""
+    if own.network.kind != other.network.kind:
+        raise GravLensError(
+            f"{init}: cannot start from a network of another kind ({other.network.kind} there, "
+            f"{own.network.kind} here)"
+        )
 
 
 def _carry_classes(
@@ -48,3 +76,46 @@ def _carry_classes(
         return
     wanted = [0] + [known.index(name) + 1 if name in known else 0 for name in classes]
     state[LABELS] = rows[wanted]
+
+
+def _carry_parameters(
+    state: dict[str, Tensor],
+    own: Mapping[str, Tensor],
+    parameters: Sequence[ParameterConfig],
+    known: Sequence[ParameterConfig],
+) -> None:
+    """Rewrite the parameter embedding, in which a parameter that is left out has zero features."""
+    if not known:
+        fresh = {name: t.clone() for name, t in own.items() if name.startswith(PARAMETERS)}
+        for name in ("3.weight", "3.bias") if fresh else ():
+            fresh[PARAMETERS + name].zero_()
+        state.update(fresh)
+        return
+    if not parameters:
+        # What is added where all of them are left out becomes part of every embedding.
+        names = ("1.weight", "1.bias", "3.weight", "3.bias")
+        _, bias, weight, last_bias = (state.pop(PARAMETERS + name) for name in names)
+        state[BIAS] += weight @ F.silu(bias) + last_bias
+        return
+    columns = dict(zip(map(_identity, known), state[FEATURES].chunk(len(known), 1), strict=True))
+    unseen = torch.zeros_like(next(iter(columns.values())))
+    wanted = [columns.get(_identity(each), unseen) for each in parameters]
+    state[FEATURES] = torch.cat(wanted, dim=1)
+
+
+def _carry_patches(state: dict[str, Tensor], here: int, there: int) -> None:
+    """Rewrite the first and the last convolution for patches of another size."""
+    reduce = torch.from_numpy(weights(here, there, "area")).float()
+    enlarge = torch.from_numpy(weights(there, here, "area")).float()
+    old = (-1, there, there)
+    width, _, height, length = state[STEM].shape
+    stem = state[STEM].reshape(width, *old, height, length)
+    state[STEM] = torch.einsum("ocpqyx,pr,qs->ocrsyx", stem, reduce, reduce).flatten(1, 3)
+    for name, shape in ((HEAD + "weight", "cpqiyx"), (HEAD + "bias", "cpq")):
+        head = state[name].reshape(*old, *state[name].shape[1:])
+        new = shape.replace("p", "r").replace("q", "s")
+        state[name] = torch.einsum(f"{shape},rp,sq->{new}", head, enlarge, enlarge).flatten(0, 2)
+
+
+def _identity(parameter: ParameterConfig) -> tuple[str, str, str]:
+    return parameter.name, parameter.unit, parameter.scale

@@ -1,0 +1,52 @@
+"""Which mirror images and turns of its lenses a population holds as often as the lenses."""
+
+from gravlensdiffusion.config.priors import Constant, Normal, Prior, TruncatedNormal, Uniform
+from gravlensdiffusion.config.simulation import Box, Disc, GalaxyLight, SimulationConfig
+
+
+def symmetries(config: SimulationConfig) -> tuple[str, ...]:
+    """Return the kinds of augmentation that leave a population exactly as it is.
+
+    Parameters are drawn independently of each other, and subhaloes and vortices lie in any
+    direction alike, so each prior of what has a direction can be looked at alone. Half a turn
+    changes the sign of positions; mirror images also that of what lies along the diagonals
+    (``gamma2``, ``e2``); quarter turns, with them, also that of what lies along the axes
+    (``gamma1``, ``e1``).
+
+    Args:
+        config: The population.
+
+    Returns:
+        Those of ``half_turn``, ``flips`` and ``d4`` that are symmetries.
+    """
+    lens, source = config.lens, config.source
+    places = (lens.position, source.position)
+    lights: tuple[GalaxyLight, ...] = (source.light,)
+    if lens.light is not None:
+        lights += (lens.light,)
+    half_turn = all(_is_point_symmetric(place) for place in places)
+    diagonal = all(map(_is_even, (lens.gamma2, lens.e2, *(light.e2 for light in lights))))
+    axial = all(map(_is_even, (lens.gamma1, lens.e1, *(light.e1 for light in lights))))
+    square = all(isinstance(place, Disc) or place.x == place.y for place in places)
+    flips = half_turn and diagonal
+    found = {"half_turn": half_turn, "flips": flips, "d4": flips and axial and square}
+    return tuple(kind for kind, holds in found.items() if holds)
+
+
+def _is_point_symmetric(place: Disc | Box) -> bool:
+    return isinstance(place, Disc) or (_is_even(place.x) and _is_even(place.y))
+
+
+def _is_even(prior: Prior) -> bool:
+    """Return whether a value and its negative are equally likely."""
+    match prior:
+        case Constant():
+            return prior.value == 0
+        case Uniform():
+            return prior.low == -prior.high
+        case Normal():
+            return prior.mean == 0
+        case TruncatedNormal():
+            return prior.mean == 0 and prior.low == -prior.high
+        case _:
+            return False

@@ -1,0 +1,153 @@
+"""Symmetries of a lens: images and the parameters behind them, mirrored and turned together.
+
+A mirror image of a lens is a lens, whose source has another sign of x or y. What a parameter does
+depends on what it is: positions are vectors, shears and ellipticities have spin 2, most others stay.
+Whether the mirror images are as likely as the originals is another question: that is what
+`simulation.symmetry` answers.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+
+import torch
+from torch import Tensor
+
+from gravlensdiffusion.errors import GravLensError
+
+MIRROR_X, MIRROR_Y, EXCHANGE = 1, 2, 4
+"""Bits of a symmetry: x changes sign; y changes sign; then x and y change places."""
+
+GROUPS = {
+    "none": (0,),
+    "half_turn": (0, MIRROR_X | MIRROR_Y),
+    "flips": (0, MIRROR_X, MIRROR_Y, MIRROR_X | MIRROR_Y),
+    "d4": tuple(range(8)),
+}
+"""The symmetries of each kind of augmentation."""
+
+POSITIONS = (("source_x", "source_y"), ("lens_x", "lens_y"))
+"""Parameters along x and along y."""
+SPINS = (
+    ("gamma1", "gamma2"),
+    ("lens_e1", "lens_e2"),
+    ("source_e1", "source_e2"),
+    ("lens_light_e1", "lens_light_e2"),
+)
+"""Parameters along the axes, cos(2 phi), and along the diagonals, sin(2 phi)."""
+ANGLES = ("vortex_angle",)
+"""Angles from the x axis to a line, in [0, pi) [rad]."""
+INVARIANTS = frozenset(
+    {
+        *("theta_E", "axion_mass", "vortex_length", "exposure_time", "background_rms"),
+        *("substructure_mass", "substructure_fraction", "subhalo_count", "flux_min", "flux_max"),
+        *("source_magnitude", "source_R_sersic", "source_n_sersic"),
+        *("lens_light_magnitude", "lens_light_R_sersic", "lens_light_n_sersic"),
+        *("signal_to_noise", "log_signal_to_noise", "log_mean_flux"),
+    }
+)
+"""Parameters that no symmetry changes."""
+
+_DIAGONAL = {second for _, second in SPINS}
+_ODD = {
+    MIRROR_X: _DIAGONAL | {x for x, _ in POSITIONS},
+    MIRROR_Y: _DIAGONAL | {y for _, y in POSITIONS},
+    EXCHANGE: {first for first, _ in SPINS},
+}
+_PARTNER = dict(POSITIONS) | {y: x for x, y in POSITIONS}
+
+DIRECTED = frozenset(set[str]().union(*_ODD.values()))
+"""Parameters whose sign says where something points."""
+
+
+def augment(
+    kind: str, images: Tensor, parameters: Mapping[str, Tensor], u: Tensor
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Mirror and turn each image of a batch, and its parameters with it.
+
+    Args:
+        kind: A key of `GROUPS`.
+        images: Shape ``(B, C, H, W)``, square for ``d4``.
+        parameters: Values by their names in the store, each of shape ``(B,)``; NaN stays NaN where
+            a value is left out.
+        u: Numbers in [0, 1) that choose the symmetry of each image, evenly, shape ``(B,)``.
+
+    Returns:
+        New images and parameters, of the same shapes; what came in is left as it was.
+
+    Raises:
+        GravLensError: If a parameter cannot be turned.
+    """
+    check_names(kind, parameters)
+    group = GROUPS[kind]
+    chosen = torch.floor(u * len(group)).long()
+    new_images = images.clone()
+    new_values = {name: value.clone() for name, value in parameters.items()}
+    for place, symmetry in enumerate(group):
+        rows = torch.nonzero(chosen == place)[:, 0]
+        if symmetry and len(rows):
+            part = {name: value[rows] for name, value in parameters.items()}
+            new_images[rows], part = turn_lenses(images[rows], part, symmetry)
+            for name, value in part.items():
+                new_values[name][rows] = value
+    return new_images, new_values
+
+
+def turn_lenses(
+    images: Tensor, parameters: Mapping[str, Tensor], symmetry: int
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Mirror and turn images and their parameters, all of them alike.
+
+    Args:
+        images: Shape ``(..., H, W)``; x runs along the columns, y along the rows.
+        parameters: Values by names that `check_names` lets pass, of any shape.
+        symmetry: From 0 to 7, a sum of `MIRROR_X`, `MIRROR_Y` and `EXCHANGE`, done in this order.
+    """
+    turned = dict(parameters)
+    for bit in (MIRROR_X, MIRROR_Y, EXCHANGE):
+        if symmetry & bit:
+            images = _turn_pixels(images, bit)
+            turned = {name: _turn_value(turned, name, bit) for name in turned}
+    return images, turned
+
+
+def check_names(kind: str, names: Iterable[str]) -> None:
+    """Refuse parameters that an augmentation would leave wrong.
+
+    Args:
+        kind: A key of `GROUPS`.
+        names: Names of the parameters.
+
+    Raises:
+        GravLensError: If it is not known what a symmetry does to one of them, or if x and y are to
+            change places and only one of the two is there.
+    """
+    known = INVARIANTS | DIRECTED | set(ANGLES)
+    names = set(names)
+    if kind == "none":
+        return
+    for name in sorted(names):
+        if name not in known:
+            raise GravLensError(
+                f"augment {kind} does not know how parameter '{name}' turns with the image; "
+                "train without that parameter or with augment none"
+            )
+        partner = _PARTNER.get(name, name)
+        if any(symmetry & EXCHANGE for symmetry in GROUPS[kind]) and partner not in names:
+            raise GravLensError(
+                f"augment {kind} exchanges parameter '{name}' with '{partner}', which is not "
+                "learned; train with both or with augment flips"
+            )
+
+
+def _turn_pixels(images: Tensor, bit: int) -> Tensor:
+    if bit == EXCHANGE:
+        return images.transpose(-2, -1)
+    return images.flip(-1 if bit == MIRROR_X else -2)
+
+
+def _turn_value(values: Mapping[str, Tensor], name: str, bit: int) -> Tensor:
+    if name in ANGLES:
+        # A line at pi - angle is one at -angle.
+        return torch.remainder((math.pi / 2 if bit == EXCHANGE else 0) - values[name], math.pi)
+    value = values[_PARTNER.get(name, name) if bit == EXCHANGE else name]
+    return -value if name in _ODD[bit] else value

@@ -1,0 +1,82 @@
+"""Learning lenses without noise: the noise-free twins of a set, and the noise to add afterwards."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gravlensdiffusion.codec import from_json
+from gravlensdiffusion.config.model import ObservationConfig, Resize
+from gravlensdiffusion.config.simulation import SimulationConfig
+from gravlensdiffusion.data.dataset import ImageSource
+from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.records import SetHeader
+
+UNIT = "e-/s"
+"""Flux unit that the noise of an instrument is told in."""
+SIMULATED = "noise 'split' needs a training set that `gravlens simulate` made"
+"""What to say of a set that does not know its instrument."""
+
+
+class NoiseFreeTwins:
+    """A set whose images are the noise-free twins of another set's.
+
+    Args:
+        source: A set made by ``gravlens simulate --noise-free --flux-unit e-/s``.
+
+    Raises:
+        GravLensError: If the set has no noise-free twins, or another flux unit.
+    """
+
+    def __init__(self, source: ImageSource) -> None:
+        if not getattr(source, "has_noise_free", False):
+            raise GravLensError(
+                "noise 'split' needs a training set with noise-free images, as "
+                "`gravlens simulate --noise-free --flux-unit e-/s` makes them"
+            )
+        if source.header.flux_unit != UNIT:
+            raise GravLensError(
+                f"noise 'split' needs images in {UNIT}, these are in {source.header.flux_unit}; "
+                "make them with `gravlens simulate --flux-unit e-/s`"
+            )
+        self._source: Any = source
+        self.header: SetHeader = source.header
+        self.image_shape: tuple[int, int, int] = source.image_shape
+        self.labels: NDArray[np.int16] = source.labels
+        self.parameters: Mapping[str, NDArray[np.float64]] = source.parameters
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def read(self, indices: Sequence[int] | NDArray[np.integer]) -> NDArray[np.float32]:
+        """Return noise-free images, shape ``(B, C, H, W)`` [e- / s]."""
+        images: NDArray[np.float32] = self._source.read_noise_free(indices)
+        return images
+
+
+def observation_of(source: ImageSource) -> ObservationConfig:
+    """Return the noise that a simulated set was made with; medians where images differ.
+
+    Raises:
+        GravLensError: If the set does not say how it was simulated.
+    """
+    values = source.parameters
+    header = source.header
+    if not header.config or "background_rms" not in values:
+        raise GravLensError(SIMULATED)
+    try:
+        imaging = from_json(SimulationConfig, header.config, source="the training set").imaging
+    except GravLensError:
+        # That of a model, say: generated images keep their noise-free twins too.
+        raise GravLensError(SIMULATED) from None
+    if header.resize is not None and header.resize not in get_args(Resize):
+        raise GravLensError(f"the training set went through an unknown resize, '{header.resize}'")
+    times = values.get("exposure_time", np.empty(0))
+    times = times[np.isfinite(times)]
+    return ObservationConfig(
+        num_pixels=imaging.num_pixels,
+        background_rms=float(np.median(values["background_rms"])),
+        exposure_time=float(np.median(times)) if len(times) else None,
+        resize=cast("Resize | None", header.resize),
+    )

@@ -1,0 +1,207 @@
+"""Learning lenses without noise, from a small simulated set."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from gravlensdiffusion.checkpoint import checkpoints, load_model
+from gravlensdiffusion.codec import to_json
+from gravlensdiffusion.config.model import ModelConfig
+from gravlensdiffusion.config.simulation import SimulationConfig
+from gravlensdiffusion.data.store import LensStore, write_store
+from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.observing import Observer, Observing
+from gravlensdiffusion.pipeline import LensGenerator
+from gravlensdiffusion.presets.simulation import simulation_preset
+from gravlensdiffusion.simulation.generate import select, set_header, simulate
+from gravlensdiffusion.training.loop import Hooks, train
+from gravlensdiffusion.training.split import NoiseFreeTwins, observation_of
+from tests.sources import rings, tiny
+
+NATIVE, SIZE, NUM = 24, 12, 12
+NAMES = ("theta_E", "source_x", "signal_to_noise")
+
+
+def population(preset: str = "deeplense", **changes: Any) -> SimulationConfig:
+    """Return a preset with a small field, reduced to half its size."""
+    config = simulation_preset(preset)
+    config = replace(config, imaging=replace(config.imaging, num_pixels=NATIVE))
+    settings: dict[str, Any] = {"size": SIZE, "noise_free": True, "flux_unit": "e-/s"}
+    return select(config, **(settings | changes))
+
+
+def stored(folder: Path, config: SimulationConfig, num: int = NUM) -> LensStore:
+    """Simulate a set into a file."""
+    path = write_store(folder / "lenses.h5", simulate(config, num, 3), set_header(config, 3))
+    return LensStore(path)
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LensStore]:
+    """Twelve lenses with noise-free twins."""
+    store = stored(tmp_path_factory.mktemp("set"), population())
+    yield store
+    store.close()
+
+
+def split(**changes: Any) -> Any:
+    """Return a recipe that learns the twins of the set."""
+    return tiny("lens28", size=SIZE, noise="split", parameters=NAMES, total_images=32, **changes)
+
+
+@pytest.fixture(scope="module")
+def run(source: LensStore, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A short finished run."""
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    train(split(), source, folder, device="cpu")
+    return folder
+
+
+def test_twins_stand_in_for_the_images(source: LensStore) -> None:
+    twins = NoiseFreeTwins(source)
+    assert len(twins) == NUM
+    assert twins.image_shape == (1, SIZE, SIZE)
+    assert twins.header == source.header
+    assert np.array_equal(twins.labels, source.labels)
+    assert twins.parameters.keys() == source.parameters.keys()
+    read = twins.read([5, 2])
+    assert np.array_equal(read, source.read_noise_free([5, 2]))
+    assert np.abs(read - source.read([5, 2])).max() > 0.001
+
+
+def test_the_observation_is_that_of_the_simulation(source: LensStore) -> None:
+    observation = observation_of(source)
+    assert observation.num_pixels == NATIVE
+    assert observation.resize == source.header.resize == "area"
+    assert observation.exposure_time is None
+    rms = source.parameters["background_rms"]
+    assert observation.background_rms == np.median(rms)
+    # The noise that it adds to nothing is the noise between the images and their twins.
+    whole = np.arange(NUM)
+    simulated = source.read(whole) - source.read_noise_free(whole)
+    config = replace(ModelConfig(), image_size=SIZE, observation=observation, flux_unit="e-/s")
+    dark = np.zeros((200, 1, SIZE, SIZE), dtype=np.float32)
+    drawn, _ = Observer(config, Observing(), "tiny").take(dark, range(200), seed=0)
+    assert drawn.std() == pytest.approx(simulated.std(), rel=0.06)
+
+
+def test_an_instrument_with_photon_noise_has_an_exposure(tmp_path: Path) -> None:
+    config = population("euclid", size=NATIVE)
+    observation = observation_of(stored(tmp_path, config, num=3))
+    assert observation.resize is None
+    assert observation.exposure_time is not None
+    assert observation.exposure_time > 100
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"noise_free": False}, "with noise-free images, as `gravlens simulate --noise-free"),
+        ({"flux_unit": "peak"}, "needs images in e-/s, these are in peak"),
+    ],
+)
+def test_sets_without_what_it_takes_are_refused(
+    changes: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    store = stored(tmp_path, population(**changes), num=2)
+    with pytest.raises(GravLensError, match=message):
+        train(split(), store, tmp_path / "run", device="cpu")
+
+
+def test_sets_that_were_not_simulated_are_refused(source: LensStore) -> None:
+    with pytest.raises(GravLensError, match="with noise-free images"):
+        NoiseFreeTwins(rings())
+    foreign = rings()
+    with pytest.raises(GravLensError, match="needs a training set that `gravlens simulate` made"):
+        observation_of(foreign)
+    # A generated set knows its noise and its model, but not the instrument.
+    foreign.parameters = dict(source.parameters)
+    foreign.header = replace(source.header, config=to_json(ModelConfig()))
+    with pytest.raises(GravLensError, match="needs a training set that `gravlens simulate` made"):
+        observation_of(foreign)
+    foreign.header = replace(source.header, resize="lanczos")
+    with pytest.raises(GravLensError, match="unknown resize, 'lanczos'"):
+        observation_of(foreign)
+
+
+def test_twins_are_not_resized(source: LensStore, tmp_path: Path) -> None:
+    with pytest.raises(GravLensError, match=r"its set, 12 pixels, not at 8; make .* --size 8"):
+        train(replace(split(), size=8), source, tmp_path / "run", device="cpu")
+
+
+def test_a_parameter_that_the_set_lacks_is_refused(source: LensStore, tmp_path: Path) -> None:
+    config = replace(split(), parameters=("theta_E", "redshift"))
+    with pytest.raises(GravLensError, match=r"no parameter 'redshift'; it has: .*theta_E"):
+        train(config, source, tmp_path / "run", device="cpu")
+
+
+def test_parameters_that_cannot_be_turned_are_refused_before_anything_is_written(
+    source: LensStore, tmp_path: Path
+) -> None:
+    config = replace(split(), augment="d4", parameters=("theta_E", "source_x"))
+    with pytest.raises(GravLensError, match="exchanges parameter 'source_x' with 'source_y'"):
+        train(config, source, tmp_path / "run", device="cpu")
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_checkpoint_knows_noise_parameters_and_training_lenses(
+    source: LensStore, run: Path
+) -> None:
+    model = load_model(run)
+    config = model.config
+    assert config.observation == observation_of(source)
+    assert config.class_names == source.header.class_names
+    assert config.flux_unit == "e-/s"
+    assert [each.name for each in config.parameters] == list(NAMES)
+    for each in config.parameters:
+        values = source.parameters[each.name]
+        assert (each.low, each.high) == (values.min(), values.max())
+    assert [each.scale for each in config.parameters] == ["linear", "linear", "log"]
+    assert config.parameters[0].unit == "arcsec"
+    assert config.prior_size == NUM
+    table = np.column_stack([source.labels, *(source.parameters[name] for name in NAMES)])
+    np.testing.assert_array_equal(model.prior.numpy(), table.astype(np.float32))
+    # Trained on the twins: the transform is fitted to them.
+    twins = source.read_noise_free(np.arange(NUM))
+    z = model.transform(torch.from_numpy(twins))
+    assert z.mean().item() == pytest.approx(0, abs=1e-4)
+    assert z.std(correction=0).item() == pytest.approx(1, abs=1e-3)
+
+
+def test_a_broken_run_ends_with_the_same_bits_as_an_unbroken_one(
+    source: LensStore, run: Path, tmp_path: Path
+) -> None:
+    steps = iter(range(1, 100))
+    hooks = Hooks(should_stop=lambda: next(steps) == 2)
+    train(split(), source, tmp_path / "run", device="cpu", hooks=hooks)
+    assert checkpoints(tmp_path / "run")[-1].images_seen == 16
+    train(split(), source, tmp_path / "run", device="cpu")
+    for name in ("model.safetensors", "ema.safetensors"):
+        whole, broken = (
+            load_file(checkpoints(each)[-1].folder / name) for each in (run, tmp_path / "run")
+        )
+        assert whole.keys() == broken.keys()
+        assert all(torch.equal(whole[key], broken[key]) for key in whole)
+
+
+def test_lenses_of_the_run_come_with_the_noise_of_the_instrument(
+    source: LensStore, run: Path
+) -> None:
+    samples = LensGenerator.from_pretrained(run).sample(12, seed=1)
+    assert samples.header.class_names == source.header.class_names
+    assert samples.noise_free is not None
+    assert samples.noise_free.min() >= 0
+    whole = np.arange(NUM)
+    simulated = source.read(whole) - source.read_noise_free(whole)
+    noise = samples.images - samples.noise_free
+    assert noise.std() == pytest.approx(simulated.std(), rel=0.1)
+    # Nothing was asked for, so each is like a training image of its class.
+    for k, label in enumerate(samples.labels):
+        near = np.isclose(source.parameters["theta_E"], samples.parameters["theta_E"][k])
+        assert source.labels[near].tolist() == [label]
