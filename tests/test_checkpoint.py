@@ -14,6 +14,7 @@ from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.nn.reference import ReferenceUNet
 from gravlensdiffusion.presets.training import PRESETS
 from gravlensdiffusion.training.loop import train
+from tests.models import ORDERED, PRIOR, awake
 from tests.sources import rings, tiny
 
 
@@ -51,6 +52,16 @@ def test_a_saved_model_comes_back(run: Path, tmp_path: Path) -> None:
     assert torch.equal(half.transform.mean, model.transform.mean)
     sizes = [(tmp_path / n / "model.safetensors").stat().st_size for n in ("half", "whole")]
     assert sizes[0] < 0.7 * sizes[1]
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_what_can_be_ordered_comes_back_to_the_last_bit(half: bool, tmp_path: Path) -> None:
+    model = awake()
+    save_model(tmp_path / "ordered", model, half=half)
+    loaded = load_model(tmp_path / "ordered")
+    assert loaded.config == ORDERED
+    assert torch.equal(loaded.prior, torch.tensor(PRIOR))
+    assert same(model, loaded, atol=2e-3 if half else 0.0)
 
 
 def test_a_failed_write_leaves_nothing(tmp_path: Path) -> None:

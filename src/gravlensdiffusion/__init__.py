@@ -11,8 +11,9 @@ if TYPE_CHECKING:
     from gravlensdiffusion.data.readers import open_lenses
     from gravlensdiffusion.data.store import LensStore, write_store
     from gravlensdiffusion.errors import GravLensError
-    from gravlensdiffusion.pipeline import LensGenerator, LensSamples
+    from gravlensdiffusion.pipeline import LensGenerator
     from gravlensdiffusion.records import LensRecord, SetHeader
+    from gravlensdiffusion.samples import LensSamples
     from gravlensdiffusion.simulation.generate import simulate
     from gravlensdiffusion.training.loop import train
 
@@ -22,7 +23,7 @@ _MODULES = {
     "GravLensError": "errors",
     "LensGenerator": "pipeline",
     "LensRecord": "records",
-    "LensSamples": "pipeline",
+    "LensSamples": "samples",
     "LensStore": "data.store",
     "SetHeader": "records",
     "open_lenses": "data.readers",

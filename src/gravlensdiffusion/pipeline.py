@@ -1,13 +1,12 @@
 """From a checkpoint to lens images in physical units."""
 
 from collections import deque
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from gravlensdiffusion import __version__
@@ -16,56 +15,17 @@ from gravlensdiffusion.checkpoint import load_model
 from gravlensdiffusion.codec import to_json
 from gravlensdiffusion.conditioning import Condition
 from gravlensdiffusion.diffusion.denoise import Denoiser
-from gravlensdiffusion.diffusion.randomness import Stream, Streams
+from gravlensdiffusion.diffusion.randomness import Stream, Streams, generator
 from gravlensdiffusion.diffusion.samplers.base import prior, trajectory
 from gravlensdiffusion.diffusion.wrap import GuidedDenoiser
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.records import UNLABELLED, LensRecord, SetHeader
+from gravlensdiffusion.observing import UNITS, Observer, Observing
+from gravlensdiffusion.ordering import Order, cycle_labels, parameter_table
+from gravlensdiffusion.records import SetHeader
+from gravlensdiffusion.samples import Frame, LensSamples
 
-ANY_LABEL = "any"
-"""What to ask for where the class is left to the model."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LensSamples:
-    """Generated images.
-
-    Attributes:
-        images: Float32 of shape ``(N, C, H, W)``, in ``header.flux_unit``.
-        labels: Class that was asked for, int16 of shape ``(N,)``; -1 where it was left out.
-        header: Classes, pixel scale, flux unit, seed.
-    """
-
-    images: NDArray[np.float32]
-    labels: NDArray[np.int16]
-    header: SetHeader
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def records(self) -> Iterator[LensRecord]:
-        """Yield one record per image, as the store takes them."""
-        for image, label in zip(self.images, self.labels, strict=True):
-            yield LensRecord(image=image, label=int(label))
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Frame:
-    """One moment of sampling.
-
-    Attributes:
-        step: Steps done.
-        num_steps: Steps in all.
-        alpha_t: Factor on the clean image within ``x_t``: near 0 for noise, 1 at the end.
-        x_t: Noisy images in model space, ``(B, C, H, W)``.
-        x_hat: Estimate of the clean images in model space, ``(B, C, H, W)``.
-    """
-
-    step: int
-    num_steps: int
-    alpha_t: float
-    x_t: Tensor
-    x_hat: Tensor
+AS_TRAINED = Observing()
+"""The noise of the training set and the model's own flux unit."""
 
 
 class LensGenerator:
@@ -114,82 +74,93 @@ class LensGenerator:
         size = self.config.image_size
         return (self.config.num_channels, size, size)
 
-    def sample(
+    def order(
         self,
         num: int,
         *,
         label: str | Sequence[str] | None = None,
-        seed: int = 0,
-        sampler: str | None = None,
-        num_steps: int | None = None,
-        batch_size: int = 100,
-        guidance: float = 1.0,
-    ) -> LensSamples:
-        """Generate images.
-
-        Image k depends on (seed, k), its label and the sampler alone.
+        parameters: Mapping[str, ArrayLike] | None = None,
+    ) -> Order:
+        """Return what each of a number of images is asked to be.
 
         Args:
             num: Number of images N.
             label: A class for all; or a list of classes that is gone through again and again;
                 ``any`` leaves the class to the model; None goes through all classes in turn.
-            seed: Seed.
-            sampler: ``ddpm``, ``ddim``, ``dpmpp`` or ``heun``; None for the model's own.
-            num_steps: Number of steps; None for the model's own, or the sampler's.
-            batch_size: Images at a time.
-            guidance: Scale of classifier-free guidance; 1 is none.
+            parameters: Physical parameters by name: numbers, or arrays of shape ``(N,)``; NaN, or
+                no entry, leaves a value out.
 
         Raises:
-            GravLensError: If a value is not allowed or a class not known.
+            GravLensError: If the model does not know a class, a parameter or a value.
         """
-        images = np.empty((max(num, 0), *self.image_shape), dtype=np.float32)
-        labels = self.labels(num, label)
-        done = 0
-        for batch in self.stream(
-            num,
-            label=label,
-            seed=seed,
-            sampler=sampler,
-            num_steps=num_steps,
-            batch_size=batch_size,
-            guidance=guidance,
-        ):
-            images[done : done + len(batch)] = batch
-            done += len(batch)
-        return LensSamples(images=images, labels=labels, header=self.header(seed))
+        labels = cycle_labels(self.config, num, label, self.name)
+        return Order(labels, parameter_table(self.config, num, parameters or {}, self.name))
 
-    def stream(
+    def sample(
         self,
         num: int,
         *,
         label: str | Sequence[str] | None = None,
+        parameters: Mapping[str, ArrayLike] | None = None,
         seed: int = 0,
         sampler: str | None = None,
         num_steps: int | None = None,
         batch_size: int = 100,
         guidance: float = 1.0,
-    ) -> Iterator[NDArray[np.float32]]:
-        """Yield the images of `sample` batch by batch, each of shape ``(B, C, H, W)``."""
+        observing: Observing = AS_TRAINED,
+    ) -> LensSamples:
+        """Generate images.
+
+        Image k depends on (seed, k), on what it is asked to be and on the sampler alone.
+
+        Args:
+            num: Number of images N.
+            label: See `order`.
+            parameters: See `order`. An image of which none is given takes those of a training image
+                of its class, drawn at random, where the model has kept any.
+            seed: Seed.
+            sampler: ``ddpm``, ``ddim``, ``dpmpp`` or ``heun``; None for the model's own.
+            num_steps: Number of steps; None for the model's own, or the sampler's.
+            batch_size: Images at a time.
+            guidance: Scale of classifier-free guidance; 1 is none.
+            observing: Noise and scale of the images.
+
+        Raises:
+            GravLensError: If a value is not allowed or a class not known.
+        """
         if num < 1 or batch_size < 1:
             raise GravLensError("the number of images and the batch size must be at least 1")
-        labels = self.labels(num, label)
+        order = self.filled(self.order(num, label=label, parameters=parameters), seed)
+        observer = Observer(self.config, observing, self.name)
+        images = np.empty((num, *self.image_shape), dtype=np.float32)
+        noise_free = None if observer.observation is None else np.empty_like(images)
         for start in range(0, num, batch_size):
             indices = range(start, min(start + batch_size, num))
             frames = self.trajectory(
                 indices,
-                labels[start : start + batch_size],
+                order[start : indices.stop],
                 seed=seed,
                 sampler=sampler,
                 num_steps=num_steps,
                 guidance=guidance,
             )
-            yield self.to_flux(deque(frames, maxlen=1).pop().x_t)
+            flux = self.to_flux(deque(frames, maxlen=1).pop().x_t)
+            images[start : indices.stop], clean = observer.take(flux, indices, seed)
+            if noise_free is not None and clean is not None:
+                noise_free[start : indices.stop] = clean
+        return LensSamples(
+            images=images,
+            labels=order.labels,
+            parameters=self.stored_parameters(order, observer),
+            noise_free=noise_free,
+            header=self.header(seed, observer),
+        )
 
     @torch.inference_mode()
     def trajectory(
         self,
         indices: Sequence[int],
-        labels: Sequence[int] | NDArray[np.integer],
+        order: Order,
         *,
         seed: int = 0,
         sampler: str | None = None,
@@ -200,7 +171,7 @@ class LensGenerator:
 
         Args:
             indices: Numbers k of the images, length B.
-            labels: Class index of each image; -1 where it is left out.
+            order: What each of them is asked to be.
             seed: Seed.
             sampler: See `sample`.
             num_steps: See `sample`.
@@ -211,14 +182,11 @@ class LensGenerator:
         """
         name, steps = self.sampling(sampler, num_steps)
         streams = Streams(seed, indices)
-        condition = None
-        if self.config.class_names:
-            condition = Condition(label=torch.as_tensor(np.asarray(labels), dtype=torch.long))
-            condition = condition.to(self.device)
+        condition = self._condition(order)
         denoiser: Denoiser = self.model.denoiser
         if guidance != 1.0:
             if condition is None:
-                raise GravLensError(f"model '{self.name}' knows no classes to guide by")
+                raise GravLensError(f"model '{self.name}' knows nothing to guide by")
             denoiser = GuidedDenoiser(denoiser, guidance)
         noise = streams.normal(Stream.PRIOR, self.image_shape)
         noise = noise.to(self.device, memory_format=torch.channels_last)
@@ -242,22 +210,48 @@ class LensGenerator:
             raise GravLensError(f"the number of steps must be at least 1, got {num_steps}")
         return name, num_steps
 
-    def labels(self, num: int, label: str | Sequence[str] | None) -> NDArray[np.int16]:
-        """Return the class index of image k for k from 0 to ``num - 1``, shape ``(num,)``.
+    def filled(self, order: Order, seed: int) -> Order:
+        """Return an order in which no image is left without parameters.
 
-        Raises:
-            GravLensError: If the model does not know the class.
+        An image of which none is given takes all of those of one training image, of its class where
+        it has one. Which one depends on (seed, k) and the class. A model that has kept no such
+        table leaves the order as it is.
         """
-        known = self.config.class_names
-        if label is None:
-            label = list(known) or ANY_LABEL
-        names = [label] if isinstance(label, str) else list(label)
-        for name in names:
-            if name != ANY_LABEL and name not in known:
-                allowed = ", ".join((*known, ANY_LABEL)) if known else f"only '{ANY_LABEL}'"
-                raise GravLensError(f"model '{self.name}' has no class '{name}'; it has: {allowed}")
-        cycle = [UNLABELLED if name == ANY_LABEL else known.index(name) for name in names]
-        return np.resize(np.array(cycle, dtype=np.int16), max(num, 0))
+        open_rows = np.flatnonzero(np.isnan(order.parameters).all(axis=1))
+        if not self.config.prior_size or not len(open_rows):
+            return order
+        table = self.model.prior.cpu().numpy().astype(np.float64)
+        # Rounding to single precision may have led out of a range.
+        low, high = ([getattr(p, end) for p in self.config.parameters] for end in ("low", "high"))
+        table[:, 1:] = np.clip(table[:, 1:], low, high)
+        own = {label: np.flatnonzero(table[:, 0] == label) for label in set(order.labels.tolist())}
+        parameters = order.parameters.copy()
+        for k in open_rows:
+            of_class = own[int(order.labels[k])]
+            rows = of_class if len(of_class) else np.arange(len(table))
+            u = generator(seed, int(k), Stream.CONDITION).random()
+            parameters[k] = table[rows[int(u * len(rows))], 1:]
+        return Order(order.labels, parameters)
+
+    def stored_parameters(self, order: Order, observer: Observer) -> dict[str, NDArray[np.float64]]:
+        """Return what the images were asked to be, and their noise, as the store keeps it.
+
+        A signal-to-noise ratio is that at the depth of the training set; at another depth it is not
+        known.
+        """
+        found = {}
+        for each, values in zip(self.config.parameters, order.parameters.T, strict=True):
+            is_known = each.name != "signal_to_noise" or observer.is_as_trained
+            found[each.name] = values if is_known else np.full(len(order), np.nan)
+        return found | {n: np.full(len(order), value) for n, value in observer.values.items()}
+
+    def _condition(self, order: Order) -> Condition | None:
+        """Return an order as the network takes it; None for a model that takes none."""
+        if not (self.config.class_names or self.config.parameters):
+            return None
+        label = torch.as_tensor(order.labels.astype(np.int64))
+        parameters = torch.as_tensor(order.parameters) if self.config.parameters else None
+        return Condition(label=label, parameters=parameters).to(self.device)
 
     def to_flux(self, x: Tensor) -> NDArray[np.float32]:
         """Map images from model space ``(B, C, H, W)`` to flux."""
@@ -278,14 +272,16 @@ class LensGenerator:
         shown = frame.x_t / transform.config.gain + frame.alpha_t * transform.mean
         return np.asarray(shown.contiguous().float().cpu().numpy(), dtype=np.float32)
 
-    def header(self, seed: int) -> SetHeader:
+    def header(self, seed: int, observer: Observer) -> SetHeader:
         """Describe a set of images made by this model."""
+        units = {each.name: each.unit for each in self.config.parameters}
         return SetHeader(
             class_names=self.config.class_names,
             pixel_scale_arcsec=self.config.pixel_scale_arcsec,
-            flux_unit=self.config.flux_unit,
+            flux_unit=observer.flux_unit,
             config=to_json(self.config),
             seed=seed,
+            parameter_units=units | {name: UNITS[name] for name in observer.values},
             resize=self.config.resize,
             software=f"gravlensdiffusion {__version__}, model {self.name}",
         )

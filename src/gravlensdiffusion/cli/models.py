@@ -3,6 +3,10 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gravlensdiffusion.config.model import ParameterConfig
 
 MODELS_FOLDER = Path(__file__).parents[1] / "models"
 
@@ -23,9 +27,11 @@ def run(options: Options) -> None:
 
 
 def bundled_folders(root: Path = MODELS_FOLDER) -> Iterator[Path]:
-    """Yield the folder of each bundled model, by name."""
-    for config in sorted(root.glob("*/config.json")):
-        yield config.parent
+    """Yield the folder of each bundled model, lens28 before lens150."""
+    from gravlensdiffusion.data.naming import natural_key
+
+    found = (path.parent for path in root.glob("*/config.json"))
+    yield from sorted(found, key=lambda folder: natural_key(folder.name))
 
 
 def describe(folder: Path) -> str:
@@ -48,9 +54,15 @@ def describe(folder: Path) -> str:
     rows = {
         "images": f"{size}, in units of {config.flux_unit}",
         "classes": ", ".join(config.class_names) or "none",
+        "parameters": ", ".join(shown_range(each) for each in config.parameters) or "none",
         "weights": f"{megabytes:.1f} MB",
         "sampler": f"{config.sampling.sampler}, {config.sampling.num_steps} steps",
         "trained on": config.training_data or "not recorded",
     }
     lines = [folder.name, *(f"  {name + ':':12}{value}" for name, value in rows.items())]
     return "\n".join(lines)
+
+
+def shown_range(parameter: "ParameterConfig") -> str:
+    """Say what values of a parameter can be ordered."""
+    return f"{parameter.name} {parameter.low:.4g} to {parameter.high:.4g} {parameter.unit}".rstrip()

@@ -24,6 +24,7 @@ _REWORDINGS = (
     (re.compile(r"^Error parsing "), ""),
     (re.compile(r"invalid literal for int\(\) with base 10: ('.*')"), r"\1 is not a whole number"),
     (re.compile(r"could not convert string to float: ('.*')"), r"\1 is not a number"),
+    (re.compile(r"no type matching \{None\}.* - <class '\w+'>: "), ""),
     (re.compile(r"^Missing value for argument '([^']*)'.*"), r"\1 needs a value"),
     (
         re.compile(r"^invalid choice (.*) for argument '([^']*)'\. Expected one of \((.*)\)\.?"),

@@ -7,42 +7,55 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
 from gravlensdiffusion.errors import GravLensError
 
 if TYPE_CHECKING:
-    from gravlensdiffusion.pipeline import Frame, LensGenerator
-    from gravlensdiffusion.records import LensRecord
+    from gravlensdiffusion.cli.drawing import Drawing
+    from gravlensdiffusion.ordering import Order
+    from gravlensdiffusion.pipeline import LensGenerator
 
 GRID = "grid.png"
 GIF = "denoising.gif"
-NUM_SHOWN = 100
-"""Images in the grid and in the GIF, at most."""
-MIN_GIF_STEPS = 30
-MAX_GIF_FRAMES = 100
-GIF_MS = 5000
-"""Time from noise to images [ms]."""
+DEFAULT_NUM = 100
+ORDERED_BY = ("theta_E", "source_x", "source_y", "gamma1", "gamma2", "signal_to_noise")
+"""Parameters that have a flag of their own."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Options:
     """Draw images from a model, with a grid of the first hundred.
 
-    Image k depends on the seed, on k, its class and the sampler; not on how many are drawn.
+    Image k depends on the seed, on k, what it is asked to be and the sampler; not on how many are
+    drawn. Each parameter takes a value or a range that values are drawn from: 1.2, or 1.0:1.4. What
+    is left out of an order is left to the model; where nothing is ordered, the images take the
+    parameters of training images.
     """
 
     out: Path
     """Folder to write to; it is made where it does not exist."""
-    model: str = "lens28"
+    model: str = "lens150"
     """A bundled model, a run, a checkpoint folder, or a model_checkpoint.pth of the earlier
     project."""
-    num: int = 100
-    """Number of images."""
+    num: int | None = None
+    """Number of images; 100 by default, or one for each row of --conditions."""
     label: str | None = None
     """A class, or several separated by commas that are gone through in turn; 'any' leaves the
     class to the model. By default all classes in turn."""
+    theta_E: str | None = None  # noqa: N815  lenstronomy's name
+    """Einstein radius [arcsec]."""
+    source_x: str | None = None
+    """Source position along x, from the middle of the image [arcsec]."""
+    source_y: str | None = None
+    """Source position along y, from the middle of the image [arcsec]."""
+    gamma1: str | None = None
+    """External shear along the axes."""
+    gamma2: str | None = None
+    """External shear along the diagonals."""
+    signal_to_noise: str | None = None
+    """Signal-to-noise ratio of the whole image, at the depth of the training set."""
+    conditions: Path | None = None
+    """A CSV file with one row per image: columns label and parameters of the model, in any order;
+    an empty cell leaves a value to the model."""
     seed: int = 0
     """Seed of the noise that the images start from."""
     sampler: Literal["dpmpp", "ddim", "ddpm", "heun"] | None = None
@@ -53,7 +66,17 @@ class Options:
     batch_size: int = 100
     """Images at a time; it bounds the memory."""
     guidance: float = 1.0
-    """How strongly the class is insisted on; 1 is the model as it was trained."""
+    """How strongly class and parameters are insisted on; 1 is the model as it was trained."""
+    exposure: float | None = None
+    """Exposure time that sets the Poisson noise of the galaxies [s], of a model that leaves the
+    noise to the instrument; that of the training set by default."""
+    sky_rms: float | None = None
+    """Noise of sky and read-out in a native pixel [e-/s], of such a model; likewise."""
+    noise_free: bool = False
+    """Keep the images of such a model without noise too, in lenses.h5."""
+    flux_unit: Literal["peak"] | None = None
+    """peak: shift and scale each image to [0, 1], as DeepLense files are; by default the images
+    stay in the flux unit of the model."""
     format: str = "h5"
     """What to write, separated by commas: h5 (lenses.h5), npy, fits, png."""
     gif: bool = False
@@ -79,7 +102,8 @@ def run(options: Options) -> None:
     from gravlensdiffusion.pipeline import LensGenerator
 
     generator = LensGenerator.from_pretrained(options.model, device=options.device)
-    drawing = Drawing(generator, options)
+    order = read_order(options, generator)
+    drawing = set_up(options, generator, order)
     with ExitStack() as stack:
         # The pictures get their names last: where one is, all files are.
         grid = stack.enter_context(whole_file(options.out / GRID, overwrite=options.overwrite))
@@ -90,15 +114,65 @@ def run(options: Options) -> None:
         written = write_images(
             options.out,
             drawing.records(gif),
-            generator.header(options.seed),
+            generator.header(options.seed, drawing.observer),
             formats,
             model=generator.name,
             overwrite=options.overwrite,
-            num=options.num,
+            num=len(order),
         )
         save_grid(drawing.shown(), grid)
     names = [path.name for path in written] + [GRID] + [GIF] * options.gif
-    print(f"wrote {options.num} images of {generator.name} to {options.out}: {', '.join(names)}")
+    print(f"wrote {len(order)} images of {generator.name} to {options.out}: {', '.join(names)}")
+
+
+def read_order(options: Options, generator: "LensGenerator") -> "Order":
+    """Return what each image is asked to be.
+
+    Raises:
+        GravLensError: If a value cannot be read, or the model does not know it.
+    """
+    from gravlensdiffusion.ordering import draw_order, parse_span, read_conditions
+
+    config, name = generator.config, generator.name
+    if options.conditions is not None:
+        order = read_conditions(options.conditions, config, name)
+    else:
+        labels = None if options.label is None else split(options.label)
+        asked = {each: getattr(options, each) for each in ORDERED_BY}
+        spans = {each: parse_span(text, each) for each, text in asked.items() if text is not None}
+        num = DEFAULT_NUM if options.num is None else options.num
+        order = draw_order(config, num, labels, spans, options.seed, name)
+    return generator.filled(order, options.seed)
+
+
+def set_up(options: Options, generator: "LensGenerator", order: "Order") -> "Drawing":
+    """Return the drawing that the options ask for.
+
+    Raises:
+        GravLensError: If the model cannot do what is asked for.
+    """
+    from gravlensdiffusion.cli.drawing import Drawing, Settings
+    from gravlensdiffusion.observing import Observer, Observing
+
+    observing = Observing(
+        exposure_s=options.exposure, sky_rms=options.sky_rms, flux_unit=options.flux_unit
+    )
+    observer = Observer(generator.config, observing, generator.name)
+    if options.noise_free and observer.observation is None:
+        raise GravLensError(
+            f"model '{generator.name}' has learned its noise with its lenses, so that it has no "
+            "noise-free images"
+        )
+    sampler, steps = generator.sampling(options.sampler, options.steps)
+    settings = Settings(
+        seed=options.seed,
+        sampler=sampler,
+        steps=steps,
+        batch_size=options.batch_size,
+        guidance=options.guidance,
+        noise_free=options.noise_free,
+    )
+    return Drawing(generator, order, observer, settings, gif=options.gif)
 
 
 def check(options: Options, formats: Sequence[str]) -> None:
@@ -111,115 +185,26 @@ def check(options: Options, formats: Sequence[str]) -> None:
     from gravlensdiffusion.data.writing import refuse_existing
 
     for flag, value in (("--num", options.num), ("--batch-size", options.batch_size)):
-        if value < 1:
+        if value is not None and value < 1:
             raise GravLensError(f"{flag} must be at least 1, got {value}")
     if not math.isfinite(options.guidance) or options.guidance < 0:
         raise GravLensError(f"--guidance must be a number from 0 up, got {options.guidance}")
+    if options.exposure is not None and not 0 < options.exposure < math.inf:
+        raise GravLensError(f"--exposure must be a positive time in s, got {options.exposure}")
+    if options.sky_rms is not None and not 0 <= options.sky_rms < math.inf:
+        raise GravLensError(f"--sky-rms must be a number from 0 up, got {options.sky_rms}")
+    if options.noise_free and "h5" not in formats:
+        raise GravLensError("--noise-free writes to lenses.h5, so --format must name h5")
+    if options.conditions is not None:
+        others = [
+            each for each in ("num", "label", *ORDERED_BY) if getattr(options, each) is not None
+        ]
+        if others:
+            flag = "--" + others[0].replace("_", "-")
+            raise GravLensError(f"--conditions says all about each image, so leave out {flag}")
     check_targets(options.out, formats, overwrite=options.overwrite)
     for name in [GRID] + [GIF] * options.gif:
         refuse_existing(options.out / name, overwrite=options.overwrite)
-
-
-class Drawing:
-    """One call's images, drawn batch by batch.
-
-    Args:
-        generator: The model.
-        options: What was asked for.
-
-    Attributes:
-        advance: Called after each step of a batch with its number of images.
-    """
-
-    def __init__(self, generator: "LensGenerator", options: Options) -> None:
-        names = None if options.label is None else split(options.label)
-        self.generator = generator
-        self.options = options
-        self.advance: Callable[[int], object] = lambda num: num
-        self.labels = generator.labels(options.num, names)
-        self.sampler, self.steps = generator.sampling(options.sampler, options.steps)
-        self._shown: list[NDArray[np.float32]] = []
-
-    @property
-    def num_image_steps(self) -> int:
-        """Steps in all, those of each image counted."""
-        extra = 0
-        if self.options.gif and self.steps < MIN_GIF_STEPS:
-            extra = MIN_GIF_STEPS * sum(map(len, self._gif_batches()))
-        return self.options.num * self.steps + extra
-
-    def records(self, gif: Path | None = None) -> Iterator["LensRecord"]:
-        """Draw the images and yield them as records.
-
-        Args:
-            gif: Where to write the way of the first images, or None.
-        """
-        from gravlensdiffusion.records import LensRecord
-
-        for k, image in enumerate(self._images(gif)):
-            if k < NUM_SHOWN:
-                self._shown.append(image)
-            yield LensRecord(image=image, label=int(self.labels[k]))
-
-    def shown(self) -> NDArray[np.float32]:
-        """Return the first images drawn, shape ``(N, C, H, W)`` with N at most 100."""
-        return np.stack(self._shown)
-
-    def _images(self, gif: Path | None) -> Iterator[NDArray[np.float32]]:
-        batches = self._batches()
-        if gif is not None:
-            first = self._gif_batches()
-            finished = self._draw_gif(gif, first, max(self.steps, MIN_GIF_STEPS))
-            if self.steps >= MIN_GIF_STEPS:
-                batches = batches[len(first) :]
-                for frame in finished:
-                    yield from self.generator.to_flux(frame.x_t)
-        for batch in batches:
-            for frame in self._walk(batch, self.steps):
-                finished = [frame]
-            yield from self.generator.to_flux(finished[0].x_t)
-
-    def _batches(self) -> list[range]:
-        size, num = self.options.batch_size, self.options.num
-        return [range(start, min(start + size, num)) for start in range(0, num, size)]
-
-    def _gif_batches(self) -> list[range]:
-        return self._batches()[: math.ceil(NUM_SHOWN / self.options.batch_size)]
-
-    def _walk(self, batch: range, steps: int) -> Iterator["Frame"]:
-        for frame in self.generator.trajectory(
-            batch,
-            self.labels[batch.start : batch.stop],
-            seed=self.options.seed,
-            sampler=self.sampler,
-            num_steps=steps,
-            guidance=self.options.guidance,
-        ):
-            if frame.step:
-                self.advance(len(batch))
-            yield frame
-
-    def _draw_gif(self, path: Path, batches: list[range], steps: int) -> list["Frame"]:
-        """Write the GIF, all batches in step, and return their last frames."""
-        from gravlensdiffusion.figures.gif import save_gif
-
-        last: list[Frame] = []
-        kept = kept_steps(steps)
-
-        def frames() -> Iterator[NDArray[np.float32]]:
-            nonlocal last
-            walks = [self._walk(batch, steps) for batch in batches]
-            for moments in zip(*walks, strict=True):
-                last = list(moments)
-                if moments[0].step in kept:
-                    shown = [self.generator.to_display(moment) for moment in moments]
-                    yield np.concatenate(shown)[:NUM_SHOWN]
-
-        # An asinh is a stretch already.
-        is_stretched = self.generator.config.transform.kind == "asinh"
-        stretch = "linear" if is_stretched else "sqrt"
-        save_gif(frames(), path, duration_ms=GIF_MS // len(kept), stretch=stretch)
-        return last
 
 
 @contextmanager
@@ -233,12 +218,6 @@ def progress_bar(total: int) -> Iterator[Callable[[int], object]]:
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task("sampling", total=total)
         yield lambda num: bar.advance(task, num)
-
-
-def kept_steps(num_steps: int) -> frozenset[int]:
-    """Return the steps that a GIF shows, evenly spread, the first and the last among them."""
-    num = min(num_steps, MAX_GIF_FRAMES - 1)
-    return frozenset(round(k * num_steps / num) for k in range(num + 1))
 
 
 def split(text: str) -> list[str]:

@@ -1,0 +1,174 @@
+"""Drawing a set of images batch by batch, with the pictures of the first hundred."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from gravlensdiffusion.observing import Observer
+    from gravlensdiffusion.ordering import Order
+    from gravlensdiffusion.pipeline import LensGenerator
+    from gravlensdiffusion.records import LensRecord
+    from gravlensdiffusion.samples import Frame
+
+NUM_SHOWN = 100
+"""Images in the grid and in the GIF, at most."""
+MIN_GIF_STEPS = 30
+MAX_GIF_FRAMES = 100
+GIF_MS = 5000
+"""Time from noise to images [ms]."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """How images are drawn.
+
+    Attributes:
+        seed: Seed of everything random.
+        sampler: Name of the sampler.
+        steps: Number of steps.
+        batch_size: Images at a time.
+        guidance: Scale of classifier-free guidance.
+        noise_free: Whether the records keep the images without noise too.
+    """
+
+    seed: int
+    sampler: str
+    steps: int
+    batch_size: int
+    guidance: float
+    noise_free: bool
+
+
+class Drawing:
+    """One call's images, drawn batch by batch.
+
+    Args:
+        generator: The model.
+        order: What each image is asked to be.
+        observer: What happens to the images of the model.
+        settings: How they are drawn.
+        gif: Whether the way of the first images is written.
+
+    Attributes:
+        advance: Called after each step of a batch with its number of images.
+    """
+
+    def __init__(
+        self,
+        generator: "LensGenerator",
+        order: "Order",
+        observer: "Observer",
+        settings: Settings,
+        *,
+        gif: bool,
+    ) -> None:
+        self.generator = generator
+        self.order = order
+        self.observer = observer
+        self.settings = settings
+        self.gif = gif
+        self.advance: Callable[[int], object] = lambda num: num
+        self._shown: list[NDArray[np.float32]] = []
+
+    @property
+    def num_image_steps(self) -> int:
+        """Steps in all, those of each image counted."""
+        extra = 0
+        if self.gif and self.settings.steps < MIN_GIF_STEPS:
+            extra = MIN_GIF_STEPS * sum(map(len, self._gif_batches()))
+        return len(self.order) * self.settings.steps + extra
+
+    def records(self, gif: Path | None = None) -> Iterator["LensRecord"]:
+        """Draw the images and yield them as records.
+
+        Args:
+            gif: Where to write the way of the first images, or None.
+        """
+        from gravlensdiffusion.records import LensRecord
+
+        stored = self.generator.stored_parameters(self.order, self.observer)
+        for batch, flux in self._flux(gif):
+            images, clean = self.observer.take(flux, batch, self.settings.seed)
+            for place, k in enumerate(batch):
+                if k < NUM_SHOWN:
+                    self._shown.append(images[place])
+                has_twin = self.settings.noise_free and clean is not None
+                yield LensRecord(
+                    image=images[place],
+                    label=int(self.order.labels[k]),
+                    parameters={name: float(values[k]) for name, values in stored.items()},
+                    noise_free=clean[place] if has_twin and clean is not None else None,
+                )
+
+    def shown(self) -> NDArray[np.float32]:
+        """Return the first images drawn, shape ``(N, C, H, W)`` with N at most 100."""
+        return np.stack(self._shown)
+
+    def _flux(self, gif: Path | None) -> Iterator[tuple[range, NDArray[np.float32]]]:
+        """Yield the images of the model batch by batch."""
+        batches = self._batches()
+        if gif is not None:
+            first = self._gif_batches()
+            finished = self._draw_gif(gif, first, max(self.settings.steps, MIN_GIF_STEPS))
+            if self.settings.steps >= MIN_GIF_STEPS:
+                batches = batches[len(first) :]
+                for batch, frame in zip(first, finished, strict=True):
+                    yield batch, self.generator.to_flux(frame.x_t)
+        for batch in batches:
+            for frame in self._walk(batch, self.settings.steps):
+                finished = [frame]
+            yield batch, self.generator.to_flux(finished[0].x_t)
+
+    def _batches(self) -> list[range]:
+        size, num = self.settings.batch_size, len(self.order)
+        return [range(start, min(start + size, num)) for start in range(0, num, size)]
+
+    def _gif_batches(self) -> list[range]:
+        return self._batches()[: math.ceil(NUM_SHOWN / self.settings.batch_size)]
+
+    def _walk(self, batch: range, steps: int) -> Iterator["Frame"]:
+        for frame in self.generator.trajectory(
+            batch,
+            self.order[batch.start : batch.stop],
+            seed=self.settings.seed,
+            sampler=self.settings.sampler,
+            num_steps=steps,
+            guidance=self.settings.guidance,
+        ):
+            if frame.step:
+                self.advance(len(batch))
+            yield frame
+
+    def _draw_gif(self, path: Path, batches: Sequence[range], steps: int) -> list["Frame"]:
+        """Write the GIF, all batches in step, and return their last frames."""
+        from gravlensdiffusion.figures.gif import save_gif
+
+        last: list[Frame] = []
+        kept = kept_steps(steps)
+
+        def frames() -> Iterator[NDArray[np.float32]]:
+            nonlocal last
+            walks = [self._walk(batch, steps) for batch in batches]
+            for moments in zip(*walks, strict=True):
+                last = list(moments)
+                if moments[0].step in kept:
+                    shown = [self.generator.to_display(moment) for moment in moments]
+                    yield np.concatenate(shown)[:NUM_SHOWN]
+
+        # An asinh is a stretch already.
+        is_stretched = self.generator.config.transform.kind == "asinh"
+        stretch = "linear" if is_stretched else "sqrt"
+        save_gif(frames(), path, duration_ms=GIF_MS // len(kept), stretch=stretch)
+        return last
+
+
+def kept_steps(num_steps: int) -> frozenset[int]:
+    """Return the steps that a GIF shows, evenly spread, the first and the last among them."""
+    num = min(num_steps, MAX_GIF_FRAMES - 1)
+    return frozenset(round(k * num_steps / num) for k in range(num + 1))
