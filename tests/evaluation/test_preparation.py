@@ -2,8 +2,12 @@ import numpy as np
 import pytest
 
 from gravlensdiffusion.data.readers import open_lenses
+from gravlensdiffusion.data.store import write_store
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.evaluation.measure import Encoder, measure_images
 from gravlensdiffusion.evaluation.preparation import PreparedSource, prepare_sets
+from gravlensdiffusion.presets.simulation import simulation_preset
+from gravlensdiffusion.simulation.generate import select, set_header, simulate
 
 
 def opened(tmp_path, name, images):
@@ -81,12 +85,31 @@ def test_encoders_see_any_flux_unit_on_the_scale_of_the_reference(tmp_path):
         opened(tmp_path, "reference", ring(50, 28, scale=40.0)),
     ]
     generated, reference = (
-        each.preparation.on_peak_scale(each.read(slice(None)))
+        each.preparation.on_peak_scale(each.read(slice(None)), (0.01, 0.9))
         for each in prepare_sets(sets, size=None, rescale="none")
     )
-    assert reference.min((1, 2)).mean() == pytest.approx(0, abs=1e-5)
-    assert reference.max((1, 2)).mean() == pytest.approx(1, abs=1e-5)
-    assert generated.max((1, 2)).mean() == pytest.approx(2, abs=0.05)
+    assert np.quantile(reference, 0.25, axis=(1, 2)).mean() == pytest.approx(0.01, abs=1e-5)
+    assert reference.max((1, 2)).mean() == pytest.approx(0.9, abs=1e-5)
+    faint, bright = (np.quantile(generated, q, axis=(1, 2)).mean() for q in (0.25, 1.0))
+    assert bright - faint == pytest.approx(2 * (0.9 - 0.01), abs=0.05)
+
+
+@pytest.mark.parametrize("size", [64, 150])
+def test_an_encoder_measures_images_in_electrons_as_well_as_peak_scaled_ones(tmp_path, size):
+    """The sky of a reduced image is fainter than what 22,500 native pixels put at zero, and the
+    brightest pixel of a native one, in electrons, could be taken for that of a peak-scaled one."""
+    found = {}
+    for unit in ("peak", "e-/s"):
+        config = select(simulation_preset("deeplense"), size=size, flux_unit=unit)
+        path = tmp_path / f"{unit[0]}.h5"
+        write_store(path, simulate(config, 60, 5), set_header(config, 5))
+        source = PreparedSource(open_lenses(path), unit)
+        source = prepare_sets([source, source], size=None, rescale="none")[0]
+        estimates = measure_images(source.read(slice(None)), source, Encoder(size)).estimates
+        truth = np.log10(source.parameters["signal_to_noise"])
+        found[unit] = estimates["log_signal_to_noise"] - truth
+    assert abs(found["e-/s"].mean()) < 0.02
+    assert found["e-/s"].std() < 1.5 * found["peak"].std()
 
 
 def test_blocks_and_digest_do_not_depend_on_how_a_set_is_read(tmp_path):

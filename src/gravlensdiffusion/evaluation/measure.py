@@ -85,6 +85,7 @@ class Encoder:
     Attributes:
         name: Its name.
         digest: SHA-256 of its weights.
+        levels: Mean lower quartile and mean maximum of the images it was trained on [peak].
 
     Raises:
         GravLensError: If no encoder is bundled, or the images are smaller than any takes.
@@ -100,7 +101,9 @@ class Encoder:
             )
         folder: Path = known[max(fitting)]
         self.network: LensEncoder = load_encoder(folder)
-        self.name = self.network.config.name
+        config = self.network.config
+        self.name = config.name
+        self.levels = (config.faint_level, config.bright_level)
         self.digest = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
 
     @torch.no_grad()
@@ -120,6 +123,7 @@ def measure_set(source: PreparedSource, encoder: Encoder) -> Measurements:
         source.digest,
         repr(source.pixel_scale_arcsec),
         encoder.digest,
+        repr(encoder.levels),
         modules=(physics, images_module, sky, morphology, profiles, einstein),
     )
     return _unpack(cached(key, lambda: _measure(source, encoder)), encoder)
@@ -129,10 +133,11 @@ def encode_set(source: PreparedSource, encoder: Encoder) -> NDArray[np.float64]:
     """Return the encoder features of a set, ``(N, F)``, or find them in the cache."""
 
     def compute() -> Arrays:
-        scaled = (source.preparation.on_peak_scale(block) for block in source.blocks())
+        levels = encoder.levels
+        scaled = (source.preparation.on_peak_scale(block, levels) for block in source.blocks())
         return {"features": np.concatenate([encoder(block)[0] for block in scaled])}
 
-    key = key_of("features alone", source.digest, encoder.digest)
+    key = key_of("features alone", source.digest, encoder.digest, repr(encoder.levels))
     return cached(key, compute)["features"].astype(np.float64)
 
 
@@ -154,7 +159,8 @@ def _measure(source: PreparedSource, encoder: Encoder) -> Arrays:
 
 def _measure_block(images: NDArray[np.float32], source: PreparedSource, encoder: Encoder) -> Arrays:
     scale = source.pixel_scale_arcsec
-    features, targets, logits = encoder(source.preparation.on_peak_scale(images))
+    scaled = source.preparation.on_peak_scale(images, encoder.levels)
+    features, targets, logits = encoder(scaled)
     arrays: Arrays = {"features": features, "targets": targets, "logits": logits}
     for name, values in physics.measure(images, scale).items():
         arrays[f"physics/{name}"] = values

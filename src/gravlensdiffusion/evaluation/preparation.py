@@ -17,6 +17,10 @@ Rescale = Literal["none", "peak"]
 
 BLOCK = 500
 """Images that are read and measured at a time; fixed, so that no result depends on it."""
+PEAK_LEVELS = (0.0116, 1.0)
+"""Mean lower quartile and mean maximum of peak-scaled `deeplense` images of native size."""
+UNIT_RANGE = {"peak", "full scale"}
+"""Flux units of images that run from 0 to 1."""
 EIGHT_BIT = 255
 """Largest value of an 8-bit image."""
 
@@ -29,8 +33,9 @@ class Preparation:
         size: Height and width [pixel].
         rescale: ``peak`` where each image is shifted and scaled to [0, 1] by its own extremes.
         levels: Number of steps that [0, 1] is rounded to, or None for no rounding.
-        offset: Flux that the encoders see as 0 [flux unit].
-        scale: Flux that the encoders see as 1, less the offset [flux unit].
+        faint: Flux that the encoders see as that of the faint quarter of peak-scaled pixels [flux
+            unit]; None for sets that are on that scale already.
+        bright: Flux that they see as that of their brightest pixel [flux unit]; None likewise.
         field_arcsec: Side of the field of a set that does not know its pixel scale [arcsec]: that
             of the others; None where no set knows.
     """
@@ -38,8 +43,8 @@ class Preparation:
     size: int
     rescale: Rescale = "none"
     levels: int | None = None
-    offset: float = 0.0
-    scale: float = 1.0
+    faint: float | None = None
+    bright: float | None = None
     field_arcsec: float | None = None
 
     def __call__(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -54,11 +59,20 @@ class Preparation:
             images = np.round(np.clip(images, 0, 1) * self.levels) / np.float32(self.levels)
         return np.asarray(images, dtype=np.float32)
 
-    def on_peak_scale(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Shift and scale all images alike to where the reference's run from 0 to 1."""
-        if self.offset == 0 and self.scale == 1:
+    def on_peak_scale(
+        self, images: NDArray[np.float32], levels: tuple[float, float] = PEAK_LEVELS
+    ) -> NDArray[np.float32]:
+        """Shift and scale all images alike to where peak-scaled ones lie.
+
+        Args:
+            images: Prepared images, shape ``(N, size, size)``.
+            levels: What `faint` and `bright` become.
+        """
+        if self.faint is None or self.bright is None:
             return images
-        return np.asarray((images - self.offset) / self.scale, dtype=np.float32)
+        faint, bright = levels
+        gain = (bright - faint) / (self.bright - self.faint)
+        return np.asarray((images - self.faint) * gain + faint, dtype=np.float32)
 
 
 class PreparedSource:
@@ -144,13 +158,14 @@ class PreparedSource:
         return bool(np.abs(values - np.round(values)).max() < 1e-3 and values.max() > 1)
 
     @cached_property
-    def extremes(self) -> tuple[float, float]:
-        """Mean over the images of their smallest and of their largest value [flux unit]."""
-        low = high = 0.0
+    def extremes(self) -> tuple[float, float, float]:
+        """Mean over the images of their smallest, lower-quartile and largest value [flux unit]."""
+        sums = np.zeros(3)
         for block in self.prepared(replace(self.preparation, levels=None)).blocks():
-            low += float(block.min((1, 2)).sum())
-            high += float(block.max((1, 2)).sum())
-        return low / len(self), high / len(self)
+            quartiles = np.quantile(block, 0.25, axis=(1, 2))
+            sums += [block.min((1, 2)).sum(), quartiles.sum(), block.max((1, 2)).sum()]
+        low, faint, high = (float(value) for value in sums / len(self))
+        return low, faint, high
 
     @cached_property
     def digest(self) -> str:
@@ -219,20 +234,24 @@ def prepare_sets(
                 "--eight-bit rounds images in [0, 1], and these have another range; --rescale peak "
                 "brings each image to it"
             )
-        low, high = reference.extremes
-        preparation = replace(preparation, offset=low, scale=high - low, levels=None)
+        _, faint, bright = reference.extremes
+        if not bright > faint:
+            raise GravLensError(f"{reference.name}: its images have no spread")
+        preparation = replace(preparation, faint=faint, bright=bright, levels=None)
     return [each.prepared(preparation) for each in sets]
 
 
 def _is_unit_range(reference: PreparedSource) -> bool:
     """Whether the reference is on the scale of peak-scaled images already."""
-    low, high = reference.extremes
-    return reference.flux_unit == "peak" or (low >= -0.1 and 0.5 <= high <= 1.1)
+    if reference.flux_unit != "unknown" and reference.preparation.rescale == "none":
+        return reference.flux_unit in UNIT_RANGE
+    low, _, high = reference.extremes
+    return low >= -0.1 and 0.5 <= high <= 1.1
 
 
 def _check_units(sets: Sequence[PreparedSource]) -> None:
     """Refuse sets whose flux units are known and differ; one that is not known goes with any."""
-    alike = {"peak", "full scale", "unknown"}
+    alike = UNIT_RANGE | {"unknown"}
     known = {each.flux_unit for each in sets} - alike
     if len(known) > 1 or (known and any(each.flux_unit in alike - {"unknown"} for each in sets)):
         raise GravLensError(
