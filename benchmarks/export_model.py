@@ -24,6 +24,10 @@ from gravlensdiffusion.pipeline import LensGenerator
 from gravlensdiffusion.training.tracking import read_metrics
 
 NUM_SHOWN = 64
+NUM_LARGE_SHOWN = 24
+"""Images shown of each kind, where they are small and where they are not."""
+LARGE = 100
+"""Size from which images count as large [pixel]."""
 
 
 @dataclass(frozen=True)
@@ -50,17 +54,14 @@ def main(options: Options) -> None:
         for path in (Path(scratch) / "model").iterdir():
             shutil.copyfile(path, options.out / path.name)
     generator = LensGenerator.from_pretrained(options.out, device="cpu")
-    generated = generator.sample(NUM_SHOWN, seed=options.seed)
+    num = NUM_SHOWN if generator.config.image_size < LARGE else NUM_LARGE_SHOWN
+    generated = generator.sample(num, seed=options.seed)
     source = open_lenses(options.data)
     real = source.read(matching(source.labels, generated.labels))
     if real.shape[-1] != generated.images.shape[-1]:
         raise GravLensError(f"{options.data} has {real.shape[-1]} pixels a side, not the model's")
     limits = percentile_limits(real)
-    rows = [
-        row
-        for k in range(0, NUM_SHOWN, 8)
-        for row in (generated.images[k : k + 8], real[k : k + 8])
-    ]
+    rows = [row for k in range(0, num, 8) for row in (generated.images[k : k + 8], real[k : k + 8])]
     side_by_side = options.out / "side_by_side.png"
     save_grid(np.concatenate(rows), side_by_side, limits=limits, num_columns=16)
     lines = read_metrics(options.run)

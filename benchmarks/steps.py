@@ -18,9 +18,10 @@ import torch
 import tyro
 
 from gravlensdiffusion.data.readers import open_lenses
+from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.evaluation.measure import Encoder, Measurements, measure_images
 from gravlensdiffusion.evaluation.metrics_table import relative_shift, scaled_wasserstein
-from gravlensdiffusion.evaluation.preparation import PreparedSource
+from gravlensdiffusion.evaluation.preparation import PreparedSource, prepare_sets
 from gravlensdiffusion.figures.curves import save_curve
 from gravlensdiffusion.metrics.frechet import frechet_distance
 from gravlensdiffusion.pipeline import LensGenerator
@@ -60,7 +61,13 @@ def main(options: Options) -> None:
     """Draw with each sampler, measure, print a table."""
     torch.set_num_threads(options.threads)
     generator = LensGenerator.from_pretrained(options.model, device="cpu")
-    source = PreparedSource(open_lenses(options.reference), options.reference.name)
+    given = PreparedSource(open_lenses(options.reference), options.reference.name)
+    if given.flux_unit != generator.config.flux_unit:
+        raise GravLensError(
+            f"{options.reference} is in {given.flux_unit}, the model's images are in "
+            f"{generator.config.flux_unit}; make the set with that `gravlens simulate --flux-unit`"
+        )
+    source = prepare_sets([given, given], size=None, rescale="none")[1]
     encoder = Encoder(source.size)
     blocks = [measure_images(block, source, encoder) for block in source.blocks()]
     real = blocks[0]
