@@ -1,23 +1,26 @@
 # Every target can be run twice. `make help` lists them.
 
 PYTHON ?= python3
+# Python of the machine that a bundle is made for.
+GPU_PYTHON ?= 3.12
+INIT ?=
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test lint bench docs clean
+.PHONY: help setup demo test lint bench docs gpu-bundle clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(VENV)/dev.stamp ## create .venv with everything that development needs
 	@echo "make setup: $(VENV) is ready; run '. $(BIN)/activate', then 'gravlens --help'"
 
 demo: $(VENV)/runtime.stamp ## draw 100 lenses from the bundled model into demo/
 	@# demo/ belongs to this target alone, so a second run may replace it.
-	$(BIN)/gravlens sample --model lens28 --num 100 --seed 0 --out demo --format h5,png --gif --overwrite
+	$(BIN)/gravlens sample --model lens150 --num 100 --seed 0 --out demo --format h5,png --gif --overwrite
 
 test: $(VENV)/dev.stamp ## run the tests
 	@# One thread: the arrays in the tests are too small for more, and the machine may be busy.
@@ -36,6 +39,9 @@ bench: $(VENV)/dev.stamp ## measure the speed of simulation and sampling
 docs: $(VENV)/docs.stamp ## build the documentation into docs/_build/html
 	$(BIN)/python -m sphinx -q -W -b html docs docs/_build/html
 	@echo "make docs: wrote docs/_build/html/index.html"
+
+gpu-bundle: | $(BIN)/pip ## pack what training on a GPU without a network needs; INIT=lens64 takes weights along
+	$(BIN)/python examples/gpu/bundle.py --python $(GPU_PYTHON) --init "$(INIT)" --out build/gpu-bundle.tar.xz
 
 clean: ## remove builds, caches and demo/; .venv and runs/ stay
 	rm -rf build dist demo docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis \

@@ -67,15 +67,16 @@ def test_wheel_holds_command_types_and_licence(installed):
     assert list(metadata.glob("**/LICENSE"))
 
 
-def test_bundled_model_is_listed(gravlens):
-    assert gravlens("models").startswith("lens28\n")
+def test_bundled_models_are_listed(gravlens):
+    listed = [line for line in gravlens("models").splitlines() if not line.startswith(" ")]
+    assert listed == ["lens28", "lens64", "lens150"]
 
 
 def test_bundled_model_samples(gravlens, tmp_path):
     gravlens("sample", "--num", 4, "--label", "cdm", "--out", "lenses", "--gif")
     with LensStore(tmp_path / "lenses" / "lenses.h5") as store:
         images = store.read(range(4))
-        assert images.shape == (4, 1, 28, 28)
+        assert images.shape == (4, 1, 150, 150)
         assert {store.header.class_names[label] for label in store.labels} == {"cdm"}
     assert np.isfinite(images).all()
     # A lens is a bright ring on a dark sky: its brightest pixels stand far above the median.

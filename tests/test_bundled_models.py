@@ -1,0 +1,55 @@
+"""The models that come with the package."""
+
+import numpy as np
+import pytest
+
+from gravlensdiffusion.checkpoint import MODELS_FOLDER, bundled_models
+from gravlensdiffusion.data.readers import open_lenses
+from gravlensdiffusion.data.store import write_store
+from gravlensdiffusion.evaluation.measure import Encoder, measure_images
+from gravlensdiffusion.evaluation.preparation import PreparedSource, prepare_sets
+from gravlensdiffusion.pipeline import LensGenerator
+from gravlensdiffusion.presets.simulation import simulation_preset
+from gravlensdiffusion.simulation.generate import select, set_header, simulate
+
+MIB = 2**20
+
+
+def test_weights_stay_small() -> None:
+    sizes = [path.stat().st_size for path in MODELS_FOLDER.rglob("*.safetensors")]
+    assert max(sizes) < 12 * MIB
+    assert sum(sizes) < 36 * MIB
+
+
+@pytest.mark.parametrize("name", bundled_models())
+def test_images_have_a_dark_sky_and_a_bright_lens(name: str) -> None:
+    samples = LensGenerator.from_pretrained(name, device="cpu").sample(6, seed=1)
+    images = samples.images[:, 0]
+    size, sky = images.shape[-1], np.quantile(images, 0.1, axis=(1, 2))
+    peak = images.max((1, 2)) - sky
+    assert (peak > 20 * images[:, : size // 8, : size // 8].std((1, 2))).all()
+    middle = images[:, size // 4 : -size // 4, size // 4 : -size // 4]
+    light = (images - sky[:, None, None]).sum((1, 2))
+    assert ((middle - sky[:, None, None]).sum((1, 2)) > 0.5 * light).all()
+
+
+@pytest.mark.parametrize(("name", "size"), [("lens64", 64), ("lens150", 150)])
+def test_a_larger_ring_is_drawn_where_one_is_ordered(tmp_path, name: str, size: int) -> None:
+    generator = LensGenerator.from_pretrained(name, device="cpu")
+    ordered = {"source_x": 0.1, "source_y": 0.0}
+    found = {}
+    for theta_e in (1.1, 1.5):
+        order = ordered | {"theta_E": theta_e}
+        samples = generator.sample(8, label="no_sub", parameters=order, seed=2)
+        found[theta_e] = measured(tmp_path, samples.images[:, 0], size)["theta_E"]
+    assert found[1.5].mean() - found[1.1].mean() == pytest.approx(0.4, abs=0.08)
+
+
+def measured(tmp_path, images: np.ndarray, size: int) -> dict[str, np.ndarray]:
+    """Return what the lens encoder says of images in e-/s."""
+    config = select(simulation_preset("deeplense"), size=size, flux_unit="e-/s")
+    path = tmp_path / f"reference{len(list(tmp_path.iterdir()))}.h5"
+    write_store(path, simulate(config, 8, 3), set_header(config, 3))
+    reference = PreparedSource(open_lenses(path), path.name)
+    source = prepare_sets([reference, reference], size=None, rescale="none")[0]
+    return dict(measure_images(images, source, Encoder(size)).estimates)
