@@ -83,9 +83,15 @@ def test_a_compiled_run_resumes_and_keeps_the_names_of_its_weights(
     assert not steps
     sampled: list[int] = []
     train(config, rings(), tmp_path / "run", device="cpu", hooks=stop_after(2))
-    hooks = Hooks(sample=lambda _, seen: sampled.append(seen))
-    train(config, rings(), tmp_path / "run", device="cpu", hooks=hooks)
-    assert len(steps) >= 4
+
+    def sample(model: Model, images_seen: int) -> None:
+        before = len(steps)
+        model.network(torch.zeros(3, 1, 8, 8), torch.zeros(3))
+        assert len(steps) == before
+        sampled.append(images_seen)
+
+    train(config, rings(), tmp_path / "run", device="cpu", hooks=Hooks(sample=sample))
+    assert len(steps) == 4
     assert sampled == [32]
     plain, compiled = final_tensors(tmp_path / "plain"), final_tensors(tmp_path / "run")
     assert plain.keys() == compiled.keys()

@@ -58,7 +58,8 @@ class Options:
     """Arithmetic; bf16 is faster on recent GPUs and slower on CPUs. The recipe's own, fp32, by
     default."""
     compile: bool = False
-    """Compile the training step; the first steps take minutes, and pay on a GPU alone."""
+    """Compile the network for training: the first step waits for it, which pays in long runs on a
+    GPU."""
     prefetch: int | None = None
     """Batches that threads assemble ahead, for a GPU that waits for its images; the images stay the
     same. The recipe's own, 0, by default."""

@@ -78,7 +78,7 @@ class TrainingConfig:
         augment: Symmetries that images and parameters are turned by: ``half_turn``, ``flips``
             (mirror images and the half turn), ``d4`` (quarter turns too), or ``none``.
         precision: ``fp32`` or ``bf16`` (autocast).
-        compile: Whether training steps go through ``torch.compile``.
+        compile: Whether the network of the training steps goes through ``torch.compile``.
         prefetch: Batches that threads assemble ahead; 0 for none. The images stay the same.
         seed: Seed of the weights, the shuffle and all noise.
         stratified_times: Whether the training times of a batch are spread evenly.

@@ -169,8 +169,8 @@ class Trainer:
         self.last_loss = math.nan
         self.wrapped = self.accelerator.prepare(self.model)
         if self.config.compile:
-            # The weights are shared, and their names stay those of the model itself.
-            self.wrapped = torch.compile(self.wrapped)
+            # The network in place, so that its weights keep their names.
+            self.model.network.compile()
         self.batches = BatchesAhead(self._draw, self.config.batch_size, self.config.prefetch)
 
     def fit(self, hooks: Hooks) -> Progress:
@@ -312,7 +312,8 @@ class Trainer:
             if self.ema is not None:
                 self.model.load_state_dict(self.ema.state)
             self.model.eval()
-            with torch.no_grad():
+            # Batches of another shape would be compiled once more, for a few steps.
+            with torch.no_grad(), torch.compiler.set_stance("force_eager"):
                 hooks.sample(self.model, self.counters.images_seen)
         finally:
             self.model.load_state_dict(own)
