@@ -118,15 +118,15 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         """Map ``(B, C, H, W)`` and ``(B, E)`` to ``(B, C', H, W)``."""
-        h = self.conv_in(F.silu(self.norm_in(x)))
+        h = self.conv_in(silu(self.norm_in(x)))
         shift = self.modulation(embedding)[:, :, None, None]
         if self.scaled:
             scale, shift = shift.chunk(2, dim=1)
-            h = torch.addcmul(shift, self.norm_out(h), 1 + scale)
+            h = self.norm_out(h)
+            h = torch.addcmul(shift, h, 1 + scale, out=None if torch.is_grad_enabled() else h)
         else:
             h = self.norm_out(h + shift)
-        skip: Tensor = self.skip(x)
-        return skip + self.conv_out(self.dropout(F.silu(h)))
+        return added(self.conv_out(self.dropout(silu(h))), self.skip(x))
 
 
 class SelfAttention(nn.Module):
@@ -152,9 +152,10 @@ class SelfAttention(nn.Module):
         batch, channels, height, width = x.shape
         qkv = self.query_key_value(self.norm(x)).flatten(2).transpose(1, 2)
         qkv = qkv.unflatten(2, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
-        h = F.scaled_dot_product_attention(qkv[0], qkv[1], qkv[2])
-        h = h.permute(0, 1, 3, 2).reshape(batch, channels, height, width)
-        return x + self.project(h.contiguous(memory_format=torch.channels_last))
+        h = F.scaled_dot_product_attention(*qkv.unbind(0))
+        # Pixels first, channels last is how attention leaves them: no copy is made.
+        h = h.transpose(1, 2).reshape(batch, height, width, channels).permute(0, 3, 1, 2)
+        return added(self.project(h), x)
 
 
 class Downsample(nn.Module):
@@ -180,6 +181,20 @@ class Upsample(nn.Module):
     def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
         """Map ``(B, C, h, w)`` to ``(B, C', *size)``."""
         return F.interpolate(self.conv(x), size=size, mode="nearest")
+
+
+def silu(x: Tensor) -> Tensor:
+    """Return ``x sigmoid(x)``; it takes the place of `x` where no gradient is asked for.
+
+    Args:
+        x: Values that nothing else reads.
+    """
+    return F.silu(x, inplace=not torch.is_grad_enabled())
+
+
+def added(branch: Tensor, x: Tensor) -> Tensor:
+    """Return the sum of a branch and its input; it takes the place of the branch as in `silu`."""
+    return branch + x if torch.is_grad_enabled() else branch.add_(x)
 
 
 def zeroed(module: nn.Conv2d) -> nn.Conv2d:

@@ -15,6 +15,7 @@ from gravlensdiffusion.nn.layers import (
     SelfAttention,
     SinusoidalFeatures,
     Upsample,
+    silu,
     zeroed,
 )
 
@@ -120,7 +121,7 @@ class UNet(nn.Module):
                 h = upsample(h, (skips[-1].shape[2], skips[-1].shape[3]))
             for _ in range(self.num_blocks + 1):
                 h = next(blocks)(torch.cat([h, skips.pop()], dim=1), embedding)
-        out: Tensor = self.head(F.silu(self.norm(h)))
+        out: Tensor = self.head(silu(self.norm(h)))
         return F.pixel_shuffle(out, self.patch) if self.patch > 1 else out
 
     def _embed(self, noise: Tensor, condition: Condition | None) -> Tensor:

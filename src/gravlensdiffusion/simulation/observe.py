@@ -23,6 +23,8 @@ def noise_std(
         background_rms: Standard deviation of sky and read noise [e- / s].
         exposure_time: Exposure time [s]; infinite where the galaxies have no Poisson noise.
     """
+    if math.isinf(exposure_time):
+        return np.full(image.shape, math.sqrt(background_rms**2))
     return np.sqrt(background_rms**2 + np.maximum(image, 0) / exposure_time)
 
 
@@ -66,7 +68,9 @@ def observe(
     if size == native_size or method is None:
         noise = draw_noise(flux, observation.background_rms, time, rng)
     else:
-        native = np.asarray(resize_flux(flux, native_size, "area"), dtype=np.float64)
+        native = np.zeros((*flux.shape[:-2], native_size, native_size))
+        if math.isfinite(time):
+            native = np.asarray(resize_flux(flux, native_size, "area"), dtype=np.float64)
         noise = draw_noise(native, observation.background_rms, time, rng)
         noise = resize_flux(noise, size, method)
     return (flux + noise).astype(clean.dtype)
