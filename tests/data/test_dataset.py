@@ -1,5 +1,6 @@
 """Preparing a training set."""
 
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from tests.sources import ArraySource, rings
 def test_images_are_resized_once_and_then_reused(tmp_path: Path) -> None:
     source = rings()
     first = prepare(source, tmp_path, 8, "area")
-    assert np.allclose(first.images, resize(source.images, 8, "area"))
+    assert np.allclose(first.images[:], resize(source.images, 8, "area"))
     written = (tmp_path / "images.npy").stat().st_mtime_ns
     second = prepare(source, tmp_path, 8, "area")
     assert (tmp_path / "images.npy").stat().st_mtime_ns == written
@@ -48,8 +49,40 @@ def test_an_interrupted_preparation_is_done_again(tmp_path: Path) -> None:
     assert len(prepare(source, tmp_path, 8, "area")) == 40
 
 
-def test_images_stay_in_the_file(tmp_path: Path) -> None:
-    assert isinstance(prepare(rings(), tmp_path, 8, "area").images, np.memmap)
+def test_images_are_read_from_the_file_as_they_are_asked_for(tmp_path: Path) -> None:
+    images = prepare(rings(), tmp_path, 8, "area").images
+    written = np.load(tmp_path / "images.npy")
+    assert images.shape == written.shape == (40, 1, 8, 8)
+    for where in ([3, 4, 5, 39, 0], [7, 7, 6], [12], []):
+        chosen = np.array(where, dtype=np.int64)
+        assert np.array_equal(images[chosen], written[chosen])
+    for part in (slice(None), slice(5, 9), slice(30, 99), slice(9, 5)):
+        assert np.array_equal(images[part], written[part])
+    assert np.array_equal(np.concatenate(list(prepare(rings(), tmp_path, 8, "area").batches(7))), written)
+
+
+def test_images_that_are_not_there_are_refused(tmp_path: Path) -> None:
+    images = prepare(rings(), tmp_path, 8, "area").images
+    for place in (40, -1):
+        with pytest.raises(IndexError, match="0 to 39"):
+            images[np.array([place])]
+    with (tmp_path / "images.npy").open("r+b") as file:
+        file.truncate(5000)
+    with pytest.raises(GravLensError, match=r"images\.npy: damaged"):
+        images[np.array([39])]
+
+
+def test_reading_all_images_leaves_none_of_them_in_memory(tmp_path: Path) -> None:
+    pixels = np.ones((2000, 1, 32, 32), np.float32)
+    data = prepare(ArraySource(pixels, np.zeros(2000, np.int16)), tmp_path, 32, "area")
+    tracemalloc.start()
+    total = sum(float(batch.sum()) for batch in data.batches(50))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert total == pixels.size
+    assert peak < pixels.nbytes / 5
+    maps = Path("/proc/self/maps")
+    assert not maps.is_file() or str(tmp_path) not in maps.read_text()
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,11 @@
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Protocol
 
@@ -46,7 +48,7 @@ class ImageSource(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PreparedSet:
-    """Images at their training size, mapped from a file rather than held in memory.
+    """Images at their training size, left in their file rather than held in memory.
 
     Attributes:
         images: Flux, float32 of shape ``(N, C, S, S)``.
@@ -55,7 +57,7 @@ class PreparedSet:
         fingerprint: Digest of the images and labels.
     """
 
-    images: NDArray[np.float32]
+    images: "ImageFile"
     labels: NDArray[np.int64]
     parameters: NDArray[np.float64]
     fingerprint: str
@@ -68,16 +70,64 @@ class PreparedSet:
         return Batches(self.images, size)
 
 
+class ImageFile:
+    """Images in an .npy file of float32, read when they are asked for.
+
+    Pages of a file that is mapped stay with the process once they were touched, until it holds the
+    whole set; here nothing stays. Each read opens the file for itself, so that threads and
+    processes do not disturb each other.
+
+    Args:
+        path: The file.
+
+    Attributes:
+        shape: ``(N, C, S, S)``.
+    """
+
+    def __init__(self, path: Path) -> None:
+        mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+        self.shape: tuple[int, ...] = mapped.shape
+        self._path, self._offset = path, int(mapped.offset)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, where: slice | NDArray[np.integer]) -> NDArray[np.float32]:
+        """Read images, shape ``(B, C, S, S)``.
+
+        Args:
+            where: A slice, or positions from 0 to N - 1 in any order, shape ``(B,)``.
+
+        Raises:
+            GravLensError: If the file has become shorter.
+            IndexError: If there is no such image.
+        """
+        if isinstance(where, slice):
+            where = np.arange(*where.indices(len(self)))
+        if len(where) and not 0 <= where.min() <= where.max() < len(self):
+            raise IndexError(f"image index must lie in 0 to {len(self) - 1}")
+        images = np.empty((len(where), *self.shape[1:]), dtype=np.float32)
+        size = 4 * math.prod(self.shape[1:])
+        # Neighbours in the file are read in one go.
+        breaks = np.flatnonzero(np.diff(where) != 1) + 1
+        with self._path.open("rb", buffering=0) as file:
+            for low, high in pairwise([0, *breaks.tolist(), len(where)]):
+                file.seek(self._offset + int(where[low]) * size if high > low else 0)
+                if file.readinto(images[low:high].data) != (high - low) * size:
+                    raise GravLensError(f"{self._path}: damaged: it has become shorter")
+        return images
+
+
 @dataclass(frozen=True, slots=True)
 class Batches:
-    """An array walked through in batches, as often as asked."""
+    """Images walked through in batches, as often as asked."""
 
-    images: NDArray[np.float32]
+    images: ImageFile
     size: int
 
     def __iter__(self) -> Iterator[NDArray[np.float32]]:
         for start in range(0, len(self.images), self.size):
-            yield np.array(self.images[start : start + self.size])
+            yield self.images[start : start + self.size]
 
 
 def prepare(
@@ -119,7 +169,7 @@ def prepare(
         temporary.write_text(json.dumps({"stamp": stamp, "fingerprint": digest}))
         temporary.replace(stamp_path)
     return PreparedSet(
-        images=np.load(images_path, mmap_mode="r", allow_pickle=False),
+        images=ImageFile(images_path),
         labels=np.asarray(source.labels, dtype=np.int64),
         parameters=values,
         fingerprint=json.loads(stamp_path.read_text())["fingerprint"],
@@ -141,15 +191,16 @@ def _parameters(source: ImageSource, names: Sequence[str]) -> NDArray[np.float64
 def _write(source: ImageSource, path: Path, shape: tuple[int, ...], method: str) -> str:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     digest = hashlib.sha256(np.asarray(source.labels, dtype=np.int64).tobytes())
-    out = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=shape)
-    for start in range(0, shape[0], CHUNK):
-        images = source.read(np.arange(start, min(start + CHUNK, shape[0])))
-        if images.shape[-1] != shape[-1]:
-            images = resize_images(images, shape[-1], method).astype(np.float32)
-        out[start : start + len(images)] = images
-        digest.update(np.ascontiguousarray(images).tobytes())
-    out.flush()
-    del out
+    description = {"descr": "<f4", "fortran_order": False, "shape": shape}
+    with temporary.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, description)
+        for start in range(0, shape[0], CHUNK):
+            images = source.read(np.arange(start, min(start + CHUNK, shape[0])))
+            if images.shape[-1] != shape[-1]:
+                images = resize_images(images, shape[-1], method)
+            pixels = np.ascontiguousarray(images, dtype="<f4").tobytes()
+            file.write(pixels)
+            digest.update(pixels)
     temporary.replace(path)
     return digest.hexdigest()
 

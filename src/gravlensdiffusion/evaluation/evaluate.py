@@ -103,12 +103,9 @@ def evaluate(
     plan = make_plan(*sizes[:3], num_seeds=settings.num_seeds, seed=settings.seed)
     sets = sets.prepared(settings)
     encoder = Encoder(sets.reference.preparation.size)
-    measured = []
-    for each in (sets.generated, *sets.real):
-        tell(f"measuring {len(each):,} images of {each.name}")
-        measured.append(measure_set(each, encoder))
-    generated, reference = measured[:2]
-    real = reference if len(measured) == 2 else reference.joined(measured[2])
+    generated, real = _measured(sets, encoder, tell)
+    # A view: no image's measurements are held twice.
+    reference = real[: len(sets.reference)]
     rows = _physics_and_features(sets, generated, reference, real, plan, encoder, settings, tell)
     tell("training classifiers to tell the sets apart")
     rows += feature_rows(generated, real, plan, settings)
@@ -145,6 +142,18 @@ def evaluate(
         real_images=shown_real,
         neighbours=neighbours,
     )
+
+
+def _measured(
+    sets: Sets, encoder: Encoder, tell: Callable[[str], None]
+) -> tuple[Measurements, Measurements]:
+    """Measure the generated set, and the reference followed by the second reference."""
+    found = []
+    for each in (sets.generated, *sets.real):
+        tell(f"measuring {len(each):,} images of {each.name}")
+        found.append(measure_set(each, encoder))
+    generated, reference = found[:2]
+    return generated, reference if len(found) == 2 else reference.joined(found[2])
 
 
 def _physics_and_features(

@@ -173,13 +173,13 @@ def _unpack(arrays: Arrays, encoder: Encoder) -> Measurements:
     def group(prefix: str) -> Iterator[tuple[str, NDArray[np.float64]]]:
         for name, values in arrays.items():
             if name.startswith(prefix):
-                yield name.removeprefix(prefix), values.astype(np.float64)
+                yield name.removeprefix(prefix), values.astype(np.float64, copy=False)
 
-    targets = arrays["targets"].astype(np.float64)
+    targets = arrays["targets"].astype(np.float64, copy=False)
     return Measurements(
         physics=dict(group("physics/")),
         profiles=dict(group("profiles/")),
-        features=arrays["features"].astype(np.float64),
+        features=arrays["features"].astype(np.float64, copy=False),
         estimates=dict(zip(encoder.network.config.targets, targets.T, strict=True)),
-        logits=arrays["logits"].astype(np.float64),
+        logits=arrays["logits"].astype(np.float64, copy=False),
     )

@@ -22,6 +22,8 @@ from gravlensdiffusion.metrics.memorisation import (
 GROUP = "memorisation"
 MAX_PIXEL_QUERIES = 2000
 """Images of each set whose pixels are compared with the training set; a random choice of more."""
+MAX_FEATURE_QUERIES = 10_000
+"""Images of each set whose features are compared with the training set; likewise."""
 NUM_PAIRS = 8
 """Closest pairs that a report shows."""
 
@@ -60,10 +62,15 @@ def memorisation_rows(
         why = f"not computed: at least {2 * MIN_IMAGES} images of each set are needed"
         return [Row(name=f"nearest, {space}", group=GROUP, note=why) for space in SPACES], ()
     rng = np.random.default_rng(settings.seed)
-    ours, theirs = (_choice(len(each), rng) for each in (generated, held_out))
+    ours, theirs = (_choice(len(each), MAX_PIXEL_QUERIES, rng) for each in (generated, held_out))
+    # From a source of their own, so that the halves of the floor stay those of smaller sets.
+    own_rng = np.random.default_rng([settings.seed, MAX_FEATURE_QUERIES])
+    encoded = [_choice(len(each), MAX_FEATURE_QUERIES, own_rng) for each in measured]
     queries = {
         "pixels": (_pixels(generated.read(ours)), _pixels(held_out.read(theirs))),
-        "encoder features": (measured[0].features, measured[1].features),
+        "encoder features": tuple(
+            each.features[chosen] for each, chosen in zip(measured, encoded, strict=True)
+        ),
     }
     blocks = {
         "pixels": (_pixels(block) for block in training.blocks()),
@@ -71,10 +78,10 @@ def memorisation_rows(
     }
     rows, neighbours = [], []
     for space in SPACES:
-        near, far = find_nearest(*queries[space], blocks[space])
+        near, far = find_nearest(queries[space][0], queries[space][1], blocks[space])
         found = summarise_memorisation(near, far, num_pairs=NUM_PAIRS)
         rows.append(_row(space, found, _floor(far, rng)))
-        positions = ours if space == "pixels" else np.arange(len(generated))
+        positions = ours if space == "pixels" else encoded[0]
         neighbours.append(
             Neighbours(
                 space=space,
@@ -89,8 +96,8 @@ def memorisation_rows(
 SPACES = ("pixels", "encoder features")
 
 
-def _choice(num: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    return np.sort(rng.permutation(num)[:MAX_PIXEL_QUERIES])
+def _choice(num: int, most: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    return np.sort(rng.permutation(num)[:most])
 
 
 def _pixels(images: NDArray[np.float32]) -> Vectors:

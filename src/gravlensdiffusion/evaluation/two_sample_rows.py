@@ -19,6 +19,8 @@ from gravlensdiffusion.metrics.pixel_test import (
 from gravlensdiffusion.metrics.two_sample import MIN_IMAGES, Auc, compare_features
 
 GROUP = "two-sample test"
+MAX_CLASSIFIED = 20_000
+"""Images of each side that the test on features takes, at most."""
 MAX_PER_SIDE = 4000
 """Images of each side that the pixel test takes, at most."""
 
@@ -39,10 +41,20 @@ def feature_rows(
         return [Row(name=name, group=GROUP, note=_too_few())]
     split = plan.splits[0]
     value, floor = (
-        compare_features(one.features, two.features, settings.seed).auc
-        for one, two in (
-            (generated[split.generated], real[split.reference]),
-            (real[split.floor], real[split.floor_reference]),
+        compare_features(one.features[first], two.features[second], settings.seed).auc
+        for one, first, two, second in (
+            (
+                generated,
+                _kept(split.generated, MAX_CLASSIFIED),
+                real,
+                _kept(split.reference, MAX_CLASSIFIED),
+            ),
+            (
+                real,
+                _kept(split.floor, MAX_CLASSIFIED),
+                real,
+                _kept(split.floor_reference, MAX_CLASSIFIED),
+            ),
         )
     )
     return [area_row(name, value, floor, note="")]
@@ -109,13 +121,18 @@ def _pixel_name(size: int) -> str:
 
 def _images(sources: Sequence[PreparedSource], indices: NDArray[np.int64]) -> NDArray[np.float32]:
     """Return at most `MAX_PER_SIDE` of some images, shape ``(N, 1, H, W)``, counted through all."""
-    kept = indices[np.linspace(0, len(indices) - 1, min(len(indices), MAX_PER_SIDE)).astype(int)]
+    kept = _kept(indices, MAX_PER_SIDE)
     parts, start = [], 0
     for source in sources:
         here = kept[(kept >= start) & (kept < start + len(source))] - start
         parts.append(source.read(here))
         start += len(source)
     return np.concatenate(parts)[:, None]
+
+
+def _kept(indices: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+    """Return at most so many of some indices, evenly spread; all of them where they are no more."""
+    return indices[np.linspace(0, len(indices) - 1, min(len(indices), most)).astype(int)]
 
 
 def _validity(planted: PlantedScores, size: int) -> str:

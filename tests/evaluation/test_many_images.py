@@ -1,0 +1,79 @@
+"""Comparisons of large sets work on a part of fixed size; smaller sets take part as a whole."""
+
+import numpy as np
+import pytest
+
+from gravlensdiffusion.evaluation import memorisation_rows as memorisation
+from gravlensdiffusion.evaluation import two_sample_rows
+from gravlensdiffusion.evaluation.measure import Encoder, features_alone, measure_set
+from gravlensdiffusion.evaluation.plan import make_plan
+from gravlensdiffusion.evaluation.result import Settings
+from tests.evaluation.sets import opened, records
+
+NUM = 60
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+
+@pytest.fixture
+def search(tmp_path, monkeypatch):
+    """Return a function that looks for copies with at most so many queries in feature space."""
+    sets = [opened(tmp_path / f"{k}.h5", records(NUM, k * NUM)) for k in range(3)]
+    encoder = Encoder(28)
+    measured = (measure_set(sets[0], encoder), measure_set(sets[1], encoder))
+
+    def run(most):
+        monkeypatch.setattr(memorisation, "MAX_FEATURE_QUERIES", most)
+        rows, neighbours = memorisation.memorisation_rows(*sets, measured, encoder, Settings())
+        return rows, neighbours[1]
+
+    return run, sets, encoder
+
+
+def test_copies_are_looked_for_among_a_part_of_many_images(search, monkeypatch):
+    run, (generated, *_, training), encoder = search
+    sizes = []
+    find = memorisation.find_nearest
+
+    def note(near, far, blocks):
+        sizes.append((len(near), len(far)))
+        return find(near, far, blocks)
+
+    monkeypatch.setattr(memorisation, "find_nearest", note)
+    _, pairs = run(45)
+    assert sizes == [(NUM, NUM), (45, 45)]
+    # The pairs that are shown are those whose distances are told.
+    ours, theirs = (encoder(images)[0] for images in (pairs.generated, pairs.training))
+    assert np.linalg.norm(ours - theirs, axis=1) == pytest.approx(pairs.distances, rel=1e-4)
+    everything = generated.read(slice(None))
+    assert all((each == everything).all((1, 2)).any() for each in pairs.generated)
+    assert len(training) == NUM
+
+
+def test_a_set_of_the_largest_size_takes_part_as_a_whole(search):
+    run, _, _ = search
+    whole, limited = run(10_000), run(NUM)
+    assert whole[0] == limited[0]
+    assert np.array_equal(whole[1].generated, limited[1].generated)
+
+
+def test_the_classifier_sees_a_part_of_many_features(monkeypatch):
+    rng = np.random.default_rng(0)
+    generated, real = (features_alone(rng.normal(size=(n, 3))) for n in (80, 160))
+    plan = make_plan(80, 80, 80, num_seeds=1, seed=0)
+    seen = []
+    compare = two_sample_rows.compare_features
+
+    def note(one, two, seed):
+        seen.append((one, two))
+        return compare(one, two, seed)
+
+    monkeypatch.setattr(two_sample_rows, "compare_features", note)
+    two_sample_rows.feature_rows(generated, real, plan, Settings())
+    assert np.array_equal(seen[0][0], generated.features[plan.splits[0].generated])
+    monkeypatch.setattr(two_sample_rows, "MAX_CLASSIFIED", 30)
+    two_sample_rows.feature_rows(generated, real, plan, Settings())
+    assert [(len(one), len(two)) for one, two in seen[2:]] == [(30, 30), (30, 30)]
