@@ -1,6 +1,6 @@
 """From configuration to objects: the only place where names become classes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +27,7 @@ from gravlensdiffusion.diffusion.noise import (
     VariancePreservingLogSNR,
 )
 from gravlensdiffusion.diffusion.samplers.base import Sampler
+from gravlensdiffusion.diffusion.samplers.consistency import Consistency
 from gravlensdiffusion.diffusion.samplers.ddim import DDIM
 from gravlensdiffusion.diffusion.samplers.ddpm import DDPM
 from gravlensdiffusion.diffusion.samplers.dpmpp import DPMSolverPP
@@ -48,6 +49,9 @@ SAMPLERS: dict[str, Callable[[], Sampler]] = {
     "ddim": DDIM,
     "heun": Heun,
 }
+"""Samplers that any model can be drawn with."""
+FEW_STEPS = "consistency"
+"""Sampler of distilled models."""
 
 
 class Model(nn.Module):
@@ -158,12 +162,18 @@ def build_network(config: ModelConfig) -> nn.Module:
     return UNet(config.network, config.num_channels, num_classes, config.parameters)
 
 
-def build_sampler(name: str) -> Sampler:
+def build_sampler(name: str, levels: Sequence[float] = ()) -> Sampler:
     """Build a sampler with its default settings.
+
+    Args:
+        name: Its name.
+        levels: Noise levels of a distilled model.
 
     Raises:
         GravLensError: If there is no sampler of that name.
     """
+    if name == FEW_STEPS:
+        return Consistency(levels)
     if name not in SAMPLERS:
         raise GravLensError(f"unknown sampler '{name}'; choose from {', '.join(SAMPLERS)}")
     return SAMPLERS[name]()

@@ -30,6 +30,8 @@ ENCODERS_FOLDER = MODELS_FOLDER / "encoders"
 WEIGHTS = "model.safetensors"
 EMA_WEIGHTS = "ema.safetensors"
 CONFIG = "config.json"
+FEW_STEPS = "few_steps"
+"""Folder within that of a model, which holds its distilled weights."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,24 +122,51 @@ def load_model(name_or_path: str | Path, device: torch.device | str = "cpu") -> 
     Raises:
         GravLensError: If there is no such model or its files are damaged.
     """
-    path = Path(name_or_path)
-    if str(name_or_path) in bundled_models():
-        path = MODELS_FOLDER / str(name_or_path)
-    elif not path.exists():
-        known = ", ".join(bundled_models()) or "none"
-        raise GravLensError(f"no model '{name_or_path}': not a path, and bundled are: {known}")
+    path = find_model(name_or_path)
     if path.is_file():
         return _load_reference(path, device)
-    if not (path / CONFIG).is_file() or (path / "checkpoints").is_dir():
-        found = checkpoints(path)
-        if not found:
-            raise GravLensError(f"{path}: no {CONFIG} and no checkpoint in this folder")
-        path = found[-1].folder
     config = from_json(ModelConfig, _read_bytes(path / CONFIG), source=str(path / CONFIG))
     weights = path / EMA_WEIGHTS if (path / EMA_WEIGHTS).is_file() else path / WEIGHTS
     model = build_model(config)
     load_weights(model, read_tensors(weights), source=weights)
     return model.to(device).eval()
+
+
+def load_few_steps(name_or_path: str | Path, device: torch.device | str = "cpu") -> Model | None:
+    """Read the distilled model that lies beside a model.
+
+    Args:
+        name_or_path: See `load_model`.
+        device: Where to put it.
+
+    Returns:
+        None where there is none.
+
+    Raises:
+        GravLensError: If there is no such model, or its files are damaged.
+    """
+    folder = find_model(name_or_path) / FEW_STEPS
+    return load_model(folder, device) if (folder / CONFIG).is_file() else None
+
+
+def find_model(name_or_path: str | Path) -> Path:
+    """Return the folder that holds a model's configuration and weights, or the reference's file.
+
+    Raises:
+        GravLensError: If there is no such model.
+    """
+    path = Path(name_or_path)
+    if str(name_or_path) in bundled_models():
+        return MODELS_FOLDER / str(name_or_path)
+    if not path.exists():
+        known = ", ".join(bundled_models()) or "none"
+        raise GravLensError(f"no model '{name_or_path}': not a path, and bundled are: {known}")
+    if path.is_file() or ((path / CONFIG).is_file() and not (path / "checkpoints").is_dir()):
+        return path
+    found = checkpoints(path)
+    if not found:
+        raise GravLensError(f"{path}: no {CONFIG} and no checkpoint in this folder")
+    return found[-1].folder
 
 
 def save_encoder(folder: Path, encoder: LensEncoder) -> None:

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -10,8 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from gravlensdiffusion import __version__
-from gravlensdiffusion.build import Model, build_sampler
-from gravlensdiffusion.checkpoint import load_model
+from gravlensdiffusion.build import FEW_STEPS, Model, build_sampler
+from gravlensdiffusion.checkpoint import load_few_steps, load_model
 from gravlensdiffusion.codec import to_json
 from gravlensdiffusion.conditioning import Condition
 from gravlensdiffusion.diffusion.denoise import Denoiser
@@ -24,6 +25,8 @@ from gravlensdiffusion.ordering import Order, cycle_labels, parameter_table
 from gravlensdiffusion.records import SetHeader
 from gravlensdiffusion.samples import Frame, LensSamples
 
+Quality = Literal["draft", "standard", "best"]
+
 AS_TRAINED = Observing()
 """The noise of the training set and the model's own flux unit."""
 
@@ -34,6 +37,8 @@ class LensGenerator:
     Args:
         model: The model.
         name: What it is called in the files it makes.
+        few_steps: The same model, distilled; None where there is none. It draws the numbers of
+            steps that it was made for, where no sampler is asked for.
 
     Example:
         >>> generator = LensGenerator.from_pretrained("lens28")  # doctest: +SKIP
@@ -41,10 +46,13 @@ class LensGenerator:
         (100, 1, 28, 28)
     """
 
-    def __init__(self, model: Model, name: str = "model") -> None:
+    def __init__(self, model: Model, name: str = "model", few_steps: Model | None = None) -> None:
         self.model = model.eval()
         self.config = model.config
         self.name = name
+        if few_steps is None and model.config.sampling.few_steps:
+            few_steps = model
+        self.few_steps = None if few_steps is None else few_steps.eval()
 
     @classmethod
     def from_pretrained(cls, name_or_path: str | Path, device: str = "auto") -> "LensGenerator":
@@ -61,7 +69,8 @@ class LensGenerator:
             raise GravLensError("no CUDA device here; use --device cpu or auto")
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
-        return cls(load_model(name_or_path, device), name=Path(name_or_path).name)
+        few_steps = load_few_steps(name_or_path, device)
+        return cls(load_model(name_or_path, device), Path(name_or_path).name, few_steps)
 
     @property
     def device(self) -> torch.device:
@@ -183,7 +192,8 @@ class LensGenerator:
         name, steps = self.sampling(sampler, num_steps)
         streams = Streams(seed, indices)
         condition = self._condition(order)
-        denoiser: Denoiser = self.model.denoiser
+        model = self._drawn_by(name)
+        denoiser: Denoiser = model.denoiser
         if guidance != 1.0:
             if condition is None:
                 raise GravLensError(f"model '{self.name}' knows nothing to guide by")
@@ -191,7 +201,7 @@ class LensGenerator:
         noise = streams.normal(Stream.PRIOR, self.image_shape)
         noise = noise.to(self.device, memory_format=torch.channels_last)
         x_1 = prior(denoiser.schedule, noise)
-        solver = build_sampler(name)
+        solver = build_sampler(name, model.config.sampling.levels)
         times = solver.times(denoiser.schedule, steps)
         alphas, _ = denoiser.schedule(times)
         walk = trajectory(denoiser, solver, x_1, steps, condition, streams, times=times)
@@ -200,15 +210,48 @@ class LensGenerator:
             yield Frame(step=i, num_steps=steps, alpha_t=alpha_t, x_t=x_t, x_hat=x_hat)
 
     def sampling(self, sampler: str | None, num_steps: int | None) -> tuple[str, int]:
-        """Return the sampler and number of steps that stand for what was left out."""
-        own = self.config.sampling
-        name = sampler or own.sampler
+        """Return the sampler and number of steps that stand for what was left out.
+
+        Raises:
+            GravLensError: If this model cannot be drawn so.
+        """
+        own, short = self.config.sampling, self.num_few_steps
+        name = sampler or (FEW_STEPS if num_steps in short else own.sampler)
+        if name == FEW_STEPS and not short:
+            raise GravLensError(
+                f"model '{self.name}' is not distilled, which sampler '{FEW_STEPS}' needs"
+            )
+        if name != FEW_STEPS and own.sampler == FEW_STEPS:
+            raise GravLensError(
+                f"model '{self.name}' is distilled; it has sampler '{FEW_STEPS}' only"
+            )
         if num_steps is None:
-            own_steps = name == own.sampler
-            num_steps = own.num_steps if own_steps else build_sampler(name).default_num_steps
+            default = max(short) if name == FEW_STEPS else build_sampler(name).default_num_steps
+            num_steps = own.num_steps if name == own.sampler else default
         if num_steps < 1:
             raise GravLensError(f"the number of steps must be at least 1, got {num_steps}")
+        if name == FEW_STEPS and num_steps not in short:
+            allowed = ", ".join(map(str, short))
+            raise GravLensError(
+                f"model '{self.name}' is distilled to draw in {allowed} steps, not in {num_steps}"
+            )
         return name, num_steps
+
+    def steps_of(self, quality: Quality) -> int:
+        """Return the number of steps that was measured to give a quality with this model."""
+        own = self.config.sampling
+        steps = {"draft": own.draft_steps, "standard": 0, "best": own.best_steps}[quality]
+        return steps or own.num_steps
+
+    @property
+    def num_few_steps(self) -> tuple[int, ...]:
+        """Numbers of steps that the distilled weights draw in; none where there are no such."""
+        return () if self.few_steps is None else self.few_steps.config.sampling.few_steps
+
+    def _drawn_by(self, sampler: str) -> Model:
+        """Return the weights that go with a sampler."""
+        is_short = sampler == FEW_STEPS and self.few_steps is not None
+        return self.few_steps if is_short and self.few_steps is not None else self.model
 
     def filled(self, order: Order, seed: int) -> Order:
         """Return an order in which no image is left without parameters.

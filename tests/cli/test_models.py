@@ -2,7 +2,7 @@ import pytest
 
 from gravlensdiffusion.cli import models
 from gravlensdiffusion.codec import to_json
-from gravlensdiffusion.config.model import ModelConfig
+from gravlensdiffusion.config.model import ModelConfig, SamplingConfig
 from gravlensdiffusion.errors import GravLensError
 
 
@@ -29,6 +29,17 @@ def test_description_holds_size_resolution_classes_and_training_data(folder):
     assert "no_sub, cdm" in text
     assert "3.4 MB" in text
     assert "10,000 images of preset deeplense, seed 1" in text
+
+
+def test_distilled_weights_are_counted_and_named(folder):
+    sampling = SamplingConfig(sampler="consistency", num_steps=2, few_steps=(1, 2), levels=(1.0,))
+    (folder / "few_steps").mkdir()
+    (folder / "few_steps" / "config.json").write_text(to_json(ModelConfig(sampling=sampling)))
+    (folder / "few_steps" / "model.safetensors").write_bytes(bytes(3_400_000))
+    text = models.describe(folder)
+    assert "dpmpp, 20 steps, distilled for 1, 2" in text
+    assert "draft 20, standard 20, best 20 steps" in text
+    assert "6.8 MB" in text
 
 
 def test_only_folders_with_a_configuration_are_models(folder):

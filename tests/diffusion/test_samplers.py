@@ -29,6 +29,7 @@ from gravlensdiffusion.diffusion.samplers.base import (
     time_grid,
     trajectory,
 )
+from gravlensdiffusion.diffusion.samplers.consistency import Consistency
 from gravlensdiffusion.diffusion.samplers.ddim import DDIM
 from gravlensdiffusion.diffusion.samplers.ddpm import DDPM
 from gravlensdiffusion.diffusion.samplers.dpmpp import DPMSolverPP
@@ -269,3 +270,34 @@ def test_prior_has_the_moments_of_noisy_data() -> None:
 def test_impossible_steps_are_refused(act: object, word: str) -> None:
     with pytest.raises(GravLensError, match=word):
         act()
+
+
+def test_consistency_uses_every_so_manieth_of_its_levels() -> None:
+    schedule = VariancePreservingLogSNR()
+    sampler = Consistency((30.0, 5.0, 0.5))
+    ratios = [
+        torch.exp(-0.5 * schedule.log_snr(sampler.times(schedule, num)[:-1])).tolist()
+        for num in (1, 2, 4)
+    ]
+    assert ratios[0] == pytest.approx([100.0])
+    assert ratios[1] == pytest.approx([100.0, 5.0])
+    assert ratios[2] == pytest.approx([100.0, 30.0, 5.0, 0.5])
+    with pytest.raises(GravLensError, match="4 steps and its divisors, not 3"):
+        sampler.times(schedule, 3)
+    with pytest.raises(GravLensError, match="must fall"):
+        Consistency((1.0, 2.0))
+
+
+def test_consistency_puts_fresh_noise_on_the_estimate() -> None:
+    schedule = VariancePreservingLogSNR()
+    constant = GaussianDenoiser(torch.full(SHAPE, 0.7), torch.zeros(64, 64), schedule)
+    streams = Streams(0, range(200))
+    x_T = prior(schedule, streams.normal(Stream.PRIOR, SHAPE))
+    walk = trajectory(constant, Consistency((1.0,)), x_T, 2, None, streams)
+    (_, _, _), (_, x_s, _), (_, x_0, _) = walk
+    # Half signal, half noise that has nothing to do with the noise of the start.
+    assert x_s.mean() == pytest.approx(0.7 * 0.5**0.5, abs=0.02)
+    assert x_s.std() == pytest.approx(0.5**0.5, rel=0.02)
+    together = torch.corrcoef(torch.stack([x_s.flatten(), x_T.flatten()]))
+    assert together[0, 1].abs() < 0.03
+    assert (x_0 - 0.7).abs().max() < 1e-6

@@ -16,7 +16,8 @@ from gravlensdiffusion.checkpoint import checkpoints, load_model
 from gravlensdiffusion.config.model import TransformConfig
 from gravlensdiffusion.config.training import EMAConfig, OptimiserConfig
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.training.loop import Hooks, Progress, train
+from gravlensdiffusion.training.loop import train
+from gravlensdiffusion.training.progress import Hooks, Progress
 from gravlensdiffusion.training.tracking import read_metrics
 from tests.sources import rings, tiny
 

@@ -20,7 +20,8 @@ from gravlensdiffusion.observing import Observer, Observing
 from gravlensdiffusion.pipeline import LensGenerator
 from gravlensdiffusion.presets.simulation import simulation_preset
 from gravlensdiffusion.simulation.generate import select, set_header, simulate
-from gravlensdiffusion.training.loop import Hooks, train
+from gravlensdiffusion.training.loop import train
+from gravlensdiffusion.training.progress import Hooks
 from gravlensdiffusion.training.split import NoiseFreeTwins, observation_of
 from tests.sources import rings, tiny
 

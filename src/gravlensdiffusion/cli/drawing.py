@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 NUM_SHOWN = 100
 """Images in the grid and in the GIF, at most."""
+FEW_STEPS = "consistency"
+"""Sampler of distilled models; see `build`, which would bring torch along."""
 MIN_GIF_STEPS = 30
 MAX_GIF_FRAMES = 100
 GIF_MS = 5000
@@ -80,9 +82,24 @@ class Drawing:
     def num_image_steps(self) -> int:
         """Steps in all, those of each image counted."""
         extra = 0
-        if self.gif and self.settings.steps < MIN_GIF_STEPS:
-            extra = MIN_GIF_STEPS * sum(map(len, self._gif_batches()))
+        if self.gif and self._gif_sampling != self._sampling:
+            extra = self._gif_sampling[1] * sum(map(len, self._gif_batches()))
         return len(self.order) * self.settings.steps + extra
+
+    @property
+    def _sampling(self) -> tuple[str, int]:
+        """Sampler and steps of the images."""
+        return self.settings.sampler, self.settings.steps
+
+    @property
+    def _gif_sampling(self) -> tuple[str, int]:
+        """Sampler and steps of the GIF: those of the images where they show enough of the way."""
+        own = self.generator.config.sampling.sampler
+        sampler, steps = self._sampling
+        if sampler == FEW_STEPS:
+            # A distilled model has no long way; the one that it was distilled from has.
+            return self._sampling if own == FEW_STEPS else (own, MIN_GIF_STEPS)
+        return sampler, max(steps, MIN_GIF_STEPS)
 
     def records(self, gif: Path | None = None) -> Iterator["LensRecord"]:
         """Draw the images and yield them as records.
@@ -115,13 +132,13 @@ class Drawing:
         batches = self._batches()
         if gif is not None:
             first = self._gif_batches()
-            finished = self._draw_gif(gif, first, max(self.settings.steps, MIN_GIF_STEPS))
-            if self.settings.steps >= MIN_GIF_STEPS:
+            finished = self._draw_gif(gif, first)
+            if self._gif_sampling == self._sampling:
                 batches = batches[len(first) :]
                 for batch, frame in zip(first, finished, strict=True):
                     yield batch, self.generator.to_flux(frame.x_t)
         for batch in batches:
-            for frame in self._walk(batch, self.settings.steps):
+            for frame in self._walk(batch, *self._sampling):
                 finished = [frame]
             yield batch, self.generator.to_flux(finished[0].x_t)
 
@@ -132,12 +149,12 @@ class Drawing:
     def _gif_batches(self) -> list[range]:
         return self._batches()[: math.ceil(NUM_SHOWN / self.settings.batch_size)]
 
-    def _walk(self, batch: range, steps: int) -> Iterator["Frame"]:
+    def _walk(self, batch: range, sampler: str, steps: int) -> Iterator["Frame"]:
         for frame in self.generator.trajectory(
             batch,
             self.order[batch.start : batch.stop],
             seed=self.settings.seed,
-            sampler=self.settings.sampler,
+            sampler=sampler,
             num_steps=steps,
             guidance=self.settings.guidance,
         ):
@@ -145,16 +162,17 @@ class Drawing:
                 self.advance(len(batch))
             yield frame
 
-    def _draw_gif(self, path: Path, batches: Sequence[range], steps: int) -> list["Frame"]:
+    def _draw_gif(self, path: Path, batches: Sequence[range]) -> list["Frame"]:
         """Write the GIF, all batches in step, and return their last frames."""
         from gravlensdiffusion.figures.gif import save_gif
 
         last: list[Frame] = []
+        sampler, steps = self._gif_sampling
         kept = kept_steps(steps)
 
         def frames() -> Iterator[NDArray[np.float32]]:
             nonlocal last
-            walks = [self._walk(batch, steps) for batch in batches]
+            walks = [self._walk(batch, sampler, steps) for batch in batches]
             for moments in zip(*walks, strict=True):
                 last = list(moments)
                 if moments[0].step in kept:

@@ -18,6 +18,7 @@ COMMANDS = {
     "simulate": ("simulate", "Simulate lens images with lenstronomy."),
     "inspect": ("inspect", "Look at a data set: counts, range, faults, a preview."),
     "train": ("train", "Train a diffusion model, or go on with a run."),
+    "distill": ("distill", "Teach a model to draw in a few steps."),
     "sample": ("sample", "Draw images from a model."),
     "evaluate": ("evaluate", "Say how good generated images are, beside a floor."),
     "models": ("models", "List the models that come with the package."),

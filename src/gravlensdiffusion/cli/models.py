@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from gravlensdiffusion.config.model import ParameterConfig
 
 MODELS_FOLDER = Path(__file__).parents[1] / "models"
+FEW_STEPS = "few_steps"
+"""Folder of distilled weights; see `checkpoint`, which would bring torch along."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,13 +52,23 @@ def describe(folder: Path) -> str:
         size += f", {config.num_channels} channels"
     if config.pixel_scale_arcsec is not None:
         size += f" of {config.pixel_scale_arcsec:.4g} arcsec"
-    megabytes = (folder / "model.safetensors").stat().st_size / 1e6
+    few_steps = ""
+    if (folder / FEW_STEPS / "config.json").is_file():
+        text = (folder / FEW_STEPS / "config.json").read_bytes()
+        source = f"{folder.name}/{FEW_STEPS}/config.json"
+        short = from_json(ModelConfig, text, source=source).sampling.few_steps
+        few_steps = f", distilled for {', '.join(map(str, short))}"
+    own = config.sampling
+    qualities = f"draft {own.draft_steps or own.num_steps}, standard {own.num_steps}, "
+    qualities += f"best {own.best_steps or own.num_steps} steps"
+    weights = [path.stat().st_size for path in folder.rglob("model.safetensors")]
     rows = {
         "images": f"{size}, in units of {config.flux_unit}",
         "classes": ", ".join(config.class_names) or "none",
         "parameters": ", ".join(shown_range(each) for each in config.parameters) or "none",
-        "weights": f"{megabytes:.1f} MB",
-        "sampler": f"{config.sampling.sampler}, {config.sampling.num_steps} steps",
+        "weights": f"{sum(weights) / 1e6:.1f} MB",
+        "sampler": f"{own.sampler}, {own.num_steps} steps{few_steps}",
+        "quality": qualities,
         "trained on": config.training_data or "not recorded",
     }
     lines = [folder.name, *(f"  {name + ':':12}{value}" for name, value in rows.items())]

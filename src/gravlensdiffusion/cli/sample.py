@@ -58,9 +58,13 @@ class Options:
     an empty cell leaves a value to the model."""
     seed: int = 0
     """Seed of the noise that the images start from."""
-    sampler: Literal["dpmpp", "ddim", "ddpm", "heun"] | None = None
-    """How noise is undone: dpmpp (DPM-Solver++ 2M), ddim, ddpm (1000 random steps), heun. By
-    default the model's own."""
+    quality: Literal["draft", "standard", "best"] | None = None
+    """A measured number of steps instead of --steps: draft for the fastest images, best for the
+    closest ones, standard for the model's own; `gravlens models` lists them."""
+    sampler: Literal["dpmpp", "ddim", "ddpm", "heun", "consistency"] | None = None
+    """How noise is undone: dpmpp (DPM-Solver++ 2M), ddim, ddpm (1000 random steps), heun, or
+    consistency, by distilled weights. By default distilled weights where the model has some for
+    that number of steps, else the model's own."""
     steps: int | None = None
     """Number of steps; by default what suits model and sampler."""
     batch_size: int = 100
@@ -81,7 +85,8 @@ class Options:
     """What to write, separated by commas: h5 (lenses.h5), npy, fits, png."""
     gif: bool = False
     """Write denoising.gif too: the first hundred images on their way from noise. It takes at least
-    30 steps: where the images take fewer, it shows a run of 30 steps from the same noise."""
+    30 steps: where the images take fewer, it shows a run of 30 steps from the same noise, by the
+    weights that are not distilled."""
     overwrite: bool = False
     """Replace files that exist."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -163,7 +168,8 @@ def set_up(options: Options, generator: "LensGenerator", order: "Order") -> "Dra
             f"model '{generator.name}' has learned its noise with its lenses, so that it has no "
             "noise-free images"
         )
-    sampler, steps = generator.sampling(options.sampler, options.steps)
+    asked = options.steps if options.quality is None else generator.steps_of(options.quality)
+    sampler, steps = generator.sampling(options.sampler, asked)
     settings = Settings(
         seed=options.seed,
         sampler=sampler,
@@ -187,6 +193,7 @@ def check(options: Options, formats: Sequence[str]) -> None:
     for flag, value in (("--num", options.num), ("--batch-size", options.batch_size)):
         if value is not None and value < 1:
             raise GravLensError(f"{flag} must be at least 1, got {value}")
+    check_quality(options)
     if not math.isfinite(options.guidance) or options.guidance < 0:
         raise GravLensError(f"--guidance must be a number from 0 up, got {options.guidance}")
     if options.exposure is not None and not 0 < options.exposure < math.inf:
@@ -205,6 +212,17 @@ def check(options: Options, formats: Sequence[str]) -> None:
     check_targets(options.out, formats, overwrite=options.overwrite)
     for name in [GRID] + [GIF] * options.gif:
         refuse_existing(options.out / name, overwrite=options.overwrite)
+
+
+def check_quality(options: Options) -> None:
+    """Refuse flags that say what the quality says.
+
+    Raises:
+        GravLensError: If there are some.
+    """
+    for flag, given in (("--steps", options.steps), ("--sampler", options.sampler)):
+        if options.quality is not None and given is not None:
+            raise GravLensError(f"--quality says how images are drawn, so leave out {flag}")
 
 
 @contextmanager

@@ -1,21 +1,17 @@
 """``gravlens train``: a diffusion model from a set of images."""
 
-import signal
-import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from gravlensdiffusion.cli.opening import open_data
+from gravlensdiffusion.cli.running import run_with_bar
 from gravlensdiffusion.errors import GravLensError
 
 if TYPE_CHECKING:
-    from rich.progress import Progress as Bar
-
     from gravlensdiffusion.build import Model
     from gravlensdiffusion.config.training import TrainingConfig
     from gravlensdiffusion.data.dataset import ImageSource
-    from gravlensdiffusion.training.loop import Hooks, Progress
 
 
 @dataclass(frozen=True)
@@ -30,8 +26,8 @@ class Options:
     out: Path
     """Run directory: configuration, log, sample grids, checkpoints."""
     preset: str = "lens28"
-    """Recipe: lens28 (small and fast, learns classes), lens64 and lens150 (classes and physical
-    parameters, of a set with noise-free twins), ddpm (Ho et al. 2020), reference (the earlier
+    """Recipe: lens28 (small and fast, learns classes), quick28, lens64 and lens150 (classes and
+    physical parameters, of a set with noise-free twins), ddpm (Ho et al. 2020), reference (the earlier
     project, to the letter), or a .json file like a run's config.json, changed as you like."""
     size: int | None = None
     """Train at this many pixels a side; the recipe's own by default."""
@@ -79,6 +75,7 @@ def run(options: Options) -> None:
         SystemExit: With code 130 or 143 after a signal, once the run is saved.
     """
     from gravlensdiffusion.training.augment import check_names
+    from gravlensdiffusion.training.loop import train
 
     config = configure(options)
     source = open_data(
@@ -90,24 +87,16 @@ def run(options: Options) -> None:
         check_names(config.augment, config.parameters)
         print(describe(config, source))
         return
-    stopped: list[int] = []
-
-    def note(received: int, _: object) -> None:
-        stopped.append(received)
-
-    previous = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        progress = train_with_bar(options, config, source, stopped)
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-    if stopped:
-        print(
-            f"saved {options.out} at {progress.images_seen:,} of {progress.total_images:,} images; "
-            "run the same command to go on",
-            file=sys.stderr,
-        )
-        raise SystemExit(128 + stopped[0])
+    progress = run_with_bar(
+        "train",
+        options.out,
+        lambda hooks: train(
+            config, source, options.out, device=options.device, init=options.init, hooks=hooks
+        ),
+        sample=lambda model, seen: save_samples(
+            model, options.out / "samples" / f"{seen:010d}.png"
+        ),
+    )
     skipped = f", {progress.num_skipped} steps skipped" if progress.num_skipped else ""
     print(f"trained {options.out} on {progress.images_seen:,} images{skipped}")
 
@@ -177,52 +166,6 @@ def describe(config: "TrainingConfig", source: "ImageSource") -> str:
         f"{channels}x{height}x{width}, classes: {classes or 'none'}{asked}, {length}, "
         f"batch {config.batch_size}, transform {config.model.transform.kind}{twins}{augment}"
     )
-
-
-def train_with_bar(
-    options: Options, config: "TrainingConfig", source: "ImageSource", stopped: list[int]
-) -> "Progress":
-    """Train with a progress bar on stderr, one short line a minute where that is no terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-
-    from gravlensdiffusion.training.loop import train
-
-    columns = (
-        TextColumn("{task.completed:,.0f}/{task.total:,.0f} images"),
-        BarColumn(),
-        TextColumn("loss {task.fields[loss]:.4f}  {task.fields[speed]:.0f} images/s"),
-        TimeRemainingColumn(),
-    )
-    with Bar(*columns, console=Console(stderr=True)) as bar:
-        return train(
-            config,
-            source,
-            options.out,
-            device=options.device,
-            init=options.init,
-            hooks=_hooks(options.out, bar, stopped),
-        )
-
-
-def _hooks(out: Path, bar: "Bar", stopped: list[int]) -> "Hooks":
-    from gravlensdiffusion.training.loop import Hooks
-
-    def progress(state: "Progress") -> None:
-        if not bar.task_ids:
-            bar.add_task("train", total=state.total_images, loss=state.loss, speed=0.0)
-        bar.update(
-            bar.task_ids[0],
-            completed=state.images_seen,
-            loss=state.loss,
-            speed=state.images_per_s,
-        )
-
-    def sample(model: "Model", images_seen: int) -> None:
-        save_samples(model, out / "samples" / f"{images_seen:010d}.png")
-
-    return Hooks(progress=progress, sample=sample, should_stop=lambda: bool(stopped))
 
 
 def save_samples(model: "Model", path: Path) -> None:

@@ -167,14 +167,30 @@ class SamplingConfig:
     Attributes:
         sampler: Name of the sampler.
         num_steps: Number of steps; network evaluations per image where the order is one.
+        draft_steps: Number of steps of quality ``draft``; 0 for `num_steps`.
+        best_steps: Number of steps of quality ``best``; 0 for `num_steps`.
+        few_steps: Numbers of steps that a distilled model draws in, which ``consistency`` takes;
+            empty for a model that has not been distilled.
+        levels: Noise-to-signal ratios of the steps of ``consistency`` after the first, falling,
+            where the most are made.
     """
 
-    sampler: Literal["ddpm", "ddim", "dpmpp", "heun"] = "dpmpp"
+    sampler: Literal["ddpm", "ddim", "dpmpp", "heun", "consistency"] = "dpmpp"
     num_steps: int = 20
+    draft_steps: int = 0
+    best_steps: int = 0
+    few_steps: tuple[int, ...] = ()
+    levels: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if self.num_steps < 1:
             raise GravLensError(f"num_steps must be at least 1, got {self.num_steps}")
+        if self.draft_steps < 0 or self.best_steps < 0:
+            raise GravLensError("draft_steps and best_steps must not be negative")
+        if (self.sampler == "consistency") != bool(self.few_steps):
+            raise GravLensError("sampler 'consistency' and few_steps go together")
+        if any(number < 1 or (len(self.levels) + 1) % number for number in self.few_steps):
+            raise GravLensError("few_steps must be divisors of the number of levels and one")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

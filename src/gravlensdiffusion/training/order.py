@@ -8,6 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -67,7 +68,7 @@ def draw_batch(
         conditional: Whether the model knows classes or parameters.
     """
     where = positions(config.seed, counts, len(data))
-    flux = torch.from_numpy(np.ascontiguousarray(data.images[where]))
+    flux = torch.from_numpy(data.images[where])
     values = torch.from_numpy(data.parameters[where])
     streams = Streams(config.seed, [int(i) for i in counts])
     if config.augment != "none":
@@ -83,12 +84,34 @@ def draw_batch(
     if conditional:
         hidden = streams.uniform(Stream.TRAIN_CONDITION) < config.label_dropout
         label = torch.from_numpy(data.labels[where]).masked_fill(hidden, ANY)
-        condition = Condition(label=label, parameters=_partly_hidden(values, config, streams))
+        parameters = hide_parameters(values, config, streams)
+        condition = Condition(label=label, parameters=parameters)
     return Batch(flux, u, eps, condition)
 
 
-def _partly_hidden(values: Tensor, config: TrainingConfig, streams: Streams) -> Tensor | None:
-    """Return parameters of shape ``(B, P)``, NaN where hidden: one by one, or all of an image."""
+class Dropouts(Protocol):
+    """How often parameters are left out."""
+
+    @property
+    def parameter_dropout(self) -> float:
+        """Share of images of which each parameter is hidden by itself."""
+
+    @property
+    def parameters_dropout(self) -> float:
+        """Share of images of which all parameters are hidden at once."""
+
+
+def hide_parameters(values: Tensor, config: Dropouts, streams: Streams) -> Tensor | None:
+    """Return parameters with NaN where hidden: one by one, or all of an image.
+
+    Args:
+        values: Shape ``(B, P)``.
+        config: How often.
+        streams: Random numbers of the batch.
+
+    Returns:
+        Shape ``(B, P)``; None where there are no parameters.
+    """
     num = values.shape[1]
     if not num:
         return None

@@ -1,0 +1,111 @@
+"""``gravlens distill``: a model that draws in a few steps, from one that takes many."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from gravlensdiffusion.cli.running import run_with_bar
+from gravlensdiffusion.errors import GravLensError
+
+if TYPE_CHECKING:
+    from gravlensdiffusion.config.distillation import DistillationConfig
+
+
+@dataclass(frozen=True)
+class Options:
+    """Teach a copy of a model to draw in a few steps what the model draws in many.
+
+    No data are needed: classes and parameters come from the table that the model keeps of its
+    training set. Running the same command again resumes from the last checkpoint; Ctrl-C and
+    SIGTERM save first. `gravlens sample --model RUN --steps 1` draws with the result.
+    """
+
+    teacher: str
+    """The model to learn from: a bundled name, a run or a checkpoint."""
+    out: Path
+    """Run directory: configuration, log, checkpoints."""
+    steps: str = "1,2,4"
+    """Numbers of steps to learn, separated by commas; each divides the largest."""
+    method: Literal["distribution", "consistency", "endpoint"] | None = None
+    """distribution: images of the teacher's distribution (Yin et al. 2024). consistency: the same
+    answer all along the way of the teacher's solver (Song et al. 2023). endpoint: where that solver
+    arrives (Luhman and Luhman 2021), the default. docs/distillation.md compares them."""
+    images: int | None = None
+    """Images to learn from; 40,000 by default."""
+    batch_size: int | None = None
+    """Images per step; 64 by default."""
+    learning_rate: float | None = None
+    """Peak learning rate; 6e-4 by default."""
+    seed: int | None = None
+    """Seed of all noise; 0 by default."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to compute."""
+    precision: Literal["fp32", "bf16"] | None = None
+    """Arithmetic; bf16 is faster on recent GPUs and slower on CPUs. fp32 by default."""
+    dry_run: bool = False
+    """Say what would be distilled, and stop."""
+
+
+def run(options: Options) -> None:
+    """Distill as asked.
+
+    Raises:
+        GravLensError: If an option, the teacher or the run directory does not fit.
+        SystemExit: With code 130 or 143 after a signal, once the run is saved.
+    """
+    config = configure(options)
+    from gravlensdiffusion.checkpoint import load_model
+    from gravlensdiffusion.training.distill import distill, distilled
+
+    teacher = load_model(options.teacher)
+    student = distilled(teacher, config)
+    if options.dry_run:
+        steps = ", ".join(map(str, student.sampling.few_steps))
+        print(
+            f"would distill {options.teacher} to {steps} steps by {config.method} on "
+            f"{config.total_images:,} images, batch {config.batch_size}"
+        )
+        return
+    progress = run_with_bar(
+        "distill",
+        options.out,
+        lambda hooks: distill(config, teacher, options.out, device=options.device, hooks=hooks),
+    )
+    skipped = f", {progress.num_skipped} steps skipped" if progress.num_skipped else ""
+    print(
+        f"distilled {options.teacher} into {options.out} on {progress.images_seen:,} images{skipped}"
+    )
+
+
+def configure(options: Options) -> "DistillationConfig":
+    """Return the configuration that the options ask for.
+
+    Raises:
+        GravLensError: If a value is not allowed.
+    """
+    from gravlensdiffusion.config.distillation import DistillationConfig
+
+    config = DistillationConfig(teacher=options.teacher, steps=read_steps(options.steps))
+    if options.learning_rate is not None:
+        optimiser = replace(config.optimiser, learning_rate=options.learning_rate)
+        config = replace(config, optimiser=optimiser)
+    if options.images is not None:
+        config = replace(config, total_images=options.images)
+    changes = {
+        name: getattr(options, name)
+        for name in ("method", "batch_size", "seed", "precision")
+        if getattr(options, name) is not None
+    }
+    return replace(config, **changes)
+
+
+def read_steps(text: str) -> tuple[int, ...]:
+    """Return the numbers that stand between commas.
+
+    Raises:
+        GravLensError: If one of them is no whole number.
+    """
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise GravLensError(f"--steps must be whole numbers like 1,2,4, got '{text}'") from None

@@ -1,0 +1,81 @@
+"""A long run at the command line: a progress bar, and signals that save before they end it."""
+
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
+
+    from gravlensdiffusion.build import Model
+    from gravlensdiffusion.training.progress import Hooks, Progress
+
+
+def run_with_bar(
+    name: str,
+    out: Path,
+    work: Callable[["Hooks"], "Progress"],
+    sample: Callable[["Model", int], None] = lambda *_: None,
+) -> "Progress":
+    """Run with a bar on stderr, one short line a minute where that is no terminal.
+
+    Args:
+        name: What the bar is called.
+        out: Where the run is saved.
+        work: The run; it stops and saves when its hooks say so.
+        sample: What to do with a model when a sample grid is due.
+
+    Raises:
+        SystemExit: With code 130 or 143 after a signal, once the run is saved.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    from gravlensdiffusion.training.progress import Hooks
+
+    stopped: list[int] = []
+
+    def note(received: int, _: object) -> None:
+        stopped.append(received)
+
+    columns = (
+        TextColumn("{task.completed:,.0f}/{task.total:,.0f} images"),
+        BarColumn(),
+        TextColumn("loss {task.fields[loss]:.4f}  {task.fields[speed]:.0f} images/s"),
+        TimeRemainingColumn(),
+    )
+    previous = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with Bar(*columns, console=Console(stderr=True)) as bar:
+            progress = work(
+                Hooks(
+                    progress=lambda state: _show(bar, name, state),
+                    sample=sample,
+                    should_stop=lambda: bool(stopped),
+                )
+            )
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+    if stopped:
+        print(
+            f"saved {out} at {progress.images_seen:,} of {progress.total_images:,} images; "
+            "run the same command to go on",
+            file=sys.stderr,
+        )
+        raise SystemExit(128 + stopped[0])
+    return progress
+
+
+def _show(bar: "Bar", name: str, state: "Progress") -> None:
+    if not bar.task_ids:
+        bar.add_task(name, total=state.total_images, loss=state.loss, speed=0.0)
+    bar.update(
+        bar.task_ids[0],
+        completed=state.images_seen,
+        loss=state.loss,
+        speed=state.images_per_s,
+    )

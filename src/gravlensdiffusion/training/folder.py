@@ -1,0 +1,138 @@
+"""A run directory: its configuration and its checkpoints."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Generic, Self, TypeVar
+
+import torch
+from torch import Tensor
+
+from gravlensdiffusion.build import Model, build_model
+from gravlensdiffusion.checkpoint import (
+    CONFIG,
+    EMA_WEIGHTS,
+    WEIGHTS,
+    Checkpoint,
+    checkpoints,
+    load_weights,
+    read_tensors,
+    write_folder,
+)
+from gravlensdiffusion.codec import from_json, to_json
+from gravlensdiffusion.config.distillation import DistillationConfig
+from gravlensdiffusion.config.model import ModelConfig
+from gravlensdiffusion.config.training import TrainingConfig
+from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.training.tracking import environment, write_atomically
+
+TRAINING_STATE = "training_state.pt"
+
+ConfigT = TypeVar("ConfigT", TrainingConfig, DistillationConfig)
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder(Generic[ConfigT]):
+    """The folder of a run, of whatever kind.
+
+    Attributes:
+        folder: Where it lies.
+        config: What was asked for.
+    """
+
+    folder: Path
+    config: ConfigT
+
+    @classmethod
+    def open(cls, folder: Path, config: ConfigT) -> Self:
+        """Create a run directory, or reopen one that holds the same configuration.
+
+        A run that has no checkpoint yet has nothing to lose, and takes any configuration.
+
+        Raises:
+            GravLensError: If the folder holds something else, or a run with other settings.
+        """
+        path = folder / CONFIG
+        if path.is_file():
+            old = from_json(type(config), path.read_bytes(), source=str(path))
+            difference = first_difference(asdict(old), asdict(config))
+            if difference is not None and checkpoints(folder):
+                raise GravLensError(
+                    f"{folder} holds a run with another {difference}; choose another --out"
+                )
+            write_atomically(path, to_json(config))
+        elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise GravLensError(f"{folder} exists and is not a run directory; choose another --out")
+        else:
+            folder.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, to_json(config))
+        return cls(folder, config)
+
+    def record_environment(self, fingerprint: str, device: str) -> None:
+        """Write ``environment.json``, or find what the run began with unchanged.
+
+        Args:
+            fingerprint: Digest of what is learned from.
+            device: Where it is learned.
+
+        Raises:
+            GravLensError: If the run began with something else.
+        """
+        path = self.folder / "environment.json"
+        if not path.is_file() or self.last_checkpoint() is None:
+            write_atomically(path, json.dumps(environment(fingerprint, device), indent=2))
+        elif json.loads(path.read_text(encoding="utf-8"))["data_fingerprint"] != fingerprint:
+            raise GravLensError(
+                f"{self.folder} was trained on other data than those given now; "
+                "give the same --data, or choose another --out"
+            )
+
+    def save(
+        self,
+        images_seen: int,
+        model: Model,
+        ema: Mapping[str, Tensor] | None,
+        state: dict[str, Any],
+    ) -> None:
+        """Write a checkpoint and drop the oldest ones."""
+        folder = self.folder / "checkpoints" / f"{images_seen:010d}"
+        if folder.exists():
+            return
+        files: dict[str, bytes | Mapping[str, Tensor]] = {
+            WEIGHTS: model.state_dict(),
+            CONFIG: to_json(model.config).encode(),
+        }
+        if ema is not None:
+            files[EMA_WEIGHTS] = ema
+        write_folder(folder, files, {TRAINING_STATE: state})
+        for old in checkpoints(self.folder)[: -self.config.keep_checkpoints]:
+            shutil.rmtree(old.folder)
+
+    def load(self, checkpoint: Checkpoint) -> tuple[Model, dict[str, Tensor], dict[str, Any]]:
+        """Read a checkpoint: model, moving average (empty for none), training state."""
+        path = checkpoint.folder / CONFIG
+        model = build_model(from_json(ModelConfig, path.read_bytes(), source=str(path)))
+        weights = checkpoint.folder / WEIGHTS
+        load_weights(model, read_tensors(weights), source=weights)
+        ema = checkpoint.folder / EMA_WEIGHTS
+        average = read_tensors(ema) if ema.is_file() else {}
+        state = torch.load(checkpoint.folder / TRAINING_STATE, weights_only=True)
+        return model, average, state
+
+    def last_checkpoint(self) -> Checkpoint | None:
+        """Return the newest complete checkpoint, or None."""
+        found = checkpoints(self.folder)
+        return found[-1] if found else None
+
+
+def first_difference(old: Any, new: Any, name: str = "configuration") -> str | None:
+    """Describe the first value in which two nested mappings differ, or return None."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in sorted(old.keys() | new.keys()):
+            found = first_difference(old.get(key), new.get(key), key)
+            if found is not None:
+                return found
+        return None
+    return None if old == new else f"{name} ({old} there, {new} here)"

@@ -1,0 +1,217 @@
+"""What all training loops share: counting in images, logging, saving, stopping."""
+
+import math
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from gravlensdiffusion.build import Model
+from gravlensdiffusion.config.training import OptimiserConfig
+from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.training.optimiser import learning_rate
+from gravlensdiffusion.training.tracking import Tracker
+
+MAX_SKIPPED_IN_A_ROW = 10
+"""Steps with a loss or gradient that is not finite, in a row, after which a run stops."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Progress:
+    """Where a run stands.
+
+    Attributes:
+        images_seen: Images seen.
+        total_images: Images after which it ends.
+        loss: Mean loss since the last line of the log began.
+        images_per_s: Speed of this process group [image/s].
+        num_skipped: Steps skipped because the loss was not finite.
+    """
+
+    images_seen: int
+    total_images: int
+    loss: float
+    images_per_s: float
+    num_skipped: int
+
+    @property
+    def seconds_left(self) -> float:
+        """Time until the end at this speed [s]."""
+        return (self.total_images - self.images_seen) / max(self.images_per_s, 1e-9)
+
+
+@dataclass(slots=True)
+class Counters:
+    """What a run counts, kept in its checkpoints."""
+
+    images_seen: int = 0
+    num_skipped: int = 0
+    skipped_in_a_row: int = 0
+    losses: list[float] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Hooks:
+    """What the caller of a training loop wants to hear.
+
+    Attributes:
+        progress: Called after every step.
+        sample: Called with the averaged model and the images seen when a sample grid is due.
+        should_stop: Asked after every step; True saves and ends.
+    """
+
+    progress: Callable[[Progress], None] = lambda _: None
+    sample: Callable[[Model, int], None] = lambda *_: None
+    should_stop: Callable[[], bool] = lambda: False
+
+
+class Pace(Protocol):
+    """What a loop needs to know of a configuration."""
+
+    @property
+    def batch_size(self) -> int:
+        """Images per step."""
+
+    @property
+    def log_images(self) -> int:
+        """Images between two lines of the log."""
+
+    @property
+    def checkpoint_images(self) -> int:
+        """Images between two checkpoints."""
+
+    @property
+    def optimiser(self) -> OptimiserConfig:
+        """The optimiser."""
+
+
+class Loop(ABC):
+    """Steps until a number of images is seen, or until told to stop; both save.
+
+    Args:
+        pace: Batch size, and how often to log and to save.
+        folder: The run directory.
+        total_images: Images after which the run ends.
+    """
+
+    is_main: bool = True
+    """Whether this process writes."""
+
+    def __init__(self, pace: Pace, folder: Path, total_images: int) -> None:
+        self._pace = pace
+        self._folder = folder
+        self.total_images = total_images
+        self.counters = Counters()
+        self.last_loss = math.nan
+
+    @abstractmethod
+    def step(self) -> None:
+        """Train on one batch."""
+
+    @abstractmethod
+    def save(self) -> None:
+        """Write a checkpoint."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of what the loop holds."""
+
+    @property
+    @abstractmethod
+    def rate(self) -> float:
+        """Learning rate of the last step."""
+
+    @abstractmethod
+    def after_step(self, hooks: Hooks) -> None:
+        """Do what else is due after a step."""
+
+    def fit(self, hooks: Hooks) -> Progress:
+        """Train to the end, or until told to stop; both save."""
+        counters, pace = self.counters, self._pace
+        tracker = Tracker(self._folder, counters.images_seen) if self.is_main else None
+        started, images_before = time.monotonic(), counters.images_seen
+        try:
+            while counters.images_seen < self.total_images:
+                self.step()
+                progress = self._progress(started, images_before)
+                hooks.progress(progress)
+                if tracker is not None and self.due(pace.log_images):
+                    tracker.log(counters.images_seen, self._numbers(progress))
+                if self.due(pace.log_images):
+                    counters.losses.clear()
+                self.after_step(hooks)
+                stop = hooks.should_stop()
+                if stop or self.due(pace.checkpoint_images):
+                    self.save()
+                if stop:
+                    break
+            self.save()
+        finally:
+            self.close()
+            if tracker is not None:
+                tracker.close()
+        return self._progress(started, images_before)
+
+    def due(self, every: int) -> bool:
+        """Whether a multiple of ``every`` images was passed in this step, or the run ended."""
+        seen = self.counters.images_seen
+        passed = seen // every > (seen - self._pace.batch_size) // every
+        return passed or seen >= self.total_images
+
+    def set_rate(self, optimiser: torch.optim.Optimizer) -> None:
+        """Set the learning rate of the step that is about to be made."""
+        rate = learning_rate(self._pace.optimiser, self.counters.images_seen, self.total_images)
+        for group in optimiser.param_groups:
+            group["lr"] = rate
+
+    def clipped_norm(self, network: nn.Module) -> Tensor:
+        """Clip the gradients and return their norm before."""
+        limit = self._pace.optimiser.max_grad_norm or math.inf
+        return torch.nn.utils.clip_grad_norm_(network.parameters(), limit)
+
+    def count(self, loss: float, *, is_finite: bool) -> None:
+        """Count a batch, and its loss if it was trained on.
+
+        Raises:
+            GravLensError: After `MAX_SKIPPED_IN_A_ROW` batches that were not.
+        """
+        counters = self.counters
+        counters.images_seen += self._pace.batch_size
+        if is_finite:
+            counters.losses.append(loss)
+            self.last_loss = float(np.mean(counters.losses))
+            counters.skipped_in_a_row = 0
+            return
+        counters.num_skipped += 1
+        counters.skipped_in_a_row += 1
+        if counters.skipped_in_a_row >= MAX_SKIPPED_IN_A_ROW:
+            raise GravLensError(
+                f"the loss was not finite {MAX_SKIPPED_IN_A_ROW} times in a row, at "
+                f"{counters.images_seen:,} images; try a lower learning rate or --precision fp32, "
+                "and look at the data with `gravlens inspect`; the last checkpoint is kept"
+            )
+
+    def _progress(self, started: float, images_before: int) -> Progress:
+        counters = self.counters
+        done = counters.images_seen - images_before
+        return Progress(
+            images_seen=counters.images_seen,
+            total_images=self.total_images,
+            loss=self.last_loss,
+            images_per_s=done / max(time.monotonic() - started, 1e-9),
+            num_skipped=counters.num_skipped,
+        )
+
+    def _numbers(self, progress: Progress) -> dict[str, float]:
+        return {
+            "loss": progress.loss,
+            "learning_rate": self.rate,
+            "images_per_s": progress.images_per_s,
+            "num_skipped": progress.num_skipped,
+        }

@@ -1,0 +1,172 @@
+"""Distillation: resuming, what it asks for, what it refuses."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from gravlensdiffusion.build import Model
+from gravlensdiffusion.checkpoint import checkpoints, load_model
+from gravlensdiffusion.config.distillation import DistillationConfig, Method
+from gravlensdiffusion.config.model import ModelConfig
+from gravlensdiffusion.config.training import EMAConfig, OptimiserConfig
+from gravlensdiffusion.diffusion.randomness import Streams
+from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.pipeline import LensGenerator
+from gravlensdiffusion.training.distill import distill, draw_condition
+from gravlensdiffusion.training.progress import Hooks
+from gravlensdiffusion.training.tracking import read_metrics
+from tests.models import LEARNED, ORDERED, PRIOR, awake
+
+
+def small(method: Method = "distribution", **changes: object) -> DistillationConfig:
+    """Return a distillation of eight steps of eight images."""
+    config = DistillationConfig(
+        teacher="tiny",
+        method=method,
+        teacher_steps=2,
+        batch_size=8,
+        total_images=64,
+        optimiser=OptimiserConfig(learning_rate=1e-3, weight_decay=0.0),
+        ema=EMAConfig(halflife_images=16),
+        log_images=16,
+        checkpoint_images=24,
+    )
+    return replace(config, **changes)  # type: ignore[arg-type]
+
+
+def stop_after(steps: int) -> Hooks:
+    """Ask a run to stop after a number of steps."""
+    count = iter(range(1, 10**6))
+    return Hooks(should_stop=lambda: next(count) == steps)
+
+
+def final_tensors(run: Path) -> dict[str, torch.Tensor]:
+    """Return weights and moving average of a run's last checkpoint."""
+    folder = checkpoints(run)[-1].folder
+    names = [path.name for path in folder.glob("*.safetensors")]
+    return {f"{n}/{k}": v for n in names for k, v in load_file(folder / n).items()}
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        small("endpoint"),
+        small("consistency"),
+        small(warmup_images=32, critic_updates=2),
+    ],
+    ids=lambda config: config.method,
+)
+def test_a_broken_run_ends_with_the_same_bits_as_an_unbroken_one(
+    config: DistillationConfig, tmp_path: Path
+) -> None:
+    distill(config, awake(), tmp_path / "whole", device="cpu")
+    for steps in (2, 3):
+        distill(config, awake(), tmp_path / "broken", device="cpu", hooks=stop_after(steps))
+    distill(config, awake(), tmp_path / "broken", device="cpu")
+
+    whole, broken = final_tensors(tmp_path / "whole"), final_tensors(tmp_path / "broken")
+    assert whole.keys() == broken.keys()
+    assert all(torch.equal(whole[name], broken[name]) for name in whole)
+    losses = [[m["loss"] for m in read_metrics(tmp_path / n)] for n in ("whole", "broken")]
+    assert losses[0] == losses[1]
+    assert len(losses[0]) == 4
+
+
+def test_the_student_is_a_model_of_its_own_that_draws_in_its_steps(tmp_path: Path) -> None:
+    teacher = awake()
+    before = {name: value.clone() for name, value in teacher.state_dict().items()}
+    distill(small(steps=(1, 2)), teacher, tmp_path / "run", device="cpu")
+    assert all(torch.equal(value, before[name]) for name, value in teacher.state_dict().items())
+
+    student = load_model(tmp_path / "run")
+    assert student.config.sampling.few_steps == (1, 2)
+    assert len(student.config.sampling.levels) == 1
+    assert any(not torch.equal(value, before[name]) for name, value in student.state_dict().items())
+    generator = LensGenerator.from_pretrained(tmp_path / "run", device="cpu")
+    default, one, two = (generator.sample(3, num_steps=n).images for n in (None, 1, 2))
+    assert np.array_equal(default, two)
+    assert not np.array_equal(one, two)
+    with pytest.raises(GravLensError, match="distilled to draw in 1, 2 steps, not in 3"):
+        generator.sample(3, num_steps=3)
+    with pytest.raises(GravLensError, match="it has sampler 'consistency' only"):
+        generator.sample(3, sampler="dpmpp")
+
+
+def test_a_run_does_not_go_on_with_another_teacher_or_other_settings(tmp_path: Path) -> None:
+    distill(small(), awake(), tmp_path / "run", device="cpu", hooks=stop_after(1))
+    other = awake()
+    with torch.no_grad():
+        next(iter(other.network.parameters())).add_(1e-3)
+    with pytest.raises(GravLensError, match="trained on other data"):
+        distill(small(), other, tmp_path / "run", device="cpu")
+    with pytest.raises(GravLensError, match="another seed"):
+        distill(small(seed=1), awake(), tmp_path / "run", device="cpu")
+
+
+def model_with(**changes: object) -> Model:
+    """Return the ordering model with another configuration."""
+    model = awake()
+    model.config = replace(model.config, **changes)  # type: ignore[arg-type]
+    return model
+
+
+def test_a_teacher_that_cannot_be_followed_is_refused(tmp_path: Path) -> None:
+    distill(small(), awake(), tmp_path / "run", device="cpu", hooks=stop_after(1))
+    with pytest.raises(GravLensError, match="'tiny' is distilled already"):
+        distill(small(), load_model(tmp_path / "run"), tmp_path / "again", device="cpu")
+    denoiser = replace(ORDERED.denoiser, prediction="epsilon")
+    schedule = replace(ORDERED.schedule, kind="ddpm")
+    noisy = model_with(denoiser=denoiser, schedule=schedule)
+    with pytest.raises(GravLensError, match="predicts the noise"):
+        distill(small(), noisy, tmp_path / "noise", device="cpu")
+    assert not (tmp_path / "noise").exists()
+
+
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_checkpoint(tmp_path: Path) -> None:
+    distill(small(total_images=8), awake(), tmp_path / "run", device="cpu")
+    broken = awake()
+    with torch.no_grad():
+        next(iter(broken.network.parameters())).fill_(torch.nan)
+    with pytest.raises(GravLensError, match="not finite 10 times in a row"):
+        distill(small(total_images=800), broken, tmp_path / "nan", device="cpu")
+
+
+@pytest.mark.parametrize("config", [ORDERED, LEARNED], ids=["ordered", "classes"])
+def test_conditions_come_from_the_training_set_of_the_teacher(config: ModelConfig) -> None:
+    settings = small(label_dropout=0.25, parameter_dropout=0.1, parameters_dropout=0.2)
+    condition = draw_condition(awake(config), settings, Streams(0, range(4000)))
+    assert condition is not None
+    hidden = float((condition.label == -1).float().mean())
+    assert abs(hidden - 0.25) < 0.03
+    if condition.parameters is None:
+        assert config is LEARNED
+        shares = torch.bincount(condition.label[condition.label >= 0]) / 4000
+        assert (shares - 0.25).abs().max() < 0.03
+        return
+    known = torch.isfinite(condition.parameters)
+    assert abs(float((~known).all(1).float().mean()) - (0.2 + 0.8 * 0.1**3)) < 0.03
+    assert abs(float(known[:, 0].float().mean()) - 0.8 * 0.9) < 0.03
+    rows = {tuple(row) for row in PRIOR}
+    whole = known.all(1) & (condition.label >= 0)
+    drawn = torch.cat([condition.label[whole, None], condition.parameters[whole]], dim=1)
+    assert {tuple(row) for row in drawn.tolist()} == rows
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"steps": ()}, "at least one number"),
+        ({"steps": (3, 4)}, "3 does not divide 4"),
+        ({"levels": (1.0,)}, "4 steps need 3 levels, got 1"),
+        ({"critic_updates": 0}, "critic_updates must be at least 1"),
+        ({"total_images": 0}, "total_images must be at least 1"),
+        ({"label_dropout": 2.0}, r"label_dropout must lie in \[0, 1\]"),
+    ],
+)
+def test_settings_are_checked(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(GravLensError, match=message):
+        small(**changes)
