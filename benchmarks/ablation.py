@@ -23,8 +23,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import tyro
-from steps import EVALUATIONS
-from steps import RUNS as SAMPLERS
+from steps import EVALUATIONS, RUNS, read_runs
 
 from gravlensdiffusion.build import Model
 from gravlensdiffusion.checkpoint import (
@@ -160,7 +159,7 @@ def without_average(run: Path) -> Model:
 def draw_by_sampler(options: Options) -> None:
     """Measure what one model draws with each sampler and number of steps."""
     generator = LensGenerator.from_pretrained(options.model, device="cpu")
-    for sampler, numbers in SAMPLERS:
+    for sampler, numbers in read_runs(RUNS):
         for steps in numbers:
             path = options.out / "samplers" / f"{generator.name}-{sampler}-{options.num}-{steps}.h5"
             cost = steps * EVALUATIONS.get(sampler, 1)

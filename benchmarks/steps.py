@@ -4,7 +4,11 @@ r"""Quality against cost: one model with several samplers and numbers of steps.
     python benchmarks/steps.py --model lens28 --reference data/reference.h5 --num 2000 \
         --json docs/steps.json --plot docs/images/steps.png
 
-All runs start from the same noise. The lens Fréchet distance is that of `num` generated images
+    python benchmarks/steps.py --model quick28 --runs "dpmpp:4,8 consistency:1,2,4" \
+        --reference data/reference28.h5
+
+All runs start from the same noise. ``consistency`` draws with distilled weights, those beside the
+model or those of `--few-steps`. The lens Fréchet distance is that of `num` generated images
 against as many real ones; its floor is real against real at the same numbers.
 """
 
@@ -17,6 +21,7 @@ import numpy as np
 import torch
 import tyro
 
+from gravlensdiffusion.checkpoint import load_model
 from gravlensdiffusion.data.readers import open_lenses
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.evaluation.measure import Encoder, Measurements, measure_images
@@ -26,13 +31,12 @@ from gravlensdiffusion.figures.curves import save_curve
 from gravlensdiffusion.metrics.frechet import frechet_distance
 from gravlensdiffusion.pipeline import LensGenerator
 
-RUNS = (
-    ("dpmpp", (5, 8, 12, 20, 40)),
-    ("ddim", (10, 20, 50)),
-    ("heun", (6, 10, 20)),
-    ("ddpm", (100,)),
-)
+RUNS = "dpmpp:5,8,12,20,40 ddim:10,20,50 heun:6,10,20 ddpm:100"
 """Samplers and their numbers of steps."""
+HEADER = (
+    "| sampler | steps | evaluations | ms per image | lens Fréchet distance | in floors | sky rms "
+    "| flux | brightest pixel | Einstein radius | scatter of theta_E |\n" + "|---" * 11 + "|"
+)
 EVALUATIONS = {"heun": 2}
 """Network evaluations of a step, where it is not one."""
 
@@ -45,6 +49,10 @@ class Options:
     """Real images, or simulations that stand for them; at least twice `num`."""
     model: str = "lens28"
     """A bundled model, a run or a checkpoint."""
+    runs: str = RUNS
+    """Samplers and their numbers of steps."""
+    few_steps: Path | None = None
+    """A distillation to draw with, instead of the weights beside the model."""
     num: int = 2000
     """Images of each run."""
     seed: int = 0
@@ -61,6 +69,9 @@ def main(options: Options) -> None:
     """Draw with each sampler, measure, print a table."""
     torch.set_num_threads(options.threads)
     generator = LensGenerator.from_pretrained(options.model, device="cpu")
+    if options.few_steps is not None:
+        student = load_model(options.few_steps)
+        generator = LensGenerator(generator.model, generator.name, student)
     given = PreparedSource(open_lenses(options.reference), options.reference.name)
     if given.flux_unit != generator.config.flux_unit:
         raise GravLensError(
@@ -81,7 +92,8 @@ def main(options: Options) -> None:
     floor = {"mean": float(np.mean(floors)), "std": float(np.std(floors, ddof=1))}
     print(f"floor at {options.num} against {options.num}: {floor['mean']:.4f} ± {floor['std']:.4f}")
     rows = []
-    for sampler, numbers in RUNS:
+    print(HEADER)
+    for sampler, numbers in read_runs(options.runs):
         for steps in numbers:
             rows.append(one_run(options, generator, (sampler, steps), source, encoder, real))
             print(table_row(rows[-1], floor["mean"]), flush=True)
@@ -90,6 +102,15 @@ def main(options: Options) -> None:
         options.json.write_text(json.dumps(report, indent=2) + "\n")
     if options.plot is not None:
         draw(rows, floor["mean"], options.plot)
+
+
+def read_runs(text: str) -> list[tuple[str, tuple[int, ...]]]:
+    """Return samplers and numbers of steps; ``dpmpp:4,8 ddim:50`` is two samplers."""
+    found = []
+    for word in text.split():
+        sampler, _, numbers = word.partition(":")
+        found.append((sampler, tuple(int(number) for number in numbers.split(","))))
+    return found
 
 
 def one_run(
@@ -102,9 +123,9 @@ def one_run(
 ) -> dict[str, float | str]:
     """Sample with one sampler and number of steps, and compare."""
     sampler, steps = run
-    start = time.perf_counter()
+    start = time.process_time()
     samples = generator.sample(options.num, seed=options.seed, sampler=sampler, num_steps=steps)
-    seconds = time.perf_counter() - start
+    seconds = (time.process_time() - start) / options.threads
     found = measure_images(samples.images[:, 0], source, encoder)
     real_part = real[np.random.default_rng(0).permutation(len(real))[: options.num]]
     return {
@@ -115,10 +136,19 @@ def one_run(
         "frechet": frechet_distance(found.features, real_part.features),
         "sky_rms_shift": relative_shift("sky_rms", found, real_part),
         "flux_shift": relative_shift("total_flux", found, real_part),
-        "maximum_wasserstein": scaled_wasserstein(
-            found.physics["maximum"], real_part.physics["maximum"]
-        ),
+        **{
+            f"{name}_wasserstein": scaled_wasserstein(found.physics[name], real_part.physics[name])
+            for name in ("maximum", "einstein_radius")
+        },
+        "theta_E_scatter": scatter(found, samples.parameters),
     }
+
+
+def scatter(found: Measurements, parameters: dict[str, np.ndarray]) -> float:
+    """Return how far Einstein radii, by the encoder, scatter about those ordered [arcsec]."""
+    if "theta_E" not in found.estimates or "theta_E" not in parameters:
+        return float("nan")
+    return float(np.nanstd(found.estimates["theta_E"] - parameters["theta_E"]))
 
 
 def table_row(row: dict[str, float | str], floor: float) -> str:
@@ -127,14 +157,15 @@ def table_row(row: dict[str, float | str], floor: float) -> str:
         f"| {row['sampler']} | {row['steps']} | {row['evaluations']} "
         f"| {row['ms_per_image']:.1f} | {row['frechet']:.3f} | {row['frechet'] / floor:.2f} "
         f"| {100 * row['sky_rms_shift']:+.1f}% | {100 * row['flux_shift']:+.1f}% "
-        f"| {row['maximum_wasserstein']:.2f} |"
+        f"| {row['maximum_wasserstein']:.3f} | {row['einstein_radius_wasserstein']:.3f} "
+        f"| {row['theta_E_scatter']:.4f} |"
     )
 
 
 def draw(rows: list[dict[str, float | str]], floor: float, path: Path) -> None:
     """Draw the distance against the number of evaluations."""
     curves = {}
-    for sampler, _ in RUNS:
+    for sampler in dict.fromkeys(str(row["sampler"]) for row in rows):
         points = [row for row in rows if row["sampler"] == sampler]
         curves[sampler] = (
             [row["evaluations"] for row in points],

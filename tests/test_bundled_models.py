@@ -33,7 +33,7 @@ def test_images_have_a_dark_sky_and_a_bright_lens(name: str) -> None:
     assert ((middle - sky[:, None, None]).sum((1, 2)) > 0.5 * light).all()
 
 
-@pytest.mark.parametrize(("name", "size"), [("lens64", 64), ("lens150", 150)])
+@pytest.mark.parametrize(("name", "size"), [("quick28", 28), ("lens64", 64), ("lens150", 150)])
 def test_a_larger_ring_is_drawn_where_one_is_ordered(tmp_path, name: str, size: int) -> None:
     generator = LensGenerator.from_pretrained(name, device="cpu")
     ordered = {"source_x": 0.1, "source_y": 0.0}
@@ -43,6 +43,25 @@ def test_a_larger_ring_is_drawn_where_one_is_ordered(tmp_path, name: str, size: 
         samples = generator.sample(8, label="no_sub", parameters=order, seed=2)
         found[theta_e] = measured(tmp_path, samples.images[:, 0], size)["theta_E"]
     assert found[1.5].mean() - found[1.1].mean() == pytest.approx(0.4, abs=0.08)
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+def test_distilled_weights_draw_the_lens_that_is_ordered(tmp_path, steps: int) -> None:
+    generator = LensGenerator.from_pretrained("quick28", device="cpu")
+    assert generator.sampling(None, steps) == ("consistency", steps)
+    assert generator.sampling(None, 4) == generator.sampling(None, None) == ("dpmpp", 4)
+    wanted = np.linspace(1.1, 1.5, 12)
+    order = {"theta_E": wanted, "source_x": 0.1, "source_y": 0.0, "gamma1": 0.1}
+    samples = generator.sample(12, num_steps=steps, parameters=order, seed=2)
+    found = measured(tmp_path, samples.images[:, 0], 28)["theta_E"]
+    assert np.corrcoef(found, wanted)[0, 1] > 0.7
+    assert (found - wanted).mean() == pytest.approx(0, abs=0.05)
+    # The same order from other noise gives another lens.
+    again = generator.sample(12, num_steps=steps, parameters=order, seed=3)
+    assert samples.noise_free is not None
+    assert again.noise_free is not None
+    apart = np.abs(samples.noise_free - again.noise_free).mean()
+    assert apart > 0.02 * samples.noise_free.mean()
 
 
 def measured(tmp_path, images: np.ndarray, size: int) -> dict[str, np.ndarray]:

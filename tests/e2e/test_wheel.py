@@ -69,7 +69,7 @@ def test_wheel_holds_command_types_and_licence(installed):
 
 def test_bundled_models_are_listed(gravlens):
     listed = [line for line in gravlens("models").splitlines() if not line.startswith(" ")]
-    assert listed == ["lens28", "lens64", "lens150"]
+    assert listed == ["lens28", "lens64", "lens150", "quick28"]
 
 
 def test_bundled_model_samples(gravlens, tmp_path):
