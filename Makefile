@@ -4,13 +4,22 @@ PYTHON ?= python3
 # Python of the machine that a bundle is made for.
 GPU_PYTHON ?= 3.12
 INIT ?=
+# BENCH=long measures growth up to 100,000 images, and trains each arm of the comparison for twenty
+# minutes: hours instead of minutes.
+BENCH ?= short
+SIMULATE_short := --num 200
+UTILISATION_short := --repeats 3
+DATA_WAIT_short := --presets lens28 --steps 10
+GROWTH_short := --sizes 300,1000 --train-images 640 --skip-pixel-test --out runs/growth-short
+GROWTH_long := --sizes 1000,10000,100000
+COMPARE_short := --quick
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test lint bench docs gpu-bundle clean
+.PHONY: help setup demo test lint bench compare docs gpu-bundle clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,9 +41,23 @@ lint: $(VENV)/dev.stamp ## check style, types and layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
-bench: $(VENV)/dev.stamp ## measure the speed of simulation and sampling
-	$(BIN)/python benchmarks/simulate.py
+bench: $(VENV)/dev.stamp ## measure speed, use of the machine, growth with the set; BENCH=long takes hours
+	$(BIN)/python benchmarks/simulate.py $(SIMULATE_$(BENCH))
 	$(BIN)/python benchmarks/sampling.py
+	$(BIN)/python benchmarks/network_cost.py
+	$(BIN)/python benchmarks/utilisation.py $(UTILISATION_$(BENCH))
+	$(BIN)/python benchmarks/data_wait.py $(DATA_WAIT_$(BENCH))
+	$(BIN)/python benchmarks/growth.py $(GROWTH_$(BENCH))
+
+compare: $(VENV)/bench.stamp data/compare28.h5 data/compare28_reference.h5 ## train and draw beside other packages; BENCH=long takes hours
+	$(BIN)/python benchmarks/compare.py $(COMPARE_$(BENCH))
+
+data/compare28.h5: | $(VENV)/bench.stamp
+	$(BIN)/gravlens simulate --preset deeplense --size 28 --num 30000 --noise-free \
+		--flux-unit e-/s --seed 5000 --out $@
+
+data/compare28_reference.h5: | $(VENV)/bench.stamp
+	$(BIN)/gravlens simulate --preset deeplense --size 28 --num 10000 --seed 3000 --out $@
 
 docs: $(VENV)/docs.stamp ## build the documentation into docs/_build/html
 	$(BIN)/python -m sphinx -q -W -b html docs docs/_build/html
@@ -68,6 +91,13 @@ $(VENV)/dev.stamp: pyproject.toml constraints.txt | $(BIN)/pip
 	$(PIP) --editable '.[dev]'
 	@# Without its dependencies: torchvision, which it imports, does not load beside every PyTorch.
 	$(PIP) --no-deps torch-fidelity
+	@touch $(VENV)/runtime.stamp $@
+
+$(VENV)/bench.stamp: pyproject.toml constraints.txt | $(BIN)/pip
+	@echo 'installing into $(VENV), which takes a few minutes the first time'
+	$(PIP) --editable '.[bench]'
+	@# Without its dependencies, torchvision among them; the benchmark does without.
+	$(PIP) --no-deps denoising-diffusion-pytorch
 	@touch $(VENV)/runtime.stamp $@
 
 $(VENV)/docs.stamp: pyproject.toml constraints.txt | $(BIN)/pip
