@@ -10,7 +10,8 @@ version = release = installed_version("gravlensdiffusion")
 extensions = ["myst_parser", "sphinx.ext.mathjax"]
 myst_enable_extensions = ["dollarmath", "deflist"]
 myst_heading_anchors = 3
-exclude_patterns = ["_build"]
+# Tables that a command wrote, which pages include.
+exclude_patterns = ["_build", "benchmarks"]
 
 html_theme = "furo"
 html_title = f"GravLensDiffusion {release}"
