@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 UNLABELLED = -1
 """The label of an image whose class is not known."""
 
+GENERATED = "is_generated"
+"""Name of the parameter that is 1 for an image made by a model and 0 for an original."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LensRecord:
