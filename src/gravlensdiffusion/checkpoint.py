@@ -1,5 +1,6 @@
 """Models on disk: safetensors and JSON, written whole or not at all, never a pickle."""
 
+import hashlib
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -216,6 +217,15 @@ def load_weights(model: nn.Module, state: Mapping[str, Tensor], source: Path) ->
             shapes = f"{tuple(state[name].shape)}, expected {tuple(own[name].shape)}"
             raise GravLensError(f"{source}: tensor '{name}' has shape {shapes}")
     model.load_state_dict(dict(state))
+
+
+def fingerprint(model: Model) -> str:
+    """Return a digest of a model's weights."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

@@ -192,7 +192,7 @@ class LensGenerator:
         name, steps = self.sampling(sampler, num_steps)
         streams = Streams(seed, indices)
         condition = self._condition(order)
-        model = self._drawn_by(name)
+        model = self.drawn_by(name)
         denoiser: Denoiser = model.denoiser
         if guidance != 1.0:
             if condition is None:
@@ -248,17 +248,22 @@ class LensGenerator:
         """Numbers of steps that the distilled weights draw in; none where there are no such."""
         return () if self.few_steps is None else self.few_steps.config.sampling.few_steps
 
-    def _drawn_by(self, sampler: str) -> Model:
+    def drawn_by(self, sampler: str) -> Model:
         """Return the weights that go with a sampler."""
         is_short = sampler == FEW_STEPS and self.few_steps is not None
         return self.few_steps if is_short and self.few_steps is not None else self.model
 
-    def filled(self, order: Order, seed: int) -> Order:
+    def filled(self, order: Order, seed: int, indices: Sequence[int] | None = None) -> Order:
         """Return an order in which no image is left without parameters.
 
         An image of which none is given takes all of those of one training image, of its class where
         it has one. Which one depends on (seed, k) and the class. A model that has kept no such
         table leaves the order as it is.
+
+        Args:
+            order: What each of N images is asked to be.
+            seed: Seed.
+            indices: Numbers k of the images, length N; None for 0 to N - 1.
         """
         open_rows = np.flatnonzero(np.isnan(order.parameters).all(axis=1))
         if not self.config.prior_size or not len(open_rows):
@@ -272,7 +277,8 @@ class LensGenerator:
         for k in open_rows:
             of_class = own[int(order.labels[k])]
             rows = of_class if len(of_class) else np.arange(len(table))
-            u = generator(seed, int(k), Stream.CONDITION).random()
+            number = int(k) if indices is None else indices[int(k)]
+            u = generator(seed, number, Stream.CONDITION).random()
             parameters[k] = table[rows[int(u * len(rows))], 1:]
         return Order(order.labels, parameters)
 

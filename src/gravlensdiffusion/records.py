@@ -34,6 +34,53 @@ class LensRecord:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class FilledClass:
+    """The images that a model made of one class.
+
+    Attributes:
+        name: Name of the class.
+        first: Number of the first of them among all that the seed gives of the class.
+        num: How many there are.
+    """
+
+    name: str
+    first: int
+    num: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Filling:
+    """How the classes of a set were filled with generated images.
+
+    Attributes:
+        model: Name of the model.
+        weights: SHA-256 of its weights.
+        seed: Seed of the images.
+        sampler: Name of the sampler.
+        num_steps: Number of its steps.
+        guidance: Scale of classifier-free guidance; 1 is none.
+        classes: What was made of each class, in the order of the file.
+        resample: What the images went through after the model, or an empty string.
+        software: Name and version of the program.
+    """
+
+    model: str
+    weights: str
+    seed: int
+    sampler: str
+    num_steps: int
+    guidance: float
+    classes: tuple[FilledClass, ...]
+    resample: str = ""
+    software: str = ""
+
+    @property
+    def num(self) -> int:
+        """How many images were made."""
+        return sum(each.num for each in self.classes)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class SetHeader:
     """What is common to all images of a set.
 
@@ -47,6 +94,7 @@ class SetHeader:
         parameter_units: Unit of each parameter, by name; an empty string for a pure number.
         resize: Name of the resize that the images went through, or None.
         software: Name and version of the program that made the set.
+        fillings: How generated images came to the set, oldest first; all else is about the others.
     """
 
     class_names: tuple[str, ...] = ()
@@ -58,3 +106,4 @@ class SetHeader:
     parameter_units: Mapping[str, str] = field(default_factory=dict)
     resize: str | None = None
     software: str = ""
+    fillings: tuple[Filling, ...] = ()

@@ -20,6 +20,7 @@ COMMANDS = {
     "train": ("train", "Train a diffusion model, or go on with a run."),
     "distill": ("distill", "Teach a model to draw in a few steps."),
     "sample": ("sample", "Draw images from a model."),
+    "balance": ("balance", "Fill the rare classes of a labelled set with generated images."),
     "evaluate": ("evaluate", "Say how good generated images are, beside a floor."),
     "models": ("models", "List the models that come with the package."),
 }

@@ -193,7 +193,7 @@ def check(options: Options, formats: Sequence[str]) -> None:
     for flag, value in (("--num", options.num), ("--batch-size", options.batch_size)):
         if value is not None and value < 1:
             raise GravLensError(f"{flag} must be at least 1, got {value}")
-    check_quality(options)
+    check_quality(options.quality, options.steps, options.sampler)
     if not math.isfinite(options.guidance) or options.guidance < 0:
         raise GravLensError(f"--guidance must be a number from 0 up, got {options.guidance}")
     if options.exposure is not None and not 0 < options.exposure < math.inf:
@@ -214,14 +214,14 @@ def check(options: Options, formats: Sequence[str]) -> None:
         refuse_existing(options.out / name, overwrite=options.overwrite)
 
 
-def check_quality(options: Options) -> None:
+def check_quality(quality: str | None, steps: int | None, sampler: str | None) -> None:
     """Refuse flags that say what the quality says.
 
     Raises:
         GravLensError: If there are some.
     """
-    for flag, given in (("--steps", options.steps), ("--sampler", options.sampler)):
-        if options.quality is not None and given is not None:
+    for flag, given in (("--steps", steps), ("--sampler", sampler)):
+        if quality is not None and given is not None:
             raise GravLensError(f"--quality says how images are drawn, so leave out {flag}")
 
 

@@ -11,8 +11,9 @@ from typing import Any
 import h5py
 import numpy as np
 
+from gravlensdiffusion.codec import from_json, to_json
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.records import UNLABELLED, SetHeader
+from gravlensdiffusion.records import UNLABELLED, Filling, SetHeader
 
 SCHEMA_VERSION = 1
 MAX_PIXELS = 64_000_000
@@ -20,6 +21,8 @@ MAX_PIXELS = 64_000_000
 MAX_IMAGES = 100_000_000
 NOISE_FREE = "images_noise_free"
 """Name of the noise-free images, which a file may lack."""
+FILLINGS = "fillings"
+"""Root attribute that says how generated images came to the set, which a file may lack."""
 SUBHALO_DTYPE = np.dtype([("image", "<i8"), ("x", "<f8"), ("y", "<f8"), ("mass", "<f8")])
 SUBHALO_UNITS = ("", "arcsec", "arcsec", "M_sun")
 _TEXT_ATTRIBUTES = ("flux_unit", "config", "software")
@@ -171,7 +174,15 @@ def joint_header(paths: Sequence[Path], layouts: Sequence[FileLayout]) -> SetHea
     for name, unknown in (("preset", None), ("config", ""), ("seed", None), ("software", "")):
         values = {getattr(layout.header, name) for layout in layouts}
         same[name] = values.pop() if len(values) == 1 else unknown
-    return replace(first, parameter_units=dict(sorted(units.items())), **same)
+    fillings = dict.fromkeys(each for layout in layouts for each in layout.header.fillings)
+    return replace(
+        first, parameter_units=dict(sorted(units.items())), fillings=tuple(fillings), **same
+    )
+
+
+def fillings_text(fillings: Sequence[Filling]) -> str:
+    """Return the attribute `FILLINGS`: a JSON list, one object each."""
+    return f"[{', '.join(to_json(each, indent=None) for each in fillings)}]"
 
 
 def _check_images(file: h5py.File, check: _Checker) -> tuple[int, tuple[int, int, int]]:
@@ -247,6 +258,11 @@ def _read_header(file: h5py.File, check: _Checker, units: dict[str, str]) -> Set
     seed = file.attrs.get("seed")
     if seed is not None and not isinstance(seed, (int, np.integer)):
         raise check.error("attribute seed", f"must be a whole number, is {seed!r}")
+    fillings: tuple[Filling, ...] = ()
+    if FILLINGS in file.attrs:
+        field = f"attribute {FILLINGS}"
+        text = check.text(file.attrs[FILLINGS], field)
+        fillings = from_json(tuple[Filling, ...], text, source=f"{check.path}: {field}")
     return SetHeader(
         class_names=class_names,
         pixel_scale_arcsec=None if scale is None else float(scale),
@@ -257,4 +273,5 @@ def _read_header(file: h5py.File, check: _Checker, units: dict[str, str]) -> Set
         parameter_units=units,
         resize=texts.get("resize"),
         software=texts["software"],
+        fillings=fillings,
     )

@@ -123,10 +123,14 @@ class LensStore:
     @property
     def notes(self) -> tuple[str, ...]:
         """What else a reader of the set should know, one line each."""
-        num = sum(layout.has_noise_free for layout in self._layouts)
-        if num in (0, len(self._files)):
-            return ()
-        return (f"noise-free images are in {num} of {len(self._files)} files only: left alone",)
+        found = []
+        num, num_files = sum(layout.has_noise_free for layout in self._layouts), len(self._files)
+        if num not in (0, num_files):
+            found.append(f"noise-free images are in {num} of {num_files} files only: left alone")
+        for each in self.header.fillings:
+            made = ", ".join(f"{one.name} {one.num:,}" for one in each.classes if one.num)
+            found.append(f"filled up by model {each.model}, seed {each.seed}: {made or 'nothing'}")
+        return tuple(found)
 
     def read(self, indices: Sequence[int] | NDArray[np.integer] | slice) -> NDArray[np.float32]:
         """Read images.

@@ -9,11 +9,13 @@ import h5py
 import numpy as np
 
 from gravlensdiffusion.data.schema import (
+    FILLINGS,
     MAX_PIXELS,
     NOISE_FREE,
     SCHEMA_VERSION,
     SUBHALO_DTYPE,
     SUBHALO_UNITS,
+    fillings_text,
 )
 from gravlensdiffusion.data.writing import whole_file
 from gravlensdiffusion.errors import GravLensError
@@ -197,6 +199,8 @@ class _StoreWriter:
                 attributes[name] = getattr(header, name)
         if header.pixel_scale_arcsec is not None:
             attributes["pixel_scale_arcsec"] = float(header.pixel_scale_arcsec)
+        if header.fillings:
+            attributes[FILLINGS] = fillings_text(header.fillings)
 
 
 def _append(dataset: h5py.Dataset, rows: np.ndarray) -> None:

@@ -44,6 +44,8 @@ class Stream(IntEnum):
     """Training image whose parameters a sample takes where none are asked for."""
     OBSERVATION = 10
     """Noise of the instrument."""
+    EXTREMES = 11
+    """Image of a peak-scaled set whose faintest and brightest pixel a generated image takes."""
 
 
 def generator(seed: int, index: int, stream: int, draw: int = 0) -> np.random.Generator:

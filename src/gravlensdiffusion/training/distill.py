@@ -1,7 +1,6 @@
 """Distillation: a student that draws in a few steps what its teacher draws in many."""
 
 import copy
-import hashlib
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from gravlensdiffusion.build import Model, build_model
+from gravlensdiffusion.checkpoint import fingerprint
 from gravlensdiffusion.conditioning import Condition
 from gravlensdiffusion.config.distillation import DistillationConfig
 from gravlensdiffusion.config.model import ModelConfig, SamplingConfig
@@ -236,15 +236,6 @@ def distilled(teacher: Model, config: DistillationConfig) -> ModelConfig:
 def frozen(model: Model) -> Model:
     """Return a model whose weights nothing changes."""
     return model.eval().requires_grad_(False)
-
-
-def fingerprint(model: Model) -> str:
-    """Return a digest of a model's weights."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
 
 
 def draw_condition(model: Model, config: DistillationConfig, streams: Streams) -> Condition | None:

@@ -1,0 +1,248 @@
+"""Filling the rare classes of a labelled set with generated images."""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gravlensdiffusion import __version__
+from gravlensdiffusion.balance.drawing import Drawing, split
+from gravlensdiffusion.balance.fit import Fit, fit_model, stored_units
+from gravlensdiffusion.balance.settings import Settings, fill, to_largest
+from gravlensdiffusion.balance.survey import Survey, blocks, survey
+from gravlensdiffusion.balance.work import WorkFolder, check_out
+from gravlensdiffusion.checkpoint import fingerprint
+from gravlensdiffusion.codec import to_json
+from gravlensdiffusion.data.source import LensSource
+from gravlensdiffusion.data.store import LensStore, write_store
+from gravlensdiffusion.observing import PEAK
+from gravlensdiffusion.pipeline import LensGenerator
+from gravlensdiffusion.records import GENERATED, FilledClass, Filling, LensRecord, SetHeader
+
+DEFAULTS = Settings()
+"""Seed 0, the model's own sampler and steps, nothing resampled."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """What a balance will do.
+
+    Attributes:
+        filling: What is made, of which class and by what; it goes into the file.
+        num_originals: Images that the set has.
+        fit: What makes the model's images fit.
+        seen: What was seen of the set.
+        notes: What the user should know, one line each.
+    """
+
+    filling: Filling
+    num_originals: int
+    fit: Fit
+    seen: Survey
+    notes: tuple[str, ...]
+
+    @property
+    def classes(self) -> tuple[FilledClass, ...]:
+        """What is made of each class, in the order of the set's."""
+        return self.filling.classes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Balanced:
+    """What a balance has written.
+
+    Attributes:
+        path: The file.
+        num_originals: Images that were taken over.
+        made: Generated images by class.
+    """
+
+    path: Path
+    num_originals: int
+    made: dict[str, int]
+
+
+def plan_balance(
+    source: LensSource,
+    generator: LensGenerator,
+    *,
+    targets: Mapping[str, int] | None = None,
+    settings: Settings = DEFAULTS,
+) -> Plan:
+    """Return what a balance would do.
+
+    Args:
+        source: The set.
+        generator: The model.
+        targets: See `balance`.
+        settings: How the images are drawn.
+
+    Raises:
+        GravLensError: If the set has no classes, or the model does not fit.
+    """
+    classes = fill(source, to_largest(source) if targets is None else targets, settings.seed)
+    fit = fit_model(source, generator, classes, settings)
+    sampler, num_steps = generator.sampling(settings.sampler, settings.num_steps)
+    seen = survey(source)
+    if settings.flux_unit == PEAK != source.header.flux_unit:
+        seen.check_peak()
+    filling = Filling(
+        model=generator.name,
+        weights=fingerprint(generator.drawn_by(sampler)),
+        seed=settings.seed,
+        sampler=sampler,
+        num_steps=num_steps,
+        guidance=settings.guidance,
+        classes=classes,
+        resample="" if fit.resampling is None else str(fit.resampling),
+        software=f"gravlensdiffusion {__version__}",
+    )
+    return Plan(
+        filling=filling,
+        num_originals=len(source),
+        fit=fit,
+        seen=seen,
+        notes=(*fit.notes, *_note_extremes(fit, seen)),
+    )
+
+
+def balance(
+    source: LensSource,
+    generator: LensGenerator,
+    out: str | os.PathLike[str],
+    *,
+    targets: Mapping[str, int] | None = None,
+    settings: Settings = DEFAULTS,
+    overwrite: bool = False,
+    tell: Callable[[str], object] = lambda line: line,
+    advance: Callable[[int], object] = lambda num: num,
+) -> Balanced:
+    """Fill the rare classes of a set with generated images, and write it as one `lenses.h5`.
+
+    The originals come first, as they are. Generated images follow, class by class, with 1 in the
+    parameter `records.GENERATED`. A balance that was broken off goes on where it was when it is
+    called again, and ends with the same bits.
+
+    Args:
+        source: The set; not changed.
+        generator: The model.
+        out: The file to write.
+        targets: Images that a class shall have in the end, by name; None brings all classes to the
+            size of the largest. Nothing is ever taken away.
+        settings: How the images are drawn.
+        overwrite: Whether an existing file may be replaced, and unfinished work of another request
+            thrown away.
+        tell: Called with each line that the user should know.
+        advance: Called with the number of images that have been made.
+
+    Raises:
+        GravLensError: If the set has no classes, the model does not fit, or a file is in the way.
+    """
+    out = Path(out)
+    check_out(out, overwrite=overwrite)
+    plan = plan_balance(source, generator, targets=targets, settings=settings)
+    for note in plan.notes:
+        tell(note)
+    work = WorkFolder(out, _request(plan, generator, settings), overwrite=overwrite, tell=tell)
+    header = _header(source, generator, plan)
+    batches = split(plan.classes, settings.batch_size)
+    if not work.whole.exists():
+        drawing = Drawing(
+            generator, plan.fit, plan.seen, settings, list(stored_units(source, generator))
+        )
+        for number, batch in enumerate(batches):
+            if not work.has(number, batch):
+                work.keep(number, batch, drawing.records(batch), header)
+            advance(batch.num)
+        parts = [work.part(number) for number in range(len(batches))]
+        records = _all_records(source, parts, plan.fit.has_twins)
+        write_store(work.whole, records, header, num=len(source) + plan.filling.num)
+    work.finish(overwrite=overwrite)
+    made = {each.name: each.num for each in plan.classes}
+    return Balanced(path=out, num_originals=len(source), made=made)
+
+
+def _request(plan: Plan, generator: LensGenerator, settings: Settings) -> dict[str, Any]:
+    """Return all that the bits of the balanced set depend on, by the names of messages."""
+    config = to_json(generator.config).encode()
+    weights = [fingerprint(generator.model), hashlib.sha256(config).hexdigest()]
+    filling = plan.filling
+    return {
+        "data": plan.seen.digest,
+        "model": [filling.model, filling.weights, *weights],
+        "number of images": [[each.name, each.first, each.num] for each in filling.classes],
+        "seed": filling.seed,
+        "sampler": filling.sampler,
+        "number of steps": filling.num_steps,
+        "guidance": filling.guidance,
+        "batch size": settings.batch_size,
+        "flux unit": plan.fit.flux_unit,
+        "resampling": filling.resample,
+        "device": generator.device.type,
+        "version": filling.software,
+    }
+
+
+def _header(source: LensSource, generator: LensGenerator, plan: Plan) -> SetHeader:
+    own = source.header
+    units = stored_units(source, generator) if plan.filling.num else {}
+    return replace(
+        own,
+        flux_unit=plan.fit.flux_unit,
+        parameter_units={**own.parameter_units, **units, GENERATED: ""},
+        fillings=(*own.fillings, plan.filling) if plan.filling.num else own.fillings,
+    )
+
+
+def _all_records(source: LensSource, parts: list[Path], has_twins: bool) -> Iterator[LensRecord]:
+    """Yield the originals as they are, then what was made."""
+    yield from _originals(source, has_twins)
+    for part in parts:
+        with LensStore(part) as store:
+            images = store.read(slice(None))
+            clean = store.read_noise_free(slice(None)) if has_twins else None
+            values = store.parameters
+            for k, image in enumerate(images):
+                yield LensRecord(
+                    image=image,
+                    label=int(store.labels[k]),
+                    parameters={name: float(each[k]) for name, each in values.items()},
+                    noise_free=None if clean is None else clean[k],
+                )
+
+
+def _originals(source: LensSource, has_twins: bool) -> Iterator[LensRecord]:
+    labels, rows = source.labels, source.subhaloes
+    values = dict(source.parameters)
+    flags = values.pop(GENERATED, np.zeros(len(source)))
+    values[GENERATED] = np.where(flags == 1, 1.0, 0.0)
+    table = np.stack([rows[name] for name in ("x", "y", "mass")], axis=1)
+    edges = np.searchsorted(rows["image"], np.arange(len(source) + 1))
+    for block in blocks(source):
+        images = source.read(block)
+        clean = source.read_noise_free(block) if has_twins else None
+        for place, k in enumerate(range(block.start, block.stop)):
+            own = table[edges[k] : edges[k + 1]]
+            yield LensRecord(
+                image=images[place],
+                label=int(labels[k]),
+                # NaN too, as it stands there: a name that no image has a value of is kept.
+                parameters={name: float(each[k]) for name, each in values.items()},
+                subhaloes=own if len(own) else None,
+                noise_free=None if clean is None else clean[place],
+            )
+
+
+def _note_extremes(fit: Fit, seen: Survey) -> list[str]:
+    if not fit.is_scaled or (not seen.lows.any() and (seen.highs == 1).all()):
+        return []
+    note = (
+        "the images of the set do not reach from 0 to 1, as if they were scaled at another size "
+        f"(brightest pixel {seen.highs.mean():.3g} on average): each image that is made takes the "
+        "faintest and the brightest pixel of an original of its class, drawn at random"
+    )
+    return [note]

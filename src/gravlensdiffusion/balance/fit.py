@@ -1,0 +1,218 @@
+"""Whether a model's images go into a set, and what has to be done to them first."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gravlensdiffusion.balance.settings import Settings
+from gravlensdiffusion.data.source import LensSource
+from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.observing import PEAK, Observer, Observing
+from gravlensdiffusion.pipeline import LensGenerator
+from gravlensdiffusion.records import FilledClass
+from gravlensdiffusion.resize import default_method, resize, resize_flux
+
+TOLERANCE = 0.01
+"""How far two pixel scales may differ, as a share."""
+SILENT = ("unknown", "full scale")
+"""Flux units of files that do not say theirs; the second is that of a grey PNG."""
+_PER_AREA = ("sr", "arcsec", "deg")
+"""What a unit of surface brightness mentions; any other is that of flux in a pixel."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Resampling:
+    """How generated images are brought to the pixels of a set.
+
+    Attributes:
+        size: Height and width of the set's images [pixel].
+        method: Name of the resize.
+        window: Side of the middle part that is taken of a generated image [its pixel].
+        keeps_flux: Whether pixels hold flux, which is shared out, or surface brightness.
+    """
+
+    size: int
+    method: str
+    window: float
+    keeps_flux: bool
+
+    def __call__(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return images ``(B, C, H, W)`` as ``(B, C, size, size)``."""
+        bring = resize_flux if self.keeps_flux else resize
+        brought = bring(images, self.size, self.method, self.window)
+        return np.asarray(brought, dtype=np.float32)
+
+    def __str__(self) -> str:
+        return f"{self.method}, middle {self.window:.6g} pixels to {self.size}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fit:
+    """What makes a model's images fit into a set.
+
+    Attributes:
+        flux_unit: Unit of the set's images.
+        is_scaled: Whether generated images are shifted and scaled as the set's were.
+        resampling: How they are resampled, or None.
+        has_twins: Whether the balanced set has noise-free twins.
+        notes: What the user should know, one line each.
+    """
+
+    flux_unit: str
+    is_scaled: bool
+    resampling: Resampling | None
+    has_twins: bool
+    notes: tuple[str, ...]
+
+
+def fit_model(
+    source: LensSource,
+    generator: LensGenerator,
+    classes: Sequence[FilledClass],
+    settings: Settings,
+) -> Fit:
+    """Return what makes a model's images fit into a set.
+
+    Args:
+        source: The set.
+        generator: The model.
+        classes: What is to be made.
+        settings: How.
+
+    Raises:
+        GravLensError: If the model lacks a class that is to be filled, or its images have another
+            number of channels, another flux unit, size or pixel scale than can be made to fit.
+    """
+    _check_classes(generator, classes)
+    config, name = generator.config, generator.name
+    channels = source.image_shape[0]
+    if channels != config.num_channels:
+        raise GravLensError(
+            f"model '{name}' makes images of {config.num_channels} channels, those of the set have "
+            f"{channels}"
+        )
+    unit = _unit_of(source, settings.flux_unit)
+    if unit not in (config.flux_unit, PEAK):
+        raise GravLensError(_complain_of_unit(unit, config.flux_unit, name))
+    notes: list[str] = []
+    resampling = _resampling(source, generator, settings.resample, notes)
+    if resampling is not None and unit in SILENT:
+        raise GravLensError(
+            f"images in the flux unit '{unit}' cannot be resampled: their files do not say whether "
+            "a pixel holds flux or brightness; --flux-unit says it"
+        )
+    resizes = {source.header.resize, config.resize} - {None}
+    if resampling is None and len(resizes) > 1:
+        notes.append(
+            f"the set was reduced by resize {source.header.resize}, the training images of "
+            f"'{name}' by {config.resize}"
+        )
+    makes_twins = Observer(config, Observing(), name).observation is not None
+    if source.has_noise_free and not makes_twins:
+        notes.append(
+            f"noise-free twins are left out: model '{name}' has learned its noise with its lenses"
+        )
+    return Fit(
+        flux_unit=unit,
+        is_scaled=unit == PEAK and (config.flux_unit != PEAK or resampling is not None),
+        resampling=resampling,
+        has_twins=source.has_noise_free and makes_twins,
+        notes=(*notes, *_note_parameters(source, generator)),
+    )
+
+
+def stored_units(source: LensSource, generator: LensGenerator) -> dict[str, str]:
+    """Return the units of the parameters that the set keeps of a generated image, by name.
+
+    One that the set has in another unit is left out.
+    """
+    own = source.header.parameter_units
+    made = generator.header(0, Observer(generator.config, Observing(), generator.name))
+    units = made.parameter_units.items()
+    return {name: unit for name, unit in units if own.get(name, unit) == unit}
+
+
+def _note_parameters(source: LensSource, generator: LensGenerator) -> list[str]:
+    kept = stored_units(source, generator)
+    other = [each.name for each in generator.config.parameters if each.name not in kept]
+    if not other:
+        return []
+    return [f"not stored with generated images, the set has another unit: {', '.join(other)}"]
+
+
+def _check_classes(generator: LensGenerator, classes: Sequence[FilledClass]) -> None:
+    known = generator.config.class_names
+    missing = [each.name for each in classes if each.num and each.name not in known]
+    if missing:
+        names = ", ".join(f"'{name}'" for name in missing)
+        has = ", ".join(known) or "none"
+        plural = "es" if len(missing) > 1 else ""
+        raise GravLensError(f"model '{generator.name}' has no class{plural} {names}; it has: {has}")
+
+
+def _unit_of(source: LensSource, stated: str | None) -> str:
+    unit = source.header.flux_unit
+    if stated is None or stated == unit:
+        return unit
+    if unit not in SILENT:
+        raise GravLensError(f"the set says that its flux unit is '{unit}', not '{stated}'")
+    return stated
+
+
+def _complain_of_unit(unit: str, made: str, name: str) -> str:
+    if unit in SILENT:
+        return (
+            f"the files of the set do not say their flux unit, and model '{name}' makes images in "
+            f"'{made}'; where each image was scaled to [0, 1], --flux-unit peak says so"
+        )
+    return f"the images of the set are in '{unit}', those of model '{name}' in '{made}'"
+
+
+def _resampling(
+    source: LensSource, generator: LensGenerator, is_allowed: bool, notes: list[str]
+) -> Resampling | None:
+    """Return the way from the model's pixels to the set's; None where they are the same."""
+    config, name = generator.config, generator.name
+    _, height, width = source.image_shape
+    scale, made = source.header.pixel_scale_arcsec, config.pixel_scale_arcsec
+    is_known = scale is not None and made is not None
+    if height != width:
+        raise GravLensError(
+            f"model '{name}' makes square images, those of the set have {height} x {width} pixels"
+        )
+    is_same_size = height == config.image_size
+    is_same_scale = scale is None or made is None or abs(scale / made - 1) <= TOLERANCE
+    if not is_known:
+        who = "the set does" if scale is None else f"model '{name}' does"
+        taken = "pixel scale" if is_same_size else "field of view"
+        notes.append(f"{who} not say its pixel scale: the {taken} is taken to be the same")
+    if is_same_size and is_same_scale:
+        return None
+    here, there = _describe(height, scale), _describe(config.image_size, made)
+    if not is_allowed:
+        raise GravLensError(
+            f"the images of the set have {here}, those of model '{name}' {there}; --resample brings "
+            "those that are made to the others"
+        )
+    window = float(config.image_size)
+    if scale is not None and made is not None:
+        field = height * scale / made
+        if field / window - 1 > TOLERANCE:
+            raise GravLensError(
+                f"the images of the set have {here}, those of model '{name}' {there}: what lies "
+                "outside of its images cannot be resampled"
+            )
+        window = field if field / window - 1 < -TOLERANCE else window
+    is_enlarged = height > window
+    method = "bilinear" if is_enlarged else source.header.resize or default_method(height)
+    part = "" if window == config.image_size else f", of which the middle {window:.4g} are taken"
+    notes.append(f"resampled to the set's {here}: what '{name}' makes, {there}{part} ({method})")
+    unit = config.flux_unit
+    keeps_flux = unit != PEAK and not any(word in unit for word in _PER_AREA)
+    return Resampling(size=height, method=method, window=window, keeps_flux=keeps_flux)
+
+
+def _describe(size: int, scale: float | None) -> str:
+    return f"{size} pixels" + ("" if scale is None else f" of {scale:.4g} arcsec")

@@ -1,0 +1,90 @@
+"""How generated images are drawn, and how many of each class."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from gravlensdiffusion.data.source import LensSource
+from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.records import FilledClass
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """How the images are drawn.
+
+    Attributes:
+        seed: Seed of the images.
+        sampler: Name of the sampler; None for what suits the model and the number of steps.
+        num_steps: Number of steps; None for what suits model and sampler.
+        guidance: Scale of classifier-free guidance; 1 is none.
+        batch_size: Images at a time.
+        resample: Whether generated images of another size or pixel scale are brought to those of
+            the set.
+        flux_unit: Unit of the set's images, where its files do not say it; None elsewhere.
+    """
+
+    seed: int = 0
+    sampler: str | None = None
+    num_steps: int | None = None
+    guidance: float = 1.0
+    batch_size: int = 100
+    resample: bool = False
+    flux_unit: str | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < 2**64:
+            raise GravLensError(f"the seed must lie from 0 to 2^64 - 1, got {self.seed}")
+        if self.batch_size < 1:
+            raise GravLensError(f"the batch size must be at least 1, got {self.batch_size}")
+        if not 0 <= self.guidance < math.inf:
+            raise GravLensError(f"guidance must be a number from 0 up, got {self.guidance}")
+
+
+def count_classes(source: LensSource) -> dict[str, int]:
+    """Return the number of images of each class; unlabelled ones are counted nowhere."""
+    labels = source.labels
+    return {name: int((labels == k).sum()) for k, name in enumerate(source.header.class_names)}
+
+
+def to_largest(source: LensSource) -> dict[str, int]:
+    """Return targets that bring every class to the size of the largest."""
+    counts = count_classes(source)
+    return dict.fromkeys(counts, max(counts.values(), default=0))
+
+
+def per_class(source: LensSource, num: int) -> dict[str, int]:
+    """Return targets that bring every class to a number of images."""
+    return dict.fromkeys(source.header.class_names, num)
+
+
+def fill(source: LensSource, targets: Mapping[str, int], seed: int) -> tuple[FilledClass, ...]:
+    """Return what has to be made of each class, in the order of the set's classes.
+
+    Images that a seed has given to the set before are not made again: numbers go on after them.
+
+    Args:
+        source: The set.
+        targets: Images that a class shall have in the end, by name. A class that has as many or
+            more, or is not named, gets none.
+        seed: Seed of the images.
+
+    Raises:
+        GravLensError: If the set has no classes, lacks one that is named, or a number is negative.
+    """
+    counts = count_classes(source)
+    if not counts:
+        raise GravLensError("the set has no classes, so there is nothing to balance")
+    for name, num in targets.items():
+        if name not in counts:
+            raise GravLensError(f"the set has no class '{name}'; it has: {', '.join(counts)}")
+        if num < 0:
+            raise GravLensError(f"class '{name}' cannot be filled up to {num} images")
+    first = dict.fromkeys(counts, 0)
+    for filling in source.header.fillings:
+        for each in filling.classes if filling.seed == seed else ():
+            first[each.name] = max(first.get(each.name, 0), each.first + each.num)
+    return tuple(
+        FilledClass(name=name, first=first[name], num=max(0, targets.get(name, 0) - num))
+        for name, num in counts.items()
+    )

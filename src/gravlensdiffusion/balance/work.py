@@ -1,0 +1,141 @@
+"""The folder beside the output in which an unfinished balance waits to go on."""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from gravlensdiffusion.balance.drawing import Batch
+from gravlensdiffusion.data.store import LensStore, write_store
+from gravlensdiffusion.data.writing import refuse_existing
+from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.records import LensRecord, SetHeader
+
+REQUEST = "request.json"
+WHOLE = "whole.h5"
+SUFFIXES = (".h5", ".hdf5")
+
+
+def check_out(out: Path, *, overwrite: bool) -> None:
+    """Refuse a path that cannot become the balanced set, before anything is drawn.
+
+    Raises:
+        GravLensError: If the suffix is no HDF5 suffix, or something is there already.
+    """
+    if out.suffix not in SUFFIXES:
+        raise GravLensError(f"{out}: the file's name must end in {' or '.join(SUFFIXES)}")
+    refuse_existing(out, overwrite=overwrite)
+
+
+class WorkFolder:
+    """``OUT.partial``: what was asked for, and the batches that are drawn.
+
+    Every file in it appears under its name only once it is whole.
+
+    Args:
+        out: The output.
+        request: All that the balanced set depends on.
+        overwrite: Whether the work of another request may be thrown away.
+        tell: Where to say so.
+
+    Raises:
+        GravLensError: If the folder holds the work of another request, or something else.
+    """
+
+    def __init__(
+        self,
+        out: Path,
+        request: Mapping[str, Any],
+        *,
+        overwrite: bool,
+        tell: Callable[[str], object],
+    ) -> None:
+        self.out = out
+        self.folder = out.with_name(f"{out.name}.partial")
+        # As it comes back from the file.
+        wanted = json.loads(json.dumps(request))
+        if self.folder.exists() or self.folder.is_symlink():
+            difference = self._difference(wanted)
+            if difference:
+                what = f"{self.folder}: holds an unfinished balance of another {difference}"
+                if not overwrite:
+                    raise GravLensError(
+                        f"{what}; give what it was given, or --overwrite to start anew, or choose "
+                        "another --out"
+                    )
+                tell(f"{what}: starting anew")
+                self.clear()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for left in self.folder.glob(".*.partial*"):
+            left.unlink(missing_ok=True)
+        path = self.folder / REQUEST
+        if not path.exists():
+            temporary = path.with_name(f".{REQUEST}.partial")
+            temporary.write_text(json.dumps(wanted, indent=2), encoding="utf-8")
+            temporary.replace(path)
+
+    @property
+    def whole(self) -> Path:
+        """The balanced set, when it is whole but has not got its name."""
+        return self.folder / WHOLE
+
+    def part(self, number: int) -> Path:
+        """The file of a batch."""
+        return self.folder / f"part-{number:06d}.h5"
+
+    def has(self, number: int, batch: Batch) -> bool:
+        """Whether a batch is there to be used; a damaged file is as good as none."""
+        path = self.part(number)
+        if not path.exists():
+            return False
+        try:
+            with LensStore(path) as store:
+                store.read(slice(None))
+                return store.labels.tolist() == [batch.label] * batch.num
+        except GravLensError:
+            return False
+
+    def keep(
+        self, number: int, batch: Batch, records: Iterable[LensRecord], header: SetHeader
+    ) -> None:
+        """Write a batch."""
+        write_store(self.part(number), records, header, num=batch.num, overwrite=True)
+
+    def finish(self, *, overwrite: bool) -> None:
+        """Give the balanced set its name and remove the folder.
+
+        Raises:
+            GravLensError: If another file has come to stand there.
+        """
+        for part in self.folder.glob("part-*.h5"):
+            part.unlink()
+        refuse_existing(self.out, overwrite=overwrite)
+        self.whole.replace(self.out)
+        self.clear()
+
+    def clear(self) -> None:
+        """Remove what a balance has written, and nothing else."""
+        own = [*self.folder.glob(".*.partial*"), *self.folder.glob("part-*.h5"), self.whole]
+        for path in (*own, self.folder / REQUEST):
+            path.unlink(missing_ok=True)
+        if not any(self.folder.iterdir()):
+            self.folder.rmdir()
+
+    def _difference(self, wanted: Mapping[str, Any]) -> str:
+        """Name what differs from the request of the folder; an empty text for nothing."""
+        path = self.folder / REQUEST
+        if not path.is_file():
+            is_empty = self.folder.is_dir() and all(
+                entry.name.startswith(".") for entry in self.folder.iterdir()
+            )
+            if is_empty:
+                return ""
+            raise GravLensError(f"{self.folder}: is no unfinished balance; move it away")
+        try:
+            old = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError:
+            old = None
+        if not isinstance(old, dict):
+            raise GravLensError(f"{path}: damaged; move {self.folder} away")
+        keys = [key for key in {**wanted, **old} if wanted.get(key) != old.get(key)]
+        return ", ".join(keys)

@@ -1,0 +1,195 @@
+"""``gravlens balance``: the rare classes of a set, filled up with generated images."""
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+from gravlensdiffusion.cli.sample import check_quality, progress_bar
+from gravlensdiffusion.errors import GravLensError
+
+if TYPE_CHECKING:
+    from gravlensdiffusion.balance.balance import Plan
+    from gravlensdiffusion.balance.settings import Settings
+    from gravlensdiffusion.data.source import LensSource
+    from gravlensdiffusion.pipeline import LensGenerator
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Options:
+    """Fill the rare classes of a labelled set with generated images.
+
+    The originals are kept as they are and come first; generated images follow and are flagged, with
+    model and seed, in the file. Running the same command again goes on with what was broken off.
+    """
+
+    data: Annotated[Path, tyro.conf.Positional]
+    """The labelled set: lenses.h5, shards, or .npy, .npz, FITS or PNG files in class folders."""
+    out: Path
+    """File to write, balanced.h5 say. Unfinished work lies beside it, in OUT.partial."""
+    model: str
+    """A bundled model, a run or a checkpoint, which knows the classes that are to be filled."""
+    per_class: int | None = None
+    """Images that each class shall have at least; none is ever taken away."""
+    to_largest: bool = False
+    """Bring every class to the size of the largest; so it is by default."""
+    seed: int = 0
+    """Seed of the generated images."""
+    quality: Literal["draft", "standard", "best"] | None = None
+    """A measured number of steps instead of --steps, as in `gravlens sample`."""
+    sampler: Literal["dpmpp", "ddim", "ddpm", "heun", "consistency"] | None = None
+    """How noise is undone; by default what suits the model and the number of steps."""
+    steps: int | None = None
+    """Number of steps; by default what suits model and sampler."""
+    guidance: float = 1.0
+    """How strongly the class is insisted on; 1 is the model as it was trained."""
+    batch_size: int = 100
+    """Images at a time; it bounds the memory, and what is lost when the command is broken off."""
+    resample: bool = False
+    """Bring generated images of another size or pixel scale to those of the set."""
+    flux_unit: str | None = None
+    """Unit of the images where the files do not say it: peak, where each image was scaled to
+    [0, 1], or e-/s."""
+    skip_bad: bool = False
+    """Go on without files that cannot be used."""
+    allow_object_arrays: bool = False
+    """Read DeepLense's pickled [image, mass] arrays, without running any code in them."""
+    overwrite: bool = False
+    """Replace an existing file, and start anew where OUT.partial holds another request."""
+    dry_run: bool = False
+    """Say how many images of each class would be made, and by what, and stop."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to compute."""
+
+
+def run(options: Options) -> None:
+    """Fill the classes and write one file.
+
+    Raises:
+        GravLensError: If an option, the set or the model does not fit, or a file is in the way.
+        SystemExit: With code 143 after SIGTERM.
+    """
+    check(options)
+    from gravlensdiffusion.balance.balance import balance, plan_balance
+    from gravlensdiffusion.balance.settings import per_class, to_largest
+    from gravlensdiffusion.cli.opening import open_data
+    from gravlensdiffusion.pipeline import LensGenerator
+
+    source = open_data(
+        options.data,
+        skip_bad=options.skip_bad,
+        allow_object_arrays=options.allow_object_arrays,
+    )
+    generator = LensGenerator.from_pretrained(options.model, device=options.device)
+    settings = read_settings(options, generator)
+    num = options.per_class
+    targets = to_largest(source) if num is None else per_class(source, num)
+    if options.dry_run:
+        plan = plan_balance(source, generator, targets=targets, settings=settings)
+        for line in (*describe(source, plan), *(f"note: {note}" for note in plan.notes)):
+            print(line)
+        return
+    with going_on_later(options.out), progress_bar(missing(source, targets)) as advance:
+        done = balance(
+            source,
+            generator,
+            options.out,
+            targets=targets,
+            settings=settings,
+            overwrite=options.overwrite,
+            tell=lambda line: print(f"gravlens: {line}", file=sys.stderr),
+            advance=advance,
+        )
+    made = ", ".join(f"{name} {num:,}" for name, num in done.made.items())
+    total = done.num_originals + sum(done.made.values())
+    print(
+        f"wrote {total:,} images to {done.path}: {done.num_originals:,} originals, and by "
+        f"{generator.name} {made}"
+    )
+
+
+def check(options: Options) -> None:
+    """Refuse what can be refused before anything is opened.
+
+    Raises:
+        GravLensError: If a value is out of range, flags contradict each other, or a file is in the
+            way.
+    """
+    from gravlensdiffusion.balance.work import check_out
+
+    if options.per_class is not None and options.per_class < 1:
+        raise GravLensError(f"--per-class must be at least 1, got {options.per_class}")
+    if options.per_class is not None and options.to_largest:
+        raise GravLensError("--per-class and --to-largest say different things; leave one out")
+    check_quality(options.quality, options.steps, options.sampler)
+    check_out(options.out, overwrite=options.overwrite)
+    out, data = options.out.resolve(), options.data.resolve()
+    if out == data or data in out.parents:
+        raise GravLensError(f"{options.out}: belongs to the set that is balanced; name another")
+
+
+def read_settings(options: Options, generator: "LensGenerator") -> "Settings":
+    """Return how the images are drawn.
+
+    Raises:
+        GravLensError: If a value is out of range.
+    """
+    from gravlensdiffusion.balance.settings import Settings
+
+    asked = options.steps if options.quality is None else generator.steps_of(options.quality)
+    return Settings(
+        seed=options.seed,
+        sampler=options.sampler,
+        num_steps=asked,
+        guidance=options.guidance,
+        batch_size=options.batch_size,
+        resample=options.resample,
+        flux_unit=options.flux_unit,
+    )
+
+
+def missing(source: "LensSource", targets: dict[str, int]) -> int:
+    """Return how many images are to be made."""
+    from gravlensdiffusion.balance.settings import count_classes
+
+    return sum(max(0, targets[name] - num) for name, num in count_classes(source).items())
+
+
+def describe(source: "LensSource", plan: "Plan") -> Iterator[str]:
+    """Yield the lines of a dry run."""
+    from gravlensdiffusion.balance.settings import count_classes
+
+    filling, counts = plan.filling, count_classes(source)
+    yield (
+        f"would keep {plan.num_originals:,} images and make {filling.num:,} by {filling.model} "
+        f"({filling.sampler}, {filling.num_steps} steps, seed {filling.seed})"
+    )
+    width = max(map(len, counts))
+    for each in plan.classes:
+        yield f"  {each.name:{width}}  {counts[each.name]:,} + {each.num:,}"
+    num = plan.num_originals - sum(counts.values())
+    if num:
+        yield f"  unlabelled, kept and counted nowhere: {num:,}"
+
+
+@contextmanager
+def going_on_later(out: Path) -> Iterator[None]:
+    """Turn SIGTERM into an exit, and say how to go on after it or Ctrl-C."""
+
+    def stop(number: int, _: object) -> None:
+        raise SystemExit(128 + number)
+
+    previous = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        folder = f"{out}.partial"
+        print(f"gravlens: kept in {folder}; run the same command to go on", file=sys.stderr)
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, previous)
