@@ -33,14 +33,14 @@ class Plan:
 
     Attributes:
         filling: What is made, of which class and by what; it goes into the file.
-        num_originals: Images that the set has.
+        num_kept: Images that the set has.
         fit: What makes the model's images fit.
         seen: What was seen of the set.
         notes: What the user should know, one line each.
     """
 
     filling: Filling
-    num_originals: int
+    num_kept: int
     fit: Fit
     seen: Survey
     notes: tuple[str, ...]
@@ -57,12 +57,14 @@ class Balanced:
 
     Attributes:
         path: The file.
-        num_originals: Images that were taken over.
-        made: Generated images by class.
+        num_kept: Images that were taken over from the set.
+        num_made_before: How many of these were generated before.
+        made: Images generated now, by class.
     """
 
     path: Path
-    num_originals: int
+    num_kept: int
+    num_made_before: int
     made: dict[str, int]
 
 
@@ -103,7 +105,7 @@ def plan_balance(
     )
     return Plan(
         filling=filling,
-        num_originals=len(source),
+        num_kept=len(source),
         fit=fit,
         seen=seen,
         notes=(*fit.notes, *_note_extremes(fit, seen)),
@@ -163,7 +165,12 @@ def balance(
         write_store(work.whole, records, header, num=len(source) + plan.filling.num)
     work.finish(overwrite=overwrite)
     made = {each.name: each.num for each in plan.classes}
-    return Balanced(path=out, num_originals=len(source), made=made)
+    return Balanced(
+        path=out,
+        num_kept=len(source),
+        num_made_before=int((~plan.seen.is_original).sum()),
+        made=made,
+    )
 
 
 def _request(plan: Plan, generator: LensGenerator, settings: Settings) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from gravlensdiffusion.cli.sample import check_quality, progress_bar
 from gravlensdiffusion.errors import GravLensError
 
 if TYPE_CHECKING:
-    from gravlensdiffusion.balance.balance import Plan
+    from gravlensdiffusion.balance.balance import Balanced, Plan
     from gravlensdiffusion.balance.settings import Settings
     from gravlensdiffusion.data.source import LensSource
     from gravlensdiffusion.pipeline import LensGenerator
@@ -105,12 +105,7 @@ def run(options: Options) -> None:
             tell=lambda line: print(f"gravlens: {line}", file=sys.stderr),
             advance=advance,
         )
-    made = ", ".join(f"{name} {num:,}" for name, num in done.made.items())
-    total = done.num_originals + sum(done.made.values())
-    print(
-        f"wrote {total:,} images to {done.path}: {done.num_originals:,} originals, and by "
-        f"{generator.name} {made}"
-    )
+    print(summary(done, generator.name))
 
 
 def check(options: Options) -> None:
@@ -166,15 +161,26 @@ def describe(source: "LensSource", plan: "Plan") -> Iterator[str]:
 
     filling, counts = plan.filling, count_classes(source)
     yield (
-        f"would keep {plan.num_originals:,} images and make {filling.num:,} by {filling.model} "
+        f"would keep {plan.num_kept:,} images and make {filling.num:,} by {filling.model} "
         f"({filling.sampler}, {filling.num_steps} steps, seed {filling.seed})"
     )
     width = max(map(len, counts))
     for each in plan.classes:
         yield f"  {each.name:{width}}  {counts[each.name]:,} + {each.num:,}"
-    num = plan.num_originals - sum(counts.values())
+    num = plan.num_kept - sum(counts.values())
     if num:
         yield f"  unlabelled, kept and counted nowhere: {num:,}"
+
+
+def summary(done: "Balanced", model: str) -> str:
+    """Say in one line what was written."""
+    kept = f"{done.num_kept:,} originals"
+    if done.num_made_before:
+        kept = f"{done.num_kept:,} kept, {done.num_made_before:,} of them generated before"
+    num = sum(done.made.values())
+    made = ", ".join(f"{name} {num:,}" for name, num in done.made.items())
+    added = f"{num:,} by {model} ({made})" if num else "nothing was missing"
+    return f"wrote {done.num_kept + num:,} images to {done.path}: {kept}; {added}"
 
 
 @contextmanager
@@ -188,8 +194,9 @@ def going_on_later(out: Path) -> Iterator[None]:
     try:
         yield
     except (KeyboardInterrupt, SystemExit):
-        folder = f"{out}.partial"
-        print(f"gravlens: kept in {folder}; run the same command to go on", file=sys.stderr)
+        folder = Path(f"{out}.partial")
+        if folder.exists():
+            print(f"gravlens: kept in {folder}; run the same command to go on", file=sys.stderr)
         raise
     finally:
         signal.signal(signal.SIGTERM, previous)

@@ -12,6 +12,7 @@ from gravlensdiffusion.build import Model, build_model
 from gravlensdiffusion.config.model import ModelConfig, ParameterConfig
 from gravlensdiffusion.config.training import TrainingConfig
 from gravlensdiffusion.data.dataset import ImageSource, PreparedSet, prepare
+from gravlensdiffusion.data.generated import generated_images
 from gravlensdiffusion.data.transform import fit_transform
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.resize import default_method
@@ -68,6 +69,8 @@ def complete(
     header, scale = source.header, source.header.pixel_scale_arcsec
     resized = size != source.image_shape[1]
     names = header.class_names if config.conditional else ()
+    num_made = int(generated_images(source).sum())
+    made = f", {num_made:,} of them generated" if num_made else ""
     kind = f"preset {header.preset}, seed {header.seed}" if header.preset else "images given"
     return replace(
         config.model,
@@ -79,7 +82,7 @@ def complete(
         pixel_scale_arcsec=None if scale is None else scale * source.image_shape[1] / size,
         flux_unit="peak" if transform.kind == "peak" else header.flux_unit,
         resize=(config.resize or default_method(size)) if resized else header.resize,
-        training_data=f"{len(data):,} images, {kind}",
+        training_data=f"{len(data):,} images{made}, {kind}",
         observation=observation_of(source) if config.noise == "split" else None,
         transform=transform,
     )
