@@ -1,0 +1,177 @@
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gravlensdiffusion.balance.balance import balance
+from gravlensdiffusion.balance.settings import Settings, per_class
+from gravlensdiffusion.checkpoint import save_model
+from gravlensdiffusion.cli.main import main
+from gravlensdiffusion.data.generated import generated_images
+from gravlensdiffusion.data.store import LensStore
+from gravlensdiffusion.pipeline import LensGenerator
+from tests.balance.sets import save_set
+from tests.models import awake
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> Path:
+    """Return the folder of a model with random weights."""
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    save_model(folder, awake())
+    return folder
+
+
+@pytest.fixture
+def data(tmp_path) -> Path:
+    """Return a set of one axion, two cdm, four no_sub, and one image without a label."""
+    return Path(save_set(tmp_path / "set.h5").path)
+
+
+def run(model: Path, data: Path, *words: object) -> int:
+    return main(["balance", str(data), "--model", str(model), *map(str, words)])
+
+
+def test_file_is_what_python_makes(model, data, tmp_path, capsys):
+    out = tmp_path / "out.h5"
+    assert run(model, data, "--out", out, "--seed", 5, "--steps", 2) == 0
+    told = capsys.readouterr()
+    assert (
+        told.out == f"wrote 13 images to {out}: 8 originals; 5 by tiny (axion 3, cdm 2, no_sub 0)\n"
+    )
+    assert told.err == ""
+    settings = Settings(seed=5, num_steps=2)
+    generator = LensGenerator.from_pretrained(model)
+    balance(LensStore(data), generator, tmp_path / "python.h5", settings=settings)
+    assert out.read_bytes() == (tmp_path / "python.h5").read_bytes()
+    assert run(model, out, "--out", tmp_path / "more.h5", "--per-class", 5) == 0
+    assert capsys.readouterr().out == (
+        f"wrote 16 images to {tmp_path / 'more.h5'}: 13 kept, 5 of them generated before; "
+        "3 by tiny (axion 1, cdm 1, no_sub 1)\n"
+    )
+
+
+def test_nothing_missing_is_no_mistake(model, data, tmp_path, capsys):
+    assert run(model, data, "--out", tmp_path / "out.h5", "--per-class", 1) == 0
+    assert capsys.readouterr().out.endswith("8 originals; nothing was missing\n")
+
+
+def test_dry_run_says_what_would_be_made_and_writes_nothing(model, data, tmp_path, capsys):
+    assert run(model, data, "--out", tmp_path / "out.h5", "--to-largest", "--dry-run") == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "would keep 8 images and make 5 by tiny (dpmpp, 3 steps, seed 0)",
+        "  axion   1 + 3",
+        "  cdm     2 + 2",
+        "  no_sub  4 + 0",
+        "  unlabelled, kept and counted nowhere: 1",
+    ]
+    assert [path.name for path in tmp_path.iterdir()] == ["set.h5"]
+
+
+def test_notes_are_told(model, tmp_path, capsys):
+    save_set(tmp_path / "set.h5", size=4, pixel_scale_arcsec=0.5)
+    words = ("--out", tmp_path / "out.h5", "--resample")
+    note = (
+        "resampled to the set's 4 pixels of 0.5 arcsec: what 'tiny' makes, 8 pixels of 0.25 arcsec "
+        "(area)"
+    )
+    assert run(model, tmp_path / "set.h5", *words, "--dry-run") == 0
+    assert capsys.readouterr().out.endswith(f"note: {note}\n")
+    assert run(model, tmp_path / "set.h5", *words) == 0
+    assert capsys.readouterr().err == f"gravlens: {note}\n"
+
+
+def test_quality_stands_for_steps(model, data, tmp_path):
+    assert run(model, data, "--out", tmp_path / "out.h5", "--quality", "best") == 0
+    (filling,) = LensStore(tmp_path / "out.h5").header.fillings
+    assert filling.num_steps == 3
+
+
+def test_bad_files_are_left_out_when_asked(model, tmp_path, capsys):
+    random = np.random.default_rng(0).random((4, 8, 8))
+    random[:, 0, 0], random[:, 0, 1] = 0, 1
+    for name, images in (("cdm", random[:3]), ("axion", random[3:])):
+        (tmp_path / "set" / name).mkdir(parents=True)
+        for k, image in enumerate(images):
+            np.save(tmp_path / "set" / name / f"{k}.npy", image)
+    (tmp_path / "set" / "cdm" / "1.npy").write_bytes(b"")
+    words = ("--out", tmp_path / "out.h5", "--flux-unit", "peak")
+    assert run(model, tmp_path / "set", *words) == 2
+    assert run(model, tmp_path / "set", *words, "--skip-bad") == 0
+    assert capsys.readouterr().out.endswith("3 originals; 1 by tiny (axion 1, cdm 0)\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--per-class", "0"], "--per-class must be at least 1, got 0"),
+        (["--per-class", "3", "--to-largest"], "--per-class and --to-largest say different things"),
+        (["--batch-size", "0"], "the batch size must be at least 1, got 0"),
+        (["--seed", "-1"], "the seed must lie from 0 to 2^64 - 1, got -1"),
+        (["--steps", "0"], "the number of steps must be at least 1, got 0"),
+        (["--quality", "best", "--steps", "3"], "--quality says how images are drawn"),
+        (["--guidance", "-1"], "guidance must be a number from 0 up, got -1.0"),
+        (["--flux-unit", "peak"], "the set says that its flux unit is 'e-/s', not 'peak'"),
+        (["--model", "lens99"], "no model 'lens99'"),
+        (["--model", "lens28"], "the images of the set are in 'e-/s', those of model 'lens28' in"),
+        (["--model", "quick28"], "--resample brings"),
+    ],
+)
+def test_what_does_not_fit_is_one_line_and_leaves_nothing(
+    model, data, tmp_path, capsys, words, message
+):
+    assert run(model, data, "--out", tmp_path / "out.h5", *words) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("gravlens: error: ")
+    assert message in err
+    assert err.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["set.h5"]
+
+
+def test_output_stays_out_of_the_set(model, tmp_path, capsys):
+    (tmp_path / "shards").mkdir()
+    save_set(tmp_path / "shards" / "a.h5")
+    for data, out in (
+        (tmp_path / "shards", tmp_path / "shards" / "out.h5"),
+        (tmp_path / "shards" / "a.h5", tmp_path / "shards" / "a.h5"),
+    ):
+        assert run(model, data, "--out", out, "--overwrite") == 2
+        assert "belongs to the set that is balanced; name another" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "shards").iterdir()] == ["a.h5"]
+
+
+def test_inspect_reads_what_is_written(model, data, tmp_path, capsys):
+    assert run(model, data, "--out", tmp_path / "out.h5") == 0
+    assert main(["inspect", str(tmp_path / "out.h5"), "--out", str(tmp_path / "a.png")]) == 0
+    rows = dict(
+        line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines() if " " in line
+    )
+    assert rows["is_generated"] == "0 to 1"
+    assert rows["note"] == "filled up by model tiny, seed 0: axion 3, cdm 2"
+
+
+@pytest.mark.faults
+def test_terminated_it_says_how_to_go_on(model, data, tmp_path):
+    out = tmp_path / "out.h5"
+    words = ["balance", data, "--model", model, "--out", out, "--per-class", 120]
+    command = [sys.executable, "-m", "gravlensdiffusion", *map(str, [*words, "--batch-size", 5])]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        while not list(tmp_path.glob("out.h5.partial/part-*")) and process.poll() is None:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate()
+    assert process.returncode == 128 + signal.SIGTERM
+    assert err == f"gravlens: kept in {out}.partial; run the same command to go on\n"
+    assert not out.exists()
+    assert main(list(map(str, [*words, "--batch-size", 5]))) == 0
+    settings = Settings(batch_size=5)
+    source = LensStore(data)
+    generator = LensGenerator.from_pretrained(model)
+    targets = per_class(source, 120)
+    balance(source, generator, tmp_path / "a.h5", targets=targets, settings=settings)
+    assert out.read_bytes() == (tmp_path / "a.h5").read_bytes()
+    assert generated_images(LensStore(out)).sum() == 353
