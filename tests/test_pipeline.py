@@ -274,6 +274,14 @@ def test_what_is_asked_for_is_left_as_it_is(ordering: LensGenerator) -> None:
     assert len(drawn) > 1
 
 
+def test_numbers_of_images_choose_their_rows(ordering: LensGenerator) -> None:
+    order = ordering.order(30, label="cdm")
+    whole = ordering.filled(order, seed=5).parameters
+    some = ordering.filled(order[:3], 5, [29, 4, 17]).parameters
+    assert np.array_equal(some, whole[[29, 4, 17]])
+    assert len(np.unique(whole, axis=0)) == 3
+
+
 def test_a_model_without_a_table_leaves_orders_open() -> None:
     generator = LensGenerator(awake(replace(ORDERED, prior_size=0)))
     order = generator.order(3)

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from gravlensdiffusion.errors import GravLensError
+
 UNLABELLED = -1
 """The label of an image whose class is not known."""
 
@@ -46,6 +48,10 @@ class FilledClass:
     name: str
     first: int
     num: int
+
+    def __post_init__(self) -> None:
+        if self.first < 0 or self.num < 0:
+            raise GravLensError(f"class '{self.name}' cannot have {self.num} from {self.first} on")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -285,6 +285,18 @@ BREACHES: dict[str, tuple[Callable[[h5py.File], object], str]] = {
         "pixel_scale_arcsec: must be positive",
     ),
     "seed text": (lambda f: f.attrs.__setitem__("seed", "a"), "seed: must be a whole number"),
+    "fillings text": (
+        lambda f: f.attrs.__setitem__("fillings", "["),
+        "attribute fillings: top level: Invalid JSON",
+    ),
+    "fillings number": (
+        lambda f: f.attrs.__setitem__("fillings", 3),
+        "attribute fillings: must be text",
+    ),
+    "fillings key": (
+        lambda f: f.attrs.__setitem__("fillings", '[{"model": "lens28"}]'),
+        "attribute fillings: 0.weights: Field required",
+    ),
     "pixel missing": (
         lambda f: f["images"].__setitem__((3, 0, 1, 1), np.nan),
         "/images: image 3 has a value that is not finite",

@@ -16,6 +16,7 @@ from gravlensdiffusion.checkpoint import checkpoints, load_model
 from gravlensdiffusion.config.model import TransformConfig
 from gravlensdiffusion.config.training import EMAConfig, OptimiserConfig
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.records import GENERATED
 from gravlensdiffusion.training.loop import train
 from gravlensdiffusion.training.progress import Hooks, Progress
 from gravlensdiffusion.training.tracking import read_metrics
@@ -224,3 +225,11 @@ def test_the_run_directory_holds_what_the_design_says(tmp_path: Path) -> None:
     assert config.pixel_scale_arcsec == pytest.approx(0.2)
     assert config.flux_unit == "e-/s"
     assert config.resize == "area"
+
+
+def test_a_model_says_how_many_of_its_images_were_generated(tmp_path: Path) -> None:
+    source = rings(40)
+    source.parameters[GENERATED] = np.repeat([0.0, 1.0], [33, 7])
+    train(tiny(total_images=8, checkpoint_images=8), source, tmp_path, device="cpu")
+    told = load_model(tmp_path).config.training_data
+    assert told == "40 images, 7 of them generated, images given"
