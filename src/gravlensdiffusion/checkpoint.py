@@ -15,9 +15,11 @@ from torch import Tensor, nn
 
 from gravlensdiffusion.build import Model, build_model
 from gravlensdiffusion.codec import from_json, to_json
+from gravlensdiffusion.config.classifier import ClassifierConfig
 from gravlensdiffusion.config.encoder import EncoderConfig
 from gravlensdiffusion.config.model import ModelConfig
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.nn.classifier import LensClassifier
 from gravlensdiffusion.nn.encoder import LensEncoder
 from gravlensdiffusion.nn.reference import load_reference_state
 from gravlensdiffusion.presets.training import reference
@@ -192,6 +194,31 @@ def load_encoder(folder: Path) -> LensEncoder:
     load_weights(encoder, read_tensors(weights), source=weights)
     encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return encoder.eval()
+
+
+def save_classifier(folder: Path, classifier: LensClassifier) -> None:
+    """Write a classifier.
+
+    Args:
+        folder: Final place; must not exist.
+        classifier: The classifier.
+    """
+    config = to_json(classifier.config).encode()
+    write_folder(folder, {WEIGHTS: classifier.state_dict(), CONFIG: config})
+
+
+def load_classifier(folder: Path) -> LensClassifier:
+    """Read a classifier.
+
+    Raises:
+        GravLensError: If its files are missing or damaged.
+    """
+    path = folder / CONFIG
+    config = from_json(ClassifierConfig, _read_bytes(path), source=str(path))
+    classifier = LensClassifier(config)
+    load_weights(classifier, read_tensors(folder / WEIGHTS), source=folder / WEIGHTS)
+    classifier.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return classifier.eval()
 
 
 def bundled_encoders() -> dict[int, Path]:

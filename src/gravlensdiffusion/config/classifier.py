@@ -1,0 +1,115 @@
+"""Configuration of a classifier and of its training."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from gravlensdiffusion.errors import GravLensError
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClassifierConfig:
+    """Everything that is needed to rebuild a trained classifier from its weights.
+
+    Attributes:
+        schema_version: Version of this layout.
+        image_size: Height and width of the images it takes [pixel].
+        num_channels: Channels C of these images.
+        class_names: Classes that it tells apart.
+        class_mix: Share of each class in what it was trained on; its probabilities are for such a
+            mix.
+        channels: Channels of each stage of the network.
+        strides: Stride of the first convolution of each stage.
+        dropout: Share of the features that training hides from the last layers.
+        sky: Level of the faint pixels of each channel.
+        noise: Rms of the pixel noise of each channel.
+        bright: Brightness of the brightest pixels above the sky, of each channel.
+        temperature: Number that the logits are divided by, so that probabilities are calibrated.
+        merged: Class of the training set, and the class that it was counted as, where some were
+            merged.
+        pixel_scale_arcsec: Side of a pixel [arcsec], or None where it is not known.
+        flux_unit: Unit of the pixel values.
+        resize: Name of the resize that images of another size go through, or None.
+        training_data: What it was trained on, in one line.
+    """
+
+    schema_version: Literal[1] = 1
+    image_size: int
+    num_channels: int = 1
+    class_names: tuple[str, ...]
+    class_mix: tuple[float, ...]
+    channels: tuple[int, ...]
+    strides: tuple[int, ...]
+    dropout: float = 0.3
+    sky: tuple[float, ...]
+    noise: tuple[float, ...]
+    bright: tuple[float, ...]
+    temperature: float = 1.0
+    merged: tuple[tuple[str, str], ...] = ()
+    pixel_scale_arcsec: float | None = None
+    flux_unit: str = "unknown"
+    resize: Literal["bilinear", "area"] | None = None
+    training_data: str = ""
+
+    def __post_init__(self) -> None:
+        num = len(self.class_names)
+        if num < 2 or len(set(self.class_names)) < num:
+            raise GravLensError(f"a classifier needs two classes or more, got {self.class_names}")
+        if len(self.class_mix) != num or any(not share > 0 for share in self.class_mix):
+            raise GravLensError("classifier class_mix needs a positive share of each class")
+        if not self.channels or len(self.channels) != len(self.strides):
+            raise GravLensError("classifier needs as many strides as channels, at least one")
+        if not 1 <= self.image_size <= 4096 or not 1 <= self.num_channels <= 64:
+            raise GravLensError("classifier image_size or num_channels is out of range")
+        for name in ("sky", "noise", "bright"):
+            if len(getattr(self, name)) != self.num_channels:
+                raise GravLensError(f"classifier {name} needs one number per channel")
+        if any(not value > 0 for value in (*self.noise, *self.bright, self.temperature)):
+            raise GravLensError("classifier noise, bright and temperature must be positive")
+        if not 0 <= self.dropout < 1:
+            raise GravLensError(f"classifier dropout must lie in [0, 1), got {self.dropout}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClassifierTraining:
+    """How a classifier is trained; progress is counted in images.
+
+    Attributes:
+        total_images: Images after which training ends.
+        batch_size: Images per step.
+        learning_rate: Peak learning rate; it rises over 5% of the steps and falls to zero.
+        weight_decay: Decoupled weight decay.
+        dropout: Share of the features hidden from the last layers.
+        augment: Symmetries that training images are turned by; see `training.augment.GROUPS`.
+        balance: What is done about unequal classes: ``none``; ``weights`` (the loss of an image
+            counts by how rare its class is); ``oversample`` (rare images come more often).
+        held_out: Share of the originals of each class that are held out: the weights that do best
+            on them are kept, and probabilities are calibrated on them.
+        check_images: Images between two looks at the held-out images.
+        patience: Looks without a better one after which training ends.
+        seed: Seed of weights, order and augmentation.
+        precision: ``fp32`` or ``bf16`` (autocast).
+    """
+
+    total_images: int = 60_000
+    batch_size: int = 64
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.02
+    dropout: float = 0.3
+    augment: Literal["none", "half_turn", "flips", "d4"] = "none"
+    balance: Literal["none", "weights", "oversample"] = "none"
+    held_out: float = 0.2
+    check_images: int = 2_000
+    patience: int = 10
+    seed: int = 0
+    precision: Literal["fp32", "bf16"] = "fp32"
+
+    def __post_init__(self) -> None:
+        for name in ("total_images", "batch_size", "check_images", "patience"):
+            if getattr(self, name) < 1:
+                raise GravLensError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if not 0 < self.held_out < 1:
+            raise GravLensError(f"held_out must lie between 0 and 1, got {self.held_out}")
+        if not self.learning_rate > 0 or self.weight_decay < 0:
+            raise GravLensError("a classifier needs learning_rate > 0 and weight_decay >= 0")
+        if not 0 <= self.seed < 2**63:
+            raise GravLensError(f"seed must lie in [0, 2^63), got {self.seed}")
