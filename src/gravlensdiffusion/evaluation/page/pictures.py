@@ -3,10 +3,12 @@
 from gravlensdiffusion.evaluation.comparison import Row
 from gravlensdiffusion.evaluation.formats import number, percentage
 from gravlensdiffusion.evaluation.page import panels
-from gravlensdiffusion.evaluation.page.markup import Markup, element, joined, picture, void
-from gravlensdiffusion.evaluation.page.tables import ABOVE, Section, typeset
+from gravlensdiffusion.evaluation.page.tables import ABOVE
 from gravlensdiffusion.evaluation.result import Evaluation
 from gravlensdiffusion.evaluation.verdict import stands_out
+from gravlensdiffusion.page.document import Section
+from gravlensdiffusion.page.markup import Markup, element, joined, picture, void
+from gravlensdiffusion.page.tables import typeset
 
 
 def images(evaluation: Evaluation) -> Section | None:

@@ -1,39 +1,20 @@
 """The sections of a report that hold tables and words."""
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
-from typing import Any, NamedTuple
 
 from gravlensdiffusion.evaluation.comparison import Row
 from gravlensdiffusion.evaluation.formats import cells_of, number, plus_minus, share
 from gravlensdiffusion.evaluation.fulfilment import ClassPair, Requested
 from gravlensdiffusion.evaluation.labels import GROUPS, label
-from gravlensdiffusion.evaluation.page.markup import Markup, element, joined
 from gravlensdiffusion.evaluation.page.words import WORDS
 from gravlensdiffusion.evaluation.result import Evaluation
 from gravlensdiffusion.evaluation.verdict import is_memorised, stands_out
+from gravlensdiffusion.page.document import Section
+from gravlensdiffusion.page.markup import Markup, element, joined
+from gravlensdiffusion.page.tables import fact_table, small_table, typeset, word_list
 
 ABOVE, BELOW = "\N{BLACK UP-POINTING TRIANGLE}", "\N{BLACK DOWN-POINTING TRIANGLE}"
-EXPONENT = re.compile(r"(?<=[\d)])e(-?\d+)")
-RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-FACTOR = re.compile(r"\bx(?=\d)")
-NEGATIVE = re.compile(r"-(?=\d)")
-
-
-class Section(NamedTuple):
-    """A part of the page.
-
-    Attributes:
-        anchor: What links to it name.
-        heading: Its heading.
-        content: What stands below the heading.
-    """
-
-    anchor: str
-    heading: str
-    content: Markup
-
 
 COLUMNS = ("value", "floor", "ratio", "z", "corrected", "shift", "p")
 
@@ -109,16 +90,6 @@ def mark_of(row: Row) -> str:
     return f"{BELOW} below floor" if below else f"{ABOVE} above floor"
 
 
-def typeset(text: str) -> str:
-    """Return a number with the signs and powers that print uses."""
-    text = FACTOR.sub("\N{MULTIPLICATION SIGN}", EXPONENT.sub(_power, text))
-    return NEGATIVE.sub("\N{MINUS SIGN}", text)
-
-
-def _power(found: re.Match[str]) -> str:
-    return f"\N{THIN SPACE}\N{MULTIPLICATION SIGN}\N{THIN SPACE}10{found[1].translate(RAISED)}"
-
-
 def conditioning(evaluation: Evaluation) -> Section | None:
     """Return how far the images are what was asked for, if anything was."""
     parts = [*_classes(evaluation.class_pairs), *_parameters(evaluation.requested)]
@@ -170,54 +141,16 @@ def _parameters(requested: Sequence[Requested]) -> Iterator[Markup]:
     yield small_table(headings, grid)
 
 
-def small_table(headings: Sequence[str], grid: Sequence[tuple[str, ...]]) -> Markup:
-    """Return a table of a few columns, the first of them text."""
-    top = element("tr", *(element("th", each, scope="col") for each in headings))
-    body = []
-    for first, *others in grid:
-        cells = [element("td", typeset(text), class_="number") for text in others]
-        body.append(element("tr", element("th", first, scope="row"), *cells))
-    table = element("table", element("thead", top), element("tbody", *body), class_="narrow")
-    return element("div", table, class_="scroll")
-
-
 def reading() -> Section:
     """Return what the terms of a report mean."""
-    items = [
-        element("div", element("dt", word), element("dd", meaning))
-        for word, meaning in WORDS.items()
-    ]
-    return Section("reading", "How to read this", element("dl", *items, class_="words"))
+    return Section("reading", "How to read this", word_list(WORDS))
 
 
 def protocol(evaluation: Evaluation) -> Section:
     """Return every fact of how the evaluation was done."""
-    body = [
-        element("tr", element("th", name, scope="row"), element("td", text))
-        for name, text in flattened(evaluation.facts)
-    ]
     text = (
         "All that the numbers depend on. A distance means nothing without the encoder, named by "
         "the digest of its weights, and without the digests of the sets."
     )
-    table = element("table", element("tbody", *body), class_="facts")
-    return Section("protocol", "Protocol", joined(element("p", text), table))
-
-
-def flattened(facts: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Yield the facts as names joined by dots, and texts."""
-    for key, value in facts.items():
-        if isinstance(value, Mapping):
-            yield from flattened(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", _fact(value)
-
-
-def _fact(value: Any) -> str:
-    if value is None:
-        return "none"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, list | tuple):
-        return ", ".join(map(_fact, value))
-    return str(value)
+    content = joined(element("p", text), fact_table(evaluation.facts))
+    return Section("protocol", "Protocol", content)
