@@ -196,15 +196,18 @@ def load_encoder(folder: Path) -> LensEncoder:
     return encoder.eval()
 
 
-def save_classifier(folder: Path, classifier: LensClassifier) -> None:
+def save_classifier(
+    folder: Path, classifier: LensClassifier, files: Mapping[str, bytes] | None = None
+) -> None:
     """Write a classifier.
 
     Args:
         folder: Final place; must not exist.
         classifier: The classifier.
+        files: What else belongs into the folder, by name.
     """
     config = to_json(classifier.config).encode()
-    write_folder(folder, {WEIGHTS: classifier.state_dict(), CONFIG: config})
+    write_folder(folder, {**(files or {}), WEIGHTS: classifier.state_dict(), CONFIG: config})
 
 
 def load_classifier(folder: Path) -> LensClassifier:

@@ -102,6 +102,41 @@ def _pairs(
         yield (a, b), float(roc_auc_score(labels[rows] == b, odds))
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reliability:
+    """Confidence beside what became of it, in bins of like confidence.
+
+    Attributes:
+        confidence: Mean probability of the most probable class, shape ``(B,)``.
+        hits: Images whose most probable class is theirs, shape ``(B,)``.
+        num: Images, shape ``(B,)``.
+    """
+
+    confidence: NDArray[np.float64]
+    hits: NDArray[np.int64]
+    num: NDArray[np.int64]
+
+
+def reliability(
+    probabilities: NDArray[np.float64], labels: NDArray[np.int64], num_bins: int = NUM_BINS
+) -> Reliability:
+    """Return confidence and hits of the most probable class, in bins of equally many images.
+
+    Args:
+        probabilities: Shape ``(N, K)``.
+        labels: Shape ``(N,)``.
+        num_bins: Bins, at most.
+    """
+    confidence, hit = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
+    order = np.array_split(np.argsort(confidence, kind="stable"), num_bins)
+    bins = [bin_ for bin_ in order if len(bin_)]
+    return Reliability(
+        confidence=np.array([confidence[bin_].mean() for bin_ in bins]),
+        hits=np.array([np.count_nonzero(hit[bin_]) for bin_ in bins]),
+        num=np.array([len(bin_) for bin_ in bins]),
+    )
+
+
 def calibration_error(
     probabilities: NDArray[np.float64], labels: NDArray[np.int64], num_bins: int = NUM_BINS
 ) -> float:
@@ -115,13 +150,9 @@ def calibration_error(
     References:
         Guo et al. 2017, arXiv:1706.04599, equation 3, with bins of equal numbers.
     """
-    confidence, hit = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
-    gaps = [
-        len(bin_) * abs(confidence[bin_].mean() - hit[bin_].mean())
-        for bin_ in np.array_split(np.argsort(confidence, kind="stable"), num_bins)
-        if len(bin_)
-    ]
-    return float(sum(gaps) / len(labels))
+    bins = reliability(probabilities, labels, num_bins)
+    gaps = np.abs(bins.hits / bins.num - bins.confidence)
+    return float((gaps * bins.num).sum() / len(labels))
 
 
 def roc(

@@ -6,13 +6,16 @@ Only the subcommand that was asked for is imported, so that ``gravlens --help`` 
 import difflib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
+from types import ModuleType
 
 from gravlensdiffusion import __version__
 from gravlensdiffusion.errors import GravLensError
 
 PROGRAM = "gravlens"
+
+Commands = Mapping[str, tuple[str, str]]
 
 COMMANDS = {
     "simulate": ("simulate", "Simulate lens images with lenstronomy."),
@@ -22,9 +25,14 @@ COMMANDS = {
     "sample": ("sample", "Draw images from a model."),
     "balance": ("balance", "Fill the rare classes of a labelled set with generated images."),
     "evaluate": ("evaluate", "Say how good generated images are, beside a floor."),
+    "classify": ("classify", "Train a classifier on labelled images, and use it."),
     "models": ("models", "List the models that come with the package."),
 }
-"""Module in this package and summary of each command."""
+"""Module in this package and summary of each command.
+
+A module with a table ``COMMANDS`` of its own has commands below it, as in ``gravlens classify train``;
+any other has ``Options`` and ``run``.
+"""
 
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
@@ -60,56 +68,75 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _dispatch(words: list[str]) -> None:
-    if not words:
-        raise GravLensError(f"no command given, expected one of {', '.join(COMMANDS)}")
-    name = words[0]
-    if name in ("-h", "--help"):
-        print(_usage())
-        return
-    if name == "--version":
+    if words[:1] == ["--version"]:
         print(f"{PROGRAM} {__version__}")
         return
-    if name not in COMMANDS:
-        raise GravLensError(_unknown(name))
-    _run_command(name, words[1:])
+    _choose((), COMMANDS, "Strong gravitational lens images from a diffusion model.", words)
 
 
-def _run_command(name: str, arguments: list[str]) -> None:
+def _choose(path: tuple[str, ...], commands: Commands, about: str, words: list[str]) -> None:
+    """Run the command of a table that the first word names.
+
+    Args:
+        path: The words that led here.
+        commands: The table.
+        about: What its commands are for.
+        words: The words that follow.
+    """
+    if not words:
+        known = ", ".join(" ".join((*path, name)) for name in commands)
+        raise GravLensError(f"no command given, expected one of {known}")
+    name = words[0]
+    if name in ("-h", "--help"):
+        print(_usage(path, commands, about))
+        return
+    if name not in commands:
+        raise GravLensError(_unknown(path, name, commands))
+    module = import_module(f"gravlensdiffusion.cli.{commands[name][0]}")
+    below = getattr(module, "COMMANDS", None)
+    if below is not None:
+        _choose((*path, name), below, commands[name][1], words[1:])
+    else:
+        _run_command(module, " ".join((PROGRAM, *path, name)), words[1:])
+
+
+def _run_command(command: ModuleType, program: str, arguments: list[str]) -> None:
     from gravlensdiffusion.cli.parsing import parse
 
-    command = import_module(f"gravlensdiffusion.cli.{COMMANDS[name][0]}")
     try:
-        options = parse(command.Options, f"{PROGRAM} {name}", arguments)
+        options = parse(command.Options, program, arguments)
     except SystemExit:
         # The help has been printed.
         return
     command.run(options)
 
 
-def _usage() -> str:
-    width = max(len(name) for name in (*COMMANDS, "-h, --help"))
+def _usage(path: tuple[str, ...], commands: Commands, about: str) -> str:
+    program = " ".join((PROGRAM, *path))
+    width = max(len(name) for name in (*commands, "-h, --help"))
     lines = [
-        f"usage: {PROGRAM} COMMAND [OPTIONS]",
+        f"usage: {program} COMMAND [OPTIONS]",
         "",
-        "Strong gravitational lens images from a diffusion model.",
+        about,
         "",
         "commands:",
-        *(f"  {name:{width}}  {summary}" for name, (_, summary) in COMMANDS.items()),
+        *(f"  {name:{width}}  {summary}" for name, (_, summary) in commands.items()),
         "",
         "options:",
         f"  {'-h, --help':{width}}  Show this help.",
-        f"  {'--version':{width}}  Show the version.",
+        *([] if path else [f"  {'--version':{width}}  Show the version."]),
         "",
-        f"'{PROGRAM} COMMAND --help' explains the options of a command.",
+        f"'{program} COMMAND --help' explains the options of a command.",
     ]
     return "\n".join(lines)
 
 
-def _unknown(name: str) -> str:
+def _unknown(path: tuple[str, ...], name: str, commands: Commands) -> str:
     kind = "option" if name.startswith("-") else "command"
-    near = difflib.get_close_matches(name, COMMANDS, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"commands are {', '.join(COMMANDS)}"
-    return f"unknown {kind} {name!r}: {hint}"
+    near = difflib.get_close_matches(name, commands, n=1)
+    known = [" ".join((*path, each)) for each in (near or commands)]
+    hint = f"did you mean {known[0]}?" if near else f"commands are {', '.join(known)}"
+    return f"unknown {kind} {' '.join((*path, name))!r}: {hint}"
 
 
 def _describe(error: OSError) -> str:

@@ -29,6 +29,8 @@ class ClassifierConfig:
         pixel_scale_arcsec: Side of a pixel [arcsec], or None where it is not known.
         flux_unit: Unit of the pixel values.
         resize: Name of the resize that images of another size go through, or None.
+        original_size: Height and width of the training images before they were resized [pixel], or
+            None where they were not.
         training_data: What it was trained on, in one line.
     """
 
@@ -48,6 +50,7 @@ class ClassifierConfig:
     pixel_scale_arcsec: float | None = None
     flux_unit: str = "unknown"
     resize: Literal["bilinear", "area"] | None = None
+    original_size: int | None = None
     training_data: str = ""
 
     def __post_init__(self) -> None:

@@ -1,0 +1,228 @@
+"""From a set of images to a classifier, judged on the part of the set that it did not learn."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gravlensdiffusion.checkpoint import save_classifier
+from gravlensdiffusion.classification.classes import Classes, read_classes
+from gravlensdiffusion.classification.facts import classifier_facts, data_facts, judging_facts
+from gravlensdiffusion.classification.html import page
+from gravlensdiffusion.classification.judgement import Judged, Judgement, judge, to_json
+from gravlensdiffusion.classification.labelled import Images, LabelledSet, split
+from gravlensdiffusion.classification.sized import PEAK, SizedSource
+from gravlensdiffusion.classification.training import (
+    Look,
+    Training,
+    predict_logits,
+    probabilities,
+    train_classifier,
+)
+from gravlensdiffusion.config.classifier import ClassifierTraining
+from gravlensdiffusion.data.dataset import ImageSource, prepare
+from gravlensdiffusion.nn.classifier import LensClassifier
+from gravlensdiffusion.page.document import encode
+from gravlensdiffusion.resize import default_method
+from gravlensdiffusion.training.tracking import environment
+
+TRAINING, REPORT, PAGE = "training.json", "report.json", "report.html"
+HELD_OUT = (
+    "the held-out images are part of the same set, and they chose the weights and the temperature: "
+    "this is no independent test, which `gravlens classify score` is"
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """What a classifier is about to be trained on.
+
+    Attributes:
+        source: The images at their training size.
+        original_size: Height and width before they were resized [pixel], or None.
+        classes: Who belongs to which class.
+        recipe: How to train.
+        name: What to call the set.
+        trained_on: Number of images of each class to learn from, generated ones included.
+        generated: Number of generated images of each class.
+        held_out: Number of images of each class that are held out.
+    """
+
+    source: SizedSource
+    original_size: int | None
+    classes: Classes
+    recipe: ClassifierTraining
+    name: str
+    trained_on: dict[str, int]
+    generated: dict[str, int]
+    held_out: dict[str, int]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know, one sentence each."""
+        notes = list(self.classes.notes)
+        num = sum(self.generated.values())
+        if num:
+            images = "image trains" if num == 1 else "images train"
+            notes.append(f"{num:,} generated {images} and never judge")
+        if self.original_size is not None and self.source.header.flux_unit == PEAK:
+            notes.append("each image is scaled to [0, 1] again after the resize")
+        return tuple(notes)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fitted:
+    """A classifier, how it was trained, and how good it is.
+
+    Attributes:
+        network: The classifier.
+        record: How it was trained; ready for JSON.
+        judgement: How good it is on the images that were held out.
+    """
+
+    network: LensClassifier
+    record: Mapping[str, Any]
+    judgement: Judgement
+
+
+def plan(
+    source: ImageSource,
+    recipe: ClassifierTraining,
+    *,
+    name: str,
+    size: int | None = None,
+    merged: Mapping[str, str] | None = None,
+) -> Plan:
+    """Say what a classifier would be trained on; no pixel is read.
+
+    Args:
+        source: The images.
+        recipe: How to train.
+        name: What to call the set.
+        size: Height and width to train at [pixel]; None for their own.
+        merged: The class that a class is counted as, by its name.
+
+    Raises:
+        GravLensError: If the images have no classes, too few of one, or do not have the size.
+    """
+    classes = read_classes(source, merged or {})
+    own = source.image_shape[1]
+    sized = SizedSource(source, size, default_method(own if size is None else size))
+    trained_on, held_out = split(labelled(sized, classes), recipe.held_out, recipe.seed)
+    made = np.flatnonzero(classes.is_generated & (classes.labels >= 0))
+    return Plan(
+        source=sized,
+        original_size=own if sized.is_resized else None,
+        classes=classes,
+        recipe=recipe,
+        name=name,
+        trained_on=counts(classes, trained_on),
+        generated=counts(classes, made),
+        held_out=counts(classes, held_out),
+    )
+
+
+def labelled(images: Images, classes: Classes) -> LabelledSet:
+    """Return images with their classes."""
+    return LabelledSet(
+        images=images,
+        labels=classes.labels,
+        class_names=classes.names,
+        is_generated=classes.is_generated,
+    )
+
+
+def counts(classes: Classes, where: NDArray[np.int64]) -> dict[str, int]:
+    """Return the number of images of each class at some positions."""
+    found = np.bincount(classes.labels[where], minlength=len(classes.names))
+    return {name: int(num) for name, num in zip(classes.names, found, strict=True)}
+
+
+def fit(
+    planned: Plan,
+    folder: Path,
+    *,
+    device: str = "auto",
+    progress: Callable[[Look], None] = lambda _: None,
+) -> Fitted:
+    """Train a classifier and judge it.
+
+    Args:
+        planned: What to train on.
+        folder: Where the images are kept in the meantime, at their training size.
+        device: ``cpu``, ``cuda`` or ``auto``.
+        progress: Called after each look at the held-out images.
+
+    Raises:
+        GravLensError: If the images cannot be learned from, or there is no such device.
+    """
+    source, classes = planned.source, planned.classes
+    # The source has its size already, so that no resize is left to do.
+    ready = prepare(source, folder, source.size, "area")
+    data = labelled(ready.images, classes)
+    training = train_classifier(data, planned.recipe, device=device, progress=progress)
+    network, header = training.network, source.header
+    network.config = replace(
+        network.config,
+        merged=classes.merged,
+        pixel_scale_arcsec=header.pixel_scale_arcsec,
+        flux_unit=header.flux_unit,
+        resize=header.resize,
+        original_size=planned.original_size,
+        training_data=f"{sum(planned.trained_on.values()):,} images of {planned.name}",
+    )
+    record = _record(planned, training, environment(ready.fingerprint, device))
+    where = training.held_out
+    judgement = judge(
+        Judged(
+            images=data.images,
+            name=source.name,
+            where=where,
+            labels=data.labels[where],
+            class_names=classes.names,
+        ),
+        probabilities(network.config, predict_logits(network, data.images, where)),
+        title=f"{' / '.join(classes.names)}, on held-out images of {planned.name}",
+        seed=planned.recipe.seed,
+        notes=(*planned.notes, HELD_OUT),
+        facts={
+            "data": data_facts(planned.name, source, ready.fingerprint),
+            "classifier": classifier_facts(network.config),
+            "training": {name: v for name, v in record.items() if name != "looks"},
+            "judging": judging_facts(network.config, None, planned.recipe.seed),
+        },
+    )
+    return Fitted(network=network, record=record, judgement=judgement)
+
+
+def _record(planned: Plan, training: Training, facts: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "recipe": asdict(planned.recipe),
+        "trained_on": planned.trained_on,
+        "generated_among_them": planned.generated,
+        "held_out": planned.held_out,
+        "images_seen": training.looks[-1].images_seen,
+        "weights_after": max(each.images_seen for each in training.looks if each.is_best),
+        **facts,
+        "looks": [asdict(look) for look in training.looks],
+    }
+
+
+def save(fitted: Fitted, out: Path) -> None:
+    """Write a classifier with its record and its report, all of it or nothing.
+
+    Args:
+        fitted: The classifier.
+        out: The folder; must not exist.
+    """
+    record = json.dumps(fitted.record, indent=2, allow_nan=False)
+    files = {
+        TRAINING: encode(record + "\n"),
+        REPORT: to_json(fitted.judgement),
+        PAGE: encode(page(fitted.judgement)),
+    }
+    save_classifier(out, fitted.network, files)

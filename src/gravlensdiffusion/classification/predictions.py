@@ -1,0 +1,93 @@
+"""What a classifier says of the images of a set, and the table of it."""
+
+import csv
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from gravlensdiffusion.classification.sized import SetDigest, SizedSource
+from gravlensdiffusion.classification.training import predict_logits
+from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.nn.classifier import LensClassifier
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Predictions:
+    """What a classifier says of each image of a set.
+
+    Attributes:
+        logits: Before calibration, shape ``(N, K)``.
+        digest: Digest of the images, at the size that the classifier saw, and of their labels.
+    """
+
+    logits: NDArray[np.float32]
+    digest: str
+
+
+def predict(
+    network: LensClassifier,
+    source: SizedSource,
+    *,
+    device: str = "auto",
+    progress: Callable[[int], None] = lambda _: None,
+) -> Predictions:
+    """Classify all images of a set, some at a time.
+
+    Args:
+        network: The classifier; it is left on the device.
+        source: The images, as the classifier takes them.
+        device: ``cpu``, ``cuda`` or ``auto``.
+        progress: Called with the number of images done, after each block.
+
+    Raises:
+        GravLensError: If there are no images, no such device, or the classifier gives no number.
+    """
+    if not len(source):
+        raise GravLensError("the set is empty")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise GravLensError("no CUDA device here; use --device cpu or auto")
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    network.to(device)
+    digest, parts, done = SetDigest(source.labels), list[NDArray[np.float32]](), 0
+    for images in source.blocks():
+        digest.update(images)
+        parts.append(predict_logits(network, images))
+        done += len(images)
+        progress(done)
+    logits = np.concatenate(parts)
+    if not np.isfinite(logits).all():
+        raise GravLensError("the classifier gives no finite number; its weights are damaged")
+    return Predictions(logits=logits, digest=digest.hexdigest())
+
+
+def write_table(
+    path: Path,
+    names: Iterable[str],
+    labels: Sequence[str],
+    probabilities: NDArray[np.float64],
+    class_names: Sequence[str],
+) -> None:
+    """Write probabilities as CSV: index, name, label, one column per class, the class called.
+
+    Args:
+        path: The file.
+        names: Where each image comes from.
+        labels: Name of each image's class, empty where it is not known.
+        probabilities: Shape ``(N, K)``.
+        class_names: Names of the K classes.
+    """
+    text = StringIO(newline="")
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(["index", "name", "label", *(f"p_{name}" for name in class_names), "called"])
+    called = probabilities.argmax(axis=1)
+    for k, (name, label) in enumerate(zip(names, labels, strict=True)):
+        numbers = (f"{p:.6g}" for p in probabilities[k])
+        table.writerow([k, name, label, *numbers, class_names[called[k]]])
+    # A name of a file need not be text; its odd bytes are written as escapes.
+    path.write_text(text.getvalue(), encoding="utf-8", errors="backslashreplace", newline="")

@@ -1,0 +1,130 @@
+"""``gravlens classify score``: how good a classifier is on labelled images."""
+
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+from gravlensdiffusion.errors import GravLensError
+
+if TYPE_CHECKING:
+    from gravlensdiffusion.classification.judgement import Judgement
+    from gravlensdiffusion.classification.predictions import Predictions
+    from gravlensdiffusion.classification.scoring import Sorting
+
+TABLE, JSON, HTML = "predictions.csv", "report.json", "report.html"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Options:
+    """Say how good a classifier is on labelled images that it was not trained on.
+
+    Writes predictions.csv, report.json and report.html: ROC curves, confusion matrix, recall and
+    precision of each class, calibration, mistakes. Generated images do not judge.
+    """
+
+    data: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DATA")]
+    """Labelled images: an HDF5 file, a folder of shards, or a folder with one folder per class."""
+    model: Path
+    """Folder of the classifier."""
+    out: Path
+    """Folder for the report; it is made where it does not exist."""
+    prior: str = "training"
+    """Mix of classes that the probabilities are for: training (that of the training set, as
+    `predict` has it by default), even, data (that of these images), or shares like
+    lens=0.01,no_lens=0.99."""
+    merge: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """Count classes of these images as one of the classifier's, like lens=galaxy_lens,ring; what
+    was merged in training is merged by itself."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to compute."""
+    seed: int = 0
+    """Seed of the resamplings that the interval of the AUC comes from."""
+    skip_bad: bool = False
+    """Go on without files that cannot be used."""
+    allow_object_arrays: bool = False
+    """Read DeepLense's pickled [image, mass] arrays, without running any code in them."""
+    overwrite: bool = False
+    """Replace a report that exists."""
+
+
+def run(options: Options) -> None:
+    """Classify, judge, write.
+
+    Raises:
+        GravLensError: If the classifier or the data cannot be read, do not go together, or a report
+            is in the way.
+    """
+    from gravlensdiffusion.classification.classes import read_merged
+    from gravlensdiffusion.data.writing import refuse_existing
+
+    if options.seed < 0:
+        raise GravLensError(f"--seed must be at least 0, got {options.seed}")
+    for name in (TABLE, JSON, HTML):
+        refuse_existing(options.out / name, overwrite=options.overwrite)
+    merged = read_merged(options.merge)
+    from gravlensdiffusion.classification.scoring import (
+        check_judgeable,
+        judge_set,
+        prepare_sorting,
+    )
+    from gravlensdiffusion.classification.sentences import auc_text, recalls
+    from gravlensdiffusion.cli.classify.progress import ending, images_bar
+    from gravlensdiffusion.cli.opening import open_data
+
+    source = open_data(
+        options.data, skip_bad=options.skip_bad, allow_object_arrays=options.allow_object_arrays
+    )
+    sorting = prepare_sorting(options.model, source, merged)
+    check_judgeable(sorting)
+    sorting.mix(options.prior, allow_data=True)
+    with ending():
+        with images_bar(len(source)) as show:
+            found = sorting.predict(options.device, show)
+        judgement = judge_set(
+            sorting,
+            found,
+            prior=options.prior,
+            model_name=options.model.resolve().name,
+            data_name=options.data.resolve().name,
+            seed=options.seed,
+        )
+        write(options, sorting, found, judgement)
+    tell(judgement.notes)
+    print(
+        f"wrote {TABLE}, {JSON} and {HTML} to {options.out}: AUC {auc_text(judgement)} on "
+        f"{judgement.scores.num_images.sum():,} images, recall {recalls(judgement)}"
+    )
+
+
+def write(
+    options: Options, sorting: "Sorting", found: "Predictions", judgement: "Judgement"
+) -> None:
+    """Write the three files, each whole or not at all."""
+    from gravlensdiffusion.classification.html import page
+    from gravlensdiffusion.classification.judgement import to_json
+    from gravlensdiffusion.classification.predictions import write_table
+    from gravlensdiffusion.classification.training import probabilities
+    from gravlensdiffusion.data.writing import whole_file
+    from gravlensdiffusion.page.document import write_page
+
+    config = sorting.network.config
+    chances = probabilities(config, found.logits, sorting.mix(options.prior, allow_data=True))
+    names = map(sorting.source.name, range(len(sorting.source)))
+    with (
+        whole_file(options.out / TABLE, overwrite=options.overwrite) as table,
+        whole_file(options.out / JSON, overwrite=options.overwrite) as numbers,
+        whole_file(options.out / HTML, overwrite=options.overwrite) as html,
+    ):
+        write_table(table, names, sorting.label_names, chances, config.class_names)
+        numbers.write_bytes(to_json(judgement))
+        write_page(page(judgement), html)
+
+
+def tell(lines: Iterable[str]) -> None:
+    """Say on stderr what the user should know."""
+    for line in lines:
+        print(f"gravlens: {line}", file=sys.stderr)

@@ -1,0 +1,157 @@
+"""``gravlens classify train``: a classifier from labelled images."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+from gravlensdiffusion.errors import GravLensError
+
+if TYPE_CHECKING:
+    from gravlensdiffusion.classification.fitting import Plan
+    from gravlensdiffusion.config.classifier import ClassifierTraining
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Options:
+    """Train a small network that tells the classes of your images apart.
+
+    Part of the images of each class is held out: on these the weights are chosen, the probabilities
+    calibrated, and the report written. Images that `gravlens balance` made train and never judge.
+    """
+
+    data: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DATA")]
+    """Labelled images: an HDF5 file, a folder of shards, or a folder with one folder per class."""
+    out: Path
+    """Folder for the classifier and its report; must not exist."""
+    size: int | None = None
+    """Train at this many pixels a side; by default the size of the images."""
+    merge: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """Count classes as one, like lens=no_sub,cdm,axion; may be given several times."""
+    augment: Literal["none", "half_turn", "flips", "d4"] = "none"
+    """Turn training images at random: half_turn (by 180 degrees), flips (mirror images too), d4
+    (quarter turns too). Only where all directions are alike in your images."""
+    balance: Literal["none", "weights", "oversample"] = "none"
+    """What is done about classes of unequal size: weights (images of a rare class count more),
+    oversample (they come more often). With either, probabilities are for an even mix."""
+    held_out: float = 0.2
+    """Share of the original images of each class that is held out."""
+    images: int = 60_000
+    """Images to learn from, each counted as often as it comes; training may end before."""
+    batch_size: int = 64
+    """Images per step."""
+    learning_rate: float = 2e-3
+    """Peak learning rate."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """Arithmetic; bf16 is faster on recent GPUs and slower on CPUs."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to train."""
+    seed: int = 0
+    """Seed of the images held out, of the weights and of the order."""
+    skip_bad: bool = False
+    """Go on without files that cannot be used."""
+    allow_object_arrays: bool = False
+    """Read DeepLense's pickled [image, mass] arrays, without running any code in them."""
+    dry_run: bool = False
+    """Say what would be trained, and stop."""
+
+
+def run(options: Options) -> None:
+    """Train, judge, write.
+
+    Raises:
+        GravLensError: If an option or the data do not fit, or something is in the way.
+    """
+    from gravlensdiffusion.classification.classes import read_merged
+    from gravlensdiffusion.cli.opening import open_data
+
+    recipe, merged = configure(options), read_merged(options.merge)
+    refuse_folder(options.out)
+    source = open_data(
+        options.data, skip_bad=options.skip_bad, allow_object_arrays=options.allow_object_arrays
+    )
+    from gravlensdiffusion.classification.fitting import plan
+
+    planned = plan(source, recipe, name=options.data.name, size=options.size, merged=merged)
+    for note in planned.notes:
+        print(f"gravlens: {note}", file=sys.stderr)
+    if options.dry_run:
+        print(f"would train on {describe(planned)}")
+        return
+    train(planned, options)
+
+
+def configure(options: Options) -> "ClassifierTraining":
+    """Return the recipe that the options ask for.
+
+    Raises:
+        GravLensError: If a value is not allowed.
+    """
+    from gravlensdiffusion.config.classifier import ClassifierTraining
+
+    if options.size is not None and options.size < 1:
+        raise GravLensError(f"--size must be at least 1 pixel, got {options.size}")
+    return ClassifierTraining(
+        total_images=options.images,
+        batch_size=options.batch_size,
+        learning_rate=options.learning_rate,
+        augment=options.augment,
+        balance=options.balance,
+        held_out=options.held_out,
+        seed=options.seed,
+        precision=options.precision,
+    )
+
+
+def refuse_folder(path: Path) -> None:
+    """Refuse a folder that exists, before anything is computed.
+
+    Raises:
+        GravLensError: If it does.
+    """
+    if path.exists() or path.is_symlink():
+        raise GravLensError(f"{path}: exists already; choose another --out")
+
+
+def describe(planned: "Plan") -> str:
+    """Say in one line what a classifier is trained on."""
+    recipe, channels = planned.recipe, planned.source.image_shape[0]
+    images = ", ".join(f"{name} {num:,}" for name, num in planned.trained_on.items())
+    size = f"{channels}x{planned.source.size}x{planned.source.size}"
+    changes = "".join(
+        f", {name} {value}"
+        for name, value in (("augment", recipe.augment), ("balance", recipe.balance))
+        if value != "none"
+    )
+    return (
+        f"{sum(planned.trained_on.values()):,} images of {size} ({images}), "
+        f"{sum(planned.held_out.values()):,} held out, {recipe.total_images:,} images in all, "
+        f"batch {recipe.batch_size}{changes}"
+    )
+
+
+def train(planned: "Plan", options: Options) -> None:
+    """Train a classifier, write it, and say so."""
+    from tempfile import TemporaryDirectory
+
+    from gravlensdiffusion.classification.fitting import fit, save
+    from gravlensdiffusion.classification.sentences import auc_text, recalls
+    from gravlensdiffusion.cli.classify.progress import ending, looks_bar
+
+    out = options.out
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with (
+        ending(),
+        TemporaryDirectory(prefix=f".{out.name}.", suffix=".tmp", dir=out.parent) as folder,
+        looks_bar(planned.recipe.total_images) as show,
+    ):
+        fitted = fit(planned, Path(folder), device=options.device, progress=show)
+        refuse_folder(out)
+        save(fitted, out)
+    judgement = fitted.judgement
+    print(
+        f"wrote {out}: AUC {auc_text(judgement)} on {judgement.scores.num_images.sum():,} held-out "
+        f"images, recall {recalls(judgement)}"
+    )
