@@ -217,7 +217,10 @@ def load_classifier(folder: Path) -> LensClassifier:
         GravLensError: If its files are missing or damaged.
     """
     path = folder / CONFIG
-    config = from_json(ClassifierConfig, _read_bytes(path), source=str(path))
+    try:
+        config = from_json(ClassifierConfig, _read_bytes(path), source=str(path))
+    except GravLensError as error:
+        raise GravLensError(f"{error}; is this the folder of a classifier?") from None
     classifier = LensClassifier(config)
     load_weights(classifier, read_tensors(folder / WEIGHTS), source=folder / WEIGHTS)
     classifier.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ from gravlensdiffusion.classification.training import (
     Training,
     predict_logits,
     probabilities,
+    refuse_missing,
     train_classifier,
 )
 from gravlensdiffusion.config.classifier import ClassifierTraining
@@ -160,6 +161,7 @@ def fit(
     Raises:
         GravLensError: If the images cannot be learned from, or there is no such device.
     """
+    refuse_missing(device)
     source, classes = planned.source, planned.classes
     # The source has its size already, so that no resize is left to do.
     ready = prepare(source, folder, source.size, "area")
@@ -171,7 +173,7 @@ def fit(
         merged=classes.merged,
         pixel_scale_arcsec=header.pixel_scale_arcsec,
         flux_unit=header.flux_unit,
-        resize=header.resize,
+        resize=cast("Literal['bilinear', 'area'] | None", header.resize),
         original_size=planned.original_size,
         training_data=f"{sum(planned.trained_on.values()):,} images of {planned.name}",
     )

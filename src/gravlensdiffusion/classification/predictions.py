@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from gravlensdiffusion.classification.sized import SetDigest, SizedSource
-from gravlensdiffusion.classification.training import predict_logits
+from gravlensdiffusion.classification.training import predict_logits, refuse_missing
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.nn.classifier import LensClassifier
 
@@ -49,8 +49,7 @@ def predict(
     """
     if not len(source):
         raise GravLensError("the set is empty")
-    if device == "cuda" and not torch.cuda.is_available():
-        raise GravLensError("no CUDA device here; use --device cpu or auto")
+    refuse_missing(device)
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     network.to(device)

@@ -78,9 +78,10 @@ def train_classifier(
         progress: Called after each look at the held-out images.
 
     Raises:
-        GravLensError: If there are too few images of a class, if they are too small, or if the loss
-            is not finite.
+        GravLensError: If there is no such device, if there are too few images of a class, if they
+            are too small, or if the loss is not finite.
     """
+    refuse_missing(device)
     trained_on, held_out = split(data, recipe.held_out, recipe.seed)
     accelerator = Accelerator(
         cpu=device == "cpu", mixed_precision="bf16" if recipe.precision == "bf16" else "no"
@@ -96,6 +97,16 @@ def train_classifier(
     temperature = fit_temperature(logits, labels, run.held_out_weights)
     network.config = replace(network.config, temperature=temperature)
     return Training(network=network, held_out=held_out, looks=tuple(looks))
+
+
+def refuse_missing(device: str) -> None:
+    """Refuse a device that is not there.
+
+    Raises:
+        GravLensError: If it is not.
+    """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise GravLensError("no CUDA device here; use --device cpu or auto")
 
 
 def configure(

@@ -29,8 +29,10 @@ def confusion_png(confusion: NDArray[np.int64], names: Sequence[str]) -> bytes:
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     shown = [lettered(name) for name in names]
     slanted = num > 3 or max(map(len, shown)) > 9
-    turn = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"} if slanted else {}
-    axes.set_xticks(range(num), shown, fontsize=9, **turn)
+    axes.set_xticks(range(num), shown, fontsize=9)
+    if slanted:
+        for label in axes.get_xticklabels():
+            label.set(rotation=35, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(num), shown, fontsize=9)
     axes.set_xlabel("called", fontsize=9)
     axes.set_ylabel("is", fontsize=9)
