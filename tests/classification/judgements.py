@@ -1,0 +1,47 @@
+"""Judgements of probabilities that nobody had to train for."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gravlensdiffusion.classification.judgement import Judged, Judgement, judge
+from tests.classification.planted import NAMES
+
+
+def judged(
+    num: int, seed: int, num_classes: int = 2, sharpness: float = 1.0
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return labels, and probabilities without fault for a sharpness of one."""
+    random = np.random.default_rng(seed)
+    logits = 1.5 * random.normal(size=(num, num_classes))
+    odds = np.exp(logits)
+    cumulated = np.cumsum(odds / odds.sum(axis=1, keepdims=True), axis=1)
+    labels = (random.random((num, 1)) > cumulated).sum(axis=1).clip(max=num_classes - 1)
+    odds = np.exp(sharpness * logits)
+    return labels, odds / odds.sum(axis=1, keepdims=True)
+
+
+def judgement(
+    labels: NDArray[np.int64],
+    probabilities: NDArray[np.float64],
+    class_names: tuple[str, ...] = NAMES,
+    title: str = "a classifier on a set",
+) -> Judgement:
+    """Judge; every second image of a set is among those judged, its pixels tell its position."""
+    images = np.broadcast_to(
+        np.arange(2 * len(labels), dtype=np.float32)[:, None, None, None],
+        (2 * len(labels), 1, 8, 8),
+    )
+    return judge(
+        Judged(
+            images=images,
+            name=lambda k: f"image {k}",
+            where=2 * np.arange(len(labels)),
+            labels=labels,
+            class_names=class_names,
+        ),
+        probabilities,
+        title=title,
+        seed=0,
+        notes=["a note"],
+        facts={"data": {"name": "set"}},
+    )

@@ -1,0 +1,67 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from gravlensdiffusion.checkpoint import load_classifier
+from gravlensdiffusion.classification.fitting import PAGE, REPORT, TRAINING, fit, plan, save
+from gravlensdiffusion.classification.training import predict_logits, train_classifier
+from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.records import GENERATED
+from tests.classification.planted import RECIPE, SIZE, labelled, planted
+
+SHORT = replace(RECIPE, total_images=320, batch_size=16, check_images=160)
+
+
+def test_a_plan_counts_who_learns_and_who_judges():
+    source = planted(100, 0)
+    source.parameters[GENERATED] = (np.arange(100) >= 60).astype(float)
+    planned = plan(source, SHORT, name="set.h5", size=8)
+    assert planned.trained_on == {"empty": 44, "blob": 44}
+    assert planned.held_out == {"empty": 6, "blob": 6}
+    assert planned.generated == {"empty": 20, "blob": 20}
+    assert planned.original_size == SIZE
+    assert "40 generated images train and never judge" in planned.notes
+    with pytest.raises(GravLensError, match="fewer than 64"):
+        plan(source, SHORT, name="set.h5", size=64)
+
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory):
+    planned = plan(planted(100, 0), SHORT, name="set.h5", merged={"empty": "sky"})
+    return fit(planned, tmp_path_factory.mktemp("fit"), device="cpu")
+
+
+def test_the_classifier_is_that_of_the_recipe(fitted):
+    data = labelled(planted(100, 0))
+    alone = train_classifier(data, SHORT, device="cpu").network
+    assert np.array_equal(
+        predict_logits(fitted.network, data.images), predict_logits(alone, data.images)
+    )
+    config = fitted.network.config
+    assert config.class_names == ("sky", "blob")
+    assert config.merged == (("empty", "sky"),)
+    assert (config.pixel_scale_arcsec, config.flux_unit) == (0.1, "e-/s")
+    assert config.training_data == "80 images of set.h5"
+
+
+def test_it_is_judged_on_the_held_out_images_alone(fitted):
+    assert fitted.judgement.scores.num_images.tolist() == [10, 10]
+    assert "no independent test" in fitted.judgement.notes[-1]
+    assert fitted.record["images_seen"] == 320
+    assert fitted.record["held_out"] == {"sky": 10, "blob": 10}
+    assert fitted.record["recipe"]["seed"] == SHORT.seed
+
+
+def test_a_classifier_comes_back_from_its_folder(fitted, tmp_path):
+    save(fitted, tmp_path / "c")
+    files = {each.name for each in (tmp_path / "c").iterdir()}
+    assert files == {"model.safetensors", "config.json", TRAINING, REPORT, PAGE}
+    network, images = load_classifier(tmp_path / "c"), planted(20, 1).images
+    assert network.config == fitted.network.config
+    assert np.array_equal(predict_logits(network, images), predict_logits(fitted.network, images))
+    record = json.loads((tmp_path / "c" / TRAINING).read_text(encoding="utf-8"))
+    assert record["looks"][-1]["images_seen"] == 320
+    with pytest.raises(OSError, match=r"not empty|exists"):
+        save(fitted, tmp_path / "c")

@@ -1,0 +1,50 @@
+import json
+
+import numpy as np
+import pytest
+
+from gravlensdiffusion.classification.judgement import NUM_MISTAKES, to_json
+from tests.classification.judgements import judged, judgement
+
+
+def test_the_most_confident_mistakes_come_first():
+    labels, p = judged(200, seed=0)
+    found = judgement(labels, p)
+    wrong = np.flatnonzero(p.argmax(axis=1) != labels)
+    assert found.num_mistakes == len(wrong)
+    assert len(found.mistakes) == NUM_MISTAKES
+    confidence = [each.probability for each in found.mistakes]
+    assert confidence == sorted(p.max(axis=1)[wrong], reverse=True)[:NUM_MISTAKES]
+    for each in found.mistakes:
+        # The image's value and its name tell its position in the set, which is twice that here.
+        place = int(each.image[0, 0, 0])
+        assert each.name == f"image {place}"
+        assert labels[place // 2] == each.label != each.called == p[place // 2].argmax()
+
+
+def test_a_faultless_classifier_has_no_mistakes():
+    labels = np.array([0, 1, 0, 1])
+    found = judgement(labels, np.eye(2)[labels])
+    assert found.mistakes == ()
+    assert found.num_mistakes == 0
+
+
+def test_a_judgement_is_json_without_nan():
+    labels = np.array([0, 1, 0, 1])
+    text = to_json(judgement(labels, np.tile([0.6, 0.4], (4, 1))))
+    found = json.loads(text)
+    assert found["scores"]["precision"] == [0.5, None]
+    assert found["precision_intervals"][1] == [None, None]
+    assert found["scores"]["auc"] == 0.5
+    assert found["pairs"] == [{"classes": ["empty", "blob"], "auc": 0.5}]
+    assert found["facts"] == {"data": {"name": "set"}}
+
+
+def test_intervals_belong_to_their_numbers():
+    found = judgement(*judged(300, seed=1))
+    for k in range(2):
+        assert found.recall_intervals[k, 0] < found.scores.recall[k] < found.recall_intervals[k, 1]
+    assert found.auc_interval[0] < found.scores.auc < found.auc_interval[1]
+    assert found.scores.recall[0] == pytest.approx(
+        found.curves[0][1].max() * found.scores.recall[0]
+    )
