@@ -64,7 +64,7 @@ def main(options: Options) -> None:
     rows = [row for k in range(0, num, 8) for row in (generated.images[k : k + 8], real[k : k + 8])]
     side_by_side = options.out / "side_by_side.png"
     save_grid(np.concatenate(rows), side_by_side, limits=limits, num_columns=16)
-    lines = read_metrics(options.run)
+    lines = [line for line in read_metrics(options.run) if "loss" in line]
     curve = ([line["images"] for line in lines], [line["loss"] for line in lines])
     save_curve({"loss": curve}, options.out / "loss.png", x_label="images seen", y_label="loss")
     print(f"wrote {options.out}")

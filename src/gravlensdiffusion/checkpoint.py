@@ -1,6 +1,7 @@
 """Models on disk: safetensors and JSON, written whole or not at all, never a pickle."""
 
 import hashlib
+import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ ENCODERS_FOLDER = MODELS_FOLDER / "encoders"
 WEIGHTS = "model.safetensors"
 EMA_WEIGHTS = "ema.safetensors"
 CONFIG = "config.json"
+BEST = "best.json"
+"""File of a run that names its checkpoint with the lowest held-out loss."""
 FEW_STEPS = "few_steps"
 """Folder within that of a model, which holds its distilled weights."""
 
@@ -113,12 +116,32 @@ def checkpoints(run: Path) -> list[Checkpoint]:
     return sorted(found, key=lambda checkpoint: checkpoint.images_seen)
 
 
+def best_checkpoint(run: Path) -> Checkpoint | None:
+    """Return the checkpoint of a run with the lowest held-out loss, or None for no such record.
+
+    Raises:
+        GravLensError: If the record is damaged, or names a checkpoint that is not there.
+    """
+    path = run / BEST
+    if not path.is_file():
+        return None
+    try:
+        images_seen = int(json.loads(path.read_bytes())["images_seen"])
+    except (ValueError, KeyError, TypeError):
+        raise GravLensError(f"{path}: not a record of the best checkpoint") from None
+    for found in checkpoints(run):
+        if found.images_seen == images_seen:
+            return found
+    raise GravLensError(f"{path}: names checkpoint {images_seen}, which is not there")
+
+
 def load_model(name_or_path: str | Path, device: torch.device | str = "cpu") -> Model:
     """Read a model for inference.
 
     Args:
-        name_or_path: A bundled model's name, a run directory (its last checkpoint), a checkpoint
-            folder, or ``model_checkpoint.pth`` of the reference project. Where a checkpoint has
+        name_or_path: A bundled model's name, a run directory (its checkpoint with the lowest
+            held-out loss, where that was measured, or its last one), a checkpoint folder, or
+            ``model_checkpoint.pth`` of the reference project. Where a checkpoint has
             moving-average weights, those are used.
         device: Where to put it.
 
@@ -169,7 +192,7 @@ def find_model(name_or_path: str | Path) -> Path:
     found = checkpoints(path)
     if not found:
         raise GravLensError(f"{path}: no {CONFIG} and no checkpoint in this folder")
-    return found[-1].folder
+    return (best_checkpoint(path) or found[-1]).folder
 
 
 def save_encoder(folder: Path, encoder: LensEncoder) -> None:

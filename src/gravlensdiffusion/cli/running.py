@@ -1,5 +1,6 @@
 """A long run at the command line: a progress bar, and signals that save before they end it."""
 
+import math
 import signal
 import sys
 from collections.abc import Callable
@@ -44,7 +45,9 @@ def run_with_bar(
     columns = (
         TextColumn("{task.completed:,.0f}/{task.total:,.0f} images"),
         BarColumn(),
-        TextColumn("loss {task.fields[loss]:.4f}  {task.fields[speed]:.0f} images/s"),
+        TextColumn(
+            "loss {task.fields[loss]:.4f}{task.fields[held_out]}  {task.fields[speed]:.0f} images/s"
+        ),
         TimeRemainingColumn(),
     )
     previous = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -72,10 +75,13 @@ def run_with_bar(
 
 def _show(bar: "Bar", name: str, state: "Progress") -> None:
     if not bar.task_ids:
-        bar.add_task(name, total=state.total_images, loss=state.loss, speed=0.0)
+        bar.add_task(name, total=state.total_images, loss=state.loss, held_out="", speed=0.0)
+    is_measured = math.isfinite(state.held_out_loss)
     bar.update(
         bar.task_ids[0],
+        total=state.images_seen if state.ended_early else state.total_images,
         completed=state.images_seen,
         loss=state.loss,
+        held_out=f", held out {state.held_out_loss:.4f}" if is_measured else "",
         speed=state.images_per_s,
     )

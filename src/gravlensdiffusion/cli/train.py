@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from gravlensdiffusion.build import Model
     from gravlensdiffusion.config.training import TrainingConfig
     from gravlensdiffusion.data.dataset import ImageSource
+    from gravlensdiffusion.training.progress import Progress
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,10 @@ class Options:
     """Turn training images at random, and their parameters with them: half_turn (by 180 degrees),
     flips (mirror images too), d4 (quarter turns too). Which of them a population allows is in
     docs/training.md; the recipe's own by default."""
+    held_out: float | None = None
+    """Share of the images of each class that is never trained on. Their loss is measured on the
+    way, ends the run when it falls no longer, and says which checkpoint counts. 0 for none; the
+    recipe's own by default."""
     init: str | None = None
     """Start from the weights of this model: a bundled name, a run or a checkpoint."""
     seed: int | None = None
@@ -97,8 +102,20 @@ def run(options: Options) -> None:
             model, options.out / "samples" / f"{seen:010d}.png"
         ),
     )
+    print(f"trained {options.out} on {told(progress)}")
+
+
+def told(progress: "Progress") -> str:
+    """Say in one line how a run went."""
+    early = ", ended early" if progress.ended_early else ""
     skipped = f", {progress.num_skipped} steps skipped" if progress.num_skipped else ""
-    print(f"trained {options.out} on {progress.images_seen:,} images{skipped}")
+    line = f"{progress.images_seen:,} images{early}{skipped}"
+    if not progress.best_images:
+        return line
+    return (
+        f"{line}; held-out loss {progress.best_loss:.4f} at {progress.best_images:,} images, the "
+        f"checkpoint that counts, {progress.start_loss:.4f} at the start"
+    )
 
 
 def configure(options: Options) -> "TrainingConfig":
@@ -122,6 +139,9 @@ def configure(options: Options) -> "TrainingConfig":
     if options.learning_rate is not None:
         rate = options.learning_rate
         changes["optimiser"] = replace(config.optimiser, learning_rate=rate)
+    if options.held_out is not None:
+        stopping = replace(config.early_stopping, held_out=options.held_out)
+        changes["early_stopping"] = stopping
     if options.transform is not None:
         transform = TransformConfig(kind=options.transform, fit=True)
         changes["model"] = replace(config.model, transform=transform)
@@ -161,10 +181,12 @@ def describe(config: "TrainingConfig", source: "ImageSource") -> str:
     augment = "" if config.augment == "none" else f", augment {config.augment}"
     asked = f", parameters: {', '.join(config.parameters)}" if config.parameters else ""
     twins = ", noise split" if config.noise == "split" else ""
+    share = config.early_stopping.held_out
+    held_out = f", {share:.0%} held out" if share else ""
     return (
         f"would train preset {config.preset} at {size} pixels on {len(source):,} images of "
         f"{channels}x{height}x{width}, classes: {classes or 'none'}{asked}, {length}, "
-        f"batch {config.batch_size}, transform {config.model.transform.kind}{twins}{augment}"
+        f"batch {config.batch_size}, transform {config.model.transform.kind}{twins}{augment}{held_out}"
     )
 
 

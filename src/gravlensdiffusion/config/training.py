@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from gravlensdiffusion.config.model import ModelConfig
+from gravlensdiffusion.config.stopping import EarlyStopping
 from gravlensdiffusion.errors import GravLensError
 
 
@@ -84,6 +85,7 @@ class TrainingConfig:
         stratified_times: Whether the training times of a batch are spread evenly.
         optimiser: The optimiser.
         ema: The moving average.
+        early_stopping: Images that are held out, and when their loss ends the run.
         log_images: Images between two lines of the log.
         checkpoint_images: Images between two checkpoints.
         sample_images: Images between two sample grids; 0 for none.
@@ -112,6 +114,7 @@ class TrainingConfig:
     stratified_times: bool = True
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     ema: EMAConfig = field(default_factory=EMAConfig)
+    early_stopping: EarlyStopping = field(default_factory=EarlyStopping)
     log_images: int = 2_000
     checkpoint_images: int = 20_000
     sample_images: int = 40_000

@@ -69,6 +69,19 @@ class PreparedSet:
         """Return the images in order, in batches, as often as asked."""
         return Batches(self.images, size)
 
+    def take(self, rows: NDArray[np.integer]) -> "PreparedSet":
+        """Return some of the images as a set of their own; the fingerprint stays that of all.
+
+        Args:
+            rows: Their positions, shape ``(M,)``.
+        """
+        return PreparedSet(
+            images=self.images.take(rows),
+            labels=self.labels[rows],
+            parameters=self.parameters[rows],
+            fingerprint=self.fingerprint,
+        )
+
 
 class ImageFile:
     """Images in an .npy file of float32, read when they are asked for.
@@ -79,18 +92,24 @@ class ImageFile:
 
     Args:
         path: The file.
+        rows: Positions in the file of the images that count, shape ``(N,)``; None for all.
 
     Attributes:
         shape: ``(N, C, S, S)``.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, rows: NDArray[np.integer] | None = None) -> None:
         mapped = np.load(path, mmap_mode="r", allow_pickle=False)
-        self.shape: tuple[int, ...] = mapped.shape
-        self._path, self._offset = path, int(mapped.offset)
+        num = len(mapped) if rows is None else len(rows)
+        self.shape: tuple[int, ...] = (num, *mapped.shape[1:])
+        self._path, self._offset, self._rows = path, int(mapped.offset), rows
 
     def __len__(self) -> int:
         return self.shape[0]
+
+    def take(self, rows: NDArray[np.integer]) -> "ImageFile":
+        """Return some of the images, by their positions, shape ``(M,)``."""
+        return ImageFile(self._path, rows if self._rows is None else self._rows[rows])
 
     def __getitem__(self, where: slice | NDArray[np.integer]) -> NDArray[np.float32]:
         """Read images, shape ``(B, C, S, S)``.
@@ -106,6 +125,8 @@ class ImageFile:
             where = np.arange(*where.indices(len(self)))
         if len(where) and not 0 <= where.min() <= where.max() < len(self):
             raise IndexError(f"image index must lie in 0 to {len(self) - 1}")
+        if self._rows is not None:
+            where = self._rows[where]
         images = np.empty((len(where), *self.shape[1:]), dtype=np.float32)
         size = 4 * math.prod(self.shape[1:])
         # Neighbours in the file are read in one go.

@@ -44,7 +44,9 @@ class Stream(IntEnum):
     """Training image whose parameters a sample takes where none are asked for."""
     OBSERVATION = 10
     """Noise of the instrument."""
-    EXTREMES = 11
+    HELD_OUT = 11
+    """Which images are held out (draw 0), and noise levels and noise of their loss."""
+    EXTREMES = 12
     """Image of a peak-scaled set whose faintest and brightest pixel a generated image takes."""
 
 

@@ -139,6 +139,9 @@ class Distiller(Loop):
     def after_step(self, hooks: Hooks) -> None:
         """Nothing else is due after a step."""
 
+    def finish(self, hooks: Hooks) -> None:
+        """Nothing is due at the end."""
+
     def close(self) -> None:
         """Nothing is held."""
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from gravlensdiffusion.build import Model, build_model
 from gravlensdiffusion.checkpoint import (
+    BEST,
     CONFIG,
     EMA_WEIGHTS,
     WEIGHTS,
@@ -26,6 +27,7 @@ from gravlensdiffusion.config.distillation import DistillationConfig
 from gravlensdiffusion.config.model import ModelConfig
 from gravlensdiffusion.config.training import TrainingConfig
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.training.held_out import Standing
 from gravlensdiffusion.training.tracking import environment, write_atomically
 
 TRAINING_STATE = "training_state.pt"
@@ -95,8 +97,13 @@ class RunFolder(Generic[ConfigT]):
         model: Model,
         ema: Mapping[str, Tensor] | None,
         state: dict[str, Any],
+        standing: Standing | None = None,
     ) -> None:
-        """Write a checkpoint and drop the oldest ones."""
+        """Write a checkpoint and drop the oldest ones, but for that with the lowest held-out loss.
+
+        A run that is killed on the way has its old record with the old checkpoint, or the new one
+        with the new.
+        """
         folder = self.folder / "checkpoints" / f"{images_seen:010d}"
         if folder.exists():
             return
@@ -107,8 +114,18 @@ class RunFolder(Generic[ConfigT]):
         if ema is not None:
             files[EMA_WEIGHTS] = ema
         write_folder(folder, files, {TRAINING_STATE: state})
+        if standing is not None:
+            self.record_best(standing)
+        best_images = 0 if standing is None else standing.best_images
         for old in checkpoints(self.folder)[: -self.config.keep_checkpoints]:
-            shutil.rmtree(old.folder)
+            if old.images_seen != best_images:
+                shutil.rmtree(old.folder)
+
+    def record_best(self, standing: Standing) -> None:
+        """Write down which checkpoint has the lowest held-out loss, if one was measured."""
+        if standing.best_images:
+            record = {"images_seen": standing.best_images, "held_out_loss": standing.best}
+            write_atomically(self.folder / BEST, json.dumps(record))
 
     def load(self, checkpoint: Checkpoint) -> tuple[Model, dict[str, Tensor], dict[str, Any]]:
         """Read a checkpoint: model, moving average (empty for none), training state."""

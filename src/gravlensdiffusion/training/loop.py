@@ -1,6 +1,9 @@
 """The training loop: progress in images, resuming by running the same command again."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +11,13 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 
+from gravlensdiffusion.checkpoint import load_model
 from gravlensdiffusion.config.training import TrainingConfig
-from gravlensdiffusion.data.dataset import ImageSource, PreparedSet
+from gravlensdiffusion.data.dataset import ImageSource
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.training.augment import check_names
 from gravlensdiffusion.training.ema import MovingAverage
+from gravlensdiffusion.training.held_out import HeldOutLoss, Standing
 from gravlensdiffusion.training.optimiser import build_optimiser
 from gravlensdiffusion.training.order import Batch, BatchesAhead, draw_batch
 from gravlensdiffusion.training.progress import Counters, Hooks, Loop, Progress
@@ -82,12 +87,17 @@ class Trainer(Loop):
         check_names(config.augment, config.parameters)
         self.config = config
         self.run = RunDirectory.open(folder, config)
-        self.data: PreparedSet = self.run.prepare_data(source, str(self.accelerator.device))
+        whole = self.run.prepare_data(source, str(self.accelerator.device))
+        self.data, held_out = self.run.hold_out(whole)
         epochs_images = config.total_images or config.epochs * len(self.data)
         total_images = math.ceil(epochs_images / config.batch_size) * config.batch_size
         super().__init__(config, folder, total_images)
         self.is_main = bool(self.accelerator.is_main_process)
         self._restore(source, init)
+        self.held_out: HeldOutLoss | None = None
+        if held_out is not None:
+            self.held_out = HeldOutLoss(held_out, config.seed, self._is_conditional)
+            self.patience = config.early_stopping.patience
 
     def _restore(self, source: ImageSource, init: str | Path | None) -> None:
         """Take up the last checkpoint, or start fresh."""
@@ -109,6 +119,10 @@ class Trainer(Loop):
         if state is not None:
             self.optimiser.load_state_dict(state["optimiser"])
             self.counters = Counters(**state["counters"])
+            self.standing = Standing(**state.get("held_out", {}))
+            if self.is_main:
+                # A run that was killed between its best checkpoint and the record of it.
+                self.run.record_best(self.standing)
             if self.ema is not None:
                 self.ema.load(average)
         self.wrapped = self.accelerator.prepare(self.model)
@@ -120,8 +134,30 @@ class Trainer(Loop):
     def after_step(self, hooks: Hooks) -> None:
         """Hand out the averaged model where a sample grid is due."""
         every = self.config.sample_images
+        if self.has_ended and self.standing.best_images:
+            return
         if self.is_main and every and self.due(every):
-            self._sample(hooks)
+            with self._averaged():
+                hooks.sample(self.model, self.counters.images_seen)
+
+    def finish(self, hooks: Hooks) -> None:
+        """Hand out the model with the lowest held-out loss, where that was measured."""
+        if self.is_main and self.config.sample_images and self.standing.best_images:
+            best = load_model(self.run.folder, self.accelerator.device)
+            with torch.no_grad():
+                hooks.sample(best, self.standing.best_images)
+
+    def held_out_loss(self) -> float | None:
+        """Measure the loss of the averaged weights on the held-out images, where it is due.
+
+        Every process looks at a part of them and gets the mean of all.
+        """
+        if self.held_out is None or not self.due(self.config.early_stopping.every_images):
+            return None
+        processes = self.accelerator.num_processes
+        with self._averaged():
+            total = self.held_out.total(self.model, self.accelerator.process_index, processes)
+        return float(self.accelerator.reduce(total, reduction="sum")) / self.held_out.num_draws
 
     def close(self) -> None:
         """Stop the threads that assemble batches."""
@@ -171,9 +207,8 @@ class Trainer(Loop):
         """Assemble this process's part of the batch that begins with image ``seen``."""
         share = self.config.batch_size // self.accelerator.num_processes
         first = seen + self._offset
-        known = self.model.config
-        conditional = bool(known.class_names or known.parameters)
-        return draw_batch(self.data, self.config, np.arange(first, first + share), conditional)
+        counts = np.arange(first, first + share)
+        return draw_batch(self.data, self.config, counts, self._is_conditional)
 
     def save(self) -> None:
         """Write a checkpoint, from the main process."""
@@ -182,9 +217,16 @@ class Trainer(Loop):
             state = {
                 "optimiser": self.optimiser.state_dict(),
                 "counters": {name: getattr(self.counters, name) for name in Counters.__slots__},
+                "held_out": asdict(self.standing),
             }
             average = None if self.ema is None else self.ema.state
-            self.run.save(self.counters.images_seen, self.model, average, state)
+            seen = self.counters.images_seen
+            self.run.save(seen, self.model, average, state, self.standing)
+
+    @property
+    def _is_conditional(self) -> bool:
+        """Whether the model knows classes or parameters."""
+        return bool(self.model.config.class_names or self.model.config.parameters)
 
     @property
     def _offset(self) -> int:
@@ -192,8 +234,9 @@ class Trainer(Loop):
         processes = self.accelerator.num_processes
         return int(self.accelerator.process_index * (self.config.batch_size // processes))
 
-    def _sample(self, hooks: Hooks) -> None:
-        """Hand the averaged model to the caller, then take the trained weights back."""
+    @contextmanager
+    def _averaged(self) -> Iterator[None]:
+        """Lend the model its averaged weights, then take the trained ones back."""
         own = {name: value.clone() for name, value in self.model.state_dict().items()}
         try:
             if self.ema is not None:
@@ -201,6 +244,6 @@ class Trainer(Loop):
             self.model.eval()
             # Batches of another shape would be compiled once more, for a few steps.
             with torch.no_grad(), torch.compiler.set_stance("force_eager"):
-                hooks.sample(self.model, self.counters.images_seen)
+                yield
         finally:
             self.model.load_state_dict(own)

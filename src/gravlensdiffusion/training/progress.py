@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from gravlensdiffusion.build import Model
 from gravlensdiffusion.config.training import OptimiserConfig
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.training.held_out import Standing
 from gravlensdiffusion.training.optimiser import learning_rate
 from gravlensdiffusion.training.tracking import Tracker
 
@@ -32,6 +33,11 @@ class Progress:
         loss: Mean loss since the last line of the log began.
         images_per_s: Speed of this process group [image/s].
         num_skipped: Steps skipped because the loss was not finite.
+        held_out_loss: Held-out loss at the last measurement; NaN for none.
+        start_loss: Held-out loss before the first step; NaN for none.
+        best_loss: Lowest held-out loss after a step; infinite for none.
+        best_images: Images seen when it was measured; 0 for never.
+        ended_early: Whether the run ended because the held-out loss fell no longer.
     """
 
     images_seen: int
@@ -39,6 +45,11 @@ class Progress:
     loss: float
     images_per_s: float
     num_skipped: int
+    held_out_loss: float = math.nan
+    start_loss: float = math.nan
+    best_loss: float = math.inf
+    best_images: int = 0
+    ended_early: bool = False
 
     @property
     def seconds_left(self) -> float:
@@ -92,7 +103,7 @@ class Pace(Protocol):
 
 
 class Loop(ABC):
-    """Steps until a number of images is seen, or until told to stop; both save.
+    """Steps until a number of images is seen, patience runs out, or told to stop; all save.
 
     Args:
         pace: Batch size, and how often to log and to save.
@@ -102,12 +113,15 @@ class Loop(ABC):
 
     is_main: bool = True
     """Whether this process writes."""
+    patience: int = 0
+    """Measurements without a new lowest held-out loss after which the run ends; 0 for no end."""
 
     def __init__(self, pace: Pace, folder: Path, total_images: int) -> None:
         self._pace = pace
         self._folder = folder
         self.total_images = total_images
         self.counters = Counters()
+        self.standing = Standing()
         self.last_loss = math.nan
 
     @abstractmethod
@@ -131,27 +145,51 @@ class Loop(ABC):
     def after_step(self, hooks: Hooks) -> None:
         """Do what else is due after a step."""
 
+    @abstractmethod
+    def finish(self, hooks: Hooks) -> None:
+        """Do what is due once the run has ended and is saved."""
+
+    def held_out_loss(self) -> float | None:
+        """Measure the loss of held-out images, if there are any and it is due."""
+        return None
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether patience has run out."""
+        return 0 < self.patience <= self.standing.waited
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether there is nothing left to do."""
+        return self.counters.images_seen >= self.total_images or self.is_exhausted
+
     def fit(self, hooks: Hooks) -> Progress:
-        """Train to the end, or until told to stop; both save."""
+        """Train to the end, until patience runs out, or until told to stop; all save."""
         counters, pace = self.counters, self._pace
         tracker = Tracker(self._folder, counters.images_seen) if self.is_main else None
         started, images_before = time.monotonic(), counters.images_seen
         try:
-            while counters.images_seen < self.total_images:
+            if not images_before:
+                self._log(tracker, self._measure())
+            while not self.has_ended:
                 self.step()
+                measured = self._measure()
                 progress = self._progress(started, images_before)
                 hooks.progress(progress)
-                if tracker is not None and self.due(pace.log_images):
-                    tracker.log(counters.images_seen, self._numbers(progress))
+                numbers = self._numbers(progress) if self.due(pace.log_images) else {}
+                self._log(tracker, numbers | measured)
                 if self.due(pace.log_images):
                     counters.losses.clear()
                 self.after_step(hooks)
                 stop = hooks.should_stop()
-                if stop or self.due(pace.checkpoint_images):
+                is_best = self.standing.best_images == counters.images_seen
+                if stop or is_best or self.due(pace.checkpoint_images):
                     self.save()
                 if stop:
                     break
             self.save()
+            if self.has_ended and counters.images_seen > images_before:
+                self.finish(hooks)
         finally:
             self.close()
             if tracker is not None:
@@ -162,7 +200,19 @@ class Loop(ABC):
         """Whether a multiple of ``every`` images was passed in this step, or the run ended."""
         seen = self.counters.images_seen
         passed = seen // every > (seen - self._pace.batch_size) // every
-        return passed or seen >= self.total_images
+        return passed or self.has_ended
+
+    def _measure(self) -> dict[str, float]:
+        """Return the held-out loss where it is due, and take it in."""
+        loss = self.held_out_loss()
+        if loss is None:
+            return {}
+        self.standing.note(loss, self.counters.images_seen)
+        return {"held_out_loss": loss}
+
+    def _log(self, tracker: Tracker | None, numbers: dict[str, float]) -> None:
+        if tracker is not None and numbers:
+            tracker.log(self.counters.images_seen, numbers)
 
     def set_rate(self, optimiser: torch.optim.Optimizer) -> None:
         """Set the learning rate of the step that is about to be made."""
@@ -206,6 +256,11 @@ class Loop(ABC):
             loss=self.last_loss,
             images_per_s=done / max(time.monotonic() - started, 1e-9),
             num_skipped=counters.num_skipped,
+            held_out_loss=self.standing.last,
+            start_loss=self.standing.start,
+            best_loss=self.standing.best,
+            best_images=self.standing.best_images,
+            ended_early=self.is_exhausted,
         )
 
     def _numbers(self, progress: Progress) -> dict[str, float]:

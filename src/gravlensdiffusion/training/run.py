@@ -17,6 +17,7 @@ from gravlensdiffusion.data.transform import fit_transform
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.resize import default_method
 from gravlensdiffusion.training.folder import RunFolder
+from gravlensdiffusion.training.held_out import split_off
 from gravlensdiffusion.training.split import NoiseFreeTwins, observation_of
 
 PRIOR_SIZE = 8192
@@ -50,6 +51,18 @@ class RunDirectory(RunFolder[TrainingConfig]):
         self.record_environment(data.fingerprint, device)
         return data
 
+    def hold_out(self, data: PreparedSet) -> tuple[PreparedSet, PreparedSet | None]:
+        """Return the images to train on, and those that are held out, if any.
+
+        Raises:
+            GravLensError: If there are too few images to hold any out.
+        """
+        share = self.config.early_stopping.held_out
+        if not share:
+            return data, None
+        held_out = split_off(data.labels, share, self.config.seed)
+        return data.take(np.flatnonzero(~held_out)), data.take(np.flatnonzero(held_out))
+
     def fresh_model(self, source: ImageSource, data: PreparedSet) -> Model:
         """Fit the transform to the data and build a model with fresh weights."""
         transform = fit_transform(
@@ -71,6 +84,8 @@ def complete(
     names = header.class_names if config.conditional else ()
     num_made = int(generated_images(source).sum())
     made = f", {num_made:,} of them generated" if num_made else ""
+    num_held_out = len(source) - len(data)
+    held_out = f" ({num_held_out:,} more held out)" if num_held_out else ""
     kind = f"preset {header.preset}, seed {header.seed}" if header.preset else "images given"
     return replace(
         config.model,
@@ -82,7 +97,7 @@ def complete(
         pixel_scale_arcsec=None if scale is None else scale * source.image_shape[1] / size,
         flux_unit="peak" if transform.kind == "peak" else header.flux_unit,
         resize=(config.resize or default_method(size)) if resized else header.resize,
-        training_data=f"{len(data):,} images{made}, {kind}",
+        training_data=f"{len(data):,} images{held_out}{made}, {kind}",
         observation=observation_of(source) if config.noise == "split" else None,
         transform=transform,
     )

@@ -18,12 +18,14 @@ class Tracker:
 
     Args:
         folder: The run directory.
-        images_seen: Where the run goes on; later lines, of work that was lost, are dropped.
+        images_seen: Where the run goes on; later lines, of work that was lost, are dropped, and
+            all of them where it begins.
     """
 
     def __init__(self, folder: Path, images_seen: int) -> None:
         self.path = folder / "metrics.jsonl"
-        lines = [line for line in read_metrics(folder) if line["images"] <= images_seen]
+        lines = read_metrics(folder) if images_seen else []
+        lines = [line for line in lines if line["images"] <= images_seen]
         write_atomically(self.path, "".join(json.dumps(line) + "\n" for line in lines))
         self._file = self.path.open("a", encoding="utf-8")
         self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=images_seen + 1)

@@ -1,0 +1,149 @@
+"""Held-out images: which they are, their loss, and when it ends a run."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gravlensdiffusion.build import Model
+from gravlensdiffusion.conditioning import Condition
+from gravlensdiffusion.data.dataset import PreparedSet
+from gravlensdiffusion.diffusion.randomness import Stream, Streams, generator
+from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.training.order import Batch
+
+NUM_DRAWS = 1024
+"""Draws of noise that a held-out loss is a mean of, at least."""
+CHUNK = 64
+"""Draws that go through the network at once."""
+TIME, NOISE, PLACES = 1, 2, 3
+"""Draws of the stream; the choice of images is draw 0."""
+
+
+@dataclass(slots=True)
+class Standing:
+    """How a run stands by its held-out loss, kept in its checkpoints.
+
+    Attributes:
+        start: Loss before the first step.
+        last: Loss at the last measurement.
+        best: Lowest loss after a step.
+        best_images: Images seen when it was measured; 0 for never.
+        waited: Measurements since.
+    """
+
+    start: float = math.nan
+    last: float = math.nan
+    best: float = math.inf
+    best_images: int = 0
+    waited: int = 0
+
+    def note(self, loss: float, images_seen: int) -> None:
+        """Take in a measurement."""
+        self.last = loss
+        if not images_seen:
+            self.start = loss
+        elif loss < self.best:
+            self.best, self.best_images, self.waited = loss, images_seen, 0
+        else:
+            self.waited += 1
+
+
+def split_off(labels: NDArray[np.integer], share: float, seed: int) -> NDArray[np.bool_]:
+    """Choose the images to hold out, the same share of each class.
+
+    Of a class with two images or more at least one is held out and one is not.
+
+    Args:
+        labels: Class indices, shape ``(N,)``; images without a class count as a class.
+        share: Share to hold out, above 0.
+        seed: Seed of the run.
+
+    Returns:
+        Whether each image is held out, shape ``(N,)``.
+
+    Raises:
+        GravLensError: If no class has two images.
+    """
+    held_out = np.zeros(len(labels), dtype=bool)
+    order = generator(seed, 0, Stream.HELD_OUT).permutation(len(labels))
+    for label in np.unique(labels):
+        members = order[labels[order] == label]
+        num = min(max(round(share * len(members)), 1), len(members) - 1)
+        held_out[members[:num]] = True
+    if not held_out.any():
+        raise GravLensError(
+            "no class has two images, so that none can be held out; use --held-out 0"
+        )
+    return held_out
+
+
+class HeldOutLoss:
+    """The loss of images that are not trained on, always with the same noise.
+
+    Every image is seen at as many noise levels as it takes to make `NUM_DRAWS` in all, spread
+    evenly for each image and over all of them. Nothing is hidden and nothing is turned. Where two
+    measurements differ, the weights do.
+
+    Args:
+        data: The held-out images.
+        seed: Seed of the run.
+        is_conditional: Whether the model knows classes or parameters.
+    """
+
+    def __init__(self, data: PreparedSet, seed: int, is_conditional: bool) -> None:
+        self._data, self._seed, self._is_conditional = data, seed, is_conditional
+        self._rounds = math.ceil(NUM_DRAWS / len(data))
+        source = generator(seed, 0, Stream.HELD_OUT, PLACES)
+        self._places = source.permutation(len(data))
+
+    @property
+    def num_draws(self) -> int:
+        """Number of draws in all."""
+        return self._rounds * len(self._data)
+
+    @torch.no_grad()
+    def total(self, model: Model, first: int = 0, step: int = 1) -> Tensor:
+        """Return the sum of the losses, or of a part of them, float64 of shape ``()``.
+
+        Args:
+            model: The model, in evaluation mode.
+            first: First chunk to look at.
+            step: Chunks from one to the next; the others are left to other processes.
+        """
+        device = model.transform.mean.device
+        total = torch.zeros((), dtype=torch.float64, device=device)
+        for batch in self._batches(first, step):
+            layout = torch.channels_last
+            x = model.transform(batch.flux.to(device)).to(memory_format=layout)
+            t = model.denoiser.sample_t(batch.u).to(device)
+            eps = batch.eps.to(device, memory_format=layout)
+            condition = None if batch.condition is None else batch.condition.to(device)
+            total += model.denoiser.loss(x, t, eps, condition).double().sum()
+        return total
+
+    def _batches(self, first: int, step: int) -> Iterator[Batch]:
+        """Yield the draws, a chunk at a time."""
+        num = len(self._data)
+        for low in range(first * CHUNK, self.num_draws, step * CHUNK):
+            draws = np.arange(low, min(low + CHUNK, self.num_draws))
+            rounds, rows = np.divmod(draws, num)
+            streams = Streams(self._seed, [int(draw) for draw in draws])
+            flux = torch.from_numpy(self._data.images[rows])
+            within = streams.uniform(Stream.HELD_OUT, draw=TIME)
+            # In each round an image has another place among the images, and so another level.
+            places = (self._places[rows] + rounds * (num // self._rounds + 1)) % num
+            u = (torch.from_numpy(rounds * num + places) + within) / self.num_draws
+            eps = streams.normal(Stream.HELD_OUT, tuple(flux.shape[1:]), draw=NOISE)
+            condition = None
+            if self._is_conditional:
+                values = torch.from_numpy(self._data.parameters[rows])
+                condition = Condition(
+                    label=torch.from_numpy(self._data.labels[rows]),
+                    parameters=values if values.shape[1] else None,
+                )
+            yield Batch(flux, u, eps, condition)
