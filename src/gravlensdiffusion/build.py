@@ -139,6 +139,7 @@ def build_denoiser(config: DenoiserConfig, network: nn.Module, schedule: Schedul
             p_std=config.p_std,
             skip=config.skip,
             floor=config.floor,
+            noise=config.noise,
         )
     denoiser = INDEXED_DENOISERS[config.prediction](network, schedule)
     return ClippedDenoiser(denoiser) if config.clip else denoiser

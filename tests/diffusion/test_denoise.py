@@ -14,6 +14,7 @@ from gravlensdiffusion.diffusion.denoise import (
     VelocityDenoiser,
     X0Denoiser,
 )
+from gravlensdiffusion.diffusion.gaussian import GaussianDenoiser
 from gravlensdiffusion.diffusion.noise import (
     CosineSchedule,
     DDPMSchedule,
@@ -149,6 +150,43 @@ def test_without_skip_the_network_gives_the_clean_image(
     r = sigma / alpha
     c_out = r * data / torch.sqrt(r**2 + data**2)
     expected = (x_hat - x).square().mean((1, 2, 3)) / (c_out**2 + (floor * data) ** 2)
+    assert torch.allclose(denoiser.loss(x, t, eps).double(), expected, rtol=1e-5)
+
+
+class CleanOracle(nn.Module):
+    """The exact denoiser of normal data that hold no noise, called as a network is."""
+
+    def __init__(self, mean: Tensor, covariance: Tensor) -> None:
+        super().__init__()
+        self.exact = GaussianDenoiser(mean, covariance, VariancePreservingLogSNR(1e-6, 1e6))
+
+    def forward(self, x: Tensor, noise: Tensor, condition: Condition | None) -> Tensor:
+        # The network is told a quarter of log r, and sees the noisy image over sqrt(r^2 + 1).
+        r = torch.exp(4 * noise)
+        t = self.exact.schedule.t_from_log_snr(-2 * r.log())
+        alpha, _ = self.exact.schedule(t)
+        return self.exact(column(alpha * (r**2 + 1).sqrt()) * x, t)
+
+
+def test_noise_that_goes_past_an_exact_network_makes_an_exact_denoiser(
+    images: tuple[Tensor, Tensor, Tensor],
+) -> None:
+    x, eps, t = images
+    source = torch.Generator().manual_seed(1)
+    root = torch.randn(16, 16, generator=source, dtype=torch.float64) / 4
+    mean = torch.randn(1, 4, 4, generator=source, dtype=torch.float64)
+    clean, noise = root @ root.T, 0.3
+    schedule = VariancePreservingLogSNR(0.02, 80.0)
+    net = CleanOracle(mean, clean)
+    denoiser = PreconditionedDenoiser(net, schedule, skip=False, floor=0.1, noise=noise)
+    exact = GaussianDenoiser(mean, clean + noise**2 * torch.eye(16), schedule)
+    alpha, sigma = schedule(t)
+    x_t = column(alpha) * x + column(sigma) * eps
+    x_hat = denoiser(x_t, t)
+    assert torch.allclose(x_hat, exact(x_t, t), atol=1e-6)
+    r = sigma / alpha
+    scale = r**2 / (r**2 + 1) + 0.1**2
+    expected = (x_hat - x).square().mean((1, 2, 3)) / scale
     assert torch.allclose(denoiser.loss(x, t, eps).double(), expected, rtol=1e-5)
 
 

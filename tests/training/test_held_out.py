@@ -39,7 +39,7 @@ def stopping(**changes: Any) -> TrainingConfig:
     """Return a recipe that soon knows its sixteen images by heart."""
     settings: dict[str, Any] = {
         "early_stopping": EarlyStopping(held_out=SHARE, every_images=160, patience=3),
-        "optimiser": OptimiserConfig(learning_rate=1e-2, beta2=0.9),
+        "optimiser": OptimiserConfig(learning_rate=4e-2, beta2=0.9),
         "ema": EMAConfig(halflife_images=50),
         "total_images": 20_000,
         "log_images": 320,

@@ -1,5 +1,6 @@
 """``gravlens train``: a diffusion model from a set of images."""
 
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     from gravlensdiffusion.training.progress import Progress
 
 
+DEFAULT = "lens28"
+"""Recipe of a model that starts from nothing."""
+
+
 @dataclass(frozen=True)
 class Options:
     """Train a diffusion model, or go on with a run that was broken off.
@@ -26,10 +31,11 @@ class Options:
     """Training images: a lenses.h5, a folder of shards, .npy, FITS or PNG files, or an .npz."""
     out: Path
     """Run directory: configuration, log, sample grids, checkpoints."""
-    preset: str = "lens28"
+    preset: str | None = None
     """Recipe: lens28 (small and fast, learns classes), quick28, lens64 and lens150 (classes and
     physical parameters, of a set with noise-free twins), ddpm (Ho et al. 2020), reference (the earlier
-    project, to the letter), or a .json file like a run's config.json, changed as you like."""
+    project, to the letter), or a .json file like a run's config.json, changed as you like. By
+    default lens28, or with --init a recipe that adapts that model to your images."""
     size: int | None = None
     """Train at this many pixels a side; the recipe's own by default."""
     epochs: int | None = None
@@ -47,10 +53,12 @@ class Options:
     docs/training.md; the recipe's own by default."""
     held_out: float | None = None
     """Share of the images of each class that is never trained on. Their loss is measured on the
-    way, ends the run when it falls no longer, and says which checkpoint counts. 0 for none; the
-    recipe's own by default."""
+    way, ends the run when it falls no longer, and says which checkpoint counts. 0 for none. By
+    default 0.1 where a model is adapted, and 0 in all other recipes."""
     init: str | None = None
-    """Start from the weights of this model: a bundled name, a run or a checkpoint."""
+    """Start from the weights of this model: a bundled name, a run or a checkpoint. Without --preset
+    the model is adapted to your images, 200 or more: network and size are the model's, scaling is
+    measured, and classes that it never saw are learned."""
     seed: int | None = None
     """Seed of weights, order and noise; the recipe's own, 0, by default."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -79,15 +87,21 @@ def run(options: Options) -> None:
         GravLensError: If an option, the data or the run directory does not fit.
         SystemExit: With code 130 or 143 after a signal, once the run is saved.
     """
+    from gravlensdiffusion.training.adapt import check_number
     from gravlensdiffusion.training.augment import check_names
     from gravlensdiffusion.training.loop import train
 
-    config = configure(options)
+    is_adapted = options.init is not None and options.preset is None
+    config = None if is_adapted else configure(options)
     source = open_data(
         options.data,
         skip_bad=options.skip_bad,
         allow_object_arrays=options.allow_object_arrays,
     )
+    if config is None:
+        config = adapted(options, source)
+    if options.init is not None:
+        check_number(config, len(source))
     if options.dry_run:
         check_names(config.augment, config.parameters)
         print(describe(config, source))
@@ -118,15 +132,34 @@ def told(progress: "Progress") -> str:
     )
 
 
-def configure(options: Options) -> "TrainingConfig":
+def adapted(options: Options, source: "ImageSource") -> "TrainingConfig":
+    """Return the recipe that adapts a model, and say on stderr what the set makes different.
+
+    Raises:
+        GravLensError: If there is no such model, or the images do not fit it.
+    """
+    from gravlensdiffusion.training.adapt import adapt
+
+    assert options.init is not None
+    adaptation = adapt(options.init, source, options.size)
+    for note in adaptation.notes:
+        print(f"gravlens: {note}", file=sys.stderr)
+    return configure(options, adaptation.config)
+
+
+def configure(options: Options, recipe: "TrainingConfig | None" = None) -> "TrainingConfig":
     """Return the recipe with what the options change.
+
+    Args:
+        options: The options.
+        recipe: The recipe; None for that of the preset.
 
     Raises:
         GravLensError: If the preset is unknown or a value is not allowed.
     """
     from gravlensdiffusion.config.model import TransformConfig
 
-    config = read_preset(options.preset)
+    config = recipe or read_preset(options.preset or DEFAULT)
     changes = {
         name: getattr(options, name)
         for name in ("size", "epochs", "batch_size")
@@ -180,13 +213,13 @@ def describe(config: "TrainingConfig", source: "ImageSource") -> str:
     length = f"{total:,} images in all" if total else f"{config.epochs} epochs"
     augment = "" if config.augment == "none" else f", augment {config.augment}"
     asked = f", parameters: {', '.join(config.parameters)}" if config.parameters else ""
-    twins = ", noise split" if config.noise == "split" else ""
+    noise = "" if config.noise == "learned" else f", noise {config.noise}"
     share = config.early_stopping.held_out
     held_out = f", {share:.0%} held out" if share else ""
     return (
         f"would train preset {config.preset} at {size} pixels on {len(source):,} images of "
         f"{channels}x{height}x{width}, classes: {classes or 'none'}{asked}, {length}, "
-        f"batch {config.batch_size}, transform {config.model.transform.kind}{twins}{augment}{held_out}"
+        f"batch {config.batch_size}, transform {config.model.transform.kind}{noise}{augment}{held_out}"
     )
 
 

@@ -84,6 +84,8 @@ class DenoiserConfig:
             image itself (``preconditioned`` only).
         floor: Error below which nothing is gained, in standard deviations of the data; for
             networks without ``skip``.
+        noise: Standard deviation of white noise in the images, which goes past the network
+            [model units]; for networks without ``skip``.
         clip: Whether estimates of the clean image are held in [-1, 1] when sampling.
     """
 
@@ -93,6 +95,7 @@ class DenoiserConfig:
     p_std: float = 1.5
     skip: bool = True
     floor: float = 0.0
+    noise: float = 0.0
     clip: bool = False
 
     def __post_init__(self) -> None:
@@ -102,6 +105,8 @@ class DenoiserConfig:
             raise GravLensError("denoiser p_std must be positive")
         if not 0 <= self.floor < math.inf:
             raise GravLensError("denoiser floor must not be negative")
+        if not 0 <= self.noise < math.inf or (self.noise and self.skip):
+            raise GravLensError("denoiser noise must not be negative, and is for no skip alone")
         if self.clip and self.prediction == "preconditioned":
             raise GravLensError("denoiser clip goes with data in [-1, 1], not with preconditioning")
 

@@ -76,6 +76,8 @@ class TrainingConfig:
         parameters_dropout: Share of images of which all parameters are hidden at once.
         noise: ``learned``: the model learns the images as they are. ``split``: it learns their
             noise-free twins, and the instrument adds the noise when images are drawn.
+            ``carried``: it learns the images as they are, but their white noise, which is measured
+            when the run starts, goes past the network; see ``noise`` of the denoiser.
         augment: Symmetries that images and parameters are turned by: ``half_turn``, ``flips``
             (mirror images and the half turn), ``d4`` (quarter turns too), or ``none``.
         precision: ``fp32`` or ``bf16`` (autocast).
@@ -105,7 +107,7 @@ class TrainingConfig:
     parameters: tuple[str, ...] = ()
     parameter_dropout: float = 0.2
     parameters_dropout: float = 0.3
-    noise: Literal["learned", "split"] = "learned"
+    noise: Literal["learned", "split", "carried"] = "learned"
     augment: Literal["none", "half_turn", "flips", "d4"] = "none"
     precision: Literal["fp32", "bf16"] = "fp32"
     compile: bool = False
@@ -130,6 +132,8 @@ class TrainingConfig:
             raise GravLensError(f"prefetch must not be negative, got {self.prefetch}")
         if self.size is not None and self.size < 4:
             raise GravLensError(f"size must be at least 4 pixels, got {self.size}")
+        if self.noise == "carried" and self.model.denoiser.skip:
+            raise GravLensError("noise 'carried' needs a denoiser with skip false")
         for name in ("label_dropout", "parameter_dropout", "parameters_dropout"):
             if not 0 <= getattr(self, name) <= 1:
                 raise GravLensError(f"{name} must lie in [0, 1], got {getattr(self, name)}")

@@ -180,6 +180,10 @@ class PreconditionedDenoiser(Denoiser):
         skip: Whether the noisy image is part of the estimate.
         floor: Error of the estimate below which nothing is gained, in units of `sigma_data`
             (without `skip` only).
+        noise: Standard deviation s of white noise in the images (without `skip` only). With r the
+            noise-to-signal ratio, the network sees the image as one of ratio ``sqrt(r^2 + s^2)``
+            and gives the image without its noise, ``F``; the estimate is
+            ``F + s^2 / (r^2 + s^2) (x_t / alpha_t - F)``, which is exact where F is.
 
     References:
         Karras, Aittala, Aila and Laine 2022, arXiv:2206.00364, table 1; Li and He 2025,
@@ -197,6 +201,7 @@ class PreconditionedDenoiser(Denoiser):
         p_std: float = 1.2,
         skip: bool = True,
         floor: float = 0.0,
+        noise: float = 0.0,
     ) -> None:
         super().__init__()
         if not 0 < sigma_data < math.inf:
@@ -206,6 +211,7 @@ class PreconditionedDenoiser(Denoiser):
         self.sigma_data = sigma_data
         self.skip = skip
         self.floor = floor
+        self.noise = noise
         lowest = -0.5 * schedule.log_snr(torch.tensor(schedule.t_min, dtype=torch.float64))
         highest = -0.5 * schedule.log_snr(torch.tensor(1.0, dtype=torch.float64))
         self._lowest = lowest.item()
@@ -220,10 +226,12 @@ class PreconditionedDenoiser(Denoiser):
         variance = (sigma_t / alpha_t) ** 2 + self.sigma_data**2
         c_skip = self.sigma_data**2 / variance / alpha_t
         c_out = sigma_t / alpha_t * self.sigma_data * variance.rsqrt()
-        c_in = variance.rsqrt() / alpha_t
+        c_in = (variance + self.noise**2).rsqrt() / alpha_t
         output = self.net(_column(c_in, x_t) * x_t, self._c_noise(t, x_t), condition)
         if not self.skip:
-            return self.sigma_data * output
+            kept = self._kept(sigma_t / alpha_t)
+            clean = self.sigma_data * _column(1 - kept, x_t) * output
+            return clean + _column(kept / alpha_t, x_t) * x_t if self.noise else clean
         return _column(c_skip, x_t) * x_t + _column(c_out, x_t) * output
 
     def loss(self, x: Tensor, t: Tensor, eps: Tensor, condition: Condition | None = None) -> Tensor:
@@ -231,15 +239,17 @@ class PreconditionedDenoiser(Denoiser):
         t = per_image(t, x)
         alpha_t, sigma_t = self.schedule(t)
         ratio = sigma_t / alpha_t
-        c_in = (ratio**2 + self.sigma_data**2).rsqrt()
+        c_in = (ratio**2 + self.sigma_data**2 + self.noise**2).rsqrt()
         output = self.net(
             _column(c_in, x) * x + _column(c_in * ratio, x) * eps,
             self._c_noise(t, x),
             condition,
         )
         if not self.skip:
-            error = output - x / self.sigma_data
-            c_out = ratio * c_in
+            kept = self._kept(ratio)
+            error = _column(1 - kept, x) * (output - x / self.sigma_data)
+            error = error + _column(kept * ratio / self.sigma_data, x) * eps
+            c_out = ratio * (ratio**2 + self.sigma_data**2).rsqrt()
             return _mean_square(error / _column((c_out**2 + self.floor**2).sqrt(), x))
         # (x - c_skip y) / c_out, written without the difference that cancels at low noise.
         target = _column(c_in * ratio / self.sigma_data, x) * x
@@ -250,8 +260,14 @@ class PreconditionedDenoiser(Denoiser):
         """Return times of the training mixture; see `Denoiser.sample_t`."""
         return self.schedule.t_from_log_snr(-2 * self._levels.quantile(u))
 
+    def _kept(self, ratio: Tensor) -> Tensor:
+        """Return which share of what the network takes for noise is that of the images."""
+        return self.noise**2 / (ratio**2 + self.noise**2) if self.noise else torch.zeros_like(ratio)
+
     def _c_noise(self, t: Tensor, like: Tensor) -> Tensor:
         log_ratio = (-0.5 * self.schedule.log_snr(t)).clamp(min=self._lowest)
+        if self.noise:
+            log_ratio = 0.5 * torch.log(torch.exp(2 * log_ratio) + self.noise**2)
         return (log_ratio / 4).to(like.dtype)
 
 

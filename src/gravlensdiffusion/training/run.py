@@ -13,6 +13,7 @@ from gravlensdiffusion.config.model import ModelConfig, ParameterConfig
 from gravlensdiffusion.config.training import TrainingConfig
 from gravlensdiffusion.data.dataset import ImageSource, PreparedSet, prepare
 from gravlensdiffusion.data.generated import generated_images
+from gravlensdiffusion.data.noise_level import noise_level
 from gravlensdiffusion.data.transform import fit_transform
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.resize import default_method
@@ -69,6 +70,9 @@ class RunDirectory(RunFolder[TrainingConfig]):
             self.config.model.transform, data.batches(), data.images.shape[1:]
         )
         config = complete(self.config, source, data, transform.config)
+        if self.config.noise == "carried":
+            noise = noise_level(data.batches(), transform)
+            config = replace(config, denoiser=replace(config.denoiser, noise=noise))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.config.seed)
             return build_model(config, transform, prior_table(data, config.prior_size))
