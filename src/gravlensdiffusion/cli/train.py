@@ -87,12 +87,11 @@ def run(options: Options) -> None:
         GravLensError: If an option, the data or the run directory does not fit.
         SystemExit: With code 130 or 143 after a signal, once the run is saved.
     """
-    from gravlensdiffusion.training.adapt import check_number
     from gravlensdiffusion.training.augment import check_names
     from gravlensdiffusion.training.loop import train
 
-    is_adapted = options.init is not None and options.preset is None
-    config = None if is_adapted else configure(options)
+    # A mistake in a recipe is told before a long folder is read.
+    config = None if is_adaptation(options) else configure(options)
     source = open_data(
         options.data,
         skip_bad=options.skip_bad,
@@ -100,8 +99,6 @@ def run(options: Options) -> None:
     )
     if config is None:
         config = adapted(options, source)
-    if options.init is not None:
-        check_number(config, len(source))
     if options.dry_run:
         check_names(config.augment, config.parameters)
         print(describe(config, source))
@@ -132,19 +129,26 @@ def told(progress: "Progress") -> str:
     )
 
 
+def is_adaptation(options: Options) -> bool:
+    """Whether a model is adapted, with the recipe that follows it."""
+    return options.init is not None and options.preset is None
+
+
 def adapted(options: Options, source: "ImageSource") -> "TrainingConfig":
     """Return the recipe that adapts a model, and say on stderr what the set makes different.
 
     Raises:
-        GravLensError: If there is no such model, or the images do not fit it.
+        GravLensError: If there is no such model, or the images do not fit it or are too few.
     """
-    from gravlensdiffusion.training.adapt import adapt
+    from gravlensdiffusion.training.adapt import adapt, check_number
 
     assert options.init is not None
     adaptation = adapt(options.init, source, options.size)
+    config = configure(options, adaptation.config)
+    check_number(config, len(source))
     for note in adaptation.notes:
         print(f"gravlens: {note}", file=sys.stderr)
-    return configure(options, adaptation.config)
+    return config
 
 
 def configure(options: Options, recipe: "TrainingConfig | None" = None) -> "TrainingConfig":

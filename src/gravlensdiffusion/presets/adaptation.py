@@ -2,7 +2,13 @@
 
 from typing import Literal, cast, get_args
 
-from gravlensdiffusion.config.model import ModelConfig, Resize, SamplingConfig, TransformConfig
+from gravlensdiffusion.config.model import (
+    ModelConfig,
+    Resize,
+    SamplingConfig,
+    TransformConfig,
+    UNetConfig,
+)
 from gravlensdiffusion.config.stopping import EarlyStopping
 from gravlensdiffusion.config.training import EMAConfig, OptimiserConfig, TrainingConfig
 
@@ -36,7 +42,7 @@ def adaptation(
         resize=resize,
         batch_size=32,
         total_images=60_000,
-        conditional=bool(model.class_names),
+        conditional=isinstance(model.network, UNetConfig),
         parameters=parameters,
         noise=noise,
         optimiser=OptimiserConfig(kind="adamw", learning_rate=1e-3, warmup_images=1_000),

@@ -1,5 +1,6 @@
 """Adapting a trained model to a small set: the recipe that follows both."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -47,16 +48,15 @@ def adapt(init: str | Path, source: ImageSource, size: int | None = None) -> Ada
         GravLensError: If there is no such model, or the images are too small or of other channels.
     """
     known = load_model(init).config
-    _check_shape(known, source, size or known.image_size, init)
-    wanted = [each.name for each in known.parameters]
-    parameters = tuple(name for name in wanted if _varies(source, name))
-    dropped = [name for name in wanted if name not in parameters]
-    noise, transform, notes = _noise(known, source, size or known.image_size, init)
-    if dropped:
-        notes.insert(0, f"not learned, since the set does not have them: {', '.join(dropped)}")
+    size = size or known.image_size
+    _check_shape(known, source, size, init)
+    parameters = tuple(each.name for each in known.parameters if _varies(source, each.name))
+    noise, transform, notes = _noise(known, source, size, init)
     config = adaptation(known, parameters, noise)
     if transform is not None:
         config = replace(config, model=replace(config.model, transform=transform))
+    names = source.header.class_names if config.conditional else ()
+    notes = [*_lost(known, names, parameters, init), *notes]
     return Adaptation(config=config, notes=tuple(notes))
 
 
@@ -77,11 +77,27 @@ def _check_shape(known: ModelConfig, source: ImageSource, size: int, init: str |
     channels, height, width = source.image_shape
     if channels != known.num_channels:
         raise GravLensError(f"the images have {channels} channels, {init} has {known.num_channels}")
-    if min(height, width) < size:
+    side, patch = min(height, width), getattr(known.network, "patch", 1)
+    if side < size:
         raise GravLensError(
-            f"the images have {min(height, width)} pixels a side, fewer than the {size} of {init}; "
-            "start from a smaller model"
+            f"the images have {side} pixels a side, fewer than the {size} to train at; start from "
+            f"a model of smaller images than {init}, or give --size {side - side % patch}"
         )
+
+
+def _lost(
+    known: ModelConfig, classes: Sequence[str], parameters: Sequence[str], init: str | Path
+) -> list[str]:
+    """Say what the model can be asked for and the adapted one cannot."""
+    notes = []
+    for what, here, there in (
+        ("classes", classes, known.class_names),
+        ("parameters", parameters, tuple(each.name for each in known.parameters)),
+    ):
+        lost = [name for name in there if name not in here]
+        if lost:
+            notes.append(f"{what} of {init} that your images lack are lost: {', '.join(lost)}")
+    return notes
 
 
 def _varies(source: ImageSource, name: str) -> bool:

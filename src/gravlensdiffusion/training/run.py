@@ -71,11 +71,27 @@ class RunDirectory(RunFolder[TrainingConfig]):
         )
         config = complete(self.config, source, data, transform.config)
         if self.config.noise == "carried":
-            noise = noise_level(data.batches(), transform)
-            config = replace(config, denoiser=replace(config.denoiser, noise=noise))
+            config = carry_noise(config, noise_level(data.batches(), transform))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.config.seed)
             return build_model(config, transform, prior_table(data, config.prior_size))
+
+
+def carry_noise(config: ModelConfig, noise: float) -> ModelConfig:
+    """Return a model past whose network white noise goes.
+
+    The lowest noise level of sampling is a fifth of that noise or less, so that what is left of it
+    in the last estimate, ``1 / sqrt(1 + (sigma_min / noise)^2)``, is 98% or more.
+
+    Args:
+        config: The model.
+        noise: Standard deviation of the noise [model units]; 0 for none.
+    """
+    schedule = config.schedule
+    if noise:
+        schedule = replace(schedule, sigma_min=min(schedule.sigma_min, noise / 5))
+    denoiser = replace(config.denoiser, noise=noise)
+    return replace(config, schedule=schedule, denoiser=denoiser)
 
 
 def complete(
