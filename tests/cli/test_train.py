@@ -11,10 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gravlensdiffusion.checkpoint import load_model
 from gravlensdiffusion.cli.main import main
 from gravlensdiffusion.cli.train import Options, configure, run
 from gravlensdiffusion.codec import to_json
+from gravlensdiffusion.config.training import TrainingConfig
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.training.loop import train
 from gravlensdiffusion.training.tracking import read_metrics
 from tests.sources import rings, tiny
 
@@ -183,3 +186,87 @@ def test_a_recipe_from_a_file(tmp_path: Path) -> None:
     recipe.write_text(recipe.read_text().replace("cosine", "sine"))
     with pytest.raises(GravLensError, match=r"schedule\.kind"):
         configure(options)
+
+
+@pytest.fixture
+def known(tmp_path: Path) -> Path:
+    """A model of small and large rings, 8 pixels a side."""
+    train(tiny(), rings(16), tmp_path / "known", device="cpu")
+    return tmp_path / "known"
+
+
+def many(folder: Path, num: int, size: int = 8) -> Path:
+    """Write small rings and, in their own folder, images of a class called odd."""
+    source = rings(num, size=size)
+    for label, name in enumerate(("small", "odd")):
+        (folder / name).mkdir(parents=True)
+        for k in np.flatnonzero(source.labels == label):
+            np.save(folder / name / f"{k}.npy", source.images[k])
+    return folder
+
+
+def test_init_alone_adapts_a_model(
+    known: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gravlensdiffusion.training.held_out.NUM_DRAWS", 64)
+    data, out = many(tmp_path / "own", 200), tmp_path / "run"
+    words = ["train", "--init", str(known), "--data", str(data), "--device", "cpu"]
+    words += ["--out", str(out), "--epochs", "1", "--learning-rate", "2e-3", "--batch-size", "20"]
+    assert main([*words, "--dry-run"]) == 0
+    said = capsys.readouterr()
+    assert "would train preset adapt at 8 pixels on 200 images" in said.out
+    assert "classes: odd, small" in said.out
+    assert "1 epochs, batch 20, transform asinh, 10% held out" in said.out
+    assert said.err == f"gravlens: classes of {known} that your images lack are lost: large\n"
+    assert not out.exists()
+
+    assert main(words) == 0
+    line = capsys.readouterr().out
+    assert line.startswith(f"trained {out} on 180 images; held-out loss ")
+    assert "at 180 images, the checkpoint that counts" in line
+    assert load_model(out).config.class_names == ("odd", "small")
+    assert load_model(out).config.training_data == "180 images (20 more held out), images given"
+    before = (out / "metrics.jsonl").read_text()
+    # The same command resumes, even where there is nothing left to do.
+    assert main(words) == 0
+    assert capsys.readouterr().out == line
+    assert (out / "metrics.jsonl").read_text() == before
+
+
+def test_a_set_that_cannot_adapt_a_model_is_refused_in_one_line(
+    known: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    few = many(tmp_path / "few", 199)
+    words = ["train", "--init", str(known), "--out", str(tmp_path / "run"), "--device", "cpu"]
+    for extra, message in (
+        (["--data", str(few)], "199 images are too few to adapt a model"),
+        (["--data", str(many(tmp_path / "tiny", 200, size=6))], "or give --size 6"),
+        (["--data", str(few), "--held-out", "0.6"], "between 0 and 0.5"),
+    ):
+        assert main([*words, *extra]) == 2
+        said = capsys.readouterr()
+        assert message in said.err
+        assert said.err.count("\n") == 1
+        assert said.out == ""
+    assert not (tmp_path / "run").exists()
+    assert main([*words, "--data", str(few), "--held-out", "0", "--dry-run"]) == 0
+    assert "held out" not in capsys.readouterr().out
+
+
+def test_a_preset_beside_init_is_the_recipe(
+    known: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = tmp_path / "recipe.json"
+    recipe.write_text(to_json(tiny(preset="lens28")))
+    words = ["train", "--init", str(known), "--preset", str(recipe), "--data", str(data)]
+    assert main([*words, "--out", str(tmp_path / "run"), "--dry-run"]) == 0
+    said = capsys.readouterr()
+    assert said.err == ""
+    assert "would train preset lens28 at 8 pixels on 12 images" in said.out
+    assert "held out" not in said.out
+
+
+def test_held_out_images_are_for_any_recipe() -> None:
+    config = configure(Options(data=Path("d"), out=Path("o"), held_out=0.2))
+    assert config.early_stopping.held_out == 0.2
+    assert TrainingConfig().early_stopping.held_out == 0
