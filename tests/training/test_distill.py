@@ -123,6 +123,9 @@ def test_a_teacher_that_cannot_be_followed_is_refused(tmp_path: Path) -> None:
     noisy = model_with(denoiser=denoiser, schedule=schedule)
     with pytest.raises(GravLensError, match="predicts the noise"):
         distill(small(), noisy, tmp_path / "noise", device="cpu")
+    carried = model_with(denoiser=replace(ORDERED.denoiser, skip=False, noise=0.1))
+    with pytest.raises(GravLensError, match="goes past the network"):
+        distill(small(), carried, tmp_path / "noise", device="cpu")
     assert not (tmp_path / "noise").exists()
 
 

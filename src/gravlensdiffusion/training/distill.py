@@ -225,6 +225,11 @@ def distilled(teacher: Model, config: DistillationConfig) -> ModelConfig:
             f"model '{config.teacher}' predicts the noise, which says nothing of the image at the "
             "first step; distillation needs one that predicts v, x0 or 'preconditioned'"
         )
+    if known.denoiser.noise:
+        raise GravLensError(
+            f"model '{config.teacher}' was adapted, and the noise of its images goes past the "
+            "network: a few steps would draw images without it"
+        )
     most = max(config.steps)
     levels = config.levels or default_levels(teacher.denoiser.schedule, most)
     sampling = SamplingConfig(
