@@ -4,6 +4,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from types import ModuleType
+from typing import Literal
 
 import pytest
 
@@ -25,6 +26,8 @@ class Options:
     """How strongly."""
     gif: bool = False
     """Whether it moves."""
+    unit: Literal["peak", "e-/s"] | None = None
+    """Of the pixels."""
 
 
 @pytest.fixture
@@ -87,9 +90,18 @@ def test_help_of_a_command_needs_no_torch(name):
     assert f"usage: gravlens {name}" in result.stdout
 
 
+def test_that_a_flag_may_be_left_out_is_no_choice_of_its_value(probe, capsys):
+    assert main(["probe", "--out", "x", "--unit", "mag"]) == 2
+    message = capsys.readouterr().err
+    assert "--unit: 'mag' is not one of" in message
+    assert "'peak'" in message
+    assert "'e-/s'" in message
+    assert "None" not in message
+
+
 def test_flags_become_options(probe, capsys):
     assert main(["probe", "--out", "x", "--num", "3", "--gif"]) == 0
-    assert "out='x', num=3, guidance=1.0, gif=True" in capsys.readouterr().out
+    assert "out='x', num=3, guidance=1.0, gif=True, unit=None" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

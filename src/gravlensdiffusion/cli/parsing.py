@@ -19,6 +19,7 @@ _FRAME = "╭╮╰╯│"
 # Where the terminal knows ASCII only, there is no frame, and rules are hyphens.
 _RULE = re.compile(r"[─-]{4,}")
 _SUGGESTION = re.compile(r"Perhaps you meant:\W*(--[\w-]+)")
+_NONE = re.compile(r"(?<= not one of )'None', |, 'None'(?=,|$)")
 _REWORDINGS = (
     (re.compile(r"^Unrecognized options: "), "not understood: "),
     (re.compile(r"^Error parsing "), ""),
@@ -76,6 +77,8 @@ def condense(text: str) -> str:
         message = " ".join(" ".join(statement).split()).rstrip(".")
     for pattern, wording in _REWORDINGS:
         message = pattern.sub(wording, message)
+    # That a flag may be left out is no choice of its value.
+    message = _NONE.sub("", message)
     suggestion = _SUGGESTION.search(" ".join(body))
     return f"{message}, did you mean {suggestion[1]}?" if suggestion else message
 
