@@ -9,7 +9,6 @@ have none. Then measures 10,000 images of 64 pixels and 1,000 of 150.
 
 import argparse
 import time
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 from gravlensdiffusion.metrics.physics import measure
 from gravlensdiffusion.metrics.profiles import power_spectrum, radial_profile
 from gravlensdiffusion.presets.simulation import simulation_preset
-from gravlensdiffusion.simulation.generate import set_header, simulate
+from gravlensdiffusion.simulation.generate import select, set_header, simulate
 
 CASES = (
     ("deeplense", 28),
@@ -55,8 +54,7 @@ def simulate_lenses(
     preset: str, size: int, num: int, seed: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     """Return images ``(N, H, H)`` and true Einstein radii ``(N,)`` [pixel]."""
-    config = simulation_preset(preset)
-    config = replace(config, imaging=replace(config.imaging, size=size))
+    config = select(simulation_preset(preset), classes=("no_sub", "cdm", "axion"), size=size)
     records = list(simulate(config, num, seed))
     truth = np.array([record.parameters["theta_E"] for record in records])
     return np.stack([record.image[0] for record in records]), truth / set_header(

@@ -1,12 +1,10 @@
 """Images with known answers."""
 
-from dataclasses import replace
-
 import numpy as np
 from numpy.typing import NDArray
 
 from gravlensdiffusion.presets.simulation import simulation_preset
-from gravlensdiffusion.simulation.generate import set_header, simulate
+from gravlensdiffusion.simulation.generate import select, set_header, simulate
 
 SKY, RMS = 0.011, 0.003
 """Sky of a peak-scaled image, and its noise."""
@@ -48,9 +46,8 @@ def observe(
 def simulated(
     preset: str, size: int | None, num: int, seed: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float64], float]:
-    """Return images of a preset, their true Einstein radii [arcsec] and the pixel scale [arcsec]."""
-    config = simulation_preset(preset)
-    config = replace(config, imaging=replace(config.imaging, size=size))
+    """Return lenses of a preset, their true Einstein radii [arcsec] and the pixel scale [arcsec]."""
+    config = select(simulation_preset(preset), classes=("no_sub", "cdm", "axion"), size=size)
     records = list(simulate(config, num, seed))
     images = np.stack([record.image[0] for record in records])
     radii = np.array([record.parameters["theta_E"] for record in records])

@@ -1,6 +1,7 @@
 """Which symmetries each preset has, by its priors and by what is drawn from them."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from gravlensdiffusion.config.priors import Constant, Normal, TruncatedNormal, Uniform
-from gravlensdiffusion.config.simulation import Box
+from gravlensdiffusion.config.simulation import Box, LensClass, Scene, SimulationConfig
 from gravlensdiffusion.presets.simulation import SIMULATION_PRESETS, simulation_preset
 from gravlensdiffusion.simulation.population import draw_lens, draw_source
 from gravlensdiffusion.simulation.symmetry import symmetries
@@ -72,6 +73,13 @@ def test_how_far_deeplense_is_from_its_mirror_image() -> None:
         assert asymmetry(values[name]) == 1
 
 
+def with_scene(config: SimulationConfig, **galaxies: Any) -> SimulationConfig:
+    """Return a configuration with a class that does not lens and shows these galaxies."""
+    scene = Scene(name="scene", weight=1.0, **galaxies)
+    no_lens = LensClass(name="no_lens", lensed=False, scenes=(scene,))
+    return replace(config, classes=(*config.classes, no_lens), mix=(*config.mix, 1.0))
+
+
 def test_each_prior_counts() -> None:
     wide = simulation_preset("deeplense-wide")
     lens, source = wide.lens, wide.source
@@ -91,13 +99,17 @@ def test_each_prior_counts() -> None:
             replace(wide, lens=replace(lens, e2=Constant(value=0.1))),
             replace(wide, lens=replace(lens, e2=leaning)),
             replace(wide, lens=replace(lens, light=replace(source.light, e2=aside))),
+            with_scene(wide, galaxy=replace(source.light, e2=aside)),
+            with_scene(wide, companion=replace(source, light=replace(source.light, e2=aside))),
         ],
         (): [
             replace(wide, lens=replace(lens, position=Box(x=even, y=aside))),
             replace(wide, source=replace(source, position=Box(x=Constant(value=0.1), y=even))),
+            with_scene(wide, companion=replace(source, position=Box(x=aside, y=even))),
         ],
         ("half_turn", "flips", "d4"): [
             wide,
+            with_scene(wide, galaxy=source.light, companion=source),
             replace(wide, source=replace(source, position=Box(x=even, y=even))),
             replace(wide, lens=replace(lens, gamma1=Normal(mean=0, std=0.1))),
         ],

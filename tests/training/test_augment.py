@@ -9,6 +9,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from gravlensdiffusion.config.simulation import LensClass
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.presets.simulation import simulation_preset
 from gravlensdiffusion.simulation.generate import select, set_header, simulate_one
@@ -30,6 +31,11 @@ POPULATIONS = {
     "smooth": select(WIDE, classes=("no_sub",)),
     "vortex": select(WIDE, classes=("axion",)),
     "lens light": select(EUCLID, classes=("no_sub",)),
+    "pair": replace(
+        EUCLID,
+        classes=(LensClass(name="pair", lensed=False, scenes=(EUCLID.classes[3].scenes[2],)),),
+        mix=(1.0,),
+    ),
 }
 
 

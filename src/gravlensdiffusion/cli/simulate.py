@@ -37,9 +37,11 @@ class Options:
     noise_free: bool = False
     """Store each image without its noise too, as /images_noise_free."""
     classes: str | None = None
-    """Classes, separated by commas: no_sub, cdm, axion; all of them by default."""
+    """Classes, separated by commas: no_sub, cdm, axion, and no_lens in euclid and hst; by default
+    all of the preset's."""
     mix: str | None = None
-    """Weight of each class, separated by commas; equal by default."""
+    """Weight of each class, separated by commas; by default the preset's, or equal ones where
+    classes are named."""
     seed: int = 0
     """Seed of all images."""
     jobs: int | None = None

@@ -213,24 +213,59 @@ class Vortex:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Scene:
+    """One kind of image without a lens: an isolated galaxy, a galaxy with a companion, empty sky.
+
+    Attributes:
+        name: Name of the kind.
+        weight: Weight among the scenes of its class; the weights need not sum to one.
+        galaxy: Light of the galaxy at the lens's position: ``lens`` for that of the lens galaxies,
+            or priors of its own; None for none.
+        companion: Light and position of a second galaxy; None for none.
+        companion_chance: Share of the images that have the companion.
+    """
+
+    name: str
+    weight: float
+    galaxy: Literal["lens"] | GalaxyLight | None = None
+    companion: Source | None = None
+    companion_chance: float = 1.0
+
+    def __post_init__(self) -> None:
+        _check_name(self.name, "a scene")
+        if not 0 < self.weight < float("inf"):
+            raise GravLensError(f"scene '{self.name}' needs a positive weight, got {self.weight}")
+        if not 0 < self.companion_chance <= 1:
+            raise GravLensError(f"companion_chance must lie in (0, 1], got {self.companion_chance}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class LensClass:
     """One class of images.
 
     Attributes:
         name: Name of the class.
         substructure: What is added to the smooth lens; None for nothing.
-        lensed: False for a pair of galaxies that does not lens at all.
+        lensed: False for images without lensing.
+        scenes: What such images show; empty for lens galaxy and source, each where it is.
     """
 
     name: str
     substructure: Subhaloes | Vortex | None = None
     lensed: bool = True
+    scenes: tuple[Scene, ...] = ()
 
     def __post_init__(self) -> None:
-        if not self.name or "," in self.name or self.name != self.name.strip():
-            raise GravLensError(f"'{self.name}' cannot be the name of a class")
+        _check_name(self.name, "a class")
         if self.substructure is not None and not self.lensed:
             raise GravLensError(f"class '{self.name}' has substructure but does not lens")
+        if self.scenes and self.lensed:
+            raise GravLensError(f"class '{self.name}' has scenes without a lens, but lenses")
+        scene_names = [scene.name for scene in self.scenes]
+        if len(set(scene_names)) != len(scene_names):
+            raise GravLensError(
+                f"class '{self.name}' names a scene twice: {', '.join(scene_names)}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -267,3 +302,16 @@ class SimulationConfig:
             )
         if min(self.mix) < 0 or not 0 < sum(self.mix) < float("inf"):
             raise GravLensError(f"mix needs weights of zero or more, not all zero, got {self.mix}")
+        needs_light = any(scene.galaxy == "lens" for scene in self.scenes)
+        if needs_light and self.lens.light is None:
+            raise GravLensError("a scene shows the light of a lens galaxy, but the lens is dark")
+
+    @property
+    def scenes(self) -> tuple[Scene, ...]:
+        """The scenes of all classes."""
+        return tuple(scene for each in self.classes for scene in each.scenes)
+
+
+def _check_name(name: str, what: str) -> None:
+    if not name or "," in name or name != name.strip():
+        raise GravLensError(f"'{name}' cannot be the name of {what}")

@@ -11,6 +11,7 @@ from gravlensdiffusion.config.simulation import (
     GalaxyLight,
     Lens,
     LensClass,
+    Scene,
     SimulationConfig,
     Source,
     Subhaloes,
@@ -20,6 +21,12 @@ from gravlensdiffusion.errors import GravLensError
 
 CENTRE = Box(x=Constant(value=0.0), y=Constant(value=0.0))
 AXION_MASS = LogUniform(low=1e-24, high=1e-22)
+EUCLID_GALAXY = TruncatedNormal(mean=19.8, std=0.6, low=18.3, high=21.3)
+EUCLID_SOURCE = TruncatedNormal(mean=23.6, std=0.6, low=22.2, high=25.0)
+HST_GALAXY = TruncatedNormal(mean=18.3, std=0.6, low=16.8, high=19.8)
+HST_SOURCE = TruncatedNormal(mean=22.8, std=0.6, low=21.4, high=24.2)
+HALF_LENSES = (1.0, 1.0, 1.0, 3.0)
+"""Weights of three classes of lenses and of one without."""
 
 
 def deeplense() -> SimulationConfig:
@@ -152,14 +159,17 @@ def euclid() -> SimulationConfig:
     """Galaxy-scale lenses as the Euclid wide survey sees them in VIS."""
     return SimulationConfig(
         preset="euclid",
-        lens=_massive_galaxy(
-            magnitude=TruncatedNormal(mean=19.8, std=0.6, low=18.3, high=21.3),
+        lens=_massive_galaxy(EUCLID_GALAXY),
+        source=_star_forming_galaxy(EUCLID_SOURCE),
+        classes=(
+            *_classes(),
+            _no_lens(
+                EUCLID_GALAXY,
+                TruncatedNormal(mean=22.0, std=0.8, low=20.4, high=23.6),
+                EUCLID_SOURCE,
+            ),
         ),
-        source=_star_forming_galaxy(
-            magnitude=TruncatedNormal(mean=23.6, std=0.6, low=22.2, high=25.0),
-        ),
-        classes=_classes(),
-        mix=(1.0, 1.0, 1.0),
+        mix=HALF_LENSES,
         imaging=Imaging(
             instrument=Telescope(name="Euclid", band="VIS"), num_pixels=100, supersampling=3
         ),
@@ -170,14 +180,17 @@ def hst() -> SimulationConfig:
     """Galaxy-scale lenses in two orbits of the Hubble Space Telescope, WFC3 F160W."""
     return SimulationConfig(
         preset="hst",
-        lens=_massive_galaxy(
-            magnitude=TruncatedNormal(mean=18.3, std=0.6, low=16.8, high=19.8),
+        lens=_massive_galaxy(HST_GALAXY),
+        source=_star_forming_galaxy(HST_SOURCE),
+        classes=(
+            *_classes(),
+            _no_lens(
+                HST_GALAXY,
+                TruncatedNormal(mean=21.0, std=0.8, low=19.4, high=22.6),
+                HST_SOURCE,
+            ),
         ),
-        source=_star_forming_galaxy(
-            magnitude=TruncatedNormal(mean=22.8, std=0.6, low=21.4, high=24.2),
-        ),
-        classes=_classes(),
-        mix=(1.0, 1.0, 1.0),
+        mix=HALF_LENSES,
         imaging=Imaging(
             instrument=Telescope(name="HST", band="WFC3_F160W"), num_pixels=100, supersampling=3
         ),
@@ -215,6 +228,46 @@ def _star_forming_galaxy(magnitude: Prior) -> Source:
             e2=TruncatedNormal(mean=0.0, std=0.15, low=-0.45, high=0.45),
         ),
         position=Disc(radius=Uniform(low=0.0, high=0.5)),
+    )
+
+
+def _no_lens(galaxy: Prior, companion: Prior, background: Prior) -> LensClass:
+    """Return the class of images that do not lens.
+
+    Args:
+        galaxy: Magnitude of the galaxy in the middle [mag].
+        companion: Magnitude of a companion, about that of lensed arcs [mag].
+        background: Magnitude of a galaxy in empty sky, that of the sources [mag].
+    """
+    turn = TruncatedNormal(mean=0.0, std=0.25, low=-0.6, high=0.6)
+    disc = GalaxyLight(
+        magnitude=galaxy,
+        effective_radius=TruncatedNormal(mean=0.9, std=0.3, low=0.3, high=1.8),
+        sersic_index=TruncatedNormal(mean=1.1, std=0.3, low=0.6, high=2.0),
+        e1=turn,
+        e2=turn,
+    )
+    near = Source(
+        light=GalaxyLight(
+            magnitude=companion,
+            effective_radius=LogUniform(low=0.15, high=0.6),
+            sersic_index=TruncatedNormal(mean=1.2, std=0.4, low=0.5, high=2.5),
+            e1=turn,
+            e2=turn,
+        ),
+        position=Disc(radius=Uniform(low=0.6, high=3.0)),
+    )
+    anywhere = Uniform(low=-3.5, high=3.5)
+    faint = replace(_star_forming_galaxy(background), position=Box(x=anywhere, y=anywhere))
+    return LensClass(
+        name="no_lens",
+        lensed=False,
+        scenes=(
+            Scene(name="early_type", weight=0.35, galaxy="lens"),
+            Scene(name="disc", weight=0.2, galaxy=disc),
+            Scene(name="pair", weight=0.3, galaxy="lens", companion=near),
+            Scene(name="empty", weight=0.15, companion=faint, companion_chance=0.5),
+        ),
     )
 
 

@@ -11,15 +11,22 @@ from numpy.typing import NDArray
 
 from gravlensdiffusion import __version__
 from gravlensdiffusion.codec import to_json
-from gravlensdiffusion.config.simulation import SimulationConfig
+from gravlensdiffusion.config.simulation import LensClass, SimulationConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.records import LensRecord, SetHeader
 from gravlensdiffusion.resize import default_method, resize, resize_flux
-from gravlensdiffusion.simulation import population, substructure
+from gravlensdiffusion.simulation import substructure
+from gravlensdiffusion.simulation.cosmology import lens_geometry
 from gravlensdiffusion.simulation.instrument import build_instrument
-from gravlensdiffusion.simulation.population import LENSING, draw_lens, draw_source
+from gravlensdiffusion.simulation.population import (
+    LENSING,
+    draw_lens,
+    draw_source,
+    parameter_units,
+)
 from gravlensdiffusion.simulation.render import build_renderer
-from gravlensdiffusion.simulation.substructure import draw_substructure
+from gravlensdiffusion.simulation.scene import draw_scene
+from gravlensdiffusion.simulation.substructure import Substructure, draw_substructure
 
 CHUNK = 32
 """Images that a worker makes at a time."""
@@ -41,7 +48,7 @@ IMAGE_UNITS = {
 }
 """Units of what is known of an image's noise and of its native pixels."""
 
-_LENS, _SUBSTRUCTURE, _NOISE, _CLASS = range(4)
+_LENS, _SUBSTRUCTURE, _NOISE, _CLASS, _SCENE = range(5)
 
 
 def select(
@@ -122,16 +129,7 @@ def simulate_one(config: SimulationConfig, seed: int, index: int) -> LensRecord:
     label = _class_of(config, seed, index)
     chosen = config.classes[label]
     renderer = build_renderer(config.cosmology, config.imaging)
-    smooth_rng = _generator(seed, index, _LENS)
-    values = draw_lens(config.lens, smooth_rng) | draw_source(config.source, smooth_rng)
-    clumps = draw_substructure(
-        chosen.substructure,
-        values["theta_E"],
-        renderer.geometry,
-        _generator(seed, index, _SUBSTRUCTURE),
-    )
-    if not chosen.lensed:
-        values |= dict.fromkeys(LENSING, math.nan)
+    values, clumps = _draw_truth(config, chosen, seed, index)
     clean = renderer.image(values, clumps, chosen.lensed)
     noise_rng = _generator(seed, index, _NOISE)
     exposure = renderer.instrument.draw_exposure(noise_rng)
@@ -166,7 +164,7 @@ def set_header(config: SimulationConfig, seed: int) -> SetHeader:
         preset=config.preset,
         config=to_json(config),
         seed=seed,
-        parameter_units=population.parameter_units(config.lens) | substructure.UNITS | IMAGE_UNITS,
+        parameter_units=parameter_units(config) | substructure.UNITS | IMAGE_UNITS,
         resize=default_method(size) if size != imaging.num_pixels else None,
         software=f"gravlensdiffusion {__version__}",
     )
@@ -190,6 +188,26 @@ def _iterate(
 
 def _simulate_chunk(config: SimulationConfig, seed: int, indices: range) -> list[LensRecord]:
     return [simulate_one(config, seed, index) for index in indices]
+
+
+def _draw_truth(
+    config: SimulationConfig, chosen: LensClass, seed: int, index: int
+) -> tuple[dict[str, float], Substructure]:
+    """Return the values of lens and galaxies of an image, and its substructure."""
+    rng = _generator(seed, index, _LENS)
+    values = draw_lens(config.lens, rng) | draw_source(config.source, rng)
+    clumps = draw_substructure(
+        chosen.substructure,
+        values["theta_E"],
+        lens_geometry(config.cosmology),
+        _generator(seed, index, _SUBSTRUCTURE),
+    )
+    if chosen.scenes:
+        values = draw_scene(chosen.scenes, values, _generator(seed, index, _SCENE))
+        clumps = Substructure(parameters=dict.fromkeys(substructure.UNITS, math.nan))
+    elif not chosen.lensed:
+        values |= dict.fromkeys(LENSING, math.nan)
+    return dict.fromkeys(parameter_units(config), math.nan) | values, clumps
 
 
 def _finite(value: float) -> float:
@@ -216,7 +234,8 @@ def _stored(
     bring = resize_flux
     if imaging.flux_unit == "peak":
         floor, ceiling = limits
-        image = (image - floor) / (ceiling - floor)
+        # Empty sky without noise is the only flat image.
+        image = (image - floor) / ((ceiling - floor) or 1.0)
         bring = resize
     if size != imaging.num_pixels:
         image = bring(image, size, default_method(size))

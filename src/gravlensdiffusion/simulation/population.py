@@ -13,7 +13,14 @@ from gravlensdiffusion.config.priors import (
     TruncatedNormal,
     Uniform,
 )
-from gravlensdiffusion.config.simulation import Box, Disc, GalaxyLight, Lens, Source
+from gravlensdiffusion.config.simulation import (
+    Box,
+    Disc,
+    GalaxyLight,
+    Lens,
+    SimulationConfig,
+    Source,
+)
 
 UNITS = {
     "theta_E": "arcsec",
@@ -28,6 +35,9 @@ UNITS = {
 
 LENSING = ("theta_E", "lens_e1", "lens_e2", "gamma1", "gamma2")
 """The parameters that an image without lensing lacks."""
+
+LENS_LIGHT, SOURCE, COMPANION = "lens_light", "source", "companion"
+"""How the parameters of each galaxy's light begin."""
 
 LIGHT_UNITS = {
     "magnitude": "mag",
@@ -72,29 +82,42 @@ def draw_lens(lens: Lens, rng: np.random.Generator) -> dict[str, float]:
         "gamma2": draw(lens.gamma2, rng),
     }
     if lens.light is not None:
-        values |= _draw_light("lens_light", lens.light, rng)
+        values |= draw_light(LENS_LIGHT, lens.light, rng)
         if lens.light_follows_mass:
             values["lens_light_e1"] += values["lens_e1"]
             values["lens_light_e2"] += values["lens_e2"]
     return values
 
 
-def draw_source(source: Source, rng: np.random.Generator) -> dict[str, float]:
-    """Draw the source; the names and units are those of `parameter_units`."""
+def draw_source(source: Source, rng: np.random.Generator, prefix: str = SOURCE) -> dict[str, float]:
+    """Draw the source, or another galaxy that has a place of its own.
+
+    Args:
+        source: Its priors.
+        rng: Source of all random numbers.
+        prefix: How the names of the values begin.
+    """
     x, y = _draw_position(source.position, rng)
-    return {"source_x": x, "source_y": y} | _draw_light("source", source.light, rng)
+    return {f"{prefix}_x": x, f"{prefix}_y": y} | draw_light(prefix, source.light, rng)
 
 
-def parameter_units(lens: Lens) -> dict[str, str]:
-    """Return the unit of every parameter that `draw_lens` and `draw_source` give."""
-    units = dict(UNITS)
-    for name, unit in LIGHT_UNITS.items():
-        units[f"source_{name}"] = unit
-    if lens.light is not None:
-        for name, unit in LIGHT_UNITS.items():
-            if name not in ("x", "y"):
-                units[f"lens_light_{name}"] = unit
+def parameter_units(config: SimulationConfig) -> dict[str, str]:
+    """Return the unit of every parameter of lens, source and scene that images of a set have."""
+    units = dict(UNITS) | light_units(SOURCE)
+    if config.lens.light is not None or any(scene.galaxy for scene in config.scenes):
+        units |= {
+            name: unit
+            for name, unit in light_units(LENS_LIGHT).items()
+            if not name.endswith(("_x", "_y"))
+        }
+    if config.scenes:
+        units |= {"scene": ""} | light_units(COMPANION)
     return units
+
+
+def light_units(prefix: str) -> dict[str, str]:
+    """Return the units of a galaxy's light by the names of its parameters."""
+    return {f"{prefix}_{name}": unit for name, unit in LIGHT_UNITS.items()}
 
 
 def _draw_position(position: Disc | Box, rng: np.random.Generator) -> tuple[float, float]:
@@ -104,7 +127,8 @@ def _draw_position(position: Disc | Box, rng: np.random.Generator) -> tuple[floa
     return radius * math.cos(angle), radius * math.sin(angle)
 
 
-def _draw_light(prefix: str, light: GalaxyLight, rng: np.random.Generator) -> dict[str, float]:
+def draw_light(prefix: str, light: GalaxyLight, rng: np.random.Generator) -> dict[str, float]:
+    """Draw the light of a galaxy; the names of the values begin with ``prefix``."""
     return {
         f"{prefix}_magnitude": draw(light.magnitude, rng),
         f"{prefix}_R_sersic": draw(light.effective_radius, rng),

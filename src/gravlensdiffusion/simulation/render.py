@@ -1,5 +1,6 @@
 """Parameters to pixels: shoot the rays, look up the light, convolve."""
 
+import math
 from collections.abc import Mapping
 from functools import lru_cache
 
@@ -13,7 +14,11 @@ from gravlensdiffusion.config.imaging import Imaging
 from gravlensdiffusion.config.simulation import Cosmology
 from gravlensdiffusion.simulation.cosmology import lens_geometry
 from gravlensdiffusion.simulation.instrument import build_instrument
+from gravlensdiffusion.simulation.population import COMPANION, LENS_LIGHT, SOURCE
 from gravlensdiffusion.simulation.substructure import Substructure
+
+PLACES = {SOURCE: "source", LENS_LIGHT: "lens", COMPANION: "companion"}
+"""How the parameters of each galaxy's position begin; the lens galaxy's is that of its mass."""
 
 
 class Renderer:
@@ -42,21 +47,24 @@ class Renderer:
         """Render one image without noise.
 
         Args:
-            values: The parameters of lens and source.
+            values: The parameters of lens and galaxies; a galaxy without a magnitude, or one of
+                NaN, is not there.
             substructure: What is added to the smooth lens.
             lensed: False to leave the light of the source where it is.
 
         Returns:
             Shape ``(H, W)`` [e- / s].
         """
-        x, y = self._x, self._y
-        if lensed:
-            alpha_x, alpha_y = self.deflection(x, y, values, substructure)
-            x, y = x - alpha_x, y - alpha_y
-        light = self._light("source", values, (values["source_x"], values["source_y"]), x, y)
-        if "lens_light_magnitude" in values:
-            centre = (values["lens_x"], values["lens_y"])
-            light += self._light("lens_light", values, centre, self._x, self._y)
+        light = np.zeros_like(self._x)
+        for prefix, place in PLACES.items():
+            if math.isnan(values.get(f"{prefix}_magnitude", math.nan)):
+                continue
+            x, y = self._x, self._y
+            if lensed and prefix == SOURCE:
+                alpha_x, alpha_y = self.deflection(x, y, values, substructure)
+                x, y = x - alpha_x, y - alpha_y
+            centre = (values[f"{place}_x"], values[f"{place}_y"])
+            light += self._light(prefix, values, centre, x, y)
         return np.asarray(self.instrument.numerics.re_size_convolve(light))
 
     def deflection(

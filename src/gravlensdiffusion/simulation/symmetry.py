@@ -19,11 +19,12 @@ def symmetries(config: SimulationConfig) -> tuple[str, ...]:
     Returns:
         Those of ``half_turn``, ``flips`` and ``d4`` that are symmetries.
     """
-    lens, source = config.lens, config.source
-    places = (lens.position, source.position)
-    lights: tuple[GalaxyLight, ...] = (source.light,)
-    if lens.light is not None:
-        lights += (lens.light,)
+    lens = config.lens
+    sources = [config.source, *(s.companion for s in config.scenes if s.companion is not None)]
+    places = [lens.position, *(source.position for source in sources)]
+    galaxies = [lens.light, *(scene.galaxy for scene in config.scenes)]
+    lights = [source.light for source in sources]
+    lights += [galaxy for galaxy in galaxies if isinstance(galaxy, GalaxyLight)]
     half_turn = all(_is_point_symmetric(place) for place in places)
     diagonal = all(map(_is_even, (lens.gamma2, lens.e2, *(light.e2 for light in lights))))
     axial = all(map(_is_even, (lens.gamma1, lens.e1, *(light.e1 for light in lights))))

@@ -25,13 +25,18 @@ GROUPS = {
 }
 """The symmetries of each kind of augmentation."""
 
-POSITIONS = (("source_x", "source_y"), ("lens_x", "lens_y"))
+POSITIONS = (
+    ("source_x", "source_y"),
+    ("lens_x", "lens_y"),
+    ("companion_x", "companion_y"),
+)
 """Parameters along x and along y."""
 SPINS = (
     ("gamma1", "gamma2"),
     ("lens_e1", "lens_e2"),
     ("source_e1", "source_e2"),
     ("lens_light_e1", "lens_light_e2"),
+    ("companion_e1", "companion_e2"),
 )
 """Parameters along the axes, cos(2 phi), and along the diagonals, sin(2 phi)."""
 ANGLES = ("vortex_angle",)
@@ -42,6 +47,7 @@ INVARIANTS = frozenset(
         *("substructure_mass", "substructure_fraction", "subhalo_count", "flux_min", "flux_max"),
         *("source_magnitude", "source_R_sersic", "source_n_sersic"),
         *("lens_light_magnitude", "lens_light_R_sersic", "lens_light_n_sersic"),
+        *("companion_magnitude", "companion_R_sersic", "companion_n_sersic", "scene"),
         *("signal_to_noise", "log_signal_to_noise", "log_mean_flux"),
     }
 )
