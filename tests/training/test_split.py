@@ -21,7 +21,7 @@ from gravlensdiffusion.pipeline import LensGenerator
 from gravlensdiffusion.presets.simulation import simulation_preset
 from gravlensdiffusion.simulation.generate import select, set_header, simulate
 from gravlensdiffusion.training.loop import train
-from gravlensdiffusion.training.progress import Hooks
+from gravlensdiffusion.training.progress import Hooks, Progress
 from gravlensdiffusion.training.split import NoiseFreeTwins, observation_of
 from tests.sources import rings, tiny
 
@@ -206,3 +206,24 @@ def test_lenses_of_the_run_come_with_the_noise_of_the_instrument(
     for k, label in enumerate(samples.labels):
         near = np.isclose(source.parameters["theta_E"], samples.parameters["theta_E"][k])
         assert source.labels[near].tolist() == [label]
+
+
+def test_images_without_a_lens_are_learned_beside_lenses(tmp_path: Path) -> None:
+    """Their parameters are NaN, and of an image of empty sky even the signal-to-noise ratio is."""
+    config = population("euclid", classes=("no_sub", "no_lens"))
+    source = stored(tmp_path, config, num=60)
+    truth = source.parameters
+    assert np.isnan(truth["theta_E"]).tolist() == (source.labels == 1).tolist()
+    assert np.isnan(truth["signal_to_noise"]).any()
+    told: list[Progress] = []
+    train(split(), source, tmp_path / "run", device="cpu", hooks=Hooks(progress=told.append))
+    assert told[-1].num_skipped == 0
+    assert np.isfinite(told[-1].loss)
+    generator = LensGenerator.from_pretrained(tmp_path / "run", device="cpu")
+    for each in generator.config.parameters:
+        low, high = np.nanmin(truth[each.name]), np.nanmax(truth[each.name])
+        assert (each.low, each.high) == (low, high)
+    samples = generator.sample(8, seed=0)
+    assert np.isfinite(samples.images).all()
+    # What no training image of a class has is not asked of its images.
+    assert np.isnan(samples.parameters["theta_E"]).tolist() == [False, True] * 4
