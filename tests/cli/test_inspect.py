@@ -8,7 +8,7 @@ from PIL import Image
 
 from gravlensdiffusion.cli.main import main
 from gravlensdiffusion.data.store import write_store
-from tests.data.files import HEADER, lens_images, lens_records, save_folder
+from tests.data.files import HEADER, lens_images, lens_records, save_folder, survey_folder
 
 
 @pytest.fixture(autouse=True)
@@ -116,3 +116,33 @@ def test_bad_requests_are_one_line(words: list[str], capsys: pytest.CaptureFixtu
     captured = capsys.readouterr()
     assert captured.out == ""
     assert len(captured.err.splitlines()) == 1
+
+
+def test_a_survey_folder_is_taken_as_it_is(
+    tmp_path: Path, elsewhere: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = survey_folder(tmp_path)
+    assert main(["inspect", str(folder)]) == 0
+    captured = capsys.readouterr()
+    misfit = f"{folder / 'ID_1.fits'}: has 11 x 11 pixels where most have 16 x 16 pixels"
+    assert captured.err.splitlines() == [
+        f"gravlens: {misfit}; --crop 11 takes the middle of each",
+        "gravlens: skipped 1, go on with 3",
+    ]
+    told = captured.out.splitlines()
+    images = lens_images(3, size=16)
+    for name, image in zip(("J1+2.5_nir_h", "J1+2.5_vis", "J3+4.5_vis"), images, strict=True):
+        numbers = f"{image.min():.5g}, {image.mean(dtype=np.float64):.5g}, {image.max():.5g}"
+        assert any(line.strip() == f"{name}_data.fits: {numbers}" for line in told)
+    assert sum(line.startswith("note") for line in told) == 3
+    assert (elsewhere / "survey-preview.png").is_file()
+
+
+def test_the_middle_of_each_image(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = survey_folder(tmp_path)
+    assert main(["inspect", str(folder / "ID_1.fits"), "--crop", "8"]) == 0
+    told = rows(capsys.readouterr().out)
+    assert told["shape"].startswith("1 x 8 x 8")
+    assert told["zero_point"] == "30.132 to 30.132 mag"
+    assert main(["inspect", str(folder), "--crop", "12", "--out", "b.png"]) == 2
+    assert "has 11 x 11 pixels, fewer than the 12 to crop to" in capsys.readouterr().err

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from astropy.io import fits
 from numpy.typing import NDArray
 
 from gravlensdiffusion.records import LensRecord, SetHeader
@@ -49,6 +50,30 @@ def with_twins(records: Iterable[LensRecord]) -> Iterator[LensRecord]:
     """Yield the records with a noise-free image each: half as bright, and nowhere the image."""
     for record in records:
         yield replace(record, noise_free=record.image / 2 - 1)
+
+
+def survey_folder(path: Path) -> Path:
+    """Write a folder like that of the Euclid Q1 lenses: bands, noise maps, a PSF, another size."""
+    folder = path / "survey"
+    folder.mkdir()
+    plain = fits.Header({"PIXSCALE": 0.1})
+    images = lens_images(3, size=16)
+    for name, image in zip(("J1+2.5_nir_h", "J1+2.5_vis", "J3+4.5_vis"), images, strict=True):
+        fits.writeto(folder / f"{name}_data.fits", image.astype(np.float64), plain)
+        if name.endswith("vis"):
+            noise = np.full((16, 16), 0.003)
+            noise[0, 0] = 1e16
+            fits.writeto(folder / f"{name}_noise_map.fits", noise, plain)
+    fits.writeto(folder / "J1+2.5_vis_psf.fits", lens_images(1, size=7, seed=2)[0], plain)
+    step = 2.777777777778e-05
+    mosaic = fits.Header(
+        {"CTYPE1": "RA---TAN", "CUNIT1": "deg", "CTYPE2": "DEC--TAN", "CUNIT2": "deg"}
+        | {"CD1_1": -step, "CD1_2": 0.0, "CD2_1": 0.0, "CD2_2": step, "EXPTIME": 0.0}
+        | {"PC1_1": -step, "PC2_2": step, "CDELT1": 1.0, "CDELT2": 1.0, "ZP_STACK": 30.132}
+    )
+    fits.writeto(folder / "ID_1.fits", lens_images(1, size=11, seed=3)[0], mosaic)
+    (folder / "LICENSE").write_text("MIT")
+    return folder
 
 
 def save_folder(folder: Path, images: NDArray[np.generic], name: str = "sample{}.npy") -> Path:

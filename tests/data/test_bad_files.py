@@ -200,9 +200,9 @@ BAD_FILES: dict[str, tuple[str, bytes, str]] = {
         npz_bytes(images=lens_images(2), labels=np.array(["a", None])),
         "labels of type object",
     ),
-    "text file": ("README.txt", b"These are my lenses.", "is no image"),
+    "text file": ("lenses.txt", b"These are my lenses.", "is no image"),
     "JPEG": ("a.jpg", b"\xff\xd8\xff\xe0", "is no image"),
-    "no suffix": ("LICENSE", b"MIT", "is no image"),
+    "no suffix": ("lenses", b"MIT", "is no image"),
 }
 
 

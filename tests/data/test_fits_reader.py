@@ -136,3 +136,34 @@ def test_cut_outs_whose_scales_differ_in_the_last_digits_are_one_set(tmp_path: P
     for k, image in enumerate(lens_images(3)):
         fits.writeto(tmp_path / f"{k}.fits", image, fits.Header({"PIXSCALE": 0.1 + k * 1e-6}))
     assert len(open_lenses(tmp_path)) == 3
+
+
+@pytest.mark.parametrize(
+    ("cards", "unit", "zero_point"),
+    [
+        ({}, "unknown", None),
+        ({"BUNIT": "electron/s"}, "electron/s", None),
+        ({"ZP_STACK": 30.132}, "1 at 30.132 mag", 30.132),
+        ({"MAGZERO": 24.6, "BUNIT": "electron/s"}, "electron/s", 24.6),
+        ({"MAGZERO": "bright"}, "unknown", None),
+        ({"MAGZERO": 0.0}, "unknown", None),
+    ],
+)
+def test_flux_unit_and_zero_point(
+    tmp_path: Path, cards: dict[str, object], unit: str, zero_point: float | None
+) -> None:
+    fits.writeto(tmp_path / "a.fits", lens_images(1)[0], fits.Header(cards))
+    source = open_lenses(tmp_path / "a.fits")
+    assert source.header.flux_unit == unit
+    if zero_point is None:
+        assert "zero_point" not in source.parameters
+    else:
+        assert source.parameters["zero_point"].tolist() == [zero_point]
+        assert source.header.parameter_units["zero_point"] == "mag"
+
+
+def test_images_of_other_zero_points_are_no_set_without_a_unit(tmp_path: Path) -> None:
+    for k, image in enumerate(lens_images(3)):
+        fits.writeto(tmp_path / f"{k}.fits", image, fits.Header({"MAGZERO": 24.6 + (k == 2)}))
+    with pytest.raises(GravLensError, match="flux unit '1 at 25.6 mag' where most have"):
+        open_lenses(tmp_path)

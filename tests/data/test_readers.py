@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gravlensdiffusion.data.readers import open_lenses
+from gravlensdiffusion.data.readers import BadFilesError, open_lenses
 from gravlensdiffusion.data.store import LensStore, write_store
 from gravlensdiffusion.errors import GravLensError
 from tests.data.files import HEADER, SHARED_DATA, lens_images, lens_records, save_folder
@@ -199,11 +199,28 @@ class TestRealData:
         assert np.isfinite(source.read([0])).all()
 
     @needs_shared_data
-    def test_the_euclid_folder_holds_three_sizes(self) -> None:
-        source = open_lenses(SHARED_DATA / "euclid_q1", skip_bad=True)
+    def test_the_euclid_folder_holds_images_of_two_sizes(self) -> None:
+        with pytest.raises(BadFilesError) as caught:
+            open_lenses(SHARED_DATA / "euclid_q1")
+        assert [line.split("; ")[1] for line in caught.value.problems] == [
+            "--crop 99 takes the middle of each"
+        ]
+        source = open_lenses(SHARED_DATA / "euclid_q1", mixed=True)
         assert source.image_shape == (1, 150, 150)
-        assert len(source) == 5
-        assert source.num_skipped == 3
+        assert [Path(source.name(k)).name[:29] for k in range(len(source))] == [
+            "EUCLJ174517.55+655612.5_nir_h",
+            "EUCLJ174517.55+655612.5_vis_d",
+            "EUCLJ174907.29+645946.3_vis_d",
+        ]
+        assert source.num_skipped == 1
+        assert len(source.notes) == 3
+
+    @needs_shared_data
+    def test_the_early_release_image_knows_its_zero_point(self) -> None:
+        source = open_lenses(SHARED_DATA / "euclid_q1" / "ID_37174.fits", crop=64)
+        assert source.image_shape == (1, 64, 64)
+        assert source.header.flux_unit == "1 at 30.132 mag"
+        assert source.parameters["zero_point"].tolist() == [30.132]
 
     @needs_shared_data
     def test_the_recovered_deeplense_images(self) -> None:

@@ -104,6 +104,20 @@ def test_size_reduces_the_native_image_and_says_how(deeplense, size, method):
     np.testing.assert_allclose(reduced.image, expected, atol=1e-6)
 
 
+def test_fewer_native_pixels_are_a_smaller_field():
+    config = simulation_preset("euclid")
+    small = select(config, num_pixels=64)
+    assert set_header(small, 0).pixel_scale_arcsec == pytest.approx(0.101)
+    assert set_header(small, 0).resize is None
+    whole, part = (
+        simulate_one(select(each, noise_free=True), 3, 1).noise_free[0] for each in (config, small)
+    )
+    # The light beyond the field that the convolution would bring in is missing at the edge.
+    np.testing.assert_allclose(
+        part[8:-8, 8:-8], whole[26:-26, 26:-26], rtol=1e-3, atol=1e-4 * whole.max()
+    )
+
+
 def test_native_size_needs_no_resize(deeplense):
     for config in (deeplense, select(deeplense, size=150)):
         header = set_header(config, 3)

@@ -55,6 +55,8 @@ class Options:
     """Seed of everything that is drawn."""
     skip_pixel_test: bool = False
     """Leave out the network that tries to tell the pixels apart; it takes minutes."""
+    crop: int | None = None
+    """Compare the middle of each image only, this many pixels a side of all sets."""
     skip_bad: bool = False
     """Go on without files that cannot be used."""
     allow_object_arrays: bool = False
@@ -142,6 +144,9 @@ def _open(options: Options, path: Path) -> "PreparedSource":
     from gravlensdiffusion.evaluation.preparation import PreparedSource
 
     source = open_data(
-        path, skip_bad=options.skip_bad, allow_object_arrays=options.allow_object_arrays
+        path,
+        skip_bad=options.skip_bad,
+        allow_object_arrays=options.allow_object_arrays,
+        crop=options.crop,
     )
     return PreparedSource(source, path.name)

@@ -30,6 +30,8 @@ class Options:
     """The data set."""
     skip_bad: bool = False
     """Go on without files that cannot be used."""
+    crop: int | None = None
+    """Look at the middle of each image only, this many pixels a side."""
     allow_object_arrays: bool = False
     """Read DeepLense's pickled [image, mass] arrays, without running any code in them."""
     out: Path | None = None
@@ -54,6 +56,8 @@ def run(options: Options) -> None:
         options.path,
         skip_bad=options.skip_bad,
         allow_object_arrays=options.allow_object_arrays,
+        crop=options.crop,
+        mixed=True,
     )
     summary = inspect_lenses(source)
     for line in describe(summary):
@@ -91,6 +95,7 @@ def describe(summary: "DataSummary") -> "Iterator[str]":
         ("classes", "none" if not summary.class_counts else ""),
         *((f"  {name}", f"{count:,}") for name, count in summary.class_counts.items()),
         *_parameter_rows(summary),
+        *_image_rows(summary),
         *_duplicate_rows(summary),
         ("skipped", f"{len(summary.problems)}"),
         *(("note", note) for note in summary.notes),
@@ -116,6 +121,13 @@ def _parameter_rows(summary: "DataSummary") -> "Iterator[tuple[str, str]]":
         yield f"  {name}", f"{low:.5g} to {high:.5g} {unit}".rstrip() + some
     if summary.num_subhaloes:
         yield "subhaloes", f"{summary.num_subhaloes:,}"
+
+
+def _image_rows(summary: "DataSummary") -> "Iterator[tuple[str, str]]":
+    if summary.images:
+        yield "each image", "faintest, mean and brightest pixel"
+    for name, low, mean, high in summary.images:
+        yield "", f"{name}: {low:.5g}, {mean:.5g}, {high:.5g}"
 
 
 def _duplicate_rows(summary: "DataSummary") -> "Iterator[tuple[str, str]]":

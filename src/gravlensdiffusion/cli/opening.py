@@ -8,13 +8,22 @@ if TYPE_CHECKING:
     from gravlensdiffusion.data.source import LensSource
 
 
-def open_data(path: Path, *, skip_bad: bool, allow_object_arrays: bool) -> "LensSource":
+def open_data(
+    path: Path,
+    *,
+    skip_bad: bool,
+    allow_object_arrays: bool,
+    crop: int | None = None,
+    mixed: bool = False,
+) -> "LensSource":
     """Open a data set and print one line for each file that cannot be used.
 
     Args:
         path: A file or a folder.
         skip_bad: Whether to go on without such files, and say how many there are.
         allow_object_arrays: Whether DeepLense's pickled ``[image, mass]`` files are read.
+        crop: Height and width of the middle of each image to keep [pixel]; None for all of it.
+        mixed: Whether to go on with the most common size, unit and scale where images differ.
 
     Raises:
         GravLensError: If the set cannot be opened.
@@ -23,7 +32,13 @@ def open_data(path: Path, *, skip_bad: bool, allow_object_arrays: bool) -> "Lens
     from gravlensdiffusion.data.source import BadFilesError
 
     try:
-        source = open_lenses(path, skip_bad=skip_bad, allow_object_arrays=allow_object_arrays)
+        source = open_lenses(
+            path,
+            skip_bad=skip_bad,
+            allow_object_arrays=allow_object_arrays,
+            crop=crop,
+            mixed=mixed,
+        )
     except BadFilesError as error:
         _tell(error.problems)
         raise

@@ -32,6 +32,8 @@ class Options:
     """Number of images."""
     size: int | None = None
     """Pixels a side after a reduction that keeps the field of view; native size by default."""
+    pixels: int | None = None
+    """Native pixels a side, which sets the field of view; the preset's by default."""
     flux_unit: Literal["peak", "e-/s"] | None = None
     """Unit of the pixels: peak (each image scaled to [0, 1]) or e-/s; by default the preset's."""
     noise_free: bool = False
@@ -98,6 +100,7 @@ def configure(options: Options) -> "SimulationConfig":
         classes=classes,
         mix=mix,
         size=options.size,
+        num_pixels=options.pixels,
         noise_free=options.noise_free or None,
         flux_unit=options.flux_unit,
     )

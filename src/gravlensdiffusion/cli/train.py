@@ -72,6 +72,8 @@ class Options:
     prefetch: int | None = None
     """Batches that threads assemble ahead, for a GPU that waits for its images; the images stay the
     same. The recipe's own, 0, by default."""
+    crop: int | None = None
+    """Train on the middle of each image only, this many pixels a side."""
     skip_bad: bool = False
     """Go on without files that cannot be used."""
     allow_object_arrays: bool = False
@@ -96,6 +98,7 @@ def run(options: Options) -> None:
         options.data,
         skip_bad=options.skip_bad,
         allow_object_arrays=options.allow_object_arrays,
+        crop=options.crop,
     )
     if config is None:
         config = adapted(options, source)

@@ -55,6 +55,7 @@ class FileSource:
         problems: What was found wrong before.
         notes: What else a reader of the set should know.
         skip_bad: Whether to go on without what cannot be used.
+        mixed: Whether to go on with the most common size, unit and scale where images differ.
 
     Raises:
         BadFilesError: If anything cannot be used, unless ``skip_bad``.
@@ -73,6 +74,7 @@ class FileSource:
         problems: Sequence[str] = (),
         notes: Sequence[str] = (),
         skip_bad: bool = False,
+        mixed: bool = False,
     ) -> None:
         self.path = path
         self._readers = readers
@@ -80,10 +82,13 @@ class FileSource:
         entries: list[_Entry] = []
         for file, class_name in files:
             entries += self._scan(file, class_name, found)
-        entries = _keep_common(entries, found)
+        misfits: list[str] = []
+        entries = _keep_common(entries, misfits)
+        is_bad = bool(found) or (bool(misfits) and not mixed)
+        found += misfits
         if not entries and len(found) == 1:
             raise GravLensError(found[0])
-        if found and not skip_bad:
+        if is_bad and not skip_bad:
             raise BadFilesError(path, found)
         if not entries:
             raise GravLensError(f"{path}: holds no image that can be used")
@@ -204,8 +209,13 @@ def _reason(error: Exception) -> str:
 
 def _keep_common(entries: list[_Entry], problems: list[str]) -> list[_Entry]:
     """Keep what has the most common size, flux unit and pixel scale; the rest is a problem."""
+    smallest = min((min(entry.shape) for entry in entries), default=0)
     entries = _keep_equal(
-        entries, problems, lambda entry: entry.shape, lambda shape: "{} x {} pixels".format(*shape)
+        entries,
+        problems,
+        lambda entry: entry.shape,
+        lambda shape: "{} x {} pixels".format(*shape),
+        advice=f"; --crop {smallest} takes the middle of each",
     )
     entries = _keep_equal(
         entries, problems, lambda entry: entry.facts.flux_unit, lambda unit: f"flux unit '{unit}'"
@@ -232,13 +242,14 @@ def _keep_equal(
     problems: list[str],
     value: Callable[[_Entry], T],
     describe: Callable[[T], str],
+    advice: str = "",
 ) -> list[_Entry]:
     counts = Counter(map(value, entries))
     if len(counts) < 2:
         return entries
     common = counts.most_common(1)[0][0]
     problems += [
-        f"{entry.name}: has {describe(value(entry))} where most have {describe(common)}"
+        f"{entry.name}: has {describe(value(entry))} where most have {describe(common)}{advice}"
         for entry in entries
         if value(entry) != common
     ]

@@ -17,6 +17,8 @@ from gravlensdiffusion.data.source import BadImageError, Facts, as_plane, plane_
 ARCSEC_PER_DEGREE = 3600.0
 SCALE_CARDS = ("PIXSCALE", "PIXSCAL", "PIXSCAL1", "PIXELSCL")
 """Cards that give the pixel scale in arcsec, read where the header has no coordinates."""
+ZERO_POINT_CARDS = ("MAGZERO", "MAGZEROP", "MAGZPT", "ZEROPNT", "PHOTZP", "ZPAB", "ZP_STACK")
+"""Cards that give the magnitude of one unit of flux."""
 MAX_FILE_BYTES = 2**33
 _MAX_SQUARE_ERROR = 0.01
 _MAX_UNNAMED_STEP = 0.1
@@ -33,13 +35,19 @@ class FitsReader:
             scale = pixel_scale(header)
             if scale is None and header is not primary:
                 scale = pixel_scale(primary)
-            unit = _text(header, "BUNIT") or _text(primary, "BUNIT") or "unknown"
+            zero_point = _zero_point(header, primary)
+            unit = _text(header, "BUNIT") or _text(primary, "BUNIT")
+            if unit is None:
+                # Images of different zero points are not on one scale, so the unit tells them apart.
+                unit = "unknown" if zero_point is None else f"1 at {zero_point:g} mag"
             label = header.get("LABEL")
             facts = Facts(
                 pixel_scale_arcsec=scale,
                 flux_unit=unit,
                 class_name=_text(header, "CLASS"),
                 class_number=label if isinstance(label, int) else None,
+                parameters={} if zero_point is None else {"zero_point": zero_point},
+                parameter_units={} if zero_point is None else {"zero_point": "mag"},
             )
             yield _pixels(hdu), facts
 
@@ -127,6 +135,16 @@ def _units_in_degrees(header: fits.Header) -> list[float] | None:
         except (ValueError, TypeError, units.UnitConversionError):
             return None
     return factors
+
+
+def _zero_point(*headers: fits.Header) -> float | None:
+    """Return the magnitude of one unit of flux that the first of the headers states, or None."""
+    for name in ZERO_POINT_CARDS:
+        for header in headers:
+            value = header.get(name)
+            if isinstance(value, (int, float)) and math.isfinite(value) and value > 0:
+                return float(value)
+    return None
 
 
 def _text(header: fits.Header, name: str) -> str | None:

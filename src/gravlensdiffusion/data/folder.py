@@ -4,6 +4,7 @@ import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from gravlensdiffusion.data.companions import count_bands, find_companions, is_document
 from gravlensdiffusion.data.naming import natural_key
 from gravlensdiffusion.data.store import SHARD_SUFFIXES
 from gravlensdiffusion.errors import GravLensError
@@ -21,6 +22,8 @@ class Listing:
         class_names: Names of the class folders in natural order, or empty.
         problems: One line for each thing that cannot be used.
         num_hidden: Entries whose name begins with a dot; they are not looked at.
+        documents: Files about the set, such as LICENSE.
+        companions: Noise maps, PSFs and masks of images; they are no images of the set.
     """
 
     files: list[tuple[Path, str | None]] = field(default_factory=list)
@@ -28,13 +31,28 @@ class Listing:
     class_names: tuple[str, ...] = ()
     problems: list[str] = field(default_factory=list)
     num_hidden: int = 0
+    documents: list[Path] = field(default_factory=list)
+    companions: list[Path] = field(default_factory=list)
 
     @property
     def notes(self) -> list[str]:
         """What the user should know besides, one line each."""
-        if not self.num_hidden:
-            return []
-        return [f"hidden entries, whose names begin with a dot, left alone: {self.num_hidden}"]
+        found = []
+        if self.num_hidden:
+            found.append(
+                f"hidden entries, whose names begin with a dot, left alone: {self.num_hidden}"
+            )
+        for what, paths in (
+            ("noise maps, PSFs and masks of images", self.companions),
+            ("files about the set", self.documents),
+        ):
+            if paths:
+                found.append(f"{what}, left alone: {', '.join(path.name for path in paths)}")
+        bands = count_bands(path for path, _ in self.files)
+        if len(bands) > 1:
+            counts = ", ".join(f"{num} of {band}" for band, num in bands.items())
+            found.append(f"images of several bands, by their names: {counts}; keep one in a folder")
+        return found
 
 
 def list_folder(root: Path) -> Listing:
@@ -60,6 +78,9 @@ def list_folder(root: Path) -> Listing:
     for folder in folders:
         _list_class(folder, root, listing)
     listing.class_names = tuple(folder.name for folder in folders)
+    companions = find_companions([path for path, _ in listing.files])
+    listing.companions = [path for path, _ in listing.files if path in companions]
+    listing.files = [entry for entry in listing.files if entry[0] not in companions]
     if not (listing.files or listing.shards or listing.problems):
         raise GravLensError(f"{root}: holds no images")
     return listing
@@ -97,7 +118,7 @@ def _visible(folder: Path, listing: Listing) -> list[Path]:
 
 
 def _kind(path: Path, root: Path, listing: Listing) -> str | None:
-    """Return ``folder``, ``shard`` or ``image``; anything else becomes a problem."""
+    """Return ``folder``, ``shard`` or ``image``; anything else becomes a problem or a note."""
     try:
         target = path.resolve(strict=True)
         mode = target.stat().st_mode
@@ -116,6 +137,8 @@ def _kind(path: Path, root: Path, listing: Listing) -> str | None:
         return "shard"
     elif path.suffix.lower() in IMAGE_SUFFIXES:
         return "image"
+    elif is_document(path.name):
+        listing.documents.append(path)
     else:
         listing.problems.append(
             f"{path}: is no image ({' '.join((*IMAGE_SUFFIXES, *SHARD_SUFFIXES))} can be read)"

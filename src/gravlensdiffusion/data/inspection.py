@@ -3,6 +3,7 @@
 import hashlib
 from collections import Counter, defaultdict
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,8 @@ from gravlensdiffusion.records import UNLABELLED
 QUANTILES = (0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999)
 NUM_QUANTILE_PIXELS = 2_000_000
 """Pixels, evenly spread over the set, from which the quantiles are taken."""
+NUM_LISTED = 10
+"""Images of a set of files that are told one by one, at most."""
 _BLOCK_BYTES = 2**24
 
 
@@ -60,6 +63,8 @@ class DataSummary:
         transform: Kind of transform that preset lens28 needs for the set.
         transform_reason: Why.
         in_unit_range: Whether all pixels lie in [0, 1], which presets ddpm and reference ask for.
+        images: Name of the file, faintest, mean and brightest pixel of each image, where there are
+            few and each has a file of its own.
         problems: What was left out, one line each.
         notes: What else there is to know, one line each.
     """
@@ -78,6 +83,7 @@ class DataSummary:
     transform: str
     transform_reason: str
     in_unit_range: bool
+    images: tuple[tuple[str, float, float, float], ...]
     problems: tuple[str, ...]
     notes: tuple[str, ...]
 
@@ -106,6 +112,7 @@ def inspect_lenses(source: LensSource) -> DataSummary:
         transform=transform,
         transform_reason=reason,
         in_unit_range=pixels.low >= 0 and pixels.high <= 1,
+        images=walk.images(),
         problems=source.problems,
         notes=source.notes,
     )
@@ -134,6 +141,7 @@ class _Walk:
         self.stride = max(1, num_pixels * len(source) // NUM_QUANTILE_PIXELS)
         self.low = np.empty(len(source), np.float32)
         self.high = np.empty(len(source), np.float32)
+        self.mean = np.empty(len(source), np.float64)
         self.kept: list[NDArray[np.float32]] = []
         self.images_by_digest: defaultdict[bytes, list[int]] = defaultdict(list)
         self.total = self.squares = 0.0
@@ -148,6 +156,7 @@ class _Walk:
             stop = start + len(images)
             self.low[start:stop] = images.min(axis=(1, 2, 3))
             self.high[start:stop] = images.max(axis=(1, 2, 3))
+            self.mean[start:stop] = images.mean(axis=(1, 2, 3), dtype=np.float64)
             if start == 0:
                 # Squares of the distance to this level keep their digits.
                 centre = float(images.mean(dtype=np.float64))
@@ -175,6 +184,16 @@ class _Walk:
             lows=(float(self.low.min()), float(self.low.max())),
             highs=(float(self.high.min()), float(self.high.max())),
             num_quantile_pixels=len(kept),
+        )
+
+    def images(self) -> tuple[tuple[str, float, float, float], ...]:
+        """Return the pixels of each image of a small set of files."""
+        names = [Path(self.source.name(k)) for k in range(min(len(self.source), NUM_LISTED + 1))]
+        if len(names) > NUM_LISTED or not all(name.is_file() for name in names):
+            return ()
+        return tuple(
+            (name.name, float(self.low[k]), float(self.mean[k]), float(self.high[k]))
+            for k, name in enumerate(names)
         )
 
     def duplicates(self) -> tuple[tuple[str, ...], ...]:

@@ -5,13 +5,15 @@ from pathlib import Path
 
 import numpy as np
 
+from gravlensdiffusion.data.companions import FITS_SUFFIXES
+from gravlensdiffusion.data.crop import CroppedSource, CropReader
 from gravlensdiffusion.data.file_source import FileSource
 from gravlensdiffusion.data.fits_reader import FitsReader
 from gravlensdiffusion.data.folder import IMAGE_SUFFIXES, Listing, list_folder
 from gravlensdiffusion.data.npy_reader import NpyReader
 from gravlensdiffusion.data.npz_reader import NpzReader
 from gravlensdiffusion.data.png_reader import PngReader
-from gravlensdiffusion.data.source import BadFilesError, ImageReader, LensSource
+from gravlensdiffusion.data.source import MIN_SIDE, BadFilesError, ImageReader, LensSource
 from gravlensdiffusion.data.store import SHARD_SUFFIXES, LensStore
 from gravlensdiffusion.data.subset import SubsetSource, find_bad_images
 from gravlensdiffusion.errors import GravLensError
@@ -20,7 +22,12 @@ __all__ = ["BadFilesError", "LensSource", "open_lenses"]
 
 
 def open_lenses(
-    path: str | os.PathLike[str], *, skip_bad: bool = False, allow_object_arrays: bool = False
+    path: str | os.PathLike[str],
+    *,
+    skip_bad: bool = False,
+    allow_object_arrays: bool = False,
+    crop: int | None = None,
+    mixed: bool = False,
 ) -> LensSource:
     """Open a data set: `lenses.h5` or shards, `.npy`, `.npz`, FITS or PNG files.
 
@@ -32,10 +39,14 @@ def open_lenses(
         skip_bad: Whether to go on without files and images that cannot be used; they are listed
             in the result's ``problems``.
         allow_object_arrays: Whether DeepLense's pickled ``[image, mass]`` files are read.
+        crop: Height and width of the middle of each image to keep [pixel]; None for all of it.
+        mixed: Whether to go on with the most common size, unit and pixel scale where image files
+            differ in them; the others are listed in ``problems``.
 
     Raises:
         BadFilesError: If anything cannot be used, unless ``skip_bad``; it carries one line each.
-        GravLensError: If there is no such path, or nothing in it can be used.
+        GravLensError: If there is no such path, or nothing in it can be used, or if the crop is
+            not possible.
     """
     root = Path(path)
     if not root.exists():
@@ -47,16 +58,23 @@ def open_lenses(
             raise GravLensError(f"{root}: cannot be read ({error.strerror})") from error
     else:
         listing = _list_file(root)
+    readers = _readers(allow_stacks=not root.is_dir(), allow_object_arrays=allow_object_arrays)
+    if crop is not None:
+        if crop < MIN_SIDE:
+            raise GravLensError(f"crop must be at least {MIN_SIDE} pixels, got {crop}")
+        readers = {suffix: CropReader(reader, crop) for suffix, reader in readers.items()}
     if listing.shards:
-        return _open_store(root, listing, skip_bad)
+        store = _open_store(root, listing, skip_bad)
+        return store if crop is None else CroppedSource(store, crop)
     return FileSource(
         root,
         listing.files,
-        _readers(allow_stacks=not root.is_dir(), allow_object_arrays=allow_object_arrays),
+        readers,
         class_names=listing.class_names,
         problems=listing.problems,
         notes=listing.notes,
         skip_bad=skip_bad,
+        mixed=mixed,
     )
 
 
@@ -101,5 +119,5 @@ def _list_file(path: Path) -> Listing:
 def _readers(*, allow_stacks: bool, allow_object_arrays: bool) -> dict[str, ImageReader]:
     npy = NpyReader(allow_stacks=allow_stacks, allow_object_arrays=allow_object_arrays)
     readers: dict[str, ImageReader] = {".npy": npy, ".npz": NpzReader(), ".png": PngReader()}
-    readers.update(dict.fromkeys((".fits", ".fit", ".fts"), FitsReader()))
+    readers.update(dict.fromkeys(FITS_SUFFIXES, FitsReader()))
     return readers

@@ -57,6 +57,7 @@ def select(
     classes: Sequence[str] | None = None,
     mix: Sequence[float] | None = None,
     size: int | None = None,
+    num_pixels: int | None = None,
     noise_free: bool | None = None,
     flux_unit: Literal["peak", "e-/s"] | None = None,
 ) -> SimulationConfig:
@@ -67,6 +68,7 @@ def select(
         classes: Names of the classes to keep, in the order of the new labels; None for all.
         mix: Weight of each class; None for equal weights where classes are named.
         size: Size of the stored images [pixel]; None to leave it.
+        num_pixels: Native size, which sets the field of view [pixel]; None to leave it.
         noise_free: Whether the noise-free images are kept too; None to leave it.
         flux_unit: Unit of the stored images; None to leave it.
 
@@ -89,6 +91,7 @@ def select(
         config,
         imaging=replace(
             imaging,
+            num_pixels=imaging.num_pixels if num_pixels is None else num_pixels,
             size=imaging.size if size is None else size,
             noise_free_twin=imaging.noise_free_twin if noise_free is None else noise_free,
             flux_unit=imaging.flux_unit if flux_unit is None else flux_unit,
