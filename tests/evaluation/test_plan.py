@@ -52,3 +52,8 @@ def test_what_is_small_is_said():
 def test_too_small_sets_are_refused_in_one_line(sizes):
     with pytest.raises(GravLensError, match=r"has \d images?; at least \d are needed"):
         make_plan(*sizes, num_seeds=1, seed=0)
+
+
+def test_a_small_reference_is_told_how_many_it_would_take():
+    with pytest.raises(GravLensError, match="has 3 images; at least 4 are needed, and hundreds"):
+        make_plan(100, 3, 0, num_seeds=1, seed=0)

@@ -79,3 +79,11 @@ def test_classes_and_gaps_are_said():
     assert "96% is there for no_sub and axion." in said(ROWS[0])
     assert "Not computed: M20, FID" in said(ROWS[4], ROWS[8])
     assert not verdict(evaluation(rows=(), class_pairs=()))
+
+
+@pytest.mark.parametrize(("n", "m", "few"), [(2, 2, True), (600, 29, True), (30, 30, False)])
+def test_a_handful_of_images_is_said_before_anything_else(n: int, m: int, few: bool) -> None:
+    whole = evaluation()
+    sizes = {"num_generated": n, "num_reference": m}
+    first = verdict(replace(whole, facts={**whole.facts, **sizes}))[0]
+    assert first.startswith(f"Only {n} generated and {m} real images") is few

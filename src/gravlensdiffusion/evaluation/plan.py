@@ -77,7 +77,10 @@ def make_plan(
     ):
         if num < least:
             images = "image" if num == 1 else "images"
-            raise GravLensError(f"{name} has {num} {images}; at least {least} are needed")
+            more = ""
+            if name == "the reference":
+                more = ", and hundreds before a distance means anything"
+            raise GravLensError(f"{name} has {num} {images}; at least {least} are needed{more}")
     pool = num_reference + num_second
     n, m = _sizes(num_generated, num_reference, num_second)
     splits = []

@@ -15,6 +15,8 @@ FAR = 4.0
 """Spreads of the floor by which a value differs from it to be marked."""
 FAR_RATIO = 1.5
 """Multiple of the floor by which a distance without a spread is marked."""
+HANDFUL = 30
+"""Images on a side below which no distance between sets means anything."""
 MOST_NAMED = 4
 """Statistics that a sentence names."""
 
@@ -82,7 +84,8 @@ def _described(evaluation: Evaluation, role: str) -> str:
 def verdict(evaluation: Evaluation) -> list[str]:
     """Return what the rows say: a sentence or two for each section that has something to say."""
     rows = evaluation.rows
-    sentences = [_distance(row) for row in rows if "Fréchet" in row.name and row.value is not None]
+    sentences = _handful(evaluation)
+    sentences += [_distance(row) for row in rows if "Fréchet" in row.name and row.value is not None]
     sentences += _physics([row for row in rows if row.group == "lens physics"])
     sentences += _two_sample([row for row in rows if row.group == TWO_SAMPLE])
     sentences += _memorisation([row for row in rows if row.group == MEMORISATION])
@@ -98,6 +101,15 @@ def verdict(evaluation: Evaluation) -> list[str]:
     if empty:
         sentences.append(f"Not computed: {_names(empty)}; the table says why.")
     return sentences
+
+
+def _handful(evaluation: Evaluation) -> list[str]:
+    """Return a warning where there are too few images for any of the rest."""
+    n, m = (evaluation.facts.get(key) for key in ("num_generated", "num_reference"))
+    if not (isinstance(n, int) and isinstance(m, int)) or min(n, m) >= HANDFUL:
+        return []
+    text = f"Only {n} generated and {m} real images are compared: too few for any distance to tell"
+    return [f"{text} populations apart. Compare the images one by one."]
 
 
 def _distance(row: Row) -> str:
