@@ -6,8 +6,9 @@ r"""How far simulated and generated lenses are from real cutouts, image by image
 
 The folder holds FITS cutouts of VIS, with noise maps and PSFs beside some of them. A few real images
 are no population: no distance between sets is taken. Each number of each real image stands beside
-the range of the same number in the simulated and the generated set instead. Fluxes are brought to
-the zero point of the simulation.
+the range of the same number in the simulated and the generated set instead, and the table has the
+share of the simulated images with a smaller value in brackets. Fluxes are brought to the zero point
+of the simulation.
 """
 
 import json
@@ -41,9 +42,21 @@ RADII = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5)
 """Where the profile is told [arcsec]."""
 LEVELS = (0.05, 0.5, 0.95)
 """Quantiles of a set that are told."""
+NOTHING = 1e-3
+"""Share of the range of a set below which its median is written as zero."""
 NEIGHBOUR = 10.0
 """How far a neighbour stands out of the smoothed sky, in units of its rms."""
-CREDIT = "Real images: ESA/Euclid/Euclid Consortium (Q1 and Early Release Observations)"
+CREDIT = "Real images: ESA/Euclid/Euclid Consortium/NASA (Q1 and Early Release Observations 2024)"
+LABELS = {
+    "sky_rms": ("sky rms", " [e-/s]"),
+    "sky_correlation": ("sky correlation", ""),
+    "magnitude": ("magnitude", " [mag]"),
+    "brightest_pixel": ("brightest pixel", " [e-/s]"),
+    "half_light_radius": ("half-light radius", " [arcsec]"),
+    "einstein_radius": ("Einstein radius", " [arcsec]"),
+    "asymmetry": ("asymmetry", ""),
+} | {f"profile_{r:g}": (f"flux at {r:g} arcsec", "") for r in RADII}
+"""What the statistics are called in the table, and their units."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +68,7 @@ class Options:
     simulated: Path
     """A set of the preset euclid in e-/s, at the size to compare at."""
     out: Path
-    """The numbers, as JSON."""
+    """The numbers, as JSON; the table goes beside them, as Markdown."""
     figure: Path
     """The picture."""
     generated: Path | None = None
@@ -104,8 +117,10 @@ def main(options: Options) -> None:
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(report, indent=2) + "\n")
     draw({"real": np.stack([each.image for each in real.values()])} | shown, options.figure)
+    beside = options.out.with_suffix(".md")
+    beside.write_text(table(report) + "\n")
     print(table(report))
-    print(f"wrote {options.out} and {options.figure}")
+    print(f"wrote {options.out}, {beside} and {options.figure}")
 
 
 def real_files(folder: Path) -> list[Path]:
@@ -187,7 +202,6 @@ def statistics(images: Floats, scale: float | None) -> dict[str, Floats]:
         "half_light_radius": half,
         "einstein_radius": measured["einstein_radius"],
         "asymmetry": measured["asymmetry"],
-        "neighbours": np.array([float(num_neighbours(image, scale)) for image in images]),
     }
     profile = radial_profile(images, scale)
     for r in RADII:
@@ -270,18 +284,21 @@ def draw(sets: dict[str, Floats], path: Path, rows: int = 3) -> None:
 
 def table(report: dict[str, Any]) -> str:
     """Return the statistics of each real image beside the ranges of the sets, in Markdown."""
-    names = list(report["real"])
-    lines = [
-        "| statistic | " + " | ".join([name[:12] for name in names] + list(report["sets"])) + " |",
-        "|---" * (1 + len(names) + len(report["sets"])) + "|",
-    ]
-    for key in next(iter(report["real"].values()))["values"]:
-        cells = [f"{report['real'][name]['values'][key]}" for name in names]
-        for found in report["sets"].values():
+    real, sets = report["real"], report["sets"]
+    names = [name.partition(".")[0].removeprefix("EUCL") for name in real] + list(sets)
+    lines = ["| statistic | " + " | ".join(names) + " |", "|---" * (1 + len(names)) + "|"]
+    for key, (label, unit) in LABELS.items():
+        cells = []
+        for image in real.values():
+            share = image["rank"]["simulated"].get(key)
+            value = f"{image['values'][key]:.3g}"
+            cells.append(value if share is None else f"{value} ({100 * share:.0f}%)")
+        for found in sets.values():
             low, middle, high = found["quantiles"][key]
-            cells.append(f"{middle} ({low} to {high})")
-        lines.append(f"| {key} | " + " | ".join(cells) + " |")
-    return "\n".join([*lines, json.dumps(report["psf"])])
+            middle = 0.0 if abs(middle) < NOTHING * (high - low) else middle
+            cells.append(f"{middle:.3g} ({low:.3g} to {high:.3g})")
+        lines.append(f"| {label}{unit} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
 
 
 def round_off(value: float) -> float | None:
