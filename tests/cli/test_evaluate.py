@@ -3,6 +3,7 @@ import os
 
 import numpy as np
 import pytest
+from astropy.io import fits
 
 from tests.evaluation.sets import CONFIG, SEED, records
 
@@ -53,6 +54,25 @@ def test_it_prints_the_table_and_writes_the_report(evaluate, folder, tmp_path):
     again = evaluate(folder / "generated.h5", folder / "reference.h5")
     assert again.returncode == 2
     assert "exists already" in again.stderr
+
+
+def test_three_real_images_are_placed_one_by_one(evaluate, folder, tmp_path):
+    for k, record in enumerate(records(3, 200)):
+        unit = "1 at 30 mag" if k else "unknown"
+        hdu = fits.PrimaryHDU(np.float32(record.image[0] * (k + 1)))
+        hdu.header["BUNIT"] = unit
+        (tmp_path / "real").mkdir(exist_ok=True)
+        hdu.writeto(tmp_path / "real" / f"{k}.fits")
+    refused = evaluate(folder / "generated.h5", tmp_path / "real")
+    assert refused.returncode == 2
+    assert "flux unit" in refused.stderr
+    done = evaluate(folder / "generated.h5", tmp_path / "real", "--rescale", "peak")
+    assert done.returncode == 0, done.stderr
+    assert "real 3" in done.stdout
+    assert "Only 60 generated and 3 real images" in done.stdout
+    found = json.loads((tmp_path / "report" / "report.json").read_text(encoding="utf-8"))
+    assert not found["rows"]
+    assert {len(each["values"]) for each in found["placements"]} == {3}
 
 
 def one_line(done, *words):

@@ -48,12 +48,15 @@ def test_what_is_small_is_said():
     assert "few images" in notes
 
 
-@pytest.mark.parametrize("sizes", [(1, 100, 0), (100, 1, 50), (100, 3, 0)])
+@pytest.mark.parametrize("sizes", [(1, 100, 0), (100, 1, 50), (100, 0, 0)])
 def test_too_small_sets_are_refused_in_one_line(sizes):
     with pytest.raises(GravLensError, match=r"has \d images?; at least \d are needed"):
         make_plan(*sizes, num_seeds=1, seed=0)
 
 
-def test_a_small_reference_is_told_how_many_it_would_take():
-    with pytest.raises(GravLensError, match="has 3 images; at least 4 are needed, and hundreds"):
-        make_plan(100, 3, 0, num_seeds=1, seed=0)
+def test_a_handful_of_real_images_has_no_comparisons_and_says_why():
+    plan = make_plan(100, 3, 0, num_seeds=1, seed=0)
+    assert not plan.splits
+    assert plan.notes[0].startswith("3 real images are too few to share out")
+    assert "hundreds would be needed" in plan.notes[0]
+    assert make_plan(100, 4, 0, num_seeds=1, seed=0).splits

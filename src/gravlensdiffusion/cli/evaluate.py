@@ -148,5 +148,6 @@ def _open(options: Options, path: Path) -> "PreparedSource":
         skip_bad=options.skip_bad,
         allow_object_arrays=options.allow_object_arrays,
         crop=options.crop,
+        any_unit=options.rescale == "peak",
     )
     return PreparedSource(source, path.name)

@@ -15,6 +15,7 @@ def open_data(
     allow_object_arrays: bool,
     crop: int | None = None,
     mixed: bool = False,
+    any_unit: bool = False,
 ) -> "LensSource":
     """Open a data set and print one line for each file that cannot be used.
 
@@ -24,6 +25,7 @@ def open_data(
         allow_object_arrays: Whether DeepLense's pickled ``[image, mass]`` files are read.
         crop: Height and width of the middle of each image to keep [pixel]; None for all of it.
         mixed: Whether to go on with the most common size, unit and scale where images differ.
+        any_unit: Whether images may differ in flux unit.
 
     Raises:
         GravLensError: If the set cannot be opened.
@@ -38,6 +40,7 @@ def open_data(
             allow_object_arrays=allow_object_arrays,
             crop=crop,
             mixed=mixed,
+            any_unit=any_unit,
         )
     except BadFilesError as error:
         _tell(error.problems)

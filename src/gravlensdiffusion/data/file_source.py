@@ -56,6 +56,7 @@ class FileSource:
         notes: What else a reader of the set should know.
         skip_bad: Whether to go on without what cannot be used.
         mixed: Whether to go on with the most common size, unit and scale where images differ.
+        any_unit: Whether flux units may differ; that of the set is not known then.
 
     Raises:
         BadFilesError: If anything cannot be used, unless ``skip_bad``.
@@ -75,6 +76,7 @@ class FileSource:
         notes: Sequence[str] = (),
         skip_bad: bool = False,
         mixed: bool = False,
+        any_unit: bool = False,
     ) -> None:
         self.path = path
         self._readers = readers
@@ -83,6 +85,8 @@ class FileSource:
         for file, class_name in files:
             entries += self._scan(file, class_name, found)
         misfits: list[str] = []
+        if any_unit:
+            entries = _without_units(entries)
         entries = _keep_common(entries, misfits)
         is_bad = bool(found) or (bool(misfits) and not mixed)
         found += misfits
@@ -205,6 +209,15 @@ def _reason(error: Exception) -> str:
         return str(error)
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return f"cannot be read ({reason.partition(chr(10))[0]:.100})"
+
+
+def _without_units(entries: list[_Entry]) -> list[_Entry]:
+    """Return the images as of one unit that is not known, where they state several."""
+    if len({entry.facts.flux_unit for entry in entries}) < 2:
+        return entries
+    return [
+        replace(entry, facts=replace(entry.facts, flux_unit="unknown")) for entry in entries
+    ]
 
 
 def _keep_common(entries: list[_Entry], problems: list[str]) -> list[_Entry]:

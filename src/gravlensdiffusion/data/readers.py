@@ -28,6 +28,7 @@ def open_lenses(
     allow_object_arrays: bool = False,
     crop: int | None = None,
     mixed: bool = False,
+    any_unit: bool = False,
 ) -> LensSource:
     """Open a data set: `lenses.h5` or shards, `.npy`, `.npz`, FITS or PNG files.
 
@@ -42,6 +43,7 @@ def open_lenses(
         crop: Height and width of the middle of each image to keep [pixel]; None for all of it.
         mixed: Whether to go on with the most common size, unit and pixel scale where image files
             differ in them; the others are listed in ``problems``.
+        any_unit: Whether image files may differ in flux unit, as images that are rescaled may.
 
     Raises:
         BadFilesError: If anything cannot be used, unless ``skip_bad``; it carries one line each.
@@ -75,6 +77,7 @@ def open_lenses(
         notes=listing.notes,
         skip_bad=skip_bad,
         mixed=mixed,
+        any_unit=any_unit,
     )
 
 

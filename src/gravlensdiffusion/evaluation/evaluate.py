@@ -23,7 +23,8 @@ from gravlensdiffusion.evaluation.measure import (
 )
 from gravlensdiffusion.evaluation.memorisation_rows import memorisation_rows
 from gravlensdiffusion.evaluation.metrics_table import lens_metrics, physics_metrics
-from gravlensdiffusion.evaluation.plan import Plan, make_plan
+from gravlensdiffusion.evaluation.placement import place
+from gravlensdiffusion.evaluation.plan import HANDFUL, Plan, make_plan
 from gravlensdiffusion.evaluation.preparation import PreparedSource, prepare_sets
 from gravlensdiffusion.evaluation.result import Evaluation, Neighbours, Settings
 from gravlensdiffusion.evaluation.two_sample_rows import feature_rows, pixel_rows
@@ -106,22 +107,13 @@ def evaluate(
     generated, real = _measured(sets, encoder, tell)
     # A view: no image's measurements are held twice.
     reference = real[: len(sets.reference)]
-    rows = _physics_and_features(sets, generated, reference, real, plan, encoder, settings, tell)
-    tell("training classifiers to tell the sets apart")
-    rows += feature_rows(generated, real, plan, settings)
-    if settings.pixel_test:
-        rows += pixel_rows(sets.generated, sets.real, plan, settings)
-    near: list[Row] = []
+    rows: tuple[Row, ...] = ()
     neighbours: tuple[Neighbours, ...] = ()
-    if sets.training is not None:
-        tell(f"looking for copies of {len(sets.training):,} training images")
-        near, neighbours = memorisation_rows(
-            sets.generated, sets.reference, sets.training, (generated, reference), encoder, settings
+    inception_facts: dict[str, Any] = {"protocol": "none"}
+    if plan.splits:
+        rows, neighbours, inception_facts = _distances(
+            sets, (generated, real), plan, encoder, settings, inception_weights, tell
         )
-    rows += near
-    more, inception_facts = inception_rows(
-        sets.generated, sets.real, settings, inception_weights, tell
-    )
     names = encoder.network.config.class_names
     labels = [
         matched_labels(each.labels, each.class_names, names)
@@ -129,7 +121,7 @@ def evaluate(
     ]
     shown, shown_real = _shown(sets, labels)
     return Evaluation(
-        rows=(*rows, *more),
+        rows=rows,
         class_pairs=tuple(class_pairs(generated, labels[0], reference, labels[1], names)),
         requested=tuple(
             requested(generated, sets.generated.parameters, reference, sets.reference.parameters)
@@ -141,6 +133,7 @@ def evaluate(
         generated_images=shown,
         real_images=shown_real,
         neighbours=neighbours,
+        placements=place(generated, reference) if len(reference) < HANDFUL else (),
     )
 
 
@@ -154,6 +147,34 @@ def _measured(
         found.append(measure_set(each, encoder))
     generated, reference = found[:2]
     return generated, reference if len(found) == 2 else reference.joined(found[2])
+
+
+def _distances(
+    sets: Sets,
+    measured: tuple[Measurements, Measurements],
+    plan: Plan,
+    encoder: Encoder,
+    settings: Settings,
+    inception_weights: Path | None,
+    tell: Callable[[str], None],
+) -> tuple[tuple[Row, ...], tuple[Neighbours, ...], dict[str, Any]]:
+    """Return all rows, the closest pairs, and the facts of the Inception metrics."""
+    generated, real = measured
+    reference = real[: len(sets.reference)]
+    rows = _physics_and_features(sets, generated, reference, real, plan, encoder, settings, tell)
+    tell("training classifiers to tell the sets apart")
+    rows += feature_rows(generated, real, plan, settings)
+    if settings.pixel_test:
+        rows += pixel_rows(sets.generated, sets.real, plan, settings)
+    near: list[Row] = []
+    neighbours: tuple[Neighbours, ...] = ()
+    if sets.training is not None:
+        tell(f"looking for copies of {len(sets.training):,} training images")
+        near, neighbours = memorisation_rows(
+            sets.generated, sets.reference, sets.training, (generated, reference), encoder, settings
+        )
+    more, facts = inception_rows(sets.generated, sets.real, settings, inception_weights, tell)
+    return (*rows, *near, *more), neighbours, facts
 
 
 def _physics_and_features(

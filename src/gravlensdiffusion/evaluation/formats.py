@@ -1,9 +1,12 @@
 """Numbers as people read them, with the digits that they are good for."""
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from gravlensdiffusion.evaluation.comparison import Row
+from gravlensdiffusion.evaluation.labels import label
+from gravlensdiffusion.evaluation.placement import Placement
 
 SMALL, LARGE = 1e-3, 1e5
 """Between these, numbers are written without an exponent."""
@@ -35,6 +38,25 @@ def cells_of(row: Row) -> Cells:
         p_value=probability(row.p_value),
         equivalent=row.equivalent,
     )
+
+
+def placement_cells(placements: Sequence[Placement], most: int) -> list[list[str]]:
+    """Return the headings, and a line for each statistic of real images among generated ones.
+
+    Args:
+        placements: The statistics.
+        most: Real images to show at most, the first ones.
+    """
+    num = min(most, len(placements[0].values)) if placements else 0
+    lines = [["statistic", "generated, 5% to 95%", *(f"real {k + 1}" for k in range(num))]]
+    for each in placements:
+        low, _, high = each.quantiles
+        cells = [
+            "" if value is None else f"{number(value)} ({share(below)})"
+            for value, below in zip(each.values[:num], each.below[:num], strict=True)
+        ]
+        lines.append([label(each.name), f"{number(low)} to {number(high)}", *cells])
+    return lines
 
 
 def number(value: float | None, digits: int = 3, like: float | None = None) -> str:

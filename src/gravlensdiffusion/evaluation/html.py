@@ -28,6 +28,7 @@ def page(evaluation: Evaluation) -> str:
     )
     sections = [
         pictures.images(evaluation),
+        tables.placed(evaluation),
         tables.metrics_table(evaluation.rows),
         pictures.distributions(evaluation),
         pictures.radial_and_power(evaluation),

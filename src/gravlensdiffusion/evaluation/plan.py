@@ -9,6 +9,8 @@ from gravlensdiffusion.errors import GravLensError
 
 MIN_IMAGES = 2
 """Images that a side of a comparison has at least."""
+HANDFUL = 30
+"""Images on a side below which no distance between sets means anything."""
 FEW_IMAGES = 500
 """Images on a side below which a report says that there are few."""
 
@@ -41,7 +43,7 @@ class Plan:
         num_generated: Generated images in each comparison, n.
         num_reference: Real images in each comparison, m.
         reference_size: Images of the reference; real images from there on are the second one's.
-        splits: One split per seed.
+        splits: One split per seed; none where the real images are too few.
         notes: What a reader should know about the sizes.
     """
 
@@ -59,7 +61,8 @@ def make_plan(
 
     The real images are the reference followed by the second reference. Without a second one, the
     reference is shared out between the two sides of the floor, and the value is taken at those
-    smaller sizes, so that both compare like with like.
+    smaller sizes, so that both compare like with like. A reference that is too small for that has
+    no comparisons.
 
     Args:
         num_generated: Generated images at hand.
@@ -69,18 +72,18 @@ def make_plan(
         seed: Seed of the draws.
 
     Raises:
-        GravLensError: If a set has fewer than two images, or the reference cannot be shared out.
+        GravLensError: If there are fewer than two generated images, or no or one real image beside
+            a second reference.
     """
     for name, num, least in (
         ("the generated set", num_generated, MIN_IMAGES),
-        ("the reference", num_reference, MIN_IMAGES if num_second else 2 * MIN_IMAGES),
+        ("the reference", num_reference, MIN_IMAGES if num_second else 1),
     ):
         if num < least:
             images = "image" if num == 1 else "images"
-            more = ""
-            if name == "the reference":
-                more = ", and hundreds before a distance means anything"
-            raise GravLensError(f"{name} has {num} {images}; at least {least} are needed{more}")
+            raise GravLensError(f"{name} has {num} {images}; at least {least} are needed")
+    if not num_second and num_reference < 2 * MIN_IMAGES:
+        return Plan(num_generated, num_reference, num_reference, (), (_too_few(num_reference),))
     pool = num_reference + num_second
     n, m = _sizes(num_generated, num_reference, num_second)
     splits = []
@@ -97,6 +100,14 @@ def make_plan(
         )
     notes = _notes(n, m, num_generated, num_reference, num_second)
     return Plan(n, m, num_reference, tuple(splits), notes)
+
+
+def _too_few(num_reference: int) -> str:
+    images = "image is" if num_reference == 1 else "images are"
+    return (
+        f"{num_reference} real {images} too few to share out between a value and its floor, so "
+        "that there are no distances; hundreds would be needed before they mean anything"
+    )
 
 
 def _sizes(num_generated: int, num_reference: int, num_second: int) -> tuple[int, int]:

@@ -12,7 +12,13 @@ from typing import Any
 import numpy as np
 
 from gravlensdiffusion.evaluation.comparison import Row
-from gravlensdiffusion.evaluation.formats import cells_of, number, plus_minus, share
+from gravlensdiffusion.evaluation.formats import (
+    cells_of,
+    number,
+    placement_cells,
+    plus_minus,
+    share,
+)
 from gravlensdiffusion.evaluation.labels import group_title, label
 from gravlensdiffusion.evaluation.result import Evaluation
 from gravlensdiffusion.evaluation.verdict import FAR, headline, stands_out, verdict
@@ -35,6 +41,8 @@ HEADINGS = (
     "p",
     "equivalent",
 )
+MAX_PLACED = 5
+"""Real images that are told one by one, at most."""
 CLASS_HEADINGS = ("classes", "generated", "real", "kept")
 REQUESTED_HEADINGS = ("parameter", "images", "bias ± scatter", "the encoder's own")
 
@@ -52,6 +60,7 @@ def to_dict(evaluation: Evaluation) -> dict[str, Any]:
             {"space": near.space, "distances": _plain(near.distances)}
             for near in evaluation.neighbours
         ],
+        "placements": [_plain(asdict(each)) for each in evaluation.placements],
     }
 
 
@@ -71,7 +80,8 @@ def table(evaluation: Evaluation, width: int = WIDTH) -> str:
     """
     parts = [
         _wrapped(headline(evaluation), width),
-        _rows(evaluation.rows, width),
+        _rows(evaluation.rows, width) if evaluation.rows else [],
+        _placements(evaluation),
         _class_pairs(evaluation),
         _requested(evaluation),
         ["In short", *_listed(verdict(evaluation), width)],
@@ -128,6 +138,12 @@ def _empty(row: Row, widths: Sequence[int], width: int) -> list[str]:
     start = f"{'':{widths[0]}} {label(row.name):{widths[1]}}  "
     wrapped = textwrap.wrap(row.note or "not computed", max(MIN_TEXT, width - len(start)))
     return [(start if k == 0 else " " * len(start)) + text for k, text in enumerate(wrapped)]
+
+
+def _placements(evaluation: Evaluation) -> list[str]:
+    headings, *grid = placement_cells(evaluation.placements, MAX_PLACED)
+    title = "Each real image, and the per cent of the generated images with a smaller value"
+    return _small_table(title, headings, grid)
 
 
 def _class_pairs(evaluation: Evaluation) -> list[str]:

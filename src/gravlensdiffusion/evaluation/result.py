@@ -11,6 +11,7 @@ from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.evaluation.comparison import Row
 from gravlensdiffusion.evaluation.fulfilment import ClassPair, Requested
 from gravlensdiffusion.evaluation.measure import Measurements
+from gravlensdiffusion.evaluation.placement import Placement
 
 Protocol = Literal["full", "reference", "none"]
 
@@ -67,7 +68,7 @@ class Evaluation:
     """An evaluation: the numbers of the report, and what its figures are drawn from.
 
     Attributes:
-        rows: The table.
+        rows: The table; empty where the real images are too few.
         class_pairs: Separation of the classes, where the images carry labels.
         requested: Requested against measured parameters, where there are any.
         notes: What a reader should know, one sentence each.
@@ -78,6 +79,7 @@ class Evaluation:
         generated_images: Some generated images, shape ``(K, H, W)``.
         real_images: Some real ones, of the same classes where they are known.
         neighbours: The closest pairs, for each space.
+        placements: Each real image among the generated ones, where there are a handful.
     """
 
     rows: tuple[Row, ...]
@@ -90,3 +92,4 @@ class Evaluation:
     generated_images: NDArray[np.float32]
     real_images: NDArray[np.float32]
     neighbours: tuple[Neighbours, ...] = field(default=())
+    placements: tuple[Placement, ...] = field(default=())

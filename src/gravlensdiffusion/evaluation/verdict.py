@@ -6,6 +6,8 @@ from typing import Any
 from gravlensdiffusion.evaluation.comparison import Row
 from gravlensdiffusion.evaluation.formats import number, percentage, plus_minus
 from gravlensdiffusion.evaluation.labels import label
+from gravlensdiffusion.evaluation.placement import farthest
+from gravlensdiffusion.evaluation.plan import HANDFUL
 from gravlensdiffusion.evaluation.result import Evaluation
 
 TWO_SAMPLE = "two-sample test"
@@ -15,8 +17,6 @@ FAR = 4.0
 """Spreads of the floor by which a value differs from it to be marked."""
 FAR_RATIO = 1.5
 """Multiple of the floor by which a distance without a spread is marked."""
-HANDFUL = 30
-"""Images on a side below which no distance between sets means anything."""
 MOST_NAMED = 4
 """Statistics that a sentence names."""
 
@@ -65,7 +65,7 @@ def headline(evaluation: Evaluation) -> str:
     ours, theirs = (_described(evaluation, role) for role in ("generated", "reference"))
     parts = [f"{ours} against {theirs}, at {evaluation.generated_images.shape[-1]} pixels."]
     n, m = (evaluation.facts.get(key) for key in ("num_generated", "num_reference"))
-    if isinstance(n, int) and isinstance(m, int):
+    if isinstance(n, int) and isinstance(m, int) and evaluation.rows:
         seeds = evaluation.facts.get("settings", {}).get("num_seeds")
         over = f", mean of {seeds} draws" if isinstance(seeds, int) and seeds > 1 else ""
         parts.append(
@@ -84,7 +84,7 @@ def _described(evaluation: Evaluation, role: str) -> str:
 def verdict(evaluation: Evaluation) -> list[str]:
     """Return what the rows say: a sentence or two for each section that has something to say."""
     rows = evaluation.rows
-    sentences = _handful(evaluation)
+    sentences = [*_handful(evaluation), *_placed(evaluation)]
     sentences += [_distance(row) for row in rows if "Fréchet" in row.name and row.value is not None]
     sentences += _physics([row for row in rows if row.group == "lens physics"])
     sentences += _two_sample([row for row in rows if row.group == TWO_SAMPLE])
@@ -108,8 +108,22 @@ def _handful(evaluation: Evaluation) -> list[str]:
     n, m = (evaluation.facts.get(key) for key in ("num_generated", "num_reference"))
     if not (isinstance(n, int) and isinstance(m, int)) or min(n, m) >= HANDFUL:
         return []
-    text = f"Only {n} generated and {m} real images are compared: too few for any distance to tell"
-    return [f"{text} populations apart. Compare the images one by one."]
+    text = f"Only {n:,} generated and {m:,} real images are compared: too few for any distance to"
+    return [f"{text} tell populations apart. Compare the images one by one."]
+
+
+def _placed(evaluation: Evaluation) -> list[str]:
+    """Return where a handful of real images lie outside of the generated ones."""
+    placements = evaluation.placements
+    if not placements:
+        return []
+    far = farthest(placements)
+    usual = "outside of the middle 90% of the generated ones"
+    if not far:
+        return [f"No real image lies {usual} in any of {len(placements)} statistics."]
+    named = [f"{label(each.name)} ({each.num_outside} of {each.num_measured})" for each in far]
+    counted = f"Real images lie {usual} in {len(far)} of {len(placements)} statistics"
+    return [f"{counted}: {', '.join(named)}. By chance, one value in ten would."]
 
 
 def _distance(row: Row) -> str:

@@ -4,7 +4,13 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from gravlensdiffusion.evaluation.comparison import Row
-from gravlensdiffusion.evaluation.formats import cells_of, number, plus_minus, share
+from gravlensdiffusion.evaluation.formats import (
+    cells_of,
+    number,
+    placement_cells,
+    plus_minus,
+    share,
+)
 from gravlensdiffusion.evaluation.fulfilment import ClassPair, Requested
 from gravlensdiffusion.evaluation.labels import GROUPS, label
 from gravlensdiffusion.evaluation.page.words import WORDS
@@ -19,8 +25,27 @@ ABOVE, BELOW = "\N{BLACK UP-POINTING TRIANGLE}", "\N{BLACK DOWN-POINTING TRIANGL
 COLUMNS = ("value", "floor", "ratio", "z", "corrected", "shift", "p")
 
 
-def metrics_table(rows: Sequence[Row]) -> Section:
-    """Return the table of all rows."""
+MAX_PLACED = 12
+"""Real images that are told one by one, at most."""
+
+
+def placed(evaluation: Evaluation) -> Section | None:
+    """Return each of a handful of real images among the generated ones."""
+    headings, *grid = placement_cells(evaluation.placements, MAX_PLACED)
+    if not grid:
+        return None
+    text = (
+        "Each real image in the order of its set, and in brackets the share of the generated images "
+        "with a smaller value. Near 0% or 100%, the generated images hardly reach it."
+    )
+    table = small_table(headings, [tuple(line) for line in grid])
+    return Section("placed", "Real images, one by one", joined(element("p", text), table))
+
+
+def metrics_table(rows: Sequence[Row]) -> Section | None:
+    """Return the table of all rows, if there are any."""
+    if not rows:
+        return None
     headings = [element("th", "metric", scope="col", role="columnheader")]
     headings += [element("th", each, scope="col", role="columnheader") for each in COLUMNS]
     headings.append(element("th", "equivalent", scope="col", class_="text", role="columnheader"))

@@ -1,0 +1,82 @@
+"""A handful of real images, each placed among the generated ones."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gravlensdiffusion.evaluation.measure import Measurements
+
+LEVELS = (0.05, 0.5, 0.95)
+"""Quantiles of the generated images that a real one is held against."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Placement:
+    """One statistic of each real image beside its range over the generated images.
+
+    Attributes:
+        name: Name of the statistic.
+        quantiles: 5%, 50% and 95% of the generated images.
+        values: The real images'; None where it cannot be measured.
+        below: Share of the generated images with a smaller value, for each real image.
+    """
+
+    name: str
+    quantiles: tuple[float, float, float]
+    values: tuple[float | None, ...]
+    below: tuple[float | None, ...]
+
+    @property
+    def num_measured(self) -> int:
+        """Number of real images that have a value."""
+        return sum(value is not None for value in self.values)
+
+    @property
+    def num_outside(self) -> int:
+        """Number of real images outside of the middle 90% of the generated ones."""
+        low, _, high = self.quantiles
+        return sum(value is not None and not low <= value <= high for value in self.values)
+
+
+def place(generated: Measurements, real: Measurements) -> tuple[Placement, ...]:
+    """Place each real image among the generated ones, in every statistic that both have.
+
+    Statistics that are the same for all generated images are left out.
+
+    Args:
+        generated: Measurements of the generated images.
+        real: Measurements of the real ones.
+    """
+    found = []
+    for name, values in real.physics.items():
+        ours = generated.physics[name]
+        ours = np.sort(ours[np.isfinite(ours)])
+        if not len(ours) or ours[0] == ours[-1] or not np.isfinite(values).any():
+            # Of images scaled to [0, 1] the brightest pixel says nothing.
+            continue
+        # Of equal values half count as smaller.
+        smaller = [np.searchsorted(ours, values, side=side) for side in ("left", "right")]
+        low, middle, high = (float(value) for value in np.quantile(ours, LEVELS))
+        found.append(
+            Placement(
+                name=name,
+                quantiles=(low, middle, high),
+                values=_finite(values, values),
+                below=_finite(np.mean(smaller, axis=0) / len(ours), values),
+            )
+        )
+    return tuple(found)
+
+
+def farthest(placements: Sequence[Placement]) -> list[Placement]:
+    """Return the statistics in which real images lie outside, those with the most of them first."""
+    outside = [each for each in placements if each.num_outside]
+    return sorted(outside, key=lambda each: each.num_outside / each.num_measured, reverse=True)
+
+
+def _finite(numbers: NDArray[np.float64], values: NDArray[np.float64]) -> tuple[float | None, ...]:
+    """Return numbers, None where the value they belong to is not finite."""
+    pairs = zip(numbers, values, strict=True)
+    return tuple(float(number) if np.isfinite(value) else None for number, value in pairs)
