@@ -72,6 +72,24 @@ def test_dry_run_says_what_would_be_made_and_writes_nothing(model, data, tmp_pat
     assert [path.name for path in tmp_path.iterdir()] == ["set.h5"]
 
 
+def test_alike_adds_as_many_images_to_every_class(model, data, tmp_path, capsys):
+    words = ("--out", tmp_path / "out.h5", "--alike")
+    assert run(model, data, *words, "--dry-run") == 0
+    assert capsys.readouterr().out.splitlines()[1:4] == [
+        "  axion   1 + 3",
+        "  cdm     2 + 3",
+        "  no_sub  4 + 3",
+    ]
+    assert run(model, data, *words, "--per-class", 2, "--dry-run") == 0
+    assert capsys.readouterr().out.splitlines()[1:4] == [
+        "  axion   1 + 1",
+        "  cdm     2 + 1",
+        "  no_sub  4 + 1",
+    ]
+    assert run(model, data, *words, "--per-class", 1) == 0
+    assert capsys.readouterr().out.endswith("nothing was missing\n")
+
+
 def test_notes_are_told(model, tmp_path, capsys):
     save_set(tmp_path / "set.h5", size=4, pixel_scale_arcsec=0.5)
     words = ("--out", tmp_path / "out.h5", "--resample")

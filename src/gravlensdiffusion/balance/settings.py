@@ -58,6 +58,21 @@ def per_class(source: LensSource, num: int) -> dict[str, int]:
     return dict.fromkeys(source.header.class_names, num)
 
 
+def alike(source: LensSource, targets: Mapping[str, int]) -> dict[str, int]:
+    """Return targets that add as many images to every class as the one that lacks most gets.
+
+    Where only the rare class has generated images, a classifier can tell it by their being
+    generated.
+
+    Args:
+        source: The set.
+        targets: Images that a class shall have at least.
+    """
+    counts = count_classes(source)
+    most = max((targets.get(name, 0) - num for name, num in counts.items()), default=0)
+    return {name: num + max(most, 0) for name, num in counts.items()}
+
+
 def fill(source: LensSource, targets: Mapping[str, int], seed: int) -> tuple[FilledClass, ...]:
     """Return what has to be made of each class, in the order of the set's classes.
 

@@ -38,6 +38,9 @@ class Options:
     """Images that each class shall have at least; none is ever taken away."""
     to_largest: bool = False
     """Bring every class to the size of the largest; so it is by default."""
+    alike: bool = False
+    """Add as many images to every class as to the one that lacks most, so that being generated
+    says nothing about the class; docs/study.md shows why."""
     seed: int = 0
     """Seed of the generated images."""
     quality: Literal["draft", "standard", "best"] | None = None
@@ -76,7 +79,7 @@ def run(options: Options) -> None:
     """
     check(options)
     from gravlensdiffusion.balance.balance import balance, plan_balance
-    from gravlensdiffusion.balance.settings import per_class, to_largest
+    from gravlensdiffusion.balance.settings import alike, per_class, to_largest
     from gravlensdiffusion.cli.opening import open_data
     from gravlensdiffusion.pipeline import LensGenerator
 
@@ -89,6 +92,8 @@ def run(options: Options) -> None:
     settings = read_settings(options, generator)
     num = options.per_class
     targets = to_largest(source) if num is None else per_class(source, num)
+    if options.alike:
+        targets = alike(source, targets)
     if options.dry_run:
         plan = plan_balance(source, generator, targets=targets, settings=settings)
         for line in (*describe(source, plan), *(f"note: {note}" for note in plan.notes)):
