@@ -1,0 +1,164 @@
+"""The classifiers: one for each arm, scarce set and seed, and the upper bound."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from augmenting.generators import DRAWING, draw, draws
+from augmenting.images import Pictures, Pool, added, fresh_images, real_images
+from augmenting.settings import CLASSES, RECIPE, Arm, Options, Regime
+from gravlensdiffusion.checkpoint import load_classifier, save_classifier
+from gravlensdiffusion.classification.labelled import LabelledSet
+from gravlensdiffusion.classification.scores import Scores, score
+from gravlensdiffusion.classification.training import (
+    Training,
+    predict_logits,
+    probabilities,
+    train_classifier,
+)
+from gravlensdiffusion.config.classifier import ClassifierTraining
+from gravlensdiffusion.metrics.memorisation import (
+    find_nearest,
+    pixel_vectors,
+    summarise_memorisation,
+)
+from gravlensdiffusion.nn.classifier import LensClassifier
+
+BOUND = replace(
+    RECIPE, total_images=400_000, augment="half_turn", held_out=0.05, check_images=20_000
+)
+"""How the classifier of the upper bound is trained: on the whole pool, for longer."""
+SCAN_SEED = 2_000_000
+EVEN = np.full(len(CLASSES), 1 / len(CLASSES))
+
+
+def run_arm(
+    options: Options, pool: Pool, test: Pictures, regime: Regime, arm: Arm, seed: int
+) -> dict[str, Any]:
+    """Train the classifier of an arm, and score it on the test set."""
+    started = time.process_time()
+    parts: list[Pictures] = []
+    flags: list[NDArray[np.bool_]] = []
+    if arm.has_real:
+        parts.append(real_images(pool, regime, seed))
+        flags.append(np.zeros(len(parts[0][1]), dtype=bool))
+    if arm.extra == "fresh":
+        parts.append(fresh_images(pool, regime, seed))
+    elif arm.extra:
+        drawn = draws(options, pool, arm.extra, regime, seed)
+        parts.append(added(drawn, regime, even=arm.even) if arm.has_real else drawn)
+    if arm.extra:
+        # Where there are no real images, generated ones must judge.
+        flags.append(np.full(len(parts[-1][1]), arm.has_real))
+    recipe = replace(RECIPE, seed=seed, augment=arm.augment, balance=arm.balance)
+    data = together(parts, flags)
+    training = train_classifier(data, shortened(recipe, options), device="cpu")
+    facts = {
+        "regime": regime.name,
+        "arm": arm.name,
+        "seed": seed,
+        "images": data.counts(),
+        **outcome(training, test),
+    }
+    return facts | {"processor_s": time.process_time() - started}
+
+
+def together(parts: Sequence[Pictures], flags: Sequence[NDArray[np.bool_]]) -> LabelledSet:
+    """Return several sets as one."""
+    return LabelledSet(
+        images=np.concatenate([images for images, _ in parts]),
+        labels=np.concatenate([labels for _, labels in parts]),
+        class_names=CLASSES,
+        is_generated=np.concatenate(flags),
+    )
+
+
+def shortened(recipe: ClassifierTraining, options: Options) -> ClassifierTraining:
+    """Return a recipe, cut short in a rehearsal."""
+    return replace(recipe, total_images=1280, check_images=640) if options.quick else recipe
+
+
+def run_bound(options: Options, pool: Pool, test: Pictures) -> dict[str, Any]:
+    """Train on all simulations, score on the test set, and keep the classifier."""
+    started = time.process_time()
+    images, labels = pool.everything()
+    data = together([(images, labels)], [np.zeros(len(labels), dtype=bool)])
+    training = train_classifier(data, shortened(BOUND, options), device="cpu")
+    folder = options.out / "bound"
+    if not folder.exists():
+        save_classifier(folder, training.network)
+    facts = {"images": data.counts(), **outcome(training, test)}
+    return facts | {"processor_s": time.process_time() - started}
+
+
+def outcome(training: Training, test: Pictures) -> dict[str, Any]:
+    """Return what a classifier does on the test set, whose mix is even.
+
+    Under ``even`` stands what its probabilities are worth once they are carried over to that mix.
+    """
+    network, (images, labels) = training.network, test
+    logits = predict_logits(network, images)
+    as_trained = score(probabilities(network.config, logits), labels, CLASSES)
+    even = score(probabilities(network.config, logits, EVEN), labels, CLASSES)
+    return {
+        "images_seen": training.looks[-1].images_seen,
+        "temperature": network.config.temperature,
+        "as_trained": plain(as_trained),
+        "even": plain(even),
+    }
+
+
+def plain(scores: Scores) -> dict[str, Any]:
+    """Return scores as JSON can hold them."""
+    found = asdict(scores) | {
+        "pair_auc": {f"{CLASSES[a]}/{CLASSES[b]}": v for (a, b), v in scores.pair_auc.items()}
+    }
+    return {
+        name: value.tolist() if isinstance(value, np.ndarray) else value
+        for name, value in found.items()
+        if name != "class_names"
+    }
+
+
+def scan(options: Options, guidance: float, num: int = 300) -> dict[str, Any]:
+    """Ask the classifier of the upper bound how distinct the classes are at a guidance scale.
+
+    Args:
+        options: Where things lie.
+        guidance: The scale.
+        num: Images of each class.
+    """
+    how = replace(DRAWING["guided"], guidance=guidance)
+    images = draw(options.guided_model, 12 if options.quick else num, SCAN_SEED, how)
+    labels = np.repeat(np.arange(len(CLASSES)), len(images) // len(CLASSES))
+    network: LensClassifier = load_classifier(options.out / "bound")
+    seen = score(probabilities(network.config, predict_logits(network, images)), labels, CLASSES)
+    return {"guidance": guidance, "model": options.guided_model, **plain(seen)}
+
+
+def judge(
+    options: Options, pool: Pool, test: Pictures, kind: str, regime: Regime, seed: int
+) -> dict[str, Any]:
+    """Ask the classifier of the upper bound what it sees in generated images.
+
+    Beside it stands how near they are to the real images that an honest generator learned from.
+    """
+    images, labels = draws(options, pool, kind, regime, seed)
+    network: LensClassifier = load_classifier(options.out / "bound")
+    seen = score(probabilities(network.config, predict_logits(network, images)), labels, CLASSES)
+    facts: dict[str, Any] = {"kind": kind, "regime": regime.name, "seed": seed, **plain(seen)}
+    if kind == "honest":
+        real, _ = real_images(pool, regime, seed)
+        near, held_out = find_nearest(
+            pixel_vectors(images), pixel_vectors(test[0]), [pixel_vectors(real)]
+        )
+        found = summarise_memorisation(near, held_out)
+        facts["memorisation"] = {
+            name: getattr(found, name)
+            for name in ("median_ratio", "close_fraction", "auc", "tail_p_value")
+        } | {"memorised": bool(found.memorised)}
+    return facts
