@@ -71,10 +71,14 @@ def made(path: Path, config: object, source: LensStore, settings: Settings) -> n
         (LEARNED, {"flux_unit": "unknown"}, "do not say their flux unit.* --flux-unit peak says"),
         (
             LEARNED,
-            {"size": 12},
-            "have 12 pixels of 0.25 arcsec, those of model 'tiny' 8 pixels of 0.25 arcsec; --resample",
+            {"size": 6},
+            "have 6 pixels of 0.25 arcsec, those of model 'tiny' 8 pixels of 0.25 arcsec; --resample",
         ),
-        (LEARNED, {"pixel_scale_arcsec": 0.2525 + 1e-3}, "of 0.2535 arcsec, those of model 'tiny'"),
+        (
+            LEARNED,
+            {"pixel_scale_arcsec": 0.2465},
+            "of 0.2465 arcsec, .* of 0.25 arcsec; --resample",
+        ),
         (LEARNED, {"size": 12, "pixel_scale_arcsec": None}, "the set have 12 pixels, those of"),
     ],
 )
@@ -124,9 +128,12 @@ def test_resampling_keeps_the_scale_of_the_sky(
     assert found.window == pytest.approx(window)
 
 
-def test_what_lies_outside_of_the_models_images_is_not_made_up(tmp_path: Path) -> None:
+@pytest.mark.parametrize("settings", [Settings(), RESAMPLED])
+def test_what_lies_outside_of_the_models_images_is_not_made_up(
+    tmp_path: Path, settings: Settings
+) -> None:
     with pytest.raises(GravLensError, match="outside of its images cannot be resampled"):
-        fit(tmp_path, size=12)
+        fit(tmp_path, size=12, settings=settings)
 
 
 def test_images_whose_pixels_may_hold_anything_are_not_resampled(tmp_path: Path) -> None:

@@ -191,20 +191,15 @@ def _resampling(
     if is_same_size and is_same_scale:
         return None
     here, there = _describe(height, scale), _describe(config.image_size, made)
-    if not is_allowed:
-        raise GravLensError(
-            f"the images of the set have {here}, those of model '{name}' {there}; --resample brings "
-            "those that are made to the others"
-        )
+    different = f"the images of the set have {here}, those of model '{name}' {there}"
     window = float(config.image_size)
     if scale is not None and made is not None:
         field = height * scale / made
         if field / window - 1 > TOLERANCE:
-            raise GravLensError(
-                f"the images of the set have {here}, those of model '{name}' {there}: what lies "
-                "outside of its images cannot be resampled"
-            )
+            raise GravLensError(f"{different}: what lies outside of its images cannot be resampled")
         window = field if field / window - 1 < -TOLERANCE else window
+    if not is_allowed:
+        raise GravLensError(f"{different}; --resample brings those that are made to the others")
     is_enlarged = height > window
     method = "bilinear" if is_enlarged else source.header.resize or default_method(height)
     part = "" if window == config.image_size else f", of which the middle {window:.4g} are taken"
