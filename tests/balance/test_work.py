@@ -61,13 +61,16 @@ def test_it_goes_on_where_it_was_and_ends_with_the_same_bits(
     parts = {path: path.stat().st_mtime_ns for path in tmp_path.glob("out.h5.partial/part-*")}
     assert len(parts) == after
     kept = {}
+    told: list[str] = []
     balance(
         source,
         tiny(),
         out,
         settings=SINGLY,
+        tell=told.append,
         advance=lambda _: kept.update({p: p.stat().st_mtime_ns for p in parts}),
     )
+    assert told == [f"going on with what lies in {out}.partial"]
     assert kept == parts
     assert out.read_bytes() == unbroken
     assert names(tmp_path) == ["out.h5", "set.h5", "unbroken.h5"]

@@ -36,7 +36,7 @@ class WorkFolder:
         out: The output.
         request: All that the balanced set depends on.
         overwrite: Whether the work of another request may be thrown away.
-        tell: Where to say so.
+        tell: Where to say so, and that earlier work is gone on with.
 
     Raises:
         GravLensError: If the folder holds the work of another request, or something else.
@@ -69,7 +69,9 @@ class WorkFolder:
         for left in self.folder.glob(".*.partial*"):
             left.unlink(missing_ok=True)
         path = self.folder / REQUEST
-        if not path.exists():
+        if path.exists():
+            tell(f"going on with what lies in {self.folder}")
+        else:
             temporary = path.with_name(f".{REQUEST}.partial")
             temporary.write_text(json.dumps(wanted, indent=2), encoding="utf-8")
             temporary.replace(path)

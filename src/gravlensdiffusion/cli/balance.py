@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 class Options:
     """Fill the rare classes of a labelled set with generated images.
 
-    The originals are kept as they are and come first; generated images follow and are flagged, with
-    model and seed, in the file. Running the same command again goes on with what was broken off.
+    The originals are kept as they are and come first. Generated images follow, flagged in the file,
+    which names their model and seed. The same command again goes on with what was broken off.
     """
 
     data: Annotated[Path, tyro.conf.Positional]
@@ -56,8 +56,8 @@ class Options:
     resample: bool = False
     """Bring generated images of another size or pixel scale to those of the set."""
     flux_unit: str | None = None
-    """Unit of the images where the files do not say it: peak, where each image was scaled to
-    [0, 1], or e-/s."""
+    """Unit of the images, e-/s say, where the files do not tell it; peak: each image was scaled
+    to [0, 1]."""
     skip_bad: bool = False
     """Go on without files that cannot be used."""
     allow_object_arrays: bool = False
