@@ -1,13 +1,16 @@
 """Planted failures, each caught by the metric that is meant for it; equal sets are at the floor."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.evaluation.evaluate import Sets, evaluate
+from gravlensdiffusion.evaluation.evaluate import Sets, evaluate, note_mixed
 from gravlensdiffusion.evaluation.preparation import PreparedSource
 from gravlensdiffusion.evaluation.result import Settings
 from gravlensdiffusion.metrics.defects import blur, remove_noise, rotate, scale_flux
+from gravlensdiffusion.records import GENERATED
 from tests.evaluation.sets import opened, pixels, records
 
 NUM = 300
@@ -164,8 +167,30 @@ def test_numbers_do_not_depend_on_the_cache(honest, judged, tmp_path, monkeypatc
         assert row == honest[0][name]
 
 
+def flagged(num, num_generated):
+    """Return records as a balance leaves them: originals first."""
+    return tuple(
+        replace(record, parameters={GENERATED: float(k >= num - num_generated)})
+        for k, record in enumerate(records(num))
+    )
+
+
 def test_without_a_second_reference_both_numbers_are_halved(folder, real):
-    generated = opened(folder / "halved.h5", records(NUM))
+    generated = opened(folder / "halved.h5", flagged(NUM, NUM - 40))
     found = evaluate(Sets(generated=generated, reference=real["reference"]), SETTINGS)
     assert found.facts["num_generated"] == found.facts["num_reference"] == NUM // 2
     assert any("--reference2" in note for note in found.notes)
+    assert any("40 of the 300 images of halved are originals" in note for note in found.notes)
+
+
+def test_a_real_set_that_was_filled_up_is_told(tmp_path):
+    clean = opened(tmp_path / "clean.h5", flagged(8, 0))
+    made = opened(tmp_path / "made.h5", flagged(8, 8))
+    filled = opened(tmp_path / "filled.h5", flagged(8, 3))
+    assert note_mixed(Sets(generated=made, reference=clean, second=clean)) == []
+    for sets in (
+        Sets(generated=clean, reference=filled),
+        Sets(generated=clean, reference=clean, second=filled),
+    ):
+        (note,) = note_mixed(sets)
+        assert note.startswith("3 of the 8 images of filled are flagged as generated")

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gravlensdiffusion import __version__
+from gravlensdiffusion.data.generated import generated_images
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.evaluation.comparison import Row, compare
 from gravlensdiffusion.evaluation.equivalents import Planting, ladders
@@ -126,7 +127,7 @@ def evaluate(
         requested=tuple(
             requested(generated, sets.generated.parameters, reference, sets.reference.parameters)
         ),
-        notes=plan.notes,
+        notes=(*plan.notes, *note_mixed(sets)),
         facts=_facts(sets, settings, plan, encoder) | {"inception": inception_facts},
         generated=generated,
         real=real,
@@ -135,6 +136,30 @@ def evaluate(
         neighbours=neighbours,
         placements=place(generated, reference) if len(reference) < HANDFUL else (),
     )
+
+
+def note_mixed(sets: Sets) -> list[str]:
+    """Say which sets of a `gravlens balance` mix originals and generated images.
+
+    Args:
+        sets: The images.
+    """
+    found = []
+    for each in sets.real:
+        num = int(generated_images(each).sum())
+        if num:
+            found.append(
+                f"{num:,} of the {len(each):,} images of {each.name} are flagged as generated, and "
+                "count as real here"
+            )
+    judged = sets.generated
+    num = len(judged) - int(generated_images(judged).sum())
+    if 0 < num < len(judged):
+        found.append(
+            f"{num:,} of the {len(judged):,} images of {judged.name} are originals, and are judged "
+            "with those that are generated"
+        )
+    return found
 
 
 def _measured(
