@@ -1,6 +1,5 @@
 import json
 import os
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -95,28 +94,6 @@ def test_images_that_are_not_finite_are_refused(evaluate, folder, tmp_path):
 def test_one_image_is_refused(evaluate, folder, tmp_path):
     np.save(tmp_path / "one.npy", records(1)[0].image[0])
     one_line(evaluate(tmp_path / "one.npy", folder / "reference.h5"), "1 image", "at least 2")
-
-
-def test_a_reference_of_generated_images_is_named(evaluate, folder, tmp_path):
-    from gravlensdiffusion.data.store import write_store
-    from gravlensdiffusion.records import GENERATED
-    from gravlensdiffusion.simulation.generate import set_header
-
-    header = set_header(CONFIG, SEED)
-    header = replace(header, parameter_units={**header.parameter_units, GENERATED: ""})
-    flagged = (
-        replace(record, parameters={**record.parameters, GENERATED: float(k < 2)})
-        for k, record in enumerate(records(3, 200))
-    )
-    write_store(tmp_path / "balanced.h5", flagged, header, num=3)
-    # The other set is missing, so that nothing is measured.
-    done = evaluate(folder / "generated.h5", tmp_path / "balanced.h5", "--train", tmp_path / "none")
-    assert done.returncode == 2
-    assert "balanced.h5: 2 of its 3 images are generated, not real" in done.stderr
-    swapped = evaluate(
-        tmp_path / "balanced.h5", folder / "reference.h5", "--train", tmp_path / "no"
-    )
-    assert "are generated" not in swapped.stderr
 
 
 def test_sizes_that_differ_are_refused(evaluate, folder, tmp_path):

@@ -128,10 +128,8 @@ def open_sets(options: Options) -> "Sets":
 
     return Sets(
         generated=_open(options, options.generated),
-        reference=_open(options, options.reference, is_real=True),
-        second=None
-        if options.reference2 is None
-        else _open(options, options.reference2, is_real=True),
+        reference=_open(options, options.reference),
+        second=None if options.reference2 is None else _open(options, options.reference2),
         training=None if options.train is None else _open(options, options.train),
     )
 
@@ -141,9 +139,8 @@ def tell(line: str) -> None:
     print(f"gravlens: {line}", file=sys.stderr, flush=True)
 
 
-def _open(options: Options, path: Path, *, is_real: bool = False) -> "PreparedSource":
+def _open(options: Options, path: Path) -> "PreparedSource":
     from gravlensdiffusion.cli.opening import open_data
-    from gravlensdiffusion.data.generated import generated_images
     from gravlensdiffusion.evaluation.preparation import PreparedSource
 
     source = open_data(
@@ -153,7 +150,4 @@ def _open(options: Options, path: Path, *, is_real: bool = False) -> "PreparedSo
         crop=options.crop,
         any_unit=options.rescale == "peak",
     )
-    num_generated = int(generated_images(source).sum())
-    if is_real and num_generated:
-        tell(f"{path}: {num_generated:,} of its {len(source):,} images are generated, not real")
     return PreparedSource(source, path.name)
