@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from accelerate import Accelerator
 
 from gravlensdiffusion.checkpoint import load_model
 from gravlensdiffusion.config.training import TrainingConfig
-from gravlensdiffusion.data.dataset import ImageSource
+from gravlensdiffusion.data.dataset import ImageSource, PreparedSet
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.processes import Processes
+from gravlensdiffusion.training.accelerating import accelerate
 from gravlensdiffusion.training.augment import check_names
 from gravlensdiffusion.training.ema import MovingAverage
 from gravlensdiffusion.training.held_out import HeldOutLoss, Standing
@@ -75,10 +76,8 @@ class Trainer(Loop):
         device: str,
         init: str | Path | None,
     ) -> None:
-        if device == "cuda" and not torch.cuda.is_available():
-            raise GravLensError("no CUDA device here; use --device cpu or auto")
-        precision = "bf16" if config.precision == "bf16" else "no"
-        self.accelerator = Accelerator(cpu=device == "cpu", mixed_precision=precision)
+        self.processes = Processes.launched()
+        self.accelerator = accelerate(device, config.precision)
         if config.batch_size % self.accelerator.num_processes:
             raise GravLensError(
                 f"batch size {config.batch_size} does not divide among "
@@ -86,18 +85,31 @@ class Trainer(Loop):
             )
         check_names(config.augment, config.parameters)
         self.config = config
-        self.run = RunDirectory.open(folder, config)
-        whole = self.run.prepare_data(source, str(self.accelerator.device))
-        self.data, held_out = self.run.hold_out(whole)
+        self.is_main = bool(self.accelerator.is_main_process)
+        self.run, self.data, held_out = self.processes.main_first(
+            lambda: self._open(source, folder)
+        )
         epochs_images = config.total_images or config.epochs * len(self.data)
         total_images = math.ceil(epochs_images / config.batch_size) * config.batch_size
         super().__init__(config, folder, total_images)
-        self.is_main = bool(self.accelerator.is_main_process)
         self._restore(source, init)
         self.held_out: HeldOutLoss | None = None
         if held_out is not None:
             self.held_out = HeldOutLoss(held_out, config.seed, self._is_conditional)
             self.patience = config.early_stopping.patience
+
+    def _open(
+        self, source: ImageSource, folder: Path
+    ) -> tuple[RunDirectory, PreparedSet, PreparedSet | None]:
+        """Open the run directory, where the main process alone writes, and prepare the images."""
+        if self.is_main:
+            run = RunDirectory.open(folder, self.config)
+        else:
+            run = RunDirectory(folder, self.config)
+        whole = run.prepare_data(source)
+        if self.is_main:
+            run.record_environment(whole.fingerprint, str(self.accelerator.device))
+        return run, *run.hold_out(whole)
 
     def _restore(self, source: ImageSource, init: str | Path | None) -> None:
         """Take up the last checkpoint, or start fresh."""
@@ -158,6 +170,13 @@ class Trainer(Loop):
         with self._averaged():
             total = self.held_out.total(self.model, self.accelerator.process_index, processes)
         return float(self.accelerator.reduce(total, reduction="sum")) / self.held_out.num_draws
+
+    def agree(self, wish: bool) -> bool:
+        """Whether any process wishes so; all of them ask after every step."""
+        if self.accelerator.num_processes == 1:
+            return wish
+        wishes = torch.tensor(float(wish), device=self.accelerator.device)
+        return float(self.accelerator.reduce(wishes, reduction="sum")) > 0
 
     def close(self) -> None:
         """Stop the threads that assemble batches."""

@@ -163,6 +163,10 @@ class Loop(ABC):
         """Whether there is nothing left to do."""
         return self.counters.images_seen >= self.total_images or self.is_exhausted
 
+    def agree(self, wish: bool) -> bool:
+        """Whether any of the processes that train together wishes something."""
+        return wish
+
     def fit(self, hooks: Hooks) -> Progress:
         """Train to the end, until patience runs out, or until told to stop; all save."""
         counters, pace = self.counters, self._pace
@@ -181,7 +185,7 @@ class Loop(ABC):
                 if self.due(pace.log_images):
                     counters.losses.clear()
                 self.after_step(hooks)
-                stop = hooks.should_stop()
+                stop = self.agree(hooks.should_stop())
                 is_best = self.standing.best_images == counters.images_seen
                 if stop or is_best or self.due(pace.checkpoint_images):
                     self.save()

@@ -31,11 +31,11 @@ LOGARITHMIC = frozenset({"signal_to_noise"})
 class RunDirectory(RunFolder[TrainingConfig]):
     """The folder of a training run."""
 
-    def prepare_data(self, source: ImageSource, device: str) -> PreparedSet:
-        """Resize the training set, or find it as it was when the run began.
+    def prepare_data(self, source: ImageSource) -> PreparedSet:
+        """Resize the training set, or find it resized.
 
         Raises:
-            GravLensError: If the run began with other data.
+            GravLensError: If the images cannot be trained on.
         """
         size = source.image_shape[1] if self.config.size is None else self.config.size
         method = self.config.resize or default_method(size)
@@ -46,11 +46,9 @@ class RunDirectory(RunFolder[TrainingConfig]):
                     f"not at {size}; make the set with `gravlens simulate --size {size}`"
                 )
             source = NoiseFreeTwins(source)
-        data = prepare(
+        return prepare(
             source, self.folder / "prepared", size, method, parameters=self.config.parameters
         )
-        self.record_environment(data.fingerprint, device)
-        return data
 
     def hold_out(self, data: PreparedSet) -> tuple[PreparedSet, PreparedSet | None]:
         """Return the images to train on, and those that are held out, if any.

@@ -1,0 +1,40 @@
+"""Where training runs: the device, the precision, and the processes that share the work."""
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs
+
+from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.processes import PATIENCE, Processes
+
+
+def accelerate(device: str, precision: str) -> Accelerator:
+    """Return what places tensors and adds up gradients.
+
+    Args:
+        device: ``cpu``, ``cuda`` or ``auto``.
+        precision: ``fp32`` or ``bf16``.
+
+    Raises:
+        GravLensError: If there is no such device, or the processes do not find each other.
+    """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise GravLensError("no CUDA device here; use --device cpu or auto")
+    processes = Processes.launched()
+    # Without a GPU, Accelerate takes each of several processes for one that is alone, unless told.
+    is_on_cpu = device == "cpu" or (processes.num > 1 and not torch.cuda.is_available())
+    accelerator = Accelerator(
+        cpu=is_on_cpu,
+        mixed_precision="bf16" if precision == "bf16" else "no",
+        kwargs_handlers=[
+            InitProcessGroupKwargs(timeout=PATIENCE),
+            # A model's buffers are the same everywhere and never change.
+            DistributedDataParallelKwargs(broadcast_buffers=False),
+        ],
+    )
+    if accelerator.num_processes != processes.num:
+        raise GravLensError(
+            f"{processes.num} processes were launched and {accelerator.num_processes} train "
+            "together; start them with torchrun or `accelerate launch`, all on the same device"
+        )
+    return accelerator
