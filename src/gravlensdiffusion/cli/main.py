@@ -6,12 +6,15 @@ Only the subcommand that was asked for is imported, so that ``gravlens --help`` 
 import difflib
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 
 from gravlensdiffusion import __version__
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.processes import OtherFailed, Processes
 
 PROGRAM = "gravlens"
 
@@ -33,6 +36,8 @@ COMMANDS = {
 A module with a table ``COMMANDS`` of its own has commands below it, as in ``gravlens classify train``;
 any other has ``Options`` and ``run``.
 """
+SHARED = frozenset({"train", "sample", "evaluate"})
+"""Commands whose work several processes can share."""
 
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
@@ -51,8 +56,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        _dispatch(words)
-        sys.stdout.flush()
+        processes = Processes.launched()
+        with _one_voice(processes):
+            _dispatch(words)
+            sys.stdout.flush()
+        processes.leave()
+    except OtherFailed:
+        return EXIT_USER_ERROR
     except GravLensError as error:
         return _complain(str(error))
     except BrokenPipeError:
@@ -65,6 +75,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{PROGRAM}: interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
     return 0
+
+
+@contextmanager
+def _one_voice(processes: Processes) -> Iterator[None]:
+    """Let the main process alone speak; failures of the others come after this."""
+    if processes.is_main:
+        yield
+        return
+    with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
+        yield
 
 
 def _dispatch(words: list[str]) -> None:
@@ -97,12 +117,15 @@ def _choose(path: tuple[str, ...], commands: Commands, about: str, words: list[s
     if below is not None:
         _choose((*path, name), below, commands[name][1], words[1:])
     else:
-        _run_command(module, " ".join((PROGRAM, *path, name)), words[1:])
+        _run_command(module, " ".join((*path, name)), words[1:])
 
 
-def _run_command(command: ModuleType, program: str, arguments: list[str]) -> None:
+def _run_command(command: ModuleType, name: str, arguments: list[str]) -> None:
     from gravlensdiffusion.cli.parsing import parse
 
+    program = f"{PROGRAM} {name}"
+    if name not in SHARED and Processes.launched().num > 1:
+        raise GravLensError(f"'{program}' runs in one process; start it without a launcher")
     try:
         options = parse(command.Options, program, arguments)
     except SystemExit:

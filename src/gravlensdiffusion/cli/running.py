@@ -63,13 +63,15 @@ def run_with_bar(
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
-    if stopped:
+    if stopped or progress.images_seen < progress.total_images:
+        # Without a signal of its own, a process stops because another has had one.
+        received = stopped[0] if stopped else signal.SIGTERM
         print(
             f"saved {out} at {progress.images_seen:,} of {progress.total_images:,} images; "
             "run the same command to go on",
             file=sys.stderr,
         )
-        raise SystemExit(128 + stopped[0])
+        raise SystemExit(128 + received)
     return progress
 
 

@@ -2,7 +2,7 @@
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs
+from accelerate.utils import InitProcessGroupKwargs
 
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.processes import PATIENCE, Processes
@@ -26,11 +26,7 @@ def accelerate(device: str, precision: str) -> Accelerator:
     accelerator = Accelerator(
         cpu=is_on_cpu,
         mixed_precision="bf16" if precision == "bf16" else "no",
-        kwargs_handlers=[
-            InitProcessGroupKwargs(timeout=PATIENCE),
-            # A model's buffers are the same everywhere and never change.
-            DistributedDataParallelKwargs(broadcast_buffers=False),
-        ],
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)],
     )
     if accelerator.num_processes != processes.num:
         raise GravLensError(

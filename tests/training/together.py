@@ -1,0 +1,98 @@
+"""What each of several processes does in the tests of training: ``together.py FOLDER``.
+
+Trains each of `RECIPES` in a folder of its name, and notes what this process drew.
+"""
+
+import hashlib
+import json
+import sys
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+
+from gravlensdiffusion.config.model import TransformConfig
+from gravlensdiffusion.config.training import OptimiserConfig, TrainingConfig
+from gravlensdiffusion.processes import Processes
+from gravlensdiffusion.training import loop
+from gravlensdiffusion.training.order import Batch, draw_batch
+from gravlensdiffusion.training.progress import Hooks
+from tests.sources import ArraySource, rings, tiny
+
+ORDERED = ("theta_E", "signal_to_noise")
+
+
+def broken_recipe() -> TrainingConfig:
+    """Return a recipe that takes images as they are, one of which has no finite loss."""
+    config = tiny(total_images=80, batch_size=10)
+    fixed = TransformConfig(kind="linear", gain=1.0, centre="none")
+    return replace(config, model=replace(config.model, transform=fixed))
+
+
+def broken_images() -> ArraySource:
+    source = rings(80)
+    source.images[3] = 1e38
+    return source
+
+
+# A small rate: Adam makes a step of any gradient, however close to zero, and of its rounding too.
+RATE = OptimiserConfig(learning_rate=1e-4)
+RECIPES = {
+    "plain": (tiny(optimiser=RATE), rings()),
+    "ordered": (tiny(optimiser=RATE, parameters=ORDERED, prefetch=2), rings()),
+    "moved": (tiny(optimiser=RATE), rings()),
+    "stopped": (tiny(optimiser=RATE), rings()),
+    "broken": (broken_recipe(), broken_images()),
+}
+STOP_AFTER = 5
+"""Steps after which one process of the run ``stopped`` is told to stop."""
+
+
+class Recorder:
+    """Notes which images a process draws, and what it draws for each."""
+
+    def __init__(self) -> None:
+        self.drawn: dict[str, str] = {}
+
+    def __call__(
+        self, data: Any, config: TrainingConfig, counts: np.ndarray, conditional: bool
+    ) -> Batch:
+        batch = draw_batch(data, config, counts, conditional)
+        assert batch.condition is not None
+        parts = [batch.flux, batch.u, batch.eps, batch.condition.label]
+        for k, number in enumerate(counts):
+            digest = hashlib.sha256()
+            for part in parts:
+                digest.update(np.ascontiguousarray(part[k].numpy()).tobytes())
+            self.drawn[str(number)] = digest.hexdigest()
+        return batch
+
+
+def run(name: str, folder: Path, hooks: Hooks | None = None) -> dict[str, Any]:
+    """Train one of the recipes and return what this process saw of it."""
+    config, source = RECIPES[name]
+    recorder = Recorder()
+    with patch.object(loop, "draw_batch", recorder):
+        progress = loop.train(config, source, folder / name, device="cpu", hooks=hooks)
+    return {
+        "drawn": recorder.drawn,
+        "images_seen": progress.images_seen,
+        "num_skipped": progress.num_skipped,
+        "loss": progress.loss,
+    }
+
+
+def main() -> None:
+    folder, processes = Path(sys.argv[1]), Processes.launched()
+    steps = count(1)
+    told = Hooks(should_stop=lambda: next(steps) == STOP_AFTER and not processes.is_main)
+    seen = {name: run(name, folder, told if name == "stopped" else None) for name in RECIPES}
+    (folder / f"seen-{processes.index}.json").write_text(json.dumps(seen))
+    processes.leave()
+
+
+if __name__ == "__main__":
+    main()
