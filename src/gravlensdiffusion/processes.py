@@ -63,14 +63,18 @@ class Processes:
             GravLensError: If that makes no sense.
         """
         names = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
-        texts = [os.environ.get(name) or default for name, default in zip(names, "010", strict=True)]
+        texts = [
+            os.environ.get(name) or default for name, default in zip(names, "010", strict=True)
+        ]
         try:
             index, num, local_index = map(int, texts)
         except ValueError:
             index, num, local_index = 0, 0, 0
         if not 0 <= index < num or local_index < 0:
             told = ", ".join(f"{n} {t}" for n, t in zip(names, texts, strict=True))
-            raise GravLensError(f"the launcher has set {told} in the environment: no place for a process")
+            raise GravLensError(
+                f"the launcher has set {told} in the environment: no place for a process"
+            )
         return cls(index, num, local_index)
 
     @property
@@ -152,22 +156,19 @@ class Processes:
         """
         if self.num == 1:
             return work()
-        message: str | None = "stopped"
+        failure: str | None = "stopped"
         try:
             done = work()
-            message = None
+            failure = None
         except GravLensError as error:
-            message = str(error)
-            raise
+            failure = str(error)
+            if self.is_main:
+                raise
         finally:
-            messages = self._shared(message)
-        failed = [k for k, each in enumerate(messages) if each is not None]
+            failures = self.broadcast(self.gather(failure))
+        failed = [k for k, each in enumerate(failures) if each is not None]
         if failed and self.is_main:
-            raise GravLensError(f"process {failed[0] + 1} of {self.num}: {messages[failed[0]]}")
+            raise GravLensError(f"process {failed[0] + 1} of {self.num}: {failures[failed[0]]}")
         if failed:
-            raise OtherFailed("another process has failed")
+            raise OtherFailed("the main process says what has failed")
         return done
-
-    def _shared(self, value: T) -> list[T]:
-        """Return what the processes give here, in their order, on all of them."""
-        return self.broadcast(self.gather(value))

@@ -115,6 +115,6 @@ def test_an_encoder_measures_images_in_electrons_as_well_as_peak_scaled_ones(tmp
 def test_blocks_and_digest_do_not_depend_on_how_a_set_is_read(tmp_path):
     source = opened(tmp_path, "one", ring(30, 28))
     whole = source.read(slice(None))
-    np.testing.assert_array_equal(np.concatenate(list(source.blocks(7))), whole)
+    np.testing.assert_array_equal(np.concatenate(list(source.blocks(size=7))), whole)
     assert source.digest == opened(tmp_path, "again", ring(30, 28)).digest
     assert source.digest != opened(tmp_path, "other", ring(30, 28, seed=1)).digest

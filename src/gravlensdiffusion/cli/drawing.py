@@ -1,7 +1,7 @@
 """Drawing a set of images batch by batch, with the pictures of the first hundred."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -56,6 +56,7 @@ class Drawing:
         observer: What happens to the images of the model.
         settings: How they are drawn.
         gif: Whether the way of the first images is written.
+        share: Which of them this process draws, whole batches; None for all.
 
     Attributes:
         advance: Called after each step of a batch with its number of images.
@@ -69,12 +70,14 @@ class Drawing:
         settings: Settings,
         *,
         gif: bool,
+        share: range | None = None,
     ) -> None:
         self.generator = generator
         self.order = order
         self.observer = observer
         self.settings = settings
         self.gif = gif
+        self.share = range(len(order)) if share is None else share
         self.advance: Callable[[int], object] = lambda num: num
         self._shown: list[NDArray[np.float32]] = []
 
@@ -82,9 +85,10 @@ class Drawing:
     def num_image_steps(self) -> int:
         """Steps in all, those of each image counted."""
         extra = 0
-        if self.gif and self._gif_sampling != self._sampling:
-            extra = self._gif_sampling[1] * sum(map(len, self._gif_batches()))
-        return len(self.order) * self.settings.steps + extra
+        if self.gif:
+            batches = [batch for batch in self._gif_batches() if not self._serves(batch)]
+            extra = self._gif_sampling[1] * sum(map(len, batches))
+        return len(self.share) * self.settings.steps + extra
 
     @property
     def _sampling(self) -> tuple[str, int]:
@@ -113,8 +117,6 @@ class Drawing:
         for batch, flux in self._flux(gif):
             images, clean = self.observer.take(flux, batch, self.settings.seed)
             for place, k in enumerate(batch):
-                if k < NUM_SHOWN:
-                    self._shown.append(images[place])
                 has_twin = self.settings.noise_free and clean is not None
                 yield LensRecord(
                     image=images[place],
@@ -123,19 +125,26 @@ class Drawing:
                     noise_free=clean[place] if has_twin and clean is not None else None,
                 )
 
+    def showing(self, records: Iterable["LensRecord"]) -> Iterator["LensRecord"]:
+        """Yield records of the set in their order, and keep the first images for the grid."""
+        for record in records:
+            if len(self._shown) < NUM_SHOWN:
+                self._shown.append(record.image)
+            yield record
+
     def shown(self) -> NDArray[np.float32]:
-        """Return the first images drawn, shape ``(N, C, H, W)`` with N at most 100."""
+        """Return the first images of the set, shape ``(N, C, H, W)`` with N at most 100."""
         return np.stack(self._shown)
 
     def _flux(self, gif: Path | None) -> Iterator[tuple[range, NDArray[np.float32]]]:
         """Yield the images of the model batch by batch."""
-        batches = self._batches()
+        batches = [batch for batch in self._batches() if batch.start in self.share]
         if gif is not None:
             first = self._gif_batches()
             finished = self._draw_gif(gif, first)
-            if self._gif_sampling == self._sampling:
-                batches = batches[len(first) :]
-                for batch, frame in zip(first, finished, strict=True):
+            for batch, frame in zip(first, finished, strict=True):
+                if self._serves(batch):
+                    batches.remove(batch)
                     yield batch, self.generator.to_flux(frame.x_t)
         for batch in batches:
             for frame in self._walk(batch, *self._sampling):
@@ -148,6 +157,10 @@ class Drawing:
 
     def _gif_batches(self) -> list[range]:
         return self._batches()[: math.ceil(NUM_SHOWN / self.settings.batch_size)]
+
+    def _serves(self, batch: range) -> bool:
+        """Whether the images at the end of the GIF are a batch that is to be drawn."""
+        return self._gif_sampling == self._sampling and batch.start in self.share
 
     def _walk(self, batch: range, sampler: str, steps: int) -> Iterator["Frame"]:
         for frame in self.generator.trajectory(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.processes import Processes
 
 if TYPE_CHECKING:
     from gravlensdiffusion.evaluation.evaluate import Sets
@@ -73,16 +74,25 @@ def run(options: Options) -> None:
             way.
     """
     settings = configure(options)
-    from gravlensdiffusion.data.writing import refuse_existing, whole_file
+    from gravlensdiffusion.data.writing import whole_file
 
-    for name in (JSON, HTML):
-        refuse_existing(options.out / name, overwrite=options.overwrite)
-    from gravlensdiffusion.evaluation.evaluate import evaluate
+    processes = Processes.launched()
+    processes.join()
+    processes.main_first(lambda: check(options, processes))
+    from gravlensdiffusion.evaluation.evaluate import assist, evaluate
     from gravlensdiffusion.evaluation.html import write_html
     from gravlensdiffusion.evaluation.report import table, write_json
 
+    sets = processes.together(lambda: open_sets(options))
+    if not processes.is_main:
+        assist(sets, settings, processes)
+        return
     found = evaluate(
-        open_sets(options), settings, inception_weights=options.inception_weights, tell=tell
+        sets,
+        settings,
+        inception_weights=options.inception_weights,
+        tell=tell,
+        processes=processes,
     )
     with (
         whole_file(options.out / JSON, overwrite=options.overwrite) as numbers,
@@ -92,6 +102,18 @@ def run(options: Options) -> None:
         write_html(found, page)
     print(table(found))
     print(f"wrote {JSON} and {HTML} to {options.out}")
+
+
+def check(options: Options, processes: Processes) -> None:
+    """Refuse, on the main process, to replace a report unless asked to.
+
+    Raises:
+        GravLensError: If one is in the way.
+    """
+    from gravlensdiffusion.data.writing import refuse_existing
+
+    for name in (JSON, HTML) if processes.is_main else ():
+        refuse_existing(options.out / name, overwrite=options.overwrite)
 
 
 def configure(options: Options) -> "Settings":

@@ -4,10 +4,13 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from gravlensdiffusion.cli.parts import Parts
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.processes import Processes
 
 if TYPE_CHECKING:
     from gravlensdiffusion.cli.drawing import Drawing
@@ -100,7 +103,10 @@ def run(options: Options) -> None:
         GravLensError: If an option does not fit the model, or a file exists.
     """
     formats = tuple(dict.fromkeys(split(options.format)))
-    check(options, formats)
+    processes = Processes.launched()
+    processes.join()
+    parts = Parts(options.out, processes)
+    processes.main_first(lambda: prepare(options, formats, parts))
     from gravlensdiffusion.data.writers import write_images
     from gravlensdiffusion.data.writing import whole_file
     from gravlensdiffusion.figures.grid import save_grid
@@ -108,8 +114,13 @@ def run(options: Options) -> None:
 
     generator = LensGenerator.from_pretrained(options.model, device=options.device)
     order = read_order(options, generator)
-    drawing = set_up(options, generator, order)
+    drawing = set_up(options, generator, order, processes)
+    header = generator.header(options.seed, drawing.observer)
+    if not processes.is_main:
+        parts.write(drawing.records(), header, len(drawing.share))
+        return
     with ExitStack() as stack:
+        stack.callback(parts.clear)
         # The pictures get their names last: where one is, all files are.
         grid = stack.enter_context(whole_file(options.out / GRID, overwrite=options.overwrite))
         gif = None
@@ -118,8 +129,8 @@ def run(options: Options) -> None:
         drawing.advance = stack.enter_context(progress_bar(drawing.num_image_steps))
         written = write_images(
             options.out,
-            drawing.records(gif),
-            generator.header(options.seed, drawing.observer),
+            drawing.showing(chain(drawing.records(gif), parts.records())),
+            header,
             formats,
             model=generator.name,
             overwrite=options.overwrite,
@@ -150,8 +161,10 @@ def read_order(options: Options, generator: "LensGenerator") -> "Order":
     return generator.filled(order, options.seed)
 
 
-def set_up(options: Options, generator: "LensGenerator", order: "Order") -> "Drawing":
-    """Return the drawing that the options ask for.
+def set_up(
+    options: Options, generator: "LensGenerator", order: "Order", processes: Processes
+) -> "Drawing":
+    """Return the drawing that the options ask for, this process's share of it.
 
     Raises:
         GravLensError: If the model cannot do what is asked for.
@@ -178,7 +191,20 @@ def set_up(options: Options, generator: "LensGenerator", order: "Order") -> "Dra
         guidance=options.guidance,
         noise_free=options.noise_free,
     )
-    return Drawing(generator, order, observer, settings, gif=options.gif)
+    share = processes.share(len(order), options.batch_size)
+    gif = options.gif and processes.is_main
+    return Drawing(generator, order, observer, settings, gif=gif, share=share)
+
+
+def prepare(options: Options, formats: Sequence[str], parts: Parts) -> None:
+    """See to it, on the main process, that nothing is in the way.
+
+    Raises:
+        GravLensError: If a value is out of range, a format unknown, or a file in the way.
+    """
+    if parts.processes.is_main:
+        check(options, formats)
+        parts.clear()
 
 
 def check(options: Options, formats: Sequence[str]) -> None:

@@ -28,11 +28,15 @@ from gravlensdiffusion.evaluation.placement import place
 from gravlensdiffusion.evaluation.plan import HANDFUL, Plan, make_plan
 from gravlensdiffusion.evaluation.preparation import PreparedSource, prepare_sets
 from gravlensdiffusion.evaluation.result import Evaluation, Neighbours, Settings
+from gravlensdiffusion.evaluation.team import Team
 from gravlensdiffusion.evaluation.two_sample_rows import feature_rows, pixel_rows
 from gravlensdiffusion.metrics.inception import load_inception
+from gravlensdiffusion.processes import Processes
 
 NUM_SHOWN = 40
 """Images of each set that a report shows."""
+ALONE = Processes()
+"""This process and no other."""
 PACKAGES = ("torch", "numpy", "scipy", "scikit-learn")
 
 
@@ -56,6 +60,12 @@ class Sets:
     def real(self) -> tuple[PreparedSource, ...]:
         """The reference and, where there is one, the second reference."""
         return (self.reference,) if self.second is None else (self.reference, self.second)
+
+    @property
+    def all(self) -> tuple[PreparedSource, ...]:
+        """All sets that there are."""
+        training = () if self.training is None else (self.training,)
+        return (self.generated, *self.real, *training)
 
     def prepared(self, settings: Settings) -> "Sets":
         """Return all sets on common ground; see `preparation.prepare_sets`."""
@@ -83,9 +93,11 @@ def evaluate(
     *,
     inception_weights: Path | None = None,
     tell: Callable[[str], None] = lambda _: None,
+    processes: Processes = ALONE,
 ) -> Evaluation:
     """Compare generated images with real ones.
 
+    Where several processes share the measuring, this is for the main one, `assist` for the others.
     Every number depends on the images and on the settings alone.
 
     Args:
@@ -93,19 +105,56 @@ def evaluate(
         settings: How to compare them.
         inception_weights: File of the public Inception weights; None to look for it.
         tell: Told what is being done, one line at a time.
+        processes: The processes.
 
     Raises:
         GravLensError: If the sets do not go together or are too small, or the weights that were
             named cannot be used.
     """
-    if inception_weights is not None and settings.protocol != "none":
-        # A file that cannot be used is told before minutes of measuring, not after.
-        load_inception(inception_weights)
-    sizes = [len(each) for each in (sets.generated, *sets.real)] + [0]
-    plan = make_plan(*sizes[:3], num_seeds=settings.num_seeds, seed=settings.seed)
+
+    def begin() -> tuple[Plan, Sets, Encoder]:
+        if inception_weights is not None and settings.protocol != "none":
+            # A file that cannot be used is told before minutes of measuring, not after.
+            load_inception(inception_weights)
+        sizes = [len(each) for each in (sets.generated, *sets.real)] + [0]
+        plan = make_plan(*sizes[:3], num_seeds=settings.num_seeds, seed=settings.seed)
+        return plan, *_ready(sets, settings)
+
+    plan, ready, encoder = processes.together(begin)
+    with Team(ready.all, encoder, processes) as team:
+        return _evaluated(ready, settings, plan, team, inception_weights, tell)
+
+
+def assist(sets: Sets, settings: Settings, processes: Processes) -> None:
+    """Measure what the main process asks for, until it needs no more.
+
+    Args:
+        sets: The images.
+        settings: How to compare them.
+        processes: The processes.
+
+    Raises:
+        OtherFailed: If the sets do not go together.
+    """
+    ready, encoder = processes.together(lambda: _ready(sets, settings))
+    Team(ready.all, encoder, processes).serve()
+
+
+def _ready(sets: Sets, settings: Settings) -> tuple[Sets, Encoder]:
     sets = sets.prepared(settings)
-    encoder = Encoder(sets.reference.preparation.size)
-    generated, real = _measured(sets, encoder, tell)
+    return sets, Encoder(sets.reference.preparation.size)
+
+
+def _evaluated(
+    sets: Sets,
+    settings: Settings,
+    plan: Plan,
+    team: Team,
+    inception_weights: Path | None,
+    tell: Callable[[str], None],
+) -> Evaluation:
+    encoder = team.encoder
+    generated, real = _measured(sets, team, tell)
     # A view: no image's measurements are held twice.
     reference = real[: len(sets.reference)]
     rows: tuple[Row, ...] = ()
@@ -113,7 +162,7 @@ def evaluate(
     inception_facts: dict[str, Any] = {"protocol": "none"}
     if plan.splits:
         rows, neighbours, inception_facts = _distances(
-            sets, (generated, real), plan, encoder, settings, inception_weights, tell
+            sets, (generated, real), plan, team, settings, inception_weights, tell
         )
     names = encoder.network.config.class_names
     labels = [
@@ -163,13 +212,13 @@ def note_mixed(sets: Sets) -> list[str]:
 
 
 def _measured(
-    sets: Sets, encoder: Encoder, tell: Callable[[str], None]
+    sets: Sets, team: Team, tell: Callable[[str], None]
 ) -> tuple[Measurements, Measurements]:
     """Measure the generated set, and the reference followed by the second reference."""
     found = []
     for each in (sets.generated, *sets.real):
         tell(f"measuring {len(each):,} images of {each.name}")
-        found.append(measure_set(each, encoder))
+        found.append(measure_set(each, team.encoder, team))
     generated, reference = found[:2]
     return generated, reference if len(found) == 2 else reference.joined(found[2])
 
@@ -178,14 +227,14 @@ def _distances(
     sets: Sets,
     measured: tuple[Measurements, Measurements],
     plan: Plan,
-    encoder: Encoder,
+    team: Team,
     settings: Settings,
     inception_weights: Path | None,
     tell: Callable[[str], None],
 ) -> tuple[tuple[Row, ...], tuple[Neighbours, ...], dict[str, Any]]:
     """Return all rows, the closest pairs, and the facts of the Inception metrics."""
     generated, real = measured
-    reference = real[: len(sets.reference)]
+    reference, encoder = real[: len(sets.reference)], team.encoder
     rows = _physics_and_features(sets, generated, reference, real, plan, encoder, settings, tell)
     tell("training classifiers to tell the sets apart")
     rows += feature_rows(generated, real, plan, settings)
@@ -196,7 +245,13 @@ def _distances(
     if sets.training is not None:
         tell(f"looking for copies of {len(sets.training):,} training images")
         near, neighbours = memorisation_rows(
-            sets.generated, sets.reference, sets.training, (generated, reference), encoder, settings
+            sets.generated,
+            sets.reference,
+            sets.training,
+            (generated, reference),
+            encoder,
+            settings,
+            team,
         )
     more, facts = inception_rows(sets.generated, sets.real, settings, inception_weights, tell)
     return (*rows, *near, *more), neighbours, facts

@@ -14,6 +14,7 @@ from gravlensdiffusion.checkpoint import WEIGHTS, bundled_encoders, load_encoder
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.evaluation.cache import Arrays, cached, key_of
 from gravlensdiffusion.evaluation.preparation import PreparedSource
+from gravlensdiffusion.evaluation.team import Task, Team, joined
 from gravlensdiffusion.metrics import einstein, morphology, physics, profiles, sky
 from gravlensdiffusion.metrics import images as images_module
 from gravlensdiffusion.nn.encoder import LensEncoder
@@ -117,8 +118,14 @@ class Encoder:
         return tuple(part.double().numpy() for part in (features, targets, logits))
 
 
-def measure_set(source: PreparedSource, encoder: Encoder) -> Measurements:
-    """Measure every image of a set, or find it in the cache."""
+def measure_set(source: PreparedSource, encoder: Encoder, team: Team | None = None) -> Measurements:
+    """Measure every image of a set, or find it in the cache.
+
+    Args:
+        source: The set.
+        encoder: The encoder.
+        team: Who shares the work; None for this process alone.
+    """
     key = key_of(
         source.digest,
         repr(source.pixel_scale_arcsec),
@@ -126,19 +133,16 @@ def measure_set(source: PreparedSource, encoder: Encoder) -> Measurements:
         repr(encoder.levels),
         modules=(physics, images_module, sky, morphology, profiles, einstein),
     )
-    return _unpack(cached(key, lambda: _measure(source, encoder)), encoder)
+    return _unpack(cached(key, lambda: _by(team, _measure, source, encoder)), encoder)
 
 
-def encode_set(source: PreparedSource, encoder: Encoder) -> NDArray[np.float64]:
-    """Return the encoder features of a set, ``(N, F)``, or find them in the cache."""
-
-    def compute() -> Arrays:
-        levels = encoder.levels
-        scaled = (source.preparation.on_peak_scale(block, levels) for block in source.blocks())
-        return {"features": np.concatenate([encoder(block)[0] for block in scaled])}
-
+def encode_set(
+    source: PreparedSource, encoder: Encoder, team: Team | None = None
+) -> NDArray[np.float64]:
+    """Return the encoder features of a set, ``(N, F)``, or find them in the cache; as above."""
     key = key_of("features alone", source.digest, encoder.digest, repr(encoder.levels))
-    return cached(key, compute)["features"].astype(np.float64)
+    arrays = cached(key, lambda: _by(team, _encode, source, encoder))
+    return arrays["features"].astype(np.float64)
 
 
 def measure_images(
@@ -148,13 +152,25 @@ def measure_images(
     return _unpack(_measure_block(images, source, encoder), encoder)
 
 
-def _measure(source: PreparedSource, encoder: Encoder) -> Arrays:
-    tasks = (delayed(_measure_block)(block, source, encoder) for block in source.blocks())
+def _by(team: Team | None, task: Task, source: PreparedSource, encoder: Encoder) -> Arrays:
+    if team is None:
+        return task(source, encoder, range(len(source)))
+    return team.measure(task, source)
+
+
+def _measure(source: PreparedSource, encoder: Encoder, share: range) -> Arrays:
+    tasks = (delayed(_measure_block)(block, source, encoder) for block in source.blocks(share))
     workers = Parallel(
         n_jobs=NUM_THREADS, prefer="threads", pre_dispatch=NUM_THREADS, return_as="generator"
     )
     parts: list[Arrays] = list(workers(tasks))
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return joined(parts)
+
+
+def _encode(source: PreparedSource, encoder: Encoder, share: range) -> Arrays:
+    levels = encoder.levels
+    scaled = (source.preparation.on_peak_scale(block, levels) for block in source.blocks(share))
+    return {"features": np.concatenate([encoder(block)[0] for block in scaled])}
 
 
 def _measure_block(images: NDArray[np.float32], source: PreparedSource, encoder: Encoder) -> Arrays:

@@ -10,6 +10,7 @@ from gravlensdiffusion.evaluation.comparison import Row
 from gravlensdiffusion.evaluation.measure import Encoder, Measurements, encode_set
 from gravlensdiffusion.evaluation.preparation import BLOCK, PreparedSource
 from gravlensdiffusion.evaluation.result import Neighbours, Settings
+from gravlensdiffusion.evaluation.team import Team
 from gravlensdiffusion.metrics.memorisation import (
     MIN_IMAGES,
     Memorisation,
@@ -37,6 +38,7 @@ def memorisation_rows(
     measured: tuple[Measurements, Measurements],
     encoder: Encoder,
     settings: Settings,
+    team: Team | None = None,
 ) -> tuple[list[Row], tuple[Neighbours, ...]]:
     """Compare distances to the training set, in pixels and in encoder features.
 
@@ -47,6 +49,7 @@ def memorisation_rows(
         measured: Measurements of the generated and of the held-out images.
         encoder: The encoder of the report.
         settings: The seed.
+        team: Who shares the measuring; None for this process alone.
 
     Returns:
         A row for each space, and the closest pairs in each.
@@ -74,7 +77,7 @@ def memorisation_rows(
     }
     blocks = {
         "pixels": (_pixels(block) for block in training.blocks()),
-        "encoder features": _parts(encode_set(training, encoder)),
+        "encoder features": _parts(encode_set(training, encoder, team)),
     }
     rows, neighbours = [], []
     for space in SPACES:

@@ -179,10 +179,18 @@ class PreparedSource:
         """Return prepared images, shape ``(B, size, size)``."""
         return self.preparation(self._raw(indices))
 
-    def blocks(self, size: int = BLOCK) -> Iterator[NDArray[np.float32]]:
-        """Yield all images in order, prepared, each block of shape ``(B, size, size)``."""
-        for start in range(0, len(self), size):
-            yield self.read(slice(start, min(start + size, len(self))))
+    def blocks(
+        self, share: range | None = None, *, size: int = BLOCK
+    ) -> Iterator[NDArray[np.float32]]:
+        """Yield images in order, prepared, each block of shape ``(B, size, size)``.
+
+        Args:
+            share: Which images, without gaps; None for all.
+            size: Images in a block.
+        """
+        share = range(len(self)) if share is None else share
+        for start in range(share.start, share.stop, size):
+            yield self.read(slice(start, min(start + size, share.stop)))
 
     def _raw(self, indices: Sequence[int] | NDArray[np.integer] | slice) -> NDArray[np.float32]:
         images = self._source.read(indices)[:, 0]
