@@ -16,7 +16,10 @@ def environment(**more: str) -> dict[str, str]:
 
 
 def torchrun(num: int, *words: object, **more: str) -> subprocess.CompletedProcess[str]:
-    """Run a script, or a module after ``-m``, in several processes."""
+    """Run a script, or a module after ``-m --``, in several processes.
+
+    Without ``--``, torchrun takes ``--num`` of a command for one of its own options.
+    """
     command = [*TORCHRUN, "--nproc-per-node", str(num), *map(str, words)]
     return subprocess.run(
         command, capture_output=True, text=True, check=False, env=environment(**more), timeout=240
