@@ -1,6 +1,5 @@
 """``gravlens sample`` whose images several processes share."""
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +8,6 @@ import pytest
 from gravlensdiffusion.checkpoint import save_model
 from gravlensdiffusion.cli.main import main
 from gravlensdiffusion.data.store import LensStore
-from gravlensdiffusion.processes import partition
 from tests.launching import torchrun
 from tests.models import awake
 
@@ -61,6 +59,7 @@ def test_what_is_wrong_is_told_once_and_leaves_nothing(model: Path, tmp_path: Pa
     assert done.returncode == 1
     assert done.stderr.count("gravlens: error: ") == 1, done.stderr
     assert "lenses.h5: exists already" in done.stderr
-    assert "Traceback" not in done.stderr.split("Root Cause")[0].split("torch/distributed")[0]
+    # The launcher has a traceback of its own to show.
+    assert "gravlensdiffusion/cli" not in done.stderr
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["lenses.h5"]
     assert (tmp_path / "out" / "lenses.h5").read_bytes() == b"mine"

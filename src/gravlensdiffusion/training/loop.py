@@ -241,11 +241,8 @@ class Trainer(Loop):
             average = None if self.ema is None else self.ema.state
             seen = self.counters.images_seen
             self.run.save(seen, self.model, average, state, self.standing)
-
-    @property
-    def _is_conditional(self) -> bool:
-        """Whether the model knows classes or parameters."""
-        return bool(self.model.config.class_names or self.model.config.parameters)
+        # A launcher ends all processes soon after the first has left.
+        self.accelerator.wait_for_everyone()
 
     @property
     def _offset(self) -> int:

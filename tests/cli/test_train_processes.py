@@ -1,0 +1,84 @@
+"""``gravlens train`` under the launchers, as a user runs it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gravlensdiffusion.checkpoint import checkpoints
+from gravlensdiffusion.codec import to_json
+from gravlensdiffusion.training.tracking import read_metrics
+from tests.launching import TORCHRUN, environment, torchrun
+from tests.sources import rings, tiny
+
+ACCELERATE = ("-m", "accelerate.commands.launch", "--multi_gpu", "--num_machines", "1")
+
+
+@pytest.fixture
+def words(tmp_path: Path) -> list[str]:
+    """Return a command that trains a tiny recipe on a few images."""
+    np.savez(tmp_path / "rings.npz", images=rings(40).images)
+    recipe = tmp_path / "recipe.json"
+    recipe.write_text(to_json(tiny(sample_images=96)))
+    words = ["train", "--preset", recipe, "--data", tmp_path / "rings.npz", "--device", "cpu"]
+    return [*map(str, words), "--out", str(tmp_path / "run")]
+
+
+def test_accelerate_launches_two_processes_that_train_and_speak_as_one(
+    words: list[str], tmp_path: Path
+) -> None:
+    options = ["--num_processes", "2", "--mixed_precision", "no", "--dynamo_backend", "no"]
+    options += ["--main_process_port", "0", "-m", "gravlensdiffusion"]
+    done = subprocess.run(
+        [sys.executable, *ACCELERATE, *options, *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment(),
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"trained {tmp_path / 'run'} on 96 images\n"
+    assert done.stderr.count("96/96 images") == 1
+    assert [line["images"] for line in read_metrics(tmp_path / "run")] == [16, 32, 48, 64, 80, 96]
+    assert [path.name for path in (tmp_path / "run" / "samples").iterdir()] == ["0000000096.png"]
+
+
+def test_a_signal_to_one_process_saves_and_ends_all(words: list[str], tmp_path: Path) -> None:
+    words += ["--epochs", "100000"]
+    command = [*TORCHRUN, "--nproc-per-node", "2", "-m", "--", "gravlensdiffusion", *words]
+    launcher = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment())
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "run" / "metrics.jsonl").exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    children = Path(f"/proc/{launcher.pid}/task/{launcher.pid}/children").read_text().split()
+    assert len(children) == 2
+    os.kill(int(children[1]), signal.SIGTERM)
+    _, told = launcher.communicate(timeout=60)
+    assert launcher.returncode == 1
+    assert told.count("run the same command to go on") == 1
+    assert 0 < checkpoints(tmp_path / "run")[-1].images_seen < 4_000_000
+    # The launcher has a traceback of its own to show.
+    assert "gravlensdiffusion/cli" not in told
+
+
+def test_processes_that_cannot_share_a_batch_are_refused(words: list[str], tmp_path: Path) -> None:
+    words += ["--batch-size", "3"]
+    done = torchrun(2, "-m", "--", "gravlensdiffusion", *words)
+    assert done.returncode == 1
+    assert "batch size 3 does not divide among 2 processes" in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_that_is_no_run_is_refused_once(words: list[str], tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "thesis.tex").write_text("x")
+    done = torchrun(2, "-m", "--", "gravlensdiffusion", *words)
+    assert done.returncode == 1
+    assert done.stderr.count("gravlens: error: ") == 1, done.stderr
+    assert "is not a run directory" in done.stderr
