@@ -41,12 +41,12 @@ from gravlensdiffusion.data.readers import open_lenses
 from gravlensdiffusion.data.store import write_store
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.evaluation.comparison import compare
-from gravlensdiffusion.evaluation.evaluate import Sets
 from gravlensdiffusion.evaluation.measure import Encoder, measure_set
 from gravlensdiffusion.evaluation.metrics_table import lens_metrics, relative_shift
 from gravlensdiffusion.evaluation.plan import make_plan
 from gravlensdiffusion.evaluation.preparation import PreparedSource
 from gravlensdiffusion.evaluation.result import Settings
+from gravlensdiffusion.evaluation.sets import Sets
 from gravlensdiffusion.pipeline import LensGenerator
 from gravlensdiffusion.presets.training import lens28
 from gravlensdiffusion.training.tracking import write_atomically

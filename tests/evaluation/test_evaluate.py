@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.evaluation.evaluate import Sets, evaluate, note_mixed
+from gravlensdiffusion.evaluation.evaluate import evaluate, note_mixed
 from gravlensdiffusion.evaluation.preparation import PreparedSource
 from gravlensdiffusion.evaluation.result import Settings
+from gravlensdiffusion.evaluation.sets import Sets
 from gravlensdiffusion.metrics.defects import blur, remove_noise, rotate, scale_flux
 from gravlensdiffusion.records import GENERATED
 from tests.evaluation.sets import opened, pixels, records

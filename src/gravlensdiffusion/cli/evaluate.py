@@ -11,9 +11,9 @@ from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.processes import Processes
 
 if TYPE_CHECKING:
-    from gravlensdiffusion.evaluation.evaluate import Sets
     from gravlensdiffusion.evaluation.preparation import PreparedSource
     from gravlensdiffusion.evaluation.result import Settings
+    from gravlensdiffusion.evaluation.sets import Sets
 
 JSON = "report.json"
 HTML = "report.html"
@@ -146,7 +146,7 @@ def open_sets(options: Options) -> "Sets":
     Raises:
         GravLensError: If one cannot be read.
     """
-    from gravlensdiffusion.evaluation.evaluate import Sets
+    from gravlensdiffusion.evaluation.sets import Sets
 
     return Sets(
         generated=_open(options, options.generated),

@@ -63,7 +63,8 @@ def run_with_bar(
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
-    if stopped or progress.images_seen < progress.total_images:
+    is_cut = progress.images_seen < progress.total_images and not progress.ended_early
+    if stopped or is_cut:
         # Without a signal of its own, a process stops because another has had one.
         received = stopped[0] if stopped else signal.SIGTERM
         print(

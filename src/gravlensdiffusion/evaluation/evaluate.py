@@ -1,7 +1,7 @@
 """Two sets of images in, one evaluation out."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from gravlensdiffusion import __version__
 from gravlensdiffusion.data.generated import generated_images
-from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.evaluation.comparison import Row, compare
 from gravlensdiffusion.evaluation.equivalents import Planting, ladders
 from gravlensdiffusion.evaluation.fulfilment import class_pairs, matched_labels, requested
@@ -26,8 +25,8 @@ from gravlensdiffusion.evaluation.memorisation_rows import memorisation_rows
 from gravlensdiffusion.evaluation.metrics_table import lens_metrics, physics_metrics
 from gravlensdiffusion.evaluation.placement import place
 from gravlensdiffusion.evaluation.plan import HANDFUL, Plan, make_plan
-from gravlensdiffusion.evaluation.preparation import PreparedSource, prepare_sets
 from gravlensdiffusion.evaluation.result import Evaluation, Neighbours, Settings
+from gravlensdiffusion.evaluation.sets import Sets
 from gravlensdiffusion.evaluation.team import Team
 from gravlensdiffusion.evaluation.two_sample_rows import feature_rows, pixel_rows
 from gravlensdiffusion.metrics.inception import load_inception
@@ -38,53 +37,6 @@ NUM_SHOWN = 40
 ALONE = Processes()
 """This process and no other."""
 PACKAGES = ("torch", "numpy", "scipy", "scikit-learn")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Sets:
-    """The sets of an evaluation.
-
-    Attributes:
-        generated: The images to be judged.
-        reference: The real images.
-        second: More real images, for the floor; or None.
-        training: What the generator was trained on, or None.
-    """
-
-    generated: PreparedSource
-    reference: PreparedSource
-    second: PreparedSource | None = None
-    training: PreparedSource | None = None
-
-    @property
-    def real(self) -> tuple[PreparedSource, ...]:
-        """The reference and, where there is one, the second reference."""
-        return (self.reference,) if self.second is None else (self.reference, self.second)
-
-    @property
-    def all(self) -> tuple[PreparedSource, ...]:
-        """All sets that there are."""
-        training = () if self.training is None else (self.training,)
-        return (self.generated, *self.real, *training)
-
-    def prepared(self, settings: Settings) -> "Sets":
-        """Return all sets on common ground; see `preparation.prepare_sets`."""
-        given = [self.generated, self.reference, self.second, self.training]
-        there = [each for each in given if each is not None]
-        ready = iter(
-            prepare_sets(
-                there,
-                size=settings.size,
-                rescale=settings.rescale,
-                eight_bit=settings.eight_bit,
-            )
-        )
-        generated, reference, second, training = (
-            None if each is None else next(ready) for each in given
-        )
-        if generated is None or reference is None:
-            raise GravLensError("an evaluation needs a generated set and a reference")
-        return Sets(generated=generated, reference=reference, second=second, training=training)
 
 
 def evaluate(

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from gravlensdiffusion.build import Model
 from gravlensdiffusion.checkpoint import load_model
 from gravlensdiffusion.config.training import TrainingConfig
 from gravlensdiffusion.data.dataset import ImageSource, PreparedSet
@@ -117,9 +118,7 @@ class Trainer(Loop):
         average: dict[str, Any] = {}
         state: dict[str, Any] | None = None
         if checkpoint is None:
-            self.model = self.run.fresh_model(source, self.data)
-            if init is not None:
-                start_from(self.model, init)
+            self.model = self.processes.together(lambda: self._fresh_model(source, init))
         else:
             self.model, average, state = self.run.load(checkpoint)
         self.model.to(self.accelerator.device)
@@ -142,6 +141,12 @@ class Trainer(Loop):
             # The network in place, so that its weights keep their names.
             self.model.network.compile()
         self.batches = BatchesAhead(self._draw, self.config.batch_size, self.config.prefetch)
+
+    def _fresh_model(self, source: ImageSource, init: str | Path | None) -> Model:
+        model = self.run.fresh_model(source, self.data)
+        if init is not None:
+            start_from(model, init)
+        return model
 
     def after_step(self, hooks: Hooks) -> None:
         """Hand out the averaged model where a sample grid is due."""
@@ -243,6 +248,11 @@ class Trainer(Loop):
             self.run.save(seen, self.model, average, state, self.standing)
         # A launcher ends all processes soon after the first has left.
         self.accelerator.wait_for_everyone()
+
+    @property
+    def _is_conditional(self) -> bool:
+        """Whether the model knows classes or parameters."""
+        return bool(self.model.config.class_names or self.model.config.parameters)
 
     @property
     def _offset(self) -> int:
