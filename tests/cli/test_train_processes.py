@@ -12,7 +12,10 @@ import pytest
 
 from gravlensdiffusion.checkpoint import checkpoints
 from gravlensdiffusion.codec import to_json
+from gravlensdiffusion.data.store import write_store
+from gravlensdiffusion.records import LensRecord
 from gravlensdiffusion.training.tracking import read_metrics
+from tests.classification.planted import HEADER, planted
 from tests.launching import TORCHRUN, environment, torchrun
 from tests.sources import rings, tiny
 
@@ -72,6 +75,7 @@ def test_processes_that_cannot_share_a_batch_are_refused(words: list[str], tmp_p
     done = torchrun(2, "-m", "--", "gravlensdiffusion", *words)
     assert done.returncode == 1
     assert "batch size 3 does not divide among 2 processes" in done.stderr
+    assert "gravlens: error (process 2 of 2): " in done.stderr or "error: batch" in done.stderr
     assert not (tmp_path / "run").exists()
 
 
@@ -80,5 +84,23 @@ def test_a_folder_that_is_no_run_is_refused_once(words: list[str], tmp_path: Pat
     (tmp_path / "run" / "thesis.tex").write_text("x")
     done = torchrun(2, "-m", "--", "gravlensdiffusion", *words)
     assert done.returncode == 1
-    assert done.stderr.count("gravlens: error: ") == 1, done.stderr
+    assert done.stderr.count("gravlens: error") == 1, done.stderr
     assert "is not a run directory" in done.stderr
+
+
+def test_two_processes_train_one_classifier(tmp_path: Path) -> None:
+    source = planted(200, 0)
+    records = (
+        LensRecord(image=image, label=int(label))
+        for image, label in zip(source.images, source.labels, strict=True)
+    )
+    write_store(tmp_path / "train.h5", records, HEADER, num=200)
+    words = ["classify", "train", str(tmp_path / "train.h5"), "--images", "640"]
+    words += ["--batch-size", "32", "--device", "cpu", "--out", str(tmp_path / "classifier")]
+    done = torchrun(2, "-m", "--", "gravlensdiffusion", *words)
+    assert done.returncode == 0, done.stderr
+    (line,) = done.stdout.splitlines()
+    assert line.startswith(f"wrote {tmp_path / 'classifier'}: AUC ")
+    # Dropout is not the same as in one process, so the weights are not: but both classes are known.
+    assert float(line.split("AUC ")[1].split()[0]) > 0.9
+    assert {path.name for path in tmp_path.iterdir()} == {"train.h5", "classifier"}

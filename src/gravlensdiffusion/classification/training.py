@@ -17,6 +17,7 @@ from gravlensdiffusion.classification.labelled import Images, LabelledSet, split
 from gravlensdiffusion.config.classifier import ClassifierConfig, ClassifierTraining
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.nn.classifier import LensClassifier
+from gravlensdiffusion.training.accelerating import accelerate, refuse_unequal
 from gravlensdiffusion.training.augment import augment
 
 SCALE_IMAGES = 1000
@@ -83,9 +84,8 @@ def train_classifier(
     """
     refuse_missing(device)
     trained_on, held_out = split(data, recipe.held_out, recipe.seed)
-    accelerator = Accelerator(
-        cpu=device == "cpu", mixed_precision="bf16" if recipe.precision == "bf16" else "no"
-    )
+    accelerator = accelerate(device, recipe.precision)
+    refuse_unequal(recipe.batch_size, accelerator)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         network = LensClassifier(configure(data, recipe, trained_on))
@@ -276,7 +276,7 @@ class _Run:
         self.accelerator.backward(loss)
         self.accelerator.clip_grad_norm_(self.network.parameters(), 5.0)
         self.optimiser.step()
-        return float(loss.detach())
+        return float(self.accelerator.reduce(loss.detach(), reduction="mean"))
 
     def _draw(self) -> tuple[Tensor, Tensor]:
         """Return a batch of the whole run; every process draws the same."""

@@ -36,7 +36,7 @@ COMMANDS = {
 A module with a table ``COMMANDS`` of its own has commands below it, as in ``gravlens classify train``;
 any other has ``Options`` and ``run``.
 """
-SHARED = frozenset({"train", "sample", "evaluate"})
+SHARED = frozenset({"train", "sample", "evaluate", "classify train"})
 """Commands whose work several processes can share."""
 
 EXIT_USER_ERROR = 2
@@ -169,5 +169,14 @@ def _describe(error: OSError) -> str:
 
 def _complain(message: str) -> int:
     line = " ".join(message.split())
-    print(f"{PROGRAM}: error: {line}", file=sys.stderr)
+    print(f"{PROGRAM}: error{_place()}: {line}", file=sys.stderr)
     return EXIT_USER_ERROR
+
+
+def _place() -> str:
+    """Say which of several processes this is, unless it is the main one."""
+    try:
+        processes = Processes.launched()
+    except GravLensError:
+        return ""
+    return "" if processes.is_main else f" (process {processes.index + 1} of {processes.num})"

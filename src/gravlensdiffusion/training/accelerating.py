@@ -34,3 +34,15 @@ def accelerate(device: str, precision: str) -> Accelerator:
             "together; start them with torchrun or `accelerate launch`, all on the same device"
         )
     return accelerator
+
+
+def refuse_unequal(batch_size: int, accelerator: Accelerator) -> None:
+    """Refuse a batch that its processes cannot share equally.
+
+    Raises:
+        GravLensError: If they cannot.
+    """
+    if batch_size % accelerator.num_processes:
+        raise GravLensError(
+            f"batch size {batch_size} does not divide among {accelerator.num_processes} processes"
+        )

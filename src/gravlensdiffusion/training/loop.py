@@ -14,9 +14,8 @@ from gravlensdiffusion.build import Model
 from gravlensdiffusion.checkpoint import load_model
 from gravlensdiffusion.config.training import TrainingConfig
 from gravlensdiffusion.data.dataset import ImageSource, PreparedSet
-from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.processes import Processes
-from gravlensdiffusion.training.accelerating import accelerate
+from gravlensdiffusion.training.accelerating import accelerate, refuse_unequal
 from gravlensdiffusion.training.augment import check_names
 from gravlensdiffusion.training.ema import MovingAverage
 from gravlensdiffusion.training.held_out import HeldOutLoss, Standing
@@ -79,11 +78,7 @@ class Trainer(Loop):
     ) -> None:
         self.processes = Processes.launched()
         self.accelerator = accelerate(device, config.precision)
-        if config.batch_size % self.accelerator.num_processes:
-            raise GravLensError(
-                f"batch size {config.batch_size} does not divide among "
-                f"{self.accelerator.num_processes} processes"
-            )
+        refuse_unequal(config.batch_size, self.accelerator)
         check_names(config.augment, config.parameters)
         self.config = config
         self.is_main = bool(self.accelerator.is_main_process)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.processes import Processes
 
 if TYPE_CHECKING:
     from gravlensdiffusion.classification.fitting import Plan
@@ -148,6 +149,8 @@ def train(planned: "Plan", options: Options) -> None:
         looks_bar(planned.recipe.total_images) as show,
     ):
         fitted = fit(planned, Path(folder), device=options.device, progress=show)
+        if not Processes.launched().is_main:
+            return
         refuse_folder(out)
         save(fitted, out)
     judgement = fitted.judgement
