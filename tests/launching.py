@@ -10,9 +10,14 @@ TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone")
 
 
 def environment(**more: str) -> dict[str, str]:
-    """Return the environment of a launcher: one thread each, tests to be imported."""
+    """Return the environment of a launcher: one thread each, no GPU, tests to be imported."""
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(paths)} | more
+    own = {
+        "CUDA_VISIBLE_DEVICES": "",
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": os.pathsep.join(paths),
+    }
+    return os.environ | own | more
 
 
 def torchrun(num: int, *words: object, **more: str) -> subprocess.CompletedProcess[str]:

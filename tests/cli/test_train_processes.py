@@ -28,7 +28,7 @@ def words(tmp_path: Path) -> list[str]:
     np.savez(tmp_path / "rings.npz", images=rings(40).images)
     recipe = tmp_path / "recipe.json"
     recipe.write_text(to_json(tiny(sample_images=96)))
-    words = ["train", "--preset", recipe, "--data", tmp_path / "rings.npz", "--device", "cpu"]
+    words = ["train", "--preset", recipe, "--data", tmp_path / "rings.npz"]
     return [*map(str, words), "--out", str(tmp_path / "run")]
 
 

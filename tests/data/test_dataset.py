@@ -34,6 +34,17 @@ def test_other_images_labels_size_or_method_are_prepared_anew(tmp_path: Path) ->
     assert len(prints) == 5
 
 
+def test_a_process_that_does_not_write_takes_what_another_has_prepared(tmp_path: Path) -> None:
+    with pytest.raises(GravLensError, match="all processes need the same data"):
+        prepare(rings(), tmp_path / "new", 8, "area", writes=False)
+    assert not (tmp_path / "new").exists()
+    first = prepare(rings(), tmp_path, 8, "area")
+    assert prepare(rings(), tmp_path, 8, "area", writes=False).fingerprint == first.fingerprint
+    with pytest.raises(GravLensError, match="holds other images than this process reads"):
+        prepare(rings(seed=2), tmp_path, 8, "area", writes=False)
+    assert prepare(rings(), tmp_path, 8, "area").fingerprint == first.fingerprint
+
+
 def test_an_interrupted_preparation_is_done_again(tmp_path: Path) -> None:
     source = rings()
 

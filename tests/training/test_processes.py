@@ -50,13 +50,18 @@ def shared(two: Path) -> list[dict[str, Any]]:
     return [json.loads((two / f"seen-{k}.json").read_text()) for k in (0, 1)]
 
 
+def losses(line: dict[str, float]) -> dict[str, float]:
+    """Return the losses in a line of the log, that of held-out images among them."""
+    return {name: value for name, value in line.items() if name.endswith("loss")}
+
+
 def assert_alike(run: Path, other: Path) -> None:
     """Compare loss curves and final weights within rounding."""
-    curves = [[(m["images"], m["loss"]) for m in read_metrics(each)] for each in (run, other)]
+    curves = [[(m["images"], losses(m)) for m in read_metrics(each)] for each in (run, other)]
     assert len(curves[0]) == len(curves[1]) > 4
-    for (images, loss), (other_images, other_loss) in zip(*curves, strict=True):
+    for (images, line), (other_images, other_line) in zip(*curves, strict=True):
         assert images == other_images
-        assert loss == pytest.approx(other_loss, abs=1e-6)
+        assert line == pytest.approx(other_line, abs=1e-6)
     weights, others = final_tensors(run), final_tensors(other)
     assert weights.keys() == others.keys()
     for name, value in weights.items():
@@ -81,6 +86,7 @@ def test_loss_and_weights_are_those_of_one_process(
 ) -> None:
     assert_alike(one / name, two / name)
     assert all(seen[name]["loss"] == shared[0][name]["loss"] for seen in shared)
+    assert ("held_out_loss" in read_metrics(two / name)[0]) == (name == "ordered")
     kept = checkpoints(two / name)
     earlier, last = (load_file(each.folder / "model.safetensors") for each in (kept[0], kept[-1]))
     assert max(float((earlier[key] - last[key]).abs().max()) for key in last) > 5 * ROUNDING

@@ -15,6 +15,7 @@ from unittest.mock import patch
 import numpy as np
 
 from gravlensdiffusion.config.model import TransformConfig
+from gravlensdiffusion.config.stopping import EarlyStopping
 from gravlensdiffusion.config.training import OptimiserConfig, TrainingConfig
 from gravlensdiffusion.processes import Processes
 from gravlensdiffusion.training import loop
@@ -40,9 +41,13 @@ def broken_images() -> ArraySource:
 
 # A small rate: Adam makes a step of any gradient, however close to zero, and of its rounding too.
 RATE = OptimiserConfig(learning_rate=1e-4)
+HELD_OUT = EarlyStopping(held_out=0.2, every_images=32, patience=10)
 RECIPES = {
     "plain": (tiny(optimiser=RATE), rings()),
-    "ordered": (tiny(optimiser=RATE, parameters=ORDERED, prefetch=2), rings()),
+    "ordered": (
+        tiny(optimiser=RATE, parameters=ORDERED, prefetch=2, early_stopping=HELD_OUT),
+        rings(),
+    ),
     "moved": (tiny(optimiser=RATE), rings()),
     "stopped": (tiny(optimiser=RATE), rings()),
     "broken": (broken_recipe(), broken_images()),

@@ -17,7 +17,7 @@ from gravlensdiffusion.classification.labelled import Images, LabelledSet, split
 from gravlensdiffusion.config.classifier import ClassifierConfig, ClassifierTraining
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.nn.classifier import LensClassifier
-from gravlensdiffusion.training.accelerating import accelerate, refuse_unequal
+from gravlensdiffusion.training.accelerator import build_accelerator, refuse_unequal
 from gravlensdiffusion.training.augment import augment
 
 SCALE_IMAGES = 1000
@@ -84,7 +84,7 @@ def train_classifier(
     """
     refuse_missing(device)
     trained_on, held_out = split(data, recipe.held_out, recipe.seed)
-    accelerator = accelerate(device, recipe.precision)
+    accelerator = build_accelerator(device, recipe.precision)
     refuse_unequal(recipe.batch_size, accelerator)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)

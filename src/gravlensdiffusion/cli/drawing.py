@@ -138,7 +138,7 @@ class Drawing:
 
     def _flux(self, gif: Path | None) -> Iterator[tuple[range, NDArray[np.float32]]]:
         """Yield the images of the model batch by batch."""
-        batches = [batch for batch in self._batches() if batch.start in self.share]
+        batches = self._batches(self.share)
         if gif is not None:
             first = self._gif_batches()
             finished = self._draw_gif(gif, first)
@@ -151,12 +151,13 @@ class Drawing:
                 finished = [frame]
             yield batch, self.generator.to_flux(finished[0].x_t)
 
-    def _batches(self) -> list[range]:
-        size, num = self.settings.batch_size, len(self.order)
-        return [range(start, min(start + size, num)) for start in range(0, num, size)]
+    def _batches(self, share: range) -> list[range]:
+        size = self.settings.batch_size
+        return [share[low : low + size] for low in range(0, len(share), size)]
 
     def _gif_batches(self) -> list[range]:
-        return self._batches()[: math.ceil(NUM_SHOWN / self.settings.batch_size)]
+        everything = self._batches(range(len(self.order)))
+        return everything[: math.ceil(NUM_SHOWN / self.settings.batch_size)]
 
     def _serves(self, batch: range) -> bool:
         """Whether the images at the end of the GIF are a batch that is to be drawn."""

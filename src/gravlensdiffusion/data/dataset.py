@@ -158,6 +158,7 @@ def prepare(
     method: str,
     *,
     parameters: Sequence[str] = (),
+    writes: bool = True,
 ) -> PreparedSet:
     """Resize a set once into ``folder/images.npy``, or reuse what stands there.
 
@@ -167,10 +168,11 @@ def prepare(
         size: Height and width to train at [pixel].
         method: Named resize, used where the images have another size.
         parameters: Names of the physical parameters to keep.
+        writes: Whether this process does so; another one has done it for those that do not.
 
     Raises:
-        GravLensError: If there are no images, if they are not square, or smaller than ``size``, or
-            if they lack a parameter.
+        GravLensError: If there are no images, if they are not square, or smaller than ``size``, if
+            they lack a parameter, or if another process has prepared other images.
     """
     channels, height, width = source.image_shape
     if len(source) == 0:
@@ -183,6 +185,11 @@ def prepare(
     stamp = _stamp(source, size, method)
     images_path, stamp_path = folder / "images.npy", folder / "prepared.json"
     if not stamp_path.is_file() or json.loads(stamp_path.read_text())["stamp"] != stamp:
+        if not writes:
+            raise GravLensError(
+                f"{folder} holds other images than this process reads; all processes need the same "
+                "data and the same run directory, on a file system that they share"
+            )
         folder.mkdir(parents=True, exist_ok=True)
         stamp_path.unlink(missing_ok=True)
         digest = _write(source, images_path, (len(source), channels, size, size), method)

@@ -15,7 +15,7 @@ from gravlensdiffusion.checkpoint import load_model
 from gravlensdiffusion.config.training import TrainingConfig
 from gravlensdiffusion.data.dataset import ImageSource, PreparedSet
 from gravlensdiffusion.processes import Processes
-from gravlensdiffusion.training.accelerating import accelerate, refuse_unequal
+from gravlensdiffusion.training.accelerator import build_accelerator, refuse_unequal
 from gravlensdiffusion.training.augment import check_names
 from gravlensdiffusion.training.ema import MovingAverage
 from gravlensdiffusion.training.held_out import HeldOutLoss, Standing
@@ -77,7 +77,7 @@ class Trainer(Loop):
         init: str | Path | None,
     ) -> None:
         self.processes = Processes.launched()
-        self.accelerator = accelerate(device, config.precision)
+        self.accelerator = build_accelerator(device, config.precision)
         refuse_unequal(config.batch_size, self.accelerator)
         check_names(config.augment, config.parameters)
         self.config = config
@@ -102,7 +102,7 @@ class Trainer(Loop):
             run = RunDirectory.open(folder, self.config)
         else:
             run = RunDirectory(folder, self.config)
-        whole = run.prepare_data(source)
+        whole = run.prepare_data(source, writes=self.is_main)
         if self.is_main:
             run.record_environment(whole.fingerprint, str(self.accelerator.device))
         return run, *run.hold_out(whole)

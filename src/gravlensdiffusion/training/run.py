@@ -31,8 +31,8 @@ LOGARITHMIC = frozenset({"signal_to_noise"})
 class RunDirectory(RunFolder[TrainingConfig]):
     """The folder of a training run."""
 
-    def prepare_data(self, source: ImageSource) -> PreparedSet:
-        """Resize the training set, or find it resized.
+    def prepare_data(self, source: ImageSource, *, writes: bool = True) -> PreparedSet:
+        """Resize the training set, or find it resized; see `dataset.prepare`.
 
         Raises:
             GravLensError: If the images cannot be trained on.
@@ -47,7 +47,12 @@ class RunDirectory(RunFolder[TrainingConfig]):
                 )
             source = NoiseFreeTwins(source)
         return prepare(
-            source, self.folder / "prepared", size, method, parameters=self.config.parameters
+            source,
+            self.folder / "prepared",
+            size,
+            method,
+            parameters=self.config.parameters,
+            writes=writes,
         )
 
     def hold_out(self, data: PreparedSet) -> tuple[PreparedSet, PreparedSet | None]:

@@ -8,7 +8,7 @@ from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.processes import PATIENCE, Processes
 
 
-def accelerate(device: str, precision: str) -> Accelerator:
+def build_accelerator(device: str, precision: str) -> Accelerator:
     """Return what places tensors and adds up gradients.
 
     Args:
