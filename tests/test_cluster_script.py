@@ -31,7 +31,7 @@ def script(tmp_path: Path) -> Path:
     (text,) = re.findall(r"```bash\n(.*?)```", page, flags=re.DOTALL)
     assert "--batch-size 256 --precision bf16 --prefetch 4" in text
     np.savez(tmp_path / "train.npz", images=rings(40).images)
-    (tmp_path / "recipe.json").write_text(to_json(tiny(total_images=1600)))
+    (tmp_path / "recipe.json").write_text(to_json(tiny(total_images=600)))
     text = text.replace("--preset lens150 --data train.h5", "--preset recipe.json --data train.npz")
     text = text.replace("--batch-size 256 --precision bf16 --prefetch 4", "")
     path = tmp_path / "train.sh"
@@ -73,8 +73,8 @@ def test_a_job_whose_time_is_up_saves_and_comes_back(script: Path) -> None:
         "scontrol requeue 17",
     ]
     assert told.count("run the same command to go on") == 1
-    assert 0 < checkpoints(run)[-1].images_seen < 1600
+    assert 0 < checkpoints(run)[-1].images_seen < 600
     job = start(script)
     done, told = job.communicate(timeout=120)
     assert job.returncode == 0, told
-    assert done == "trained runs/lens150 on 1,600 images\n"
+    assert done == "trained runs/lens150 on 600 images\n"

@@ -11,7 +11,7 @@ from gravlensdiffusion.data.store import LensStore
 from tests.launching import torchrun
 from tests.models import awake
 
-WORDS = ("--num", "11", "--seed", "4", "--batch-size", "3", "--device", "cpu", "--noise-free")
+WORDS = ("--num", "11", "--seed", "4", "--batch-size", "3", "--steps", "30", "--noise-free")
 
 
 @pytest.fixture(scope="module")
