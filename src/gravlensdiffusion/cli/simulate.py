@@ -2,10 +2,12 @@
 
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
+from gravlensdiffusion.cli.cluster import dask_cluster
 from gravlensdiffusion.errors import GravLensError
 
 if TYPE_CHECKING:
@@ -48,6 +50,8 @@ class Options:
     """Seed of all images."""
     jobs: int | None = None
     """Processes; as many as there are cores by default."""
+    dask: str | None = None
+    """Address of the scheduler of a Dask cluster, tcp://HOST:8786 say, that makes the images."""
     overwrite: bool = False
     """Replace an existing file."""
     dry_run: bool = False
@@ -60,6 +64,8 @@ def run(options: Options) -> None:
     Raises:
         GravLensError: If an option does not fit or the file exists.
     """
+    if options.dask is not None and options.jobs is not None:
+        raise GravLensError("--jobs is for this machine and --dask for a cluster; leave one out")
     config = configure(options)
     check_out(options.out, options.overwrite)
     from joblib import cpu_count
@@ -69,17 +75,19 @@ def run(options: Options) -> None:
 
     header = set_header(config, options.seed)
     jobs = cpu_count() if options.jobs is None else options.jobs
-    records = simulate(config, options.num, options.seed, num_jobs=jobs)
+    num_jobs = jobs if options.dask is None else None
+    records = simulate(config, options.num, options.seed, num_jobs=num_jobs)
     if options.dry_run:
         print(f"would write {describe(config, header, options.num)} to {options.out}")
         return
-    write_store(
-        options.out,
-        with_bar(records, options.num),
-        header,
-        num=options.num,
-        overwrite=options.overwrite,
-    )
+    with nullcontext() if options.dask is None else dask_cluster(options.dask):
+        write_store(
+            options.out,
+            with_bar(records, options.num),
+            header,
+            num=options.num,
+            overwrite=options.overwrite,
+        )
     print(f"wrote {describe(config, header, options.num)} to {options.out}")
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Literal
 
 import numpy as np
-from joblib import Parallel, delayed
+from joblib import Parallel, delayed, effective_n_jobs
 from numpy.typing import NDArray
 
 from gravlensdiffusion import __version__
@@ -100,7 +100,7 @@ def select(
 
 
 def simulate(
-    config: SimulationConfig, num: int, seed: int, *, num_jobs: int = 1, start: int = 0
+    config: SimulationConfig, num: int, seed: int, *, num_jobs: int | None = 1, start: int = 0
 ) -> Iterator[LensRecord]:
     """Simulate images, in order.
 
@@ -108,7 +108,8 @@ def simulate(
         config: What to simulate.
         num: Number of images.
         seed: Seed of the set, not negative.
-        num_jobs: Number of processes; it changes nothing in the images.
+        num_jobs: Number of processes; None for all that joblib's `parallel_config` in force has,
+            those of a Dask cluster say. It changes nothing in the images.
         start: Number of the first image.
 
     Yields:
@@ -121,7 +122,7 @@ def simulate(
         raise GravLensError(f"the number of images must be at least 1, got {num}")
     if seed < 0 or start < 0:
         raise GravLensError(f"seed and start must not be negative, got {seed} and {start}")
-    if num_jobs < 1:
+    if num_jobs is not None and num_jobs < 1:
         raise GravLensError(f"the number of jobs must be at least 1, got {num_jobs}")
     build_instrument(config.imaging)
     return _iterate(config, range(start, start + num), seed, num_jobs)
@@ -174,15 +175,15 @@ def set_header(config: SimulationConfig, seed: int) -> SetHeader:
 
 
 def _iterate(
-    config: SimulationConfig, indices: range, seed: int, num_jobs: int
+    config: SimulationConfig, indices: range, seed: int, num_jobs: int | None
 ) -> Iterator[LensRecord]:
     chunks = [indices[i : i + CHUNK] for i in range(0, len(indices), CHUNK)]
     if num_jobs == 1:
         for chunk in chunks:
             yield from _simulate_chunk(config, seed, chunk)
         return
-    at_once = num_jobs * CHUNKS_PER_WORKER
-    with Parallel(n_jobs=num_jobs, batch_size=1) as workers:
+    with Parallel(n_jobs=-1 if num_jobs is None else num_jobs, batch_size=1) as workers:
+        at_once = effective_n_jobs(workers.n_jobs) * CHUNKS_PER_WORKER
         for i in range(0, len(chunks), at_once):
             tasks = (delayed(_simulate_chunk)(config, seed, c) for c in chunks[i : i + at_once])
             for records in workers(tasks):
