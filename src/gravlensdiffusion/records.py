@@ -101,6 +101,8 @@ class SetHeader:
         resize: Name of the resize that the images went through, or None.
         software: Name and version of the program that made the set.
         fillings: How generated images came to the set, oldest first; all else is about the others.
+        request: What a shard was asked to be, as JSON, or None: by it a command that was broken off
+            knows the shards that it has made.
     """
 
     class_names: tuple[str, ...] = ()
@@ -113,3 +115,4 @@ class SetHeader:
     resize: str | None = None
     software: str = ""
     fillings: tuple[Filling, ...] = ()
+    request: str | None = None

@@ -90,6 +90,14 @@ class Drawing:
             extra = self._gif_sampling[1] * sum(map(len, batches))
         return len(self.share) * self.settings.steps + extra
 
+    def part(self, share: range) -> "Drawing":
+        """Return the drawing of some of the images, which moves the same bar on."""
+        drawing = Drawing(
+            self.generator, self.order, self.observer, self.settings, gif=False, share=share
+        )
+        drawing.advance = self.advance
+        return drawing
+
     @property
     def _sampling(self) -> tuple[str, int]:
         """Sampler and steps of the images."""

@@ -86,12 +86,15 @@ class Options:
     stay in the flux unit of the model."""
     format: str = "h5"
     """What to write, separated by commas: h5 (lenses.h5), npy, fits, png."""
+    shard_size: int | None = None
+    """Write lenses-00000.h5, lenses-00001.h5, ... of that many images each to a folder of their
+    own, without pictures; the same command again makes only those that are missing."""
     gif: bool = False
     """Write denoising.gif too: the first hundred images on their way from noise. It takes at least
     30 steps: where the images take fewer, it shows a run of 30 steps from the same noise, by the
     weights that are not distilled."""
     overwrite: bool = False
-    """Replace files that exist."""
+    """Replace files that exist; of shards, those that are damaged or of another request."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to compute."""
 
@@ -115,6 +118,13 @@ def run(options: Options) -> None:
     generator = LensGenerator.from_pretrained(options.model, device=options.device)
     order = read_order(options, generator)
     drawing = set_up(options, generator, order, processes)
+    if options.shard_size is not None:
+        from gravlensdiffusion.cli.sharding import draw_set
+        from gravlensdiffusion.data.shards import Shards
+
+        shards = Shards(options.out, len(order), options.shard_size)
+        print(draw_set(shards, drawing, processes, progress_bar, overwrite=options.overwrite))
+        return
     header = generator.header(options.seed, drawing.observer)
     if not processes.is_main:
         parts.write(drawing.records(), header, len(drawing.share))
@@ -235,9 +245,26 @@ def check(options: Options, formats: Sequence[str]) -> None:
         if others:
             flag = "--" + others[0].replace("_", "-")
             raise GravLensError(f"--conditions says all about each image, so leave out {flag}")
+    if options.shard_size is not None:
+        check_shards(options, formats)
+        return
     check_targets(options.out, formats, overwrite=options.overwrite)
     for name in [GRID] + [GIF] * options.gif:
         refuse_existing(options.out / name, overwrite=options.overwrite)
+
+
+def check_shards(options: Options, formats: Sequence[str]) -> None:
+    """Refuse flags that do not go with shards.
+
+    Raises:
+        GravLensError: If there are some.
+    """
+    if options.shard_size is not None and options.shard_size < 1:
+        raise GravLensError(f"--shard-size must be at least 1, got {options.shard_size}")
+    if tuple(formats) != ("h5",):
+        raise GravLensError("--shard-size writes HDF5 files alone, so leave out --format")
+    if options.gif:
+        raise GravLensError("--shard-size writes no pictures, so leave out --gif")
 
 
 def check_quality(quality: str | None, steps: int | None, sampler: str | None) -> None:

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
@@ -12,7 +13,8 @@ from gravlensdiffusion.errors import GravLensError
 
 if TYPE_CHECKING:
     from gravlensdiffusion.config.simulation import SimulationConfig
-    from gravlensdiffusion.records import SetHeader
+    from gravlensdiffusion.data.shards import Shards
+    from gravlensdiffusion.records import LensRecord, SetHeader
 
 T = TypeVar("T")
 
@@ -52,8 +54,11 @@ class Options:
     """Processes; as many as there are cores by default."""
     dask: str | None = None
     """Address of the scheduler of a Dask cluster, tcp://HOST:8786 say, that makes the images."""
+    shard_size: int | None = None
+    """Write lenses-00000.h5, lenses-00001.h5, ... of that many images each to the folder --out; the
+    same command again makes only those that are missing."""
     overwrite: bool = False
-    """Replace an existing file."""
+    """Replace an existing file; of shards, those that are damaged or of another request."""
     dry_run: bool = False
     """Say what would be written, and stop."""
 
@@ -67,9 +72,11 @@ def run(options: Options) -> None:
     if options.dask is not None and options.jobs is not None:
         raise GravLensError("--jobs is for this machine and --dask for a cluster; leave one out")
     config = configure(options)
-    check_out(options.out, options.overwrite)
+    check_out(options)
     from joblib import cpu_count
 
+    from gravlensdiffusion.cli.sharding import summary
+    from gravlensdiffusion.data.shards import Shards
     from gravlensdiffusion.data.store import write_store
     from gravlensdiffusion.simulation.generate import set_header, simulate
 
@@ -77,18 +84,67 @@ def run(options: Options) -> None:
     jobs = cpu_count() if options.jobs is None else options.jobs
     num_jobs = jobs if options.dask is None else None
     records = simulate(config, options.num, options.seed, num_jobs=num_jobs)
+    told = describe(config, header, options.num)
     if options.dry_run:
-        print(f"would write {describe(config, header, options.num)} to {options.out}")
+        print(f"would write {told} to {options.out}")
         return
+    shards_told = ""
     with nullcontext() if options.dask is None else dask_cluster(options.dask):
-        write_store(
-            options.out,
-            with_bar(records, options.num),
-            header,
-            num=options.num,
-            overwrite=options.overwrite,
-        )
-    print(f"wrote {describe(config, header, options.num)} to {options.out}")
+        if options.shard_size is None:
+            write_store(
+                options.out,
+                with_bar(records, options.num),
+                header,
+                num=options.num,
+                overwrite=options.overwrite,
+            )
+        else:
+            shards = Shards(options.out, options.num, options.shard_size)
+            num_made = simulate_missing(
+                shards, config, header, num_jobs, overwrite=options.overwrite
+            )
+            shards_told = f": {summary(shards, num_made)}"
+    print(f"wrote {told} to {options.out}{shards_told}")
+
+
+def simulate_missing(
+    shards: "Shards",
+    config: "SimulationConfig",
+    header: "SetHeader",
+    num_jobs: int | None,
+    *,
+    overwrite: bool,
+) -> int:
+    """Simulate the shards that are not there, and return how many those are.
+
+    Args:
+        shards: The set.
+        config: What to simulate.
+        header: What is common to all images.
+        num_jobs: See `simulate`.
+        overwrite: Whether shards that are damaged or of another request make way.
+
+    Raises:
+        GravLensError: If one is damaged or of another request, or cannot be written.
+    """
+    from gravlensdiffusion.cli.sharding import missing, simulated_request
+    from gravlensdiffusion.simulation.generate import simulate
+
+    seed = header.seed or 0
+    request = simulated_request(header)
+    shards.clean()
+    numbers = missing(shards, range(len(shards)), request, overwrite=overwrite)
+
+    def records() -> Iterator["LensRecord"]:
+        for k in numbers:
+            images = shards.images(k)
+            yield from simulate(config, len(images), seed, num_jobs=num_jobs, start=images.start)
+
+    stream = with_bar(records(), sum(len(shards.images(k)) for k in numbers))
+    for k in numbers:
+        images = shards.images(k)
+        shards.write(k, islice(stream, len(images)), header, request(images))
+    return len(numbers)
 
 
 def configure(options: Options) -> "SimulationConfig":
@@ -114,17 +170,24 @@ def configure(options: Options) -> "SimulationConfig":
     )
 
 
-def check_out(path: Path, overwrite: bool) -> None:
-    """Refuse a path that cannot become the file, before anything is simulated.
+def check_out(options: Options) -> None:
+    """Refuse a path that cannot become the file or the shards, before anything is simulated.
 
     Raises:
         GravLensError: If the suffix is no HDF5 suffix, or something is there already.
     """
+    path = options.out
+    if options.shard_size is not None:
+        from gravlensdiffusion.data.shards import Shards
+
+        shards = Shards(path, options.num, options.shard_size)
+        shards.check_folder(overwrite=options.overwrite)
+        return
     if path.suffix not in SUFFIXES:
         raise GravLensError(f"{path}: the file's name must end in {' or '.join(SUFFIXES)}")
     if path.is_dir():
         raise GravLensError(f"{path}: is a folder, not a file")
-    if path.exists() and not overwrite:
+    if path.exists() and not options.overwrite:
         raise GravLensError(f"{path}: exists already; give --overwrite to replace it")
 
 

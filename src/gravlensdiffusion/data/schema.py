@@ -26,7 +26,7 @@ FILLINGS = "fillings"
 SUBHALO_DTYPE = np.dtype([("image", "<i8"), ("x", "<f8"), ("y", "<f8"), ("mass", "<f8")])
 SUBHALO_UNITS = ("", "arcsec", "arcsec", "M_sun")
 _TEXT_ATTRIBUTES = ("flux_unit", "config", "software")
-_OPTIONAL_TEXT_ATTRIBUTES = ("preset", "resize")
+_OPTIONAL_TEXT_ATTRIBUTES = ("preset", "resize", "request")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -171,7 +171,8 @@ def joint_header(paths: Sequence[Path], layouts: Sequence[FileLayout]) -> SetHea
                     f"{path}: /parameters/{name}: unit {unit!r} differs from {units[name]!r}"
                 )
     same: dict[str, Any] = {}
-    for name, unknown in (("preset", None), ("config", ""), ("seed", None), ("software", "")):
+    unknowns = {"preset": None, "config": "", "seed": None, "software": "", "request": None}
+    for name, unknown in unknowns.items():
         values = {getattr(layout.header, name) for layout in layouts}
         same[name] = values.pop() if len(values) == 1 else unknown
     fillings = dict.fromkeys(each for layout in layouts for each in layout.header.fillings)
@@ -274,4 +275,5 @@ def _read_header(file: h5py.File, check: _Checker, units: dict[str, str]) -> Set
         resize=texts.get("resize"),
         software=texts["software"],
         fillings=fillings,
+        request=texts.get("request"),
     )

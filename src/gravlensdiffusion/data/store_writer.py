@@ -194,7 +194,7 @@ class _StoreWriter:
         attributes["schema_version"] = SCHEMA_VERSION
         for name in ("flux_unit", "config", "software"):
             attributes[name] = getattr(header, name)
-        for name in ("preset", "resize", "seed"):
+        for name in ("preset", "resize", "seed", "request"):
             if getattr(header, name) is not None:
                 attributes[name] = getattr(header, name)
         if header.pixel_scale_arcsec is not None:
