@@ -12,6 +12,7 @@ UTILISATION_short := --repeats 3
 DATA_WAIT_short := --presets lens28 --steps 10
 GROWTH_short := --sizes 300,1000 --train-images 640 --skip-pixel-test --out runs/growth-short
 GROWTH_long := --sizes 1000,10000,100000
+LARGE_SET_short := --sizes 200,1000 --simulated 100 --train-images 640 --out runs/large-set-short
 COMPARE_short := --quick
 VENV := .venv
 BIN := $(VENV)/bin
@@ -48,6 +49,7 @@ bench: $(VENV)/dev.stamp ## measure speed, use of the machine, growth with the s
 	$(BIN)/python benchmarks/utilisation.py $(UTILISATION_$(BENCH))
 	$(BIN)/python benchmarks/data_wait.py $(DATA_WAIT_$(BENCH))
 	$(BIN)/python benchmarks/growth.py $(GROWTH_$(BENCH))
+	$(BIN)/python benchmarks/large_set.py $(LARGE_SET_$(BENCH))
 
 compare: $(VENV)/bench.stamp data/compare28.h5 data/compare28_reference.h5 ## train and draw beside other packages; BENCH=long takes hours
 	$(BIN)/python benchmarks/compare.py $(COMPARE_$(BENCH))

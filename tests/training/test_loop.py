@@ -15,6 +15,7 @@ from gravlensdiffusion.build import Model, build_network
 from gravlensdiffusion.checkpoint import checkpoints, load_model
 from gravlensdiffusion.config.model import TransformConfig
 from gravlensdiffusion.config.training import EMAConfig, OptimiserConfig
+from gravlensdiffusion.data import dataset
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.records import GENERATED
 from gravlensdiffusion.training.loop import train
@@ -34,6 +35,18 @@ def final_tensors(run: Path) -> dict[str, torch.Tensor]:
     folder = checkpoints(run)[-1].folder
     names = [path.name for path in folder.glob("*.safetensors")]
     return {f"{n}/{k}": v for n in names for k, v in load_file(folder / n).items()}
+
+
+def test_losses_do_not_depend_on_where_the_images_are_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tiny(total_images=96)
+    train(config, rings(), tmp_path / "file", device="cpu")
+    monkeypatch.setattr(dataset, "ImageFile", np.load)
+    train(config, rings(), tmp_path / "memory", device="cpu")
+    losses = [[m["loss"] for m in read_metrics(tmp_path / n)] for n in ("file", "memory")]
+    assert losses[0] == losses[1]
+    assert len(losses[0]) == 6
 
 
 @pytest.mark.parametrize("preset", ["lens28", "ddpm", "reference"])
