@@ -1,11 +1,13 @@
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
 from gravlensdiffusion.data.shards import Shards
-from gravlensdiffusion.data.store import LensStore
+from gravlensdiffusion.data.store import LensStore, write_store
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.records import LensRecord, SetHeader
 
@@ -64,11 +66,21 @@ def test_more_images_keep_the_full_shards(tmp_path: Path) -> None:
     assert [has(more, k) for k in range(3)] == [True, True, False]
 
 
-def test_a_damaged_shard_is_no_shard(tmp_path: Path) -> None:
+def truncate(path: Path) -> None:
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+
+
+def spoil_a_pixel(path: Path) -> None:
+    with h5py.File(path, "r+") as file:
+        file["images"][1, 0, 2, 3] = np.nan
+
+
+@pytest.mark.parametrize("damage", [truncate, spoil_a_pixel])
+def test_a_damaged_shard_is_no_shard(tmp_path: Path, damage: Callable[[Path], None]) -> None:
     shards = Shards(tmp_path, 3, 3)
     write(shards, 0)
-    whole = shards.path(0).read_bytes()
-    shards.path(0).write_bytes(whole[: len(whole) // 2])
+    damage(shards.path(0))
     with pytest.raises(GravLensError, match=r"lenses-00000.h5: .*--overwrite"):
         has(shards, 0)
     assert not shards.has(0, REQUEST, overwrite=True)
@@ -80,8 +92,6 @@ def test_a_set_from_elsewhere_is_left_alone(tmp_path: Path) -> None:
     with LensStore(shards.path(0)) as store:
         header = replace(store.header, request=None)
     shards.path(0).unlink()
-    from gravlensdiffusion.data.store import write_store
-
     write_store(shards.path(0), records(range(3)), header)
     with pytest.raises(GravLensError, match="does not say what it was asked to be"):
         has(shards, 0)
