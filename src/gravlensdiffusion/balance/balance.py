@@ -14,7 +14,7 @@ from gravlensdiffusion.balance.drawing import Drawing, split
 from gravlensdiffusion.balance.fit import Fit, fit_model, stored_units
 from gravlensdiffusion.balance.settings import Settings, fill, to_largest
 from gravlensdiffusion.balance.survey import Survey, blocks, survey
-from gravlensdiffusion.balance.work import WorkFolder, check_out
+from gravlensdiffusion.balance.work import WorkFolder, check_out, held_work
 from gravlensdiffusion.checkpoint import fingerprint
 from gravlensdiffusion.codec import to_json
 from gravlensdiffusion.data.source import LensSource
@@ -142,28 +142,30 @@ def balance(
         advance: Called with the number of images that have been made.
 
     Raises:
-        GravLensError: If the set has no classes, the model does not fit, or a file is in the way.
+        GravLensError: If the set has no classes, the model does not fit, a file is in the way, or
+            another process makes the same file.
     """
     out = Path(out)
     check_out(out, overwrite=overwrite)
-    plan = plan_balance(source, generator, targets=targets, settings=settings)
-    for note in plan.notes:
-        tell(note)
-    work = WorkFolder(out, _request(plan, generator, settings), overwrite=overwrite, tell=tell)
-    header = _header(source, generator, plan)
-    batches = split(plan.classes, settings.batch_size)
-    if not work.whole.exists():
-        drawing = Drawing(
-            generator, plan.fit, plan.seen, settings, list(stored_units(source, generator))
-        )
-        for number, batch in enumerate(batches):
-            if not work.has(number, batch):
-                work.keep(number, batch, drawing.records(batch), header)
-            advance(batch.num)
-        parts = [work.part(number) for number in range(len(batches))]
-        records = _all_records(source, parts, plan.fit.has_twins)
-        write_store(work.whole, records, header, num=len(source) + plan.filling.num)
-    work.finish(overwrite=overwrite)
+    with held_work(out):
+        plan = plan_balance(source, generator, targets=targets, settings=settings)
+        for note in plan.notes:
+            tell(note)
+        work = WorkFolder(out, _request(plan, generator, settings), overwrite=overwrite, tell=tell)
+        header = _header(source, generator, plan)
+        batches = split(plan.classes, settings.batch_size)
+        if not work.whole.exists():
+            drawing = Drawing(
+                generator, plan.fit, plan.seen, settings, list(stored_units(source, generator))
+            )
+            for number, batch in enumerate(batches):
+                if not work.has(number, batch):
+                    work.keep(number, batch, drawing.records(batch), header)
+                advance(batch.num)
+            parts = [work.part(number) for number in range(len(batches))]
+            records = _all_records(source, parts, plan.fit.has_twins)
+            write_store(work.whole, records, header, num=len(source) + plan.filling.num)
+        work.finish(overwrite=overwrite)
     made = {each.name: each.num for each in plan.classes}
     return Balanced(
         path=out,

@@ -1,7 +1,8 @@
 """The folder beside the output in which an unfinished balance waits to go on."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from gravlensdiffusion.balance.drawing import Batch
 from gravlensdiffusion.data.store import LensStore, write_store
 from gravlensdiffusion.data.writing import refuse_existing
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.locking import held
 from gravlensdiffusion.records import LensRecord, SetHeader
 
 REQUEST = "request.json"
@@ -27,10 +29,32 @@ def check_out(out: Path, *, overwrite: bool) -> None:
     refuse_existing(out, overwrite=overwrite)
 
 
+def work_folder(out: Path) -> Path:
+    """Return the folder beside an output in which it is made."""
+    return out.with_name(f"{out.name}.partial")
+
+
+@contextmanager
+def held_work(out: Path) -> Iterator[None]:
+    """Hold ``OUT.partial`` for this process, and remove it where nothing stays in it.
+
+    Raises:
+        GravLensError: If another process works there, or the folder is somebody else's.
+    """
+    folder = work_folder(out)
+    if folder.exists() and not (folder / REQUEST).is_file():
+        is_empty = folder.is_dir() and all(path.name.startswith(".") for path in folder.iterdir())
+        if not is_empty:
+            raise GravLensError(f"{folder}: is no unfinished balance; move it away")
+    with held(folder):
+        yield
+
+
 class WorkFolder:
     """``OUT.partial``: what was asked for, and the batches that are drawn.
 
-    Every file in it appears under its name only once it is whole.
+    Every file in it appears under its name only once it is whole. Whoever works in it holds it; see
+    `held_work`.
 
     Args:
         out: The output.
@@ -39,7 +63,7 @@ class WorkFolder:
         tell: Where to say so, and that earlier work is gone on with.
 
     Raises:
-        GravLensError: If the folder holds the work of another request, or something else.
+        GravLensError: If the folder holds the work of another request.
     """
 
     def __init__(
@@ -51,21 +75,19 @@ class WorkFolder:
         tell: Callable[[str], object],
     ) -> None:
         self.out = out
-        self.folder = out.with_name(f"{out.name}.partial")
+        self.folder = work_folder(out)
         # As it comes back from the file.
         wanted = json.loads(json.dumps(request))
-        if self.folder.exists() or self.folder.is_symlink():
-            difference = self._difference(wanted)
-            if difference:
-                what = f"{self.folder}: holds an unfinished balance of another {difference}"
-                if not overwrite:
-                    raise GravLensError(
-                        f"{what}; give what it was given, or --overwrite to start anew, or choose "
-                        "another --out"
-                    )
-                tell(f"{what}: starting anew")
-                self.clear()
-        self.folder.mkdir(parents=True, exist_ok=True)
+        difference = self._difference(wanted)
+        if difference:
+            what = f"{self.folder}: holds an unfinished balance of another {difference}"
+            if not overwrite:
+                raise GravLensError(
+                    f"{what}; give what it was given, or --overwrite to start anew, or choose "
+                    "another --out"
+                )
+            tell(f"{what}: starting anew")
+            self.clear()
         for left in self.folder.glob(".*.partial*"):
             left.unlink(missing_ok=True)
         path = self.folder / REQUEST
@@ -104,7 +126,7 @@ class WorkFolder:
         write_store(self.part(number), records, header, num=batch.num, overwrite=True)
 
     def finish(self, *, overwrite: bool) -> None:
-        """Give the balanced set its name and remove the folder.
+        """Give the balanced set its name and remove what it was made of.
 
         Raises:
             GravLensError: If another file has come to stand there.
@@ -120,19 +142,12 @@ class WorkFolder:
         own = [*self.folder.glob(".*.partial*"), *self.folder.glob("part-*.h5"), self.whole]
         for path in (*own, self.folder / REQUEST):
             path.unlink(missing_ok=True)
-        if not any(self.folder.iterdir()):
-            self.folder.rmdir()
 
     def _difference(self, wanted: Mapping[str, Any]) -> str:
         """Name what differs from the request of the folder; an empty text for nothing."""
         path = self.folder / REQUEST
         if not path.is_file():
-            is_empty = self.folder.is_dir() and all(
-                entry.name.startswith(".") for entry in self.folder.iterdir()
-            )
-            if is_empty:
-                return ""
-            raise GravLensError(f"{self.folder}: is no unfinished balance; move it away")
+            return ""
         try:
             old = json.loads(path.read_text(encoding="utf-8"))
         except ValueError:

@@ -193,7 +193,7 @@ def prepare(
         folder.mkdir(parents=True, exist_ok=True)
         stamp_path.unlink(missing_ok=True)
         digest = _write(source, images_path, (len(source), channels, size, size), method)
-        temporary = stamp_path.with_suffix(".tmp")
+        temporary = folder / ".prepared.json.tmp"
         temporary.write_text(json.dumps({"stamp": stamp, "fingerprint": digest}))
         temporary.replace(stamp_path)
     return PreparedSet(

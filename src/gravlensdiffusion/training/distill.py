@@ -17,8 +17,9 @@ from gravlensdiffusion.config.distillation import DistillationConfig
 from gravlensdiffusion.config.model import ModelConfig, SamplingConfig
 from gravlensdiffusion.diffusion.randomness import Stream, Streams
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.training.accelerator import build_accelerator
 from gravlensdiffusion.training.ema import MovingAverage
-from gravlensdiffusion.training.folder import RunFolder
+from gravlensdiffusion.training.folder import RunFolder, held_run
 from gravlensdiffusion.training.objectives import (
     FollowSolver,
     MatchDistribution,
@@ -56,9 +57,14 @@ def distill(
         Where the run stood when it ended; short of the total if it was told to stop.
 
     Raises:
-        GravLensError: If the teacher or the run directory does not fit, or the loss diverges.
+        GravLensError: If the teacher or the run directory does not fit, another process works
+            there, or the loss diverges.
     """
-    return Distiller(config, teacher, folder, device).fit(hooks or Hooks())
+    accelerator = build_accelerator(device, config.precision)
+    if accelerator.num_processes > 1:
+        raise GravLensError("distillation runs in one process; start it without a launcher")
+    with held_run(folder):
+        return Distiller(config, teacher, folder, accelerator).fit(hooks or Hooks())
 
 
 class Distiller(Loop):
@@ -68,19 +74,14 @@ class Distiller(Loop):
         config: How.
         teacher: The model to learn from.
         folder: The run directory.
-        device: ``cpu``, ``cuda`` or ``auto``.
+        accelerator: Where it computes.
     """
 
     def __init__(
-        self, config: DistillationConfig, teacher: Model, folder: Path, device: str
+        self, config: DistillationConfig, teacher: Model, folder: Path, accelerator: Accelerator
     ) -> None:
-        if device == "cuda" and not torch.cuda.is_available():
-            raise GravLensError("no CUDA device here; use --device cpu or auto")
         student_config = distilled(teacher, config)
-        precision = "bf16" if config.precision == "bf16" else "no"
-        self.accelerator = Accelerator(cpu=device == "cpu", mixed_precision=precision)
-        if self.accelerator.num_processes > 1:
-            raise GravLensError("distillation runs in one process; start it without a launcher")
+        self.accelerator = accelerator
         self.config = config
         self.run = RunFolder.open(folder, config)
         self.run.record_environment(fingerprint(teacher), str(self.device))

@@ -1,8 +1,10 @@
 """A run directory: its configuration and its checkpoints."""
 
 import json
+import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Generic, Self, TypeVar
@@ -27,10 +29,14 @@ from gravlensdiffusion.config.distillation import DistillationConfig
 from gravlensdiffusion.config.model import ModelConfig
 from gravlensdiffusion.config.training import TrainingConfig
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.locking import LOCK, held
 from gravlensdiffusion.training.held_out import Standing
 from gravlensdiffusion.training.tracking import environment, write_atomically
 
 TRAINING_STATE = "training_state.pt"
+
+LEFTOVERS = (".*.tmp", "checkpoints/.*.tmp", "prepared/.*.tmp", "samples/.*.partial.png")
+"""What a process that was killed while it wrote has left in a run directory."""
 
 ConfigT = TypeVar("ConfigT", TrainingConfig, DistillationConfig)
 
@@ -65,9 +71,8 @@ class RunFolder(Generic[ConfigT]):
                     f"{folder} holds a run with another {difference}; choose another --out"
                 )
             write_atomically(path, to_json(config))
-        elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise GravLensError(f"{folder} exists and is not a run directory; choose another --out")
         else:
+            refuse_others(folder)
             folder.mkdir(parents=True, exist_ok=True)
             write_atomically(path, to_json(config))
         return cls(folder, config)
@@ -142,6 +147,41 @@ class RunFolder(Generic[ConfigT]):
         """Return the newest complete checkpoint, or None."""
         found = checkpoints(self.folder)
         return found[-1] if found else None
+
+
+@contextmanager
+def held_run(folder: Path) -> Iterator[None]:
+    """Hold a run directory for this process, and clear away what killed ones left half-written.
+
+    Args:
+        folder: The run directory; made where there is none.
+
+    Raises:
+        GravLensError: If another process trains there, or the folder is no run directory.
+    """
+    refuse_others(folder)
+    with held(folder):
+        for pattern in LEFTOVERS:
+            for path in folder.glob(pattern):
+                if path.is_dir():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink()
+        yield
+
+
+def refuse_others(folder: Path) -> None:
+    """Refuse a path that holds something else than a run.
+
+    Raises:
+        GravLensError: If it does.
+    """
+    if not folder.exists() or (folder / CONFIG).is_file():
+        return
+    # A process that was killed before it had written its configuration leaves no more than these.
+    own = re.compile(rf"{re.escape(LOCK)}|\.{re.escape(CONFIG)}\..*\.tmp")
+    if not folder.is_dir() or any(not own.fullmatch(path.name) for path in folder.iterdir()):
+        raise GravLensError(f"{folder} exists and is not a run directory; choose another --out")
 
 
 def first_difference(old: Any, new: Any, name: str = "configuration") -> str | None:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from gravlensdiffusion.processes import Processes
 from gravlensdiffusion.training.accelerator import build_accelerator, refuse_unequal
 from gravlensdiffusion.training.augment import check_names
 from gravlensdiffusion.training.ema import MovingAverage
+from gravlensdiffusion.training.folder import held_run
 from gravlensdiffusion.training.held_out import HeldOutLoss, Standing
 from gravlensdiffusion.training.optimiser import build_optimiser
 from gravlensdiffusion.training.order import Batch, BatchesAhead, draw_batch
@@ -51,10 +52,21 @@ def train(
         Where the run stood when it ended; short of the total if it was told to stop.
 
     Raises:
-        GravLensError: If the run directory or the data do not fit, or the loss diverges.
+        GravLensError: If the run directory or the data do not fit, another process trains there, or
+            the loss diverges.
     """
-    trainer = Trainer(config, source, folder, device, init)
-    return trainer.fit(hooks or Hooks())
+    accelerator = build_accelerator(device, config.precision)
+    processes = Processes.launched()
+    with ExitStack() as stack:
+
+        def hold() -> None:
+            # The processes of one launch share one run: the main one holds it for all of them.
+            if processes.is_main:
+                stack.enter_context(held_run(folder))
+
+        processes.main_first(hold)
+        trainer = Trainer(config, source, folder, accelerator, init)
+        return trainer.fit(hooks or Hooks())
 
 
 class Trainer(Loop):
@@ -64,7 +76,7 @@ class Trainer(Loop):
         config: The recipe.
         source: The training images.
         folder: The run directory.
-        device: ``cpu``, ``cuda`` or ``auto``.
+        accelerator: Where it computes.
         init: A model whose weights to start from, or None.
     """
 
@@ -73,12 +85,12 @@ class Trainer(Loop):
         config: TrainingConfig,
         source: ImageSource,
         folder: Path,
-        device: str,
+        accelerator: Accelerator,
         init: str | Path | None,
     ) -> None:
         self.processes = Processes.launched()
-        self.accelerator = build_accelerator(device, config.precision)
-        refuse_unequal(config.batch_size, self.accelerator)
+        self.accelerator = accelerator
+        refuse_unequal(config.batch_size, accelerator)
         check_names(config.augment, config.parameters)
         self.config = config
         self.is_main = bool(self.accelerator.is_main_process)
