@@ -2,16 +2,18 @@
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from gravlensdiffusion.build import Model, build_model
@@ -19,6 +21,7 @@ from gravlensdiffusion.codec import from_json, to_json
 from gravlensdiffusion.config.classifier import ClassifierConfig
 from gravlensdiffusion.config.encoder import EncoderConfig
 from gravlensdiffusion.config.model import ModelConfig
+from gravlensdiffusion.data.writing import unwritable
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.nn.classifier import LensClassifier
 from gravlensdiffusion.nn.encoder import LensEncoder
@@ -65,29 +68,39 @@ def write_folder(
     files: Mapping[str, bytes | Mapping[str, Tensor]],
     states: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write files into a temporary folder and rename it to ``folder``.
+    """Write files into a temporary folder, down to the disk, and rename it to ``folder``.
 
     Args:
         folder: Final place; must not exist.
         files: By name: bytes as they are, tensors as safetensors.
         states: By name: nested tensors and numbers, which ``torch.load(weights_only=True)`` reads.
+
+    Raises:
+        GravLensError: If it cannot be written.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = folder.with_name(f".{folder.name}.{uuid4().hex[:8]}.tmp")
-    temporary.mkdir()
     try:
+        temporary.mkdir(parents=True)
         for name, content in files.items():
-            if isinstance(content, bytes):
-                (temporary / name).write_bytes(content)
-            else:
-                tensors = {key: value.detach().cpu().contiguous() for key, value in content.items()}
-                save_file(tensors, temporary / name)
+            is_plain = isinstance(content, bytes)
+            _write_bytes(temporary / name, content if is_plain else _to_safetensors(content))
         for name, state in (states or {}).items():
-            torch.save(state, temporary / name)
+            # By way of memory: what is left of an error of the disk in torch.save says nothing.
+            stream = BytesIO()
+            torch.save(state, stream)
+            _write_bytes(temporary / name, stream.getbuffer())
         temporary.rename(folder)
-    except BaseException:
+    except OSError as error:
+        raise unwritable(folder, error) from error
+    finally:
         shutil.rmtree(temporary, ignore_errors=True)
-        raise
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove what `write_folder` has written; killed on the way, it leaves no part under the name."""
+    doomed = folder.with_name(f".{folder.name}.{uuid4().hex[:8]}.tmp")
+    folder.rename(doomed)
+    shutil.rmtree(doomed)
 
 
 def save_model(folder: Path, model: Model, *, half: bool = False) -> None:
@@ -295,6 +308,19 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     except (OSError, SafetensorError) as error:
         raise GravLensError(f"{path}: not a readable weights file: {error}") from None
     return tensors
+
+
+def _to_safetensors(tensors: Mapping[str, Tensor]) -> bytes:
+    plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    data: bytes = save(plain)
+    return data
+
+
+def _write_bytes(path: Path, content: bytes | memoryview) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _read_bytes(path: Path) -> bytes:

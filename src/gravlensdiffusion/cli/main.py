@@ -5,7 +5,9 @@ Only the subcommand that was asked for is imported, so that ``gravlens --help`` 
 
 import difflib
 import os
+import signal
 import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from importlib import import_module
@@ -13,6 +15,7 @@ from pathlib import Path
 from types import ModuleType
 
 from gravlensdiffusion import __version__
+from gravlensdiffusion.data.writing import FULL
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.processes import OtherFailed, Processes
 
@@ -57,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         processes = Processes.launched()
-        with _one_voice(processes):
+        with _one_voice(processes), _ended_by_sigterm():
             _dispatch(words)
             sys.stdout.flush()
         processes.leave()
@@ -71,6 +74,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_BROKEN_PIPE
     except OSError as error:
         return _complain(_describe(error))
+    except (MemoryError, RuntimeError) as error:
+        from gravlensdiffusion.cli.running import is_out_of_memory
+
+        if not is_out_of_memory(error):
+            raise
+        return _complain("out of memory; try a smaller --batch-size or fewer images at a time")
     except KeyboardInterrupt:
         print(f"{PROGRAM}: interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
@@ -85,6 +94,23 @@ def _one_voice(processes: Processes) -> Iterator[None]:
         return
     with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
         yield
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM end what runs in good order, so that nothing half-written stays behind."""
+
+    def end(number: int, _: object) -> None:
+        raise SystemExit(128 + number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
 
 
 def _dispatch(words: list[str]) -> None:
@@ -164,6 +190,8 @@ def _unknown(path: tuple[str, ...], name: str, commands: Commands) -> str:
 
 def _describe(error: OSError) -> str:
     reason = error.strerror or str(error) or type(error).__name__
+    if error.errno in FULL:
+        reason += "; make room there and run the same command again"
     return f"{error.filename}: {reason}" if error.filename is not None else reason
 
 

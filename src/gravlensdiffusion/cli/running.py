@@ -7,6 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gravlensdiffusion.data.writing import unwritable
+from gravlensdiffusion.errors import GravLensError
+
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
 
@@ -38,9 +41,18 @@ def run_with_bar(
     from gravlensdiffusion.training.progress import Hooks
 
     stopped: list[int] = []
+    has_begun = False
 
     def note(received: int, _: object) -> None:
         stopped.append(received)
+        if not has_begun:
+            # Nothing is lost before the first step, and preparing a large set takes long.
+            raise SystemExit(128 + received)
+
+    def show(bar: Bar, state: "Progress") -> None:
+        nonlocal has_begun
+        has_begun = True
+        _show(bar, name, state)
 
     columns = (
         TextColumn("{task.completed:,.0f}/{task.total:,.0f} images"),
@@ -55,11 +67,24 @@ def run_with_bar(
         with Bar(*columns, console=Console(stderr=True)) as bar:
             progress = work(
                 Hooks(
-                    progress=lambda state: _show(bar, name, state),
+                    progress=lambda state: show(bar, state),
                     sample=sample,
                     should_stop=lambda: bool(stopped),
+                    tell=lambda line: bar.console.print(f"gravlens: {line}", soft_wrap=True),
                 )
             )
+    except OSError as error:
+        raise GravLensError(f"{unwritable(out, error)}; {_kept(out)}") from error
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise GravLensError(
+            f"out of memory; {_kept(out)}: run the same command where there is more of it, or choose "
+            "another --out and a smaller --batch-size, a smaller --size or --precision bf16"
+        ) from error
+    except SystemExit:
+        print(f"gravlens: stopped; {_kept(out)}", file=sys.stderr)
+        raise
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
@@ -74,6 +99,25 @@ def run_with_bar(
         )
         raise SystemExit(128 + received)
     return progress
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that the memory of a GPU or of the machine is used up."""
+    if isinstance(error, MemoryError):
+        return True
+    torch = sys.modules.get("torch")
+    is_gpu = torch is not None and isinstance(error, torch.OutOfMemoryError)
+    return is_gpu or "DefaultCPUAllocator" in str(error)
+
+
+def _kept(out: Path) -> str:
+    """Say what is left of a run."""
+    from gravlensdiffusion.checkpoint import checkpoints
+
+    found = checkpoints(out)
+    if not found:
+        return "nothing was saved yet"
+    return f"the checkpoint of {found[-1].images_seen:,} images is kept"
 
 
 def _show(bar: "Bar", name: str, state: "Progress") -> None:

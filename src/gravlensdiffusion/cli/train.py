@@ -232,9 +232,10 @@ def describe(config: "TrainingConfig", source: "ImageSource") -> str:
 
 def save_samples(model: "Model", path: Path) -> None:
     """Save a grid of 36 images of the model, made in 20 quick steps whatever its own sampler."""
+    from gravlensdiffusion.data.writing import whole_file
     from gravlensdiffusion.figures.grid import save_grid
     from gravlensdiffusion.pipeline import LensGenerator
 
-    path.parent.mkdir(exist_ok=True)
     samples = LensGenerator(model).sample(36, sampler="dpmpp", num_steps=20, batch_size=36)
-    save_grid(samples.images, path)
+    with whole_file(path, overwrite=True) as temporary:
+        save_grid(samples.images, temporary)

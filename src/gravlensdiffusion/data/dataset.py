@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from gravlensdiffusion.data.watch import FileWatch, identity
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.records import SetHeader
 from gravlensdiffusion.resize import resize as resize_images
@@ -55,12 +56,14 @@ class PreparedSet:
         labels: Class indices, int64 of shape ``(N,)``.
         parameters: Physical parameters, float64 of shape ``(N, P)``; NaN where one is not known.
         fingerprint: Digest of the images and labels.
+        parameters_fingerprint: Digest of the parameters; empty where there are none.
     """
 
     images: "ImageFile"
     labels: NDArray[np.int64]
     parameters: NDArray[np.float64]
     fingerprint: str
+    parameters_fingerprint: str = ""
 
     def __len__(self) -> int:
         return len(self.images)
@@ -80,6 +83,7 @@ class PreparedSet:
             labels=self.labels[rows],
             parameters=self.parameters[rows],
             fingerprint=self.fingerprint,
+            parameters_fingerprint=self.parameters_fingerprint,
         )
 
 
@@ -96,10 +100,12 @@ class ImageFile:
 
     Attributes:
         shape: ``(N, C, S, S)``.
+        watch: Says whether the file has changed since.
     """
 
     def __init__(self, path: Path, rows: NDArray[np.integer] | None = None) -> None:
         mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+        self.watch = FileWatch([path])
         num = len(mapped) if rows is None else len(rows)
         self.shape: tuple[int, ...] = (num, *mapped.shape[1:])
         self._path, self._offset, self._rows = path, int(mapped.offset), rows
@@ -162,6 +168,8 @@ def prepare(
 ) -> PreparedSet:
     """Resize a set once into ``folder/images.npy``, or reuse what stands there.
 
+    It is reused where neither the files of the set nor that file have changed since.
+
     Args:
         source: The images.
         folder: Where the prepared images are kept.
@@ -184,7 +192,8 @@ def prepare(
     values = _parameters(source, parameters)
     stamp = _stamp(source, size, method)
     images_path, stamp_path = folder / "images.npy", folder / "prepared.json"
-    if not stamp_path.is_file() or json.loads(stamp_path.read_text())["stamp"] != stamp:
+    known = json.loads(stamp_path.read_text()) if stamp_path.is_file() else {}
+    if known.get("stamp") != stamp or known.get("file") != _size_and_time(images_path):
         if not writes:
             raise GravLensError(
                 f"{folder} holds other images than this process reads; all processes need the same "
@@ -194,14 +203,21 @@ def prepare(
         stamp_path.unlink(missing_ok=True)
         digest = _write(source, images_path, (len(source), channels, size, size), method)
         temporary = folder / ".prepared.json.tmp"
-        temporary.write_text(json.dumps({"stamp": stamp, "fingerprint": digest}))
+        known = {"stamp": stamp, "fingerprint": digest, "file": _size_and_time(images_path)}
+        temporary.write_text(json.dumps(known))
         temporary.replace(stamp_path)
     return PreparedSet(
         images=ImageFile(images_path),
         labels=np.asarray(source.labels, dtype=np.int64),
         parameters=values,
-        fingerprint=json.loads(stamp_path.read_text())["fingerprint"],
+        fingerprint=known["fingerprint"],
+        parameters_fingerprint=hashlib.sha256(values.tobytes()).hexdigest() if parameters else "",
     )
+
+
+def _size_and_time(path: Path) -> list[int]:
+    # A copy of the run has another inode.
+    return list(identity(path)[:2])
 
 
 def _parameters(source: ImageSource, names: Sequence[str]) -> NDArray[np.float64]:
@@ -234,9 +250,12 @@ def _write(source: ImageSource, path: Path, shape: tuple[int, ...], method: str)
 
 
 def _stamp(source: ImageSource, size: int, method: str) -> str:
-    """Digest of what a set looks like from outside and of 16 of its images."""
+    """Digest of what a set and its files look like from outside, and of 16 of its images."""
     some = np.unique(np.linspace(0, len(source) - 1, 16).astype(int))
-    facts = json.dumps([asdict(source.header), len(source), source.image_shape, size, method])
+    files = [(path.name, *_size_and_time(path)) for path in getattr(source, "files", ())]
+    facts = json.dumps(
+        [asdict(source.header), len(source), source.image_shape, size, method, files]
+    )
     digest = hashlib.sha256(facts.encode())
     digest.update(np.asarray(source.labels).tobytes())
     digest.update(np.ascontiguousarray(source.read(some)).tobytes())

@@ -108,6 +108,11 @@ class FileSource:
         return len(self._entries)
 
     @cached_property
+    def files(self) -> tuple[Path, ...]:
+        """The files that the images are read from."""
+        return tuple(dict.fromkeys(entry.path for entry in self._entries))
+
+    @cached_property
     def labels(self) -> NDArray[np.int16]:
         """Class of each image, shape ``(N,)``; -1 where it is not known."""
         index = {name: k for k, name in enumerate(self.header.class_names)}

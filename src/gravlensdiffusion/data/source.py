@@ -65,6 +65,10 @@ class LensSource(Protocol):
         """What was left out, one line per file or image."""
 
     @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that the images are read from."""
+
+    @property
     def num_skipped(self) -> int:
         """How many files or images were left out."""
 

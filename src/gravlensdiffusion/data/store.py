@@ -82,6 +82,11 @@ class LensStore:
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_handles": {}}
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that the images are read from."""
+        return tuple(self._files)
+
     @cached_property
     def labels(self) -> NDArray[np.int16]:
         """Class of each image, shape ``(N,)``; -1 where it is not known."""

@@ -8,6 +8,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from gravlensdiffusion.data.hdf5_file import new_hdf5, undisturbed
 from gravlensdiffusion.data.schema import (
     FILLINGS,
     MAX_PIXELS,
@@ -54,11 +55,17 @@ def write_store(
             named), or there are not ``num`` of them.
     """
     path = Path(path)
-    with whole_file(path, overwrite=overwrite) as temporary, h5py.File(temporary, "w") as file:
+    with (
+        whole_file(path, overwrite=overwrite) as temporary,
+        new_hdf5(temporary) as (file, sink),
+    ):
         writer = _StoreWriter(file, header, path)
         for record in records:
-            writer.add(record)
-        writer.finish(num)
+            with undisturbed():
+                writer.add(record)
+            sink.check()
+        with undisturbed():
+            writer.finish(num)
     return path
 
 

@@ -45,6 +45,11 @@ class SubsetSource:
         return self._store.image_shape
 
     @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that the images are read from."""
+        return self._store.files
+
+    @property
     def labels(self) -> NDArray[np.int16]:
         """Class of each image, shape ``(N,)``; -1 where it is not known."""
         return self._store.labels[self._kept]

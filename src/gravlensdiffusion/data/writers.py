@@ -15,7 +15,12 @@ from PIL import Image, PngImagePlugin
 
 from gravlensdiffusion.data.png_stretch import KEYWORD, STRETCHES, PngCard, stretch
 from gravlensdiffusion.data.store import LensStore, write_store
-from gravlensdiffusion.data.writing import refuse_existing
+from gravlensdiffusion.data.writing import (
+    clear_leftovers,
+    refuse_existing,
+    temporary_name,
+    unwritable,
+)
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.records import LensRecord, SetHeader
 
@@ -120,9 +125,10 @@ def write_images(
             f"unknown PNG stretch '{png_stretch}'; choose from {', '.join(STRETCHES)}"
         )
     is_new = not folder.exists()
-    partial = folder / f".images.{os.getpid()}.partial"
+    partial = temporary_name(folder / "images")
     try:
         partial.mkdir(parents=True, exist_ok=True)
+        clear_leftovers(folder / "images")
         origin = _Origin(header=header, model=model, first_index=first_index)
         with LensStore(write_store(partial / STORE_NAME, records, header, num=num)) as store:
             for name in formats:
@@ -130,7 +136,7 @@ def write_images(
                     _write_folder(partial / name, name, store, origin, png_stretch)
         return [_move(partial, folder, name) for name in dict.fromkeys(formats)]
     except OSError as error:
-        raise GravLensError(f"{folder}: cannot be written: {error.strerror or error}") from error
+        raise unwritable(folder, error) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
         if is_new:

@@ -1,18 +1,26 @@
 """Files that appear under their final name only once they are whole."""
 
+import errno
 import os
+import platform
+import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from gravlensdiffusion.errors import GravLensError
 
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""Errors of a disk, or of a share of it, that is full."""
+
 
 @contextmanager
 def whole_file(path: Path, *, overwrite: bool) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; rename it to ``path`` when the block ends well.
 
-    The temporary name begins with a dot and has the suffix of ``path``.
+    The temporary name begins with a dot and has the suffix of ``path``. What processes of this
+    machine that were killed have left for the same ``path`` is removed.
 
     Args:
         path: The final name. Missing parent folders are made.
@@ -22,16 +30,41 @@ def whole_file(path: Path, *, overwrite: bool) -> Iterator[Path]:
         GravLensError: If ``path`` exists and may not be replaced, or cannot be written.
     """
     refuse_existing(path, overwrite=overwrite)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+    temporary = temporary_name(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        clear_leftovers(path)
         yield temporary
         refuse_existing(path, overwrite=overwrite)
         temporary.replace(path)
     except OSError as error:
-        raise GravLensError(f"{path}: cannot be written: {error.strerror or error}") from error
+        raise unwritable(path, error) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def temporary_name(path: Path) -> Path:
+    """Return the name under which this process writes what is to become ``path``."""
+    return path.with_name(f".{path.stem}.{_host()}.{os.getpid()}.partial{path.suffix}")
+
+
+def clear_leftovers(path: Path) -> None:
+    """Remove what was to become ``path`` in processes of this machine that live no more."""
+    name = f"{re.escape(f'.{path.stem}.{_host()}.')}(\\d+){re.escape(f'.partial{path.suffix}')}"
+    for left in path.parent.iterdir() if path.parent.is_dir() else ():
+        found = re.fullmatch(name, left.name)
+        if found is None or _is_alive(int(found[1])):
+            continue
+        if left.is_dir() and not left.is_symlink():
+            shutil.rmtree(left)
+        else:
+            left.unlink(missing_ok=True)
+
+
+def unwritable(path: Path, error: OSError) -> GravLensError:
+    """Return what is said of a path that could not be written, and what to do about it."""
+    advice = "; make room there and run the same command again" if error.errno in FULL else ""
+    return GravLensError(f"{path}: cannot be written: {error.strerror or error}{advice}")
 
 
 def refuse_existing(path: Path, *, overwrite: bool) -> None:
@@ -48,6 +81,25 @@ def refuse_existing(path: Path, *, overwrite: bool) -> None:
         raise GravLensError(f"{path}: is a folder, cannot be written as a file")
     if not overwrite and (path.exists() or path.is_symlink()):
         raise GravLensError(f"{path}: exists already; choose another name or use --overwrite")
+
+
+def _host() -> str:
+    """Return a name for this machine that is part of a file's name."""
+    return re.sub(r"[^A-Za-z0-9-]", "-", platform.node()) or "local"
+
+
+def _is_alive(process: int) -> bool:
+    """Whether a process of this machine still runs."""
+    if os.name == "nt":
+        # There signal 0 would end it.
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
 
 
 def check_picture(path: Path, *, overwrite: bool) -> None:

@@ -143,6 +143,9 @@ class Distiller(Loop):
     def finish(self, hooks: Hooks) -> None:
         """Nothing is due at the end."""
 
+    def check_data(self, hooks: Hooks) -> None:
+        """No data are read."""
+
     def close(self) -> None:
         """Nothing is held."""
 
@@ -160,7 +163,7 @@ class Distiller(Loop):
         is_finite = self._update(self.student, self.optimiser, loss)
         if x is not None:
             is_finite &= self._teach_critic(task, x)
-        self.count(float(loss.detach()), is_finite=is_finite)
+        self.count(float(loss.detach()), is_useful=is_finite)
         if is_finite and self.ema is not None:
             self.ema.update(self.student, self.counters.images_seen, self.config.batch_size)
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, Generic, Self, TypeVar
 
 import torch
@@ -22,6 +23,7 @@ from gravlensdiffusion.checkpoint import (
     checkpoints,
     load_weights,
     read_tensors,
+    remove_folder,
     write_folder,
 )
 from gravlensdiffusion.codec import from_json, to_json
@@ -77,20 +79,28 @@ class RunFolder(Generic[ConfigT]):
             write_atomically(path, to_json(config))
         return cls(folder, config)
 
-    def record_environment(self, fingerprint: str, device: str) -> None:
+    def record_environment(self, fingerprint: str, device: str, parameters: str = "") -> None:
         """Write ``environment.json``, or find what the run began with unchanged.
 
         Args:
             fingerprint: Digest of what is learned from.
             device: Where it is learned.
+            parameters: Digest of the physical parameters that are learned; empty for none.
 
         Raises:
             GravLensError: If the run began with something else.
         """
         path = self.folder / "environment.json"
         if not path.is_file() or self.last_checkpoint() is None:
-            write_atomically(path, json.dumps(environment(fingerprint, device), indent=2))
-        elif json.loads(path.read_text(encoding="utf-8"))["data_fingerprint"] != fingerprint:
+            facts = environment(fingerprint, device)
+            if parameters:
+                facts["parameters_fingerprint"] = parameters
+            write_atomically(path, json.dumps(facts, indent=2))
+            return
+        old = json.loads(path.read_text(encoding="utf-8"))
+        # A run of an earlier version does not know its parameters.
+        known = old.get("parameters_fingerprint", parameters)
+        if (old["data_fingerprint"], known) != (fingerprint, parameters):
             raise GravLensError(
                 f"{self.folder} was trained on other data than those given now; "
                 "give the same --data, or choose another --out"
@@ -124,7 +134,7 @@ class RunFolder(Generic[ConfigT]):
         best_images = 0 if standing is None else standing.best_images
         for old in checkpoints(self.folder)[: -self.config.keep_checkpoints]:
             if old.images_seen != best_images:
-                shutil.rmtree(old.folder)
+                remove_folder(old.folder)
 
     def record_best(self, standing: Standing) -> None:
         """Write down which checkpoint has the lowest held-out loss, if one was measured."""
@@ -133,14 +143,29 @@ class RunFolder(Generic[ConfigT]):
             write_atomically(self.folder / BEST, json.dumps(record))
 
     def load(self, checkpoint: Checkpoint) -> tuple[Model, dict[str, Tensor], dict[str, Any]]:
-        """Read a checkpoint: model, moving average (empty for none), training state."""
+        """Read a checkpoint: model, moving average (empty for none), training state.
+
+        Raises:
+            GravLensError: If it is damaged, which a kill or a full disk does not do.
+        """
+        try:
+            return self._load(checkpoint)
+        except (GravLensError, OSError) as error:
+            raise GravLensError(
+                f"{error}; remove {checkpoint.folder} to go on from the checkpoint before"
+            ) from error
+
+    def _load(self, checkpoint: Checkpoint) -> tuple[Model, dict[str, Tensor], dict[str, Any]]:
         path = checkpoint.folder / CONFIG
         model = build_model(from_json(ModelConfig, path.read_bytes(), source=str(path)))
         weights = checkpoint.folder / WEIGHTS
         load_weights(model, read_tensors(weights), source=weights)
         ema = checkpoint.folder / EMA_WEIGHTS
         average = read_tensors(ema) if ema.is_file() else {}
-        state = torch.load(checkpoint.folder / TRAINING_STATE, weights_only=True)
+        try:
+            state = torch.load(checkpoint.folder / TRAINING_STATE, weights_only=True)
+        except (OSError, RuntimeError, EOFError, ValueError, UnpicklingError) as error:
+            raise GravLensError(f"{checkpoint.folder / TRAINING_STATE}: damaged: {error}") from None
         return model, average, state
 
     def last_checkpoint(self) -> Checkpoint | None:

@@ -14,6 +14,8 @@ from gravlensdiffusion.build import Model
 from gravlensdiffusion.checkpoint import load_model
 from gravlensdiffusion.config.training import TrainingConfig
 from gravlensdiffusion.data.dataset import ImageSource, PreparedSet
+from gravlensdiffusion.data.watch import FileWatch
+from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.processes import Processes
 from gravlensdiffusion.training.accelerator import build_accelerator, refuse_unequal
 from gravlensdiffusion.training.augment import check_names
@@ -101,6 +103,7 @@ class Trainer(Loop):
         total_images = math.ceil(epochs_images / config.batch_size) * config.batch_size
         super().__init__(config, folder, total_images)
         self._restore(source, init)
+        self._source_files: FileWatch | None = FileWatch(getattr(source, "files", ()))
         self.held_out: HeldOutLoss | None = None
         if held_out is not None:
             self.held_out = HeldOutLoss(held_out, config.seed, self._is_conditional)
@@ -116,7 +119,8 @@ class Trainer(Loop):
             run = RunDirectory(folder, self.config)
         whole = run.prepare_data(source, writes=self.is_main)
         if self.is_main:
-            run.record_environment(whole.fingerprint, str(self.accelerator.device))
+            device = str(self.accelerator.device)
+            run.record_environment(whole.fingerprint, device, whole.parameters_fingerprint)
         return run, *run.hold_out(whole)
 
     def _restore(self, source: ImageSource, init: str | Path | None) -> None:
@@ -190,6 +194,22 @@ class Trainer(Loop):
         wishes = torch.tensor(float(wish), device=self.accelerator.device)
         return float(self.accelerator.reduce(wishes, reduction="sum")) > 0
 
+    def check_data(self, hooks: Hooks) -> None:
+        """Refuse to go on with prepared images that have changed; tell of a set that has."""
+        changed = self.data.images.watch.changed()
+        if changed is not None:
+            raise GravLensError(
+                f"{changed}: has changed while it was trained on; the steps since the last "
+                "checkpoint are dropped; the same command prepares the images anew and goes on"
+            )
+        changed = None if self._source_files is None else self._source_files.changed()
+        if changed is not None:
+            self._source_files = None
+            hooks.tell(
+                f"note: {changed} has changed since the training began; this training goes on with "
+                "the images as they were, of which it has a copy, but will not resume with others"
+            )
+
     def close(self) -> None:
         """Stop the threads that assemble batches."""
         self.batches.close()
@@ -200,7 +220,7 @@ class Trainer(Loop):
         return float(self.optimiser.param_groups[0]["lr"])
 
     def step(self) -> None:
-        """Train on one batch; skip it if its loss or gradient is not finite.
+        """Train on one batch; skip it if its loss or gradient is of no use.
 
         Raises:
             GravLensError: After `MAX_SKIPPED_IN_A_ROW` skipped batches.
@@ -209,12 +229,12 @@ class Trainer(Loop):
         self.accelerator.backward(loss)
         norm = self.clipped_norm(self.model.network)
         mean_loss = float(self.accelerator.reduce(loss.detach(), reduction="mean"))
-        is_finite = math.isfinite(mean_loss) and math.isfinite(float(norm))
-        if is_finite:
+        is_useful = self.is_useful(mean_loss, float(norm))
+        if is_useful:
             self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
-        self.count(mean_loss, is_finite=is_finite)
-        if is_finite and self.ema is not None:
+        self.count(mean_loss, is_useful=is_useful)
+        if is_useful and self.ema is not None:
             self.ema.update(self.model, self.counters.images_seen, self.config.batch_size)
 
     def _loss(self) -> torch.Tensor:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from gravlensdiffusion.build import Model
+from gravlensdiffusion.checkpoint import checkpoints
 from gravlensdiffusion.config.training import OptimiserConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.training.held_out import Standing
@@ -20,7 +21,9 @@ from gravlensdiffusion.training.optimiser import learning_rate
 from gravlensdiffusion.training.tracking import Tracker
 
 MAX_SKIPPED_IN_A_ROW = 10
-"""Steps with a loss or gradient that is not finite, in a row, after which a run stops."""
+"""Steps with a loss or gradient that is of no use, in a row, after which a run stops."""
+EXPLODED = 1000.0
+"""A loss this many times the mean between the last two lines of the log is of no use."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,7 +35,7 @@ class Progress:
         total_images: Images after which it ends.
         loss: Mean loss since the last line of the log began.
         images_per_s: Speed of this process group [image/s].
-        num_skipped: Steps skipped because the loss was not finite.
+        num_skipped: Steps skipped because the loss was not finite, or far beyond the usual.
         held_out_loss: Held-out loss at the last measurement; NaN for none.
         start_loss: Held-out loss before the first step; NaN for none.
         best_loss: Lowest held-out loss after a step; infinite for none.
@@ -59,12 +62,27 @@ class Progress:
 
 @dataclass(slots=True)
 class Counters:
-    """What a run counts, kept in its checkpoints."""
+    """What a run counts, kept in its checkpoints.
+
+    Attributes:
+        images_seen: Images seen.
+        num_skipped: Steps skipped.
+        skipped_in_a_row: Of these, the last ones.
+        losses: Losses since the last line of the log.
+        usual_loss: Mean loss between the last two lines of the log; infinite before.
+    """
 
     images_seen: int = 0
     num_skipped: int = 0
     skipped_in_a_row: int = 0
     losses: list[float] = field(default_factory=list)
+    usual_loss: float = math.inf
+
+    def start_window(self) -> None:
+        """Begin what goes into the next line of the log."""
+        if self.losses:
+            self.usual_loss = float(np.mean(self.losses))
+        self.losses.clear()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,11 +93,13 @@ class Hooks:
         progress: Called after every step.
         sample: Called with the averaged model and the images seen when a sample grid is due.
         should_stop: Asked after every step; True saves and ends.
+        tell: Called with each line that the user should know.
     """
 
     progress: Callable[[Progress], None] = lambda _: None
     sample: Callable[[Model, int], None] = lambda *_: None
     should_stop: Callable[[], bool] = lambda: False
+    tell: Callable[[str], None] = lambda _: None
 
 
 class Pace(Protocol):
@@ -129,6 +149,14 @@ class Loop(ABC):
         """Train on one batch."""
 
     @abstractmethod
+    def check_data(self, hooks: Hooks) -> None:
+        """Look whether what is learned from is still what it was; called before each checkpoint.
+
+        Raises:
+            GravLensError: If the steps since the last checkpoint are not to be trusted.
+        """
+
+    @abstractmethod
     def save(self) -> None:
         """Write a checkpoint."""
 
@@ -147,7 +175,7 @@ class Loop(ABC):
 
     @abstractmethod
     def finish(self, hooks: Hooks) -> None:
-        """Do what is due once the run has ended and is saved."""
+        """Do what is due once the run has ended, before it is saved."""
 
     def held_out_loss(self) -> float | None:
         """Measure the loss of held-out images, if there are any and it is due."""
@@ -172,6 +200,7 @@ class Loop(ABC):
         counters, pace = self.counters, self._pace
         tracker = Tracker(self._folder, counters.images_seen) if self.is_main else None
         started, images_before = time.monotonic(), counters.images_seen
+        is_owed = False
         try:
             if not images_before:
                 self._log(tracker, self._measure())
@@ -183,17 +212,22 @@ class Loop(ABC):
                 numbers = self._numbers(progress) if self.due(pace.log_images) else {}
                 self._log(tracker, numbers | measured)
                 if self.due(pace.log_images):
-                    counters.losses.clear()
-                self.after_step(hooks)
-                stop = self.agree(hooks.should_stop())
-                is_best = self.standing.best_images == counters.images_seen
-                if stop or is_best or self.due(pace.checkpoint_images):
-                    self.save()
-                if stop:
+                    counters.start_window()
+                if self.agree(hooks.should_stop()):
                     break
-            self.save()
+                self.after_step(hooks)
+                is_owed |= self.due(pace.checkpoint_images)
+                is_best = self.standing.best_images == counters.images_seen
+                # Weights that may be spoilt must not take the place of good ones.
+                if is_best or (is_owed and not counters.skipped_in_a_row and not self.has_ended):
+                    self.check_data(hooks)
+                    self.save()
+                    is_owed = False
+            self.check_data(hooks)
             if self.has_ended and counters.images_seen > images_before:
+                # Before it is saved: a run that is killed on the way does so when it is resumed.
                 self.finish(hooks)
+            self.save()
         finally:
             self.close()
             if tracker is not None:
@@ -229,7 +263,12 @@ class Loop(ABC):
         limit = self._pace.optimiser.max_grad_norm or math.inf
         return torch.nn.utils.clip_grad_norm_(network.parameters(), limit)
 
-    def count(self, loss: float, *, is_finite: bool) -> None:
+    def is_useful(self, loss: float, norm: float = 0.0) -> bool:
+        """Whether a loss and the norm of its gradient are finite, and the loss has not exploded."""
+        usual = self.counters.usual_loss
+        return math.isfinite(loss) and math.isfinite(norm) and loss <= EXPLODED * usual
+
+    def count(self, loss: float, *, is_useful: bool) -> None:
         """Count a batch, and its loss if it was trained on.
 
         Raises:
@@ -237,7 +276,7 @@ class Loop(ABC):
         """
         counters = self.counters
         counters.images_seen += self._pace.batch_size
-        if is_finite:
+        if is_useful:
             counters.losses.append(loss)
             self.last_loss = float(np.mean(counters.losses))
             counters.skipped_in_a_row = 0
@@ -245,11 +284,26 @@ class Loop(ABC):
         counters.num_skipped += 1
         counters.skipped_in_a_row += 1
         if counters.skipped_in_a_row >= MAX_SKIPPED_IN_A_ROW:
-            raise GravLensError(
-                f"the loss was not finite {MAX_SKIPPED_IN_A_ROW} times in a row, at "
-                f"{counters.images_seen:,} images; try a lower learning rate or --precision fp32, "
-                "and look at the data with `gravlens inspect`; the last checkpoint is kept"
+            raise GravLensError(self._divergence(loss))
+
+    def _divergence(self, loss: float) -> str:
+        """Say what has happened and what can be done."""
+        usual, rate = self.counters.usual_loss, self._pace.optimiser.learning_rate
+        what = "not finite"
+        if math.isfinite(loss) and math.isfinite(usual):
+            what = f"{loss:.3g} where {usual:.3g} is usual"
+        found = checkpoints(self._folder)
+        kept = "nothing was saved yet: try"
+        if found:
+            kept = (
+                f"the checkpoint of {found[-1].images_seen:,} images is kept: start from it with "
+                f"--init {found[-1].folder}, another --out and"
             )
+        return (
+            f"the loss was {what} {MAX_SKIPPED_IN_A_ROW} times in a row, at "
+            f"{self.counters.images_seen:,} images; {kept} a lower --learning-rate, {rate / 3:.2g} "
+            "say, or --precision fp32, after a look at the data with `gravlens inspect`"
+        )
 
     def _progress(self, started: float, images_before: int) -> Progress:
         counters = self.counters

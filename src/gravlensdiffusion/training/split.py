@@ -1,6 +1,7 @@
 """Learning lenses without noise: the noise-free twins of a set, and the noise to add afterwards."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, cast, get_args
 
 import numpy as np
@@ -43,6 +44,7 @@ class NoiseFreeTwins:
         self._source: Any = source
         self.header: SetHeader = source.header
         self.image_shape: tuple[int, int, int] = source.image_shape
+        self.files: tuple[Path, ...] = getattr(source, "files", ())
         self.labels: NDArray[np.int16] = source.labels
         self.parameters: Mapping[str, NDArray[np.float64]] = source.parameters
 
