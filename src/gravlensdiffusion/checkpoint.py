@@ -82,8 +82,8 @@ def write_folder(
     try:
         temporary.mkdir(parents=True)
         for name, content in files.items():
-            is_plain = isinstance(content, bytes)
-            _write_bytes(temporary / name, content if is_plain else _to_safetensors(content))
+            data = content if isinstance(content, bytes) else _to_safetensors(content)
+            _write_bytes(temporary / name, data)
         for name, state in (states or {}).items():
             # By way of memory: what is left of an error of the disk in torch.save says nothing.
             stream = BytesIO()

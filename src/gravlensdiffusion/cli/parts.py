@@ -27,7 +27,7 @@ class Parts:
         """Return the file of a process."""
         return self.folder / f".lenses.part-{index:05d}.h5"
 
-    def clear(self) -> None:
+    def close(self) -> None:
         """Remove all parts, those of a call that was broken off too."""
         for path in self.folder.glob(".lenses.part-*.h5"):
             path.unlink(missing_ok=True)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -111,7 +111,7 @@ def run(options: Options) -> None:
     parts = Parts(options.out, processes)
     processes.main_first(lambda: prepare(options, formats, parts))
     from gravlensdiffusion.data.writers import write_images
-    from gravlensdiffusion.data.writing import whole_file
+    from gravlensdiffusion.data.writing import whole_folder
     from gravlensdiffusion.figures.grid import save_grid
     from gravlensdiffusion.pipeline import LensGenerator
 
@@ -129,24 +129,21 @@ def run(options: Options) -> None:
     if not processes.is_main:
         parts.write(drawing.records(), header, len(drawing.share))
         return
-    with ExitStack() as stack:
-        stack.callback(parts.clear)
-        # The pictures get their names last: where one is, all files are.
-        grid = stack.enter_context(whole_file(options.out / GRID, overwrite=options.overwrite))
-        gif = None
-        if options.gif:
-            gif = stack.enter_context(whole_file(options.out / GIF, overwrite=options.overwrite))
-        drawing.advance = stack.enter_context(progress_bar(drawing.num_image_steps))
+    with (
+        closing(parts),
+        whole_folder(options.out, lambda: check_names(options, formats)) as folder,
+        progress_bar(drawing.num_image_steps) as drawing.advance,
+    ):
+        own = drawing.records(folder / GIF if options.gif else None)
         written = write_images(
-            options.out,
-            drawing.showing(chain(drawing.records(gif), parts.records())),
+            folder,
+            drawing.showing(chain(own, parts.records())),
             header,
             formats,
             model=generator.name,
-            overwrite=options.overwrite,
             num=len(order),
         )
-        save_grid(drawing.shown(), grid)
+        save_grid(drawing.shown(), folder / GRID)
     names = [path.name for path in written] + [GRID] + [GIF] * options.gif
     print(f"wrote {len(order)} images of {generator.name} to {options.out}: {', '.join(names)}")
 
@@ -214,7 +211,7 @@ def prepare(options: Options, formats: Sequence[str], parts: Parts) -> None:
     """
     if parts.processes.is_main:
         check(options, formats)
-        parts.clear()
+        parts.close()
 
 
 def check(options: Options, formats: Sequence[str]) -> None:
@@ -223,9 +220,6 @@ def check(options: Options, formats: Sequence[str]) -> None:
     Raises:
         GravLensError: If a value is out of range, a format unknown, or a file in the way.
     """
-    from gravlensdiffusion.data.writers import check_targets
-    from gravlensdiffusion.data.writing import refuse_existing
-
     for flag, value in (("--num", options.num), ("--batch-size", options.batch_size)):
         if value is not None and value < 1:
             raise GravLensError(f"{flag} must be at least 1, got {value}")
@@ -248,6 +242,18 @@ def check(options: Options, formats: Sequence[str]) -> None:
     if options.shard_size is not None:
         check_shards(options, formats)
         return
+    check_names(options, formats)
+
+
+def check_names(options: Options, formats: Sequence[str]) -> None:
+    """Refuse names that are taken.
+
+    Raises:
+        GravLensError: If a format is unknown, or a file in the way.
+    """
+    from gravlensdiffusion.data.writers import check_targets
+    from gravlensdiffusion.data.writing import refuse_existing
+
     check_targets(options.out, formats, overwrite=options.overwrite)
     for name in [GRID] + [GIF] * options.gif:
         refuse_existing(options.out / name, overwrite=options.overwrite)

@@ -146,14 +146,14 @@ def undisturbed() -> Iterator[None]:
         yield
         return
     waiting: list[int] = []
-    previous = {
-        number: signal.signal(number, lambda received, _: waiting.append(received))
-        for number in (signal.SIGINT, signal.SIGTERM)
-    }
+    previous = [
+        (each, signal.signal(each, lambda received, _: waiting.append(received)))
+        for each in (signal.SIGINT, signal.SIGTERM)
+    ]
     try:
         yield
     finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-        for number in waiting:
-            signal.raise_signal(number)
+        for each, handler in previous:
+            signal.signal(each, handler)
+        for received in waiting:
+            signal.raise_signal(received)

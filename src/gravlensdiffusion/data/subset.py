@@ -1,5 +1,6 @@
 """Part of a lens set, seen as a set of its own."""
 
+from pathlib import Path
 from collections.abc import Sequence
 
 import numpy as np

@@ -17,6 +17,7 @@ from gravlensdiffusion.data.png_stretch import KEYWORD, STRETCHES, PngCard, stre
 from gravlensdiffusion.data.store import LensStore, write_store
 from gravlensdiffusion.data.writing import (
     clear_leftovers,
+    move,
     refuse_existing,
     temporary_name,
     unwritable,
@@ -134,7 +135,10 @@ def write_images(
             for name in formats:
                 if name != "h5":
                     _write_folder(partial / name, name, store, origin, png_stretch)
-        return [_move(partial, folder, name) for name in dict.fromkeys(formats)]
+        names = [STORE_NAME if name == "h5" else name for name in dict.fromkeys(formats)]
+        for name in names:
+            move(partial / name, folder / name)
+        return [folder / name for name in names]
     except OSError as error:
         raise unwritable(folder, error) from error
     finally:
@@ -142,15 +146,6 @@ def write_images(
         if is_new:
             with suppress(OSError):  # it stays where it holds the images
                 folder.rmdir()
-
-
-def _move(partial: Path, folder: Path, name: str) -> Path:
-    target = folder / (STORE_NAME if name == "h5" else name)
-    if target.is_dir():
-        # A folder cannot be replaced in one step: the old one makes way first.
-        target.rename(partial / f"old-{name}")
-    (partial / target.name).replace(target)
-    return target
 
 
 def _write_folder(

@@ -5,7 +5,7 @@ import os
 import platform
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -41,6 +41,53 @@ def whole_file(path: Path, *, overwrite: bool) -> Iterator[Path]:
         raise unwritable(path, error) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(folder: Path, check: Callable[[], object]) -> Iterator[Path]:
+    """Yield a temporary folder whose entries move to ``folder`` when the block ends well.
+
+    A folder that does not exist appears with all of them at once. In one that does, each gets its
+    name by itself, within a moment.
+
+    Args:
+        folder: Where the entries are to go.
+        check: Refuses what stands in the way there; called again before anything is moved.
+
+    Raises:
+        GravLensError: If something is in the way, or cannot be written.
+    """
+    check()
+    is_new = not folder.exists()
+    temporary = temporary_name(folder if is_new else folder / "all")
+    try:
+        temporary.parent.mkdir(parents=True, exist_ok=True)
+        clear_leftovers(folder if is_new else folder / "all")
+        temporary.mkdir()
+        yield temporary
+        check()
+        if is_new and not folder.exists():
+            temporary.rename(folder)
+        else:
+            for entry in sorted(temporary.iterdir()):
+                move(entry, folder / entry.name)
+    except OSError as error:
+        raise unwritable(folder, error) from error
+    except GravLensError as error:
+        if isinstance(error.__cause__, OSError):
+            # It would name the temporary folder.
+            raise unwritable(folder, error.__cause__) from error
+        raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def move(entry: Path, target: Path) -> None:
+    """Give a file or folder its name, in the place of another of that name."""
+    if target.is_dir():
+        # A folder cannot be replaced in one step: the old one makes way first.
+        target.rename(entry.with_name(f"old-{entry.name}"))
+    entry.replace(target)
 
 
 def temporary_name(path: Path) -> Path:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from accelerate import Accelerator
 
 from gravlensdiffusion.build import Model
 from gravlensdiffusion.checkpoint import load_model

@@ -1,0 +1,108 @@
+"""A disk that fills up: one line, nothing half-written, and the same command goes on later."""
+
+import errno
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gravlensdiffusion import checkpoint
+from gravlensdiffusion.checkpoint import checkpoints, load_model
+from gravlensdiffusion.training.loop import train
+from tests.faults.child import Fate
+from tests.faults.commands import COMMANDS, TRAIN, Command, results
+from tests.faults.harness import Killing
+from tests.sources import rings, tiny
+
+pytestmark = pytest.mark.faults
+ADVICE = "make room there and run the same command again"
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """Return an empty disk of 1 MiB."""
+    if os.name != "posix" or os.geteuid() != 0:
+        pytest.skip("only root can mount a disk")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)]
+    if subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("this machine mounts no disk of its own")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+def fill(disk: Path, left: int) -> Path:
+    """Fill a disk but for some bytes, and return what fills it."""
+    ballast = disk / "ballast"
+    free = shutil.disk_usage(disk).free
+    ballast.write_bytes(bytes(max(0, free - left)))
+    return ballast
+
+
+@pytest.mark.parametrize("left", [0, 8_000, 60_000, 200_000])
+def test_training_on_a_full_disk_goes_on_when_there_is_room(
+    small_disk: Path, tmp_path: Path, left: int
+) -> None:
+    killing = Killing(TRAIN, tmp_path / "train")
+    shutil.copytree(killing.folder / "start", small_disk, dirs_exist_ok=True)
+    ballast = fill(small_disk, left)
+    code = killing.run(small_disk)
+    said = killing.said()
+    assert code == 2
+    assert said.count("gravlens: error: ") == 1
+    assert "Traceback" not in said
+    assert "No space left on device" in said
+    assert ADVICE in said
+    run = small_disk / "run"
+    for found in checkpoints(run):
+        load_model(found.folder)
+    ballast.unlink()
+    assert killing.run(small_disk) == 0, killing.said()
+    assert results(small_disk) == killing.expected
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda c: c.name)
+def test_a_file_that_may_not_grow_is_one_line(command: Command, tmp_path: Path) -> None:
+    killing = Killing(command, tmp_path / command.name)
+    work = killing.fresh()
+    # Enough for the smaller files, not for the largest.
+    largest = max(len(data) for name, data in killing.expected.items())
+    assert killing.run(work, Fate(file_limit=int(0.6 * largest))) == 2
+    said = killing.said()
+    assert said.startswith("gravlens: error: ")
+    assert said.count("\n") == 1
+    assert "File too large" in said
+    assert ADVICE in said
+    assert not [path for path in work.rglob(".*") if path.name != ".lock"]
+    assert killing.run(work) == 0, killing.said()
+    assert results(work) == killing.expected
+
+
+@pytest.mark.parametrize("number", [5, 6, 7, 8])
+def test_the_last_checkpoint_stays_whole_whichever_file_of_the_next_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    num = 0
+    plain = checkpoint._write_bytes
+
+    def write(path: Path, content: bytes | memoryview) -> None:
+        nonlocal num
+        num += 1
+        if num >= number:
+            path.write_bytes(content[:100])
+            raise OSError(errno.ENOSPC, "No space left on device")
+        plain(path, content)
+
+    train(tiny(), rings(), tmp_path / "whole", device="cpu")
+    monkeypatch.setattr(checkpoint, "_write_bytes", write)
+    with pytest.raises(Exception, match=f"0000000064: cannot be written: No space.*{ADVICE}"):
+        train(tiny(), rings(), tmp_path / "run", device="cpu")
+    assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["0000000032"]
+    load_model(tmp_path / "run")
+    monkeypatch.undo()
+    train(tiny(), rings(), tmp_path / "run", device="cpu")
+    assert results(tmp_path / "run") == results(tmp_path / "whole")

@@ -1,0 +1,275 @@
+"""Other ends of a training: signals, memory, data that change or are bad, a loss that explodes."""
+
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from gravlensdiffusion.checkpoint import checkpoints
+from gravlensdiffusion.cli.main import main
+from gravlensdiffusion.codec import to_json
+from gravlensdiffusion.config.model import TransformConfig
+from gravlensdiffusion.config.training import OptimiserConfig
+from gravlensdiffusion.data.store import write_store
+from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.locking import held
+from gravlensdiffusion.records import LensRecord
+from gravlensdiffusion.training.loop import Trainer, train
+from gravlensdiffusion.training.progress import Hooks, Progress
+from tests.sources import ArraySource, rings, tiny
+
+pytestmark = pytest.mark.faults
+SECONDS_TO_SAVE = 10
+
+
+@pytest.fixture
+def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the folder we are in, which holds a training set and a recipe."""
+    monkeypatch.chdir(tmp_path)
+    save(rings(), tmp_path / "lenses.h5")
+    (tmp_path / "recipe.json").write_text(to_json(tiny()))
+    return tmp_path
+
+
+def save(source: ArraySource, path: Path) -> None:
+    records = (
+        LensRecord(image=image, label=int(label))
+        for image, label in zip(source.images, source.labels, strict=True)
+    )
+    write_store(path, records, source.header, overwrite=True)
+
+
+def words(**changes: str) -> list[str]:
+    asked = {"data": "lenses.h5", "preset": "recipe.json", "out": "run", "device": "cpu"} | changes
+    return ["train", *(word for name, value in asked.items() for word in (f"--{name}", value))]
+
+
+def one_line(capsys: pytest.CaptureFixture[str]) -> str:
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("gravlens: error: ")
+    return error.removeprefix("gravlens: error: ")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_soon(work: Path, number: signal.Signals) -> None:
+    (work / "recipe.json").write_text(to_json(tiny(total_images=10**8, checkpoint_images=10**8)))
+    command = [sys.executable, "-m", "gravlensdiffusion", *words()]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        log = work / "run" / "metrics.jsonl"
+        while process.poll() is None and not (log.exists() and log.stat().st_size):
+            time.sleep(0.01)
+        started = time.monotonic()
+        process.send_signal(number)
+        _, said = process.communicate()
+    assert time.monotonic() - started < SECONDS_TO_SAVE
+    assert process.returncode == 128 + number
+    assert "run the same command to go on" in said
+    assert len(checkpoints(work / "run")) == 1
+
+
+def test_a_signal_before_the_first_step_ends_at_once(work: Path) -> None:
+    script = (
+        "import os, signal, sys\n"
+        "import gravlensdiffusion.training.run as run\n"
+        "from gravlensdiffusion.cli.main import main\n"
+        "run.prepare = lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM)\n"
+        "sys.exit(main(sys.argv[1:]))\n"
+    )
+    command = [sys.executable, "-c", script, *words()]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 128 + signal.SIGTERM
+    assert "gravlens: stopped; nothing was saved yet\n" in result.stderr
+    assert main(words()) == 0
+
+
+def test_sigterm_leaves_nothing_half_written(work: Path) -> None:
+    command = [sys.executable, "-m", "gravlensdiffusion", "simulate", "--num", "100000"]
+    command += ["--size", "28", "--jobs", "1", "--out", "many.h5"]
+    with subprocess.Popen(command) as process:
+        while process.poll() is None and not list(work.glob(".many.*")):
+            time.sleep(0.01)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGTERM)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert sorted(path.name for path in work.iterdir()) == ["lenses.h5", "recipe.json"]
+
+
+@pytest.mark.parametrize("name", ["train", "distill", "balance"])
+def test_a_second_process_is_refused(
+    work: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    from tests.faults.commands import BALANCE, DISTILL, TRAIN
+
+    command = {each.name: each for each in (TRAIN, DISTILL, BALANCE)}[name]
+    command.set_up(work)
+    folder = work / ("filled.h5.partial" if name == "balance" else "run")
+    with held(folder):
+        assert main(command.words) == 2
+    assert f"{folder.name}: another process is working there" in one_line(capsys)
+    assert not folder.exists()
+    assert main(command.words) == 0
+
+
+def test_prepared_images_that_change_stop_the_training(work: Path) -> None:
+    def spoil(progress: Progress) -> None:
+        if progress.images_seen == 40:
+            path = work / "run" / "prepared" / "images.npy"
+            path.write_bytes(path.read_bytes()[:-4] + b"\0\0\0\0")
+
+    train(tiny(), rings(), work / "whole", device="cpu")
+    with pytest.raises(GravLensError, match=r"images\.npy: has changed while it was trained on"):
+        train(tiny(), rings(), work / "run", device="cpu", hooks=Hooks(progress=spoil))
+    assert [each.images_seen for each in checkpoints(work / "run")] == [32]
+    train(tiny(), rings(), work / "run", device="cpu")
+    last = "checkpoints/0000000096/model.safetensors"
+    assert (work / "run" / last).read_bytes() == (work / "whole" / last).read_bytes()
+
+
+def test_a_set_that_changes_is_told_and_not_taken_up(
+    work: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = Trainer.step
+    other = rings()
+    # Not among the images that are looked at first.
+    other.images[7] *= 2
+
+    def step(self: Trainer) -> None:
+        plain(self)
+        if self.counters.images_seen == 40:
+            save(other, work / "lenses.h5")
+        if self.counters.images_seen == 72:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Trainer, "step", step)
+    assert main(words()) == 130
+    assert capsys.readouterr().err.count("lenses.h5 has changed since the training began") == 1
+    assert [each.images_seen for each in checkpoints(work / "run")] == [32, 64]
+    monkeypatch.undo()
+    monkeypatch.chdir(work)
+    assert main(words()) == 2
+    assert "was trained on other data than those given now" in one_line(capsys)
+    save(rings(), work / "lenses.h5")
+    assert main(words()) == 0
+
+
+def test_a_parameter_that_changes_is_not_taken_up(tmp_path: Path) -> None:
+    config = tiny(parameters=("theta_E",), total_images=32)
+    source = rings()
+    train(config, source, tmp_path, device="cpu")
+    source.parameters["theta_E"][3] += 0.01
+    with pytest.raises(GravLensError, match="other data"):
+        train(config, source, tmp_path, device="cpu")
+
+
+def test_nan_in_the_data_is_named(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for k, image in enumerate(rings().images[:4]):
+        (work / "data").mkdir(exist_ok=True)
+        image[0, 3, 3] = np.nan if k == 2 else 0
+        np.save(work / "data" / f"{k}.npy", image)
+    assert main(words(data="data")) == 2
+    assert one_line(capsys).endswith("2.npy: is not finite in 1 of 256 pixels")
+    assert not (work / "run").exists()
+
+
+@pytest.mark.parametrize("num_before", [0, 32])
+def test_an_exploding_loss_stops_and_spoils_no_checkpoint(
+    work: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, num_before: int
+) -> None:
+    plain = Trainer._loss
+
+    def loss(self: Trainer) -> torch.Tensor:
+        scale = 1e5 if self.counters.images_seen > 16 + num_before else 1.0
+        return plain(self) * scale
+
+    monkeypatch.setattr(Trainer, "_loss", loss)
+    recipe = tiny(total_images=320, log_images=8, checkpoint_images=32)
+    (work / "recipe.json").write_text(to_json(recipe))
+    assert main(words()) == 2
+    said = one_line(capsys)
+    assert "is usual 10 times in a row" in said
+    assert "a lower --learning-rate, 0.0004 say" in said
+    assert [each.images_seen for each in checkpoints(work / "run")] == [32] * bool(num_before)
+    if num_before:
+        kept = "run/checkpoints/0000000032"
+        assert f"the checkpoint of 32 images is kept: start from it with --init {kept}," in said
+        monkeypatch.undo()
+        monkeypatch.chdir(work)
+        assert main([*words(out="calmer", init=kept), "--learning-rate", "0.0004"]) == 0
+    else:
+        assert "nothing was saved yet: try a lower --learning-rate" in said
+
+
+def test_weights_that_explode_are_noticed(tmp_path: Path) -> None:
+    config = tiny(
+        total_images=4000,
+        log_images=8,
+        optimiser=OptimiserConfig(learning_rate=1e4, max_grad_norm=0),
+    )
+    with pytest.raises(GravLensError, match="10 times in a row"):
+        train(config, rings(), tmp_path, device="cpu")
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), MemoryError()])
+def test_a_lack_of_memory_is_one_line_and_keeps_the_state(
+    work: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+) -> None:
+    plain = Trainer.step
+
+    def step(self: Trainer) -> None:
+        if self.counters.images_seen == 40:
+            raise error
+        plain(self)
+
+    monkeypatch.setattr(Trainer, "step", step)
+    assert main(words()) == 2
+    said = one_line(capsys)
+    assert said.startswith("out of memory; the checkpoint of 32 images is kept: ")
+    assert "a smaller --batch-size" in said
+    monkeypatch.undo()
+    monkeypatch.chdir(work)
+    assert main(words()) == 0
+
+
+def test_a_lack_of_memory_in_another_command_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
+
+    monkeypatch.setattr("gravlensdiffusion.pipeline.LensGenerator.trajectory", fail)
+    out = str(tmp_path / "drawn")
+    assert main(["sample", "--model", "lens28", "--num", "2", "--out", out]) == 2
+    assert one_line(capsys) == "out of memory; try a smaller --batch-size or fewer images at a time"
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_damaged_checkpoint_is_named_with_the_way_out(tmp_path: Path) -> None:
+    train(tiny(), rings(), tmp_path, device="cpu")
+    last = checkpoints(tmp_path)[-1].folder
+    for name in ("training_state.pt", "model.safetensors", "config.json"):
+        path = last / name
+        content = path.read_bytes()
+        path.write_bytes(content[: len(content) // 2])
+        with pytest.raises(GravLensError, match=f"{name}.*; remove {last} to go on from the"):
+            train(tiny(), rings(), tmp_path, device="cpu")
+        path.write_bytes(content)
+
+
+def test_a_lone_bad_batch_does_not_keep_a_checkpoint_back_for_long(tmp_path: Path) -> None:
+    source = rings(80)
+    source.images[3] = 1e38
+    fixed = TransformConfig(kind="linear", gain=1.0, centre="none")
+    config = tiny(total_images=240, batch_size=10, checkpoint_images=10, keep_checkpoints=100)
+    config = replace(config, model=replace(config.model, transform=fixed))
+    progress = train(config, source, tmp_path, device="cpu")
+    assert progress.num_skipped == 3
+    assert len(checkpoints(tmp_path)) == 21
