@@ -20,7 +20,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test lint bench compare docs gpu-bundle clean
+.PHONY: help setup demo test faults lint bench compare docs gpu-bundle clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +35,10 @@ demo: $(VENV)/runtime.stamp ## draw 100 lenses from the bundled model into demo/
 test: $(VENV)/dev.stamp ## run the tests
 	@# One thread: the arrays in the tests are too small for more, and the machine may be busy.
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+
+faults: $(VENV)/dev.stamp ## kill every command at hundreds of moments and write what came of it (minutes)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m faults
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.faults
 
 lint: $(VENV)/dev.stamp ## check style, types and layers
 	$(BIN)/ruff check .

@@ -14,6 +14,7 @@ from gravlensdiffusion.checkpoint import checkpoints, load_model
 from gravlensdiffusion.training.loop import train
 from tests.faults.child import Fate
 from tests.faults.commands import COMMANDS, TRAIN, Command, results
+from tests.faults.conftest import Prepare
 from tests.faults.harness import Killing
 from tests.sources import rings, tiny
 
@@ -23,16 +24,26 @@ ADVICE = "make room there and run the same command again"
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """Return an empty disk of 1 MiB."""
+    """Return an empty disk of 3 MiB."""
     if os.name != "posix" or os.geteuid() != 0:
         pytest.skip("only root can mount a disk")
     disk = tmp_path / "disk"
     disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(disk)]
     if subprocess.run(mount, check=False, capture_output=True).returncode:
         pytest.skip("this machine mounts no disk of its own")
     yield disk
     subprocess.run(["umount", str(disk)], check=True)
+
+
+def check_error(said: str, reason: str) -> None:
+    """Find one line of error at the end, after what else there may be to see."""
+    assert "Traceback" not in said
+    assert said.count("gravlens: error: ") == 1
+    last = said.splitlines()[-1]
+    assert last.startswith("gravlens: error: ")
+    assert reason in last
+    assert ADVICE in last
 
 
 def fill(disk: Path, left: int) -> Path:
@@ -43,40 +54,33 @@ def fill(disk: Path, left: int) -> Path:
     return ballast
 
 
-@pytest.mark.parametrize("left", [0, 8_000, 60_000, 200_000])
+@pytest.mark.parametrize(("room", "saved"), [(0, []), (0.5, []), (1.5, ["0000000032"])])
 def test_training_on_a_full_disk_goes_on_when_there_is_room(
-    small_disk: Path, tmp_path: Path, left: int
+    training: Killing, small_disk: Path, room: float, saved: list[str]
 ) -> None:
-    killing = Killing(TRAIN, tmp_path / "train")
-    shutil.copytree(killing.folder / "start", small_disk, dirs_exist_ok=True)
-    ballast = fill(small_disk, left)
-    code = killing.run(small_disk)
-    said = killing.said()
-    assert code == 2
-    assert said.count("gravlens: error: ") == 1
-    assert "Traceback" not in said
-    assert "No space left on device" in said
-    assert ADVICE in said
-    run = small_disk / "run"
-    for found in checkpoints(run):
-        load_model(found.folder)
+    """With room for some checkpoints."""
+    size = sum(len(v) for k, v in training.expected.items() if k.startswith(TRAIN.done))
+    shutil.copytree(training.folder / "start", small_disk, dirs_exist_ok=True)
+    ballast = fill(small_disk, int(room * (size + 60_000)))
+    assert training.run(small_disk) == 2
+    check_error(training.said(), "No space left on device")
+    found = checkpoints(small_disk / "run")
+    assert [each.folder.name for each in found] == saved
+    for each in found:
+        load_model(each.folder)
     ballast.unlink()
-    assert killing.run(small_disk) == 0, killing.said()
-    assert results(small_disk) == killing.expected
+    assert training.run(small_disk) == 0, training.said()
+    assert results(small_disk) == training.expected
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda c: c.name)
-def test_a_file_that_may_not_grow_is_one_line(command: Command, tmp_path: Path) -> None:
-    killing = Killing(command, tmp_path / command.name)
+def test_a_file_that_may_not_grow_is_one_line(command: Command, prepare: Prepare) -> None:
+    killing = prepare(command)
     work = killing.fresh()
     # Enough for the smaller files, not for the largest.
     largest = max(len(data) for name, data in killing.expected.items())
     assert killing.run(work, Fate(file_limit=int(0.6 * largest))) == 2
-    said = killing.said()
-    assert said.startswith("gravlens: error: ")
-    assert said.count("\n") == 1
-    assert "File too large" in said
-    assert ADVICE in said
+    check_error(killing.said(), "File too large")
     assert not [path for path in work.rglob(".*") if path.name != ".lock"]
     assert killing.run(work) == 0, killing.said()
     assert results(work) == killing.expected
