@@ -7,6 +7,7 @@ from pathlib import Path
 
 from gravlensdiffusion.checkpoint import save_model
 from gravlensdiffusion.codec import to_json
+from gravlensdiffusion.config.stopping import EarlyStopping
 from gravlensdiffusion.data.store import write_store
 from gravlensdiffusion.records import LensRecord
 from tests.balance.sets import save_set
@@ -64,7 +65,9 @@ def _training_data(folder: Path) -> None:
         for image, label in zip(source.images, source.labels, strict=True)
     )
     write_store(folder / "lenses.h5", records, source.header)
-    (folder / "recipe.json").write_text(to_json(tiny(sample_images=64)))
+    stopping = EarlyStopping(held_out=0.2, every_images=32)
+    recipe = tiny(sample_images=96, early_stopping=stopping)
+    (folder / "recipe.json").write_text(to_json(recipe))
 
 
 def _model(folder: Path) -> None:

@@ -120,8 +120,22 @@ class RunFolder(Generic[ConfigT]):
         with the new.
         """
         folder = self.folder / "checkpoints" / f"{images_seen:010d}"
-        if folder.exists():
-            return
+        if not folder.exists():
+            self._write(folder, model, ema, state)
+        if standing is not None:
+            self.record_best(standing)
+        best_images = 0 if standing is None else standing.best_images
+        for old in checkpoints(self.folder)[: -self.config.keep_checkpoints]:
+            if old.images_seen != best_images:
+                remove_folder(old.folder)
+
+    def _write(
+        self,
+        folder: Path,
+        model: Model,
+        ema: Mapping[str, Tensor] | None,
+        state: dict[str, Any],
+    ) -> None:
         files: dict[str, bytes | Mapping[str, Tensor]] = {
             WEIGHTS: model.state_dict(),
             CONFIG: to_json(model.config).encode(),
@@ -129,12 +143,6 @@ class RunFolder(Generic[ConfigT]):
         if ema is not None:
             files[EMA_WEIGHTS] = ema
         write_folder(folder, files, {TRAINING_STATE: state})
-        if standing is not None:
-            self.record_best(standing)
-        best_images = 0 if standing is None else standing.best_images
-        for old in checkpoints(self.folder)[: -self.config.keep_checkpoints]:
-            if old.images_seen != best_images:
-                remove_folder(old.folder)
 
     def record_best(self, standing: Standing) -> None:
         """Write down which checkpoint has the lowest held-out loss, if one was measured."""

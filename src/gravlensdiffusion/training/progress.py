@@ -224,8 +224,8 @@ class Loop(ABC):
                     self.save()
                     is_owed = False
             self.check_data(hooks)
-            if self.has_ended and counters.images_seen > images_before:
-                # Before it is saved: a run that is killed on the way does so when it is resumed.
+            if self.has_ended:
+                # Once more if it has been done: a run may have been killed on the way.
                 self.finish(hooks)
             self.save()
         finally:
