@@ -13,7 +13,7 @@ from gravlensdiffusion import checkpoint
 from gravlensdiffusion.checkpoint import checkpoints, load_model
 from gravlensdiffusion.training.loop import train
 from tests.faults.child import Fate
-from tests.faults.commands import COMMANDS, TRAIN, Command, results
+from tests.faults.commands import BALANCE, SAMPLE, SIMULATE, TRAIN, Command, results
 from tests.faults.conftest import Prepare
 from tests.faults.harness import Killing
 from tests.sources import rings, tiny
@@ -54,7 +54,7 @@ def fill(disk: Path, left: int) -> Path:
     return ballast
 
 
-@pytest.mark.parametrize(("room", "saved"), [(0, []), (0.5, []), (1.5, ["0000000032"])])
+@pytest.mark.parametrize(("room", "saved"), [(0, []), (1.5, ["0000000032"])])
 def test_training_on_a_full_disk_goes_on_when_there_is_room(
     training: Killing, small_disk: Path, room: float, saved: list[str]
 ) -> None:
@@ -73,7 +73,7 @@ def test_training_on_a_full_disk_goes_on_when_there_is_room(
     assert results(small_disk) == training.expected
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=lambda c: c.name)
+@pytest.mark.parametrize("command", [TRAIN, SIMULATE, SAMPLE, BALANCE], ids=lambda c: c.name)
 def test_a_file_that_may_not_grow_is_one_line(command: Command, prepare: Prepare) -> None:
     killing = prepare(command)
     work = killing.fresh()

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,7 +23,9 @@ from gravlensdiffusion.locking import held
 from gravlensdiffusion.records import LensRecord
 from gravlensdiffusion.training.loop import Trainer, train
 from gravlensdiffusion.training.progress import Hooks, Progress
+from tests.faults.child import run
 from tests.faults.commands import BALANCE, DISTILL, TRAIN, Command
+from tests.faults.harness import CONTEXT, QUIET
 from tests.sources import ArraySource, rings, tiny
 
 pytestmark = pytest.mark.faults
@@ -57,19 +60,26 @@ def one_line(capsys: pytest.CaptureFixture[str]) -> str:
     return error.removeprefix("gravlens: error: ")
 
 
+def terminate(words: Sequence[str], folder: Path, moment: Callable[[], bool]) -> float:
+    """Run a command, send SIGTERM when the moment has come, and return when that was [s]."""
+    log = folder / "said.txt"
+    process = CONTEXT.Process(target=run, args=(words, folder, log, QUIET))
+    process.start()
+    while process.is_alive() and not moment():
+        time.sleep(0.01)
+    sent = time.monotonic()
+    process.terminate()
+    process.join()
+    assert process.exitcode == 128 + signal.SIGTERM, log.read_text()
+    return sent
+
+
 def test_sigterm_saves_soon(work: Path) -> None:
     (work / "recipe.json").write_text(to_json(tiny(total_images=10**8, checkpoint_images=10**8)))
-    command = [sys.executable, "-m", "gravlensdiffusion", *words()]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        log = work / "run" / "metrics.jsonl"
-        while process.poll() is None and not (log.exists() and log.stat().st_size):
-            time.sleep(0.01)
-        started = time.monotonic()
-        process.send_signal(signal.SIGTERM)
-        _, said = process.communicate()
+    log = work / "run" / "metrics.jsonl"
+    started = terminate(words(), work, lambda: log.exists() and log.stat().st_size > 0)
     assert time.monotonic() - started < SECONDS_TO_SAVE
-    assert process.returncode == 128 + signal.SIGTERM
-    assert "run the same command to go on" in said
+    assert "run the same command to go on" in (work / "said.txt").read_text()
     assert len(checkpoints(work / "run")) == 1
 
 
@@ -89,15 +99,9 @@ def test_a_signal_before_the_first_step_ends_at_once(work: Path) -> None:
 
 
 def test_sigterm_leaves_nothing_half_written(work: Path) -> None:
-    command = [sys.executable, "-m", "gravlensdiffusion", "simulate", "--num", "100000"]
-    command += ["--size", "28", "--jobs", "1", "--out", "many.h5"]
-    with subprocess.Popen(command) as process:
-        while process.poll() is None and not list(work.glob(".many.*")):
-            time.sleep(0.01)
-        time.sleep(0.5)
-        process.send_signal(signal.SIGTERM)
-    assert process.returncode == 128 + signal.SIGTERM
-    assert sorted(path.name for path in work.iterdir()) == ["lenses.h5", "recipe.json"]
+    command = ["simulate", "--num", "100000", "--size", "28", "--jobs", "1", "--out", "many.h5"]
+    terminate(command, work, lambda: any(work.glob(".many.*")))
+    assert not list(work.glob("*many*"))
 
 
 @pytest.mark.parametrize("command", [TRAIN, DISTILL, BALANCE], ids=lambda c: c.name)

@@ -75,6 +75,7 @@ class CroppedSource:
         if size > min(height, width):
             raise GravLensError(f"{source.name(0)}: has {height} x {width} pixels, too few to crop")
         self._source = source
+        self.files = source.files
         self._rows, self._columns = middle(height, width, size)
         self.image_shape = (channels, size, size)
         self.header: SetHeader = replace(source.header, config="")
