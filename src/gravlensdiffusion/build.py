@@ -11,6 +11,7 @@ from gravlensdiffusion.config.model import (
     ModelConfig,
     ReferenceUNetConfig,
     ScheduleConfig,
+    UNetConfig,
 )
 from gravlensdiffusion.data.transform import Transform
 from gravlensdiffusion.diffusion.denoise import (
@@ -117,6 +118,22 @@ def build_model(
     # Twice as fast on CPUs as the default layout.
     model.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return model
+
+
+def least_size(config: ModelConfig) -> int:
+    """Return a number of weights that a model surely has: a file with fewer does not hold it.
+
+    Args:
+        config: The configuration.
+    """
+    size = config.num_channels * config.image_size**2
+    size += config.prior_size * (1 + len(config.parameters))
+    network = config.network
+    if isinstance(network, UNetConfig):
+        # One convolution of each residual block, and one layer of the embedding.
+        size += 9 * network.num_blocks * sum(num**2 for num in network.channels)
+        size += network.embedding_dim**2 + network.embedding_dim * len(config.class_names)
+    return size
 
 
 def build_schedule(config: ScheduleConfig) -> Schedule:

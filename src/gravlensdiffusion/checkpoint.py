@@ -2,9 +2,11 @@
 
 import hashlib
 import json
+import math
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -12,12 +14,12 @@ from typing import Any
 from uuid import uuid4
 
 import torch
-from safetensors import SafetensorError
+from safetensors import safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from gravlensdiffusion.build import Model, build_model
-from gravlensdiffusion.codec import from_json, to_json
+from gravlensdiffusion.build import Model, build_model, least_size
+from gravlensdiffusion.codec import read_json, to_json
 from gravlensdiffusion.config.classifier import ClassifierConfig
 from gravlensdiffusion.config.encoder import EncoderConfig
 from gravlensdiffusion.config.model import ModelConfig
@@ -164,8 +166,14 @@ def load_model(name_or_path: str | Path, device: torch.device | str = "cpu") -> 
     path = find_model(name_or_path)
     if path.is_file():
         return _load_reference(path, device)
-    config = from_json(ModelConfig, _read_bytes(path / CONFIG), source=str(path / CONFIG))
+    config = read_json(ModelConfig, path / CONFIG)
     weights = path / EMA_WEIGHTS if (path / EMA_WEIGHTS).is_file() else path / WEIGHTS
+    # A configuration can ask for far more memory than its weights take.
+    num = sum(math.prod(shape) for shape in read_shapes(weights).values())
+    if num < least_size(config):
+        raise GravLensError(
+            f"{weights}: holds {num} numbers, too few for a model of {path / CONFIG}"
+        )
     model = build_model(config)
     load_weights(model, read_tensors(weights), source=weights)
     return model.to(device).eval()
@@ -224,7 +232,7 @@ def load_encoder(folder: Path) -> LensEncoder:
     Raises:
         GravLensError: If its files are missing or damaged.
     """
-    config = from_json(EncoderConfig, _read_bytes(folder / CONFIG), source=str(folder / CONFIG))
+    config = read_json(EncoderConfig, folder / CONFIG)
     encoder = LensEncoder(config)
     weights = folder / WEIGHTS
     load_weights(encoder, read_tensors(weights), source=weights)
@@ -254,7 +262,7 @@ def load_classifier(folder: Path) -> LensClassifier:
     """
     path = folder / CONFIG
     try:
-        config = from_json(ClassifierConfig, _read_bytes(path), source=str(path))
+        config = read_json(ClassifierConfig, path)
     except GravLensError as error:
         raise GravLensError(f"{error}; is this the folder of a classifier?") from None
     classifier = LensClassifier(config)
@@ -285,7 +293,11 @@ def load_weights(model: nn.Module, state: Mapping[str, Tensor], source: Path) ->
         if own[name].shape != state[name].shape:
             shapes = f"{tuple(state[name].shape)}, expected {tuple(own[name].shape)}"
             raise GravLensError(f"{source}: tensor '{name}' has shape {shapes}")
-    model.load_state_dict(dict(state))
+    try:
+        model.load_state_dict(dict(state))
+    except RuntimeError as error:  # numbers of a type that weights do not have
+        reason = str(error).strip().splitlines()[-1].strip()
+        raise GravLensError(f"{source}: not the weights of this model: {reason:.100}") from None
 
 
 def fingerprint(model: Model) -> str:
@@ -303,10 +315,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     Raises:
         GravLensError: If it cannot be read.
     """
-    try:
+    with _readable(path):
         tensors: dict[str, Tensor] = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise GravLensError(f"{path}: not a readable weights file: {error}") from None
     return tensors
 
 
@@ -323,11 +333,30 @@ def _write_bytes(path: Path, content: bytes | memoryview) -> None:
         os.fsync(file.fileno())
 
 
-def _read_bytes(path: Path) -> bytes:
+def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the tensors in a safetensors file, by name.
+
+    Raises:
+        GravLensError: If it cannot be read.
+    """
+    with _readable(path), safe_open(path, "pt") as tensors:
+        return {name: tuple(tensors.get_slice(name).get_shape()) for name in tensors.keys()}  # noqa: SIM118
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Turn what a damaged file of weights raises into one line."""
     try:
-        return path.read_bytes()
-    except OSError as error:
-        raise GravLensError(f"{path}: {error.strerror}") from None
+        # A pipe or a device may never end.
+        if path.exists() and not path.is_file():
+            raise GravLensError(f"{path}: is no regular file")
+        yield
+    except GravLensError:
+        raise
+    # A damaged header fails in the library in many ways.
+    except Exception as error:  # noqa: BLE001
+        reason = str(error).partition("\n")[0]
+        raise GravLensError(f"{path}: not a readable weights file: {reason:.200}") from None
 
 
 def _load_reference(path: Path, device: torch.device | str) -> Model:

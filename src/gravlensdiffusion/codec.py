@@ -2,6 +2,7 @@
 
 from dataclasses import is_dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any, TypeVar, get_args, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -9,6 +10,9 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from gravlensdiffusion.errors import GravLensError
 
 T = TypeVar("T")
+
+MAX_BYTES = 2**24
+"""Size of a configuration that is read."""
 
 
 def to_json(config: object, indent: int | None = 2) -> str:
@@ -36,10 +40,36 @@ def from_json(cls: type[T], text: str | bytes, source: str = "configuration") ->
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "top level"
         raise GravLensError(f"{source}: {where}: {first['msg']}") from None
+    except (ArithmeticError, RecursionError) as error:
+        raise GravLensError(f"{source}: holds a value out of range ({error})") from None
     except GravLensError as error:
         # The checks of the dataclasses themselves do not know what they are read from.
         raise GravLensError(f"{source}: {error}") from None
     return value
+
+
+def read_json(cls: type[T], path: Path) -> T:
+    """Read a configuration dataclass from a file.
+
+    Args:
+        cls: The dataclass to build.
+        path: The file.
+
+    Raises:
+        GravLensError: If it cannot be read, is no regular file, is too large, or holds anything
+            else; see `from_json`.
+    """
+    try:
+        # A pipe or a device may never end.
+        if path.exists() and not path.is_file():
+            raise GravLensError(f"{path}: is no regular file")
+        with path.open("rb") as stream:
+            text = stream.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise GravLensError(f"{path}: {error.strerror or error}") from None
+    if len(text) > MAX_BYTES:
+        raise GravLensError(f"{path}: has more than {MAX_BYTES} bytes, which is no configuration")
+    return from_json(cls, text, source=str(path))
 
 
 @cache

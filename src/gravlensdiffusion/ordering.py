@@ -11,7 +11,7 @@ from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TextIO
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -27,6 +27,8 @@ ANY_LABEL = "any"
 LABEL_COLUMN = "label"
 MAX_ROWS = 10_000_000
 """Rows that a table of conditions may have."""
+MAX_LINE = 100_000
+"""Letters that one of its lines may have."""
 
 _LEFT_OUT = ("", ANY_LABEL, "nan")
 
@@ -217,8 +219,11 @@ def read_conditions(path: str | Path, config: ModelConfig, model_name: str) -> O
 def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Yield the rows of a CSV file that are not empty, each with the number of its last line."""
     try:
+        # A pipe or a device may never end.
+        if path.exists() and not path.is_file():
+            raise GravLensError(f"{path}: is no regular file")
         with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, strict=True)
+            reader = csv.reader(_lines(file, path), strict=True)
             for row in reader:
                 if row:
                     yield reader.line_num, [cell.strip() for cell in row]
@@ -228,6 +233,14 @@ def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
         raise GravLensError(f"{path}: not a text file, a table in CSV is needed") from None
     except csv.Error as error:
         raise GravLensError(f"{path}, line {reader.line_num}: {error}") from None
+
+
+def _lines(file: TextIO, path: Path) -> Iterator[str]:
+    """Yield the lines of a table, none of which is so long that it would fill the memory."""
+    while line := file.readline(MAX_LINE):
+        if len(line) == MAX_LINE:
+            raise GravLensError(f"{path}: has a line of over {MAX_LINE:,} letters")
+        yield line
 
 
 def _columns(path: Path, header: list[str], config: ModelConfig) -> list[str]:

@@ -168,7 +168,7 @@ BAD_FILES: dict[str, tuple[str, bytes, str]] = {
     "npz shorter than declared": (
         "a.npz",
         npz_of(npy_declaring((4, 8, 8), bytes(600))),
-        "truncated: 88 of 512",
+        "truncated: 600 of 2048",
     ),
     "npz bomb": (
         "a.npz",

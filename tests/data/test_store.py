@@ -341,10 +341,8 @@ def test_damaged_pixels(tmp_path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[place : place + 8] = bytes(8)
     path.write_bytes(content)
-    store = LensStore(path)
-    np.testing.assert_array_equal(store.read([3]), images[3:4])
     with pytest.raises(GravLensError, match="/images: damaged"):
-        store.read([4])
+        LensStore(path)
 
 
 def test_no_such_file(tmp_path: Path) -> None:

@@ -363,7 +363,7 @@ def test_code_in_a_checkpoint_is_refused_and_not_run(tmp_path: Path) -> None:
     for protocol in (2, 4):
         content = pickle.dumps({"conv_in.bias": Intruder(trace)}, protocol=protocol)
         (tmp_path / f"bare-{protocol}.pth").write_bytes(content)
-    for name, word in (("zip", "objects"), ("bare-2", "objects"), ("bare-4", "not a readable")):
+    for name, word in (("zip", "objects"), ("bare-2", "objects"), ("bare-4", "objects")):
         with pytest.raises(GravLensError, match=word) as caught:
             load_reference_state(tmp_path / f"{name}.pth")
         assert "\n" not in str(caught.value)

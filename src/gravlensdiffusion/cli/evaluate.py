@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.errors import GravLensError, one_line
 from gravlensdiffusion.processes import Processes
 
 if TYPE_CHECKING:
@@ -100,7 +100,8 @@ def run(options: Options) -> None:
     ):
         write_json(found, numbers)
         write_html(found, page)
-    print(table(found))
+    for line in table(found).splitlines():
+        print(one_line(line))
     print(f"wrote {JSON} and {HTML} to {options.out}")
 
 
@@ -158,7 +159,7 @@ def open_sets(options: Options) -> "Sets":
 
 def tell(line: str) -> None:
     """Say on stderr what is being done."""
-    print(f"gravlens: {line}", file=sys.stderr, flush=True)
+    print(f"gravlens: {one_line(line)}", file=sys.stderr, flush=True)
 
 
 def _open(options: Options, path: Path) -> "PreparedSource":

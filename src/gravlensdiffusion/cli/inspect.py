@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from gravlensdiffusion.errors import one_line
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -61,7 +63,7 @@ def run(options: Options) -> None:
     )
     summary = inspect_lenses(source)
     for line in describe(summary):
-        print(line)
+        print(one_line(line))
     with whole_file(out, overwrite=options.overwrite) as temporary:
         num = save_preview(source, summary, temporary)
     print(f"wrote a preview of {num} of {summary.num_images} images to {out}")

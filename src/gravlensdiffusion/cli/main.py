@@ -4,6 +4,7 @@ Only the subcommand that was asked for is imported, so that ``gravlens --help`` 
 """
 
 import difflib
+import io
 import os
 import signal
 import sys
@@ -16,7 +17,7 @@ from types import ModuleType
 
 from gravlensdiffusion import __version__
 from gravlensdiffusion.data.writing import FULL
-from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.errors import GravLensError, one_line
 from gravlensdiffusion.processes import OtherFailed, Processes
 
 PROGRAM = "gravlens"
@@ -58,6 +59,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         read the output has gone.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        # A file's name may be made of bytes that are no letters; showing it must not fail.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         processes = Processes.launched()
         with _one_voice(processes), _ended_by_sigterm():
@@ -196,7 +201,7 @@ def _describe(error: OSError) -> str:
 
 
 def _complain(message: str) -> int:
-    line = " ".join(message.split())
+    line = one_line(" ".join(message.split()))
     print(f"{PROGRAM}: error{_place()}: {line}", file=sys.stderr)
     return EXIT_USER_ERROR
 

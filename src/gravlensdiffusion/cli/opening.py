@@ -4,6 +4,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gravlensdiffusion.errors import one_line
+
 if TYPE_CHECKING:
     from gravlensdiffusion.data.source import LensSource
 
@@ -53,4 +55,4 @@ def open_data(
 
 def _tell(problems: tuple[str, ...]) -> None:
     for problem in problems:
-        print(f"gravlens: {' '.join(problem.split())}", file=sys.stderr)
+        print(f"gravlens: {one_line(problem)}", file=sys.stderr)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from gravlensdiffusion.cli.opening import open_data
 from gravlensdiffusion.cli.running import run_with_bar
-from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.errors import GravLensError, one_line
 
 if TYPE_CHECKING:
     from gravlensdiffusion.build import Model
@@ -104,7 +104,7 @@ def run(options: Options) -> None:
         config = adapted(options, source)
     if options.dry_run:
         check_names(config.augment, config.parameters)
-        print(describe(config, source))
+        print(one_line(describe(config, source)))
         return
     progress = run_with_bar(
         "train",
@@ -199,12 +199,12 @@ def read_preset(preset: str) -> "TrainingConfig":
     Raises:
         GravLensError: If there is no such preset, or the file is not a recipe.
     """
-    from gravlensdiffusion.codec import from_json
+    from gravlensdiffusion.codec import read_json
     from gravlensdiffusion.config.training import TrainingConfig
     from gravlensdiffusion.presets.training import PRESETS
 
     if preset.endswith(".json"):
-        return from_json(TrainingConfig, Path(preset).read_bytes(), source=preset)
+        return read_json(TrainingConfig, Path(preset))
     if preset not in PRESETS:
         known = ", ".join(PRESETS)
         raise GravLensError(f"unknown preset '{preset}'; choose from {known}, or a .json file")

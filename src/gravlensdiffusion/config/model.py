@@ -6,6 +6,19 @@ from typing import Literal
 
 from gravlensdiffusion.errors import GravLensError
 
+MAX_SIDE = 4096
+"""Pixels a side of the largest image that is drawn."""
+MAX_BANDS = 64
+MAX_NUMBER = 1e100
+"""Numbers up to this can be squared."""
+MAX_LEVELS = 16
+MAX_CHANNELS = 2**16
+MAX_BLOCKS = 256
+MAX_STEPS = 100_000
+MAX_ROWS = 2**20
+MAX_CLASSES = 2**15 - 1
+"""Labels are numbers of 16 bits."""
+
 Prediction = Literal["epsilon", "x0", "v", "preconditioned"]
 Resize = Literal["bilinear", "area"]
 
@@ -62,8 +75,10 @@ class ScheduleConfig:
     sigma_max: float = 80.0
 
     def __post_init__(self) -> None:
-        if self.num_steps < 1:
-            raise GravLensError(f"schedule num_steps must be at least 1, got {self.num_steps}")
+        if not 1 <= self.num_steps <= MAX_STEPS:
+            raise GravLensError(
+                f"schedule num_steps must lie in 1 to {MAX_STEPS}, got {self.num_steps}"
+            )
         if not 0 < self.beta_min <= self.beta_max < 1:
             raise GravLensError("schedule betas must satisfy 0 < beta_min <= beta_max < 1")
         if not 0 < self.sigma_min < self.sigma_max:
@@ -140,14 +155,22 @@ class UNetConfig:
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
-        if not self.channels or any(c % 8 for c in self.channels):
-            raise GravLensError("network channels must be multiples of 8, at least one level")
+        if not 1 <= len(self.channels) <= MAX_LEVELS:
+            raise GravLensError(f"network channels must name 1 to {MAX_LEVELS} levels")
+        if any(c % 8 or not 8 <= c <= MAX_CHANNELS for c in self.channels):
+            raise GravLensError(f"network channels must be multiples of 8 up to {MAX_CHANNELS}")
+        if not 1 <= self.num_heads <= MAX_CHANNELS or len(self.attention_levels) > MAX_LEVELS:
+            raise GravLensError("network needs num_heads of at least 1, and levels named once")
         if any(not 0 <= level < len(self.channels) for level in self.attention_levels):
             raise GravLensError("network attention_levels must name levels that exist")
         if any(self.channels[level] % self.num_heads for level in self.attention_levels):
             raise GravLensError("network channels must be a multiple of num_heads for attention")
         if self.num_blocks < 1 or self.embedding_dim < 2 or self.embedding_dim % 2:
             raise GravLensError("network needs num_blocks of at least 1 and an even embedding_dim")
+        if self.num_blocks > MAX_BLOCKS or self.embedding_dim > MAX_CHANNELS:
+            raise GravLensError(
+                f"network needs num_blocks up to {MAX_BLOCKS} and embedding_dim up to {MAX_CHANNELS}"
+            )
         if not 0 <= self.dropout < 1:
             raise GravLensError("network dropout must lie in [0, 1)")
         if self.patch < 1:
@@ -188,8 +211,10 @@ class SamplingConfig:
     levels: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.num_steps < 1:
-            raise GravLensError(f"num_steps must be at least 1, got {self.num_steps}")
+        if not 1 <= self.num_steps <= MAX_STEPS:
+            raise GravLensError(f"num_steps must lie in 1 to {MAX_STEPS}, got {self.num_steps}")
+        if max(self.draft_steps, self.best_steps, len(self.levels)) > MAX_STEPS:
+            raise GravLensError(f"draft_steps, best_steps and levels are at most {MAX_STEPS}")
         if self.draft_steps < 0 or self.best_steps < 0:
             raise GravLensError("draft_steps and best_steps must not be negative")
         if (self.sampler == "consistency") != bool(self.few_steps):
@@ -244,11 +269,11 @@ class ObservationConfig:
     resize: Resize | None = None
 
     def __post_init__(self) -> None:
-        if self.num_pixels < 4:
-            raise GravLensError(f"num_pixels must be at least 4, got {self.num_pixels}")
-        if not 0 <= self.background_rms < math.inf:
+        if not 4 <= self.num_pixels <= MAX_SIDE:
+            raise GravLensError(f"num_pixels must lie in 4 to {MAX_SIDE}, got {self.num_pixels}")
+        if not 0 <= self.background_rms < MAX_NUMBER:
             raise GravLensError(f"background_rms must not be negative, got {self.background_rms}")
-        if self.exposure_time is not None and not 0 < self.exposure_time < math.inf:
+        if self.exposure_time is not None and not 0 < self.exposure_time < MAX_NUMBER:
             raise GravLensError(f"exposure_time must be positive, got {self.exposure_time}")
 
 
@@ -296,6 +321,14 @@ class ModelConfig:
     def __post_init__(self) -> None:
         if self.image_size < 4 or self.num_channels < 1:
             raise GravLensError("model needs images of at least 4 pixels and one channel")
+        if self.image_size > MAX_SIDE or self.num_channels > MAX_BANDS:
+            raise GravLensError(
+                f"model needs images of up to {MAX_SIDE} pixels a side and {MAX_BANDS} channels"
+            )
+        if not 0 <= self.prior_size <= MAX_ROWS or len(self.class_names) > MAX_CLASSES:
+            raise GravLensError(
+                f"model needs prior_size from 0 to {MAX_ROWS}, and at most {MAX_CLASSES} classes"
+            )
         if len(set(self.class_names)) != len(self.class_names):
             raise GravLensError("model class_names must differ from each other")
         names = [each.name for each in self.parameters]

@@ -11,21 +11,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gravlensdiffusion.data.naming import natural_key
+from gravlensdiffusion.data.probe import release
 from gravlensdiffusion.data.schema import SUBHALO_DTYPE
 from gravlensdiffusion.data.source import (
     BadFilesError,
     BadImageError,
     Facts,
     ImageReader,
+    as_printable,
     to_float32,
 )
 from gravlensdiffusion.data.store import as_indices
-from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.errors import GravLensError, one_line
 from gravlensdiffusion.records import UNLABELLED, SetHeader
 
 T = TypeVar("T", bound=Hashable)
 
 MAX_PROBLEMS = 100_000
+MAX_CLASSES = 2**15 - 1
+"""Labels are numbers of 16 bits."""
 _SCALE_TOLERANCE = 0.01
 
 
@@ -84,12 +88,13 @@ class FileSource:
         entries: list[_Entry] = []
         for file, class_name in files:
             entries += self._scan(file, class_name, found)
+        release()
         misfits: list[str] = []
         if any_unit:
             entries = _without_units(entries)
         entries = _keep_common(entries, misfits)
         is_bad = bool(found) or (bool(misfits) and not mixed)
-        found += misfits
+        found = [one_line(problem) for problem in found + misfits]
         if not entries and len(found) == 1:
             raise GravLensError(found[0])
         if is_bad and not skip_bad:
@@ -102,7 +107,12 @@ class FileSource:
         self.dtypes = tuple(sorted({entry.dtype for entry in entries}))
         self._entries = entries
         self.image_shape = (1, entries[0].shape[0], entries[0].shape[1])
-        self.header = _header(entries, class_names or _class_names(entries))
+        names = tuple(map(one_line, class_names)) or _class_names(entries)
+        if len(names) > MAX_CLASSES:
+            raise GravLensError(
+                f"{path}: has {len(names)} classes, more than the limit of {MAX_CLASSES}"
+            )
+        self.header = _header(entries, names)
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -162,7 +172,8 @@ class FileSource:
             reader = self._readers[entry.path.suffix.lower()]
             try:
                 image = to_float32(reader.pixels(entry.path, entry.index))
-            except (BadImageError, OSError, IndexError) as error:
+            # A damaged file fails in a library in any way.
+            except Exception as error:
                 raise GravLensError(f"{entry.name}: {_reason(error)}") from error
             if image.shape != entry.shape:
                 raise GravLensError(f"{entry.name}: has changed its size while in use")
@@ -192,6 +203,7 @@ class FileSource:
                 facts = stated
                 if class_name is not None:
                     facts = replace(stated, class_name=class_name, class_names=())
+                facts = as_printable(facts)
                 entries.append(
                     _Entry(
                         path=path,
@@ -202,7 +214,8 @@ class FileSource:
                         facts=facts,
                     )
                 )
-        except (BadImageError, OSError, ValueError, OverflowError, MemoryError) as error:
+        # A damaged file fails in a library in any way.
+        except Exception as error:  # noqa: BLE001
             problems.append(f"{path}: {_reason(error)}")
             return []
         problems += bad

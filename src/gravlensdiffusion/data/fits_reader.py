@@ -4,14 +4,17 @@ import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from astropy import units
 from astropy.io import fits
 from numpy.typing import NDArray
 
+from gravlensdiffusion.data.limits import check_unpacked
+from gravlensdiffusion.data.probe import probe_file
 from gravlensdiffusion.data.source import BadImageError, Facts, as_plane, plane_shape
 
 ARCSEC_PER_DEGREE = 3600.0
@@ -20,6 +23,11 @@ SCALE_CARDS = ("PIXSCALE", "PIXSCAL", "PIXSCAL1", "PIXELSCL")
 ZERO_POINT_CARDS = ("MAGZERO", "MAGZEROP", "MAGZPT", "ZEROPNT", "PHOTZP", "ZPAB", "ZP_STACK")
 """Cards that give the magnitude of one unit of flux."""
 MAX_FILE_BYTES = 2**33
+MAX_HEADER_BYTES = 2**22
+"""Size of a header that is still read; it is 10 kB in most files."""
+MAX_HDUS = 1000
+"""Units before the first image that are still looked through."""
+_SIGNATURE = b"SIMPLE  ="
 _MAX_SQUARE_ERROR = 0.01
 _MAX_UNNAMED_STEP = 0.1
 """Largest step taken for degrees where the header names neither axis type nor unit [degree]."""
@@ -30,7 +38,25 @@ class FitsReader:
 
     def images(self, path: Path) -> Iterator[tuple[NDArray[np.generic], Facts]]:
         """Yield the image of a file."""
-        with _image_hdu(path) as (hdu, primary):
+        yield read_image(path, is_tried=False)
+
+    def pixels(self, path: Path, index: int) -> NDArray[np.generic]:
+        """Return the image of a file."""
+        with _image_hdu(path) as (hdu, _):
+            return _pixels(hdu)
+
+
+def read_image(path: Path, *, is_tried: bool) -> tuple[NDArray[np.generic], Facts]:
+    """Return the image of a file and what its header says.
+
+    Args:
+        path: The file.
+        is_tried: Whether it need not be tried out in another process, as in that process itself.
+
+    Raises:
+        BadImageError: If there is none, or it cannot be read.
+    """
+    with _image_hdu(path, is_tried=is_tried) as (hdu, primary):
             header = hdu.header
             scale = pixel_scale(header)
             if scale is None and header is not primary:
@@ -49,12 +75,7 @@ class FitsReader:
                 parameters={} if zero_point is None else {"zero_point": zero_point},
                 parameter_units={} if zero_point is None else {"zero_point": "mag"},
             )
-            yield _pixels(hdu), facts
-
-    def pixels(self, path: Path, index: int) -> NDArray[np.generic]:
-        """Return the image of a file."""
-        with _image_hdu(path) as (hdu, _):
-            return _pixels(hdu)
+            return _pixels(hdu), facts
 
 
 def pixel_scale(header: fits.Header) -> float | None:
@@ -153,30 +174,64 @@ def _text(header: fits.Header, name: str) -> str | None:
 
 
 @contextmanager
-def _image_hdu(path: Path) -> Iterator[tuple[Any, fits.Header]]:
-    """Open a file and yield the HDU with the image, and the primary header."""
+def _image_hdu(path: Path, *, is_tried: bool = False) -> Iterator[tuple[Any, fits.Header]]:
+    """Open a file and yield the HDU with the image, and the primary header.
+
+    Args:
+        path: The file.
+        is_tried: Whether it need not be tried out in another process.
+    """
     size = path.stat().st_size
     if size > MAX_FILE_BYTES:
         raise BadImageError(f"has {size} bytes, more than the limit of {MAX_FILE_BYTES}")
+    _check_start(path)
     # Files from telescopes break small rules of the standard; what matters is checked here.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            with fits.open(path, memmap=False, lazy_load_hdus=True) as hdus:
-                hdu = next((hdu for hdu in hdus if hdu.is_image and len(hdu.shape) >= 2), None)
-                if hdu is None:
-                    raise BadImageError("holds no image")
+            with path.open("rb") as stream:
+                primary = fits.PrimaryHDU.readfrom(stream, memmap=False)
+                hdu = primary if _is_image(primary) else _extension(stream, path, is_tried)
                 plane_shape(hdu.shape)
                 _check_length(hdu, size)
-                yield hdu, hdus[0].header
+                yield hdu, primary.header
         except (OSError, ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
             reason = str(error).partition("\n")[0]
             raise BadImageError(f"is no readable FITS file ({reason:.100})") from error
 
 
+def _check_start(path: Path) -> None:
+    """Refuse a compressed file, which may unpack to any size, and a header without an end."""
+    with path.open("rb") as stream:
+        start = stream.read(MAX_HEADER_BYTES)
+    if not start.startswith(_SIGNATURE):
+        raise BadImageError("is no readable FITS file (it does not begin with SIMPLE)")
+    if not any(start.startswith(b"END     ", place) for place in range(0, len(start), 80)):
+        raise BadImageError("is no readable FITS file (its header has no end)")
+
+
+def _extension(stream: IO[bytes], path: Path, is_tried: bool) -> Any:
+    """Return the first extension with an image, which may be packed, or its header have no end."""
+    wrong = None if is_tried else probe_file(path, "fits")
+    if wrong is not None:
+        raise BadImageError(wrong)
+    stream.seek(0)
+    # The list of units is not closed: it would read all units for that.
+    hdus = fits.open(stream, memmap=False, lazy_load_hdus=True)
+    hdu = next(filter(_is_image, islice(hdus, MAX_HDUS)), None)
+    if hdu is None:
+        raise BadImageError("holds no image")
+    return hdu
+
+
+def _is_image(hdu: Any) -> bool:
+    return bool(hdu.is_image) and len(hdu.shape) >= 2
+
+
 def _check_length(hdu: Any, size: int) -> None:
     if isinstance(hdu, fits.CompImageHDU):
         # Its size is that of the unpacked image; unpacking finds out what is missing.
+        check_unpacked(4 * math.prod(hdu.shape), size)
         return
     place = hdu.fileinfo()
     if place["datLoc"] + hdu.size > size:

@@ -11,5 +11,11 @@ def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
     """
     parts = re.split(r"(\d+)", name.lower(), flags=re.ASCII)
     # The name itself comes last so that 01 and 1 have a fixed order.
-    keys = [(1, int(part), "") if i % 2 else (0, 0, part) for i, part in enumerate(parts)]
+    keys = [_number_key(part) if i % 2 else (0, 0, part) for i, part in enumerate(parts)]
     return (*keys, (-1, 0, name))
+
+
+def _number_key(digits: str) -> tuple[int, int, str]:
+    # More digits are a larger number; Python converts no number of thousands of them.
+    significant = digits.lstrip("0")
+    return 1, len(significant), significant

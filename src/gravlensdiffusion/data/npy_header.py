@@ -8,8 +8,10 @@ import numpy as np
 
 from gravlensdiffusion.data.source import BadImageError
 
-MAX_OBJECT_BYTES = 2**29
+MAX_OBJECT_BYTES = 2**26
 """Size of a pickled object array that is still read."""
+MAX_HEADER_BYTES = 2**16
+"""Size of a header that is still read; numpy itself parses 10,000 bytes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,6 +45,7 @@ def read_header(stream: IO[bytes]) -> NpyHeader:
     start = stream.tell()
     try:
         version = np.lib.format.read_magic(stream)
+        _check_length(stream, version)
         if version == (1, 0):
             shape, is_fortran, dtype = np.lib.format.read_array_header_1_0(stream)
         elif version == (2, 0):
@@ -59,3 +62,12 @@ def read_header(stream: IO[bytes]) -> NpyHeader:
     return NpyHeader(
         shape=tuple(shape), dtype=dtype, is_fortran=is_fortran, offset=stream.tell() - start
     )
+
+
+def _check_length(stream: IO[bytes], version: tuple[int, int]) -> None:
+    """Refuse a long header before it is read, and leave the stream where it was."""
+    place = stream.tell()
+    length = int.from_bytes(stream.read(2 if version == (1, 0) else 4), "little")
+    if length > MAX_HEADER_BYTES:
+        raise BadImageError(f"has a header of {length} bytes, allowed are {MAX_HEADER_BYTES}")
+    stream.seek(place)

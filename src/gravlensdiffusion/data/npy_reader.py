@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from gravlensdiffusion.data.limits import check_unpacked, held_bytes
 from gravlensdiffusion.data.npy_header import MAX_OBJECT_BYTES, NpyHeader, read_header
 from gravlensdiffusion.data.source import BadImageError, Facts, as_plane, check_dtype, plane_shape
 from gravlensdiffusion.data.unpickle import read_object_array
@@ -52,6 +53,7 @@ class NpyReader:
         present = path.stat().st_size - header.offset
         if present < header.num_bytes:
             raise BadImageError(f"is truncated: {present} of {header.num_bytes} bytes of data")
+        check_unpacked(header.num_bytes, held_bytes(path))
         mapped = np.memmap(
             path,
             header.dtype,

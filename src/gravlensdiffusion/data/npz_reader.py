@@ -1,6 +1,7 @@
 """Images from `.npz` archives: the array `images`, or the only one, with optional labels."""
 
 import math
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -12,14 +13,19 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gravlensdiffusion.data.limits import check_unpacked, held_bytes
 from gravlensdiffusion.data.npy_header import NpyHeader, read_header
 from gravlensdiffusion.data.npy_reader import check_stack, is_stack
 from gravlensdiffusion.data.source import BadImageError, Facts, as_plane, plane_shape
+from gravlensdiffusion.errors import one_line
 
 IMAGES, LABELS, CLASS_NAMES = "images", "labels", "class_names"
 MAX_LABEL_BYTES = 2**28
+MAX_CLASSES = 2**15 - 1
+"""Labels are numbers of 16 bits."""
 MAX_COMPRESSED_BYTES = 2**33
 """Size up to which a compressed stack is unpacked into memory."""
+_DAMAGE = (zipfile.BadZipFile, zlib.error, LZMAError, EOFError, RuntimeError, struct.error)
 _LOCAL_HEADER = 30
 _ENCRYPTED = 1
 
@@ -42,6 +48,7 @@ class NpzReader:
             member = _images_member(archive)
             with archive.open(member) as stream:
                 header, shape = _stack_header(stream, member)
+                check_unpacked(4 * math.prod(shape), _held(archive, member))
                 labels, class_names = _read_labels(archive, shape[0])
                 for k in range(shape[0]):
                     facts = Facts(
@@ -98,7 +105,7 @@ def _archive(path: Path) -> Iterator[zipfile.ZipFile]:
     try:
         with zipfile.ZipFile(path) as archive:
             yield archive
-    except (zipfile.BadZipFile, zlib.error, LZMAError, EOFError, RuntimeError) as error:
+    except _DAMAGE as error:
         raise BadImageError(f"is a damaged .npz archive ({error!s:.100})") from error
 
 
@@ -111,13 +118,20 @@ def _images_member(archive: zipfile.ZipFile) -> zipfile.ZipInfo:
         raise BadImageError(
             f"must hold an array 'images' or only one array; it holds {listed:.100}"
         )
-    return _checked(arrays[IMAGES if IMAGES in arrays else names[0]])
+    return _checked(archive, arrays[IMAGES if IMAGES in arrays else names[0]])
 
 
-def _checked(member: zipfile.ZipInfo) -> zipfile.ZipInfo:
+def _checked(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> zipfile.ZipInfo:
+    """Refuse a member that cannot be read, or that would unpack to far more than it holds."""
     if member.flag_bits & _ENCRYPTED:
         raise BadImageError("is encrypted")
+    # No more is ever unpacked than the archive's list of members declares.
+    check_unpacked(member.file_size, _held(archive, member))
     return member
+
+
+def _held(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> int:
+    return min(member.compress_size, held_bytes(Path(str(archive.filename))))
 
 
 def _stack_header(stream: IO[bytes], member: zipfile.ZipInfo) -> tuple[NpyHeader, tuple[int, ...]]:
@@ -135,6 +149,9 @@ def _stack_header(stream: IO[bytes], member: zipfile.ZipInfo) -> tuple[NpyHeader
             f"unpacks to {header.num_bytes} bytes, more than the limit of {MAX_COMPRESSED_BYTES}; "
             "save it without compression"
         )
+    present = member.file_size - header.offset
+    if present < header.num_bytes:
+        raise BadImageError(f"is truncated: {present} of {header.num_bytes} bytes of data")
     return header, shape
 
 
@@ -163,7 +180,9 @@ def _read_labels(archive: zipfile.ZipFile, num: int) -> tuple[list[str | None], 
     """Return the class of each image, and the classes in order where the archive lists them."""
     labels = _read_vector(archive, LABELS)
     names = _read_vector(archive, CLASS_NAMES)
-    class_names = () if names is None else tuple(str(name) for name in names)
+    if names is not None and len(names) > MAX_CLASSES:
+        raise BadImageError(f"names {len(names)} classes, more than the limit of {MAX_CLASSES}")
+    class_names = () if names is None else tuple(one_line(str(name)) for name in names)
     if len(set(class_names)) < len(class_names):
         raise BadImageError("names a class twice")
     if labels is None:
@@ -171,9 +190,10 @@ def _read_labels(archive: zipfile.ZipFile, num: int) -> tuple[list[str | None], 
     if len(labels) != num:
         raise BadImageError(f"has {len(labels)} labels for {num} images")
     if labels.dtype.kind == "U":
-        if class_names and not set(labels.tolist()) <= set(class_names):
+        texts = [one_line(str(label)) for label in labels]
+        if class_names and not set(texts) <= set(class_names):
             raise BadImageError("has labels that are not in its class_names")
-        return [str(label) for label in labels], class_names
+        return list(texts), class_names
     if labels.dtype.kind not in "iu":
         raise BadImageError(
             f"has labels of type {labels.dtype}, allowed are whole numbers and text"
@@ -181,15 +201,15 @@ def _read_labels(archive: zipfile.ZipFile, num: int) -> tuple[list[str | None], 
     highest = len(class_names) - 1 if class_names else np.iinfo(np.int16).max
     if labels.min() < -1 or labels.max() > highest:
         raise BadImageError(f"has labels outside -1 (unlabelled) to {highest}")
-    texts = class_names or [str(k) for k in range(int(labels.max()) + 1)]
-    return [texts[k] if k >= 0 else None for k in labels.tolist()], class_names
+    names_of = class_names or [str(k) for k in range(int(labels.max()) + 1)]
+    return [names_of[k] if k >= 0 else None for k in labels.tolist()], class_names
 
 
 def _read_vector(archive: zipfile.ZipFile, name: str) -> NDArray[np.generic] | None:
     members = [m for m in archive.infolist() if m.filename.removesuffix(".npy") == name]
     if not members:
         return None
-    with archive.open(_checked(members[0])) as stream:
+    with archive.open(_checked(archive, members[0])) as stream:
         header = read_header(stream)
         if header.dtype.hasobject or header.dtype.kind not in "iuUf":
             raise BadImageError(f"has {name} of type {header.dtype}")

@@ -1,6 +1,7 @@
 """Images from grey PNG files; those of `gravlens sample` come back in their flux unit."""
 
 import struct
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from gravlensdiffusion.data.limits import check_unpacked, held_bytes
 from gravlensdiffusion.data.png_stretch import PngCard, read_card, unstretch
 from gravlensdiffusion.data.source import BadImageError, Facts, plane_shape
 
@@ -48,7 +50,8 @@ def _read(path: Path) -> tuple[PngCard | None, NDArray[np.floating]]:
     depth = _check_header(path)
     with _open(path) as image:
         # Text after the pixels is only there once they are read.
-        pixels = _grey(image) / (65535 if depth == 16 else 255)
+        pixels = _grey(image)
+        pixels /= 65535 if depth == 16 else 255
         card = read_card(image.info)
     return card, pixels if card is None else unstretch(pixels, card)
 
@@ -61,6 +64,7 @@ def _check_header(path: Path) -> int:
         raise BadImageError("is no PNG file")
     width, height, depth, kind = struct.unpack(">IIBB", start[16:26])
     plane_shape((height, width))
+    check_unpacked(4 * height * width, held_bytes(path))
     if depth == 16 and kind != _GREY:
         raise BadImageError("is a 16-bit PNG with colour or transparency; save it as 16-bit grey")
     return int(depth)
@@ -69,7 +73,11 @@ def _check_header(path: Path) -> int:
 @contextmanager
 def _open(path: Path) -> Iterator[Image.Image]:
     try:
-        with Image.open(path, formats=["PNG"]) as image:
+        # What Pillow has to remark on a damaged file is no news beside what is raised here.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            image = Image.open(path, formats=["PNG"])
+        with image:
             if getattr(image, "n_frames", 1) > 1:
                 raise BadImageError("is an animated PNG")
             image.load()

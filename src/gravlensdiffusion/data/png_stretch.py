@@ -59,7 +59,8 @@ def read_card(info: Mapping[Any, Any]) -> PngCard | None:
     try:
         card = PngCard(**json.loads(text))
         is_range = math.isfinite(card.low) and math.isfinite(card.high) and card.low < card.high
-    except (ValueError, TypeError, RecursionError):
+    # A number of a thousand digits is no float.
+    except (ValueError, TypeError, RecursionError, OverflowError):
         return None
     scale = card.pixel_scale_arcsec
     is_scale = scale is None or (isinstance(scale, float) and math.isfinite(scale) and scale > 0)
@@ -78,7 +79,13 @@ def stretch(flux: NDArray[np.floating], card: PngCard) -> NDArray[np.floating]:
 
 def unstretch(grey: NDArray[np.floating], card: PngCard) -> NDArray[np.floating]:
     """Map grey in [0, 1] back to flux."""
-    fraction = grey
-    if card.stretch == "asinh":
-        fraction = np.sinh(grey * math.asinh(1 / SOFTENING)) * SOFTENING
-    return card.low + fraction * (card.high - card.low)
+    flux = grey.copy()
+    # In place: the largest image takes half a gigabyte.
+    with np.errstate(over="ignore", invalid="ignore"):
+        if card.stretch == "asinh":
+            flux *= math.asinh(1 / SOFTENING)
+            np.sinh(flux, out=flux)
+            flux *= SOFTENING
+        flux *= card.high - card.low
+        flux += card.low
+    return flux

@@ -13,10 +13,11 @@ from gravlensdiffusion.data.folder import IMAGE_SUFFIXES, Listing, list_folder
 from gravlensdiffusion.data.npy_reader import NpyReader
 from gravlensdiffusion.data.npz_reader import NpzReader
 from gravlensdiffusion.data.png_reader import PngReader
+from gravlensdiffusion.data.probe import probe_files
 from gravlensdiffusion.data.source import MIN_SIDE, BadFilesError, ImageReader, LensSource
 from gravlensdiffusion.data.store import SHARD_SUFFIXES, LensStore
 from gravlensdiffusion.data.subset import SubsetSource, find_bad_images
-from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.errors import GravLensError, one_line
 
 __all__ = ["BadFilesError", "LensSource", "open_lenses"]
 
@@ -84,6 +85,7 @@ def open_lenses(
 def _open_store(root: Path, listing: Listing, skip_bad: bool) -> LensSource:
     problems = list(listing.problems)
     good = []
+    probe_files(listing.shards, "hdf5")  # all in one process; what it says is told below
     for shard in listing.shards:
         try:
             LensStore(shard)
@@ -97,6 +99,7 @@ def _open_store(root: Path, listing: Listing, skip_bad: bool) -> LensSource:
     store = LensStore(root, shards=good)
     bad = find_bad_images(store)
     problems += [f"{store.name(k)}: {what}" for k, what in sorted(bad.items())]
+    problems = [one_line(problem) for problem in problems]
     if not problems:
         return store
     if not skip_bad:

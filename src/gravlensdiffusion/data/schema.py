@@ -12,13 +12,18 @@ import h5py
 import numpy as np
 
 from gravlensdiffusion.codec import from_json, to_json
-from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.errors import GravLensError, one_line
 from gravlensdiffusion.records import UNLABELLED, Filling, SetHeader
 
 SCHEMA_VERSION = 1
 MAX_PIXELS = 64_000_000
 """Pixels that one image may have; a file that declares more is refused before it is read."""
 MAX_IMAGES = 100_000_000
+MAX_PARAMETERS = 1000
+MAX_NAME = 1000
+"""Letters of a name or a unit."""
+MAX_TEXT = 2**24
+"""Letters of any text."""
 NOISE_FREE = "images_noise_free"
 """Name of the noise-free images, which a file may lack."""
 FILLINGS = "fillings"
@@ -84,13 +89,15 @@ class _Checker:
             )
         return dataset
 
-    def text(self, value: object, field: str) -> str:
+    def text(self, value: object, field: str, limit: int = MAX_NAME) -> str:
         """Return a text attribute."""
         if isinstance(value, bytes):
             value = value.decode("utf-8", "replace")
         if not isinstance(value, str):
             raise self.error(field, f"must be text, is {type(value).__name__}")
-        return value
+        if len(value) > limit:
+            raise self.error(field, f"has {len(value)} letters, more than the limit of {limit}")
+        return one_line(value)
 
 
 def read_layout(file: h5py.File, path: Path) -> FileLayout:
@@ -109,8 +116,9 @@ def read_layout(file: h5py.File, path: Path) -> FileLayout:
         raise check.error("schema_version", "missing; this is not a lens data set")
     if not isinstance(version, (int, np.integer)) or version != SCHEMA_VERSION:
         raise check.error("schema_version", f"must be {SCHEMA_VERSION}, is {version!r}")
+    names = own_names(file)
     for name in ("images", "labels"):
-        if name not in file:
+        if name not in names:
             raise check.error(f"/{name}", "missing")
     num, image_shape = _check_images(file, check)
     check.vector(file, "labels", "/labels", num, "int16")
@@ -123,6 +131,11 @@ def read_layout(file: h5py.File, path: Path) -> FileLayout:
         num_subhaloes=_check_subhaloes(file, check),
         has_noise_free=_check_noise_free(file, check, (num, *image_shape)),
     )
+
+
+def own_names(group: h5py.Group) -> list[str]:
+    """Return the names in a group, sorted, without following any link."""
+    return sorted(group.keys())
 
 
 def check_labels(labels: np.ndarray, class_names: tuple[str, ...], path: Path) -> None:
@@ -200,7 +213,7 @@ def _check_images(file: h5py.File, check: _Checker) -> tuple[int, tuple[int, int
 
 def _check_noise_free(file: h5py.File, check: _Checker, shape: tuple[int, ...]) -> bool:
     """Return whether there are noise-free images, which must be like the images."""
-    if NOISE_FREE not in file:
+    if NOISE_FREE not in own_names(file):
         return False
     images = check.dataset(file, NOISE_FREE, f"/{NOISE_FREE}")
     if images.dtype.newbyteorder("=") != np.float32 or images.shape != shape:
@@ -213,15 +226,23 @@ def _check_noise_free(file: h5py.File, check: _Checker, shape: tuple[int, ...]) 
 
 def _check_parameters(file: h5py.File, check: _Checker, num: int) -> dict[str, str]:
     """Return the unit of each parameter by name."""
-    if "parameters" not in file:
+    if "parameters" not in own_names(file):
         return {}
-    group = file["parameters"]
+    # A link is never followed: the file that it names may be anything.
     is_own = isinstance(file.get("parameters", getlink=True), h5py.HardLink)
-    if not isinstance(group, h5py.Group) or not is_own:
+    group = file["parameters"] if is_own else None
+    if not isinstance(group, h5py.Group):
         raise check.error("/parameters", "must be a group of this file")
+    names = own_names(group)
+    if len(names) > MAX_PARAMETERS:
+        raise check.error(
+            "/parameters", f"holds {len(names)} parameters, more than the limit of {MAX_PARAMETERS}"
+        )
     units = {}
-    for name in sorted(group):
+    for name in names:
         field = f"/parameters/{name}"
+        if not name.isprintable() or len(name) > MAX_NAME:
+            raise check.error(field, "is no name: it is too long or has control characters")
         dataset = check.vector(group, name, field, num, "float64")
         if "unit" not in dataset.attrs:
             raise check.error(field, "has no attribute unit")
@@ -230,7 +251,7 @@ def _check_parameters(file: h5py.File, check: _Checker, num: int) -> dict[str, s
 
 
 def _check_subhaloes(file: h5py.File, check: _Checker) -> int:
-    if "subhaloes" not in file:
+    if "subhaloes" not in own_names(file):
         return 0
     table = check.dataset(file, "subhaloes", "/subhaloes")
     if table.ndim != 1 or table.dtype.newbyteorder("=") != SUBHALO_DTYPE.newbyteorder("="):
@@ -248,7 +269,7 @@ def _read_header(file: h5py.File, check: _Checker, units: dict[str, str]) -> Set
     texts: dict[str, str] = {}
     for name in (*_TEXT_ATTRIBUTES, *_OPTIONAL_TEXT_ATTRIBUTES):
         if name in file.attrs:
-            texts[name] = check.text(file.attrs[name], f"attribute {name}")
+            texts[name] = check.text(file.attrs[name], f"attribute {name}", MAX_TEXT)
         elif name in _TEXT_ATTRIBUTES:
             raise check.error(f"attribute {name}", "missing")
     scale = file.attrs.get("pixel_scale_arcsec")
@@ -262,7 +283,7 @@ def _read_header(file: h5py.File, check: _Checker, units: dict[str, str]) -> Set
     fillings: tuple[Filling, ...] = ()
     if FILLINGS in file.attrs:
         field = f"attribute {FILLINGS}"
-        text = check.text(file.attrs[FILLINGS], field)
+        text = check.text(file.attrs[FILLINGS], field, MAX_TEXT)
         fillings = from_json(tuple[Filling, ...], text, source=f"{check.path}: {field}")
     return SetHeader(
         class_names=class_names,

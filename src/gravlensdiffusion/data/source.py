@@ -1,15 +1,15 @@
 """What every reader offers, and what it says about a file that it cannot use."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gravlensdiffusion.data.schema import MAX_PIXELS
-from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.data.schema import MAX_NAME, MAX_PIXELS
+from gravlensdiffusion.errors import GravLensError, one_line
 from gravlensdiffusion.records import SetHeader
 
 MIN_SIDE = 2
@@ -28,7 +28,7 @@ class BadFilesError(GravLensError):
     """
 
     def __init__(self, path: Path, problems: Sequence[str]) -> None:
-        self.problems = tuple(problems)
+        self.problems = tuple(one_line(problem) for problem in problems)
         count = len(self.problems)
         super().__init__(
             f"{path}: {count} file{'s' if count > 1 else ''} or image{'s' if count > 1 else ''} "
@@ -128,6 +128,21 @@ class Facts:
     parameters: Mapping[str, float] = field(default_factory=dict)
     parameter_units: Mapping[str, str] = field(default_factory=dict)
     is_stacked: bool = False
+
+
+def as_printable(facts: Facts) -> Facts:
+    """Return facts in whose texts line breaks and control characters are written out.
+
+    Raises:
+        BadImageError: If a text is too long to be a name.
+    """
+    texts = (facts.flux_unit, facts.class_name or "")
+    if max(map(len, texts)) > MAX_NAME:
+        raise BadImageError(f"states a unit or a class of over {MAX_NAME} letters")
+    if all(text.isprintable() for text in texts):
+        return facts
+    class_name = None if facts.class_name is None else one_line(facts.class_name)
+    return replace(facts, flux_unit=one_line(facts.flux_unit), class_name=class_name)
 
 
 class ImageReader(Protocol):

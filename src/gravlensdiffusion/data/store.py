@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gravlensdiffusion.data.naming import natural_key
+from gravlensdiffusion.data.probe import probe_files
 from gravlensdiffusion.data.schema import (
     NOISE_FREE,
     SUBHALO_DTYPE,
@@ -36,7 +37,8 @@ _SCAN_BYTES = 2**24
 class LensStore:
     """A lens set that is read lazily.
 
-    Opening reads the structure and the labels; pixels are read on demand. A store can be pickled
+    Opening reads the structure and the labels; pixels are read on demand. Files that this process
+    has not written are first tried out in another one, see `data.probe`. A store can be pickled
     and used in forked processes: each process opens the files for itself.
 
     Args:
@@ -56,6 +58,8 @@ class LensStore:
     ) -> None:
         self.path = Path(path)
         self._files = _shard_paths(self.path) if shards is None else list(shards)
+        for file, wrong in probe_files(self._files, "hdf5").items():
+            raise GravLensError(f"{file}: {wrong}")
         layouts = [_open_layout(file) for file in self._files]
         self.header: SetHeader = joint_header(self._files, layouts)
         self.image_shape: tuple[int, int, int] = layouts[0].image_shape

@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 
 from gravlensdiffusion.data.hdf5_file import new_hdf5, undisturbed
+from gravlensdiffusion.data.probe import trust_file
 from gravlensdiffusion.data.schema import (
     FILLINGS,
     MAX_PIXELS,
@@ -66,6 +67,7 @@ def write_store(
             sink.check()
         with undisturbed():
             writer.finish(num)
+    trust_file(path)
     return path
 
 

@@ -91,8 +91,13 @@ def _draw(
     return picture
 
 
+MAX_TITLE = 200
+"""Letters of a title that are tried for room."""
+
+
 def _write_title(picture: Image.Image, title: str, corner: tuple[int, int], width: int) -> None:
     font = ImageFont.load_default(size=TITLE_SIZE)
+    title = title[:MAX_TITLE]
     draw = ImageDraw.Draw(picture)
     while title and draw.textlength(title, font=font) > width:
         title = title[:-1]

@@ -10,8 +10,6 @@ References:
     Heusel et al. 2017, arXiv:1706.08500.
 """
 
-import pickle
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +29,7 @@ from gravlensdiffusion.metrics.inception_blocks import (
     to_grid_8,
     to_grid_17,
 )
+from gravlensdiffusion.state_file import read_state_dict
 
 NUM_FEATURES = 2048
 INPUT_SIZE = 299
@@ -95,7 +94,7 @@ def load_inception(path: str | Path) -> FIDInception:
     """
     with torch.device("meta"):
         network = FIDInception()
-    state = _checked(_read_state(path), network.state_dict(), path)
+    state = _checked(read_state_dict(path, "file of weights"), network.state_dict(), path)
     network.load_state_dict(state, assign=True)
     return network.float().requires_grad_(False).eval()
 
@@ -151,23 +150,6 @@ def inception_features(
         normalised = normalised.contiguous(memory_format=torch.channels_last)
         features[start : start + batch_size] = network(normalised).cpu().numpy()
     return features
-
-
-def _read_state(path: str | Path) -> dict[str, Tensor]:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the reader's remarks on foreign pickles
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise GravLensError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except Exception as error:  # noqa: BLE001 - a damaged pickle can raise anything
-        reason = "not a readable file of weights"
-        if isinstance(error, pickle.UnpicklingError) and "Unsupported operand" not in str(error):
-            reason = "holds Python objects or code besides weights, which is refused"
-        raise GravLensError(f"{path}: {reason}; expected a state dict by torch.save") from None
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise GravLensError(f"{path}: not a bare state dict of tensors")
-    return dict(state)
 
 
 def _checked(

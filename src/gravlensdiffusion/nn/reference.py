@@ -5,8 +5,6 @@ operations are those of the network that wrote the checkpoints, so that they giv
 here. 6,067,857 parameters; one grey channel; height and width divisible by 4.
 """
 
-import pickle
-import warnings
 from pathlib import Path
 
 import torch
@@ -14,6 +12,7 @@ from torch import Tensor, nn
 
 from gravlensdiffusion.conditioning import Condition
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.state_file import read_state_dict
 
 NUM_GROUPS = 8
 NUM_HEADS = 4
@@ -188,19 +187,7 @@ def load_reference_state(path: str | Path) -> dict[str, Tensor]:
     Raises:
         GravLensError: If it is not such a file.
     """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the reader's remarks on foreign pickles
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise GravLensError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except Exception as error:  # noqa: BLE001 - a damaged pickle can raise anything
-        reason = "not a readable PyTorch checkpoint"
-        if isinstance(error, pickle.UnpicklingError) and "Unsupported operand" not in str(error):
-            reason = "holds Python objects or code besides weights, which is refused"
-        raise GravLensError(f"{path}: {reason}; expected a state dict by torch.save") from None
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise GravLensError(f"{path}: not a bare state dict of tensors")
+    state = read_state_dict(path)
     with torch.device("meta"):
         expected = ReferenceUNet().state_dict()
     missing = [name for name in expected if name not in state]

@@ -7,10 +7,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any, Generic, Self, TypeVar
 
-import torch
 from torch import Tensor
 
 from gravlensdiffusion.build import Model, build_model
@@ -26,12 +24,13 @@ from gravlensdiffusion.checkpoint import (
     remove_folder,
     write_folder,
 )
-from gravlensdiffusion.codec import from_json, to_json
+from gravlensdiffusion.codec import read_json, to_json
 from gravlensdiffusion.config.distillation import DistillationConfig
 from gravlensdiffusion.config.model import ModelConfig
 from gravlensdiffusion.config.training import TrainingConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.locking import LOCK, held
+from gravlensdiffusion.state_file import read_state
 from gravlensdiffusion.training.held_out import Standing
 from gravlensdiffusion.training.tracking import environment, write_atomically
 
@@ -66,7 +65,7 @@ class RunFolder(Generic[ConfigT]):
         """
         path = folder / CONFIG
         if path.is_file():
-            old = from_json(type(config), path.read_bytes(), source=str(path))
+            old = read_json(type(config), path)
             difference = first_difference(asdict(old), asdict(config))
             if difference is not None and checkpoints(folder):
                 raise GravLensError(
@@ -165,15 +164,12 @@ class RunFolder(Generic[ConfigT]):
 
     def _load(self, checkpoint: Checkpoint) -> tuple[Model, dict[str, Tensor], dict[str, Any]]:
         path = checkpoint.folder / CONFIG
-        model = build_model(from_json(ModelConfig, path.read_bytes(), source=str(path)))
+        model = build_model(read_json(ModelConfig, path))
         weights = checkpoint.folder / WEIGHTS
         load_weights(model, read_tensors(weights), source=weights)
         ema = checkpoint.folder / EMA_WEIGHTS
         average = read_tensors(ema) if ema.is_file() else {}
-        try:
-            state = torch.load(checkpoint.folder / TRAINING_STATE, weights_only=True)
-        except (OSError, RuntimeError, EOFError, ValueError, UnpicklingError) as error:
-            raise GravLensError(f"{checkpoint.folder / TRAINING_STATE}: damaged: {error}") from None
+        state = read_state(checkpoint.folder / TRAINING_STATE, "training state")
         return model, average, state
 
     def last_checkpoint(self) -> Checkpoint | None:

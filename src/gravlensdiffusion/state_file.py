@@ -1,0 +1,142 @@
+"""Files that torch.save wrote, read without running code and within bounds of memory.
+
+PyTorch's own reader refuses code (``weights_only``), yet does what a file asks for in memory: a
+pickle of fifty bytes can ask for a hundred gigabytes. Here the instructions of the pickle are
+looked through first, and sizes are held against that of the file.
+"""
+
+import io
+import pickle
+import pickletools
+import stat
+import warnings
+import zipfile
+from pathlib import Path
+from typing import IO, Any
+
+import torch
+from torch import Tensor
+
+from gravlensdiffusion.errors import GravLensError
+
+MAX_BYTES = 2**29
+"""Size of a file of weights that is read; the largest known here has 96 MB."""
+MAX_SCRIPT_BYTES = 2**24
+"""Size of the pickle within it that names and shapes the tensors."""
+MAX_INSTRUCTIONS = 10**6
+_ZIP = b"PK\x03\x04"
+_NUM_LEGACY_PICKLES = 5
+_MEMBER_SCRIPT = "/data.pkl"
+_KINDS = "Float Half BFloat16 Double Long Int Short Char Byte Bool"
+_NAMES = frozenset(
+    [
+        "collections OrderedDict",
+        "torch Size",
+        "torch._utils _rebuild_tensor",
+        "torch._utils _rebuild_tensor_v2",
+        "torch._utils _rebuild_parameter",
+        "torch.nn.parameter Parameter",
+        "torch.serialization _get_layout",
+        "torch device",
+        *(f"torch {kind}Storage" for kind in _KINDS.split()),
+        *(f"torch.storage {kind}" for kind in ("UntypedStorage", "TypedStorage")),
+    ]
+)
+"""What the pickle of a state of tensors and numbers may name."""
+
+
+class _Refused(Exception):
+    """Why a file is not given to PyTorch."""
+
+
+def read_state_dict(path: str | Path, what: str = "PyTorch checkpoint") -> dict[str, Tensor]:
+    """Read a bare state dict of tensors; no code in the file is ever run.
+
+    Args:
+        path: A file that torch.save wrote.
+        what: What it should be, for messages.
+
+    Raises:
+        GravLensError: If it cannot be read, is too large, or holds anything else.
+    """
+    state = read_state(path, what, max_bytes=MAX_BYTES)
+    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise GravLensError(f"{path}: not a bare state dict of tensors")
+    if not all(isinstance(name, str) for name in state):
+        raise GravLensError(f"{path}: not a state dict: its tensors have no names")
+    return dict(state)
+
+
+def read_state(path: str | Path, what: str, *, max_bytes: int | None = None) -> Any:
+    """Read nested tensors and numbers.
+
+    Args:
+        path: A file that torch.save wrote.
+        what: What it should be, for messages.
+        max_bytes: Size of a file that is still read, or None for any.
+
+    Raises:
+        GravLensError: If it cannot be read.
+    """
+    path = Path(path)
+    expected = f"not a readable {what}; expected a state dict by torch.save"
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise GravLensError(f"{path}: is no regular file")
+        if max_bytes is not None and status.st_size > max_bytes:
+            raise GravLensError(
+                f"{path}: has {status.st_size} bytes, more than the limit of {max_bytes}"
+            )
+        _look_through(path, status.st_size)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the reader's remarks on foreign pickles
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except GravLensError:
+        raise
+    except OSError as error:
+        raise GravLensError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except _Refused as error:
+        raise GravLensError(f"{path}: {error}; expected a state dict by torch.save") from None
+    except Exception as error:  # noqa: BLE001 - a damaged pickle can raise anything
+        if isinstance(error, pickle.UnpicklingError) and "Unsupported operand" not in str(error):
+            reason = "holds Python objects or code besides weights, which is refused"
+            raise GravLensError(f"{path}: {reason}; expected a state dict by torch.save") from None
+        raise GravLensError(f"{path}: {expected}") from None
+
+
+def _look_through(path: Path, size: int) -> None:
+    """Refuse a file by its sizes and the instructions of its pickles, before any of them is run.
+
+    Raises:
+        _Refused: If PyTorch must not see it.
+        Exception: Of any kind, if it is damaged.
+    """
+    with path.open("rb") as stream:
+        if stream.read(len(_ZIP)) != _ZIP:
+            stream.seek(0)
+            start = io.BytesIO(stream.read(MAX_SCRIPT_BYTES))
+            # Magic number, version, facts on the machine, the state, names of the storages.
+            for _ in range(_NUM_LEGACY_PICKLES):
+                _check_script(start)
+            return
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+        if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+            raise _Refused("has packed members, which torch.save does not write")
+        if sum(member.file_size for member in members) > size:
+            raise _Refused("has members that are larger than the file")
+        for member in members:
+            if member.filename.endswith(_MEMBER_SCRIPT):
+                _check_script(io.BytesIO(archive.read(member)[:MAX_SCRIPT_BYTES]))
+
+
+def _check_script(stream: IO[bytes]) -> None:
+    """Look through one pickle and leave the stream behind it."""
+    for number, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
+        if number > MAX_INSTRUCTIONS:
+            raise _Refused("has a pickle of too many instructions")
+        # Names that a pickle puts together at run time belong to no state of tensors.
+        is_unknown = opcode.name == "GLOBAL" and argument not in _NAMES
+        if is_unknown or opcode.name in ("STACK_GLOBAL", "INST", "OBJ", "EXT1", "EXT2", "EXT4"):
+            raise _Refused("holds Python objects or code besides weights, which is refused")

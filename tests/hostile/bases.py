@@ -1,0 +1,167 @@
+"""Good files of every format, small, from which damaged ones are made."""
+
+import io
+import json
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import h5py
+import numpy as np
+import torch
+from astropy.io import fits
+from PIL import Image
+from safetensors.torch import save
+
+from gravlensdiffusion.codec import to_json
+from gravlensdiffusion.data.store import write_store
+from gravlensdiffusion.presets.training import lens28
+from tests.data.files import HEADER, lens_images, lens_records, with_twins
+from tests.models import ORDERED, awake
+
+IMAGE = lens_images(1, size=16, seed=9)[0]
+GREY = (IMAGE * 255).astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class Base:
+    """A good file.
+
+    Attributes:
+        kind: Its format, for the table of results.
+        name: Name to give it; in a folder of its own where it needs company.
+        way: How it is read, one of those of `reading.WAYS`.
+        content: Its bytes.
+        company: Other files that it needs beside it, by name.
+    """
+
+    kind: str
+    name: str
+    way: str
+    content: bytes
+    company: tuple[tuple[str, bytes], ...] = ()
+
+
+def npy_bytes(array: np.ndarray) -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, array)
+    return stream.getvalue()
+
+
+def npz_bytes(compress: bool = False, **arrays: object) -> bytes:
+    stream = io.BytesIO()
+    (np.savez_compressed if compress else np.savez)(stream, **arrays)
+    return stream.getvalue()
+
+
+def fits_bytes(*hdus: object) -> bytes:
+    stream = io.BytesIO()
+    fits.HDUList(list(hdus)).writeto(stream)
+    return stream.getvalue()
+
+
+def png_bytes(image: Image.Image, **options: object) -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, format="PNG", **options)
+    return stream.getvalue()
+
+
+def store_bytes(*, compress: bool = False) -> bytes:
+    """Return a lens set with all that the format knows; with gzip in every image's chunk."""
+    with TemporaryDirectory() as folder:
+        path = write_store(Path(folder) / "lenses.h5", with_twins(lens_records()), HEADER)
+        if compress:
+            with h5py.File(path, "r+") as file:
+                images = file["images"][:]
+                del file["images"]
+                file.create_dataset("images", data=images, chunks=(2, 1, 8, 8), compression="gzip")
+        return path.read_bytes()
+
+
+def pth_bytes(state: object, *, legacy: bool = False) -> bytes:
+    stream = io.BytesIO()
+    torch.save(state, stream, _use_new_zipfile_serialization=not legacy)
+    return stream.getvalue()
+
+
+def zip_bytes(members: dict[str, bytes], method: int = zipfile.ZIP_STORED) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", method) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return stream.getvalue()
+
+
+def table_bytes() -> bytes:
+    rows = ["label,theta_E,source_x,signal_to_noise"]
+    rows += [f"cdm,{1 + k / 100},any,{10 + k}" for k in range(20)]
+    return "\n".join(rows).encode()
+
+
+def model_files() -> tuple[bytes, bytes]:
+    """Return configuration and weights of a tiny model."""
+    model = awake(ORDERED)
+    return to_json(ORDERED).encode(), save(
+        {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+    )
+
+
+def bases() -> list[Base]:
+    """Return a good file of every format."""
+    hdu = fits.PrimaryHDU(IMAGE)
+    hdu.header.update(BUNIT="e-/s", CDELT1=1e-5, CDELT2=1e-5, CUNIT1="deg", CLASS="cdm", LABEL=1)
+    state = {"a": torch.arange(6.0), "b.weight": torch.ones(2, 3)}
+    config, weights = model_files()
+    compressed = fits.CompImageHDU(lens_images(1, size=32)[0], compression_type="RICE_1")
+    packed = fits.CompImageHDU((GREY.astype(np.int16)), compression_type="HCOMPRESS_1")
+    labelled = {"images": lens_images(5), "labels": np.arange(5) % 2, "class_names": ["a", "b"]}
+    return [
+        Base("npy", "a.npy", "set", npy_bytes(IMAGE)),
+        Base("npy", "stack.npy", "set", npy_bytes(lens_images(4))),
+        Base("npy", "mass.npy", "objects", npy_bytes(deeplense())),
+        Base("npz", "a.npz", "set", npz_bytes(**labelled)),
+        Base("npz", "packed.npz", "set", npz_bytes(compress=True, **labelled)),
+        Base("HDF5", "a.h5", "set", store_bytes()),
+        Base("HDF5", "packed.h5", "set", store_bytes(compress=True)),
+        Base("FITS", "a.fits", "set", fits_bytes(hdu)),
+        Base("FITS", "rice.fits", "set", fits_bytes(fits.PrimaryHDU(), compressed)),
+        Base("FITS", "hcompress.fits", "set", fits_bytes(fits.PrimaryHDU(), packed)),
+        Base("PNG", "a.png", "set", png_bytes(Image.fromarray(GREY))),
+        Base("PNG", "deep.png", "set", png_bytes(Image.fromarray(GREY.astype(np.uint16) * 257))),
+        Base("PNG", "palette.png", "set", png_bytes(Image.fromarray(GREY).convert("P"))),
+        Base("safetensors", "model.safetensors", "model", weights, (("config.json", config),)),
+        Base("JSON", "config.json", "model", config, (("model.safetensors", weights),)),
+        Base("JSON", "recipe.json", "recipe", to_json(lens28()).encode()),
+        Base("PyTorch", "a.pth", "model file", pth_bytes(state)),
+        Base("PyTorch", "old.pth", "inception", pth_bytes(state, legacy=True)),
+        Base("CSV", "orders.csv", "conditions", table_bytes()),
+    ]
+
+
+def deeplense() -> np.ndarray:
+    """Return an image and its mass as DeepLense saves them."""
+    array = np.empty(2, dtype=object)
+    array[:] = [IMAGE.astype(np.float64), 1e-23]
+    return array
+
+
+def leaves(tree: object, path: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
+    """Return the paths to all values of nested JSON, those of lists and mappings too."""
+    found = [path] if path else []
+    if isinstance(tree, dict):
+        for key, value in tree.items():
+            found += leaves(value, (*path, key))
+    elif isinstance(tree, list) and tree:
+        found += leaves(tree[0], (*path, 0))
+    return found
+
+
+def with_leaf(tree: object, path: tuple[str | int, ...], text: str) -> bytes:
+    """Return JSON in which the value at a path is a text, put in as it is."""
+    tree = json.loads(json.dumps(tree))
+    place = tree
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = "\0here\0"
+    return json.dumps(tree).replace(json.dumps("\0here\0"), text).encode()

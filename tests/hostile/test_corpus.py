@@ -1,0 +1,61 @@
+"""No hostile file runs code, ends the process, hangs, fills the memory or leaves files behind."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.hostile.corpus import cases
+from tests.hostile.running import Report, marker, run
+
+MIN_FILES = 1000
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("hostile")
+
+
+@pytest.fixture(scope="module")
+def report(folder: Path) -> Report:
+    return run(list(cases()), folder)
+
+
+def test_the_corpus_is_large(report: Report) -> None:
+    assert len(report.results) >= MIN_FILES
+    assert min(Counter(result.case.kind for result in report.results).values()) > 20
+
+
+def test_every_file_is_read_or_refused_in_one_line(report: Report) -> None:
+    """Within 10 s and 2 GiB each: see `Result.is_good`."""
+    assert not report.bad, "\n\n".join(map(str, report.bad))
+
+
+def test_no_code_in_a_file_is_run(report: Report, folder: Path) -> None:
+    assert report.results
+    assert not marker(folder).exists()
+
+
+def test_nothing_is_written_but_where_it_was_asked_for(report: Report) -> None:
+    assert not report.strays
+
+
+def test_good_files_are_read(report: Report) -> None:
+    good = [result for result in report.results if result.case.title == "nothing"]
+    assert len(good) > 10
+    # The tiny states of tensors are good files, but those of no network.
+    refused = [result for result in good if result.outcome != "read"]
+    assert {result.case.kind for result in refused} == {"PyTorch"}
+
+
+def test_most_hostile_files_are_refused(report: Report) -> None:
+    counts = Counter(result.outcome for result in report.results)
+    assert counts["refused"] > counts["read"]
+
+
+def test_the_corpus_is_the_same_on_every_run(tmp_path: Path) -> None:
+    first, second = (next(c for c in cases(1) if "many bits" in c.title) for _ in range(2))
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    assert first.title == second.title
+    assert first.build(tmp_path / "a").read_bytes() == second.build(tmp_path / "b").read_bytes()
