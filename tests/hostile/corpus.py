@@ -16,6 +16,7 @@ from tests.hostile.crafted_models import model_files
 from tests.hostile.crafted_stores import store_files
 from tests.hostile.damage import DAMAGES
 
+UNDAMAGED = "undamaged"
 SEEDS = 2
 """Damaged files of each kind in `make test`."""
 
@@ -50,7 +51,7 @@ def cases(seeds: int = SEEDS) -> Iterator[Case]:
         seeds: Damaged files of each kind.
     """
     for base in good_files():
-        yield Case(base.kind, "nothing", base.way, _writer(base, base.content))
+        yield Case(base.kind, UNDAMAGED, base.way, _writer(base, base.content))
         for damage in DAMAGES:
             for seed in range(seeds):
                 yield Case(

@@ -20,18 +20,17 @@ NAMES = (
 
 def folders() -> list[Crafted]:
     """Return all of them."""
-    found = []
-    for name in NAMES:
-        for title, content in (("good", None), ("bad", b"evil")):
-            for where in ("an image", "an image alone", "a class", "a set"):
-                found.append(
-                    Crafted(
-                        "folder",
-                        f"{where}, {title}, is called {name!r:.40}",
-                        "set",
-                        _named(name, where, content),
-                    )
-                )
+    found = [
+        Crafted(
+            "folder",
+            f"{where}, {title}, is called {name!r:.40}",
+            "set",
+            _named(name, where, content),
+        )
+        for name in NAMES
+        for title, content in (("good", None), ("bad", b"evil"))
+        for where in ("an image", "an image alone", "a class", "a set")
+    ]
     found += [Crafted("folder", title, "set", build) for title, build in _entries().items()]
     found.append(Crafted("folder", "two shards, one a view of another file", "set", _shards))
     found.append(Crafted("folder", "twenty bad shards", "set", _bad_shards))

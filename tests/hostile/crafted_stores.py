@@ -118,7 +118,7 @@ def _elsewhere() -> dict[str, Change]:
     }
 
 
-def _sizes() -> dict[str, Change]:
+def _sizes() -> dict[str, Change]:  # noqa: C901 - a list of ways
     def huge(name: str, shape: tuple[int, ...], dtype: str, **options: object) -> Change:
         def change(file: h5py.File, _: Path) -> None:
             attributes = dict(file[name].attrs)

@@ -130,7 +130,7 @@ def judge(way: str, path: Path) -> dict[str, object]:
         outcome = {"outcome": "refused" if refused else "read", "said": refused}
     except TookTooLong:
         outcome = {"outcome": "hang", "said": traceback.format_exc()}
-    except BaseException:
+    except BaseException:  # noqa: BLE001 - whatever it is, it is a traceback
         outcome = {"outcome": "traceback", "said": traceback.format_exc()}
     finally:
         signal.alarm(0)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.hostile.corpus import cases
+from tests.hostile.corpus import UNDAMAGED, cases
 from tests.hostile.running import Report, marker, run
 
 MIN_FILES = 1000
@@ -41,7 +41,7 @@ def test_nothing_is_written_but_where_it_was_asked_for(report: Report) -> None:
 
 
 def test_good_files_are_read(report: Report) -> None:
-    good = [result for result in report.results if result.case.title == "nothing"]
+    good = [result for result in report.results if result.case.title == UNDAMAGED]
     assert len(good) > 10
     # The tiny states of tensors are good files, but those of no network.
     refused = [result for result in good if result.outcome != "read"]

@@ -61,6 +61,10 @@ class ClassifierConfig:
             raise GravLensError("classifier class_mix needs a positive share of each class")
         if not self.channels or len(self.channels) != len(self.strides):
             raise GravLensError("classifier needs as many strides as channels, at least one")
+        if len(self.channels) > 16 or not all(1 <= num <= 8192 for num in self.channels):
+            raise GravLensError("classifier needs up to 16 stages of 1 to 8192 channels")
+        if not all(1 <= stride <= 64 for stride in self.strides):
+            raise GravLensError("classifier strides must lie in 1 to 64")
         if not 1 <= self.image_size <= 4096 or not 1 <= self.num_channels <= 64:
             raise GravLensError("classifier image_size or num_channels is out of range")
         for name in ("sky", "noise", "bright"):
