@@ -236,16 +236,19 @@ def _write(source: ImageSource, path: Path, shape: tuple[int, ...], method: str)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     digest = hashlib.sha256(np.asarray(source.labels, dtype=np.int64).tobytes())
     description = {"descr": "<f4", "fortran_order": False, "shape": shape}
-    with temporary.open("wb") as file:
-        np.lib.format.write_array_header_1_0(file, description)
-        for start in range(0, shape[0], CHUNK):
-            images = source.read(np.arange(start, min(start + CHUNK, shape[0])))
-            if images.shape[-1] != shape[-1]:
-                images = resize_images(images, shape[-1], method)
-            pixels = np.ascontiguousarray(images, dtype="<f4").tobytes()
-            file.write(pixels)
-            digest.update(pixels)
-    temporary.replace(path)
+    try:
+        with temporary.open("wb") as file:
+            np.lib.format.write_array_header_1_0(file, description)
+            for start in range(0, shape[0], CHUNK):
+                images = source.read(np.arange(start, min(start + CHUNK, shape[0])))
+                if images.shape[-1] != shape[-1]:
+                    images = resize_images(images, shape[-1], method)
+                pixels = np.ascontiguousarray(images, dtype="<f4").tobytes()
+                file.write(pixels)
+                digest.update(pixels)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
     return digest.hexdigest()
 
 

@@ -71,5 +71,8 @@ def environment(fingerprint: str, device: str) -> dict[str, Any]:
 def write_atomically(path: Path, text: str) -> None:
     """Write a text file under a temporary name and rename it."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
