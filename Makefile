@@ -4,6 +4,8 @@ PYTHON ?= python3
 # Python of the machine that a bundle is made for.
 GPU_PYTHON ?= 3.12
 INIT ?=
+# Damaged files of each kind that `make fuzz` reads.
+FUZZ_SEEDS ?= 20
 # BENCH=long measures growth up to 100,000 images, and trains each arm of the comparison for twenty
 # minutes: hours instead of minutes.
 BENCH ?= short
@@ -20,7 +22,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test faults lint bench compare docs gpu-bundle clean
+.PHONY: help setup demo test faults fuzz lint bench compare docs gpu-bundle clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +41,10 @@ test: $(VENV)/dev.stamp ## run the tests
 faults: $(VENV)/dev.stamp ## kill every command at hundreds of moments and write what came of it (minutes)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m faults
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.faults
+
+fuzz: $(VENV)/dev.stamp ## read thousands of damaged and hostile files; FUZZ_SEEDS=100 for more of them
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.hostile.measure --seeds $(FUZZ_SEEDS)
+	OMP_NUM_THREADS=1 GRAVLENS_TEST_PROFILE=fuzz $(BIN)/python -m pytest tests/hostile/test_readers.py
 
 lint: $(VENV)/dev.stamp ## check style, types and layers
 	$(BIN)/ruff check .

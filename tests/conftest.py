@@ -13,7 +13,9 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 hypothesis.settings.register_profile("suite", deadline=None, derandomize=True, database=None)
-hypothesis.settings.load_profile("suite")
+# More examples, and others on each run: `make fuzz`.
+hypothesis.settings.register_profile("fuzz", deadline=None, database=None, max_examples=2000)
+hypothesis.settings.load_profile(os.environ.get("GRAVLENS_TEST_PROFILE", "suite"))
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
