@@ -83,7 +83,7 @@ def read_state(path: str | Path, what: str, *, max_bytes: int | None = None) -> 
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
-            raise GravLensError(f"{path}: is no regular file")
+            raise GravLensError(f"{path}: cannot be read: is no regular file")
         if max_bytes is not None and status.st_size > max_bytes:
             raise GravLensError(
                 f"{path}: has {status.st_size} bytes, more than the limit of {max_bytes}"

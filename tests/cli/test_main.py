@@ -138,7 +138,7 @@ def test_misspelt_flag_suggests_the_right_one(probe, capsys):
 @pytest.mark.parametrize(
     ("error", "message"),
     [
-        (GravLensError("label 'x' is unknown:\n  a or b"), "label 'x' is unknown: a or b"),
+        (GravLensError("label 'x\ny' is unknown: a or b"), r"label 'x\ny' is unknown: a or b"),
         (OSError(errno.ENOSPC, "No space left on device", "out.h5"), "out.h5: No space left"),
         (PermissionError(errno.EACCES, "Permission denied", "/out"), "/out: Permission denied"),
         (OSError("cannot identify image file"), "cannot identify image file"),

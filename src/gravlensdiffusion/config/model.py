@@ -156,7 +156,9 @@ class UNetConfig:
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.channels) <= MAX_LEVELS:
-            raise GravLensError(f"network channels must name 1 to {MAX_LEVELS} levels")
+            raise GravLensError(
+                f"network channels must name at least one level, at most {MAX_LEVELS}"
+            )
         if any(c % 8 or not 8 <= c <= MAX_CHANNELS for c in self.channels):
             raise GravLensError(f"network channels must be multiples of 8 up to {MAX_CHANNELS}")
         if not 1 <= self.num_heads <= MAX_CHANNELS or len(self.attention_levels) > MAX_LEVELS:
