@@ -44,7 +44,7 @@ faults: $(VENV)/dev.stamp ## kill every command at hundreds of moments and write
 
 fuzz: $(VENV)/dev.stamp ## read thousands of damaged and hostile files; FUZZ_SEEDS=100 for more of them
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.hostile.measure --seeds $(FUZZ_SEEDS)
-	OMP_NUM_THREADS=1 GRAVLENS_TEST_PROFILE=fuzz $(BIN)/python -m pytest tests/hostile/test_readers.py
+	OMP_NUM_THREADS=1 GRAVLENS_TEST_PROFILE=fuzz $(BIN)/python -m pytest tests/hostile/test_readers.py tests/hostile/test_structures.py
 
 lint: $(VENV)/dev.stamp ## check style, types and layers
 	$(BIN)/ruff check .
