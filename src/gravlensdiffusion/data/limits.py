@@ -1,5 +1,7 @@
 """How much a file may ask for: what it declares is held against what it holds."""
 
+import os
+from contextlib import suppress
 from pathlib import Path
 
 from gravlensdiffusion.data.source import BadImageError
@@ -8,6 +10,9 @@ MAX_UNPACKING = 100
 """Bytes that one byte of a compressed file may stand for; images compress by far less."""
 SMALL_BYTES = 2**26
 """What any file may unpack to, however small it is."""
+
+MAX_PIECES = 1000
+"""Pieces between the holes of a file that are counted; one with more is taken as whole."""
 
 
 def check_unpacked(declared: int, held: int) -> None:
@@ -28,8 +33,18 @@ def check_unpacked(declared: int, held: int) -> None:
 
 
 def held_bytes(path: Path) -> int:
-    """Return the size of a file without its holes, where the system tells [bytes]."""
-    status = path.stat()
-    # Some network file systems tell of no blocks at all.
-    blocks = getattr(status, "st_blocks", 0)
-    return min(status.st_size, 512 * blocks) if blocks else status.st_size
+    """Return the size of a file without its holes, where the system tells [bytes].
+
+    The number of blocks would not do: some file systems count those of a new file seconds later.
+    """
+    size = path.stat().st_size
+    if not hasattr(os, "SEEK_DATA"):
+        return size
+    held = start = 0
+    with path.open("rb", buffering=0) as stream, suppress(OSError):  # no more data
+        for _ in range(MAX_PIECES):
+            start = os.lseek(stream.fileno(), start, os.SEEK_DATA)
+            end = os.lseek(stream.fileno(), start, os.SEEK_HOLE)
+            held, start = held + end - start, end
+        return size
+    return held
