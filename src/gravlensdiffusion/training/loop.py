@@ -12,7 +12,7 @@ import torch
 from accelerate import Accelerator
 
 from gravlensdiffusion.build import Model
-from gravlensdiffusion.checkpoint import load_model
+from gravlensdiffusion.checkpoint import checkpoints, load_model
 from gravlensdiffusion.config.training import TrainingConfig
 from gravlensdiffusion.data.dataset import ImageSource, PreparedSet
 from gravlensdiffusion.data.watch import FileWatch
@@ -95,6 +95,8 @@ class Trainer(Loop):
         self.accelerator = accelerator
         refuse_unequal(config.batch_size, accelerator)
         check_names(config.augment, config.parameters)
+        if init is not None and not checkpoints(folder):
+            load_model(init)  # a bad one is refused before the run directory is made
         self.config = config
         self.is_main = bool(self.accelerator.is_main_process)
         self.run, self.data, held_out = self.processes.main_first(
