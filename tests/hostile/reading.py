@@ -1,7 +1,8 @@
 """A child process that reads files through the public ways in and says what came of each.
 
 It reads one JSON object a line, ``{"way": ..., "path": ...}``, and answers with another: whether
-the file was read or refused, or else what went wrong, how long it took and the peak memory.
+the file was read or refused, or else what went wrong, how long it took, the peak memory, and what
+Python did that it should not have.
 """
 
 import contextlib
@@ -15,6 +16,8 @@ import traceback
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+
+from tests.hostile.watching import Watch
 
 LIMIT_S = 10
 ADDRESS_SPACE = 2**32
@@ -119,10 +122,11 @@ WAYS: dict[str, Callable[[Path], str]] = {
 }
 
 
-def judge(way: str, path: Path) -> dict[str, object]:
+def judge(way: str, path: Path, watch: Watch) -> dict[str, object]:
     """Read a file and return what came of it."""
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
+    watch.take()
     start = time.monotonic()
     signal.alarm(LIMIT_S)
     try:
@@ -134,7 +138,8 @@ def judge(way: str, path: Path) -> dict[str, object]:
         outcome = {"outcome": "traceback", "said": traceback.format_exc()}
     finally:
         signal.alarm(0)
-    return {**outcome, "seconds": time.monotonic() - start, "peak_bytes": peak_bytes()}
+    seconds = time.monotonic() - start
+    return {**outcome, "seconds": seconds, "peak_bytes": peak_bytes(), "deeds": watch.take()}
 
 
 def peak_bytes() -> int:
@@ -162,9 +167,11 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     warnings.simplefilter("error")
     print(json.dumps({"baseline_bytes": peak_bytes()}), file=answers, flush=True)
+    watch = Watch(Path.cwd())
     for line in sys.stdin:
         task = json.loads(line)
-        print(json.dumps(judge(task["way"], Path(task["path"]))), file=answers, flush=True)
+        answer = judge(task["way"], Path(task["path"]), watch)
+        print(json.dumps(answer), file=answers, flush=True)
 
 
 if __name__ == "__main__":

@@ -25,24 +25,26 @@ MAX_S = 10.0
 
 @dataclass
 class Result:
-    """What came of one file."""
+    """What came of one file; `deeds` is what `watching` saw Python do that it must not."""
 
     case: Case
     outcome: str
     said: str = ""
     seconds: float = 0.0
     peak_bytes: int = 0
+    deeds: list[str] = field(default_factory=list)
 
     @property
     def is_good(self) -> bool:
-        """Whether it was read, or refused in one line, within time and memory."""
+        """Whether it was read, or refused in one line, within time and memory, and nothing else."""
         is_within = self.seconds <= MAX_S and self.peak_bytes <= MAX_BYTES
-        return self.outcome in ("read", "refused") and is_within
+        return self.outcome in ("read", "refused") and is_within and not self.deeds
 
     def __str__(self) -> str:
         return (
             f"{self.case.kind}, {self.case.title} [{self.case.way}]: {self.outcome} in "
             f"{self.seconds:.1f} s, {self.peak_bytes / 2**20:.0f} MiB\n{self.said}"
+            + "".join(f"\n{deed}" for deed in self.deeds)
         )
 
 

@@ -48,6 +48,19 @@ def test_good_files_are_read(report: Report) -> None:
     assert {result.case.kind for result in refused} == {"PyTorch"}
 
 
+def test_what_leads_elsewhere_or_would_run_is_refused(report: Report) -> None:
+    """Reading it would be no crash, and still be wrong."""
+    words = (" link", " view of ", " lies in ", "code", "filter", "pickle that calls")
+    risky = [
+        result
+        for result in report.results
+        if result.case.kind in ("HDF5", "npy", "PyTorch")
+        and any(word in result.case.title for word in words)
+    ]
+    assert len(risky) > 50
+    assert [str(result) for result in risky if result.outcome != "refused"] == []
+
+
 def test_most_hostile_files_are_refused(report: Report) -> None:
     counts = Counter(result.outcome for result in report.results)
     assert counts["refused"] > counts["read"]
