@@ -61,7 +61,7 @@ def read_json(cls: type[T], path: Path) -> T:
     """
     try:
         # A pipe or a device may never end.
-        if path.exists() and not path.is_file():
+        if path.exists() and not (path.is_file() or path.is_dir()):
             raise GravLensError(f"{path}: is no regular file")
         with path.open("rb") as stream:
             text = stream.read(MAX_BYTES + 1)

@@ -220,7 +220,7 @@ def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Yield the rows of a CSV file that are not empty, each with the number of its last line."""
     try:
         # A pipe or a device may never end.
-        if path.exists() and not path.is_file():
+        if path.exists() and not (path.is_file() or path.is_dir()):
             raise GravLensError(f"{path}: is no regular file")
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(_lines(file, path), strict=True)

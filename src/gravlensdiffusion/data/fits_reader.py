@@ -13,7 +13,7 @@ from astropy import units
 from astropy.io import fits
 from numpy.typing import NDArray
 
-from gravlensdiffusion.data.limits import check_unpacked
+from gravlensdiffusion.data.limits import check_unpacked, held_bytes
 from gravlensdiffusion.data.probe import probe_file
 from gravlensdiffusion.data.source import BadImageError, Facts, as_plane, plane_shape
 
@@ -184,6 +184,7 @@ def _image_hdu(path: Path, *, is_tried: bool = False) -> Iterator[tuple[Any, fit
     size = path.stat().st_size
     if size > MAX_FILE_BYTES:
         raise BadImageError(f"has {size} bytes, more than the limit of {MAX_FILE_BYTES}")
+    check_unpacked(size, held_bytes(path))
     _check_start(path)
     # Files from telescopes break small rules of the standard; what matters is checked here.
     with warnings.catch_warnings():

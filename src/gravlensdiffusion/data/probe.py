@@ -26,7 +26,7 @@ Identity = tuple[int, ...]
 
 START_S = 60.0
 """How long the child may take to start [s]; it takes a fifth of a second on an idle machine."""
-FILE_S = 6.0
+FILE_S = 5.0
 """How long the child may take for a file, besides the time for its bytes [s]."""
 BYTES_PER_S = 10e6
 """Speed at which the bytes of a file are granted more time [bytes / s]."""

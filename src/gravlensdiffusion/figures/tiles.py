@@ -71,7 +71,10 @@ def to_grey(
     """
     if stretch not in STRETCHES:
         raise ValueError(f"unknown stretch {stretch!r}, expected one of {', '.join(STRETCHES)}")
-    scaled = np.nan_to_num((tiles - low) / (high - low), nan=0.0, posinf=1.0, neginf=0.0)
+    # Pixels near the largest number leave its range, and are clipped below.
+    with np.errstate(over="ignore", invalid="ignore"):
+        fraction = (tiles - low) / (high - low)
+    scaled = np.nan_to_num(fraction, nan=0.0, posinf=1.0, neginf=0.0)
     scaled = np.clip(scaled, 0.0, 1.0)
     if stretch == "sqrt":
         scaled = np.sqrt(scaled)
