@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 def start(folder: Path, name: str, *words: object) -> subprocess.Popen[bytes]:
     with (folder / f"{name}.log").open("wb") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", *map(str, words)], stdout=log, stderr=log, env=ENVIRONMENT
+            [sys.executable, *map(str, words)], stdout=log, stderr=log, env=ENVIRONMENT
         )
 
 
@@ -37,25 +38,33 @@ def wait_for(what: Callable[[], bool], process: subprocess.Popen[bytes]) -> None
         time.sleep(0.02)
 
 
-@pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
-    """A scheduler and two workers, each a process: the address, and the workers."""
-    about = tmp_path / "scheduler.json"
+@contextmanager
+def running_cluster(
+    folder: Path, *worker: str
+) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
+    """Start a scheduler and two workers, each a process; yield the address, and the workers."""
+    about = folder / "scheduler.json"
     options = ("--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", about)
-    scheduler = start(tmp_path, "scheduler", "distributed.cli.dask_scheduler", *options)
+    scheduler = start(folder, "scheduler", "-m", "distributed.cli.dask_scheduler", *options)
     running = [scheduler]
     try:
         wait_for(about.exists, scheduler)
         for k in range(2):
             words = ("--scheduler-file", about, "--nthreads", "1", "--no-nanny", "--no-dashboard")
-            running.append(start(tmp_path, f"worker{k}", "distributed.cli.dask_worker", *words))
-        log = tmp_path / "scheduler.log"
+            running.append(start(folder, f"worker{k}", *worker, *words))
+        log = folder / "scheduler.log"
         wait_for(lambda: log.read_text().count("Register worker") == 2, scheduler)
         yield json.loads(about.read_text())["address"], running[1:]
     finally:
         for process in running:
             process.kill()
             process.wait()
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
+    with running_cluster(tmp_path, "-m", "distributed.cli.dask_worker") as found:
+        yield found
 
 
 def test_a_worker_that_is_killed_changes_nothing(
@@ -65,7 +74,7 @@ def test_a_worker_that_is_killed_changes_nothing(
     (tmp_path / "sets").mkdir()
     out = tmp_path / "sets" / "far.h5"
     words = (*WORDS, "--out", out, "--dask", address)
-    command = start(tmp_path, "simulate", "gravlensdiffusion", *words)
+    command = start(tmp_path, "simulate", "-m", "gravlensdiffusion", *words)
     # The file under its temporary name comes with the first round: two are still to be made.
     wait_for(lambda: any(path.stat().st_size for path in out.parent.iterdir()), command)
     workers[0].send_signal(signal.SIGKILL)
@@ -75,6 +84,39 @@ def test_a_worker_that_is_killed_changes_nothing(
     assert "Remove worker" in (tmp_path / "scheduler.log").read_text()
     assert main([str(word) for word in (*WORDS, "--out", tmp_path / "near.h5", "--jobs", 1)]) == 0
     assert out.read_bytes() == (tmp_path / "near.h5").read_bytes()
+
+
+def test_work_that_kills_its_workers_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(ENVIRONMENT, "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES", "0")
+    script = (
+        "import os, sys; from joblib import Parallel, delayed; "
+        "from gravlensdiffusion.cli.cluster import dask_cluster\n"
+        "with dask_cluster(sys.argv[1]): Parallel(n_jobs=-1)([delayed(os._exit)(1)])"
+    )
+    with running_cluster(tmp_path, "-m", "distributed.cli.dask_worker") as (address, _):
+        assert start(tmp_path, "work", "-c", script, address).wait(timeout=LIMIT_S) == 1
+    said = (tmp_path / "work.log").read_text().splitlines()
+    assert f"GravLensError: {address}: a worker cannot do the work: " in said[-1]
+    assert "died while running it" in said[-1]
+
+
+def test_workers_without_the_package_are_told_of(tmp_path: Path) -> None:
+    worker = (
+        "import sys; sys.modules['gravlensdiffusion'] = None; "
+        "from distributed.cli.dask_worker import main; main()"
+    )
+    out = tmp_path / "sets" / "x.h5"
+    with running_cluster(tmp_path, "-c", worker) as (address, _):
+        words = ("-m", "gravlensdiffusion", *WORDS, "--out", out, "--dask", address)
+        command = start(tmp_path, "simulate", *words)
+        assert command.wait(timeout=LIMIT_S) == 2
+    said = (tmp_path / "simulate.log").read_text().splitlines()
+    told = [line for line in said if line.startswith("gravlens: error: ")]
+    assert len(told) == 1, said
+    assert f"{address}: a worker cannot import this package: " in told[0]
+    assert not out.exists()
 
 
 def test_a_scheduler_that_does_not_answer_is_named(tmp_path: Path) -> None:
