@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from tests.faults.child import Fate, run
-from tests.faults.commands import BALANCE, DISTILL, SAMPLE, SIMULATE, TRAIN, Command
+from tests.faults.commands import BALANCE, DISTILL, SAMPLE, SHARDS, SIMULATE, TRAIN, Command
 from tests.faults.harness import CONTEXT, Killing
 
 OUT = Path(__file__).parents[2] / "docs" / "benchmarks" / "faults"
@@ -46,6 +46,7 @@ GOALS = (
     Goal(command=SIMULATE, num_random=100),
     Goal(command=BALANCE, num_random=60, num_steps=30),
     Goal(command=SAMPLE, num_random=40, num_steps=30),
+    Goal(command=SHARDS, num_random=40, num_steps=30),
     Goal(command=DISTILL, num_random=25, num_steps=10),
 )
 

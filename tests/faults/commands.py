@@ -23,7 +23,7 @@ class Command:
     """A command line, which is given in a folder of its own.
 
     Attributes:
-        name: The subcommand.
+        name: The subcommand, or what is special about it.
         words: All words after ``gravlens``.
         set_up: Puts what the command needs into a folder.
         done: What must stand in the folder in the end; the sign of a command that is done.
@@ -116,6 +116,15 @@ SAMPLE = Command(
     set_up=_model,
     done="drawn",
 )
+SHARDS = Command(
+    name="shards",
+    words=_split(
+        "sample --model model --num 30 --steps 3 --batch-size 5 --shard-size 10 --out shards "
+        "--device cpu"
+    ),
+    set_up=_model,
+    done="shards/lenses-00002.h5",
+)
 BALANCE = Command(
     name="balance",
     words=_split(
@@ -124,4 +133,4 @@ BALANCE = Command(
     set_up=_balance_data,
     done="filled.h5",
 )
-COMMANDS = (TRAIN, DISTILL, SIMULATE, SAMPLE, BALANCE)
+COMMANDS = (TRAIN, DISTILL, SIMULATE, SAMPLE, SHARDS, BALANCE)

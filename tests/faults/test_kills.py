@@ -11,7 +11,16 @@ import numpy as np
 import pytest
 
 from tests.faults.child import Fate
-from tests.faults.commands import BALANCE, DISTILL, SAMPLE, SIMULATE, TRAIN, Command, results
+from tests.faults.commands import (
+    BALANCE,
+    DISTILL,
+    SAMPLE,
+    SHARDS,
+    SIMULATE,
+    TRAIN,
+    Command,
+    results,
+)
 from tests.faults.conftest import Prepare
 from tests.faults.harness import KILLED, Killing
 
@@ -39,7 +48,9 @@ def test_training_is_killed_between_two_changes_of_its_files(training: Killing) 
     training.chain([Fate(file_step=int(step)) for step in sorted(steps)])
 
 
-@pytest.mark.parametrize("command", [DISTILL, SIMULATE, SAMPLE, BALANCE], ids=lambda c: c.name)
+@pytest.mark.parametrize(
+    "command", [DISTILL, SIMULATE, SAMPLE, SHARDS, BALANCE], ids=lambda c: c.name
+)
 def test_another_command_is_killed(command: Command, prepare: Prepare) -> None:
     killing = prepare(command)
     before = killing.num_killed
