@@ -44,5 +44,5 @@ def held(folder: Path) -> Iterator[None]:
         yield
     finally:
         if all(path.name == LOCK for path in folder.iterdir()):
-            shutil.rmtree(folder)
+            shutil.rmtree(folder, ignore_errors=True)
         lock.release()

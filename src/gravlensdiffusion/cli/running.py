@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gravlensdiffusion.data.writing import unwritable
+from gravlensdiffusion.data.writing import FULL, unwritable
 from gravlensdiffusion.errors import GravLensError
 
 if TYPE_CHECKING:
@@ -74,6 +74,8 @@ def run_with_bar(
                 )
             )
     except OSError as error:
+        if error.errno not in FULL:
+            raise
         raise GravLensError(f"{unwritable(out, error)}; {_kept(out)}") from error
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
