@@ -4,20 +4,18 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal
 
+from gravlensdiffusion.config.limits import (
+    MAX_BANDS,
+    MAX_BLOCKS,
+    MAX_CHANNELS,
+    MAX_CLASSES,
+    MAX_LEVELS,
+    MAX_NUMBER,
+    MAX_ROWS,
+    MAX_SIDE,
+    MAX_STEPS,
+)
 from gravlensdiffusion.errors import GravLensError
-
-MAX_SIDE = 4096
-"""Pixels a side of the largest image that is drawn."""
-MAX_BANDS = 64
-MAX_NUMBER = 1e100
-"""Numbers up to this can be squared."""
-MAX_LEVELS = 16
-MAX_CHANNELS = 2**16
-MAX_BLOCKS = 256
-MAX_STEPS = 100_000
-MAX_ROWS = 2**20
-MAX_CLASSES = 2**15 - 1
-"""Labels are numbers of 16 bits."""
 
 Prediction = Literal["epsilon", "x0", "v", "preconditioned"]
 Resize = Literal["bilinear", "area"]
