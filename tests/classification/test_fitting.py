@@ -63,5 +63,5 @@ def test_a_classifier_comes_back_from_its_folder(fitted, tmp_path):
     assert np.array_equal(predict_logits(network, images), predict_logits(fitted.network, images))
     record = json.loads((tmp_path / "c" / TRAINING).read_text(encoding="utf-8"))
     assert record["looks"][-1]["images_seen"] == 320
-    with pytest.raises(OSError, match=r"not empty|exists"):
+    with pytest.raises(GravLensError, match=r"not empty|exists"):
         save(fitted, tmp_path / "c")

@@ -220,6 +220,9 @@ def save(fitted: Fitted, out: Path) -> None:
     Args:
         fitted: The classifier.
         out: The folder; must not exist.
+
+    Raises:
+        GravLensError: If it exists or cannot be written.
     """
     record = json.dumps(fitted.record, indent=2, allow_nan=False)
     files = {

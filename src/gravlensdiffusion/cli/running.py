@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from gravlensdiffusion.data.writing import FULL, unwritable
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.processes import Processes
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
@@ -45,8 +46,9 @@ def run_with_bar(
 
     def note(received: int, _: object) -> None:
         stopped.append(received)
-        if not has_begun:
-            # Nothing is lost before the first step, and preparing a large set takes long.
+        if not has_begun and Processes.launched().num == 1:
+            # Nothing is lost before the first step, and preparing a large set takes long. Several
+            # processes stop together, and so only after a step.
             raise SystemExit(128 + received)
 
     def show(bar: Bar, state: "Progress") -> None:
