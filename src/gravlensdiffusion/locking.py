@@ -43,6 +43,6 @@ def held(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        if all(path.name == LOCK for path in folder.iterdir()):
+        if folder.is_dir() and all(path.name == LOCK for path in folder.iterdir()):
             shutil.rmtree(folder, ignore_errors=True)
         lock.release()

@@ -57,6 +57,7 @@ def test_another_command_is_killed(command: Command, prepare: Prepare) -> None:
     killing.chain(killing.random_moments(SEED, 2))
     steps = np.random.default_rng(SEED).integers(1, killing.num_file_steps, 2)
     killing.chain([Fate(file_step=int(step)) for step in sorted(steps)])
+    killing.chain([Fate(file_step=killing.num_file_steps)])
     assert killing.num_killed > before
 
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ from gravlensdiffusion.balance.drawing import Batch
 from gravlensdiffusion.data.store import LensStore, write_store
 from gravlensdiffusion.data.writing import refuse_existing
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.locking import held
+from gravlensdiffusion.locking import LOCK, held
 from gravlensdiffusion.records import LensRecord, SetHeader
 
 REQUEST = "request.json"
@@ -26,7 +26,16 @@ def check_out(out: Path, *, overwrite: bool) -> None:
     """
     if out.suffix not in SUFFIXES:
         raise GravLensError(f"{out}: the file's name must end in {' or '.join(SUFFIXES)}")
+    if out.exists():
+        _clear_finished(work_folder(out))
     refuse_existing(out, overwrite=overwrite)
+
+
+def _clear_finished(folder: Path) -> None:
+    """Remove what is left of a balance that was killed when its file had just got its name."""
+    if folder.is_dir() and {path.name for path in folder.iterdir()} <= {REQUEST, LOCK}:
+        with suppress(GravLensError), held(folder):
+            (folder / REQUEST).unlink(missing_ok=True)
 
 
 def work_folder(out: Path) -> Path:
