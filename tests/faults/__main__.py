@@ -166,17 +166,12 @@ def table(report: dict[str, object]) -> Iterator[str]:
             f"{each['killed_halfway_through_a_checkpoint_file'] or ''} | "
             f"{each['ended_with_the_same_bits']} | {len(each['failures'])} |"
         )
-    total = sum(
-        each[name]
-        for each in kills
-        for name in each
-        if name.startswith("killed_") and isinstance(each[name], int)
-    )
+    total = sum(each[name] for each in kills for name in each if name.startswith("killed_"))
     yield ""
-    yield (
-        f"{total} kills in all; {kills[0]['of_these_while_writing_a_checkpoint']} of the random ones "
-        "of `gravlens train` fell into the writing of a checkpoint."
-    )
+    torn = sum(each["of_these_while_writing_a_checkpoint"] for each in kills)
+    yield f"{total} kills in all; {torn} of the random ones fell into the writing of a checkpoint."
+    if not signals:
+        return
     yield ""
     yield "| command, of images of | SIGTERM sent | saved and ended | slowest |"
     yield "|---|---:|---:|---:|"
