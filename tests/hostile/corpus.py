@@ -17,7 +17,7 @@ from tests.hostile.crafted_stores import store_files
 from tests.hostile.damage import DAMAGES
 
 UNDAMAGED = "undamaged"
-SEEDS = 2
+SEEDS = 1
 """Damaged files of each kind in `make test`."""
 
 
