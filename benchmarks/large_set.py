@@ -37,10 +37,18 @@ KINDS = ("VmRSS", "RssAnon", "RssFile")
 """Resident memory in all, allocated, and of files."""
 HOLDING = """
 import sys
-import numpy as np
 from gravlensdiffusion.data import dataset
 from gravlensdiffusion.cli.main import main
-dataset.ImageFile = lambda path, rows=None: np.load(path)
+class Held(dataset.ImageFile):
+    def __init__(self, path, rows=None):
+        super().__init__(path, rows)
+        self.held = super().__getitem__(slice(None))
+
+    def __getitem__(self, where):
+        return self.held[where]
+
+
+dataset.ImageFile = Held
 sys.exit(main(sys.argv[1:]))
 """
 """`gravlens` with all prepared images in memory."""

@@ -42,7 +42,18 @@ def test_losses_do_not_depend_on_where_the_images_are_held(
 ) -> None:
     config = tiny(total_images=96)
     train(config, rings(), tmp_path / "file", device="cpu")
-    monkeypatch.setattr(dataset, "ImageFile", np.load)
+
+    class Held(dataset.ImageFile):
+        """All images in memory."""
+
+        def __init__(self, path: Path, rows: np.ndarray | None = None) -> None:
+            super().__init__(path, rows)
+            self.held = super().__getitem__(slice(None))
+
+        def __getitem__(self, where: slice | np.ndarray) -> np.ndarray:
+            return self.held[where]
+
+    monkeypatch.setattr(dataset, "ImageFile", Held)
     train(config, rings(), tmp_path / "memory", device="cpu")
     losses = [[m["loss"] for m in read_metrics(tmp_path / n)] for n in ("file", "memory")]
     assert losses[0] == losses[1]

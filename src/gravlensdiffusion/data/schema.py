@@ -31,6 +31,7 @@ FILLINGS = "fillings"
 SUBHALO_DTYPE = np.dtype([("image", "<i8"), ("x", "<f8"), ("y", "<f8"), ("mass", "<f8")])
 SUBHALO_UNITS = ("", "arcsec", "arcsec", "M_sun")
 _TEXT_ATTRIBUTES = ("flux_unit", "config", "software")
+_JSON_ATTRIBUTES = frozenset({"config", "request"})
 _OPTIONAL_TEXT_ATTRIBUTES = ("preset", "resize", "request")
 
 
@@ -89,15 +90,22 @@ class _Checker:
             )
         return dataset
 
+    def json(self, value: object, field: str) -> str:
+        """Return a text attribute that holds JSON, as it stands; it is parsed and never shown."""
+        return self._text(value, field, MAX_TEXT)
+
     def text(self, value: object, field: str, limit: int = MAX_NAME) -> str:
-        """Return a text attribute."""
+        """Return a text attribute as it may be shown."""
+        return one_line(self._text(value, field, limit))
+
+    def _text(self, value: object, field: str, limit: int) -> str:
         if isinstance(value, bytes):
             value = value.decode("utf-8", "replace")
         if not isinstance(value, str):
             raise self.error(field, f"must be text, is {type(value).__name__}")
         if len(value) > limit:
             raise self.error(field, f"has {len(value)} letters, more than the limit of {limit}")
-        return one_line(value)
+        return value
 
 
 def read_layout(file: h5py.File, path: Path) -> FileLayout:
@@ -269,7 +277,9 @@ def _read_header(file: h5py.File, check: _Checker, units: dict[str, str]) -> Set
     texts: dict[str, str] = {}
     for name in (*_TEXT_ATTRIBUTES, *_OPTIONAL_TEXT_ATTRIBUTES):
         if name in file.attrs:
-            texts[name] = check.text(file.attrs[name], f"attribute {name}", MAX_TEXT)
+            field, value = f"attribute {name}", file.attrs[name]
+            is_json = name in _JSON_ATTRIBUTES
+            texts[name] = check.json(value, field) if is_json else check.text(value, field)
         elif name in _TEXT_ATTRIBUTES:
             raise check.error(f"attribute {name}", "missing")
     scale = file.attrs.get("pixel_scale_arcsec")
@@ -283,7 +293,7 @@ def _read_header(file: h5py.File, check: _Checker, units: dict[str, str]) -> Set
     fillings: tuple[Filling, ...] = ()
     if FILLINGS in file.attrs:
         field = f"attribute {FILLINGS}"
-        text = check.text(file.attrs[FILLINGS], field, MAX_TEXT)
+        text = check.json(file.attrs[FILLINGS], field)
         fillings = from_json(tuple[Filling, ...], text, source=f"{check.path}: {field}")
     return SetHeader(
         class_names=class_names,
