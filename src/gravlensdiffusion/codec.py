@@ -1,5 +1,6 @@
 """Configurations as JSON, and back, with every key checked."""
 
+import json
 from dataclasses import is_dataclass
 from functools import cache
 from pathlib import Path
@@ -86,3 +87,18 @@ def _forbid_unknown_keys(annotation: Any) -> None:
         annotation.__pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)  # type: ignore[attr-defined]
         for hint in get_type_hints(annotation).values():
             _forbid_unknown_keys(hint)
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Read a small JSON object that the package has written for itself.
+
+    Raises:
+        GravLensError: If the file is damaged.
+    """
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise GravLensError(f"{path}: damaged: no JSON object can be read from it")
+    return found

@@ -278,3 +278,19 @@ def test_a_lone_bad_batch_does_not_keep_a_checkpoint_back_for_long(tmp_path: Pat
     progress = train(config, source, tmp_path, device="cpu")
     assert progress.num_skipped == 3
     assert len(checkpoints(tmp_path)) == 21
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", "[" * 100_000, "\x00\xff"])
+def test_damaged_records_of_a_run_are_no_traceback(
+    work: Path, capsys: pytest.CaptureFixture[str], text: str
+) -> None:
+    assert main(words()) == 0
+    prepared = work / "run" / "prepared" / "prepared.json"
+    whole = prepared.read_bytes()
+    prepared.write_text(text, encoding="latin-1")
+    # The images are prepared anew, and are what they were.
+    assert main(words()) == 0
+    assert prepared.read_bytes()[:60] == whole[:60]
+    (work / "run" / "environment.json").write_text(text, encoding="latin-1")
+    assert main(words()) == 2
+    assert one_line(capsys).startswith(f"{Path('run') / 'environment.json'}: damaged")

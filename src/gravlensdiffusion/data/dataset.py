@@ -5,14 +5,16 @@ import json
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gravlensdiffusion.codec import read_record
 from gravlensdiffusion.data.watch import FileWatch, identity
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.records import SetHeader
@@ -192,8 +194,11 @@ def prepare(
     values = _parameters(source, parameters)
     stamp = _stamp(source, size, method)
     images_path, stamp_path = folder / "images.npy", folder / "prepared.json"
-    known = json.loads(stamp_path.read_text()) if stamp_path.is_file() else {}
-    if known.get("stamp") != stamp or known.get("file") != _size_and_time(images_path):
+    known: dict[str, Any] = {}
+    # A damaged record is as good as none: the images are prepared anew.
+    with suppress(GravLensError):
+        known = read_record(stamp_path)
+    if "fingerprint" not in known or known.get("stamp") != stamp or known.get("file") != _size_and_time(images_path):
         if not writes:
             raise GravLensError(
                 f"{folder} holds other images than this process reads; all processes need the same "

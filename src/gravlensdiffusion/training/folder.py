@@ -24,7 +24,7 @@ from gravlensdiffusion.checkpoint import (
     remove_folder,
     write_folder,
 )
-from gravlensdiffusion.codec import read_json, to_json
+from gravlensdiffusion.codec import read_json, read_record, to_json
 from gravlensdiffusion.config.distillation import DistillationConfig
 from gravlensdiffusion.config.model import ModelConfig
 from gravlensdiffusion.config.training import TrainingConfig
@@ -87,7 +87,7 @@ class RunFolder(Generic[ConfigT]):
             parameters: Digest of the physical parameters that are learned; empty for none.
 
         Raises:
-            GravLensError: If the run began with something else.
+            GravLensError: If the run began with something else, or its record is damaged.
         """
         path = self.folder / "environment.json"
         if not path.is_file() or self.last_checkpoint() is None:
@@ -96,10 +96,10 @@ class RunFolder(Generic[ConfigT]):
                 facts["parameters_fingerprint"] = parameters
             write_atomically(path, json.dumps(facts, indent=2))
             return
-        old = json.loads(path.read_text(encoding="utf-8"))
+        old = read_record(path)
         # A run of an earlier version does not know its parameters.
         known = old.get("parameters_fingerprint", parameters)
-        if (old["data_fingerprint"], known) != (fingerprint, parameters):
+        if (old.get("data_fingerprint"), known) != (fingerprint, parameters):
             raise GravLensError(
                 f"{self.folder} was trained on other data than those given now; "
                 "give the same --data, or choose another --out"
