@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from multiprocessing import forkserver
 
 import pytest
 
@@ -24,3 +25,9 @@ def prepare(tmp_path_factory: pytest.TempPathFactory) -> Prepare:
 @pytest.fixture
 def training(prepare: Prepare) -> Killing:
     return prepare(TRAIN)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def started_here() -> None:
+    """Start the server of forks in this folder: elsewhere `tests` may be another package."""
+    forkserver.ensure_running()

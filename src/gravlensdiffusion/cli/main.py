@@ -104,8 +104,10 @@ def _one_voice(processes: Processes) -> Iterator[None]:
 @contextmanager
 def _ended_by_sigterm() -> Iterator[None]:
     """Let SIGTERM end what runs in good order, so that nothing half-written stays behind."""
+    received: list[int] = []
 
     def end(number: int, _: object) -> None:
+        received.append(number)
         raise SystemExit(128 + number)
 
     if threading.current_thread() is not threading.main_thread():
@@ -114,6 +116,11 @@ def _ended_by_sigterm() -> Iterator[None]:
     previous = signal.signal(signal.SIGTERM, end)
     try:
         yield
+    except Exception:
+        # Compiled code that the signal has broken into makes an error of its own of it.
+        if received:
+            raise SystemExit(128 + received[0]) from None
+        raise
     finally:
         signal.signal(signal.SIGTERM, previous)
 
