@@ -13,17 +13,19 @@ class OptimiserConfig:
     """The optimiser and its learning rate.
 
     Attributes:
-        kind: ``adam`` or ``adamw``.
+        kind: ``adam``, ``adamw``, or ``muon`` for the hidden weights with Adam for the others.
         learning_rate: Peak learning rate.
+        adam_learning_rate: Peak learning rate of the weights that ``muon`` leaves to Adam.
         beta2: Second-moment decay; the first is 0.9.
-        weight_decay: Decoupled weight decay of ``adamw``.
+        weight_decay: Decoupled weight decay of ``adamw`` and of the hidden weights of ``muon``.
         warmup_images: Images over which the learning rate rises from zero.
         decay: ``constant``, or ``cosine`` down to zero at the end of the run.
         max_grad_norm: Norm to which gradients are clipped, or None.
     """
 
-    kind: Literal["adam", "adamw"] = "adamw"
+    kind: Literal["adam", "adamw", "muon"] = "adamw"
     learning_rate: float = 1e-3
+    adam_learning_rate: float = 1.5e-3
     beta2: float = 0.99
     weight_decay: float = 0.01
     warmup_images: int = 0
@@ -31,8 +33,8 @@ class OptimiserConfig:
     max_grad_norm: float | None = 1.0
 
     def __post_init__(self) -> None:
-        if not self.learning_rate > 0 or not 0 < self.beta2 < 1:
-            raise GravLensError("optimiser needs learning_rate > 0 and 0 < beta2 < 1")
+        if not min(self.learning_rate, self.adam_learning_rate) > 0 or not 0 < self.beta2 < 1:
+            raise GravLensError("optimiser needs learning rates > 0 and 0 < beta2 < 1")
         if self.weight_decay < 0 or self.warmup_images < 0:
             raise GravLensError("optimiser weight_decay and warmup_images must not be negative")
         if self.max_grad_norm is not None and not self.max_grad_norm > 0:

@@ -1,6 +1,6 @@
 """The U-Net: noisy image, noise level and condition in, prediction out."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -123,6 +123,11 @@ class UNet(nn.Module):
                 h = next(blocks)(torch.cat([h, skips.pop()], dim=1), embedding)
         out: Tensor = self.head(silu(self.norm(h)))
         return F.pixel_shuffle(out, self.patch) if self.patch > 1 else out
+
+    def hidden_weights(self) -> Iterator[nn.Parameter]:
+        """Yield the matrices and kernels between the first layer and the last."""
+        for part in (self.down, self.downsample, self.middle, self.up, self.upsample):
+            yield from (weight for weight in part.parameters() if weight.ndim > 1)
 
     def _embed(self, noise: Tensor, condition: Condition | None) -> Tensor:
         embedding: Tensor = self.noise_embedding(self.noise_features(noise))

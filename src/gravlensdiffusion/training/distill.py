@@ -102,13 +102,12 @@ class Distiller(Loop):
         else:
             self.student, average, state = self.run.load(checkpoint)
         self.student.to(device).train()
-        self.optimiser = build_optimiser(self.student.network.parameters(), config.optimiser)
+        self.optimiser = build_optimiser(self.student.network, config.optimiser)
         self.ema = MovingAverage(self.student, config.ema) if config.ema.halflife_images else None
         self.critic: Model | None = None
         if config.method == "distribution":
             self.critic = copy.deepcopy(self.teacher).requires_grad_(True).train()
-            parameters = self.critic.network.parameters()
-            self.critic_optimiser = build_optimiser(parameters, config.optimiser)
+            self.critic_optimiser = build_optimiser(self.critic.network, config.optimiser)
         if state is not None:
             self.optimiser.load_state_dict(state["optimiser"])
             self.counters = Counters(**state["counters"])

@@ -137,7 +137,7 @@ class Trainer(Loop):
             self.model, average, state = self.run.load(checkpoint)
         self.model.to(self.accelerator.device)
         optimiser = self.config.optimiser
-        self.optimiser = build_optimiser(self.model.network.parameters(), optimiser)
+        self.optimiser = build_optimiser(self.model.network, optimiser)
         self.ema: MovingAverage | None = None
         if self.config.ema.halflife_images:
             self.ema = MovingAverage(self.model, self.config.ema)

@@ -17,7 +17,7 @@ from gravlensdiffusion.checkpoint import checkpoints
 from gravlensdiffusion.config.training import OptimiserConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.training.held_out import Standing
-from gravlensdiffusion.training.optimiser import learning_rate
+from gravlensdiffusion.training.optimiser import learning_rate, set_rate
 from gravlensdiffusion.training.tracking import Tracker
 
 MAX_SKIPPED_IN_A_ROW = 10
@@ -255,8 +255,7 @@ class Loop(ABC):
     def set_rate(self, optimiser: torch.optim.Optimizer) -> None:
         """Set the learning rate of the step that is about to be made."""
         rate = learning_rate(self._pace.optimiser, self.counters.images_seen, self.total_images)
-        for group in optimiser.param_groups:
-            group["lr"] = rate
+        set_rate(optimiser, rate)
 
     def clipped_norm(self, network: nn.Module) -> Tensor:
         """Clip the gradients and return their norm before."""

@@ -1,0 +1,119 @@
+"""Muon: momentum whose steps are made orthogonal, for the hidden weights of a network."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
+"""Coefficients of the quintic iteration, which brings singular values to about 0.7 to 1.2."""
+NUM_ITERATIONS = 5
+
+
+class Muon(torch.optim.Optimizer):
+    r"""Muon for hidden weights, Adam for all others.
+
+    A hidden weight W of shape (out, in x kernel), with gradient G, goes by
+
+    .. math:: M \leftarrow \mu M + G, \quad
+              W \leftarrow (1 - \eta \lambda) W - \eta \sqrt{\max(1, rows / columns)}\, O(G + \mu M)
+
+    where O replaces the singular values by ones. PyTorch's own Muon takes no convolutions.
+
+    Args:
+        hidden: Weights of two or more axes that Muon takes.
+        others: Weights that Adam takes.
+        lr: Learning rate of Muon.
+        momentum: Its momentum mu.
+        weight_decay: Its decoupled weight decay lambda; Adam's weights have none.
+        adam_lr: Learning rate of Adam.
+        betas: Decay of Adam's moments.
+
+    References:
+        Jordan et al. 2024, https://kellerjordan.github.io/posts/muon; Liu et al. 2025,
+        arXiv:2502.16982; Kingma and Ba 2015, arXiv:1412.6980.
+    """
+
+    def __init__(
+        self,
+        hidden: Iterable[nn.Parameter],
+        others: Iterable[nn.Parameter],
+        *,
+        lr: float,
+        momentum: float = 0.95,
+        weight_decay: float = 0.0,
+        adam_lr: float,
+        betas: tuple[float, float] = (0.9, 0.99),
+    ) -> None:
+        muon = {"params": list(hidden), "lr": lr, "momentum": momentum, "decay": weight_decay}
+        adam = {"params": list(others), "lr": adam_lr, "betas": betas}
+        groups = [group for group in (muon, adam) if group["params"]]
+        super().__init__(groups, {})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        """Take one step along the gradients at hand."""
+        assert closure is None
+        for group in self.param_groups:
+            weights = [weight for weight in group["params"] if weight.grad is not None]
+            if "momentum" in group:
+                self._muon_step(group, weights)
+            else:
+                self._adam_step(group, weights)
+
+    def _muon_step(self, group: dict[str, Any], weights: list[Tensor]) -> None:
+        rate, momentum = group["lr"], group["momentum"]
+        updates: dict[torch.Size, list[tuple[Tensor, Tensor]]] = {}
+        for weight in weights:
+            gradient = weight.grad
+            assert gradient is not None
+            state = self.state[weight]
+            if not state:
+                state["momentum"] = torch.zeros_like(weight)
+            state["momentum"].mul_(momentum).add_(gradient)
+            update = gradient.add(state["momentum"], alpha=momentum).flatten(1)
+            updates.setdefault(update.shape, []).append((weight, update))
+        # Weights of one shape go through the iteration together.
+        for shape, pairs in updates.items():
+            steps = orthogonalised(torch.stack([update for _, update in pairs]))
+            scale = max(1.0, shape[0] / shape[1]) ** 0.5
+            for (weight, _), step in zip(pairs, steps, strict=True):
+                weight.mul_(1 - rate * group["decay"])
+                weight.add_(step.view(weight.shape), alpha=-rate * scale)
+
+    def _adam_step(self, group: dict[str, Any], weights: list[Tensor]) -> None:
+        beta1, beta2 = group["betas"]
+        for weight in weights:
+            gradient = weight.grad
+            assert gradient is not None
+            state = self.state[weight]
+            if not state:
+                state["step"] = torch.tensor(0.0)
+                state["mean"], state["square"] = torch.zeros_like(weight), torch.zeros_like(weight)
+            state["step"] += 1
+            number = float(state["step"])
+            state["mean"].lerp_(gradient, 1 - beta1)
+            state["square"].mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
+            spread = (state["square"] / (1 - beta2**number)).sqrt_().add_(1e-8)
+            weight.addcdiv_(state["mean"], spread, value=-group["lr"] / (1 - beta1**number))
+
+
+def orthogonalised(matrices: Tensor) -> Tensor:
+    """Bring the singular values of matrices near one and leave their singular vectors.
+
+    Args:
+        matrices: Shape ``(N, rows, columns)``.
+
+    Returns:
+        The same shape; singular values of about 0.7 to 1.2, but for those that are less than about
+        a thousandth of the largest.
+    """
+    a, b, c = NEWTON_SCHULZ
+    tall = matrices.shape[1] > matrices.shape[2]
+    x = matrices.transpose(1, 2) if tall else matrices
+    x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=1e-12)
+    for _ in range(NUM_ITERATIONS):
+        gram = x @ x.transpose(1, 2)
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    return x.transpose(1, 2) if tall else x
