@@ -14,6 +14,7 @@ from gravlensdiffusion.config.limits import (
     MAX_ROWS,
     MAX_SIDE,
     MAX_STEPS,
+    MAX_SUPERSAMPLING,
 )
 from gravlensdiffusion.errors import GravLensError
 
@@ -125,6 +126,29 @@ class DenoiserConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class LensEquationConfig:
+    """The channels that the lens equation adds to the input; see `nn.lens_equation`.
+
+    Attributes:
+        pixel_scale_arcsec: Side of a pixel [arcsec]; 0 until the training set is known.
+        supersampling: Points along each side of a pixel over which the channels are averaged.
+        values: Values of the parameters that the model does not learn, by name [their units].
+    """
+
+    pixel_scale_arcsec: float = 0.0
+    supersampling: int = 1
+    values: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.pixel_scale_arcsec < math.inf:
+            raise GravLensError("lens_equation pixel_scale_arcsec must not be negative")
+        if not 1 <= self.supersampling <= MAX_SUPERSAMPLING:
+            raise GravLensError(f"lens_equation supersampling must lie in 1 to {MAX_SUPERSAMPLING}")
+        if not all(map(math.isfinite, self.values.values())):
+            raise GravLensError("lens_equation values must be finite")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class UNetConfig:
     """The U-Net of `nn.unet`.
 
@@ -139,6 +163,8 @@ class UNetConfig:
         noise_features: ``index``: sines of a step number. ``log``: sines of a log noise level.
         modulation: ``scale_shift`` or ``shift`` by the embedding in each block.
         dropout: Dropout probability in each residual block.
+        lens_equation: Further input channels, from the parameters; None for none. A model without
+            an Einstein radius or a pixel scale has none.
     """
 
     kind: Literal["unet"] = "unet"
@@ -151,6 +177,7 @@ class UNetConfig:
     noise_features: Literal["index", "log"] = "log"
     modulation: Literal["scale_shift", "shift"] = "scale_shift"
     dropout: float = 0.0
+    lens_equation: LensEquationConfig | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.channels) <= MAX_LEVELS:

@@ -18,6 +18,7 @@ from gravlensdiffusion.nn.layers import (
     silu,
     zeroed,
 )
+from gravlensdiffusion.nn.lens_equation import LensEquation
 
 
 class UNet(nn.Module):
@@ -67,6 +68,13 @@ class UNet(nn.Module):
             return Stage(config, in_channels, width[level], level in config.attention_levels)
 
         self.stem = nn.Conv2d(num_channels, width[0], 3, padding=1)
+        self.lens_equation: LensEquation | None = None
+        if config.lens_equation is not None and LensEquation.is_known(
+            parameters, config.lens_equation
+        ):
+            self.lens_equation = LensEquation(parameters, config.lens_equation)
+            num_lens = LensEquation.NUM_CHANNELS * config.patch**2
+            self.lens_stem = zeroed(nn.Conv2d(num_lens, width[0], 3, padding=1))
         self.down, self.downsample = nn.ModuleList(), nn.ModuleList()
         skips, current = [width[0]], width[0]
         for level, channels in enumerate(width):
@@ -101,9 +109,12 @@ class UNet(nn.Module):
             Shape ``(B, C, H, W)``.
         """
         embedding = self._embed(noise, condition)
-        if self.patch > 1:
-            x = F.pixel_unshuffle(x, self.patch).contiguous(memory_format=torch.channels_last)
-        h = self.stem(x)
+        size = x.shape[-1]
+        h = self.stem(self._patches(x))
+        if self.lens_equation is not None and condition is not None:
+            assert condition.parameters is not None
+            channels = self.lens_equation(condition.parameters, size)
+            h = h + self.lens_stem(self._patches(channels))
         skips = [h]
         blocks = iter(self.down)
         for level, downsample in enumerate(self.downsample):
@@ -123,6 +134,12 @@ class UNet(nn.Module):
                 h = next(blocks)(torch.cat([h, skips.pop()], dim=1), embedding)
         out: Tensor = self.head(silu(self.norm(h)))
         return F.pixel_shuffle(out, self.patch) if self.patch > 1 else out
+
+    def _patches(self, x: Tensor) -> Tensor:
+        """Make squares of pixels the channels of one."""
+        if self.patch == 1:
+            return x
+        return F.pixel_unshuffle(x, self.patch).contiguous(memory_format=torch.channels_last)
 
     def hidden_weights(self) -> Iterator[nn.Parameter]:
         """Yield the matrices and kernels between the first layer and the last."""

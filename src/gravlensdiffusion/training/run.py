@@ -9,13 +9,19 @@ import torch
 from torch import Tensor
 
 from gravlensdiffusion.build import Model, build_model
-from gravlensdiffusion.config.model import ModelConfig, ParameterConfig
+from gravlensdiffusion.config.model import (
+    ModelConfig,
+    ParameterConfig,
+    ReferenceUNetConfig,
+    UNetConfig,
+)
 from gravlensdiffusion.config.training import TrainingConfig
 from gravlensdiffusion.data.dataset import ImageSource, PreparedSet, prepare
 from gravlensdiffusion.data.generated import generated_images
 from gravlensdiffusion.data.noise_level import noise_level
 from gravlensdiffusion.data.transform import fit_transform
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.nn.lens_equation import ABSENT
 from gravlensdiffusion.resize import default_method
 from gravlensdiffusion.training.folder import RunFolder
 from gravlensdiffusion.training.held_out import split_off
@@ -110,20 +116,53 @@ def complete(
     num_held_out = len(source) - len(data)
     held_out = f" ({num_held_out:,} more held out)" if num_held_out else ""
     kind = f"preset {header.preset}, seed {header.seed}" if header.preset else "images given"
+    pixel_scale = None if scale is None else scale * source.image_shape[1] / size
     return replace(
         config.model,
+        network=with_lens_equation(config.model.network, config.parameters, source, pixel_scale),
         image_size=size,
         num_channels=channels,
         class_names=names,
         parameters=learned_parameters(config.parameters, source, data),
         prior_size=min(len(data), PRIOR_SIZE) if config.parameters else 0,
-        pixel_scale_arcsec=None if scale is None else scale * source.image_shape[1] / size,
+        pixel_scale_arcsec=pixel_scale,
         flux_unit="peak" if transform.kind == "peak" else header.flux_unit,
         resize=(config.resize or default_method(size)) if resized else header.resize,
         training_data=f"{len(data):,} images{held_out}{made}, {kind}",
         observation=observation_of(source) if config.noise == "split" else None,
         transform=transform,
     )
+
+
+def with_lens_equation(
+    network: UNetConfig | ReferenceUNetConfig,
+    learned: Sequence[str],
+    source: ImageSource,
+    pixel_scale: float | None,
+) -> UNetConfig | ReferenceUNetConfig:
+    """Fill in what the channels of the lens equation take from the data; see `nn.lens_equation`.
+
+    Args:
+        network: The network of the recipe.
+        learned: Parameters that the model learns.
+        source: The training set; what else it knows of its lenses enters with its median.
+        pixel_scale: Side of a pixel of the network [arcsec], or None.
+
+    Returns:
+        The network, without such channels where they cannot be made.
+    """
+    if not isinstance(network, UNetConfig) or network.lens_equation is None:
+        return network
+    if pixel_scale is None or "theta_E" not in learned:
+        return replace(network, lens_equation=None)
+    stored = {name: source.parameters[name] for name in ABSENT if name in source.parameters}
+    values = {
+        name: float(np.nanmedian(column))
+        for name, column in stored.items()
+        if name not in learned and np.isfinite(column).any()
+    }
+    lens_equation = replace(network.lens_equation, pixel_scale_arcsec=pixel_scale, values=values)
+    return replace(network, lens_equation=lens_equation)
 
 
 def learned_parameters(

@@ -17,6 +17,7 @@ LABELS = "network.label_embedding.weight"
 PARAMETERS = "network.parameter_embedding."
 FEATURES = PARAMETERS + "1.weight"
 STEM = "network.stem.weight"
+LENS_STEM = "network.lens_stem."
 HEAD = "network.head."
 BIAS = "network.noise_embedding.2.bias"
 
@@ -45,6 +46,7 @@ def start_from(model: Model, init: str | Path) -> None:
     if LABELS in state or LABELS in own:
         _carry_classes(state, model.config.class_names, other.config.class_names)
     _carry_parameters(state, own, model.config.parameters, other.config.parameters)
+    _carry_lens_equation(state, own)
     here, there = (getattr(each.config.network, "patch", 1) for each in (model, other))
     if here != there:
         _carry_patches(state, here, there)
@@ -103,14 +105,27 @@ def _carry_parameters(
     state[FEATURES] = torch.cat(wanted, dim=1)
 
 
+def _carry_lens_equation(state: dict[str, Tensor], own: Mapping[str, Tensor]) -> None:
+    """Drop what the model does not take, and start without effect what the other does not know."""
+    for name in (LENS_STEM + "weight", LENS_STEM + "bias"):
+        if name not in own:
+            state.pop(name, None)
+        elif name not in state:
+            state[name] = torch.zeros_like(own[name])
+
+
 def _carry_patches(state: dict[str, Tensor], here: int, there: int) -> None:
     """Rewrite the first and the last convolution for patches of another size."""
     reduce = torch.from_numpy(weights(here, there, "area")).float()
     enlarge = torch.from_numpy(weights(there, here, "area")).float()
     old = (-1, there, there)
-    width, _, height, length = state[STEM].shape
-    stem = state[STEM].reshape(width, *old, height, length)
-    state[STEM] = torch.einsum("ocpqyx,pr,qs->ocrsyx", stem, reduce, reduce).flatten(1, 3)
+    for name in (STEM, LENS_STEM + "weight"):
+        # What starts without effect has the new patches already.
+        if name in state and state[name].any():
+            width, _, height, length = state[name].shape
+            stem = state[name].reshape(width, *old, height, length)
+            stem = torch.einsum("ocpqyx,pr,qs->ocrsyx", stem, reduce, reduce)
+            state[name] = stem.flatten(1, 3)
     for name, shape in ((HEAD + "weight", "cpqiyx"), (HEAD + "bias", "cpq")):
         head = state[name].reshape(*old, *state[name].shape[1:])
         new = shape.replace("p", "r").replace("q", "s")
