@@ -107,6 +107,18 @@ def test_a_run_does_not_go_on_with_another_teacher_or_other_settings(tmp_path: P
         distill(small(seed=1), awake(), tmp_path / "run", device="cpu")
 
 
+def test_a_run_goes_on_elsewhere_and_longer(tmp_path: Path) -> None:
+    distill(small(total_images=16), awake(), tmp_path, device="cpu")
+    longer = small(
+        total_images=32,
+        precision="bf16",
+        log_images=8,
+        checkpoint_images=8,
+        keep_checkpoints=1,
+    )
+    assert distill(longer, awake(), tmp_path, device="cpu").images_seen == 32
+
+
 def model_with(**changes: object) -> Model:
     """Return the ordering model with another configuration."""
     model = awake()

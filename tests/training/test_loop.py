@@ -2,8 +2,9 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +15,14 @@ from safetensors.torch import load_file
 from gravlensdiffusion.build import Model, build_network
 from gravlensdiffusion.checkpoint import checkpoints, load_model
 from gravlensdiffusion.config.model import TransformConfig
-from gravlensdiffusion.config.training import EMAConfig, OptimiserConfig
+from gravlensdiffusion.config.stopping import EarlyStopping
+from gravlensdiffusion.config.training import EMAConfig, OptimiserConfig, TrainingConfig
 from gravlensdiffusion.data import dataset
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.records import GENERATED
+from gravlensdiffusion.training.folder import RunFolder
 from gravlensdiffusion.training.loop import train
+from gravlensdiffusion.training.optimiser import learning_rate
 from gravlensdiffusion.training.progress import Hooks, Progress
 from gravlensdiffusion.training.tracking import read_metrics
 from tests.sources import rings, tiny
@@ -224,6 +228,105 @@ def test_another_recipe_or_other_data_in_the_same_folder_are_refused(tmp_path: P
     with pytest.raises(GravLensError, match="not a run directory"):
         train(tiny(), rings(), tmp_path / "mine", device="cpu")
     assert (tmp_path / "mine" / "thesis.tex").read_text() == "x"
+
+
+ELSEWHERE = {
+    "precision": "bf16",
+    "compile": True,
+    "prefetch": 1,
+    "log_images": 8,
+    "checkpoint_images": 24,
+    "sample_images": 16,
+    "keep_checkpoints": 1,
+    "early_stopping": EarlyStopping(every_images=8, patience=1),
+}
+"""What a run may go on with."""
+LONGER = {"epochs": 41, "total_images": 48}
+
+
+def test_a_run_goes_on_elsewhere_and_longer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
+    config = tiny(total_images=16)
+    train(config, rings(), tmp_path / "run", device="cpu")
+    seen = [train(replace(config, total_images=32), rings(), tmp_path / "run", device="cpu")]
+    seen.append(
+        train(replace(config, **LONGER, **ELSEWHERE), rings(), tmp_path / "run", device="cpu")
+    )
+    assert [progress.images_seen for progress in seen] == [32, 48]
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["prefetch"] == 1
+    # Where the rate falls to the end, it falls to the new one.
+    assert read_metrics(tmp_path / "run")[-1]["learning_rate"] == pytest.approx(
+        learning_rate(config.optimiser, 40, 48)
+    )
+    # Back to what it began with: nothing is left to do, and nothing is lost.
+    told: list[str] = []
+    before = final_tensors(tmp_path / "run")
+    done = train(config, rings(), tmp_path / "run", device="cpu", hooks=Hooks(tell=told.append))
+    assert done.images_seen == 48
+    assert told[-1].endswith(
+        "has seen 48 images already, more than the 16 asked for: nothing is left to do"
+    )
+    assert all(torch.equal(before[k], v) for k, v in final_tensors(tmp_path / "run").items())
+
+
+def test_all_else_is_what_a_run_is(tmp_path: Path) -> None:
+    train(tiny(total_images=8), rings(), tmp_path / "run", device="cpu")
+    others: dict[str, object] = {
+        "schema_version": 2,
+        "preset": "mine",
+        "size": 7,
+        "resize": "bilinear",
+        "batch_size": 4,
+        "conditional": False,
+        "label_dropout": 0.2,
+        "parameters": ("theta_E",),
+        "parameter_dropout": 0.3,
+        "parameters_dropout": 0.4,
+        "noise": "split",
+        "augment": "flips",
+        "seed": 1,
+        "stratified_times": False,
+        "optimiser": OptimiserConfig(learning_rate=0.1),
+        "ema": EMAConfig(ramp=0.1),
+        "model": tiny("ddpm").model,
+    }
+    assert {*others, *ELSEWHERE, *LONGER} == {each.name for each in fields(TrainingConfig)}
+    for name, value in others.items():
+        with pytest.raises(GravLensError, match="holds a run with another"):
+            RunFolder.open(tmp_path / "run", replace(tiny(total_images=8), **{name: value}))
+    held_out = tiny(total_images=8, early_stopping=EarlyStopping(held_out=0.1))
+    with pytest.raises(GravLensError, match="another held_out"):
+        RunFolder.open(tmp_path / "run", held_out)
+
+
+def test_a_run_of_an_earlier_version_goes_on(tmp_path: Path) -> None:
+    # Recipe and record of a run as version 0.1 wrote them, keys that came later left out.
+    config = tiny("reference", total_images=20)
+    source = rings(20, size=8)
+    source.images = source.images.clip(0, 1)
+    source.header = replace(source.header, class_names=())
+    train(config, source, tmp_path, device="cpu", hooks=stop_after(1))
+    path = tmp_path / "config.json"
+    old = json.loads(path.read_text())
+    optimiser = {name: old["optimiser"][name] for name in OPTIMISER_OF_VERSION_0_1}
+    path.write_text(json.dumps({**old, "optimiser": optimiser}))
+    for record in tmp_path.glob("checkpoints/*/training_state.pt"):
+        state = torch.load(record, weights_only=True)
+        names = ("images_seen", "num_skipped", "skipped_in_a_row", "losses", "usual_loss")
+        state["counters"] = {name: state["counters"][name] for name in names}
+        torch.save(state, record)
+    shape = json.loads((tmp_path / "environment.json").read_text())
+    digest = sha256(source.labels.astype(np.int64).tobytes() + source.images.tobytes())
+    assert shape["data_fingerprint"] == digest.hexdigest()
+    assert train(config, source, tmp_path, device="cpu").images_seen == 24
+
+
+OPTIMISER_OF_VERSION_0_1 = (
+    *("kind", "learning_rate", "beta2", "weight_decay"),
+    *("warmup_images", "decay", "max_grad_norm"),
+)
 
 
 def test_a_run_that_failed_before_its_first_checkpoint_can_be_started_anew(tmp_path: Path) -> None:

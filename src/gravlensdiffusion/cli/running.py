@@ -83,8 +83,8 @@ def run_with_bar(
         if not is_out_of_memory(error):
             raise
         raise GravLensError(
-            f"out of memory; {_kept(out)}: run the same command where there is more of it, or choose "
-            "another --out and a smaller --batch-size, a smaller --size or --precision bf16"
+            f"out of memory; {_kept(out)}: run the same command where there is more of it or with "
+            "--precision bf16, or choose another --out and a smaller --batch-size or --size"
         ) from error
     except SystemExit:
         print(f"gravlens: stopped; {_kept(out)}", file=sys.stderr)

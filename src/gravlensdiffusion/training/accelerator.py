@@ -2,6 +2,7 @@
 
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from accelerate.utils import InitProcessGroupKwargs
 
 from gravlensdiffusion.errors import GravLensError
@@ -23,6 +24,9 @@ def build_accelerator(device: str, precision: str) -> Accelerator:
     processes = Processes.launched()
     # Without a GPU, Accelerate takes each of several processes for one that is alone, unless told.
     is_on_cpu = device == "cpu" or (processes.num > 1 and not torch.cuda.is_available())
+    if processes.num == 1:
+        # Accelerate keeps what an earlier run in this process was given, and refuses anything else.
+        AcceleratorState._reset_state(reset_partial_state=True)
     accelerator = Accelerator(
         cpu=is_on_cpu,
         mixed_precision="bf16" if precision == "bf16" else "no",

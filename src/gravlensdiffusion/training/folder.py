@@ -41,6 +41,15 @@ LEFTOVERS = (".*.tmp", "checkpoints/.*.tmp", "prepared/.*.tmp", "samples/.*.part
 
 ConfigT = TypeVar("ConfigT", TrainingConfig, DistillationConfig)
 
+NO_IDENTITY = frozenset(
+    {
+        *("epochs", "total_images", "early_stopping.every_images", "early_stopping.patience"),
+        *("precision", "compile", "prefetch"),
+        *("log_images", "checkpoint_images", "sample_images", "keep_checkpoints"),
+    }
+)
+"""Length, machine, and what is kept: a run goes on with others than it began with."""
+
 
 @dataclass(frozen=True, slots=True)
 class RunFolder(Generic[ConfigT]):
@@ -55,10 +64,16 @@ class RunFolder(Generic[ConfigT]):
     config: ConfigT
 
     @classmethod
-    def open(cls, folder: Path, config: ConfigT) -> Self:
+    def open(cls, folder: Path, config: ConfigT, *, writes: bool = True) -> Self:
         """Create a run directory, or reopen one that holds the same configuration.
 
-        A run that has no checkpoint yet has nothing to lose, and takes any configuration.
+        A run that has no checkpoint yet has nothing to lose, and takes any configuration. One that
+        has some takes another length, and other settings of the machine; see `NO_IDENTITY`.
+
+        Args:
+            folder: The run directory.
+            config: What is asked for.
+            writes: Whether it is written down, in a folder that is made where there is none.
 
         Raises:
             GravLensError: If the folder holds something else, or a run with other settings.
@@ -71,9 +86,9 @@ class RunFolder(Generic[ConfigT]):
                 raise GravLensError(
                     f"{folder} holds a run with another {difference}; choose another --out"
                 )
-            write_atomically(path, to_json(config))
         else:
             refuse_others(folder)
+        if writes:
             folder.mkdir(parents=True, exist_ok=True)
             write_atomically(path, to_json(config))
         return cls(folder, config)
@@ -213,12 +228,21 @@ def refuse_others(folder: Path) -> None:
         raise GravLensError(f"{folder} exists and is not a run directory; choose another --out")
 
 
-def first_difference(old: Any, new: Any, name: str = "configuration") -> str | None:
-    """Describe the first value in which two nested mappings differ, or return None."""
+def first_difference(old: Any, new: Any, path: str = "") -> str | None:
+    """Describe the first value in which two configurations of a run differ, or return None.
+
+    Args:
+        old: The one, as nested mappings.
+        new: The other.
+        path: Where in the configurations they stand, keys with dots between them.
+    """
+    if path in NO_IDENTITY:
+        return None
     if isinstance(old, dict) and isinstance(new, dict):
         for key in sorted(old.keys() | new.keys()):
-            found = first_difference(old.get(key), new.get(key), key)
+            found = first_difference(old.get(key), new.get(key), f"{path}.{key}".lstrip("."))
             if found is not None:
                 return found
         return None
+    name = path.rpartition(".")[2] or "configuration"
     return None if old == new else f"{name} ({old} there, {new} here)"

@@ -39,7 +39,7 @@ def train(
     init: str | Path | None = None,
     hooks: Hooks | None = None,
 ) -> Progress:
-    """Train a model, or go on with a run that was broken off.
+    """Train a model, or go on with a run that was broken off, or with one that is to be longer.
 
     On a CPU a run that was stopped and resumed ends with the same bits as an unbroken one.
 
@@ -116,10 +116,7 @@ class Trainer(Loop):
         self, source: ImageSource, folder: Path
     ) -> tuple[RunDirectory, PreparedSet, PreparedSet | None]:
         """Open the run directory, where the main process alone writes, and prepare the images."""
-        if self.is_main:
-            run = RunDirectory.open(folder, self.config)
-        else:
-            run = RunDirectory(folder, self.config)
+        run = RunDirectory.open(folder, self.config, writes=self.is_main)
         whole = run.prepare_data(source, writes=self.is_main)
         if self.is_main:
             device = str(self.accelerator.device)

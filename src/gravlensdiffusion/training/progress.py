@@ -201,6 +201,11 @@ class Loop(ABC):
         tracker = Tracker(self._folder, counters.images_seen) if self.is_main else None
         started, images_before = time.monotonic(), counters.images_seen
         is_owed = False
+        if images_before > self.total_images:
+            hooks.tell(
+                f"note: {self._folder} has seen {images_before:,} images already, more than the "
+                f"{self.total_images:,} asked for: nothing is left to do"
+            )
         try:
             if not images_before:
                 self._log(tracker, self._measure())
