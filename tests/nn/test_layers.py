@@ -5,8 +5,9 @@ import math
 import pytest
 import torch
 
-from gravlensdiffusion.config.model import ParameterConfig
+from gravlensdiffusion.config.model import ParameterConfig, UNetConfig
 from gravlensdiffusion.nn.layers import ParameterFeatures
+from gravlensdiffusion.nn.unet import UNet
 
 LINEAR = ParameterConfig(name="theta_E", low=1.0, high=3.0)
 LOG = ParameterConfig(name="signal_to_noise", low=1.0, high=100.0, scale="log")
@@ -74,3 +75,21 @@ def test_a_negative_value_on_a_linear_scale_meets_no_logarithm() -> None:
 
 def test_tables_of_the_ranges_stay_out_of_the_weights() -> None:
     assert ParameterFeatures((LINEAR, LOG)).state_dict() == {}
+
+
+def test_refinement_joins_what_lies_in_two_patches() -> None:
+    torch.manual_seed(0)
+    config = UNetConfig(channels=(8,), attention_levels=(), patch=4, refine_channels=8)
+    network = UNet(config, 1, 0)
+    x, noise = torch.randn(1, 1, 16, 16), torch.zeros(1)
+    assert not network(x, noise).any()
+    assert network.refine is not None
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    # The trunk is silent: only the convolutions at full resolution see the change of one pixel.
+    torch.nn.init.zeros_(network.stem.weight)
+    before = network(x, noise)
+    x[0, 0, 7, 7] += 1
+    changed = (network(x, noise) - before).abs()[0, 0].detach() > 1e-6
+    rows = torch.nonzero(changed.any(dim=1)).ravel()
+    assert (int(rows.min()), int(rows.max())) == (4, 10)

@@ -3,17 +3,22 @@
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from gravlensdiffusion.checkpoint import load_model
+from gravlensdiffusion.build import build_model
+from gravlensdiffusion.checkpoint import CONFIG, WEIGHTS, load_model, write_folder
+from gravlensdiffusion.codec import to_json
 from gravlensdiffusion.conditioning import ANY, Condition
-from gravlensdiffusion.config.model import UNetConfig
+from gravlensdiffusion.config.model import LensEquationConfig, UNetConfig
 from gravlensdiffusion.config.training import EMAConfig, OptimiserConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.training.loop import train
+from gravlensdiffusion.training.start import start_from
+from tests.models import ORDERED, awake
 from tests.sources import rings, tiny
 
 
@@ -172,3 +177,37 @@ def test_a_network_of_another_shape_is_refused(first: Path, tmp_path: Path) -> N
     config = replace(config, model=replace(config.model, network=network))
     with pytest.raises(GravLensError, match="has shape"):
         train(config, rings(), tmp_path / "second", device="cpu", init=first)
+
+
+EQUATION = LensEquationConfig(pixel_scale_arcsec=0.25)
+PLAIN = UNetConfig(channels=(8,), attention_levels=(), embedding_dim=8, patch=2)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"refine_channels": 4},
+        {"lens_equation": EQUATION},
+        {"refine_channels": 4, "lens_equation": EQUATION, "patch": 4},
+    ],
+)
+def test_what_a_network_has_in_addition_starts_without_effect(
+    changes: dict[str, Any], tmp_path: Path
+) -> None:
+    old = awake(replace(ORDERED, network=PLAIN))
+    files = {WEIGHTS: old.state_dict(), CONFIG: to_json(old.config).encode()}
+    write_folder(tmp_path / "old", files)
+    fresh = build_model(replace(ORDERED, network=replace(PLAIN, **changes)), prior=old.prior)
+    start_from(fresh, tmp_path / "old")
+    torch.manual_seed(0)
+    x = torch.randn(1, 1, 8, 8)
+    condition = Condition(label=torch.tensor([1]), parameters=torch.tensor([[1.1, 0.2, 9.0]]))
+    if "patch" in changes:
+        large = x.repeat_interleave(2, 2).repeat_interleave(2, 3)
+        out = fresh.network(large, torch.zeros(1), condition)
+        out = torch.nn.functional.avg_pool2d(out, 2)
+    else:
+        out = fresh.network(x, torch.zeros(1), condition)
+    expected = old.network(x, torch.zeros(1), condition)
+    assert float(expected.detach().std()) > 1e-2
+    torch.testing.assert_close(out, expected, rtol=1e-3, atol=1e-4)

@@ -163,6 +163,8 @@ class UNetConfig:
         noise_features: ``index``: sines of a step number. ``log``: sines of a log noise level.
         modulation: ``scale_shift`` or ``shift`` by the embedding in each block.
         dropout: Dropout probability in each residual block.
+        refine_channels: Channels of the convolutions at full resolution after the patches; 0 for
+            none.
         lens_equation: Further input channels, from the parameters; None for none. A model without
             an Einstein radius or a pixel scale has none.
     """
@@ -177,6 +179,7 @@ class UNetConfig:
     noise_features: Literal["index", "log"] = "log"
     modulation: Literal["scale_shift", "shift"] = "scale_shift"
     dropout: float = 0.0
+    refine_channels: int = 0
     lens_equation: LensEquationConfig | None = None
 
     def __post_init__(self) -> None:
@@ -200,6 +203,8 @@ class UNetConfig:
             )
         if not 0 <= self.dropout < 1:
             raise GravLensError("network dropout must lie in [0, 1)")
+        if not 0 <= self.refine_channels <= MAX_CHANNELS:
+            raise GravLensError(f"network refine_channels must lie in 0 to {MAX_CHANNELS}")
         if self.patch < 1:
             raise GravLensError(f"network patch must be at least 1 pixel, got {self.patch}")
 

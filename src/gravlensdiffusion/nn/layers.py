@@ -158,6 +158,46 @@ class SelfAttention(nn.Module):
         return added(self.project(h), x)
 
 
+class Refine(nn.Module):
+    """Convolutions at full resolution, which join what patches have drawn next to each other.
+
+    They see a first image, features of each pixel, and further images, and add to the first image.
+
+    Args:
+        num_channels: Channels C of the image.
+        num_features: Features F of each pixel.
+        num_extra: Channels X of the further images.
+        embedding_dim: Size of the embedding, which scales and shifts the features.
+    """
+
+    def __init__(
+        self, num_channels: int, num_features: int, num_extra: int, embedding_dim: int
+    ) -> None:
+        super().__init__()
+        self.num_channels = num_channels
+        num_inputs = num_channels + num_features + num_extra
+        self.conv_in = nn.Conv2d(num_inputs, num_features, 3, padding=1)
+        self.modulation = nn.Linear(embedding_dim, 2 * num_features)
+        self.conv_middle = nn.Conv2d(num_features, num_features, 3, padding=1)
+        self.conv_out = zeroed(nn.Conv2d(num_features, num_channels, 3, padding=1))
+
+    def forward(self, drawn: Tensor, extra: Sequence[Tensor], embedding: Tensor) -> Tensor:
+        """Return the image.
+
+        Args:
+            drawn: First image and features, ``(B, C + F, H, W)``.
+            extra: Further images, ``(B, X, H, W)`` in all.
+            embedding: Shape ``(B, E)``.
+
+        Returns:
+            Shape ``(B, C, H, W)``.
+        """
+        scale, shift = self.modulation(embedding)[:, :, None, None].chunk(2, dim=1)
+        h = self.conv_in(torch.cat([drawn, *extra], dim=1))
+        h = silu(torch.addcmul(shift, h, 1 + scale))
+        return added(self.conv_out(silu(self.conv_middle(h))), drawn[:, : self.num_channels])
+
+
 class Downsample(nn.Module):
     """Halve height and width by a strided 3x3 convolution."""
 

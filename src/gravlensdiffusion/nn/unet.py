@@ -11,6 +11,7 @@ from gravlensdiffusion.config.model import ParameterConfig, UNetConfig
 from gravlensdiffusion.nn.layers import (
     Downsample,
     ParameterFeatures,
+    Refine,
     ResidualBlock,
     SelfAttention,
     SinusoidalFeatures,
@@ -27,6 +28,9 @@ class UNet(nn.Module):
     Squares of ``config.patch`` pixels a side become the channels of one pixel before the first
     level, and squares again after the last. Sizes that are not a power of two halve upwards on the
     way down and are met again exactly on the way up, so any multiple of the patch is a size.
+
+    What is ordered enters as an embedding, and as channels that the lens equation makes of it; a few
+    convolutions at full resolution join the patches again. Both are optional.
 
     Args:
         config: Widths, depths, attention, patch.
@@ -62,19 +66,11 @@ class UNet(nn.Module):
                 features, nn.Linear(features.num_features, dim), nn.SiLU(), nn.Linear(dim, dim)
             )
         self.patch = config.patch
-        num_channels = num_channels * config.patch**2
 
         def block(in_channels: int, level: int) -> "Stage":
             return Stage(config, in_channels, width[level], level in config.attention_levels)
 
-        self.stem = nn.Conv2d(num_channels, width[0], 3, padding=1)
-        self.lens_equation: LensEquation | None = None
-        if config.lens_equation is not None and LensEquation.is_known(
-            parameters, config.lens_equation
-        ):
-            self.lens_equation = LensEquation(parameters, config.lens_equation)
-            num_lens = LensEquation.NUM_CHANNELS * config.patch**2
-            self.lens_stem = zeroed(nn.Conv2d(num_lens, width[0], 3, padding=1))
+        self.stem = nn.Conv2d(num_channels * config.patch**2, width[0], 3, padding=1)
         self.down, self.downsample = nn.ModuleList(), nn.ModuleList()
         skips, current = [width[0]], width[0]
         for level, channels in enumerate(width):
@@ -95,7 +91,28 @@ class UNet(nn.Module):
                 self.up.append(block(current + skips.pop(), level))
         self.num_blocks = config.num_blocks
         self.norm = nn.GroupNorm(8, current)
-        self.head = zeroed(nn.Conv2d(current, num_channels, 3, padding=1))
+        num_drawn = (num_channels + config.refine_channels) * config.patch**2
+        self.head = zeroed(nn.Conv2d(current, num_drawn, 3, padding=1))
+        self._build_additions(config, num_channels, parameters)
+
+    def _build_additions(
+        self, config: UNetConfig, num_channels: int, parameters: Sequence[ParameterConfig]
+    ) -> None:
+        """Build what works at full resolution: the lens equation and the refinement."""
+        self.lens_equation: LensEquation | None = None
+        self.refine: Refine | None = None
+        num_extra = num_channels
+        equation = config.lens_equation
+        if equation is not None and LensEquation.is_known(parameters, equation):
+            self.lens_equation = LensEquation(parameters, equation)
+            num_lens = LensEquation.NUM_CHANNELS
+            self.lens_stem = zeroed(
+                nn.Conv2d(num_lens * config.patch**2, config.channels[0], 3, padding=1)
+            )
+            num_extra += num_lens
+        if config.refine_channels:
+            features = config.refine_channels
+            self.refine = Refine(num_channels, features, num_extra, config.embedding_dim)
 
     def forward(self, x: Tensor, noise: Tensor, condition: Condition | None = None) -> Tensor:
         """Predict what the denoiser asks for.
@@ -109,11 +126,11 @@ class UNet(nn.Module):
             Shape ``(B, C, H, W)``.
         """
         embedding = self._embed(noise, condition)
-        size = x.shape[-1]
+        extra = [x]
         h = self.stem(self._patches(x))
-        if self.lens_equation is not None and condition is not None:
-            assert condition.parameters is not None
-            channels = self.lens_equation(condition.parameters, size)
+        if self.lens_equation is not None:
+            channels = self._lens_channels(x, condition)
+            extra.append(channels)
             h = h + self.lens_stem(self._patches(channels))
         skips = [h]
         blocks = iter(self.down)
@@ -133,7 +150,18 @@ class UNet(nn.Module):
             for _ in range(self.num_blocks + 1):
                 h = next(blocks)(torch.cat([h, skips.pop()], dim=1), embedding)
         out: Tensor = self.head(silu(self.norm(h)))
-        return F.pixel_shuffle(out, self.patch) if self.patch > 1 else out
+        if self.patch > 1:
+            out = F.pixel_shuffle(out, self.patch)
+        if self.refine is not None:
+            out = out.contiguous(memory_format=torch.channels_last)
+            out = self.refine(out, extra, embedding)
+        return out
+
+    def _lens_channels(self, x: Tensor, condition: Condition | None) -> Tensor:
+        assert self.lens_equation is not None
+        if condition is None or condition.parameters is None:
+            return x.new_zeros((len(x), self.lens_equation.NUM_CHANNELS, *x.shape[2:]))
+        return self.lens_equation(condition.parameters, x.shape[-1])
 
     def _patches(self, x: Tensor) -> Tensor:
         """Make squares of pixels the channels of one."""

@@ -17,7 +17,8 @@ LABELS = "network.label_embedding.weight"
 PARAMETERS = "network.parameter_embedding."
 FEATURES = PARAMETERS + "1.weight"
 STEM = "network.stem.weight"
-LENS_STEM = "network.lens_stem."
+LENS_STEM = "network.lens_stem.weight"
+ADDITIONS = ("network.lens_stem.", "network.refine.")
 HEAD = "network.head."
 BIAS = "network.noise_embedding.2.bias"
 
@@ -46,10 +47,10 @@ def start_from(model: Model, init: str | Path) -> None:
     if LABELS in state or LABELS in own:
         _carry_classes(state, model.config.class_names, other.config.class_names)
     _carry_parameters(state, own, model.config.parameters, other.config.parameters)
-    _carry_lens_equation(state, own)
     here, there = (getattr(each.config.network, "patch", 1) for each in (model, other))
     if here != there:
         _carry_patches(state, here, there)
+    _carry_additions(state, own)
     kept = {k: v for k, v in own.items() if not k.startswith("network.")}
     load_weights(model, {**kept, **state}, source=Path(init))
 
@@ -105,23 +106,13 @@ def _carry_parameters(
     state[FEATURES] = torch.cat(wanted, dim=1)
 
 
-def _carry_lens_equation(state: dict[str, Tensor], own: Mapping[str, Tensor]) -> None:
-    """Drop what the model does not take, and start without effect what the other does not know."""
-    for name in (LENS_STEM + "weight", LENS_STEM + "bias"):
-        if name not in own:
-            state.pop(name, None)
-        elif name not in state:
-            state[name] = torch.zeros_like(own[name])
-
-
 def _carry_patches(state: dict[str, Tensor], here: int, there: int) -> None:
     """Rewrite the first and the last convolution for patches of another size."""
     reduce = torch.from_numpy(weights(here, there, "area")).float()
     enlarge = torch.from_numpy(weights(there, here, "area")).float()
     old = (-1, there, there)
-    for name in (STEM, LENS_STEM + "weight"):
-        # What starts without effect has the new patches already.
-        if name in state and state[name].any():
+    for name in (STEM, LENS_STEM):
+        if name in state:
             width, _, height, length = state[name].shape
             stem = state[name].reshape(width, *old, height, length)
             stem = torch.einsum("ocpqyx,pr,qs->ocrsyx", stem, reduce, reduce)
@@ -130,6 +121,22 @@ def _carry_patches(state: dict[str, Tensor], here: int, there: int) -> None:
         head = state[name].reshape(*old, *state[name].shape[1:])
         new = shape.replace("p", "r").replace("q", "s")
         state[name] = torch.einsum(f"{shape},rp,sq->{new}", head, enlarge, enlarge).flatten(0, 2)
+
+
+def _carry_additions(state: dict[str, Tensor], own: Mapping[str, Tensor]) -> None:
+    """Leave out the lens equation and the refinement where the model has none.
+
+    Where the other has none, or one of another shape, the model's own start without effect.
+    """
+    for name in [name for name in state if name.startswith(ADDITIONS) and name not in own]:
+        del state[name]
+    for name, fresh in own.items():
+        if name.startswith(ADDITIONS) and (name not in state or state[name].shape != fresh.shape):
+            state[name] = fresh.clone()
+    for name in (HEAD + "weight", HEAD + "bias"):
+        # The image comes first, the features that the refinement takes after it.
+        known = state[name][: len(own[name])]
+        state[name] = torch.cat([known, own[name][len(known) :]])
 
 
 def _identity(parameter: ParameterConfig) -> tuple[str, str, str]:
