@@ -77,8 +77,10 @@ def test_a_survey_folder(tmp_path: Path) -> None:
     assert source.problems == (problem,)
     assert source.header.pixel_scale_arcsec == pytest.approx(0.1)
     assert source.notes == (
-        "noise maps, PSFs and masks of images, left alone: "
-        "J1+2.5_vis_noise_map.fits, J1+2.5_vis_psf.fits, J3+4.5_vis_noise_map.fits",
+        (
+            "noise maps, PSFs and masks of images, left alone: "
+            "J1+2.5_vis_noise_map.fits, J1+2.5_vis_psf.fits, J3+4.5_vis_noise_map.fits"
+        ),
         "files about the set, left alone: LICENSE",
         "images of several bands, by their names: 1 of nir_h, 2 of vis; keep one in a folder",
     )

@@ -69,7 +69,9 @@ def test_images_are_read_from_the_file_as_they_are_asked_for(tmp_path: Path) -> 
         assert np.array_equal(images[chosen], written[chosen])
     for part in (slice(None), slice(5, 9), slice(30, 99), slice(9, 5)):
         assert np.array_equal(images[part], written[part])
-    assert np.array_equal(np.concatenate(list(prepare(rings(), tmp_path, 8, "area").batches(7))), written)
+    assert np.array_equal(
+        np.concatenate(list(prepare(rings(), tmp_path, 8, "area").batches(7))), written
+    )
 
 
 def test_images_that_are_not_there_are_refused(tmp_path: Path) -> None:

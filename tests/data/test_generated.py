@@ -23,7 +23,10 @@ def filling(seed: int = 0) -> Filling:
         sampler="dpmpp",
         num_steps=4,
         guidance=1.5,
-        classes=(FilledClass(name="cdm", first=2, num=3), FilledClass(name="axion", first=0, num=0)),
+        classes=(
+            FilledClass(name="cdm", first=2, num=3),
+            FilledClass(name="axion", first=0, num=0),
+        ),
         resample="area, middle 8 pixels to 4",
     )
 

@@ -68,11 +68,16 @@ def test_hdf5_closes_in_peace_whenever_the_disk_fills(
         return plain(self, data)
 
     monkeypatch.setattr(Sink, "write", write)
-    with pytest.raises(OSError, match="No space left"), new_hdf5(tmp_path / "a.h5") as (file, _):
-        for k in range(30):
-            file.create_dataset(f"group{k}/x", data=np.full(200, k), chunks=(10,))
-        for k in range(30):
-            assert (file[f"group{k}/x"][:] == k).all()
+
+    def fill(path: Path) -> None:
+        with new_hdf5(path) as (file, _):
+            for k in range(30):
+                file.create_dataset(f"group{k}/x", data=np.full(200, k), chunks=(10,))
+            for k in range(30):
+                assert (file[f"group{k}/x"][:] == k).all()
+
+    with pytest.raises(OSError, match="No space left"):
+        fill(tmp_path / "a.h5")
 
 
 def test_what_is_written_is_read_by_hdf5_itself(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from gravlensdiffusion.data.inspection import inspect_lenses
 from gravlensdiffusion.data.readers import open_lenses
 from gravlensdiffusion.data.store import write_store
 from gravlensdiffusion.data.transform import fit_transform
-from gravlensdiffusion.records import LensRecord, SetHeader
+from gravlensdiffusion.records import LensRecord
 from tests.data.files import HEADER, lens_images, lens_records, save_folder
 
 

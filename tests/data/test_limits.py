@@ -15,7 +15,7 @@ from gravlensdiffusion.data.source import BadImageError
 
 def test_a_small_file_may_unpack_to_a_little_whatever_it_holds() -> None:
     check_unpacked(SMALL_BYTES, 0)
-    with pytest.raises(BadImageError, match="declares .* more than the limit"):
+    with pytest.raises(BadImageError, match=r"declares .* more than the limit"):
         check_unpacked(SMALL_BYTES + 1, 0)
 
 

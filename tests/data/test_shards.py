@@ -116,7 +116,10 @@ def test_left_over_shards_go_when_asked_to(tmp_path: Path) -> None:
         fewer.check_folder(overwrite=False)
     fewer.check_folder(overwrite=True)
     fewer.clean()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["lenses-00000.h5", "lenses-00001.h5"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "lenses-00000.h5",
+        "lenses-00001.h5",
+    ]
 
 
 def test_a_shard_is_whole_or_not_there(tmp_path: Path) -> None:

@@ -198,7 +198,11 @@ def prepare(
     # A damaged record is as good as none: the images are prepared anew.
     with suppress(GravLensError):
         known = read_record(stamp_path)
-    if "fingerprint" not in known or known.get("stamp") != stamp or known.get("file") != _size_and_time(images_path):
+    if (
+        "fingerprint" not in known
+        or known.get("stamp") != stamp
+        or known.get("file") != _size_and_time(images_path)
+    ):
         if not writes:
             raise GravLensError(
                 f"{folder} holds other images than this process reads; all processes need the same "

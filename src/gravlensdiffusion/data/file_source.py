@@ -233,9 +233,7 @@ def _without_units(entries: list[_Entry]) -> list[_Entry]:
     """Return the images as of one unit that is not known, where they state several."""
     if len({entry.facts.flux_unit for entry in entries}) < 2:
         return entries
-    return [
-        replace(entry, facts=replace(entry.facts, flux_unit="unknown")) for entry in entries
-    ]
+    return [replace(entry, facts=replace(entry.facts, flux_unit="unknown")) for entry in entries]
 
 
 def _keep_common(entries: list[_Entry], problems: list[str]) -> list[_Entry]:

@@ -57,25 +57,25 @@ def read_image(path: Path, *, is_tried: bool) -> tuple[NDArray[np.generic], Fact
         BadImageError: If there is none, or it cannot be read.
     """
     with _image_hdu(path, is_tried=is_tried) as (hdu, primary):
-            header = hdu.header
-            scale = pixel_scale(header)
-            if scale is None and header is not primary:
-                scale = pixel_scale(primary)
-            zero_point = _zero_point(header, primary)
-            unit = _text(header, "BUNIT") or _text(primary, "BUNIT")
-            if unit is None:
-                # Images of different zero points are not on one scale, so the unit tells them apart.
-                unit = "unknown" if zero_point is None else f"1 at {zero_point:g} mag"
-            label = header.get("LABEL")
-            facts = Facts(
-                pixel_scale_arcsec=scale,
-                flux_unit=unit,
-                class_name=_text(header, "CLASS"),
-                class_number=label if isinstance(label, int) else None,
-                parameters={} if zero_point is None else {"zero_point": zero_point},
-                parameter_units={} if zero_point is None else {"zero_point": "mag"},
-            )
-            return _pixels(hdu), facts
+        header = hdu.header
+        scale = pixel_scale(header)
+        if scale is None and header is not primary:
+            scale = pixel_scale(primary)
+        zero_point = _zero_point(header, primary)
+        unit = _text(header, "BUNIT") or _text(primary, "BUNIT")
+        if unit is None:
+            # Images of different zero points are not on one scale, so the unit tells them apart.
+            unit = "unknown" if zero_point is None else f"1 at {zero_point:g} mag"
+        label = header.get("LABEL")
+        facts = Facts(
+            pixel_scale_arcsec=scale,
+            flux_unit=unit,
+            class_name=_text(header, "CLASS"),
+            class_number=label if isinstance(label, int) else None,
+            parameters={} if zero_point is None else {"zero_point": zero_point},
+            parameter_units={} if zero_point is None else {"zero_point": "mag"},
+        )
+        return _pixels(hdu), facts
 
 
 def pixel_scale(header: fits.Header) -> float | None:

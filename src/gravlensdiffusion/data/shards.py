@@ -38,7 +38,7 @@ class Shards:
             raise GravLensError(f"--shard-size must be at least 1, got {self.size}")
 
     def __len__(self) -> int:
-        return -(-self.num // self.size)
+        return (self.num + self.size - 1) // self.size
 
     def path(self, index: int) -> Path:
         """Return the file of a shard."""

@@ -1,7 +1,7 @@
 """Part of a lens set, seen as a set of its own."""
 
-from pathlib import Path
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
