@@ -122,16 +122,18 @@ def test_a_survey_folder_is_taken_as_it_is(
     tmp_path: Path, elsewhere: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = survey_folder(tmp_path)
-    assert main(["inspect", str(folder)]) == 0
+    assert main(["inspect", str(folder)]) == 2
+    assert "choose one with band: nir_h (1), vis (2)" in capsys.readouterr().err
+    assert main(["inspect", str(folder), "--band", "vis"]) == 0
     captured = capsys.readouterr()
     misfit = f"{folder / 'ID_1.fits'}: has 11 x 11 pixels where most have 16 x 16 pixels"
     assert captured.err.splitlines() == [
         f"gravlens: {misfit}; --crop 11 takes the middle of each",
-        "gravlens: skipped 1, go on with 3",
+        "gravlens: skipped 1, go on with 2",
     ]
     told = captured.out.splitlines()
-    images = lens_images(3, size=16)
-    for name, image in zip(("J1+2.5_nir_h", "J1+2.5_vis", "J3+4.5_vis"), images, strict=True):
+    images = lens_images(3, size=16)[1:]
+    for name, image in zip(("J1+2.5_vis", "J3+4.5_vis"), images, strict=True):
         numbers = f"{image.min():.5g}, {image.mean(dtype=np.float64):.5g}, {image.max():.5g}"
         assert any(line.strip() == f"{name}_data.fits: {numbers}" for line in told)
     assert sum(line.startswith("note") for line in told) == 3
@@ -144,5 +146,5 @@ def test_the_middle_of_each_image(tmp_path: Path, capsys: pytest.CaptureFixture[
     told = rows(capsys.readouterr().out)
     assert told["shape"].startswith("1 x 8 x 8")
     assert told["zero_point"] == "30.132 to 30.132 mag"
-    assert main(["inspect", str(folder), "--crop", "12", "--out", "b.png"]) == 2
+    assert main(["inspect", str(folder), "--band", "vis", "--crop", "12", "--out", "b.png"]) == 2
     assert "has 11 x 11 pixels, fewer than the 12 to crop to" in capsys.readouterr().err

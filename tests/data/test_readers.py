@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gravlensdiffusion.data.readers import BadFilesError, open_lenses
+from gravlensdiffusion.data.readers import open_lenses
 from gravlensdiffusion.data.store import LensStore, write_store
 from gravlensdiffusion.errors import GravLensError
 from tests.data.files import HEADER, SHARED_DATA, lens_images, lens_records, save_folder
@@ -199,21 +199,16 @@ class TestRealData:
         assert np.isfinite(source.read([0])).all()
 
     @needs_shared_data
-    def test_the_euclid_folder_holds_images_of_two_sizes(self) -> None:
-        with pytest.raises(BadFilesError) as caught:
+    def test_the_euclid_folder_holds_one_lens_in_two_bands(self) -> None:
+        with pytest.raises(GravLensError, match=r"choose one with band: nir_h \(1\), vis \(2\)"):
             open_lenses(SHARED_DATA / "euclid_q1")
-        assert [line.split("; ")[1] for line in caught.value.problems] == [
-            "--crop 99 takes the middle of each"
-        ]
-        source = open_lenses(SHARED_DATA / "euclid_q1", mixed=True)
-        assert source.image_shape == (1, 150, 150)
-        assert [Path(source.name(k)).name[:29] for k in range(len(source))] == [
-            "EUCLJ174517.55+655612.5_nir_h",
-            "EUCLJ174517.55+655612.5_vis_d",
-            "EUCLJ174907.29+645946.3_vis_d",
-        ]
-        assert source.num_skipped == 1
-        assert len(source.notes) == 3
+
+    @needs_shared_data
+    def test_a_folder_of_folders_of_one_lens_each(self) -> None:
+        source = open_lenses(SHARED_DATA / "slacs", mixed=True)
+        assert source.image_shape == (1, 201, 201)
+        assert source.header.class_names == ()
+        assert all(Path(source.name(k)).name == "image.fits" for k in range(len(source)))
 
     @needs_shared_data
     def test_the_early_release_image_knows_its_zero_point(self) -> None:

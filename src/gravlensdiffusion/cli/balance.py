@@ -58,6 +58,8 @@ class Options:
     flux_unit: str | None = None
     """Unit of the images, e-/s say, where the files do not tell it; peak: each image was scaled
     to [0, 1]."""
+    band: str | None = None
+    """Keep this band where files are of several, by their names: g, F814W."""
     skip_bad: bool = False
     """Go on without files that cannot be used."""
     allow_object_arrays: bool = False
@@ -87,6 +89,7 @@ def run(options: Options) -> None:
         options.data,
         skip_bad=options.skip_bad,
         allow_object_arrays=options.allow_object_arrays,
+        band=options.band,
     )
     generator = LensGenerator.from_pretrained(options.model, device=options.device)
     settings = read_settings(options, generator)

@@ -58,6 +58,8 @@ class Options:
     """Leave out the network that tries to tell the pixels apart; it takes minutes."""
     crop: int | None = None
     """Compare the middle of each image only, this many pixels a side of all sets."""
+    band: str | None = None
+    """Keep this band where files are of several, by their names: g, F814W."""
     skip_bad: bool = False
     """Go on without files that cannot be used."""
     allow_object_arrays: bool = False
@@ -170,6 +172,7 @@ def _open(options: Options, path: Path) -> "PreparedSource":
         path,
         skip_bad=options.skip_bad,
         allow_object_arrays=options.allow_object_arrays,
+        band=options.band,
         crop=options.crop,
         any_unit=options.rescale == "peak",
     )

@@ -30,6 +30,8 @@ class Options:
 
     path: Annotated[Path, tyro.conf.Positional]
     """The data set."""
+    band: str | None = None
+    """Keep this band where files are of several, by their names: g, F814W."""
     skip_bad: bool = False
     """Go on without files that cannot be used."""
     crop: int | None = None
@@ -58,8 +60,10 @@ def run(options: Options) -> None:
         options.path,
         skip_bad=options.skip_bad,
         allow_object_arrays=options.allow_object_arrays,
+        band=options.band,
         crop=options.crop,
         mixed=True,
+        with_notes=False,
     )
     summary = inspect_lenses(source)
     for line in describe(summary):

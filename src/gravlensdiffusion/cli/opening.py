@@ -18,6 +18,8 @@ def open_data(
     crop: int | None = None,
     mixed: bool = False,
     any_unit: bool = False,
+    band: str | None = None,
+    with_notes: bool = True,
 ) -> "LensSource":
     """Open a data set and print one line for each file that cannot be used.
 
@@ -28,6 +30,8 @@ def open_data(
         crop: Height and width of the middle of each image to keep [pixel]; None for all of it.
         mixed: Whether to go on with the most common size, unit and scale where images differ.
         any_unit: Whether images may differ in flux unit.
+        band: The band to keep where files are of several, by their names.
+        with_notes: Whether what was left alone is told as well.
 
     Raises:
         GravLensError: If the set cannot be opened.
@@ -43,16 +47,17 @@ def open_data(
             crop=crop,
             mixed=mixed,
             any_unit=any_unit,
+            band=band,
         )
     except BadFilesError as error:
         _tell(error.problems)
         raise
-    _tell(source.problems)
+    _tell((*source.problems, *(source.notes if with_notes else ())))
     if source.num_skipped:
         print(f"gravlens: skipped {source.num_skipped}, go on with {len(source)}", file=sys.stderr)
     return source
 
 
-def _tell(problems: tuple[str, ...]) -> None:
-    for problem in problems:
-        print(f"gravlens: {one_line(problem)}", file=sys.stderr)
+def _tell(lines: tuple[str, ...]) -> None:
+    for line in lines:
+        print(f"gravlens: {one_line(line)}", file=sys.stderr)

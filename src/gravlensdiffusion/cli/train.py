@@ -74,6 +74,8 @@ class Options:
     same. The recipe's own, 0, by default."""
     crop: int | None = None
     """Train on the middle of each image only, this many pixels a side."""
+    band: str | None = None
+    """Keep this band where files are of several, by their names: g, F814W."""
     skip_bad: bool = False
     """Go on without files that cannot be used."""
     allow_object_arrays: bool = False
@@ -98,6 +100,7 @@ def run(options: Options) -> None:
         options.data,
         skip_bad=options.skip_bad,
         allow_object_arrays=options.allow_object_arrays,
+        band=options.band,
         crop=options.crop,
     )
     if config is None:

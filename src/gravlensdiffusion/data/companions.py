@@ -1,19 +1,37 @@
-"""Files that lie beside images and are none, and the bands of images, by the names of the files."""
+"""Which files of a folder are images of lenses, by their names, and which lie beside them."""
 
 import re
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+
+from gravlensdiffusion.data.naming import NameParts, are_bands, parse_name
+from gravlensdiffusion.errors import GravLensError
 
 FITS_SUFFIXES = (".fits", ".fit", ".fts")
 
 _DOCUMENT = re.compile(r"(licen[cs]e|copying|readme|citation)(\.(txt|md|rst|cff))?", re.IGNORECASE)
-_COMPANION = re.compile(
-    r"(.+)[._-](noise(?:[_-]?map)?|rms|err(?:or)?|var(?:iance)?|wht|weight|psf|mask|flags?)",
-    re.IGNORECASE,
-)
-_IMAGE_ENDING = re.compile(r"[._-](data|sci|image|img)", re.IGNORECASE)
-_BAND = re.compile(r"(?<![a-z0-9])(vis|(?:nir|nisp)[_-]?[yjh]|f\d{3,4}[wmnx])(?![a-z0-9])")
+
+Names = dict[Path, NameParts]
+Key = tuple[Path, tuple[str, ...]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sorting:
+    """The files of a folder, sorted by their names.
+
+    Attributes:
+        images: Images, in the order that they came in.
+        companions: What each file that goes with an image is: ``noise map``, ``PSF``, ...
+        other_bands: Images of bands that were not chosen.
+        bands: How many images there are of each band that names tell.
+    """
+
+    images: tuple[Path, ...]
+    companions: dict[Path, str]
+    other_bands: tuple[Path, ...]
+    bands: dict[str, int]
 
 
 def is_document(name: str) -> bool:
@@ -21,42 +39,106 @@ def is_document(name: str) -> bool:
     return _DOCUMENT.fullmatch(name) is not None
 
 
-def find_companions(files: Sequence[Path]) -> set[Path]:
-    """Return the FITS files that describe another one: its noise map, its PSF, its mask.
-
-    ``X_noise_map.fits`` is one where ``X.fits`` or ``X_data.fits`` lies beside it. Without such an
-    image it may be anything, and counts as an image.
+def sort_files(files: Sequence[Path], band: str | None = None) -> Sorting:
+    """Tell images from their companions, and one band from another.
 
     Args:
-        files: The image files of a data set.
+        files: Image files of a data set, from one folder or several.
+        band: The band to keep, as ``g`` or ``F814W``; None where there is but one of each object.
+
+    Raises:
+        GravLensError: If there are several bands of one object and none is chosen, or no image is
+            of the chosen one.
     """
-    of_folder: dict[Path, set[str]] = {}
-    for path in files:
-        of_folder.setdefault(path.parent, set()).add(path.stem)
-    found = set()
-    for path in files:
-        match = _COMPANION.fullmatch(path.stem)
-        if match is None or path.suffix.lower() not in FITS_SUFFIXES:
-            continue
-        base = match[1]
-        if any(_is_image_of(base, other) for other in of_folder[path.parent]):
-            found.add(path)
+    names = {path: parse_name(path.stem) for path in files}
+    companions = _find_companions(names)
+    images = {path: name for path, name in names.items() if path not in companions}
+    bands = _find_bands(images)
+    counts = Counter(found for found in bands.values() if found)
+    if band is None:
+        _refuse_several(images, bands, counts)
+        kept = tuple(images)
+    else:
+        stated = {path: bands[path] or name.letter for path, name in images.items()}
+        is_other = {
+            path: bool(bands[path]) and not is_band(found, band) for path, found in stated.items()
+        }
+        kept = tuple(path for path in images if not is_other[path])
+        # Extensions of FITS files may be of several bands.
+        if not any(
+            is_band(stated[path], band) or path.suffix.lower() in FITS_SUFFIXES for path in kept
+        ):
+            raise GravLensError(
+                f"no file is of band '{band}' by its name; there are: {_counted(counts) or 'none'}"
+            )
+    return Sorting(
+        images=kept,
+        companions=companions,
+        other_bands=tuple(path for path in images if path not in set(kept)),
+        bands=dict(sorted(counts.items())),
+    )
+
+
+def is_band(stated: str, asked: str) -> bool:
+    """Return whether a band, as a name states it, is the one that is asked for.
+
+    ``g`` is any survey's; ``hsc_g`` is that of one.
+    """
+    name = parse_name(asked)
+    wanted = name.band or name.letter
+    return bool(wanted) and (stated == wanted or stated.endswith(f"_{wanted}"))
+
+
+def _find_companions(names: Names) -> dict[Path, str]:
+    """Return the kind of each file that goes with an image."""
+    partners: defaultdict[Key, list[NameParts]] = defaultdict(list)
+    has_images: set[Path] = set()
+    for path, name in names.items():
+        if not name.kind:
+            partners[path.parent, name.rest].append(name)
+            has_images.add(path.parent)
+    found = {}
+    for path, name in names.items():
+        is_whole = not name.rest and not name.letter and path.parent in has_images
+        is_beside = any(_go_together(name, other) for other in partners[path.parent, name.rest])
+        if name.kind and (name.is_certain or is_whole or is_beside):
+            found[path] = name.kind
     return found
 
 
-def count_bands(files: Iterable[Path]) -> dict[str, int]:
-    """Return how many FITS files there are of each band that their names tell, or nothing.
-
-    Args:
-        files: The image files of a data set.
-    """
-    names = (path.stem.lower() for path in files if path.suffix.lower() in FITS_SUFFIXES)
-    matches = (_BAND.search(name) for name in names)
-    return dict(sorted(Counter(match[1] for match in matches if match).items()))
+def _go_together(companion: NameParts, image: NameParts) -> bool:
+    """Return whether bands and single letters of two names do not contradict each other."""
+    pairs = ((companion.band, image.band), (companion.letter, image.letter))
+    return all(one == other or not one or not other for one, other in pairs)
 
 
-def _is_image_of(base: str, stem: str) -> bool:
-    """Return whether an image of this stem is the one that a companion's name begins with."""
-    return stem.startswith(base) and (
-        stem == base or _IMAGE_ENDING.fullmatch(stem[len(base) :]) is not None
-    )
+def _find_bands(images: Names) -> dict[Path, str]:
+    """Return the band of each image, empty where there is none."""
+    letters: defaultdict[Key, set[str]] = defaultdict(set)
+    for path, name in images.items():
+        if name.letter:
+            letters[path.parent, name.rest].add(name.letter)
+    are = {key: are_bands(frozenset(found)) for key, found in letters.items()}
+    return {
+        path: name.band or (name.letter if are.get((path.parent, name.rest)) else "")
+        for path, name in images.items()
+    }
+
+
+def _refuse_several(images: Names, bands: dict[Path, str], counts: Counter[str]) -> None:
+    """Refuse several bands of one object."""
+    of_object: defaultdict[Key, dict[str, Path]] = defaultdict(dict)
+    for path, name in images.items():
+        if bands[path]:
+            of_object[path.parent, name.rest].setdefault(bands[path], path)
+    several = [found for found in of_object.values() if len(found) > 1]
+    if several:
+        example = " and ".join(path.name for path in list(several[0].values())[:2])
+        raise GravLensError(
+            f"holds {len(several)} object{'s' if len(several) > 1 else ''} in several bands, as "
+            f"{example}; choose one with band: {_counted(counts)}"
+        )
+
+
+def _counted(counts: Counter[str]) -> str:
+    return ", ".join(f"{band} ({num})" for band, num in sorted(counts.items()))

@@ -1,11 +1,13 @@
 """Which files a data set consists of, and which things in its folder cannot belong to it."""
 
 import stat
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gravlensdiffusion.data.companions import count_bands, find_companions, is_document
-from gravlensdiffusion.data.naming import natural_key
+from gravlensdiffusion.data.companions import is_document, sort_files
+from gravlensdiffusion.data.naming import natural_key, parse_name
 from gravlensdiffusion.data.store import SHARD_SUFFIXES
 from gravlensdiffusion.errors import GravLensError
 
@@ -23,7 +25,11 @@ class Listing:
         problems: One line for each thing that cannot be used.
         num_hidden: Entries whose name begins with a dot; they are not looked at.
         documents: Files about the set, such as LICENSE.
-        companions: Noise maps, PSFs and masks of images; they are no images of the set.
+        companions: What each file that goes with an image is, as ``noise map``; they are no images
+            of the set.
+        other_bands: Images of bands that were not chosen.
+        bands: How many images there are of each band that names tell.
+        num_objects: Folders of one object each, whose names are no classes.
     """
 
     files: list[tuple[Path, str | None]] = field(default_factory=list)
@@ -32,7 +38,10 @@ class Listing:
     problems: list[str] = field(default_factory=list)
     num_hidden: int = 0
     documents: list[Path] = field(default_factory=list)
-    companions: list[Path] = field(default_factory=list)
+    companions: dict[Path, str] = field(default_factory=dict)
+    other_bands: tuple[Path, ...] = ()
+    bands: dict[str, int] = field(default_factory=dict)
+    num_objects: int = 0
 
     @property
     def notes(self) -> list[str]:
@@ -42,27 +51,36 @@ class Listing:
             found.append(
                 f"hidden entries, whose names begin with a dot, left alone: {self.num_hidden}"
             )
-        for what, paths in (
-            ("noise maps, PSFs and masks of images", self.companions),
-            ("files about the set", self.documents),
-        ):
-            if paths:
-                found.append(f"{what}, left alone: {', '.join(path.name for path in paths)}")
-        bands = count_bands(path for path, _ in self.files)
-        if len(bands) > 1:
-            counts = ", ".join(f"{num} of {band}" for band, num in bands.items())
-            found.append(f"images of several bands, by their names: {counts}; keep one in a folder")
+        if self.num_objects:
+            found.append(
+                f"folders of one object each, whose names are no classes: {self.num_objects}"
+            )
+        if self.companions:
+            kinds = Counter(self.companions.values())
+            counts = ", ".join(f"{num} named like {kind}s" for kind, num in kinds.items())
+            first = next(iter(self.companions)).name
+            found.append(f"files that go with images, left alone: {counts}; {first} first")
+        if self.other_bands:
+            num, first = len(self.other_bands), self.other_bands[0].name
+            found.append(f"images of other bands, left alone: {num}; {first} first")
+        elif len(self.bands) > 1:
+            counts = ", ".join(f"{num} of {band}" for band, num in self.bands.items())
+            found.append(f"images of several bands, by their names: {counts}; band chooses one")
+        if self.documents:
+            names = ", ".join(path.name for path in self.documents)
+            found.append(f"files about the set, left alone: {names}")
         return found
 
 
-def list_folder(root: Path) -> Listing:
-    """List a folder of images, of class folders, or of shards.
+def list_folder(root: Path, *, band: str | None = None) -> Listing:
+    """List a folder of images, of class folders, of folders of one object each, or of shards.
 
     Args:
         root: The folder; it may itself be a link.
+        band: The band to keep where files are of several, by their names.
 
     Raises:
-        GravLensError: If it is empty or holds several kinds of data.
+        GravLensError: If it is empty, holds several kinds of data, or several bands of one object.
     """
     listing = Listing()
     folders = []
@@ -78,12 +96,50 @@ def list_folder(root: Path) -> Listing:
     for folder in folders:
         _list_class(folder, root, listing)
     listing.class_names = tuple(folder.name for folder in folders)
-    companions = find_companions([path for path, _ in listing.files])
-    listing.companions = [path for path, _ in listing.files if path in companions]
-    listing.files = [entry for entry in listing.files if entry[0] not in companions]
+    _sort(root, listing, band)
     if not (listing.files or listing.shards or listing.problems):
         raise GravLensError(f"{root}: holds no images")
     return listing
+
+
+def _sort(root: Path, listing: Listing, band: str | None) -> None:
+    """Leave companions and other bands, and tell folders of one object from those of a class."""
+    try:
+        found = sort_files([path for path, _ in listing.files], band)
+    except GravLensError as error:
+        raise GravLensError(f"{root}: {error}") from None
+    listing.companions, listing.other_bands = found.companions, found.other_bands
+    listing.bands = found.bands
+    images = set(found.images)
+    emptied = {path.parent: path for path, _ in listing.files}
+    listing.files = [entry for entry in listing.files if entry[0] in images]
+    for path in images:
+        emptied.pop(path.parent, None)
+    for folder, last in emptied.items():
+        listing.problems.append(
+            f"{folder}: all its files are named like companions of images or other bands "
+            f"({last.name} is one); name the images otherwise, or name one file"
+        )
+    images_of: defaultdict[Path, list[Path]] = defaultdict(list)
+    for path, class_name in listing.files:
+        if class_name is not None:
+            images_of[path.parent].append(path)
+    beside = Counter(path.parent for path in listing.companions)
+    if images_of and all(_is_object(*each, beside) for each in images_of.items()):
+        listing.num_objects = len(images_of)
+        listing.class_names = ()
+        listing.files = [(path, None) for path, _ in listing.files]
+
+
+def _is_object(folder: Path, images: Iterable[Path], beside: Mapping[Path, int]) -> bool:
+    """Return whether a folder holds one object: a single image named ``image``, or like the folder.
+
+    A class of one image that is named like it is no object unless something lies beside the image.
+    """
+    image, *others = images
+    rest = parse_name(image.stem).rest
+    is_named_so = bool(beside[folder]) and rest == parse_name(folder.name).rest
+    return not others and image.suffix.lower() != ".npz" and (not rest or is_named_so)
 
 
 def _list_class(folder: Path, root: Path, listing: Listing) -> None:

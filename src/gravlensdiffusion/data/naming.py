@@ -1,6 +1,179 @@
-"""The order of file names: sample2 before sample10."""
+"""What the names of files say: their order, and what a file is beside others."""
 
 import re
+from dataclasses import dataclass
+
+_IMAGE = re.compile(
+    "images?|img|data|sci|science|cutout|stamp|drz|drc|flt|flc|flux|bgsub|bkgsub|skysub|coadd|calexp"
+    "|stack|primary"
+)
+"""Words that say no more than that a file or an extension is an image."""
+_CERTAIN = {
+    "noise map": "noise noisemap noises rms rmsmap err errs error errors errmap unc uncert "
+    "uncertainty sigmap stddev var vars variance varmap ivar invvar invvariance "
+    "inversevariance wht whtmap wt weight weights weightmap",
+    "PSF": "psf psfs psfmap psfex epsf psfmodel psfmod",
+    "mask": "mask masks maskmap maskbits dq dqm dataquality bpm badpix badpixel badpixels flag flags "
+    "seg segm segmap segmentation segmentationmap",
+    "exposure map": "expmap exptime exposure exposuremap expmaps nexp depthmap",
+}
+_LIKELY = {
+    "noise map": "std sig sigma cov covar covariance conf confidence",
+    "PSF": "kernel prf lsf beam",
+    "mask": "qual quality ctx con context bits sat satmask artifact",
+    "exposure map": "exp expo num nobs depth galdepth psfsize coverage gain time tim",
+    "background": "bkg bkgd bg bgr bck back background sky skymap flat dark bias",
+    "model": "model mod models fit bestfit resid residual residuals res source src chi chi2 chisq "
+    "cat catalog thumb thumbnail preview",
+}
+_ROLES = {
+    word: (kind, is_certain)
+    for table, is_certain in ((_LIKELY, False), (_CERTAIN, True))
+    for kind, words in table.items()
+    for word in words.split()
+}
+# They turn the word beside them round: noise_free, without_mask, psf_matched, sky_sub.
+_BEFORE = re.compile("no|non|not|without|with|un|minus")
+_AFTER = re.compile(
+    "free|less|added|sub|subbed|subtracted|corrected|convolved|matched|removed|cleaned"
+)
+_SURVEY = re.compile(
+    "hsc|des|decam|ps1?|panstarrs|sdss|legacy|ls|decals|megacam|cfht|cfhtls|kids|lsst|rubin|jst"
+    "|viking|vista|ukidss|2mass|nir|nisp|nircam|wfi"
+)
+_FILTER = re.compile(
+    r"vis|f\d{3,4}(?:w|m|n|x|l|lp|wl)|nb\d{3,4}|(?P<survey>nir|nisp|hsc)(?P<letter>[grizyjh])"
+)
+_LETTER = re.compile(r"[a-z]|ks")
+_OPTICAL, _INFRARED = frozenset("ugrizy"), frozenset(("y", "j", "h", "k", "ks"))
+_FILTER_WORDS = ("band", "filter")
+_NUMBER = re.compile(r"v?\d+")
+_NUMBERED = re.compile(r"(psf|noise|mask|rms|ivar|invvar|wht|weight)\d+")
+
+
+@dataclass(frozen=True, slots=True)
+class NameParts:
+    """What the name of a file or of a FITS extension says.
+
+    Attributes:
+        kind: ``noise map``, ``PSF``, ``mask``, ``exposure map``, ``background`` or ``model``; empty
+            for an image, or where the name says nothing.
+        is_certain: Whether the kind needs no image of the same name beside it to be believed.
+        is_image: Whether a word says that it is an image.
+        band: Band that the name states, as ``hsc_g`` or ``f814w``, or empty.
+        letter: A part of one letter, which is a band where others beside it are, or empty.
+        rest: What is left of the name, in lower case: the object, say.
+    """
+
+    kind: str
+    is_certain: bool
+    is_image: bool
+    band: str
+    letter: str
+    rest: tuple[str, ...]
+
+
+def parse_name(stem: str) -> NameParts:
+    """Return what the parts of a name say.
+
+    A name is split at ``_``, ``-``, ``.``, blanks, and where a capital follows a small letter. A
+    word that tells a companion of an image is believed as prefix, as suffix and as the whole name,
+    whatever bands, numbers and words for images stand around it; anywhere else, and where it has other
+    meanings (``model``, ``exp``), it takes an image of the same name beside it.
+
+    Args:
+        stem: The name without the file's suffix.
+    """
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", stem)
+    words = [word for word in re.split(r"[_\-.\s]+", spaced.lower()) if word]
+    band, words = _take_band(words)
+    plain = [word for word in words if not _IMAGE.fullmatch(word)]
+    is_image, words = len(plain) < len(words), plain
+    kind, is_certain, words = _take_role(words)
+    letter = "" if band else _take_letter(words)
+    return NameParts(kind, is_certain, is_image, band, letter, tuple(words))
+
+
+def are_bands(letters: frozenset[str]) -> bool:
+    """Return whether single letters, found in names that are else alike, are bands.
+
+    ``g, r, i`` are; ``a, b, c`` and ``i, j, k`` are not.
+    """
+    if len(letters) < 2 or not letters <= _OPTICAL | _INFRARED:
+        return False
+    return bool(letters & {"g", "r"}) or letters <= _OPTICAL or letters <= _INFRARED
+
+
+def object_name(stem: str) -> str:
+    """Return the part of a file's name that bands and observations of one object have in common.
+
+    ``J1204_F814W_sci`` and ``J1204_F160W_drz`` give ``j1204``; empty where nothing is left.
+
+    Args:
+        stem: The name without the file's suffix.
+    """
+    return "_".join(parse_name(stem).rest)
+
+
+def _take_band(words: list[str]) -> tuple[str, list[str]]:
+    """Return the band and the other words."""
+    for k, word in enumerate(words):
+        following = words[k + 1] if k + 1 < len(words) else ""
+        is_letter = _LETTER.fullmatch(word) is not None
+        if fused := _FILTER.fullmatch(word):
+            survey = fused["survey"]
+            return f"{survey}_{fused['letter']}" if survey else word, words[:k] + words[k + 1 :]
+        if _SURVEY.fullmatch(word) and _LETTER.fullmatch(following):
+            return f"{word}_{following}", words[:k] + words[k + 2 :]
+        if word in _FILTER_WORDS and _LETTER.fullmatch(following):
+            return following, words[:k] + words[k + 2 :]
+        if is_letter and following in _FILTER_WORDS:
+            return word, words[:k] + words[k + 2 :]
+        if len(word) == 5 and word.endswith("band"):
+            return word[0], words[:k] + words[k + 1 :]
+    return "", words
+
+
+def _take_letter(words: list[str]) -> str:
+    """Take out and return a part of one letter: the last but for a number, or the first."""
+    places = [-1, 0]
+    if len(words) > 1 and _NUMBER.fullmatch(words[-1]):
+        places = [-2, 0]
+    for place in places if words else ():
+        if _LETTER.fullmatch(words[place]):
+            return words.pop(place)
+    return ""
+
+
+def _take_role(words: list[str]) -> tuple[str, bool, list[str]]:
+    """Return the kind of companion, whether it is certain, and the other words."""
+    end = len(words)
+    while end > 1 and (_NUMBER.fullmatch(words[end - 1]) or _LETTER.fullmatch(words[end - 1])):
+        end -= 1
+    found = ("", False, words)
+    for start in range(len(words)):
+        kind, is_certain, stop = _role_at(words, start)
+        before, after = "".join(words[start - 1 : start]), "".join(words[stop : stop + 1])
+        if not kind or _BEFORE.fullmatch(before) or _AFTER.fullmatch(after):
+            continue
+        is_certain = is_certain and (start == 0 or stop >= end)
+        if not found[0] or (is_certain and not found[1]):
+            found = (kind, is_certain, words[:start] + words[stop:])
+    return found
+
+
+def _role_at(words: list[str], start: int) -> tuple[str, bool, int]:
+    """Return the kind that the words from one on tell, whether it is certain, and where they end."""
+    numbered = _NUMBERED.fullmatch(words[start])
+    for stop in (start + 2, start + 1):
+        if stop > start + 1 and len(words[start]) < 3:
+            continue
+        word = "".join(words[start:stop])
+        if numbered and stop == start + 1:
+            word = numbered[1]
+        if word in _ROLES and stop <= len(words):
+            return *_ROLES[word], stop + (words[stop : stop + 1] == ["map"])
+    return "", False, start
 
 
 def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:

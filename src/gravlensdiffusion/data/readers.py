@@ -30,6 +30,7 @@ def open_lenses(
     crop: int | None = None,
     mixed: bool = False,
     any_unit: bool = False,
+    band: str | None = None,
 ) -> LensSource:
     """Open a data set: `lenses.h5` or shards, `.npy`, `.npz`, FITS or PNG files.
 
@@ -45,6 +46,7 @@ def open_lenses(
         mixed: Whether to go on with the most common size, unit and pixel scale where image files
             differ in them; the others are listed in ``problems``.
         any_unit: Whether image files may differ in flux unit, as images that are rescaled may.
+        band: The band to keep where image files are of several, by their names: ``g``, ``f814w``.
 
     Raises:
         BadFilesError: If anything cannot be used, unless ``skip_bad``; it carries one line each.
@@ -56,7 +58,7 @@ def open_lenses(
         raise GravLensError(f"{root}: no such file or folder")
     if root.is_dir():
         try:
-            listing = list_folder(root)
+            listing = list_folder(root, band=band)
         except OSError as error:
             raise GravLensError(f"{root}: cannot be read ({error.strerror})") from error
     else:

@@ -28,6 +28,8 @@ class Options:
     the shares that you expect, like lens=0.01,no_lens=0.99."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to compute."""
+    band: str | None = None
+    """Keep this band where files are of several, by their names: g, F814W."""
     skip_bad: bool = False
     """Go on without files that cannot be used."""
     allow_object_arrays: bool = False
@@ -55,7 +57,10 @@ def run(options: Options) -> None:
     from gravlensdiffusion.cli.opening import open_data
 
     source = open_data(
-        options.data, skip_bad=options.skip_bad, allow_object_arrays=options.allow_object_arrays
+        options.data,
+        skip_bad=options.skip_bad,
+        allow_object_arrays=options.allow_object_arrays,
+        band=options.band,
     )
     sorting = prepare_sorting(options.model, source)
     tell(sorting.doubts)

@@ -43,6 +43,8 @@ class Options:
     """Where to compute."""
     seed: int = 0
     """Seed of the resamplings that the interval of the AUC comes from."""
+    band: str | None = None
+    """Keep this band where files are of several, by their names: g, F814W."""
     skip_bad: bool = False
     """Go on without files that cannot be used."""
     allow_object_arrays: bool = False
@@ -76,7 +78,10 @@ def run(options: Options) -> None:
     from gravlensdiffusion.cli.opening import open_data
 
     source = open_data(
-        options.data, skip_bad=options.skip_bad, allow_object_arrays=options.allow_object_arrays
+        options.data,
+        skip_bad=options.skip_bad,
+        allow_object_arrays=options.allow_object_arrays,
+        band=options.band,
     )
     sorting = prepare_sorting(options.model, source, merged)
     check_judgeable(sorting)

@@ -51,6 +51,8 @@ class Options:
     """Where to train."""
     seed: int = 0
     """Seed of the images held out, of the weights and of the order."""
+    band: str | None = None
+    """Keep this band where files are of several, by their names: g, F814W."""
     skip_bad: bool = False
     """Go on without files that cannot be used."""
     allow_object_arrays: bool = False
@@ -71,7 +73,10 @@ def run(options: Options) -> None:
     recipe, merged = configure(options), read_merged(options.merge)
     refuse_folder(options.out)
     source = open_data(
-        options.data, skip_bad=options.skip_bad, allow_object_arrays=options.allow_object_arrays
+        options.data,
+        skip_bad=options.skip_bad,
+        allow_object_arrays=options.allow_object_arrays,
+        band=options.band,
     )
     from gravlensdiffusion.classification.fitting import plan
 
