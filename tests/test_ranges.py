@@ -7,9 +7,14 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from gravlensdiffusion.checkpoint import bundled_models
+from gravlensdiffusion.cli.models import MODELS_FOLDER
+from gravlensdiffusion.codec import from_json
 from gravlensdiffusion.config.model import ModelConfig, ParameterConfig
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.ranges import check_ranges
+from gravlensdiffusion.presets.simulation import simulation_preset
+from gravlensdiffusion.ranges import SLACK, check_ranges, shown_ends
+from gravlensdiffusion.simulation.population import prior_bounds
 
 
 def complaint(parameter: ParameterConfig, value: float) -> str:
@@ -23,11 +28,11 @@ def complaint(parameter: ParameterConfig, value: float) -> str:
     [
         (1.0, 1.65, "arcsec", "linear", 3, "p 3 is outside X, 1.00 to 1.65 arcsec"),
         (0.0, 0.29, "", "linear", -0.1, "p -0.1 is outside X, 0.00 to 0.29"),
-        (-0.5, 0.5, "arcsec", "linear", 0.500001, "p 0.500001 is outside X, -0.5 to 0.5 arcsec"),
-        (35.2, 158, "", "log", 20, "p 20 is outside X, 35.2 to 158.0"),
-        (-0.0004, 0.9, "", "linear", 1, "p 1 is outside X, 0.00 to 0.90"),
+        (-0.5, 0.5, "arcsec", "linear", 0.52, "p 0.52 is outside X, -0.5 to 0.5 arcsec"),
+        (35.2, 158, "", "log", 20, "p 20 is outside X, 35 to 158"),
+        (-0.0004, 0.9, "", "linear", 1, "p 1 is outside X, 0.0 to 0.9"),
         (1e4, 3e5, "", "linear", 1, "p 1 is outside X, 10000 to 300000"),
-        (1.00003, 1.64998, "", "linear", 0, "p 0 is outside X, 1.0001 to 1.6499"),
+        (1.00003, 1.64998, "", "linear", 0, "p 0 is outside X, 1.00 to 1.65"),
     ],
 )
 def test_the_message(
@@ -47,14 +52,32 @@ def test_what_is_said_to_be_allowed_is_allowed(low: float, width: float, log: bo
     assert shown is not None
     first, last = float(shown[1]), float(shown[2])
     check_ranges(ModelConfig(parameters=(parameter,)), {"p": [first, last, math.nan]}, "m")
-    assert first - low < 2e-3 * width
-    assert low + width - last < 2e-3 * width
+    share = math.log if log else float
+    slack = SLACK * (share(low + width) - share(low))
+    assert abs(share(first) - share(low)) <= slack
+    assert abs(share(last) - share(low + width)) <= slack
 
 
-def test_rounding_is_forgiven_and_no_more() -> None:
-    parameter = ParameterConfig(name="p", low=0.1, high=0.3)
-    config = ModelConfig(parameters=(parameter,))
-    check_ranges(config, {"p": 0.1 + 0.2}, "m")
-    check_ranges(config, {"p": (0.1 - 1e-10, 0.3 + 1e-10)}, "m")
-    for value in (0.1 - 1e-9, 0.3 + 1e-9):
-        assert "is outside" in complaint(parameter, value)
+def test_a_hundredth_of_the_width_is_forgiven_and_no_more() -> None:
+    linear = ParameterConfig(name="p", low=0.1, high=0.3)
+    logarithmic = ParameterConfig(name="p", low=10, high=1000, scale="log")
+    for parameter, inside, outside in (
+        (linear, (0.0981, 0.3019), (0.0979, 0.3021)),
+        (logarithmic, (9.56, 1046), (9.54, 1048)),
+    ):
+        check_ranges(ModelConfig(parameters=(parameter,)), {"p": inside}, "m")
+        for value in outside:
+            assert "is outside" in complaint(parameter, value)
+
+
+@pytest.mark.parametrize("name", bundled_models())
+def test_the_shown_and_the_drawn_ranges_of_bundled_models_are_accepted(name: str) -> None:
+    config = from_json(
+        ModelConfig, (MODELS_FOLDER / name / "config.json").read_bytes(), source=name
+    )
+    drawn = prior_bounds(simulation_preset("deeplense"))
+    for parameter in config.parameters:
+        ends = tuple(map(float, shown_ends(parameter)))
+        check_ranges(config, {parameter.name: ends}, name)
+        if parameter.name in drawn:
+            assert ends == drawn[parameter.name]

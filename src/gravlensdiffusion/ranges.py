@@ -1,6 +1,5 @@
 """The ranges of physical parameters that a model has learned."""
 
-import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -9,8 +8,11 @@ from numpy.typing import ArrayLike, NDArray
 from gravlensdiffusion.config.model import ModelConfig, ParameterConfig
 from gravlensdiffusion.errors import GravLensError
 
-ROUNDING = 1e-9
-"""How far a value may lie outside a range, as a share of its width."""
+SLACK = 0.01
+"""How far a value may lie outside a range, as a share of its width on its scale.
+
+No training set reaches quite to the ends of what it was drawn from.
+"""
 
 
 def check_ranges(config: ModelConfig, values: Mapping[str, ArrayLike], model_name: str) -> None:
@@ -40,30 +42,40 @@ def check_ranges(config: ModelConfig, values: Mapping[str, ArrayLike], model_nam
 
 def is_outside(parameter: ParameterConfig, values: ArrayLike) -> NDArray[np.bool_]:
     """Return which values lie outside the range of a parameter; NaN does not."""
-    slack = ROUNDING * (parameter.high - parameter.low)
     each = np.asarray(values)
-    return (each < parameter.low - slack) | (each > parameter.high + slack)
+    low, high = _widened(parameter, SLACK)
+    return (each < low) | (each > high)
 
 
 def complaint(parameter: ParameterConfig, value: float, model_name: str) -> str:
     """Say that a value lies outside the range of a parameter, and what the range is."""
-    low, high = _shown_range(parameter)
-    allowed = f"{low} to {high} {parameter.unit}".rstrip()
+    allowed = " to ".join(shown_ends(parameter)) + f" {parameter.unit}".rstrip()
     return f"{value:.12g} is outside what model '{model_name}' has learned, {allowed}"
 
 
-def _shown_range(parameter: ParameterConfig) -> tuple[str, str]:
-    """Return both ends with as few digits as show them well, rounded inwards.
+def shown_ends(parameter: ParameterConfig) -> tuple[str, str]:
+    """Return both ends of a range with as few decimals as show them; both are allowed.
 
-    What the message says is allowed, is allowed.
+    So 1.00001 to 1.64999, of a training set drawn from 1 to 1.65, is shown as it was drawn.
     """
-    width = parameter.high - parameter.low
-    size = min(parameter.low, width) if parameter.scale == "log" else width
-    digits = max(0, 1 - math.floor(math.log10(size)))
-    while True:
-        unit = 10.0**-digits
-        low = math.ceil((parameter.low - ROUNDING * width) / unit) * unit
-        high = math.floor((parameter.high + ROUNDING * width) / unit) * unit
-        if max(low - parameter.low, parameter.high - high) <= 1e-3 * size:
-            return f"{low + 0.0:.{digits}f}", f"{high + 0.0:.{digits}f}"
-        digits += 1
+    ends = np.array([parameter.low, parameter.high])
+    # A hair less than what is allowed, so that nothing depends on the last bit.
+    width = _widened(parameter, 0.99 * SLACK)
+    inner = _widened(parameter, -0.99 * SLACK)
+    for digits in range(324):
+        low, high = np.round(ends, digits) + 0.0
+        if width[0] <= low <= inner[0] and inner[1] <= high <= width[1]:
+            break
+    return f"{low:.{digits}f}", f"{high:.{digits}f}"
+
+
+def _widened(parameter: ParameterConfig, share: float) -> NDArray[np.float64]:
+    """Return both ends of a range, moved outwards by a share of its width on its scale."""
+    ends = np.array([parameter.low, parameter.high])
+    if parameter.scale == "log":
+        return np.exp(_moved(np.log(ends), share))
+    return _moved(ends, share)
+
+
+def _moved(ends: NDArray[np.float64], share: float) -> NDArray[np.float64]:
+    return ends + share * (ends[1] - ends[0]) * np.array([-1.0, 1.0])

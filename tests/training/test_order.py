@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from gravlensdiffusion.codec import to_json
 from gravlensdiffusion.conditioning import ANY
 from gravlensdiffusion.data.dataset import PreparedSet, prepare
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.presets.simulation import simulation_preset
 from gravlensdiffusion.training.optimiser import learning_rate
 from gravlensdiffusion.training.order import Batch, BatchesAhead, draw_batch, positions
 from gravlensdiffusion.training.run import learned_parameters
@@ -163,6 +165,20 @@ def test_ranges_are_those_of_the_set(tmp_path: Path) -> None:
     data = prepare(alike, tmp_path, 8, "area", parameters=("theta_E",))
     with pytest.raises(GravLensError, match=r"'theta_E' is 1\.5 in all training images"):
         learned_parameters(("theta_E",), alike, data)
+
+
+def test_ranges_end_where_the_priors_of_a_simulated_set_do(tmp_path: Path) -> None:
+    simulated = rings()
+    header = replace(simulated.header, config=to_json(simulation_preset("deeplense")))
+    theta_E = np.linspace(1.01, 1.64, 40)
+    source_x = np.linspace(-0.49, 0.3, 40)
+    parameters = {**simulated.parameters, "theta_E": theta_E, "source_x": source_x}
+    source = replace(simulated, header=header, parameters=parameters)
+    data = prepare(source, tmp_path, 8, "area", parameters=NAMES)
+    learned = {each.name: each for each in learned_parameters(NAMES, source, data)}
+    assert (learned["theta_E"].low, learned["theta_E"].high) == (1.0, 1.65)
+    # Half of the sources were left out of the set: the model has not seen them.
+    assert (learned["source_x"].low, learned["source_x"].high) == (-0.5, 0.3)
 
 
 def test_stratified_times_fill_every_part_of_the_interval(tmp_path: Path) -> None:

@@ -77,4 +77,6 @@ def describe(folder: Path) -> str:
 
 def shown_range(parameter: "ParameterConfig") -> str:
     """Say what values of a parameter can be ordered."""
-    return f"{parameter.name} {parameter.low:.4g} to {parameter.high:.4g} {parameter.unit}".rstrip()
+    from gravlensdiffusion.ranges import shown_ends
+
+    return f"{parameter.name} {' to '.join(shown_ends(parameter))} {parameter.unit}".rstrip()

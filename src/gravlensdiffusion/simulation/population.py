@@ -12,6 +12,8 @@ from gravlensdiffusion.config.priors import (
     Prior,
     TruncatedNormal,
     Uniform,
+    lower_bound,
+    upper_bound,
 )
 from gravlensdiffusion.config.simulation import (
     Box,
@@ -72,15 +74,8 @@ def draw(prior: Prior, rng: np.random.Generator) -> float:
 def draw_lens(lens: Lens, rng: np.random.Generator) -> dict[str, float]:
     """Draw the smooth lens; the names and units are those of `parameter_units`."""
     x, y = _draw_position(lens.position, rng)
-    values = {
-        "theta_E": draw(lens.einstein_radius, rng),
-        "lens_x": x,
-        "lens_y": y,
-        "lens_e1": draw(lens.e1, rng),
-        "lens_e2": draw(lens.e2, rng),
-        "gamma1": draw(lens.gamma1, rng),
-        "gamma2": draw(lens.gamma2, rng),
-    }
+    drawn = {name: draw(prior, rng) for name, prior in _lens_priors(lens).items()}
+    values = {"theta_E": drawn.pop("theta_E"), "lens_x": x, "lens_y": y} | drawn
     if lens.light is not None:
         values |= draw_light(LENS_LIGHT, lens.light, rng)
         if lens.light_follows_mass:
@@ -129,10 +124,45 @@ def _draw_position(position: Disc | Box, rng: np.random.Generator) -> tuple[floa
 
 def draw_light(prefix: str, light: GalaxyLight, rng: np.random.Generator) -> dict[str, float]:
     """Draw the light of a galaxy; the names of the values begin with ``prefix``."""
+    return {name: draw(prior, rng) for name, prior in _light_priors(prefix, light).items()}
+
+
+def prior_bounds(config: SimulationConfig) -> dict[str, tuple[float, float]]:
+    """Return the smallest and the largest value that the lens and the source can be drawn with.
+
+    The light of the lens, which may follow its mass, is not among them.
+
+    Returns:
+        Ends by the names of the parameters [their units]; infinite where a prior is.
+    """
+    priors = _lens_priors(config.lens) | _light_priors(SOURCE, config.source.light)
+    bounds = {name: (lower_bound(prior), upper_bound(prior)) for name, prior in priors.items()}
+    place = config.source.position
+    for axis in ("x", "y"):
+        if isinstance(place, Disc):
+            radius = upper_bound(place.radius)
+            bounds[f"{SOURCE}_{axis}"] = -radius, radius
+        else:
+            prior = place.x if axis == "x" else place.y
+            bounds[f"{SOURCE}_{axis}"] = lower_bound(prior), upper_bound(prior)
+    return bounds
+
+
+def _lens_priors(lens: Lens) -> dict[str, Prior]:
     return {
-        f"{prefix}_magnitude": draw(light.magnitude, rng),
-        f"{prefix}_R_sersic": draw(light.effective_radius, rng),
-        f"{prefix}_n_sersic": draw(light.sersic_index, rng),
-        f"{prefix}_e1": draw(light.e1, rng),
-        f"{prefix}_e2": draw(light.e2, rng),
+        "theta_E": lens.einstein_radius,
+        "lens_e1": lens.e1,
+        "lens_e2": lens.e2,
+        "gamma1": lens.gamma1,
+        "gamma2": lens.gamma2,
+    }
+
+
+def _light_priors(prefix: str, light: GalaxyLight) -> dict[str, Prior]:
+    return {
+        f"{prefix}_magnitude": light.magnitude,
+        f"{prefix}_R_sersic": light.effective_radius,
+        f"{prefix}_n_sersic": light.sersic_index,
+        f"{prefix}_e1": light.e1,
+        f"{prefix}_e2": light.e2,
     }

@@ -1,5 +1,6 @@
 """The run directory of a training: its data, and what the model takes from them."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -23,14 +24,17 @@ from gravlensdiffusion.data.transform import fit_transform
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.nn.lens_equation import ABSENT
 from gravlensdiffusion.resize import default_method
+from gravlensdiffusion.simulation.population import prior_bounds
 from gravlensdiffusion.training.folder import RunFolder
 from gravlensdiffusion.training.held_out import split_off
-from gravlensdiffusion.training.split import NoiseFreeTwins, observation_of
+from gravlensdiffusion.training.split import NoiseFreeTwins, observation_of, simulation_of
 
 PRIOR_SIZE = 8192
 """Training images whose class and parameters go with the weights."""
 LOGARITHMIC = frozenset({"signal_to_noise"})
 """Parameters that the network sees in their logarithm."""
+NEAR = 0.05
+"""Distance from the end of a prior, in units of its width, at which values are taken to reach it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,18 +174,33 @@ def learned_parameters(
 ) -> tuple[ParameterConfig, ...]:
     """Return the parameters with the ranges that they have in the training set.
 
+    Where that was simulated, an end that it nearly reaches is the end of the prior.
+
     Raises:
         GravLensError: If a parameter is the same in all images.
     """
+    simulation = simulation_of(source.header)
+    priors = {} if simulation is None else prior_bounds(simulation)
     found = []
     for name, values in zip(names, data.parameters.T, strict=True):
         low, high = float(np.nanmin(values)), float(np.nanmax(values))
         if not low < high:
             raise GravLensError(f"parameter '{name}' is {low:g} in all training images")
+        if name in priors:
+            low, high = _reached(low, high, *priors[name])
         scale: Literal["linear", "log"] = "log" if name in LOGARITHMIC else "linear"
         unit = source.header.parameter_units.get(name, "")
         found.append(ParameterConfig(name=name, unit=unit, low=low, high=high, scale=scale))
     return tuple(found)
+
+
+def _reached(low: float, high: float, first: float, last: float) -> tuple[float, float]:
+    """Return the ends of a prior where values reach to within ``NEAR`` of its width, else theirs."""
+    near = NEAR * (last - first)
+    if math.isfinite(near):
+        low = first if 0 <= low - first <= near else low
+        high = last if 0 <= last - high <= near else high
+    return low, high
 
 
 def prior_table(data: PreparedSet, num: int) -> Tensor | None:

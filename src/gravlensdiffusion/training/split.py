@@ -57,6 +57,17 @@ class NoiseFreeTwins:
         return images
 
 
+def simulation_of(header: SetHeader) -> SimulationConfig | None:
+    """Return what a set was simulated from, or None where it was not or does not say so."""
+    try:
+        return (
+            from_json(SimulationConfig, header.config, source="the set") if header.config else None
+        )
+    except GravLensError:
+        # That of a model, say: generated images keep their noise-free twins too.
+        return None
+
+
 def observation_of(source: ImageSource) -> ObservationConfig:
     """Return the noise that a simulated set was made with; medians where images differ.
 
@@ -65,19 +76,15 @@ def observation_of(source: ImageSource) -> ObservationConfig:
     """
     values = source.parameters
     header = source.header
-    if not header.config or "background_rms" not in values:
+    simulation = simulation_of(header)
+    if simulation is None or "background_rms" not in values:
         raise GravLensError(SIMULATED)
-    try:
-        imaging = from_json(SimulationConfig, header.config, source="the training set").imaging
-    except GravLensError:
-        # That of a model, say: generated images keep their noise-free twins too.
-        raise GravLensError(SIMULATED) from None
     if header.resize is not None and header.resize not in get_args(Resize):
         raise GravLensError(f"the training set went through an unknown resize, '{header.resize}'")
     times = values.get("exposure_time", np.empty(0))
     times = times[np.isfinite(times)]
     return ObservationConfig(
-        num_pixels=imaging.num_pixels,
+        num_pixels=simulation.imaging.num_pixels,
         background_rms=float(np.median(values["background_rms"])),
         exposure_time=float(np.median(times)) if len(times) else None,
         resize=cast("Resize | None", header.resize),
