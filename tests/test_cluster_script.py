@@ -77,4 +77,4 @@ def test_a_job_whose_time_is_up_saves_and_comes_back(script: Path) -> None:
     job = start(script)
     done, told = job.communicate(timeout=120)
     assert job.returncode == 0, told
-    assert done == "trained runs/lens150 on 600 images\n"
+    assert done == "trained runs/lens150 on 40 different images, 600 seen\n"

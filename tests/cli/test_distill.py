@@ -78,7 +78,9 @@ def test_a_dry_run_says_what_would_be_done(
     teacher: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(words(teacher, tmp_path / "run", "--dry-run", "--method", "endpoint")) == 0
-    expected = f"would distill {teacher} to 1, 2, 4 steps by endpoint on 16 images, batch 8\n"
+    expected = (
+        f"would distill {teacher} to 1, 2, 4 steps by endpoint on 16 images in 2 steps, batch 8\n"
+    )
     assert capsys.readouterr().out == expected
     assert not (tmp_path / "run").exists()
 
@@ -89,7 +91,7 @@ def test_a_dry_run_says_what_would_be_done(
         (["--steps", "1,x"], "--steps must be whole numbers"),
         (["--steps", "3,4"], "3 does not divide 4"),
         (["--images", "0"], "total_images must be at least 1"),
-        (["--learning-rate", "-1"], "learning_rate > 0"),
+        (["--learning-rate", "-1"], "learning rates > 0"),
     ],
 )
 def test_a_mistake_is_one_line(

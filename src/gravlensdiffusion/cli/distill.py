@@ -55,16 +55,18 @@ def run(options: Options) -> None:
     """
     config = configure(options)
     from gravlensdiffusion.checkpoint import load_model
-    from gravlensdiffusion.training.distill import distill, distilled
+    from gravlensdiffusion.training.distill import distill, plan
 
     teacher = load_model(options.teacher)
-    student = distilled(teacher, config)
     if options.dry_run:
-        steps = ", ".join(map(str, student.sampling.few_steps))
+        planned = plan(config, teacher, options.out, device=options.device)
+        steps = ", ".join(map(str, sorted(set(config.steps))))
         print(
             f"would distill {options.teacher} to {steps} steps by {config.method} on "
-            f"{config.total_images:,} images, batch {config.batch_size}"
+            f"{planned.length}, batch {config.batch_size}"
         )
+        for note in planned.notes:
+            print(f"note: {note}")
         return
     progress = run_with_bar(
         "distill",

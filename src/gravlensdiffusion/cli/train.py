@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from gravlensdiffusion.build import Model
     from gravlensdiffusion.config.training import TrainingConfig
     from gravlensdiffusion.data.dataset import ImageSource
-    from gravlensdiffusion.training.progress import Progress
+    from gravlensdiffusion.training.progress import Plan, Progress
 
 
 DEFAULT = "lens28"
@@ -39,7 +39,7 @@ class Options:
     size: int | None = None
     """Train at this many pixels a side; the recipe's own by default."""
     epochs: int | None = None
-    """Passes over the training set; the recipe's own by default."""
+    """Passes over the training set, instead of the number of images that the recipe sees."""
     batch_size: int | None = None
     """Images per step; the recipe's own by default."""
     learning_rate: float | None = None
@@ -91,8 +91,7 @@ def run(options: Options) -> None:
         GravLensError: If an option, the data or the run directory does not fit.
         SystemExit: With code 130 or 143 after a signal, once the run is saved.
     """
-    from gravlensdiffusion.training.augment import check_names
-    from gravlensdiffusion.training.loop import train
+    from gravlensdiffusion.training.loop import plan, train
 
     # A mistake in a recipe is told before a long folder is read.
     config = None if is_adaptation(options) else configure(options)
@@ -106,8 +105,10 @@ def run(options: Options) -> None:
     if config is None:
         config = adapted(options, source)
     if options.dry_run:
-        check_names(config.augment, config.parameters)
-        print(one_line(describe(config, source)))
+        planned = plan(config, source, options.out, device=options.device, init=options.init)
+        print(one_line(describe(config, source, planned)))
+        for note in planned.notes:
+            print(f"note: {note}")
         return
     progress = run_with_bar(
         "train",
@@ -120,13 +121,16 @@ def run(options: Options) -> None:
         ),
     )
     print(f"trained {options.out} on {told(progress)}")
+    for doubt in progress.doubts:
+        print(f"gravlens: note: {doubt}", file=sys.stderr)
 
 
 def told(progress: "Progress") -> str:
     """Say in one line how a run went."""
     early = ", ended early" if progress.ended_early else ""
     skipped = f", {progress.num_skipped} steps skipped" if progress.num_skipped else ""
-    line = f"{progress.images_seen:,} images{early}{skipped}"
+    different = f"{progress.num_different:,} different images"
+    line = f"{different}, {progress.images_seen:,} seen{early}{skipped}"
     if not progress.best_images:
         return line
     return (
@@ -214,13 +218,11 @@ def read_preset(preset: str) -> "TrainingConfig":
     return PRESETS[preset]()
 
 
-def describe(config: "TrainingConfig", source: "ImageSource") -> str:
+def describe(config: "TrainingConfig", source: "ImageSource", planned: "Plan") -> str:
     """Say in one line what would be trained."""
     channels, height, width = source.image_shape
     size = config.size or height
     classes = ", ".join(source.header.class_names) if config.conditional else ""
-    total = config.total_images
-    length = f"{total:,} images in all" if total else f"{config.epochs} epochs"
     augment = "" if config.augment == "none" else f", augment {config.augment}"
     asked = f", parameters: {', '.join(config.parameters)}" if config.parameters else ""
     noise = "" if config.noise == "learned" else f", noise {config.noise}"
@@ -228,7 +230,7 @@ def describe(config: "TrainingConfig", source: "ImageSource") -> str:
     held_out = f", {share:.0%} held out" if share else ""
     return (
         f"would train preset {config.preset} at {size} pixels on {len(source):,} images of "
-        f"{channels}x{height}x{width}, classes: {classes or 'none'}{asked}, {length}, "
+        f"{channels}x{height}x{width}, classes: {classes or 'none'}{asked}, {planned.length}, "
         f"batch {config.batch_size}, transform {config.model.transform.kind}{noise}{augment}{held_out}"
     )
 

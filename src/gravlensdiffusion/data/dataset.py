@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from itertools import pairwise
@@ -61,7 +61,7 @@ class PreparedSet:
         parameters_fingerprint: Digest of the parameters; empty where there are none.
     """
 
-    images: "ImageFile"
+    images: "ImageFile | SourceImages"
     labels: NDArray[np.int64]
     parameters: NDArray[np.float64]
     fingerprint: str
@@ -147,11 +147,52 @@ class ImageFile:
         return images
 
 
+class SourceImages:
+    """Images brought to their size whenever they are asked for, and kept nowhere.
+
+    Args:
+        source: The images.
+        size: Height and width to bring them to [pixel].
+        method: Named resize, used where the images have another size.
+        rows: Positions of the images that count, shape ``(N,)``; None for all.
+
+    Attributes:
+        shape: ``(N, C, S, S)``.
+        watch: Watches nothing.
+    """
+
+    def __init__(
+        self,
+        source: ImageSource,
+        size: int,
+        method: str,
+        rows: NDArray[np.integer] | None = None,
+    ) -> None:
+        self._source, self._size, self._method = source, size, method
+        self._rows = np.arange(len(source)) if rows is None else rows
+        self.shape: tuple[int, ...] = (len(self._rows), source.image_shape[0], size, size)
+        self.watch = FileWatch([])
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def take(self, rows: NDArray[np.integer]) -> "SourceImages":
+        """Return some of the images, by their positions, shape ``(M,)``."""
+        return SourceImages(self._source, self._size, self._method, self._rows[rows])
+
+    def __getitem__(self, where: slice | NDArray[np.integer]) -> NDArray[np.float32]:
+        """Read and resize images, shape ``(B, C, S, S)``, by a slice or positions ``(B,)``."""
+        images = self._source.read(self._rows[where])
+        if images.shape[-1] != self._size:
+            images = resize_images(images, self._size, self._method)
+        return np.ascontiguousarray(images, dtype="<f4")
+
+
 @dataclass(frozen=True, slots=True)
 class Batches:
     """Images walked through in batches, as often as asked."""
 
-    images: ImageFile
+    images: ImageFile | SourceImages
     size: int
 
     def __iter__(self) -> Iterator[NDArray[np.float32]]:
@@ -167,6 +208,7 @@ def prepare(
     *,
     parameters: Sequence[str] = (),
     writes: bool = True,
+    keeps: bool = True,
 ) -> PreparedSet:
     """Resize a set once into ``folder/images.npy``, or reuse what stands there.
 
@@ -179,12 +221,14 @@ def prepare(
         method: Named resize, used where the images have another size.
         parameters: Names of the physical parameters to keep.
         writes: Whether this process does so; another one has done it for those that do not.
+        keeps: Whether they are prepared at all; else they are read from the set each time, where
+            they are not prepared yet.
 
     Raises:
         GravLensError: If there are no images, if they are not square, or smaller than ``size``, if
             they lack a parameter, or if another process has prepared other images.
     """
-    channels, height, width = source.image_shape
+    _, height, width = source.image_shape
     if len(source) == 0:
         raise GravLensError("the training set is empty")
     if height != width:
@@ -198,11 +242,17 @@ def prepare(
     # A damaged record is as good as none: the images are prepared anew.
     with suppress(GravLensError):
         known = read_record(stamp_path)
+    fresh = SourceImages(source, size, method)
+    images: ImageFile | SourceImages = fresh
     if (
-        "fingerprint" not in known
-        or known.get("stamp") != stamp
-        or known.get("file") != _size_and_time(images_path)
+        "fingerprint" in known
+        and known.get("stamp") == stamp
+        and known.get("file") == _size_and_time(images_path)
     ):
+        images = ImageFile(images_path)
+    elif not keeps:
+        known = {"fingerprint": _digest(source, fresh)}
+    else:
         if not writes:
             raise GravLensError(
                 f"{folder} holds other images than this process reads; all processes need the same "
@@ -210,13 +260,14 @@ def prepare(
             )
         folder.mkdir(parents=True, exist_ok=True)
         stamp_path.unlink(missing_ok=True)
-        digest = _write(source, images_path, (len(source), channels, size, size), method)
+        digest = _write(source, fresh, images_path)
         temporary = folder / ".prepared.json.tmp"
         known = {"stamp": stamp, "fingerprint": digest, "file": _size_and_time(images_path)}
         temporary.write_text(json.dumps(known))
         temporary.replace(stamp_path)
+        images = ImageFile(images_path)
     return PreparedSet(
-        images=ImageFile(images_path),
+        images=images,
         labels=np.asarray(source.labels, dtype=np.int64),
         parameters=values,
         fingerprint=known["fingerprint"],
@@ -241,23 +292,30 @@ def _parameters(source: ImageSource, names: Sequence[str]) -> NDArray[np.float64
     return np.stack([stored[name] for name in names], axis=1)
 
 
-def _write(source: ImageSource, path: Path, shape: tuple[int, ...], method: str) -> str:
+def _write(source: ImageSource, images: SourceImages, path: Path) -> str:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    digest = hashlib.sha256(np.asarray(source.labels, dtype=np.int64).tobytes())
-    description = {"descr": "<f4", "fortran_order": False, "shape": shape}
+    description = {"descr": "<f4", "fortran_order": False, "shape": images.shape}
     try:
         with temporary.open("wb") as file:
             np.lib.format.write_array_header_1_0(file, description)
-            for start in range(0, shape[0], CHUNK):
-                images = source.read(np.arange(start, min(start + CHUNK, shape[0])))
-                if images.shape[-1] != shape[-1]:
-                    images = resize_images(images, shape[-1], method)
-                pixels = np.ascontiguousarray(images, dtype="<f4").tobytes()
-                file.write(pixels)
-                digest.update(pixels)
+            digest = _digest(source, images, file.write)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+    return digest
+
+
+def _digest(
+    source: ImageSource,
+    images: SourceImages,
+    take: Callable[[bytes], object] = lambda pixels: pixels,
+) -> str:
+    """Return the digest of labels and images, whose pixels go to ``take`` on the way."""
+    digest = hashlib.sha256(np.asarray(source.labels, dtype=np.int64).tobytes())
+    for batch in Batches(images, CHUNK):
+        pixels = batch.tobytes()
+        take(pixels)
+        digest.update(pixels)
     return digest.hexdigest()
 
 

@@ -103,7 +103,7 @@ def lens28() -> TrainingConfig:
         ),
         size=28,
         batch_size=64,
-        epochs=40,
+        total_images=400_000,
         optimiser=OptimiserConfig(
             kind="adamw", learning_rate=1.2e-3, warmup_images=5_000, decay="cosine"
         ),

@@ -28,7 +28,7 @@ from gravlensdiffusion.training.objectives import (
 )
 from gravlensdiffusion.training.optimiser import build_optimiser
 from gravlensdiffusion.training.order import hide_parameters
-from gravlensdiffusion.training.progress import Counters, Hooks, Loop, Progress
+from gravlensdiffusion.training.progress import Counters, Hooks, Loop, Plan, Progress
 
 FRESH = 1000
 """Draws of noise between two batches of images for the critic alone."""
@@ -60,11 +60,38 @@ def distill(
         GravLensError: If the teacher or the run directory does not fit, another process works
             there, or the loss diverges.
     """
-    accelerator = build_accelerator(device, config.precision)
-    if accelerator.num_processes > 1:
-        raise GravLensError("distillation runs in one process; start it without a launcher")
+    accelerator = alone(device, config.precision)
     with held_run(folder):
         return Distiller(config, teacher, folder, accelerator).fit(hooks or Hooks())
+
+
+def plan(config: DistillationConfig, teacher: Model, folder: Path, *, device: str = "auto") -> Plan:
+    """Say what `distill` would do, after all that it does before its first step; write nothing.
+
+    Args:
+        config: How.
+        teacher: The model to learn from.
+        folder: The run directory, which need not exist.
+        device: ``cpu``, ``cuda`` or ``auto``.
+
+    Raises:
+        GravLensError: Where `distill` would raise it before its first step.
+    """
+    accelerator = alone(device, config.precision)
+    with held_run(folder, writes=False):
+        return Distiller(config, teacher, folder, accelerator, writes=False).plan
+
+
+def alone(device: str, precision: str) -> Accelerator:
+    """Return what one process computes with; see `build_accelerator`.
+
+    Raises:
+        GravLensError: If there is no such device, or the process is not alone.
+    """
+    accelerator = build_accelerator(device, precision)
+    if accelerator.num_processes > 1:
+        raise GravLensError("distillation runs in one process; start it without a launcher")
+    return accelerator
 
 
 class Distiller(Loop):
@@ -75,16 +102,23 @@ class Distiller(Loop):
         teacher: The model to learn from.
         folder: The run directory.
         accelerator: Where it computes.
+        writes: Whether the run directory is made.
     """
 
     def __init__(
-        self, config: DistillationConfig, teacher: Model, folder: Path, accelerator: Accelerator
+        self,
+        config: DistillationConfig,
+        teacher: Model,
+        folder: Path,
+        accelerator: Accelerator,
+        *,
+        writes: bool = True,
     ) -> None:
         student_config = distilled(teacher, config)
         self.accelerator = accelerator
         self.config = config
-        self.run = RunFolder.open(folder, config)
-        self.run.record_environment(fingerprint(teacher), str(self.device))
+        self.run = RunFolder.open(folder, config, writes=writes)
+        self.run.record_environment(fingerprint(teacher), str(self.device), writes=writes)
         total = math.ceil(config.total_images / config.batch_size) * config.batch_size
         super().__init__(config, folder, total)
         self.teacher = frozen(teacher.to(self.device))

@@ -4,7 +4,7 @@ import json
 import re
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Generic, Self, TypeVar
@@ -28,6 +28,7 @@ from gravlensdiffusion.codec import read_json, read_record, to_json
 from gravlensdiffusion.config.distillation import DistillationConfig
 from gravlensdiffusion.config.model import ModelConfig
 from gravlensdiffusion.config.training import TrainingConfig
+from gravlensdiffusion.data.writing import refuse_unwritable
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.locking import LOCK, held
 from gravlensdiffusion.state_file import read_state
@@ -93,19 +94,24 @@ class RunFolder(Generic[ConfigT]):
             write_atomically(path, to_json(config))
         return cls(folder, config)
 
-    def record_environment(self, fingerprint: str, device: str, parameters: str = "") -> None:
+    def record_environment(
+        self, fingerprint: str, device: str, parameters: str = "", *, writes: bool = True
+    ) -> None:
         """Write ``environment.json``, or find what the run began with unchanged.
 
         Args:
             fingerprint: Digest of what is learned from.
             device: Where it is learned.
             parameters: Digest of the physical parameters that are learned; empty for none.
+            writes: Whether it is written where there is none.
 
         Raises:
             GravLensError: If the run began with something else, or its record is damaged.
         """
         path = self.folder / "environment.json"
         if not path.is_file() or self.last_checkpoint() is None:
+            if not writes:
+                return
             facts = environment(fingerprint, device)
             if parameters:
                 facts["parameters_fingerprint"] = parameters
@@ -194,18 +200,21 @@ class RunFolder(Generic[ConfigT]):
 
 
 @contextmanager
-def held_run(folder: Path) -> Iterator[None]:
+def held_run(folder: Path, *, writes: bool = True) -> Iterator[None]:
     """Hold a run directory for this process, and clear away what killed ones left half-written.
 
     Args:
         folder: The run directory; made where there is none.
+        writes: Whether it is to be written to; else it is left as it is.
 
     Raises:
-        GravLensError: If another process trains there, or the folder is no run directory.
+        GravLensError: If another process trains there, the folder is no run directory, or none can
+            be made there.
     """
     refuse_others(folder)
-    with held(folder):
-        for pattern in LEFTOVERS:
+    refuse_unwritable(folder)
+    with held(folder) if writes or (folder / LOCK).is_file() else nullcontext():
+        for pattern in LEFTOVERS if writes else ():
             for path in folder.glob(pattern):
                 if path.is_dir():
                     shutil.rmtree(path)

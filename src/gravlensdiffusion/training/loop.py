@@ -23,9 +23,10 @@ from gravlensdiffusion.training.augment import check_names
 from gravlensdiffusion.training.ema import MovingAverage
 from gravlensdiffusion.training.folder import held_run
 from gravlensdiffusion.training.held_out import HeldOutLoss, Standing
+from gravlensdiffusion.training.length import count_different, doubts
 from gravlensdiffusion.training.optimiser import build_optimiser
 from gravlensdiffusion.training.order import Batch, BatchesAhead, draw_batch
-from gravlensdiffusion.training.progress import Counters, Hooks, Loop, Progress
+from gravlensdiffusion.training.progress import Counters, Hooks, Loop, Plan, Progress
 from gravlensdiffusion.training.run import RunDirectory
 from gravlensdiffusion.training.start import start_from
 
@@ -72,6 +73,33 @@ def train(
         return trainer.fit(hooks or Hooks())
 
 
+def plan(
+    config: TrainingConfig,
+    source: ImageSource,
+    folder: Path,
+    *,
+    device: str = "auto",
+    init: str | Path | None = None,
+) -> Plan:
+    """Say what `train` would do, after all that it does before its first step; write nothing.
+
+    Args:
+        config: The recipe.
+        source: The training images.
+        folder: The run directory, which need not exist.
+        device: ``cpu``, ``cuda`` or ``auto``.
+        init: A model whose weights to start from, or None.
+
+    Raises:
+        GravLensError: Where `train` would raise it before its first step.
+    """
+    accelerator = build_accelerator(device, config.precision)
+    with held_run(folder, writes=False):
+        trainer = Trainer(config, source, folder, accelerator, init, writes=False)
+        trainer.close()
+        return trainer.plan
+
+
 class Trainer(Loop):
     """A run in memory: model, optimiser, moving average, counters.
 
@@ -81,6 +109,7 @@ class Trainer(Loop):
         folder: The run directory.
         accelerator: Where it computes.
         init: A model whose weights to start from, or None.
+        writes: Whether the run directory is made, and the images are prepared there.
     """
 
     def __init__(
@@ -90,6 +119,8 @@ class Trainer(Loop):
         folder: Path,
         accelerator: Accelerator,
         init: str | Path | None,
+        *,
+        writes: bool = True,
     ) -> None:
         self.processes = Processes.launched()
         self.accelerator = accelerator
@@ -99,13 +130,21 @@ class Trainer(Loop):
             load_model(init)  # a bad one is refused before the run directory is made
         self.config = config
         self.is_main = bool(self.accelerator.is_main_process)
+        self._writes = writes and self.is_main
         self.run, self.data, held_out = self.processes.main_first(
-            lambda: self._open(source, folder)
+            lambda: self._open(source, folder, keeps=writes)
         )
         epochs_images = config.total_images or config.epochs * len(self.data)
         total_images = math.ceil(epochs_images / config.batch_size) * config.batch_size
         super().__init__(config, folder, total_images)
         self._restore(source, init)
+        self.num_images = len(self.data)
+        self.doubts = doubts(
+            config,
+            total_images,
+            self.counters.num_different,
+            starts_from_model=init is not None,
+        )
         self._source_files: FileWatch | None = FileWatch(getattr(source, "files", ()))
         self.held_out: HeldOutLoss | None = None
         if held_out is not None:
@@ -113,14 +152,18 @@ class Trainer(Loop):
             self.patience = config.early_stopping.patience
 
     def _open(
-        self, source: ImageSource, folder: Path
+        self, source: ImageSource, folder: Path, *, keeps: bool
     ) -> tuple[RunDirectory, PreparedSet, PreparedSet | None]:
         """Open the run directory, where the main process alone writes, and prepare the images."""
-        run = RunDirectory.open(folder, self.config, writes=self.is_main)
-        whole = run.prepare_data(source, writes=self.is_main)
+        run = RunDirectory.open(folder, self.config, writes=self._writes)
+        whole = run.prepare_data(source, writes=self._writes, keeps=keeps)
         if self.is_main:
-            device = str(self.accelerator.device)
-            run.record_environment(whole.fingerprint, device, whole.parameters_fingerprint)
+            run.record_environment(
+                whole.fingerprint,
+                str(self.accelerator.device),
+                whole.parameters_fingerprint,
+                writes=self._writes,
+            )
         return run, *run.hold_out(whole)
 
     def _restore(self, source: ImageSource, init: str | Path | None) -> None:
@@ -142,11 +185,14 @@ class Trainer(Loop):
             self.optimiser.load_state_dict(state["optimiser"])
             self.counters = Counters(**state["counters"])
             self.standing = Standing(**state.get("held_out", {}))
-            if self.is_main:
+            if self._writes:
                 # A run that was killed between its best checkpoint and the record of it.
                 self.run.record_best(self.standing)
             if self.ema is not None:
                 self.ema.load(average)
+        if not self.counters.num_different:
+            # A run of an earlier version has not counted them.
+            self.counters.num_different = count_different(self.data.batches())
         self.wrapped = self.accelerator.prepare(self.model)
         if self.config.compile:
             # The network in place, so that its weights keep their names.
@@ -154,7 +200,8 @@ class Trainer(Loop):
         self.batches = BatchesAhead(self._draw, self.config.batch_size, self.config.prefetch)
 
     def _fresh_model(self, source: ImageSource, init: str | Path | None) -> Model:
-        model = self.run.fresh_model(source, self.data)
+        self.counters.num_different = count_different(self.data.batches())
+        model = self.run.fresh_model(source, self.data, self.counters.num_different)
         if init is not None:
             start_from(model, init)
         return model

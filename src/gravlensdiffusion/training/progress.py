@@ -41,6 +41,8 @@ class Progress:
         best_loss: Lowest held-out loss after a step; infinite for none.
         best_images: Images seen when it was measured; 0 for never.
         ended_early: Whether the run ended because the held-out loss fell no longer.
+        num_different: Different images in the set that is learned from; 0 for none.
+        doubts: What speaks against a good model at the end, one line each.
     """
 
     images_seen: int
@@ -53,11 +55,48 @@ class Progress:
     best_loss: float = math.inf
     best_images: int = 0
     ended_early: bool = False
+    num_different: int = 0
+    doubts: tuple[str, ...] = ()
 
     @property
     def seconds_left(self) -> float:
         """Time until the end at this speed [s]."""
         return (self.total_images - self.images_seen) / max(self.images_per_s, 1e-9)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """What a run will do.
+
+    Attributes:
+        images_seen: Images seen before.
+        total_images: Images after which it ends.
+        batch_size: Images per step.
+        num_images: Images in the set that is learned from; 0 for none.
+        num_different: How many of them are different.
+        notes: What the user should know, one line each.
+    """
+
+    images_seen: int
+    total_images: int
+    batch_size: int
+    num_images: int
+    num_different: int
+    notes: tuple[str, ...]
+
+    @property
+    def length(self) -> str:
+        """How long the run is, in a few words."""
+        steps = f"{self.total_images:,} images in {self.total_images // self.batch_size:,} steps"
+        if self.images_seen:
+            steps += f", {self.images_seen:,} of them seen before"
+        if not self.num_images:
+            return steps
+        different = ""
+        if self.num_different < self.num_images:
+            different = f" ({self.num_different:,} different)"
+        passes = f"{self.total_images / self.num_images:,.1f} times"
+        return f"{steps}, each of {self.num_images:,} images{different} {passes}"
 
 
 @dataclass(slots=True)
@@ -70,6 +109,7 @@ class Counters:
         skipped_in_a_row: Of these, the last ones.
         losses: Losses since the last line of the log.
         usual_loss: Mean loss between the last two lines of the log; infinite before.
+        num_different: Different images in the set; 0 before they are counted.
     """
 
     images_seen: int = 0
@@ -77,6 +117,7 @@ class Counters:
     skipped_in_a_row: int = 0
     losses: list[float] = field(default_factory=list)
     usual_loss: float = math.inf
+    num_different: int = 0
 
     def start_window(self) -> None:
         """Begin what goes into the next line of the log."""
@@ -135,6 +176,10 @@ class Loop(ABC):
     """Whether this process writes."""
     patience: int = 0
     """Measurements without a new lowest held-out loss after which the run ends; 0 for no end."""
+    num_images: int = 0
+    """Images in the set that is learned from; 0 for none."""
+    doubts: tuple[str, ...] = ()
+    """What speaks against a good model at the end, one line each."""
 
     def __init__(self, pace: Pace, folder: Path, total_images: int) -> None:
         self._pace = pace
@@ -182,6 +227,23 @@ class Loop(ABC):
         return None
 
     @property
+    def plan(self) -> Plan:
+        """What the run will do."""
+        seen, total = self.counters.images_seen, self.total_images
+        notes = self.doubts
+        if seen > total:
+            told = f"{self._folder} has seen {seen:,} images already, more than the {total:,} asked"
+            notes = (f"{told} for: nothing is left to do",)
+        return Plan(
+            images_seen=seen,
+            total_images=total,
+            batch_size=self._pace.batch_size,
+            num_images=self.num_images,
+            num_different=self.counters.num_different,
+            notes=notes,
+        )
+
+    @property
     def is_exhausted(self) -> bool:
         """Whether patience has run out."""
         return 0 < self.patience <= self.standing.waited
@@ -201,11 +263,11 @@ class Loop(ABC):
         tracker = Tracker(self._folder, counters.images_seen) if self.is_main else None
         started, images_before = time.monotonic(), counters.images_seen
         is_owed = False
-        if images_before > self.total_images:
-            hooks.tell(
-                f"note: {self._folder} has seen {images_before:,} images already, more than the "
-                f"{self.total_images:,} asked for: nothing is left to do"
-            )
+        if not self.has_ended:
+            hooks.tell(self.plan.length)
+        if not self.has_ended or images_before > self.total_images:
+            for note in self.plan.notes:
+                hooks.tell(f"note: {note}")
         try:
             if not images_before:
                 self._log(tracker, self._measure())
@@ -323,6 +385,8 @@ class Loop(ABC):
             best_loss=self.standing.best,
             best_images=self.standing.best_images,
             ended_early=self.is_exhausted,
+            num_different=counters.num_different,
+            doubts=self.doubts,
         )
 
     def _numbers(self, progress: Progress) -> dict[str, float]:

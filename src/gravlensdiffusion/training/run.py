@@ -41,7 +41,9 @@ NEAR = 0.05
 class RunDirectory(RunFolder[TrainingConfig]):
     """The folder of a training run."""
 
-    def prepare_data(self, source: ImageSource, *, writes: bool = True) -> PreparedSet:
+    def prepare_data(
+        self, source: ImageSource, *, writes: bool = True, keeps: bool = True
+    ) -> PreparedSet:
         """Resize the training set, or find it resized; see `dataset.prepare`.
 
         Raises:
@@ -63,6 +65,7 @@ class RunDirectory(RunFolder[TrainingConfig]):
             method,
             parameters=self.config.parameters,
             writes=writes,
+            keeps=keeps,
         )
 
     def hold_out(self, data: PreparedSet) -> tuple[PreparedSet, PreparedSet | None]:
@@ -77,12 +80,18 @@ class RunDirectory(RunFolder[TrainingConfig]):
         held_out = split_off(data.labels, share, self.config.seed)
         return data.take(np.flatnonzero(~held_out)), data.take(np.flatnonzero(held_out))
 
-    def fresh_model(self, source: ImageSource, data: PreparedSet) -> Model:
-        """Fit the transform to the data and build a model with fresh weights."""
+    def fresh_model(self, source: ImageSource, data: PreparedSet, num_different: int) -> Model:
+        """Fit the transform to the data and build a model with fresh weights.
+
+        Args:
+            source: The images.
+            data: Those to train on, at their training size.
+            num_different: How many of these are different.
+        """
         transform = fit_transform(
             self.config.model.transform, data.batches(), data.images.shape[1:]
         )
-        config = complete(self.config, source, data, transform.config)
+        config = complete(self.config, source, data, transform.config, num_different)
         if self.config.noise == "carried":
             config = carry_noise(config, noise_level(data.batches(), transform))
         with torch.random.fork_rng(devices=[]):
@@ -108,7 +117,11 @@ def carry_noise(config: ModelConfig, noise: float) -> ModelConfig:
 
 
 def complete(
-    config: TrainingConfig, source: ImageSource, data: PreparedSet, transform: Any
+    config: TrainingConfig,
+    source: ImageSource,
+    data: PreparedSet,
+    transform: Any,
+    num_different: int,
 ) -> ModelConfig:
     """Fill in what the model's configuration takes from the data."""
     channels, size = data.images.shape[1], data.images.shape[-1]
@@ -117,6 +130,7 @@ def complete(
     names = header.class_names if config.conditional else ()
     num_made = int(generated_images(source).sum())
     made = f", {num_made:,} of them generated" if num_made else ""
+    different = f", {num_different:,} of them different" if num_different < len(data) else ""
     num_held_out = len(source) - len(data)
     held_out = f" ({num_held_out:,} more held out)" if num_held_out else ""
     kind = f"preset {header.preset}, seed {header.seed}" if header.preset else "images given"
@@ -132,7 +146,7 @@ def complete(
         pixel_scale_arcsec=pixel_scale,
         flux_unit="peak" if transform.kind == "peak" else header.flux_unit,
         resize=(config.resize or default_method(size)) if resized else header.resize,
-        training_data=f"{len(data):,} images{held_out}{made}, {kind}",
+        training_data=f"{len(data):,} images{held_out}{different}{made}, {kind}",
         observation=observation_of(source) if config.noise == "split" else None,
         transform=transform,
     )
