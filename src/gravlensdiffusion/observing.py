@@ -10,10 +10,8 @@ from numpy.typing import NDArray
 from gravlensdiffusion.config.model import ModelConfig, ObservationConfig
 from gravlensdiffusion.diffusion.randomness import Stream, generator
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.resize import PEAK
 from gravlensdiffusion.simulation.observe import observe
-
-PEAK = "peak"
-"""Flux unit of images that are each scaled to [0, 1]."""
 
 UNITS: Mapping[str, str] = {"background_rms": "e-/s", "exposure_time": "s"}
 """Units of what is known of the noise of an image."""

@@ -1,5 +1,6 @@
-"""The two named ways to resize an image; linear and separable."""
+"""Resizing images: two named ways, both linear and separable, and what becomes of the flux unit."""
 
+import re
 from functools import lru_cache
 
 import numpy as np
@@ -8,6 +9,14 @@ from numpy.typing import NDArray
 from gravlensdiffusion.errors import GravLensError
 
 METHODS = ("bilinear", "area")
+PEAK = "peak"
+"""Flux unit of images that were each scaled to [0, 1]."""
+FULL_SCALE = "full scale"
+"""Flux unit of images whose largest possible value, white, is 1."""
+UNKNOWN = "unknown"
+"""Flux unit of images that do not tell theirs."""
+_PER_AREA = re.compile(r"arcsec|arcmin|deg|beam|steradian|\bsr(?![a-z])", re.IGNORECASE)
+"""What a unit of surface brightness mentions."""
 
 
 def default_method(size: int) -> str:
@@ -73,6 +82,44 @@ def resize_flux(
     """
     height, width = images.shape[-2:] if window is None else (window, window)
     return resize(images, size, method, window) * ((height / size) * (width / size))
+
+
+def is_per_pixel(flux_unit: str) -> bool:
+    """Whether images of a unit hold the flux in each pixel, which grows with its area.
+
+    Those of surface brightness do not: ``peak``, ``full scale``, and units per solid angle. All
+    others do, and so do images of no known unit, as cutouts of surveys are.
+    """
+    return flux_unit not in (PEAK, FULL_SCALE) and _PER_AREA.search(flux_unit) is None
+
+
+def bring_to_size(
+    images: NDArray[np.floating],
+    size: int,
+    method: str,
+    flux_unit: str,
+    window: float | None = None,
+) -> NDArray[np.floating]:
+    """Resize images as their flux unit asks: the flux of a lens stays the same in it.
+
+    Flux per pixel is added up, surface brightness averaged. Images of ``peak`` stay on the scale
+    that they were brought to at their own size.
+
+    Args:
+        images: Shape ``(..., H, W)`` [``flux_unit``].
+        size: New height and width [pixel].
+        method: As in `resize`.
+        flux_unit: Unit of the pixel values.
+        window: As in `resize`.
+
+    Returns:
+        Shape ``(..., size, size)`` [``flux_unit``], in the dtype of ``images``.
+
+    Raises:
+        GravLensError: As in `resize`.
+    """
+    bring = resize_flux if is_per_pixel(flux_unit) else resize
+    return bring(images, size, method, window)
 
 
 @lru_cache(maxsize=32)

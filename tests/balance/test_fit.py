@@ -124,7 +124,7 @@ def test_resampling_keeps_the_scale_of_the_sky(
 ) -> None:
     found = fit(tmp_path, size=size, pixel_scale_arcsec=scale).resampling
     assert found is not None
-    assert (found.size, found.method, found.keeps_flux) == (size, method, True)
+    assert (found.size, found.method, found.flux_unit) == (size, method, "e-/s")
     assert found.window == pytest.approx(window)
 
 
@@ -136,22 +136,14 @@ def test_what_lies_outside_of_the_models_images_is_not_made_up(
         fit(tmp_path, size=12, settings=settings)
 
 
-def test_images_whose_pixels_may_hold_anything_are_not_resampled(tmp_path: Path) -> None:
-    unknown = replace(LEARNED, flux_unit="unknown")
-    with pytest.raises(GravLensError, match="'unknown' cannot be resampled"):
-        fit(tmp_path, unknown, size=4, pixel_scale_arcsec=0.5, flux_unit="unknown")
-    (tmp_path / "set.h5").unlink()
-    assert fit(tmp_path, unknown, flux_unit="unknown").resampling is None
-
-
-@pytest.mark.parametrize("unit", ["e-/s", "MJy/sr"])
+@pytest.mark.parametrize("unit", ["e-/s", "unknown", "MJy/sr", "full scale"])
 def test_resampled_images_keep_their_flux_or_their_brightness(tmp_path: Path, unit: str) -> None:
     config = replace(LEARNED, flux_unit=unit)
     native = save_set(tmp_path / "a.h5", flux_unit=unit)
     reduced = save_set(tmp_path / "b.h5", size=4, pixel_scale_arcsec=0.5, flux_unit=unit)
     large = made(tmp_path / "a_out.h5", config, native, RESAMPLED)
     small = made(tmp_path / "b_out.h5", config, reduced, RESAMPLED)
-    statistic = np.sum if unit == "e-/s" else np.mean
+    statistic = np.sum if unit in ("e-/s", "unknown") else np.mean
     assert small.shape == (5, 1, 4, 4)
     np.testing.assert_allclose(
         statistic(small, axis=(1, 2, 3)), statistic(large, axis=(1, 2, 3)), rtol=1e-4

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from gravlensdiffusion.classification.predictions import predict, write_table
-from gravlensdiffusion.classification.sized import SetDigest, SizedSource
 from gravlensdiffusion.classification.training import predict_logits
+from gravlensdiffusion.data.sized import SetDigest, SizedSource
 from gravlensdiffusion.errors import GravLensError
 from tests.classification.networks import untrained
 from tests.classification.planted import planted

@@ -9,14 +9,14 @@ import pytest
 
 from gravlensdiffusion.data.dataset import prepare
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.resize import resize
+from gravlensdiffusion.resize import resize_flux
 from tests.sources import ArraySource, rings
 
 
 def test_images_are_resized_once_and_then_reused(tmp_path: Path) -> None:
     source = rings()
     first = prepare(source, tmp_path, 8, "area")
-    assert np.allclose(first.images[:], resize(source.images, 8, "area"))
+    assert np.allclose(first.images[:], resize_flux(source.images, 8, "area"))
     written = (tmp_path / "images.npy").stat().st_mtime_ns
     second = prepare(source, tmp_path, 8, "area")
     assert (tmp_path / "images.npy").stat().st_mtime_ns == written

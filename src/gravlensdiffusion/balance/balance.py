@@ -19,9 +19,9 @@ from gravlensdiffusion.checkpoint import fingerprint
 from gravlensdiffusion.codec import to_json
 from gravlensdiffusion.data.source import LensSource
 from gravlensdiffusion.data.store import LensStore, write_store
-from gravlensdiffusion.observing import PEAK
 from gravlensdiffusion.pipeline import LensGenerator
 from gravlensdiffusion.records import GENERATED, FilledClass, Filling, LensRecord, SetHeader
+from gravlensdiffusion.resize import PEAK
 
 DEFAULTS = Settings()
 """Seed 0, the model's own sampler and steps, nothing resampled."""

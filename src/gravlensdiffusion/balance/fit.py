@@ -9,17 +9,22 @@ from numpy.typing import NDArray
 from gravlensdiffusion.balance.settings import Settings
 from gravlensdiffusion.data.source import LensSource
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.observing import PEAK, Observer, Observing
+from gravlensdiffusion.observing import Observer, Observing
 from gravlensdiffusion.pipeline import LensGenerator
 from gravlensdiffusion.records import FilledClass
-from gravlensdiffusion.resize import default_method, resize, resize_flux
+from gravlensdiffusion.resize import (
+    FULL_SCALE,
+    PEAK,
+    UNKNOWN,
+    bring_to_size,
+    default_method,
+    is_per_pixel,
+)
 
 TOLERANCE = 0.01
 """How far two pixel scales may differ, as a share."""
-SILENT = ("unknown", "full scale")
+SILENT = (UNKNOWN, FULL_SCALE)
 """Flux units of files that do not say theirs; the second is that of a grey PNG."""
-_PER_AREA = ("sr", "arcsec", "deg")
-"""What a unit of surface brightness mentions; any other is that of flux in a pixel."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,18 +35,17 @@ class Resampling:
         size: Height and width of the set's images [pixel].
         method: Name of the resize.
         window: Side of the middle part that is taken of a generated image [its pixel].
-        keeps_flux: Whether pixels hold flux, which is shared out, or surface brightness.
+        flux_unit: Unit of the generated images.
     """
 
     size: int
     method: str
     window: float
-    keeps_flux: bool
+    flux_unit: str
 
     def __call__(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return images ``(B, C, H, W)`` as ``(B, C, size, size)``."""
-        bring = resize_flux if self.keeps_flux else resize
-        brought = bring(images, self.size, self.method, self.window)
+        brought = bring_to_size(images, self.size, self.method, self.flux_unit, self.window)
         return np.asarray(brought, dtype=np.float32)
 
     def __str__(self) -> str:
@@ -98,11 +102,6 @@ def fit_model(
         raise GravLensError(_complain_of_unit(unit, config.flux_unit, name))
     notes: list[str] = []
     resampling = _resampling(source, generator, settings.resample, notes)
-    if resampling is not None and unit in SILENT:
-        raise GravLensError(
-            f"images in the flux unit '{unit}' cannot be resampled: their files do not say whether "
-            "a pixel holds flux or brightness; --flux-unit says it"
-        )
     resizes = {source.header.resize, config.resize} - {None}
     if resampling is None and len(resizes) > 1:
         notes.append(
@@ -203,10 +202,11 @@ def _resampling(
     is_enlarged = height > window
     method = "bilinear" if is_enlarged else source.header.resize or default_method(height)
     part = "" if window == config.image_size else f", of which the middle {window:.4g} are taken"
-    notes.append(f"resampled to the set's {here}: what '{name}' makes, {there}{part} ({method})")
-    unit = config.flux_unit
-    keeps_flux = unit != PEAK and not any(word in unit for word in _PER_AREA)
-    return Resampling(size=height, method=method, window=window, keeps_flux=keeps_flux)
+    kept = "flux in a pixel" if is_per_pixel(config.flux_unit) else "surface brightness"
+    notes.append(
+        f"resampled to the set's {here}: what '{name}' makes, {there}{part} ({method}), as {kept}"
+    )
+    return Resampling(size=height, method=method, window=window, flux_unit=config.flux_unit)
 
 
 def _describe(size: int, scale: float | None) -> str:

@@ -4,16 +4,14 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from gravlensdiffusion.classification.sized import SizedSource
 from gravlensdiffusion.config.classifier import ClassifierConfig
 from gravlensdiffusion.data.dataset import ImageSource
+from gravlensdiffusion.data.sized import SizedSource
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.resize import default_method
+from gravlensdiffusion.resize import UNKNOWN
 
 TOLERANCE = 0.01
 """Relative difference of pixel scales that does not matter."""
-UNKNOWN = "unknown"
-"""Flux unit of images that do not tell theirs."""
 NUM_LOOKED_AT = 64
 """Images whose brightness is looked at where the flux unit is not known."""
 FACTOR = 30
@@ -48,7 +46,7 @@ def for_classifier(config: ClassifierConfig, source: ImageSource) -> SizedSource
         raise GravLensError(
             f"the images have {height} x {width} pixels, the classifier was trained on {size}"
         )
-    sized = SizedSource(source, size, config.resize or default_method(size))
+    sized = SizedSource(source, size, config.resize, flux_unit=config.flux_unit)
     _check_field(config, source, sized)
     return sized
 

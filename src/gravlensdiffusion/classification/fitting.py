@@ -15,7 +15,6 @@ from gravlensdiffusion.classification.facts import classifier_facts, data_facts,
 from gravlensdiffusion.classification.html import page
 from gravlensdiffusion.classification.judgement import Judged, Judgement, judge, to_json
 from gravlensdiffusion.classification.labelled import Images, LabelledSet, split
-from gravlensdiffusion.classification.sized import PEAK, SizedSource
 from gravlensdiffusion.classification.training import (
     Look,
     Training,
@@ -26,9 +25,9 @@ from gravlensdiffusion.classification.training import (
 )
 from gravlensdiffusion.config.classifier import ClassifierTraining
 from gravlensdiffusion.data.dataset import ImageSource, prepare
+from gravlensdiffusion.data.sized import SizedSource
 from gravlensdiffusion.nn.classifier import LensClassifier
 from gravlensdiffusion.page.document import encode
-from gravlensdiffusion.resize import default_method
 from gravlensdiffusion.training.tracking import environment
 
 TRAINING, REPORT, PAGE = "training.json", "report.json", "report.html"
@@ -70,8 +69,6 @@ class Plan:
         if num:
             images = "image trains" if num == 1 else "images train"
             notes.append(f"{num:,} generated {images} and never judge")
-        if self.original_size is not None and self.source.header.flux_unit == PEAK:
-            notes.append("each image is scaled to [0, 1] again after the resize")
         return tuple(notes)
 
 
@@ -112,7 +109,7 @@ def plan(
     """
     classes = read_classes(source, merged or {})
     own = source.image_shape[1]
-    sized = SizedSource(source, size, default_method(own if size is None else size))
+    sized = SizedSource(source, size)
     trained_on, held_out = split(labelled(sized, classes), recipe.held_out, recipe.seed)
     made = np.flatnonzero(classes.is_generated & (classes.labels >= 0))
     return Plan(

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gravlensdiffusion.classification.sized import SetDigest, SizedSource
 from gravlensdiffusion.classification.training import predict_logits, refuse_missing
+from gravlensdiffusion.data.sized import SetDigest, SizedSource
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.nn.classifier import LensClassifier
 

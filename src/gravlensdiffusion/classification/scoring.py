@@ -16,10 +16,10 @@ from gravlensdiffusion.classification.fitting import TRAINING
 from gravlensdiffusion.classification.judgement import Judged, Judgement, judge
 from gravlensdiffusion.classification.mixes import read_mix
 from gravlensdiffusion.classification.predictions import Predictions, predict
-from gravlensdiffusion.classification.sized import SizedSource
 from gravlensdiffusion.classification.training import probabilities
 from gravlensdiffusion.data.dataset import ImageSource
 from gravlensdiffusion.data.generated import generated_images
+from gravlensdiffusion.data.sized import SizedSource
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.nn.classifier import LensClassifier
 

@@ -15,13 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gravlensdiffusion.codec import read_record
+from gravlensdiffusion.data.sized import CHUNK, SizedSource
 from gravlensdiffusion.data.watch import FileWatch, identity
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.records import SetHeader
-from gravlensdiffusion.resize import resize as resize_images
-
-CHUNK = 256
-"""Images read at a time."""
 
 
 class ImageSource(Protocol):
@@ -148,12 +145,10 @@ class ImageFile:
 
 
 class SourceImages:
-    """Images brought to their size whenever they are asked for, and kept nowhere.
+    """Images read from their set whenever they are asked for, and kept nowhere.
 
     Args:
-        source: The images.
-        size: Height and width to bring them to [pixel].
-        method: Named resize, used where the images have another size.
+        source: The images, at their training size.
         rows: Positions of the images that count, shape ``(N,)``; None for all.
 
     Attributes:
@@ -161,16 +156,10 @@ class SourceImages:
         watch: Watches nothing.
     """
 
-    def __init__(
-        self,
-        source: ImageSource,
-        size: int,
-        method: str,
-        rows: NDArray[np.integer] | None = None,
-    ) -> None:
-        self._source, self._size, self._method = source, size, method
+    def __init__(self, source: ImageSource, rows: NDArray[np.integer] | None = None) -> None:
+        self._source = source
         self._rows = np.arange(len(source)) if rows is None else rows
-        self.shape: tuple[int, ...] = (len(self._rows), source.image_shape[0], size, size)
+        self.shape: tuple[int, ...] = (len(self._rows), *source.image_shape)
         self.watch = FileWatch([])
 
     def __len__(self) -> int:
@@ -178,14 +167,11 @@ class SourceImages:
 
     def take(self, rows: NDArray[np.integer]) -> "SourceImages":
         """Return some of the images, by their positions, shape ``(M,)``."""
-        return SourceImages(self._source, self._size, self._method, self._rows[rows])
+        return SourceImages(self._source, self._rows[rows])
 
     def __getitem__(self, where: slice | NDArray[np.integer]) -> NDArray[np.float32]:
-        """Read and resize images, shape ``(B, C, S, S)``, by a slice or positions ``(B,)``."""
-        images = self._source.read(self._rows[where])
-        if images.shape[-1] != self._size:
-            images = resize_images(images, self._size, self._method)
-        return np.ascontiguousarray(images, dtype="<f4")
+        """Read images, shape ``(B, C, S, S)``, by a slice or positions, shape ``(B,)``."""
+        return np.ascontiguousarray(self._source.read(self._rows[where]), dtype="<f4")
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,13 +222,14 @@ def prepare(
     if size > height:
         raise GravLensError(f"training images have {height} pixels a side, fewer than {size}")
     values = _parameters(source, parameters)
+    source = SizedSource(source, size, method)
     stamp = _stamp(source, size, method)
     images_path, stamp_path = folder / "images.npy", folder / "prepared.json"
     known: dict[str, Any] = {}
     # A damaged record is as good as none: the images are prepared anew.
     with suppress(GravLensError):
         known = read_record(stamp_path)
-    fresh = SourceImages(source, size, method)
+    fresh = SourceImages(source)
     images: ImageFile | SourceImages = fresh
     if (
         "fingerprint" in known

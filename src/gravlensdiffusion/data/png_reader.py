@@ -13,9 +13,8 @@ from PIL import Image
 from gravlensdiffusion.data.limits import check_unpacked, held_bytes
 from gravlensdiffusion.data.png_stretch import PngCard, read_card, unstretch
 from gravlensdiffusion.data.source import BadImageError, Facts, plane_shape
+from gravlensdiffusion.resize import FULL_SCALE
 
-FULL_SCALE = "full scale"
-"""Flux unit of a PNG that says nothing about itself: 1 is white."""
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _GREY, _GREY_ALPHA = 0, 4
 

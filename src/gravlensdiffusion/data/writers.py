@@ -24,11 +24,10 @@ from gravlensdiffusion.data.writing import (
 )
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.records import LensRecord, SetHeader
+from gravlensdiffusion.resize import PEAK
 
 FORMATS = ("h5", "npy", "fits", "png")
 STORE_NAME = "lenses.h5"
-PEAK = "peak"
-"""Flux unit of images that were each scaled to [0, 1]."""
 _ARCSEC_PER_DEGREE = 3600.0
 
 

@@ -79,13 +79,14 @@ def inception_rows(
     facts |= {"weights_sha256": file.sha256, "weights_are_public": file.is_public}
     network = inception.load_inception(file.path)
 
+    ours, theirs, plan = _choose(generated, real, settings)
+
     def features_of(images: Images) -> NDArray[np.float64]:
-        scaled = np.clip(generated.preparation.on_peak_scale(images), 0, 1)
+        scaled = np.clip(ours.source.preparation.on_peak_scale(images), 0, 1)
         if settings.protocol == "reference":
             scaled = quantise_truncating(scaled)
         return inception.inception_features(network, scaled[:, None]).astype(np.float64)
 
-    ours, theirs, plan = _choose(generated, real, settings)
     tell(f"Inception features of {len(ours.indices) + sum(len(c.indices) for c in theirs)} images")
     measured = features_alone(_features(ours, features_of, file.sha256, settings.protocol))
     parts = [
@@ -122,11 +123,9 @@ def _choose(
 def _hundreds(generated: PreparedSource, real: Sequence[PreparedSource], seed: int) -> list[Chosen]:
     """Return 100 images of each set at 28 pixels, and 100 more real ones."""
     rng = np.random.default_rng(seed)
-    small = []
-    for each in (generated, *real):
-        size = min(REFERENCE_SIZE, each.preparation.size)
-        small.append(each.prepared(replace(each.preparation, size=size)))
-    first, second, *more = small
+    first, second, *more = (
+        each.at(min(REFERENCE_SIZE, each.preparation.size)) for each in (generated, *real)
+    )
     order = rng.permutation(len(second))
     chosen = [
         Chosen(first, np.sort(rng.permutation(len(first))[:REFERENCE_NUM])),

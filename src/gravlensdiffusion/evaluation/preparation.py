@@ -9,9 +9,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from gravlensdiffusion.data.sized import SizedSource
 from gravlensdiffusion.data.source import LensSource
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.resize import default_method, resize
+from gravlensdiffusion.resize import FULL_SCALE, PEAK, UNKNOWN, is_per_pixel
 
 Rescale = Literal["none", "peak"]
 
@@ -19,7 +20,7 @@ BLOCK = 500
 """Images that are read and measured at a time; fixed, so that no result depends on it."""
 PEAK_LEVELS = (0.0116, 1.0)
 """Mean lower quartile and mean maximum of peak-scaled `deeplense` images of native size."""
-UNIT_RANGE = {"peak", "full scale"}
+UNIT_RANGE = {PEAK, FULL_SCALE}
 """Flux units of images that run from 0 to 1."""
 EIGHT_BIT = 255
 """Largest value of an 8-bit image."""
@@ -31,6 +32,8 @@ class Preparation:
 
     Attributes:
         size: Height and width [pixel].
+        flux_unit: Unit that a set which does not tell its own is taken to be in: that of the
+            others; None where no set tells.
         rescale: ``peak`` where each image is shifted and scaled to [0, 1] by its own extremes.
         levels: Number of steps that [0, 1] is rounded to, or None for no rounding.
         faint: Flux that the encoders see as that of the faint quarter of peak-scaled pixels [flux
@@ -41,6 +44,7 @@ class Preparation:
     """
 
     size: int
+    flux_unit: str | None = None
     rescale: Rescale = "none"
     levels: int | None = None
     faint: float | None = None
@@ -48,9 +52,7 @@ class Preparation:
     field_arcsec: float | None = None
 
     def __call__(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Prepare images of shape ``(N, H, W)``; returns ``(N, size, size)``."""
-        if images.shape[-1] != self.size:
-            images = resize(images, self.size, default_method(self.size)).astype(np.float32)
+        """Prepare images that have their size, shape ``(N, size, size)``."""
         if self.rescale == "peak":
             low = images.min((1, 2), keepdims=True)
             span = images.max((1, 2), keepdims=True) - low
@@ -97,6 +99,9 @@ class PreparedSource:
         self._source = source
         self.name = name
         self.preparation = preparation or Preparation(size=height)
+        self._sized = SizedSource(
+            source, self.preparation.size, flux_unit=self.preparation.flux_unit
+        )
         # Whole numbers from 0 to 255 were [0, 1] before they were saved.
         self._divisor = EIGHT_BIT if source.dtypes == ("uint8",) else 1
 
@@ -106,6 +111,15 @@ class PreparedSource:
     def prepared(self, preparation: Preparation) -> "PreparedSource":
         """Return the same images, prepared in another way."""
         return PreparedSource(self._source, self.name, preparation)
+
+    def at(self, size: int) -> "PreparedSource":
+        """Return the same images, prepared in the same way at another size [pixel]."""
+        own = self.preparation
+        unit = own.flux_unit if self.flux_unit == UNKNOWN else self.flux_unit
+        factor = (own.size / size) ** 2 if is_per_pixel(unit or UNKNOWN) else 1.0
+        faint = None if own.faint is None else own.faint * factor
+        bright = None if own.bright is None else own.bright * factor
+        return self.prepared(replace(own, size=size, faint=faint, bright=bright))
 
     @property
     def size(self) -> int:
@@ -120,8 +134,7 @@ class PreparedSource:
     @property
     def resize_method(self) -> str | None:
         """Name of the resize that the images go through, or None."""
-        size = self.preparation.size
-        return None if size == self.size else default_method(size)
+        return self._sized.header.resize if self._sized.is_resized else None
 
     @property
     def pixel_scale_arcsec(self) -> float | None:
@@ -154,7 +167,7 @@ class PreparedSource:
     def is_eight_bit(self) -> bool:
         """Whether all values are whole 255ths, as far as 64 images tell."""
         some = np.unique(np.linspace(0, len(self) - 1, 64).astype(int))
-        values = self._raw(some) * EIGHT_BIT
+        values = self._scaled(self._source.read(some)[:, 0]) * EIGHT_BIT
         return bool(np.abs(values - np.round(values)).max() < 1e-3 and values.max() > 1)
 
     @cached_property
@@ -177,7 +190,7 @@ class PreparedSource:
 
     def read(self, indices: Sequence[int] | NDArray[np.integer] | slice) -> NDArray[np.float32]:
         """Return prepared images, shape ``(B, size, size)``."""
-        return self.preparation(self._raw(indices))
+        return self.preparation(self._scaled(self._sized.read(indices)[:, 0]))
 
     def blocks(
         self, share: range | None = None, *, size: int = BLOCK
@@ -192,8 +205,7 @@ class PreparedSource:
         for start in range(share.start, share.stop, size):
             yield self.read(slice(start, min(start + size, share.stop)))
 
-    def _raw(self, indices: Sequence[int] | NDArray[np.integer] | slice) -> NDArray[np.float32]:
-        images = self._source.read(indices)[:, 0]
+    def _scaled(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         return images if self._divisor == 1 else images / np.float32(self._divisor)
 
 
@@ -232,8 +244,13 @@ def prepare_sets(
     rounded = eight_bit or any(each.is_eight_bit for each in sets)
     levels = EIGHT_BIT if rounded else None
     fields = [each.field_arcsec for each in (sets[1], *sets) if each.field_arcsec is not None]
+    units = [each.flux_unit for each in (sets[1], *sets) if each.flux_unit != UNKNOWN]
     preparation = Preparation(
-        size=chosen, rescale=rescale, levels=levels, field_arcsec=fields[0] if fields else None
+        size=chosen,
+        flux_unit=units[0] if units else None,
+        rescale=rescale,
+        levels=levels,
+        field_arcsec=fields[0] if fields else None,
     )
     reference = sets[1].prepared(preparation)
     if not _is_unit_range(reference):
@@ -251,7 +268,7 @@ def prepare_sets(
 
 def _is_unit_range(reference: PreparedSource) -> bool:
     """Whether the reference is on the scale of peak-scaled images already."""
-    if reference.flux_unit != "unknown" and reference.preparation.rescale == "none":
+    if reference.flux_unit != UNKNOWN and reference.preparation.rescale == "none":
         return reference.flux_unit in UNIT_RANGE
     low, _, high = reference.extremes
     return low >= -0.1 and 0.5 <= high <= 1.1
@@ -259,9 +276,9 @@ def _is_unit_range(reference: PreparedSource) -> bool:
 
 def _check_units(sets: Sequence[PreparedSource]) -> None:
     """Refuse sets whose flux units are known and differ; one that is not known goes with any."""
-    alike = UNIT_RANGE | {"unknown"}
+    alike = UNIT_RANGE | {UNKNOWN}
     known = {each.flux_unit for each in sets} - alike
-    if len(known) > 1 or (known and any(each.flux_unit in alike - {"unknown"} for each in sets)):
+    if len(known) > 1 or (known and any(each.flux_unit in UNIT_RANGE for each in sets)):
         raise GravLensError(
             f"{_listing(sets, 'flux_unit')}: the flux units differ; --rescale peak brings each "
             "image to [0, 1]"

@@ -14,7 +14,7 @@ from gravlensdiffusion.codec import to_json
 from gravlensdiffusion.config.simulation import LensClass, SimulationConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.records import LensRecord, SetHeader
-from gravlensdiffusion.resize import default_method, resize, resize_flux
+from gravlensdiffusion.resize import PEAK, bring_to_size, default_method
 from gravlensdiffusion.simulation import substructure
 from gravlensdiffusion.simulation.cosmology import lens_geometry
 from gravlensdiffusion.simulation.instrument import build_instrument
@@ -235,14 +235,12 @@ def _stored(
     imaging = config.imaging
     size = imaging.size or imaging.num_pixels
     image: NDArray[np.floating] = native[None]
-    bring = resize_flux
-    if imaging.flux_unit == "peak":
+    if imaging.flux_unit == PEAK:
         floor, ceiling = limits
         # Empty sky without noise is the only flat image.
         image = (image - floor) / ((ceiling - floor) or 1.0)
-        bring = resize
     if size != imaging.num_pixels:
-        image = bring(image, size, default_method(size))
+        image = bring_to_size(image, size, default_method(size), imaging.flux_unit)
     return image.astype(np.float32)
 
 

@@ -20,6 +20,7 @@ from gravlensdiffusion.config.training import TrainingConfig
 from gravlensdiffusion.data.dataset import ImageSource, PreparedSet, prepare
 from gravlensdiffusion.data.generated import generated_images
 from gravlensdiffusion.data.noise_level import noise_level
+from gravlensdiffusion.data.sized import SizedSource
 from gravlensdiffusion.data.transform import fit_transform
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.nn.lens_equation import ABSENT
@@ -125,8 +126,7 @@ def complete(
 ) -> ModelConfig:
     """Fill in what the model's configuration takes from the data."""
     channels, size = data.images.shape[1], data.images.shape[-1]
-    header, scale = source.header, source.header.pixel_scale_arcsec
-    resized = size != source.image_shape[1]
+    header = SizedSource(source, size, config.resize).header
     names = header.class_names if config.conditional else ()
     num_made = int(generated_images(source).sum())
     made = f", {num_made:,} of them generated" if num_made else ""
@@ -134,7 +134,7 @@ def complete(
     num_held_out = len(source) - len(data)
     held_out = f" ({num_held_out:,} more held out)" if num_held_out else ""
     kind = f"preset {header.preset}, seed {header.seed}" if header.preset else "images given"
-    pixel_scale = None if scale is None else scale * source.image_shape[1] / size
+    pixel_scale = header.pixel_scale_arcsec
     return replace(
         config.model,
         network=with_lens_equation(config.model.network, config.parameters, source, pixel_scale),
@@ -145,7 +145,7 @@ def complete(
         prior_size=min(len(data), PRIOR_SIZE) if config.parameters else 0,
         pixel_scale_arcsec=pixel_scale,
         flux_unit="peak" if transform.kind == "peak" else header.flux_unit,
-        resize=(config.resize or default_method(size)) if resized else header.resize,
+        resize=header.resize,
         training_data=f"{len(data):,} images{held_out}{different}{made}, {kind}",
         observation=observation_of(source) if config.noise == "split" else None,
         transform=transform,

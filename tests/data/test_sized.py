@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from gravlensdiffusion.classification.sized import SetDigest, SizedSource, to_unit_range
 from gravlensdiffusion.data.dataset import prepare
+from gravlensdiffusion.data.sized import SetDigest, SizedSource
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.records import SetHeader
 from gravlensdiffusion.resize import resize
@@ -21,15 +21,15 @@ def test_flux_per_pixel_is_kept_in_sum():
     assert sized.header.resize == "area"
 
 
-def test_scaled_images_are_scaled_again():
+def test_a_unit_that_is_not_told_is_the_one_that_it_is_taken_for():
     source = rings(4)
-    peak = ArraySource(to_unit_range(source.images), source.labels, SetHeader(flux_unit="peak"))
-    images = SizedSource(peak, 8, "area").read(range(4))
-    assert images.min((1, 2, 3)).tolist() == [0.0] * 4
-    assert images.max((1, 2, 3)).tolist() == [1.0] * 4
-    other = ArraySource(source.images, source.labels, SetHeader(flux_unit="MJy/sr"))
-    expected = resize(source.images, 8, "area")
-    assert SizedSource(other, 8, "area").read(range(4)) == pytest.approx(expected, rel=1e-5)
+    silent = ArraySource(source.images, source.labels, SetHeader(flux_unit="unknown"))
+    mean = resize(source.images, 8, "area")
+    for taken_for, factor in ((None, 4), ("Jy", 4), ("peak", 1)):
+        images = SizedSource(silent, 8, "area", flux_unit=taken_for).read(range(4))
+        assert images == pytest.approx(factor * mean, rel=1e-5)
+    told = ArraySource(source.images, source.labels, SetHeader(flux_unit="MJy/sr"))
+    assert SizedSource(told, 8, "area", flux_unit="Jy").read(range(4)) == pytest.approx(mean)
 
 
 def test_images_of_the_size_asked_for_stay_as_they_are():
@@ -38,12 +38,6 @@ def test_images_of_the_size_asked_for_stay_as_they_are():
     assert not sized.is_resized
     assert np.array_equal(sized.read([2]), source.images[[2]])
     assert sized.header == source.header
-
-
-def test_a_flat_image_is_scaled_without_a_warning():
-    assert to_unit_range(np.full((1, 1, 2, 2), 3, dtype=np.float32)).tolist() == [
-        [[[0, 0], [0, 0]]]
-    ]
 
 
 @pytest.mark.parametrize(("shape", "words"), [((8, 9), "square"), ((8, 8), "fewer than 10")])
