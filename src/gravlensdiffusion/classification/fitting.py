@@ -26,6 +26,7 @@ from gravlensdiffusion.classification.training import (
 from gravlensdiffusion.config.classifier import ClassifierTraining
 from gravlensdiffusion.data.dataset import ImageSource, prepare
 from gravlensdiffusion.data.sized import SizedSource
+from gravlensdiffusion.figures.png import spared
 from gravlensdiffusion.nn.classifier import LensClassifier
 from gravlensdiffusion.page.document import encode
 from gravlensdiffusion.training.tracking import environment
@@ -211,12 +212,13 @@ def _record(planned: Plan, training: Training, facts: Mapping[str, Any]) -> dict
     }
 
 
-def save(fitted: Fitted, out: Path) -> None:
+def save(fitted: Fitted, out: Path, tell: Callable[[str], object] = lambda line: line) -> None:
     """Write a classifier with its record and its report, all of it or nothing.
 
     Args:
         fitted: The classifier.
         out: The folder; must not exist.
+        tell: Where to say that the page could not be drawn; the rest is written all the same.
 
     Raises:
         GravLensError: If it exists or cannot be written.
@@ -225,6 +227,7 @@ def save(fitted: Fitted, out: Path) -> None:
     files = {
         TRAINING: encode(record + "\n"),
         REPORT: to_json(fitted.judgement),
-        PAGE: encode(page(fitted.judgement)),
     }
+    with spared(PAGE, tell):
+        files[PAGE] = encode(page(fitted.judgement))
     save_classifier(out, fitted.network, files)

@@ -1,7 +1,6 @@
 """``gravlens balance``: the rare classes of a set, filled up with generated images."""
 
 import signal
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from gravlensdiffusion.cli.sample import check_quality, progress_bar
+from gravlensdiffusion.cli.sample import check_quality
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.progress import shown_progress, tell
 
 if TYPE_CHECKING:
     from gravlensdiffusion.balance.balance import Balanced, Plan
@@ -102,7 +102,7 @@ def run(options: Options) -> None:
         for line in (*describe(source, plan), *(f"note: {note}" for note in plan.notes)):
             print(line)
         return
-    with going_on_later(options.out), progress_bar(missing(source, targets)) as advance:
+    with going_on_later(options.out), shown_progress(missing(source, targets)) as shown:
         done = balance(
             source,
             generator,
@@ -110,8 +110,8 @@ def run(options: Options) -> None:
             targets=targets,
             settings=settings,
             overwrite=options.overwrite,
-            tell=lambda line: print(f"gravlens: {line}", file=sys.stderr),
-            advance=advance,
+            tell=tell,
+            advance=shown.advance,
         )
     print(summary(done, generator.name))
 
@@ -204,7 +204,7 @@ def going_on_later(out: Path) -> Iterator[None]:
     except (KeyboardInterrupt, SystemExit):
         folder = Path(f"{out}.partial")
         if folder.exists():
-            print(f"gravlens: kept in {folder}; run the same command to go on", file=sys.stderr)
+            tell(f"kept in {folder}; run the same command to go on")
         raise
     finally:
         signal.signal(signal.SIGTERM, previous)

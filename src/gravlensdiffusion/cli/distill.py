@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from gravlensdiffusion.cli.running import run_with_bar
+from gravlensdiffusion.cli.running import run_shown
 from gravlensdiffusion.errors import GravLensError
 
 if TYPE_CHECKING:
@@ -68,8 +68,7 @@ def run(options: Options) -> None:
         for note in planned.notes:
             print(f"note: {note}")
         return
-    progress = run_with_bar(
-        "distill",
+    progress = run_shown(
         options.out,
         lambda hooks: distill(config, teacher, options.out, device=options.device, hooks=hooks),
     )

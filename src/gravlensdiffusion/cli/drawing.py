@@ -1,6 +1,7 @@
 """Drawing a set of images batch by batch, with the pictures of the first hundred."""
 
 import math
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,13 +83,9 @@ class Drawing:
         self._shown: list[NDArray[np.float32]] = []
 
     @property
-    def num_image_steps(self) -> int:
-        """Steps in all, those of each image counted."""
-        extra = 0
-        if self.gif:
-            batches = [batch for batch in self._gif_batches() if not self._serves(batch)]
-            extra = self._gif_sampling[1] * sum(map(len, batches))
-        return len(self.share) * self.settings.steps + extra
+    def steps_of_image(self) -> int:
+        """Steps that an image takes."""
+        return self.settings.steps
 
     def part(self, share: range) -> "Drawing":
         """Return the drawing of some of the images, which moves the same bar on."""
@@ -113,16 +110,19 @@ class Drawing:
             return self._sampling if own == FEW_STEPS else (own, MIN_GIF_STEPS)
         return sampler, max(steps, MIN_GIF_STEPS)
 
-    def records(self, gif: Path | None = None) -> Iterator["LensRecord"]:
+    def records(
+        self, gif: Path | None = None, tell: Callable[[str], object] = lambda line: line
+    ) -> Iterator["LensRecord"]:
         """Draw the images and yield them as records.
 
         Args:
             gif: Where to write the way of the first images, or None.
+            tell: Where to say that it could not be drawn.
         """
         from gravlensdiffusion.records import LensRecord
 
         stored = self.generator.stored_parameters(self.order, self.observer)
-        for batch, flux in self._flux(gif):
+        for batch, flux in self._flux(gif, tell):
             images, clean = self.observer.take(flux, batch, self.settings.seed)
             for place, k in enumerate(batch):
                 has_twin = self.settings.noise_free and clean is not None
@@ -144,12 +144,14 @@ class Drawing:
         """Return the first images of the set, shape ``(N, C, H, W)`` with N at most 100."""
         return np.stack(self._shown)
 
-    def _flux(self, gif: Path | None) -> Iterator[tuple[range, NDArray[np.float32]]]:
+    def _flux(
+        self, gif: Path | None, tell: Callable[[str], object]
+    ) -> Iterator[tuple[range, NDArray[np.float32]]]:
         """Yield the images of the model batch by batch."""
         batches = self._batches(self.share)
         if gif is not None:
             first = self._gif_batches()
-            finished = self._draw_gif(gif, first)
+            finished = self._draw_gif(gif, first, tell)
             for batch, frame in zip(first, finished, strict=True):
                 if self._serves(batch):
                     batches.remove(batch)
@@ -180,19 +182,23 @@ class Drawing:
             num_steps=steps,
             guidance=self.settings.guidance,
         ):
-            if frame.step:
+            if frame.step and (sampler, steps) == self._sampling:
                 self.advance(len(batch))
             yield frame
 
-    def _draw_gif(self, path: Path, batches: Sequence[range]) -> list["Frame"]:
+    def _draw_gif(
+        self, path: Path, batches: Sequence[range], tell: Callable[[str], object]
+    ) -> list["Frame"]:
         """Write the GIF, all batches in step, and return their last frames."""
         from gravlensdiffusion.figures.gif import save_gif
+        from gravlensdiffusion.figures.png import spared
 
         last: list[Frame] = []
+        failed: list[Exception] = []
         sampler, steps = self._gif_sampling
         kept = kept_steps(steps)
 
-        def frames() -> Iterator[NDArray[np.float32]]:
+        def drawn() -> Iterator[NDArray[np.float32]]:
             nonlocal last
             walks = [self._walk(batch, sampler, steps) for batch in batches]
             for moments in zip(*walks, strict=True):
@@ -201,10 +207,23 @@ class Drawing:
                     shown = [self.generator.to_display(moment) for moment in moments]
                     yield np.concatenate(shown)[:NUM_SHOWN]
 
+        def frames() -> Iterator[NDArray[np.float32]]:
+            try:
+                yield from drawn()
+            except Exception as error:
+                failed.append(error)
+                raise
+
         # An asinh is a stretch already.
         is_stretched = self.generator.config.transform.kind == "asinh"
         stretch = "linear" if is_stretched else "sqrt"
-        save_gif(frames(), path, duration_ms=GIF_MS // len(kept), stretch=stretch)
+        moments = frames()
+        with spared(path.name, tell):
+            save_gif(moments, path, duration_ms=GIF_MS // len(kept), stretch=stretch)
+        # The images are drawn to their end, whatever has become of the picture.
+        deque(moments, maxlen=0)
+        if failed:
+            raise failed[0]
         return last
 
 

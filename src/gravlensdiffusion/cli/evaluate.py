@@ -1,6 +1,5 @@
 """``gravlens evaluate``: how good generated lenses are, every number beside its floor."""
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -9,6 +8,7 @@ import tyro
 
 from gravlensdiffusion.errors import GravLensError, one_line
 from gravlensdiffusion.processes import Processes
+from gravlensdiffusion.progress import tell
 
 if TYPE_CHECKING:
     from gravlensdiffusion.evaluation.preparation import PreparedSource
@@ -84,6 +84,7 @@ def run(options: Options) -> None:
     from gravlensdiffusion.evaluation.evaluate import assist, evaluate
     from gravlensdiffusion.evaluation.html import write_html
     from gravlensdiffusion.evaluation.report import table, write_json
+    from gravlensdiffusion.figures.png import spared
 
     sets = processes.together(lambda: open_sets(options))
     if not processes.is_main:
@@ -96,15 +97,16 @@ def run(options: Options) -> None:
         tell=tell,
         processes=processes,
     )
-    with (
-        whole_file(options.out / JSON, overwrite=options.overwrite) as numbers,
-        whole_file(options.out / HTML, overwrite=options.overwrite) as page,
-    ):
+    with whole_file(options.out / JSON, overwrite=options.overwrite) as numbers:
         write_json(found, numbers)
+    html = options.out / HTML
+    if options.overwrite:
+        html.unlink(missing_ok=True)  # it was drawn of other numbers
+    with spared(HTML, tell), whole_file(html, overwrite=False) as page:
         write_html(found, page)
     for line in table(found).splitlines():
         print(one_line(line))
-    print(f"wrote {JSON} and {HTML} to {options.out}")
+    print(f"wrote {JSON}{f' and {HTML}' if html.exists() else ''} to {options.out}")
 
 
 def check(options: Options, processes: Processes) -> None:
@@ -157,11 +159,6 @@ def open_sets(options: Options) -> "Sets":
         second=None if options.reference2 is None else _open(options, options.reference2),
         training=None if options.train is None else _open(options, options.train),
     )
-
-
-def tell(line: str) -> None:
-    """Say on stderr what is being done."""
-    print(f"gravlens: {one_line(line)}", file=sys.stderr, flush=True)
 
 
 def _open(options: Options, path: Path) -> "PreparedSource":

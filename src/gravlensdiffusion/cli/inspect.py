@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from gravlensdiffusion.errors import one_line
+from gravlensdiffusion.progress import tell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,6 +54,7 @@ def run(options: Options) -> None:
     from gravlensdiffusion.cli.opening import open_data
     from gravlensdiffusion.data.inspection import inspect_lenses
     from gravlensdiffusion.data.writing import check_picture, whole_file
+    from gravlensdiffusion.figures.png import spared
 
     out = options.out or default_preview(options.path)
     check_picture(out, overwrite=options.overwrite)
@@ -68,9 +70,15 @@ def run(options: Options) -> None:
     summary = inspect_lenses(source)
     for line in describe(summary):
         print(one_line(line))
-    with whole_file(out, overwrite=options.overwrite) as temporary:
+    told = ""
+    with (
+        spared(str(out), tell),
+        whole_file(out, overwrite=options.overwrite) as temporary,
+    ):
         num = save_preview(source, summary, temporary)
-    print(f"wrote a preview of {num} of {summary.num_images} images to {out}")
+        told = f"wrote a preview of {num} of {summary.num_images} images to {out}"
+    if told:
+        print(told)
 
 
 def default_preview(path: Path) -> Path:

@@ -1,10 +1,9 @@
 """Opening a data set on behalf of a command: what is wrong with it is told on stderr."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gravlensdiffusion.errors import one_line
+from gravlensdiffusion.progress import tell
 
 if TYPE_CHECKING:
     from gravlensdiffusion.data.source import LensSource
@@ -50,14 +49,9 @@ def open_data(
             band=band,
         )
     except BadFilesError as error:
-        _tell(error.problems)
+        tell(*error.problems)
         raise
-    _tell((*source.problems, *(source.notes if with_notes else ())))
+    tell(*source.problems, *(source.notes if with_notes else ()))
     if source.num_skipped:
-        print(f"gravlens: skipped {source.num_skipped}, go on with {len(source)}", file=sys.stderr)
+        tell(f"skipped {source.num_skipped}, go on with {len(source)}")
     return source
-
-
-def _tell(lines: tuple[str, ...]) -> None:
-    for line in lines:
-        print(f"gravlens: {one_line(line)}", file=sys.stderr)

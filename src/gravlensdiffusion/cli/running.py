@@ -10,24 +10,22 @@ from typing import TYPE_CHECKING
 from gravlensdiffusion.data.writing import FULL, unwritable
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.processes import Processes
+from gravlensdiffusion.progress import shown_progress, tell
 
 if TYPE_CHECKING:
-    from rich.progress import Progress as Bar
-
     from gravlensdiffusion.build import Model
+    from gravlensdiffusion.progress import Progress as Shown
     from gravlensdiffusion.training.progress import Hooks, Progress
 
 
-def run_with_bar(
-    name: str,
+def run_shown(
     out: Path,
     work: Callable[["Hooks"], "Progress"],
     sample: Callable[["Model", int], None] = lambda *_: None,
 ) -> "Progress":
-    """Run with a bar on stderr, one short line a minute where that is no terminal.
+    """Run, and show on stderr how far it is.
 
     Args:
-        name: What the bar is called.
         out: Where the run is saved.
         work: The run; it stops and saves when its hooks say so.
         sample: What to do with a model when a sample grid is due.
@@ -35,10 +33,6 @@ def run_with_bar(
     Raises:
         SystemExit: With code 130 or 143 after a signal, once the run is saved.
     """
-    from rich.console import Console
-    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-
     from gravlensdiffusion.training.progress import Hooks
 
     stopped: list[int] = []
@@ -51,28 +45,24 @@ def run_with_bar(
             # processes stop together, and so only after a step.
             raise SystemExit(128 + received)
 
-    def show(bar: Bar, state: "Progress") -> None:
-        nonlocal has_begun
-        has_begun = True
-        _show(bar, name, state)
-
-    columns = (
-        TextColumn("{task.completed:,.0f}/{task.total:,.0f} images"),
-        BarColumn(),
-        TextColumn(
-            "loss {task.fields[loss]:.4f}{task.fields[held_out]}  {task.fields[speed]:.0f} images/s"
-        ),
-        TimeRemainingColumn(),
-    )
     previous = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        with Bar(*columns, console=Console(stderr=True)) as bar:
+        with shown_progress(0) as shown:
+
+            def show(state: "Progress") -> None:
+                nonlocal has_begun
+                if not has_begun:
+                    # What came before, by another process or while the first step was compiled.
+                    shown.begin(state.images_seen)
+                has_begun = True
+                _show(shown, state)
+
             progress = work(
                 Hooks(
-                    progress=lambda state: show(bar, state),
+                    progress=show,
                     sample=sample,
                     should_stop=lambda: bool(stopped),
-                    tell=lambda line: bar.console.print(f"gravlens: {line}", soft_wrap=True),
+                    tell=tell,
                 )
             )
     except OSError as error:
@@ -87,7 +77,7 @@ def run_with_bar(
             "--precision bf16, or choose another --out and a smaller --batch-size or --size"
         ) from error
     except SystemExit:
-        print(f"gravlens: stopped; {_kept(out)}", file=sys.stderr)
+        tell(f"stopped; {_kept(out)}")
         raise
     finally:
         for number, handler in previous.items():
@@ -124,15 +114,8 @@ def _kept(out: Path) -> str:
     return f"the checkpoint of {found[-1].images_seen:,} images is kept"
 
 
-def _show(bar: "Bar", name: str, state: "Progress") -> None:
-    if not bar.task_ids:
-        bar.add_task(name, total=state.total_images, loss=state.loss, held_out="", speed=0.0)
+def _show(shown: "Shown", state: "Progress") -> None:
     is_measured = math.isfinite(state.held_out_loss)
-    bar.update(
-        bar.task_ids[0],
-        total=state.images_seen if state.ended_early else state.total_images,
-        completed=state.images_seen,
-        loss=state.loss,
-        held_out=f", held out {state.held_out_loss:.4f}" if is_measured else "",
-        speed=state.images_per_s,
-    )
+    held_out = f", held out {state.held_out_loss:.4f}" if is_measured else ""
+    total = state.images_seen if state.ended_early else state.total_images
+    shown.update(state.images_seen, f"loss {state.loss:.4f}{held_out}", total)

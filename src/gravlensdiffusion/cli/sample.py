@@ -1,8 +1,8 @@
 """``gravlens sample``: images, a grid and a GIF from a model."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from gravlensdiffusion.cli.parts import Parts
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.processes import Processes
+from gravlensdiffusion.progress import shown_progress, tell
 
 if TYPE_CHECKING:
     from gravlensdiffusion.cli.drawing import Drawing
@@ -113,6 +114,7 @@ def run(options: Options) -> None:
     from gravlensdiffusion.data.writers import write_images
     from gravlensdiffusion.data.writing import whole_folder
     from gravlensdiffusion.figures.grid import save_grid
+    from gravlensdiffusion.figures.png import spared
     from gravlensdiffusion.pipeline import LensGenerator
 
     generator = LensGenerator.from_pretrained(options.model, device=options.device)
@@ -123,7 +125,7 @@ def run(options: Options) -> None:
         from gravlensdiffusion.data.shards import Shards
 
         shards = Shards(options.out, len(order), options.shard_size)
-        print(draw_set(shards, drawing, processes, progress_bar, overwrite=options.overwrite))
+        print(draw_set(shards, drawing, processes, overwrite=options.overwrite))
         return
     header = generator.header(options.seed, drawing.observer)
     if not processes.is_main:
@@ -132,9 +134,10 @@ def run(options: Options) -> None:
     with (
         closing(parts),
         whole_folder(options.out, lambda: check_names(options, formats)) as folder,
-        progress_bar(drawing.num_image_steps) as drawing.advance,
+        shown_progress(len(drawing.share), steps=drawing.steps_of_image) as shown,
     ):
-        own = drawing.records(folder / GIF if options.gif else None)
+        drawing.advance = shown.advance
+        own = drawing.records(folder / GIF if options.gif else None, tell)
         written = write_images(
             folder,
             drawing.showing(chain(own, parts.records())),
@@ -143,8 +146,10 @@ def run(options: Options) -> None:
             model=generator.name,
             num=len(order),
         )
-        save_grid(drawing.shown(), folder / GRID)
-    names = [path.name for path in written] + [GRID] + [GIF] * options.gif
+        with spared(GRID, tell):
+            save_grid(drawing.shown(), folder / GRID)
+    names = [path.name for path in written]
+    names += [name for name in (GRID, GIF) if (options.out / name).exists()]
     print(f"wrote {len(order)} images of {generator.name} to {options.out}: {', '.join(names)}")
 
 
@@ -282,19 +287,6 @@ def check_quality(quality: str | None, steps: int | None, sampler: str | None) -
     for flag, given in (("--steps", steps), ("--sampler", sampler)):
         if quality is not None and given is not None:
             raise GravLensError(f"--quality says how images are drawn, so leave out {flag}")
-
-
-@contextmanager
-def progress_bar(total: int) -> Iterator[Callable[[int], object]]:
-    """Show a bar on stderr, where that is a terminal; yield what moves it on."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    columns = ("sampling", BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("sampling", total=total)
-        yield lambda num: bar.advance(task, num)
 
 
 def split(text: str) -> list[str]:

@@ -2,12 +2,12 @@
 
 import hashlib
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from gravlensdiffusion import __version__
 from gravlensdiffusion.codec import to_json
 from gravlensdiffusion.processes import Processes
+from gravlensdiffusion.progress import shown_progress
 
 if TYPE_CHECKING:
     from gravlensdiffusion.cli.drawing import Drawing
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
 Request = Callable[[range], Mapping[str, Any]]
 """Says all that images, named by their numbers, depend on, by the names of messages."""
-Bar = Callable[[int], AbstractContextManager[Callable[[int], object]]]
-"""Shows a bar of a given length, and yields what moves it on."""
 
 
 def missing(shards: "Shards", which: range, request: Request, *, overwrite: bool) -> list[int]:
@@ -35,16 +33,13 @@ def missing(shards: "Shards", which: range, request: Request, *, overwrite: bool
     return [k for k in which if not shards.has(k, request(shards.images(k)), overwrite=overwrite)]
 
 
-def draw_set(
-    shards: "Shards", drawing: "Drawing", processes: Processes, bar: Bar, *, overwrite: bool
-) -> str:
+def draw_set(shards: "Shards", drawing: "Drawing", processes: Processes, *, overwrite: bool) -> str:
     """Draw the shards that are not there, and say in a line what was written.
 
     Args:
         shards: The set.
         drawing: The drawing of all images.
         processes: The processes; number i of P makes the shards i, i + P, ...
-        bar: Shows how far it is.
         overwrite: Whether shards that are damaged or of another request make way.
 
     Raises:
@@ -58,7 +53,7 @@ def draw_set(
 
     def work() -> int:
         own = range(processes.index, len(shards), processes.num)
-        return draw_missing(shards, own, drawing, bar, overwrite=overwrite)
+        return draw_missing(shards, own, drawing, overwrite=overwrite)
 
     processes.main_first(begin)
     num_made = sum(processes.gather(processes.together(work)))
@@ -66,16 +61,13 @@ def draw_set(
     return f"wrote {images} to {shards.folder}: {summary(shards, num_made)}"
 
 
-def draw_missing(
-    shards: "Shards", which: range, drawing: "Drawing", bar: Bar, *, overwrite: bool
-) -> int:
+def draw_missing(shards: "Shards", which: range, drawing: "Drawing", *, overwrite: bool) -> int:
     """Draw the shards that are not there, and return how many those are.
 
     Args:
         shards: The set.
         which: Numbers of the shards that may be drawn.
         drawing: The drawing of all images.
-        bar: Shows how far it is.
         overwrite: Whether shards that are damaged or of another request make way.
 
     Raises:
@@ -85,7 +77,8 @@ def draw_missing(
     header = drawing.generator.header(drawing.settings.seed, drawing.observer)
     numbers = missing(shards, which, request, overwrite=overwrite)
     num_images = sum(len(shards.images(k)) for k in numbers)
-    with bar(num_images * drawing.settings.steps) as drawing.advance:
+    with shown_progress(num_images, steps=drawing.settings.steps) as shown:
+        drawing.advance = shown.advance
         for k in numbers:
             images = shards.images(k)
             shards.write(k, drawing.part(images).records(), header, request(images))

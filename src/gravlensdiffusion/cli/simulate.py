@@ -1,22 +1,18 @@
 """``gravlens simulate``: lens images from lenstronomy, with the truth beside them."""
 
-import sys
-from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal
 
 from gravlensdiffusion.cli.cluster import dask_cluster
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.progress import shown_progress
 
 if TYPE_CHECKING:
     from gravlensdiffusion.config.simulation import SimulationConfig
     from gravlensdiffusion.data.shards import Shards
-    from gravlensdiffusion.records import LensRecord, SetHeader
-
-T = TypeVar("T")
+    from gravlensdiffusion.records import SetHeader
 
 SUFFIXES = (".h5", ".hdf5")
 
@@ -83,7 +79,7 @@ def run(options: Options) -> None:
     header = set_header(config, options.seed)
     jobs = cpu_count() if options.jobs is None else options.jobs
     num_jobs = jobs if options.dask is None else None
-    records = simulate(config, options.num, options.seed, num_jobs=num_jobs)
+    records = simulate(config, options.num, options.seed, num_jobs=num_jobs, progress=True)
     told = describe(config, header, options.num)
     if options.dry_run:
         print(f"would write {told} to {options.out}")
@@ -93,7 +89,7 @@ def run(options: Options) -> None:
         if options.shard_size is None:
             write_store(
                 options.out,
-                with_bar(records, options.num),
+                records,
                 header,
                 num=options.num,
                 overwrite=options.overwrite,
@@ -135,15 +131,11 @@ def simulate_missing(
     shards.clean()
     numbers = missing(shards, range(len(shards)), request, overwrite=overwrite)
 
-    def records() -> Iterator["LensRecord"]:
+    with shown_progress(sum(len(shards.images(k)) for k in numbers)) as shown:
         for k in numbers:
             images = shards.images(k)
-            yield from simulate(config, len(images), seed, num_jobs=num_jobs, start=images.start)
-
-    stream = with_bar(records(), sum(len(shards.images(k)) for k in numbers))
-    for k in numbers:
-        images = shards.images(k)
-        shards.write(k, islice(stream, len(images)), header, request(images))
+            records = simulate(config, len(images), seed, num_jobs=num_jobs, start=images.start)
+            shards.write(k, shown.over(records), header, request(images))
     return len(numbers)
 
 
@@ -207,23 +199,6 @@ def describe(config: "SimulationConfig", header: "SetHeader", num: int) -> str:
 def split(text: str) -> list[str]:
     """Return the words between the commas."""
     return [word.strip() for word in text.split(",")]
-
-
-def with_bar(items: Iterable[T], total: int) -> Iterator[T]:
-    """Pass items on under a progress bar, on stderr and only where that is a terminal."""
-    if not sys.stderr.isatty():
-        yield from items
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn("{task.completed:,.0f}/{task.total:,.0f} images"),
-        BarColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        yield from bar.track(items, total=total)
 
 
 def _number(word: str) -> float:

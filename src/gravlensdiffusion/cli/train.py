@@ -1,13 +1,13 @@
 """``gravlens train``: a diffusion model from a set of images."""
 
-import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from gravlensdiffusion.cli.opening import open_data
-from gravlensdiffusion.cli.running import run_with_bar
+from gravlensdiffusion.cli.running import run_shown
 from gravlensdiffusion.errors import GravLensError, one_line
+from gravlensdiffusion.progress import tell
 
 if TYPE_CHECKING:
     from gravlensdiffusion.build import Model
@@ -110,8 +110,7 @@ def run(options: Options) -> None:
         for note in planned.notes:
             print(f"note: {note}")
         return
-    progress = run_with_bar(
-        "train",
+    progress = run_shown(
         options.out,
         lambda hooks: train(
             config, source, options.out, device=options.device, init=options.init, hooks=hooks
@@ -157,7 +156,7 @@ def adapted(options: Options, source: "ImageSource") -> "TrainingConfig":
     config = configure(options, adaptation.config)
     check_number(config, len(source))
     for note in adaptation.notes:
-        print(f"gravlens: {note}", file=sys.stderr)
+        tell(note)
     return config
 
 
@@ -239,8 +238,12 @@ def save_samples(model: "Model", path: Path) -> None:
     """Save a grid of 36 images of the model, made in 20 quick steps whatever its own sampler."""
     from gravlensdiffusion.data.writing import whole_file
     from gravlensdiffusion.figures.grid import save_grid
+    from gravlensdiffusion.figures.png import spared
     from gravlensdiffusion.pipeline import LensGenerator
 
     samples = LensGenerator(model).sample(36, sampler="dpmpp", num_steps=20, batch_size=36)
-    with whole_file(path, overwrite=True) as temporary:
+    with (
+        spared(str(path), tell),
+        whole_file(path, overwrite=True) as temporary,
+    ):
         save_grid(samples.images, temporary)

@@ -6,12 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gravlensdiffusion.figures.lettering import lettered
-from gravlensdiffusion.figures.png import figure_png
+from gravlensdiffusion.figures.png import figure_png, own_settings
 
 MAX_WRITTEN = 12
 """Classes up to which every cell holds its number."""
 
 
+@own_settings()
 def confusion_png(confusion: NDArray[np.int64], names: Sequence[str]) -> bytes:
     """Return a confusion matrix as a PNG file, shaded by the share within each row.
 

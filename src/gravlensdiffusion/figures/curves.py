@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gravlensdiffusion.figures.png import figure_png
+from gravlensdiffusion.figures.png import figure_png, own_settings
 from gravlensdiffusion.figures.series import GENERATED, REAL
 
 Floats = NDArray[np.float64]
@@ -30,6 +30,7 @@ class Band(NamedTuple):
     high: Floats
 
 
+@own_settings()
 def save_curve(
     curves: Mapping[str, tuple[Sequence[float], Sequence[float]]],
     path: str | Path,
@@ -71,6 +72,7 @@ def save_curve(
     return path
 
 
+@own_settings()
 def bands_png(
     x: Floats,
     generated: Band,

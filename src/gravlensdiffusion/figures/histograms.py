@@ -5,7 +5,7 @@ from math import isfinite, sqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from gravlensdiffusion.figures.png import figure_png
+from gravlensdiffusion.figures.png import figure_png, own_settings
 from gravlensdiffusion.figures.series import GENERATED, REAL
 
 MIN_BINS, MAX_BINS = 8, 40
@@ -15,6 +15,7 @@ SHOWN = (0.5, 99.5)
 Floats = NDArray[np.float64]
 
 
+@own_settings()
 def histogram_png(generated: Floats, real: Floats, *, x_label: str = "") -> bytes:
     """Return two step histograms of equal area as a PNG file.
 

@@ -3,12 +3,13 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from gravlensdiffusion.figures.png import figure_png
+from gravlensdiffusion.figures.png import figure_png, own_settings
 from gravlensdiffusion.figures.series import GENERATED, REAL
 
 Floats = NDArray[np.float64]
 
 
+@own_settings()
 def reliability_png(
     confidence: Floats, share: Floats, intervals: Floats, *, chance: float = 0.0
 ) -> bytes:

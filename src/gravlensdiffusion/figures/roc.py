@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gravlensdiffusion.figures.lettering import lettered
-from gravlensdiffusion.figures.png import figure_png
+from gravlensdiffusion.figures.png import figure_png, own_settings
 from gravlensdiffusion.figures.series import class_series
 
 Floats = NDArray[np.float64]
@@ -29,6 +29,7 @@ class Roc(NamedTuple):
     true: Floats
 
 
+@own_settings()
 def roc_png(curves: Sequence[Roc]) -> bytes:
     """Return ROC curves as a PNG file, the line of guessing beside them."""
     from matplotlib.figure import Figure

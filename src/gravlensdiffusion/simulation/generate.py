@@ -13,6 +13,7 @@ from gravlensdiffusion import __version__
 from gravlensdiffusion.codec import to_json
 from gravlensdiffusion.config.simulation import LensClass, SimulationConfig
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.progress import shown_progress
 from gravlensdiffusion.records import LensRecord, SetHeader
 from gravlensdiffusion.resize import PEAK, bring_to_size, default_method
 from gravlensdiffusion.simulation import substructure
@@ -100,7 +101,13 @@ def select(
 
 
 def simulate(
-    config: SimulationConfig, num: int, seed: int, *, num_jobs: int | None = 1, start: int = 0
+    config: SimulationConfig,
+    num: int,
+    seed: int,
+    *,
+    num_jobs: int | None = 1,
+    start: int = 0,
+    progress: bool = False,
 ) -> Iterator[LensRecord]:
     """Simulate images, in order.
 
@@ -111,6 +118,7 @@ def simulate(
         num_jobs: Number of processes; None for all that joblib's `parallel_config` in force has,
             those of a Dask cluster say. It changes nothing in the images.
         start: Number of the first image.
+        progress: Whether to show on stderr how far it is.
 
     Yields:
         The records of the images ``start`` to ``start + num - 1`` of the set.
@@ -125,7 +133,13 @@ def simulate(
     if num_jobs is not None and num_jobs < 1:
         raise GravLensError(f"the number of jobs must be at least 1, got {num_jobs}")
     build_instrument(config.imaging)
-    return _iterate(config, range(start, start + num), seed, num_jobs)
+    records = _iterate(config, range(start, start + num), seed, num_jobs)
+    return _shown(records, num) if progress else records
+
+
+def _shown(records: Iterator[LensRecord], num: int) -> Iterator[LensRecord]:
+    with shown_progress(num) as shown:
+        yield from shown.over(records)
 
 
 def simulate_one(config: SimulationConfig, seed: int, index: int) -> LensRecord:

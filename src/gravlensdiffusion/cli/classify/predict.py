@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import tyro
 
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.progress import shown_progress, tell
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,8 +53,6 @@ def run(options: Options) -> None:
     refuse_existing(options.out, overwrite=options.overwrite)
     from gravlensdiffusion.classification.predictions import write_table
     from gravlensdiffusion.classification.scoring import prepare_sorting
-    from gravlensdiffusion.cli.classify.progress import ending, images_bar
-    from gravlensdiffusion.cli.classify.score import tell
     from gravlensdiffusion.cli.opening import open_data
 
     source = open_data(
@@ -63,15 +62,12 @@ def run(options: Options) -> None:
         band=options.band,
     )
     sorting = prepare_sorting(options.model, source)
-    tell(sorting.doubts)
+    tell(*sorting.doubts)
     sorting.mix(options.prior)
     names = sorting.network.config.class_names
-    with (
-        ending(),
-        whole_file(options.out, overwrite=options.overwrite) as path,
-    ):
-        with images_bar(len(source)) as show:
-            found = sorting.predict(options.device, show)
+    with whole_file(options.out, overwrite=options.overwrite) as path:
+        with shown_progress(len(source)) as shown:
+            found = sorting.predict(options.device, shown.update)
         chances = sorting.probabilities(found, options.prior)
         where = map(source.name, range(len(source)))
         write_table(path, where, sorting.label_names, chances, names)

@@ -1,7 +1,5 @@
 """``gravlens classify score``: how good a classifier is on labelled images."""
 
-import sys
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -9,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.progress import shown_progress, tell
 
 if TYPE_CHECKING:
     from gravlensdiffusion.classification.judgement import Judgement
@@ -74,7 +73,6 @@ def run(options: Options) -> None:
         prepare_sorting,
     )
     from gravlensdiffusion.classification.sentences import auc_text, recalls
-    from gravlensdiffusion.cli.classify.progress import ending, images_bar
     from gravlensdiffusion.cli.opening import open_data
 
     source = open_data(
@@ -86,34 +84,34 @@ def run(options: Options) -> None:
     sorting = prepare_sorting(options.model, source, merged)
     check_judgeable(sorting)
     sorting.mix(options.prior, allow_data=True)
-    with ending():
-        with images_bar(len(source)) as show:
-            found = sorting.predict(options.device, show)
-        judgement = judge_set(
-            sorting,
-            found,
-            prior=options.prior,
-            model_name=options.model.resolve().name,
-            data_name=options.data.resolve().name,
-            seed=options.seed,
-        )
-        write(options, sorting, found, judgement)
-    tell(judgement.notes)
+    with shown_progress(len(source)) as shown:
+        found = sorting.predict(options.device, shown.update)
+    judgement = judge_set(
+        sorting,
+        found,
+        prior=options.prior,
+        model_name=options.model.resolve().name,
+        data_name=options.data.resolve().name,
+        seed=options.seed,
+    )
+    written = write(options, sorting, found, judgement)
+    tell(*judgement.notes)
     print(
-        f"wrote {TABLE}, {JSON} and {HTML} to {options.out}: AUC {auc_text(judgement)} on "
+        f"wrote {written} to {options.out}: AUC {auc_text(judgement)} on "
         f"{judgement.scores.num_images.sum():,} images, recall {recalls(judgement)}"
     )
 
 
 def write(
     options: Options, sorting: "Sorting", found: "Predictions", judgement: "Judgement"
-) -> None:
-    """Write the three files, each whole or not at all."""
+) -> str:
+    """Write the three files, each whole or not at all, and name them."""
     from gravlensdiffusion.classification.html import page
     from gravlensdiffusion.classification.judgement import to_json
     from gravlensdiffusion.classification.predictions import write_table
     from gravlensdiffusion.classification.training import probabilities
     from gravlensdiffusion.data.writing import whole_file
+    from gravlensdiffusion.figures.png import spared
     from gravlensdiffusion.page.document import write_page
 
     config = sorting.network.config
@@ -122,14 +120,12 @@ def write(
     with (
         whole_file(options.out / TABLE, overwrite=options.overwrite) as table,
         whole_file(options.out / JSON, overwrite=options.overwrite) as numbers,
-        whole_file(options.out / HTML, overwrite=options.overwrite) as html,
     ):
         write_table(table, names, sorting.label_names, chances, config.class_names)
         numbers.write_bytes(to_json(judgement))
-        write_page(page(judgement), html)
-
-
-def tell(lines: Iterable[str]) -> None:
-    """Say on stderr what the user should know."""
-    for line in lines:
-        print(f"gravlens: {line}", file=sys.stderr)
+    html = options.out / HTML
+    if options.overwrite:
+        html.unlink(missing_ok=True)  # it was drawn of other numbers
+    with spared(HTML, tell), whole_file(html, overwrite=False) as file:
+        write_page(page(judgement), file)
+    return f"{TABLE}, {JSON} and {HTML}" if html.exists() else f"{TABLE} and {JSON}"

@@ -1,6 +1,5 @@
 """``gravlens classify train``: a classifier from labelled images."""
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -9,9 +8,11 @@ import tyro
 
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.processes import Processes
+from gravlensdiffusion.progress import shown_progress, tell
 
 if TYPE_CHECKING:
     from gravlensdiffusion.classification.fitting import Plan
+    from gravlensdiffusion.classification.training import Look
     from gravlensdiffusion.config.classifier import ClassifierTraining
 
 
@@ -81,8 +82,7 @@ def run(options: Options) -> None:
     from gravlensdiffusion.classification.fitting import plan
 
     planned = plan(source, recipe, name=options.data.name, size=options.size, merged=merged)
-    for note in planned.notes:
-        print(f"gravlens: {note}", file=sys.stderr)
+    tell(*planned.notes)
     if options.dry_run:
         print(f"would train on {describe(planned)}")
         return
@@ -144,20 +144,21 @@ def train(planned: "Plan", options: Options) -> None:
 
     from gravlensdiffusion.classification.fitting import fit, save
     from gravlensdiffusion.classification.sentences import auc_text, recalls
-    from gravlensdiffusion.cli.classify.progress import ending, looks_bar
+
+    def show(look: "Look") -> None:
+        shown.update(look.images_seen, f"loss {look.loss:.4f}, held out {look.held_out_loss:.4f}")
 
     out = options.out
     out.parent.mkdir(parents=True, exist_ok=True)
     with (
-        ending(),
         TemporaryDirectory(prefix=f".{out.name}.", suffix=".tmp", dir=out.parent) as folder,
-        looks_bar(planned.recipe.total_images) as show,
+        shown_progress(planned.recipe.total_images) as shown,
     ):
         fitted = fit(planned, Path(folder), device=options.device, progress=show)
         if not Processes.launched().is_main:
             return
         refuse_folder(out)
-        save(fitted, out)
+        save(fitted, out, tell)
     judgement = fitted.judgement
     print(
         f"wrote {out}: AUC {auc_text(judgement)} on {judgement.scores.num_images.sum():,} held-out "
