@@ -28,6 +28,9 @@ def test_a_place_is_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -
     for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"):
         monkeypatch.delenv(name, raising=False)
     assert Processes.launched() == Processes(0, 1, 0)
+    for rest in ("LOCAL_RANK", "WORLD_SIZE"):
+        monkeypatch.setenv(rest, "3")
+        assert Processes.launched() == Processes(0, 1, 0)
     monkeypatch.setenv("RANK", "5")
     monkeypatch.setenv("WORLD_SIZE", "8")
     monkeypatch.setenv("LOCAL_RANK", "1")

@@ -59,10 +59,15 @@ class Processes:
     def launched(cls) -> Self:
         """Return what the launcher has put into the environment.
 
+        Without both ``RANK`` and ``WORLD_SIZE`` there is none: ``LOCAL_RANK`` alone is a rest of
+        something else.
+
         Raises:
             GravLensError: If that makes no sense.
         """
         names = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
+        if not (os.environ.get("RANK") and os.environ.get("WORLD_SIZE")):
+            return cls()
         texts = [
             os.environ.get(name) or default for name, default in zip(names, "010", strict=True)
         ]

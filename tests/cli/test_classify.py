@@ -98,6 +98,19 @@ def test_from_a_process_of_its_own(run_gravlens, work, tmp_path):
     assert hits / 60 == pytest.approx(found["scores"]["accuracy"])
 
 
+def test_a_page_that_cannot_be_drawn_costs_no_numbers(classify, work, tmp_path, monkeypatch):
+    def fail(*_: object) -> bytes:
+        raise ZeroDivisionError("no ink")
+
+    monkeypatch.setattr("gravlensdiffusion.classification.html.roc_png", fail)
+    data, model = work / "test.h5", work / "c"
+    status, out, err = classify("score", data, "--model", model, "--out", tmp_path / "r")
+    assert status == 0
+    assert err == "gravlens: report.html was not drawn: ZeroDivisionError: no ink\n"
+    assert out.startswith("wrote predictions.csv and report.json to")
+    assert {path.name for path in (tmp_path / "r").iterdir()} == {"predictions.csv", "report.json"}
+
+
 def test_predictions_of_a_file_and_of_a_folder_agree(classify, work, tmp_path):
     status, out, _ = classify(
         "predict", work / "test.h5", "--model", work / "c", "--out", tmp_path / "a.csv"

@@ -24,7 +24,10 @@ def folder(tmp_path_factory):
 @pytest.fixture
 def evaluate(run_gravlens, folder, tmp_path):
     def run(generated, reference, *flags):
-        environment = {"XDG_CACHE_HOME": str(tmp_path / "cache")}
+        environment = {
+            "XDG_CACHE_HOME": str(tmp_path / "cache"),
+            "MPLBACKEND": "module://of.a.notebook",
+        }
         return run_gravlens(
             "evaluate",
             generated,

@@ -77,6 +77,29 @@ def test_file_holds_what_python_gets(model, tmp_path, capsys):
     )
 
 
+@pytest.mark.parametrize("words", [("--steps", 30), ("--steps", 2)])
+def test_pictures_that_cannot_be_drawn_cost_no_images(model, tmp_path, capsys, monkeypatch, words):
+    assert sample(model, tmp_path / "a", "--num", 3, "--batch-size", 2, *words) == 0
+    capsys.readouterr()
+
+    def fail(frames, *_: object, **__: object) -> None:
+        next(iter(frames))
+        raise ZeroDivisionError("no ink")
+
+    monkeypatch.setattr("gravlensdiffusion.figures.grid.save_grid", fail)
+    monkeypatch.setattr("gravlensdiffusion.figures.gif.save_gif", fail)
+    out = tmp_path / "b"
+    assert sample(model, out, "--num", 3, "--batch-size", 2, "--gif", *words) == 0
+    told = capsys.readouterr()
+    assert told.out == f"wrote 3 images of tiny to {out}: lenses.h5\n"
+    assert told.err.splitlines() == [
+        f"gravlens: {name} was not drawn: ZeroDivisionError: no ink"
+        for name in ("denoising.gif", "grid.png")
+    ]
+    with LensStore(out / "lenses.h5") as found, LensStore(tmp_path / "a" / "lenses.h5") as whole:
+        np.testing.assert_array_equal(found.read(range(3)), whole.read(range(3)))
+
+
 def test_label_asks_for_classes(model, tmp_path):
     for label, expected in (("cdm", [1, 1, 1]), ("any", [-1, -1, -1]), ("cdm,any", [1, -1, 1])):
         assert sample(model, tmp_path / label, "--num", 3, "--label", label) == 0

@@ -120,8 +120,7 @@ def run(options: Options) -> None:
         ),
     )
     print(f"trained {options.out} on {told(progress)}")
-    for doubt in progress.doubts:
-        print(f"gravlens: note: {doubt}", file=sys.stderr)
+    tell(*(f"note: {doubt}" for doubt in progress.doubts))
 
 
 def told(progress: "Progress") -> str:

@@ -1,5 +1,9 @@
 """Where training runs: the device, the precision, and the processes that share the work."""
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
@@ -27,17 +31,35 @@ def build_accelerator(device: str, precision: str) -> Accelerator:
     if processes.num == 1:
         # Accelerate keeps what an earlier run in this process was given, and refuses anything else.
         AcceleratorState._reset_state(reset_partial_state=True)
-    accelerator = Accelerator(
-        cpu=is_on_cpu,
-        mixed_precision="bf16" if precision == "bf16" else "no",
-        kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)],
-    )
+    with _left_alone(processes):
+        accelerator = Accelerator(
+            cpu=is_on_cpu,
+            mixed_precision="bf16" if precision == "bf16" else "no",
+            kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)],
+        )
     if accelerator.num_processes != processes.num:
         raise GravLensError(
             f"{processes.num} processes were launched and {accelerator.num_processes} train "
             "together; start them with torchrun or `accelerate launch`, all on the same device"
         )
     return accelerator
+
+
+@contextmanager
+def _left_alone(processes: Processes) -> Iterator[None]:
+    """Hide variables that would change the weights without a word.
+
+    They accumulate gradients, choose another precision or a compiler, or give a process that no
+    launcher has started a place among others.
+    """
+    hidden = [name for name in os.environ if name.startswith("ACCELERATE_")]
+    if processes.num == 1:
+        hidden += ["RANK", "WORLD_SIZE", "LOCAL_RANK"]
+    kept = {name: os.environ.pop(name) for name in hidden if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(kept)
 
 
 def refuse_unequal(batch_size: int, accelerator: Accelerator) -> None:

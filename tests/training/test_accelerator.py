@@ -1,0 +1,31 @@
+"""The environment has no say in how a model is trained."""
+
+import pytest
+from accelerate.state import AcceleratorState
+from accelerate.utils import DynamoBackend
+
+from gravlensdiffusion.training.accelerator import build_accelerator
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("LOCAL_RANK", "3"),
+        ("ACCELERATE_MIXED_PRECISION", "bf16"),
+        ("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "4"),
+        ("ACCELERATE_DYNAMO_BACKEND", "EAGER"),
+        ("ACCELERATE_USE_FSDP", "true"),
+        ("ACCELERATE_USE_DEEPSPEED", "true"),
+    ],
+)
+def test_the_environment_changes_no_weights(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    AcceleratorState._reset_state(reset_partial_state=True)
+    found = build_accelerator("cpu", "fp32")
+    assert found.num_processes == 1
+    assert found.mixed_precision == "no"
+    assert found.gradient_accumulation_steps == 1
+    assert found.state.dynamo_plugin.backend is DynamoBackend.NO
+    AcceleratorState._reset_state(reset_partial_state=True)
