@@ -1,7 +1,6 @@
 """The environment has no say in how a model is trained."""
 
 import pytest
-from accelerate.state import AcceleratorState
 from accelerate.utils import DynamoBackend
 
 from gravlensdiffusion.training.accelerator import build_accelerator
@@ -22,10 +21,8 @@ def test_the_environment_changes_no_weights(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     monkeypatch.setenv(name, value)
-    AcceleratorState._reset_state(reset_partial_state=True)
     found = build_accelerator("cpu", "fp32")
     assert found.num_processes == 1
     assert found.mixed_precision == "no"
     assert found.gradient_accumulation_steps == 1
     assert found.state.dynamo_plugin.backend is DynamoBackend.NO
-    AcceleratorState._reset_state(reset_partial_state=True)
