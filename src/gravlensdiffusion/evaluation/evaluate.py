@@ -55,7 +55,7 @@ def evaluate(
     Args:
         sets: The images.
         settings: How to compare them.
-        inception_weights: File of the public Inception weights; None to look for it.
+        inception_weights: File of the Inception weights; None for those that are installed.
         tell: Told what is being done, one line at a time.
         processes: The processes.
 

