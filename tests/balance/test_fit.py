@@ -250,8 +250,10 @@ def class_folders(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
-def test_npy_files_are_balanced_when_their_unit_is_told(tmp_path: Path) -> None:
-    source = open_lenses(class_folders(tmp_path))
+def test_npy_files_that_are_no_exact_peak_are_balanced_when_it_is_told(tmp_path: Path) -> None:
+    folder = class_folders(tmp_path)
+    np.save(folder / "cdm" / "sample2.npy", np.load(folder / "cdm" / "sample2.npy") * 0.999)
+    source = open_lenses(folder)
     assert source.header.flux_unit == "unknown"
     done = balance(source, tiny(), tmp_path / "out.h5", settings=Settings(flux_unit="peak"))
     assert done.made == {"axion": 3, "cdm": 0}

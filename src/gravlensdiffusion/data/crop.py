@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from gravlensdiffusion.data.numbers import looked_at
 from gravlensdiffusion.data.source import BadImageError, Facts, ImageReader, LensSource
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.records import SetHeader
@@ -42,7 +43,7 @@ class CropReader:
     def images(self, path: Path) -> Iterator[tuple[NDArray[np.generic], Facts]]:
         """Yield the middle of each image of a file."""
         for pixels, facts in self._reader.images(path):
-            yield self._cropped(pixels), facts
+            yield self._cropped(pixels), looked_at(facts, pixels)
 
     def pixels(self, path: Path, index: int) -> NDArray[np.generic]:
         """Return the middle of an image of a file."""

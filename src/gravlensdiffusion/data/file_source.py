@@ -10,6 +10,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from gravlensdiffusion.data import numbers
 from gravlensdiffusion.data.naming import natural_key
 from gravlensdiffusion.data.probe import release
 from gravlensdiffusion.data.schema import SUBHALO_DTYPE
@@ -24,6 +25,7 @@ from gravlensdiffusion.data.source import (
 from gravlensdiffusion.data.store import as_indices
 from gravlensdiffusion.errors import GravLensError, one_line
 from gravlensdiffusion.records import UNLABELLED, SetHeader
+from gravlensdiffusion.resize import UNKNOWN
 
 T = TypeVar("T", bound=Hashable)
 
@@ -89,6 +91,7 @@ class FileSource:
         for file, class_name in files:
             entries += self._scan(file, class_name, found)
         release()
+        entries = _with_units(entries)
         misfits: list[str] = []
         if any_unit:
             entries = _without_units(entries)
@@ -102,7 +105,7 @@ class FileSource:
         if not entries:
             raise GravLensError(f"{path}: holds no image that can be used")
         self.problems = tuple(found)
-        self.notes = tuple(notes)
+        self.notes = (*notes, *numbers.describe(entry.facts for entry in entries))
         self.num_skipped = len(found)
         self.dtypes = tuple(sorted({entry.dtype for entry in entries}))
         self._entries = entries
@@ -171,7 +174,7 @@ class FileSource:
             entry = self._entries[k]
             reader = self._readers[entry.path.suffix.lower()]
             try:
-                image = to_float32(reader.pixels(entry.path, entry.index))
+                image = to_float32(reader.pixels(entry.path, entry.index), entry.facts.white)
             # A damaged file fails in a library in any way.
             except Exception as error:
                 raise GravLensError(f"{entry.name}: {_reason(error)}") from error
@@ -203,7 +206,7 @@ class FileSource:
                 facts = stated
                 if class_name is not None:
                     facts = replace(stated, class_name=class_name, class_names=())
-                facts = as_printable(facts)
+                facts = numbers.looked_at(as_printable(facts), pixels)
                 entries.append(
                     _Entry(
                         path=path,
@@ -229,11 +232,24 @@ def _reason(error: Exception) -> str:
     return f"cannot be read ({reason.partition(chr(10))[0]:.100})"
 
 
+def _with_units(entries: list[_Entry]) -> list[_Entry]:
+    """Return the images with the unit that their numbers tell, where their files state none."""
+    told = numbers.unit_told(entry.facts for entry in entries)
+    if told is None:
+        return entries
+    return [
+        replace(entry, facts=replace(entry.facts, flux_unit=told.flux_unit, white=told.white))
+        if entry.facts.flux_unit == UNKNOWN
+        else entry
+        for entry in entries
+    ]
+
+
 def _without_units(entries: list[_Entry]) -> list[_Entry]:
     """Return the images as of one unit that is not known, where they state several."""
     if len({entry.facts.flux_unit for entry in entries}) < 2:
         return entries
-    return [replace(entry, facts=replace(entry.facts, flux_unit="unknown")) for entry in entries]
+    return [replace(entry, facts=replace(entry.facts, flux_unit=UNKNOWN)) for entry in entries]
 
 
 def _keep_common(entries: list[_Entry], problems: list[str]) -> list[_Entry]:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from gravlensdiffusion.data.limits import check_unpacked, held_bytes
 from gravlensdiffusion.data.npy_header import MAX_OBJECT_BYTES, NpyHeader, read_header
+from gravlensdiffusion.data.numbers import of_type
 from gravlensdiffusion.data.source import BadImageError, Facts, as_plane, check_dtype, plane_shape
 from gravlensdiffusion.data.unpickle import read_object_array
 
@@ -34,7 +35,7 @@ class NpyReader:
             yield self._read_objects(path, header)
             return
         stack = self._stack(path, header)
-        facts = Facts(is_stacked=len(stack) > 1)
+        facts = of_type(Facts(is_stacked=len(stack) > 1), stack.dtype)
         for pixels in stack:
             yield as_plane(pixels), facts
 
@@ -80,7 +81,8 @@ class NpyReader:
         if not all(np.isfinite(value) for value in parameters.values()):
             raise BadImageError("has a mass that is not finite")
         units = dict.fromkeys(parameters, MASS_UNIT)
-        return as_plane(elements[0]), Facts(parameters=parameters, parameter_units=units)
+        facts = of_type(Facts(parameters=parameters, parameter_units=units), elements[0].dtype)
+        return as_plane(elements[0]), facts
 
 
 def is_stack(shape: tuple[int, ...]) -> bool:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from gravlensdiffusion.data.limits import check_unpacked, held_bytes
 from gravlensdiffusion.data.npy_header import NpyHeader, read_header
 from gravlensdiffusion.data.npy_reader import check_stack, is_stack
+from gravlensdiffusion.data.numbers import of_type
 from gravlensdiffusion.data.source import BadImageError, Facts, as_plane, plane_shape
 from gravlensdiffusion.errors import one_line
 
@@ -56,7 +57,7 @@ class NpzReader:
                         class_names=class_names,
                         is_stacked=shape[0] > 1,
                     )
-                    yield _next_plane(stream, header, shape), facts
+                    yield _next_plane(stream, header, shape), of_type(facts, header.dtype)
                 # Reading to the end also checks the member's checksum.
                 if stream.read(1):
                     raise BadImageError("has bytes after its images")

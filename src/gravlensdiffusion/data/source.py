@@ -118,6 +118,8 @@ class Facts:
         parameters: Values that come with the image, by name.
         parameter_units: Their units.
         is_stacked: Whether the file holds a stack of images.
+        white: Stored number that becomes 1, or None where numbers stay as they are.
+        top: Number that the image ends at, where it may tell what the numbers are; see `numbers`.
     """
 
     pixel_scale_arcsec: float | None = None
@@ -128,6 +130,8 @@ class Facts:
     parameters: Mapping[str, float] = field(default_factory=dict)
     parameter_units: Mapping[str, str] = field(default_factory=dict)
     is_stacked: bool = False
+    white: int | None = None
+    top: int | None = None
 
 
 def as_printable(facts: Facts) -> Facts:
@@ -203,11 +207,12 @@ def check_dtype(dtype: np.dtype[np.generic]) -> None:
         raise BadImageError(f"has values of type {dtype}, which are no real numbers")
 
 
-def to_float32(pixels: NDArray[np.generic]) -> NDArray[np.float32]:
+def to_float32(pixels: NDArray[np.generic], white: int | None = None) -> NDArray[np.float32]:
     """Return the pixels as float32 after checking that they can be an image.
 
     Args:
         pixels: Shape ``(H, W)``.
+        white: Number that becomes 1; None to leave all as they are.
 
     Raises:
         BadImageError: If values are not real numbers, not finite, or all the same.
@@ -221,4 +226,4 @@ def to_float32(pixels: NDArray[np.generic]) -> NDArray[np.float32]:
         raise BadImageError(f"is not finite in {num} of {image.size} pixels")
     if low == high:
         raise BadImageError(f"is constant: every pixel is {float(low):g}")
-    return image
+    return image if white is None else image / np.float32(white)

@@ -102,8 +102,6 @@ class PreparedSource:
         self._sized = SizedSource(
             source, self.preparation.size, flux_unit=self.preparation.flux_unit
         )
-        # Whole numbers from 0 to 255 were [0, 1] before they were saved.
-        self._divisor = EIGHT_BIT if source.dtypes == ("uint8",) else 1
 
     def __len__(self) -> int:
         return len(self._source)
@@ -166,9 +164,13 @@ class PreparedSource:
     @cached_property
     def is_eight_bit(self) -> bool:
         """Whether all values are whole 255ths, as far as 64 images tell."""
-        some = np.unique(np.linspace(0, len(self) - 1, 64).astype(int))
-        values = self._scaled(self._source.read(some)[:, 0]) * EIGHT_BIT
+        values = self._some() * EIGHT_BIT
         return bool(np.abs(values - np.round(values)).max() < 1e-3 and values.max() > 1)
+
+    @cached_property
+    def is_far_beyond_one(self) -> bool:
+        """Whether images reach far out of 0 to 1, as far as 64 of them tell."""
+        return bool(np.abs(self._some()).max((1, 2)).mean() > 2)
 
     @cached_property
     def extremes(self) -> tuple[float, float, float]:
@@ -190,7 +192,7 @@ class PreparedSource:
 
     def read(self, indices: Sequence[int] | NDArray[np.integer] | slice) -> NDArray[np.float32]:
         """Return prepared images, shape ``(B, size, size)``."""
-        return self.preparation(self._scaled(self._sized.read(indices)[:, 0]))
+        return self.preparation(self._sized.read(indices)[:, 0])
 
     def blocks(
         self, share: range | None = None, *, size: int = BLOCK
@@ -205,8 +207,10 @@ class PreparedSource:
         for start in range(share.start, share.stop, size):
             yield self.read(slice(start, min(start + size, share.stop)))
 
-    def _scaled(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
-        return images if self._divisor == 1 else images / np.float32(self._divisor)
+    def _some(self) -> NDArray[np.float32]:
+        """Return 64 images as they are stored, or all of fewer, shape ``(B, H, W)``."""
+        chosen = np.unique(np.linspace(0, len(self) - 1, 64).astype(int))
+        return self._source.read(chosen)[:, 0]
 
 
 def prepare_sets(
@@ -275,7 +279,10 @@ def _is_unit_range(reference: PreparedSource) -> bool:
 
 
 def _check_units(sets: Sequence[PreparedSource]) -> None:
-    """Refuse sets whose flux units are known and differ; one that is not known goes with any."""
+    """Refuse sets whose flux units differ.
+
+    One that is not known goes with any, but not with images from 0 to 1 where its own reach far out.
+    """
     alike = UNIT_RANGE | {UNKNOWN}
     known = {each.flux_unit for each in sets} - alike
     if len(known) > 1 or (known and any(each.flux_unit in UNIT_RANGE for each in sets)):
@@ -283,6 +290,12 @@ def _check_units(sets: Sequence[PreparedSource]) -> None:
             f"{_listing(sets, 'flux_unit')}: the flux units differ; --rescale peak brings each "
             "image to [0, 1]"
         )
+    for each in sets if any(one.flux_unit in UNIT_RANGE for one in sets) else ():
+        if each.flux_unit == UNKNOWN and each.is_far_beyond_one:
+            raise GravLensError(
+                f"{_listing(sets, 'flux_unit')}: the images of {each.name} reach far beyond 1, "
+                "the others lie between 0 and 1; --rescale peak brings each image there"
+            )
 
 
 def _listing(sets: Sequence[PreparedSource], attribute: str) -> str:
