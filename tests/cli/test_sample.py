@@ -100,6 +100,32 @@ def test_pictures_that_cannot_be_drawn_cost_no_images(model, tmp_path, capsys, m
         np.testing.assert_array_equal(found.read(range(3)), whole.read(range(3)))
 
 
+@pytest.mark.parametrize("formats", ["h5", "npy", "fits", "png", "h5,npy,fits,png"])
+def test_what_is_written_is_read_by_every_command(model, tmp_path, capsys, formats):
+    out, words = tmp_path / "my_lenses", ("--num", 20, "--format", formats)
+    assert sample(model, out, *words, "--gif") == 0
+    assert sample(model, out, *words, "--overwrite") == 0
+    assert "denoising.gif" not in {path.name for path in out.iterdir()}
+    told = {
+        "inspect": (out, "--out", out / "preview.png"),
+        "balance": (out, "--model", model, "--out", tmp_path / "b.h5", "--dry-run"),
+        "classify train": (out, "--out", tmp_path / "c", "--dry-run"),
+    }
+    for command, given in told.items():
+        capsys.readouterr()
+        status = main([*command.split(), *map(str, given)])
+        said = capsys.readouterr()
+        if formats == "npy" and command != "inspect":
+            # Such files tell no class.
+            assert status == 2
+            assert "class" in said.err
+        else:
+            assert status == 0, said.err
+    from gravlensdiffusion.cli.evaluate import Options, open_sets
+
+    assert len(open_sets(Options(generated=out, reference=out, out=tmp_path / "r")).generated) == 20
+
+
 def test_label_asks_for_classes(model, tmp_path):
     for label, expected in (("cdm", [1, 1, 1]), ("any", [-1, -1, -1]), ("cdm,any", [1, -1, 1])):
         assert sample(model, tmp_path / label, "--num", 3, "--label", label) == 0

@@ -97,7 +97,7 @@ def test_a_set_from_elsewhere_is_left_alone(tmp_path: Path) -> None:
         has(shards, 0)
 
 
-@pytest.mark.parametrize("name", ["lenses.h5", "grid.png", "lenses-1.h5", "notes.txt"])
+@pytest.mark.parametrize("name", ["lenses.h5", "image.png", "lenses-1.h5", "notes.txt"])
 def test_strangers_in_the_folder_are_named(tmp_path: Path, name: str) -> None:
     (tmp_path / "README.md").write_text("about the set")
     shards = Shards(tmp_path, 3, 3)

@@ -168,6 +168,52 @@ class TestRefusals:
         for name in ("lenses.h5", "npy", "fits", "png"):
             assert len(open_lenses(folder / name)) == 3
 
+    @pytest.mark.parametrize("name", FORMATS)
+    def test_nothing_of_an_earlier_set_is_left(self, folder: Path, name: str) -> None:
+        for picture in ("grid.png", "denoising.gif"):
+            (folder / picture).write_text("of the earlier set")
+        (folder / "notes.txt").write_text("mine")
+        write(folder, formats=(name,), num=3, overwrite=True)
+        entry = "lenses.h5" if name == "h5" else name
+        assert sorted(path.name for path in folder.iterdir()) == sorted([entry, "notes.txt"])
+        assert len(open_lenses(folder / entry)) == 3
+
+    def test_a_set_is_never_put_beside_another(self, tmp_path: Path) -> None:
+        write(tmp_path / "out", formats=("npy",))
+        with pytest.raises(GravLensError, match=r"npy: exists already"):
+            write(tmp_path / "out", formats=("h5",))
+        (tmp_path / "shards").mkdir()
+        (tmp_path / "shards" / "lenses-00000.h5").write_text("a shard")
+        with pytest.raises(GravLensError, match=r"holds lenses-00000\.h5"):
+            write(tmp_path / "shards", overwrite=True)
+        assert (tmp_path / "shards" / "lenses-00000.h5").read_text() == "a shard"
+
+    def test_a_failure_before_the_end_keeps_a_whole_set(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Killed at any rename, the earlier set or the new one is there, or both are."""
+        moves = stop_at = 0
+
+        def stop(entry: Path, target: Path) -> Path:
+            nonlocal moves
+            moves += 1
+            if moves == stop_at:
+                raise KeyboardInterrupt
+            return rename(entry, target)
+
+        rename = Path.rename
+        monkeypatch.setattr(Path, "rename", stop)
+        monkeypatch.setattr(Path, "replace", lambda entry, target: stop(entry, Path(target)))
+        while stop_at < 9:
+            moves, stop_at = 0, stop_at + 1
+            try:
+                write(folder, formats=("h5", "npy"), num=3, overwrite=True)
+            except KeyboardInterrupt:
+                assert len(open_lenses(folder / "lenses.h5")) in (3, 12)
+            else:
+                break
+        assert not (folder / "fits").exists()
+
     def test_a_folder_with_other_files_is_never_replaced(self, folder: Path) -> None:
         (folder / "npy" / "notes.txt").write_text("mine")
         with pytest.raises(GravLensError, match=r"holds other files \(notes\.txt\)"):

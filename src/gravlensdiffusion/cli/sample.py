@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from gravlensdiffusion.cli.parts import Parts
+from gravlensdiffusion.data.layout import GIF, GRID, SET_ENTRIES
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.processes import Processes
 from gravlensdiffusion.progress import shown_progress, tell
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from gravlensdiffusion.ordering import Order
     from gravlensdiffusion.pipeline import LensGenerator
 
-GRID = "grid.png"
-GIF = "denoising.gif"
 DEFAULT_NUM = 100
 ORDERED_BY = ("theta_E", "source_x", "source_y", "gamma1", "gamma2", "signal_to_noise")
 """Parameters that have a flag of their own."""
@@ -95,7 +94,7 @@ class Options:
     30 steps: where the images take fewer, it shows a run of 30 steps from the same noise, by the
     weights that are not distilled."""
     overwrite: bool = False
-    """Replace files that exist; of shards, those that are damaged or of another request."""
+    """Replace a set that exists, in all its formats; of shards, those that are damaged or of another request."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to compute."""
 
@@ -133,7 +132,7 @@ def run(options: Options) -> None:
         return
     with (
         closing(parts),
-        whole_folder(options.out, lambda: check_names(options, formats)) as folder,
+        whole_folder(options.out, lambda: check_names(options, formats), SET_ENTRIES) as folder,
         shown_progress(len(drawing.share), steps=drawing.steps_of_image) as shown,
     ):
         drawing.advance = shown.advance
@@ -260,7 +259,7 @@ def check_names(options: Options, formats: Sequence[str]) -> None:
     from gravlensdiffusion.data.writing import refuse_existing
 
     check_targets(options.out, formats, overwrite=options.overwrite)
-    for name in [GRID] + [GIF] * options.gif:
+    for name in (GRID, GIF):
         refuse_existing(options.out / name, overwrite=options.overwrite)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gravlensdiffusion.data.companions import is_document, sort_files
+from gravlensdiffusion.data.layout import format_folders, is_beside
 from gravlensdiffusion.data.naming import natural_key, parse_name
 from gravlensdiffusion.data.store import SHARD_SUFFIXES
 from gravlensdiffusion.errors import GravLensError
@@ -30,6 +31,7 @@ class Listing:
         other_bands: Images of bands that were not chosen.
         bands: How many images there are of each band that names tell.
         num_objects: Folders of one object each, whose names are no classes.
+        same: Other formats that the set lies in as well, and their numbers of images.
     """
 
     files: list[tuple[Path, str | None]] = field(default_factory=list)
@@ -42,6 +44,25 @@ class Listing:
     other_bands: tuple[Path, ...] = ()
     bands: dict[str, int] = field(default_factory=dict)
     num_objects: int = 0
+    same: dict[str, int] = field(default_factory=dict)
+
+    def check_same(self, root: Path, name: str, num: int) -> None:
+        """Refuse a folder whose formats hold different sets.
+
+        Args:
+            root: The folder.
+            name: The format that is read.
+            num: Its images.
+
+        Raises:
+            GravLensError: If another one has another number of images.
+        """
+        for other, count in self.same.items():
+            if count != num:
+                raise GravLensError(
+                    f"{root}: holds {num} images in {name} and {count} in {other}, so that they are "
+                    "no set in two formats; name one of them"
+                )
 
     @property
     def notes(self) -> list[str]:
@@ -66,6 +87,8 @@ class Listing:
         elif len(self.bands) > 1:
             counts = ", ".join(f"{num} of {band}" for band, num in self.bands.items())
             found.append(f"images of several bands, by their names: {counts}; band chooses one")
+        if self.same:
+            found.append(f"the same images in other formats, left alone: {', '.join(self.same)}")
         if self.documents:
             names = ", ".join(path.name for path in self.documents)
             found.append(f"files about the set, left alone: {names}")
@@ -84,7 +107,14 @@ def list_folder(root: Path, *, band: str | None = None) -> Listing:
     """
     listing = Listing()
     folders = []
-    for path in _visible(root, listing):
+    visible = _visible(root, listing)
+    formats = format_folders(path for path in visible if path.is_dir())
+    is_ours = bool(formats) or any(path.suffix.lower() in SHARD_SUFFIXES for path in visible)
+    for path in visible:
+        own_preview = path.name == f"{root.resolve().name}-preview.png"
+        if own_preview or (is_ours and is_beside(path.name)):
+            listing.documents.append(path)
+            continue
         kind = _kind(path, root, listing)
         if kind == "folder":
             folders.append(path)
@@ -92,6 +122,9 @@ def list_folder(root: Path, *, band: str | None = None) -> Listing:
             listing.shards.append(path)
         elif kind == "image":
             listing.files.append((path, None))
+    if formats and set(formats) == set(folders):
+        folders = []
+        _list_formats(root, formats, listing)
     _refuse_mixture(root, listing, folders)
     for folder in folders:
         _list_class(folder, root, listing)
@@ -100,6 +133,21 @@ def list_folder(root: Path, *, band: str | None = None) -> Listing:
     if not (listing.files or listing.shards or listing.problems):
         raise GravLensError(f"{root}: holds no images")
     return listing
+
+
+def _list_formats(root: Path, formats: list[Path], listing: Listing) -> None:
+    """List a set that lies in several formats once.
+
+    Raises:
+        GravLensError: If the formats hold different numbers of images.
+    """
+    listing.same = {folder.name: len(_visible(folder, listing)) for folder in formats}
+    if not listing.shards:
+        first = formats[0]
+        for path in _visible(first, listing):
+            if _kind(path, root, listing) == "image":
+                listing.files.append((path, None))
+        listing.check_same(root, first.name, listing.same.pop(first.name))
 
 
 def _sort(root: Path, listing: Listing, band: str | None) -> None:

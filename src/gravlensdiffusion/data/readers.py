@@ -99,6 +99,7 @@ def _open_store(root: Path, listing: Listing, skip_bad: bool) -> LensSource:
     if not good:
         raise GravLensError(f"{root}: holds no shard that can be used; first: {problems[0]}")
     store = LensStore(root, shards=good)
+    listing.check_same(root, good[0].name, len(store))
     bad = find_bad_images(store)
     problems += [f"{store.name(k)}: {what}" for k, what in sorted(bad.items())]
     problems = [one_line(problem) for problem in problems]

@@ -1,18 +1,17 @@
 """Sets in shards: files made one by one, so that a command that was broken off makes the rest."""
 
 import json
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from gravlensdiffusion.data.companions import is_document
+from gravlensdiffusion.data.layout import SHARD_NAME, is_beside
 from gravlensdiffusion.data.store import LensStore, validate_store, write_store
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.records import LensRecord, SetHeader
 
-_NAME = re.compile(r"lenses-\d{5,}\.h5")
 _PARTIAL = ".lenses-*.partial.h5"
 """What `write_store` calls a shard until it is whole."""
 
@@ -60,8 +59,8 @@ class Shards:
         if self.folder.exists() and not self.folder.is_dir():
             raise GravLensError(f"{self.folder}: is a file, must be a folder for the shards")
         for path in self._visible():
-            is_shard = _NAME.fullmatch(path.name) and path.is_file() and not path.is_symlink()
-            if not is_shard and not is_document(path.name):
+            is_shard = SHARD_NAME.fullmatch(path.name) and path.is_file() and not path.is_symlink()
+            if not is_shard and not is_document(path.name) and not is_beside(path.name):
                 raise GravLensError(
                     f"{self.folder}: holds {path.name}; choose a folder for the shards alone"
                 )
@@ -148,7 +147,7 @@ class Shards:
         return [
             path
             for path in self._visible()
-            if _NAME.fullmatch(path.name) and path.name not in wanted
+            if SHARD_NAME.fullmatch(path.name) and path.name not in wanted
         ]
 
     def _visible(self) -> list[Path]:

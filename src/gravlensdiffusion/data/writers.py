@@ -2,10 +2,7 @@
 
 import math
 import os
-import re
-import shutil
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,21 +10,14 @@ import numpy as np
 from astropy.io import fits
 from PIL import Image, PngImagePlugin
 
+from gravlensdiffusion.data.layout import FORMATS, SET_ENTRIES, SHARD_NAME, STORE_NAME, foreign
 from gravlensdiffusion.data.png_stretch import KEYWORD, STRETCHES, PngCard, stretch
 from gravlensdiffusion.data.store import LensStore, write_store
-from gravlensdiffusion.data.writing import (
-    clear_leftovers,
-    move,
-    refuse_existing,
-    temporary_name,
-    unwritable,
-)
+from gravlensdiffusion.data.writing import refuse_existing, whole_folder
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.records import LensRecord, SetHeader
 from gravlensdiffusion.resize import PEAK
 
-FORMATS = ("h5", "npy", "fits", "png")
-STORE_NAME = "lenses.h5"
 _ARCSEC_PER_DEGREE = 3600.0
 
 
@@ -55,8 +45,8 @@ def check_targets(folder: Path, formats: Sequence[str], *, overwrite: bool) -> N
     Args:
         folder: Where the images are to go.
         formats: Some of `FORMATS`.
-        overwrite: Whether an earlier set of images may be replaced. A folder that holds anything
-            but such a set is never touched.
+        overwrite: Whether an earlier set of images may be replaced, in all its formats. A folder
+            that holds anything but such a set is never touched.
 
     Raises:
         GravLensError: If anything is in the way.
@@ -67,7 +57,11 @@ def check_targets(folder: Path, formats: Sequence[str], *, overwrite: bool) -> N
         raise GravLensError(f"{named}; choose from {', '.join(FORMATS)}")
     if folder.exists() and not folder.is_dir():
         raise GravLensError(f"{folder}: is a file, must be a folder")
-    for name in formats:
+    for path in sorted(folder.iterdir()) if folder.exists() else ():
+        if SHARD_NAME.fullmatch(path.name):
+            raise GravLensError(f"{folder}: holds {path.name}; choose a folder without shards")
+    # The formats that are not written now are looked at too: they would show another set.
+    for name in FORMATS:
         target = folder / (STORE_NAME if name == "h5" else name)
         if name == "h5" or not target.is_dir():
             refuse_existing(target, overwrite=overwrite)
@@ -76,10 +70,9 @@ def check_targets(folder: Path, formats: Sequence[str], *, overwrite: bool) -> N
             raise GravLensError(
                 f"{target}: exists already; choose another folder or use --overwrite"
             )
-        own = re.compile(rf"\d{{5,}}\.{name}")
-        others = sorted(path.name for path in target.iterdir() if not own.fullmatch(path.name))
-        if others:
-            raise GravLensError(f"{target}: holds other files ({others[0]}), so is not replaced")
+        other = foreign(target)
+        if other:
+            raise GravLensError(f"{target}: holds other files ({other}), so is not replaced")
 
 
 def write_images(
@@ -106,7 +99,7 @@ def write_images(
         header: What is common to them.
         formats: Some of `FORMATS`.
         model: Name of the model that made them.
-        overwrite: Whether an earlier set of images may be replaced.
+        overwrite: Whether an earlier set of images may be replaced, in all its formats.
         num: How many records are expected, or None for any number.
         first_index: Index of the first image in its set.
         png_stretch: ``linear`` or ``asinh``; by default linear from 0 to 1 for the flux unit
@@ -124,27 +117,19 @@ def write_images(
         raise GravLensError(
             f"unknown PNG stretch '{png_stretch}'; choose from {', '.join(STRETCHES)}"
         )
-    is_new = not folder.exists()
-    partial = temporary_name(folder / "images")
-    try:
-        partial.mkdir(parents=True, exist_ok=True)
-        clear_leftovers(folder / "images")
+    with whole_folder(
+        folder,
+        lambda: check_targets(folder, formats, overwrite=overwrite),
+        SET_ENTRIES if overwrite else (),
+    ) as partial:
         origin = _Origin(header=header, model=model, first_index=first_index)
         with LensStore(write_store(partial / STORE_NAME, records, header, num=num)) as store:
             for name in formats:
                 if name != "h5":
                     _write_folder(partial / name, name, store, origin, png_stretch)
-        names = [STORE_NAME if name == "h5" else name for name in dict.fromkeys(formats)]
-        for name in names:
-            move(partial / name, folder / name)
-        return [folder / name for name in names]
-    except OSError as error:
-        raise unwritable(folder, error) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-        if is_new:
-            with suppress(OSError):  # it stays where it holds the images
-                folder.rmdir()
+        if "h5" not in formats:
+            (partial / STORE_NAME).unlink()
+    return [folder / (STORE_NAME if name == "h5" else name) for name in dict.fromkeys(formats)]
 
 
 def _write_folder(

@@ -5,7 +5,7 @@ import os
 import platform
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -44,7 +44,9 @@ def whole_file(path: Path, *, overwrite: bool) -> Iterator[Path]:
 
 
 @contextmanager
-def whole_folder(folder: Path, check: Callable[[], object]) -> Iterator[Path]:
+def whole_folder(
+    folder: Path, check: Callable[[], object], replaced: Iterable[str] = ()
+) -> Iterator[Path]:
     """Yield a temporary folder whose entries move to ``folder`` when the block ends well.
 
     A folder that does not exist appears with all of them at once. In one that does, each gets its
@@ -53,6 +55,8 @@ def whole_folder(folder: Path, check: Callable[[], object]) -> Iterator[Path]:
     Args:
         folder: Where the entries are to go.
         check: Refuses what stands in the way there; called again before anything is moved.
+        replaced: Names of entries there that what is written replaces: those that it has no
+            successor for are removed, once it is all there.
 
     Raises:
         GravLensError: If something is in the way, or cannot be written.
@@ -69,8 +73,12 @@ def whole_folder(folder: Path, check: Callable[[], object]) -> Iterator[Path]:
         if is_new and not folder.exists():
             temporary.rename(folder)
         else:
-            for entry in sorted(temporary.iterdir()):
+            entries = sorted(temporary.iterdir())
+            for entry in entries:
                 move(entry, folder / entry.name)
+            for name in set(replaced) - {entry.name for entry in entries}:
+                if (folder / name).exists():
+                    (folder / name).rename(temporary / name)
     except OSError as error:
         raise unwritable(folder, error) from error
     except GravLensError as error:

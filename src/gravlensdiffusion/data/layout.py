@@ -1,0 +1,43 @@
+"""How a folder that our commands write is laid out: the set in its formats, and what lies beside."""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+FORMATS = ("h5", "npy", "fits", "png")
+STORE_NAME = "lenses.h5"
+GRID, GIF = "grid.png", "denoising.gif"
+SET_ENTRIES = (STORE_NAME, *FORMATS[1:], GRID, GIF)
+"""All that one set may consist of: the store, one folder for each other format, its pictures."""
+SHARD_NAME = re.compile(r"lenses-\d{5,}\.h5")
+_BESIDE = re.compile(
+    rf"{re.escape(GRID)}|{re.escape(GIF)}|(.*-)?preview\.png|report\.(json|html)|predictions\.csv"
+    r"|.*\.(h5|hdf5)\.partial"
+)
+
+
+def is_beside(name: str) -> bool:
+    """Return whether our commands give this name to what lies beside a set and is no part of it."""
+    return _BESIDE.fullmatch(name) is not None
+
+
+def foreign(folder: Path, *, hidden: bool = True) -> str:
+    """Name an entry of the folder of a format that is no image of it; an empty text for none.
+
+    Args:
+        folder: The folder.
+        hidden: Whether entries count whose names begin with a dot.
+    """
+    own = re.compile(rf"\d{{5,}}\.{re.escape(folder.name)}")
+    names = sorted(path.name for path in folder.iterdir() if not own.fullmatch(path.name))
+    return next((name for name in names if hidden or not name.startswith(".")), "")
+
+
+def format_folders(folders: Iterable[Path]) -> list[Path]:
+    """Return the folders that hold a set in one format each, the format that tells most first."""
+    found = {
+        path.name: path
+        for path in folders
+        if path.name in FORMATS and not foreign(path, hidden=False)
+    }
+    return [found[name] for name in ("fits", "npy", "png") if name in found]
