@@ -59,7 +59,9 @@ class Options:
     """Unit of the images, e-/s say, where the files do not tell it; peak: each image was scaled
     to [0, 1]."""
     band: str | None = None
-    """Keep this band where files are of several, by their names: g, F814W."""
+    """Keep this band where files, or images in FITS files, are of several: g, F814W."""
+    hdu: str | None = None
+    """Name or number of the HDU to read where FITS files hold several images: SCI, 2."""
     skip_bad: bool = False
     """Go on without files that cannot be used."""
     allow_object_arrays: bool = False
@@ -90,6 +92,7 @@ def run(options: Options) -> None:
         skip_bad=options.skip_bad,
         allow_object_arrays=options.allow_object_arrays,
         band=options.band,
+        hdu=options.hdu,
     )
     generator = LensGenerator.from_pretrained(options.model, device=options.device)
     settings = read_settings(options, generator)

@@ -59,7 +59,9 @@ class Options:
     crop: int | None = None
     """Compare the middle of each image only, this many pixels a side of all sets."""
     band: str | None = None
-    """Keep this band where files are of several, by their names: g, F814W."""
+    """Keep this band where files, or images in FITS files, are of several: g, F814W."""
+    hdu: str | None = None
+    """Name or number of the HDU to read where FITS files hold several images: SCI, 2."""
     skip_bad: bool = False
     """Go on without files that cannot be used."""
     allow_object_arrays: bool = False
@@ -170,6 +172,7 @@ def _open(options: Options, path: Path) -> "PreparedSource":
         skip_bad=options.skip_bad,
         allow_object_arrays=options.allow_object_arrays,
         band=options.band,
+        hdu=options.hdu,
         crop=options.crop,
         any_unit=options.rescale == "peak",
     )

@@ -32,7 +32,9 @@ class Options:
     path: Annotated[Path, tyro.conf.Positional]
     """The data set."""
     band: str | None = None
-    """Keep this band where files are of several, by their names: g, F814W."""
+    """Keep this band where files, or images in FITS files, are of several: g, F814W."""
+    hdu: str | None = None
+    """Name or number of the HDU to read where FITS files hold several images: SCI, 2."""
     skip_bad: bool = False
     """Go on without files that cannot be used."""
     crop: int | None = None
@@ -63,6 +65,7 @@ def run(options: Options) -> None:
         skip_bad=options.skip_bad,
         allow_object_arrays=options.allow_object_arrays,
         band=options.band,
+        hdu=options.hdu,
         crop=options.crop,
         mixed=True,
         with_notes=False,

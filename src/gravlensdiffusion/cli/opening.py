@@ -18,6 +18,7 @@ def open_data(
     mixed: bool = False,
     any_unit: bool = False,
     band: str | None = None,
+    hdu: str | None = None,
     with_notes: bool = True,
 ) -> "LensSource":
     """Open a data set and print one line for each file that cannot be used.
@@ -29,12 +30,14 @@ def open_data(
         crop: Height and width of the middle of each image to keep [pixel]; None for all of it.
         mixed: Whether to go on with the most common size, unit and scale where images differ.
         any_unit: Whether images may differ in flux unit.
-        band: The band to keep where files are of several, by their names.
+        band: The band to keep where files, or images in FITS files, are of several.
+        hdu: Name or number of the HDU to read where FITS files hold several images.
         with_notes: Whether what was left alone is told as well.
 
     Raises:
         GravLensError: If the set cannot be opened.
     """
+    from gravlensdiffusion.data.companions import FITS_SUFFIXES
     from gravlensdiffusion.data.readers import open_lenses
     from gravlensdiffusion.data.source import BadFilesError
 
@@ -47,11 +50,14 @@ def open_data(
             mixed=mixed,
             any_unit=any_unit,
             band=band,
+            hdu=hdu,
         )
     except BadFilesError as error:
         tell(*error.problems)
         raise
     tell(*source.problems, *(source.notes if with_notes else ()))
+    if hdu is not None and not any(name.suffix.lower() in FITS_SUFFIXES for name in source.files):
+        tell(f"{path}: holds no FITS files, so --hdu plays no part")
     if source.num_skipped:
         tell(f"skipped {source.num_skipped}, go on with {len(source)}")
     return source

@@ -75,7 +75,9 @@ class Options:
     crop: int | None = None
     """Train on the middle of each image only, this many pixels a side."""
     band: str | None = None
-    """Keep this band where files are of several, by their names: g, F814W."""
+    """Keep this band where files, or images in FITS files, are of several: g, F814W."""
+    hdu: str | None = None
+    """Name or number of the HDU to read where FITS files hold several images: SCI, 2."""
     skip_bad: bool = False
     """Go on without files that cannot be used."""
     allow_object_arrays: bool = False
@@ -100,6 +102,7 @@ def run(options: Options) -> None:
         skip_bad=options.skip_bad,
         allow_object_arrays=options.allow_object_arrays,
         band=options.band,
+        hdu=options.hdu,
         crop=options.crop,
     )
     if config is None:

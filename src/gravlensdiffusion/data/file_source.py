@@ -11,10 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gravlensdiffusion.data import numbers
+from gravlensdiffusion.data.content import has_two_whole_values
 from gravlensdiffusion.data.naming import natural_key
 from gravlensdiffusion.data.probe import release
 from gravlensdiffusion.data.schema import SUBHALO_DTYPE
 from gravlensdiffusion.data.source import (
+    AmbiguousImageError,
     BadFilesError,
     BadImageError,
     Facts,
@@ -32,6 +34,8 @@ T = TypeVar("T", bound=Hashable)
 MAX_PROBLEMS = 100_000
 MAX_CLASSES = 2**15 - 1
 """Labels are numbers of 16 bits."""
+NUM_WAYS = 5
+"""Lines on which of several images were taken, at most."""
 _SCALE_TOLERANCE = 0.01
 
 
@@ -45,6 +49,7 @@ class _Entry:
     shape: tuple[int, ...]
     dtype: str
     facts: Facts
+    is_mask: bool
 
 
 class FileSource:
@@ -89,8 +94,9 @@ class FileSource:
         found = list(problems)
         entries: list[_Entry] = []
         for file, class_name in files:
-            entries += self._scan(file, class_name, found)
+            entries += self._scan(file, class_name, found, skip_bad)
         release()
+        entries = _without_masks(entries, found)
         entries = _with_units(entries)
         misfits: list[str] = []
         if any_unit:
@@ -105,7 +111,8 @@ class FileSource:
         if not entries:
             raise GravLensError(f"{path}: holds no image that can be used")
         self.problems = tuple(found)
-        self.notes = (*notes, *numbers.describe(entry.facts for entry in entries))
+        told = numbers.describe(entry.facts for entry in entries)
+        self.notes = (*notes, *_taken(entries), *told)
         self.num_skipped = len(found)
         self.dtypes = tuple(sorted({entry.dtype for entry in entries}))
         self._entries = entries
@@ -186,7 +193,9 @@ class FileSource:
     def close(self) -> None:
         """Do nothing: files are open only while they are read."""
 
-    def _scan(self, path: Path, class_name: str | None, problems: list[str]) -> list[_Entry]:
+    def _scan(
+        self, path: Path, class_name: str | None, problems: list[str], skip_bad: bool
+    ) -> list[_Entry]:
         """Look at every image of a file; a file that breaks off counts as bad as a whole."""
         entries: list[_Entry] = []
         bad: list[str] = []
@@ -197,7 +206,7 @@ class FileSource:
             for index, (pixels, stated) in enumerate(reader.images(path)):
                 name = f"{path}[{index}]" if stated.is_stacked else str(path)
                 try:
-                    to_float32(pixels)
+                    image = to_float32(pixels)
                 except BadImageError as problem:
                     bad.append(f"{name}: {problem}")
                     if len(bad) > MAX_PROBLEMS:
@@ -215,8 +224,15 @@ class FileSource:
                         shape=pixels.shape,
                         dtype=pixels.dtype.name,
                         facts=facts,
+                        is_mask=has_two_whole_values(image),
                     )
                 )
+        except AmbiguousImageError as error:
+            if not skip_bad:
+                # The files after it would mostly say the same.
+                raise GravLensError(f"{path}: {error}") from error
+            problems.append(f"{path}: {error}")
+            return []
         # A damaged file fails in a library in any way.
         except Exception as error:  # noqa: BLE001
             problems.append(f"{path}: {_reason(error)}")
@@ -243,6 +259,34 @@ def _with_units(entries: list[_Entry]) -> list[_Entry]:
         else entry
         for entry in entries
     ]
+
+
+def _without_masks(entries: list[_Entry], problems: list[str]) -> list[_Entry]:
+    """Leave out what has two whole values, as a mask has, where other images have more."""
+    if all(entry.is_mask for entry in entries):
+        return entries
+    problems += [
+        f"{entry.name}: looks like a mask: it has two values, where others are images"
+        for entry in entries
+        if entry.is_mask
+    ]
+    return [entry for entry in entries if not entry.is_mask]
+
+
+def _taken(entries: list[_Entry]) -> list[str]:
+    """Say which of several images of a file were taken, a line for each way to choose."""
+    firsts: dict[str, _Entry] = {}
+    for entry in entries:
+        firsts.setdefault(entry.facts.taken, entry)
+    counts = Counter(entry.facts.taken for entry in entries)
+    lines = [
+        f"{taken}: {num} image{'s' if num > 1 else ''}, {firsts[taken].path.name} first"
+        for taken, num in counts.most_common()
+        if taken
+    ]
+    if entries and all(entry.is_mask for entry in entries):
+        lines.append("all images have two values, as masks have")
+    return lines[:NUM_WAYS] + [f"and {len(lines) - NUM_WAYS} other ways"] * (len(lines) > NUM_WAYS)
 
 
 def _without_units(entries: list[_Entry]) -> list[_Entry]:

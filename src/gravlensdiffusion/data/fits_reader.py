@@ -13,6 +13,7 @@ from astropy import units
 from astropy.io import fits
 from numpy.typing import NDArray
 
+from gravlensdiffusion.data.fits_extensions import Choice, choose_image, is_image, taken_text
 from gravlensdiffusion.data.limits import check_unpacked, held_bytes
 from gravlensdiffusion.data.probe import probe_file
 from gravlensdiffusion.data.source import BadImageError, Facts, as_plane, plane_shape
@@ -34,48 +35,108 @@ _MAX_UNNAMED_STEP = 0.1
 
 
 class FitsReader:
-    """Reads the image of the primary HDU, or of the first extension that has one."""
+    """Reads the one image of a lens that a file holds, as `choose_image` finds it.
+
+    Args:
+        choice: What the user chooses where files hold several images.
+        is_tried: Whether files need not be tried out in another process, as in that process itself.
+    """
+
+    def __init__(self, choice: Choice | None = None, *, is_tried: bool = False) -> None:
+        self.choice = choice or Choice()
+        self._is_tried = is_tried
+        # The choice is made once: the HDU of each file where it is not the first.
+        self._numbers: dict[Path, int] = {}
 
     def images(self, path: Path) -> Iterator[tuple[NDArray[np.generic], Facts]]:
         """Yield the image of a file."""
-        yield read_image(path, is_tried=False)
+        yield self.read(path)
 
     def pixels(self, path: Path, index: int) -> NDArray[np.generic]:
         """Return the image of a file."""
-        with _image_hdu(path) as (hdu, _):
+        with self._open(path) as (hdu, _, _):
             return _pixels(hdu)
 
+    def read(self, path: Path) -> tuple[NDArray[np.generic], Facts]:
+        """Return the image of a file and what its header says.
 
-def read_image(path: Path, *, is_tried: bool) -> tuple[NDArray[np.generic], Facts]:
-    """Return the image of a file and what its header says.
+        Raises:
+            AmbiguousImageError: If it is not known which image is meant.
+            BadImageError: If there is none, or it cannot be read.
+        """
+        with self._open(path) as (hdu, primary, taken):
+            header = hdu.header
+            scale = pixel_scale(header)
+            if scale is None and header is not primary:
+                scale = pixel_scale(primary)
+            zero_point = _zero_point(header, primary)
+            unit = _text(header, "BUNIT") or _text(primary, "BUNIT")
+            if unit is None:
+                # Images of different zero points are not on one scale, so the unit tells them apart.
+                unit = "unknown" if zero_point is None else f"1 at {zero_point:g} mag"
+            label = header.get("LABEL")
+            facts = Facts(
+                pixel_scale_arcsec=scale,
+                flux_unit=unit,
+                class_name=_text(header, "CLASS"),
+                class_number=label if isinstance(label, int) else None,
+                parameters={} if zero_point is None else {"zero_point": zero_point},
+                parameter_units={} if zero_point is None else {"zero_point": "mag"},
+                taken=taken,
+            )
+            return _pixels(hdu), facts
 
-    Args:
-        path: The file.
-        is_tried: Whether it need not be tried out in another process, as in that process itself.
+    @contextmanager
+    def _open(self, path: Path) -> Iterator[tuple[Any, fits.Header, str]]:
+        """Open a file; yield the HDU with the image, the primary header, and what was left."""
+        size = path.stat().st_size
+        if size > MAX_FILE_BYTES:
+            raise BadImageError(f"has {size} bytes, more than the limit of {MAX_FILE_BYTES}")
+        check_unpacked(size, held_bytes(path))
+        _check_start(path)
+        # Files from telescopes break small rules of the standard; what matters is checked here.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                with path.open("rb") as stream:
+                    primary = fits.PrimaryHDU.readfrom(stream, memmap=False)
+                    if self._numbers.get(path) == 0 or (
+                        is_image(primary) and _is_all(primary, size)
+                    ):
+                        hdus: Any = [primary]
+                    else:
+                        hdus = self._extensions(stream, path)
+                    hdu, taken = self._choose(path, hdus, size)
+                    plane_shape(hdu.shape)
+                    _check_length(hdu, size)
+                    yield hdu, primary.header, taken
+            except (OSError, ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+                reason = str(error).partition("\n")[0]
+                raise BadImageError(f"is no readable FITS file ({reason:.100})") from error
 
-    Raises:
-        BadImageError: If there is none, or it cannot be read.
-    """
-    with _image_hdu(path, is_tried=is_tried) as (hdu, primary):
-        header = hdu.header
-        scale = pixel_scale(header)
-        if scale is None and header is not primary:
-            scale = pixel_scale(primary)
-        zero_point = _zero_point(header, primary)
-        unit = _text(header, "BUNIT") or _text(primary, "BUNIT")
-        if unit is None:
-            # Images of different zero points are not on one scale, so the unit tells them apart.
-            unit = "unknown" if zero_point is None else f"1 at {zero_point:g} mag"
-        label = header.get("LABEL")
-        facts = Facts(
-            pixel_scale_arcsec=scale,
-            flux_unit=unit,
-            class_name=_text(header, "CLASS"),
-            class_number=label if isinstance(label, int) else None,
-            parameters={} if zero_point is None else {"zero_point": zero_point},
-            parameter_units={} if zero_point is None else {"zero_point": "mag"},
-        )
-        return _pixels(hdu), facts
+    def _choose(self, path: Path, hdus: Any, size: int) -> tuple[Any, str]:
+        """Return the HDU with the image, and which others were left."""
+        if path in self._numbers:
+            return hdus[self._numbers[path]], ""
+
+        def read(hdu: Any) -> NDArray[np.generic]:
+            _check_length(hdu, size)
+            return _pixels(hdu)
+
+        chosen, found = choose_image(islice(hdus, MAX_HDUS), self.choice, read)
+        if len(found) > 1 or chosen.number:
+            self._numbers[path] = chosen.number
+        return chosen.hdu, taken_text(chosen, found)
+
+    def _extensions(self, stream: IO[bytes], path: Path) -> fits.HDUList:
+        """Return all units; images may be packed, and headers have no end."""
+        choice = (self.choice.hdu, self.choice.band)
+        wrong = None if self._is_tried else probe_file(path, "fits", choice)
+        if wrong is not None:
+            raise BadImageError(wrong)
+        stream.seek(0)
+        # The list of units is not closed: it would read all units for that.
+        return fits.open(stream, memmap=False, lazy_load_hdus=True)
 
 
 def pixel_scale(header: fits.Header) -> float | None:
@@ -173,34 +234,6 @@ def _text(header: fits.Header, name: str) -> str | None:
     return value.strip() or None if isinstance(value, str) else None
 
 
-@contextmanager
-def _image_hdu(path: Path, *, is_tried: bool = False) -> Iterator[tuple[Any, fits.Header]]:
-    """Open a file and yield the HDU with the image, and the primary header.
-
-    Args:
-        path: The file.
-        is_tried: Whether it need not be tried out in another process.
-    """
-    size = path.stat().st_size
-    if size > MAX_FILE_BYTES:
-        raise BadImageError(f"has {size} bytes, more than the limit of {MAX_FILE_BYTES}")
-    check_unpacked(size, held_bytes(path))
-    _check_start(path)
-    # Files from telescopes break small rules of the standard; what matters is checked here.
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            with path.open("rb") as stream:
-                primary = fits.PrimaryHDU.readfrom(stream, memmap=False)
-                hdu = primary if _is_image(primary) else _extension(stream, path, is_tried)
-                plane_shape(hdu.shape)
-                _check_length(hdu, size)
-                yield hdu, primary.header
-        except (OSError, ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
-            reason = str(error).partition("\n")[0]
-            raise BadImageError(f"is no readable FITS file ({reason:.100})") from error
-
-
 def _check_start(path: Path) -> None:
     """Refuse a compressed file, which may unpack to any size, and a header without an end."""
     with path.open("rb") as stream:
@@ -211,22 +244,10 @@ def _check_start(path: Path) -> None:
         raise BadImageError("is no readable FITS file (its header has no end)")
 
 
-def _extension(stream: IO[bytes], path: Path, is_tried: bool) -> Any:
-    """Return the first extension with an image, which may be packed, or its header have no end."""
-    wrong = None if is_tried else probe_file(path, "fits")
-    if wrong is not None:
-        raise BadImageError(wrong)
-    stream.seek(0)
-    # The list of units is not closed: it would read all units for that.
-    hdus = fits.open(stream, memmap=False, lazy_load_hdus=True)
-    hdu = next(filter(_is_image, islice(hdus, MAX_HDUS)), None)
-    if hdu is None:
-        raise BadImageError("holds no image")
-    return hdu
-
-
-def _is_image(hdu: Any) -> bool:
-    return bool(hdu.is_image) and len(hdu.shape) >= 2
+def _is_all(primary: Any, size: int) -> bool:
+    """Return whether a file ends with its primary unit."""
+    place = primary.fileinfo()
+    return bool(place["datLoc"] + place["datSpan"] >= size)
 
 
 def _check_length(hdu: Any, size: int) -> None:

@@ -11,9 +11,9 @@ _IMAGE = re.compile(
 _CERTAIN = {
     "noise map": "noise noisemap noises rms rmsmap err errs error errors errmap unc uncert "
     "uncertainty sigmap stddev var vars variance varmap ivar invvar invvariance "
-    "inversevariance wht whtmap wt weight weights weightmap",
+    "inversevariance wht whtmap wt weight weights weightmap wgt",
     "PSF": "psf psfs psfmap psfex epsf psfmodel psfmod",
-    "mask": "mask masks maskmap maskbits dq dqm dataquality bpm badpix badpixel badpixels flag flags "
+    "mask": "mask masks msk maskmap maskbits dq dqm dataquality bpm badpix badpixel badpixels flag flags "
     "seg segm segmap segmentation segmentationmap",
     "exposure map": "expmap exptime exposure exposuremap expmaps nexp depthmap",
 }

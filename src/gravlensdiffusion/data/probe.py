@@ -23,6 +23,9 @@ from gravlensdiffusion.errors import GravLensError
 
 Kind = Literal["hdf5", "fits"]
 Identity = tuple[int, ...]
+Choice = tuple[str | None, str | None]
+"""HDU and band that are chosen in a FITS file."""
+_NO_CHOICE = (None, None)
 
 START_S = 60.0
 """How long the child may take to start [s]; it takes a fifth of a second on an idle machine."""
@@ -37,7 +40,7 @@ _START = (
     "importlib.import_module(sys.argv[2]).main()"
 )
 
-_verdicts: dict[Identity, str | None] = {}
+_verdicts: dict[tuple[Identity, Choice], str | None] = {}
 """What is wrong with files, as they were when they were tried out or written by this process."""
 
 
@@ -58,7 +61,7 @@ def probe_files(paths: Sequence[Path], kind: Kind) -> dict[Path, str]:
     return {path: verdict for path, verdict in found.items() if verdict is not None}
 
 
-def probe_file(path: Path, kind: Kind) -> str | None:
+def probe_file(path: Path, kind: Kind, choice: Choice = _NO_CHOICE) -> str | None:
     """Try one file out and return what is wrong with it, or None.
 
     The child stays for the next file; see `release`.
@@ -66,6 +69,7 @@ def probe_file(path: Path, kind: Kind) -> str | None:
     Args:
         path: The file.
         kind: Its format.
+        choice: HDU and band that are chosen in a FITS file; what else is in it is not tried out.
 
     Raises:
         GravLensError: If there is no child to be had.
@@ -73,19 +77,20 @@ def probe_file(path: Path, kind: Kind) -> str | None:
     identity = _identity(path)
     if identity is None:
         return None
-    if identity not in _verdicts:
-        verdict = _child().judge(path, kind)
+    known = (identity, choice)
+    if known not in _verdicts:
+        verdict = _child().judge(path, kind, choice)
         if identity != _identity(path):
             return verdict
-        _verdicts[identity] = verdict
-    return _verdicts[identity]
+        _verdicts[known] = verdict
+    return _verdicts[known]
 
 
 def trust_file(path: Path) -> None:
     """Remember a file that this process has written, so that it is not tried out."""
     identity = _identity(path)
     if identity is not None:
-        _verdicts[identity] = None
+        _verdicts[identity, _NO_CHOICE] = None
 
 
 def release() -> None:
@@ -139,7 +144,7 @@ class _Child:
             self.close()
             raise GravLensError("files cannot be tried out: the process for it does not start")
 
-    def judge(self, path: Path, kind: Kind) -> str | None:
+    def judge(self, path: Path, kind: Kind, choice: Choice = _NO_CHOICE) -> str | None:
         """Return what is wrong with a file, or None."""
         seconds = FILE_S + held_bytes(path) / BYTES_PER_S
         if kind not in self.kinds:
@@ -147,7 +152,7 @@ class _Child:
             self._ask(kind, None, START_S)
             self.kinds.add(kind)
         # A link stays what it is: the reader opens it by this name as well.
-        answer = self._ask(kind, os.path.abspath(path), seconds)  # noqa: PTH100
+        answer = self._ask(kind, os.path.abspath(path), seconds, choice)  # noqa: PTH100
         if answer:
             verdict: str | None = json.loads(answer)
             return verdict
@@ -167,9 +172,12 @@ class _Child:
                 if stream is not None:
                     stream.close()
 
-    def _ask(self, kind: Kind, path: str | None, seconds: float) -> str | None:
+    def _ask(
+        self, kind: Kind, path: str | None, seconds: float, choice: Choice = _NO_CHOICE
+    ) -> str | None:
         """Return the answer, an empty one if the child ends, or None when time is over."""
-        question = json.dumps({"kind": kind, "path": path}).encode() + b"\n"
+        words = {"kind": kind, "path": path, "choice": choice}
+        question = json.dumps(words).encode() + b"\n"
         with suppress(OSError):  # a child that is gone says nothing
             if self.process.stdin is not None:
                 self.process.stdin.write(question)

@@ -43,11 +43,15 @@ def main() -> None:
     print("ready", flush=True)
     for line in sys.stdin.buffer:
         question = json.loads(line)
-        judge = judge_fits if question["kind"] == "fits" else judge_hdf5
         path = question["path"]
+        verdict = None
         if path is None:
             prepare()
-        print(json.dumps(None if path is None else judge(Path(path))), flush=True)
+        elif question["kind"] == "fits":
+            verdict = judge_fits(Path(path), *question["choice"])
+        else:
+            verdict = judge_hdf5(Path(path))
+        print(json.dumps(verdict), flush=True)
 
 
 def prepare() -> None:
@@ -57,12 +61,24 @@ def prepare() -> None:
     _limit()
 
 
-def judge_fits(path: Path) -> str | None:
-    """Return what is wrong with a FITS file, or None."""
-    from gravlensdiffusion.data.fits_reader import read_image
+def judge_fits(path: Path, hdu: str | None = None, band: str | None = None) -> str | None:
+    """Return what is wrong with a FITS file, or None.
+
+    That the user has to choose an image first is nothing wrong.
+
+    Args:
+        path: The file.
+        hdu: The HDU that is chosen, or None.
+        band: The band that is chosen, or None.
+    """
+    from gravlensdiffusion.data.fits_extensions import Choice
+    from gravlensdiffusion.data.fits_reader import FitsReader
+    from gravlensdiffusion.data.source import AmbiguousImageError
 
     try:
-        read_image(path, is_tried=True)
+        FitsReader(Choice(hdu=hdu, band=band), is_tried=True).read(path)
+    except AmbiguousImageError:
+        return None
     except MemoryError:
         return "takes more memory than it may"
     # A damaged file fails in the library in any way.

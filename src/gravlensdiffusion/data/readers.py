@@ -8,6 +8,7 @@ import numpy as np
 from gravlensdiffusion.data.companions import FITS_SUFFIXES
 from gravlensdiffusion.data.crop import CroppedSource, CropReader
 from gravlensdiffusion.data.file_source import FileSource
+from gravlensdiffusion.data.fits_extensions import Choice
 from gravlensdiffusion.data.fits_reader import FitsReader
 from gravlensdiffusion.data.folder import IMAGE_SUFFIXES, Listing, list_folder
 from gravlensdiffusion.data.npy_reader import NpyReader
@@ -30,6 +31,7 @@ def open_lenses(
     crop: int | None = None,
     mixed: bool = False,
     any_unit: bool = False,
+    hdu: str | None = None,
     band: str | None = None,
 ) -> LensSource:
     """Open a data set: `lenses.h5` or shards, `.npy`, `.npz`, FITS or PNG files.
@@ -46,7 +48,9 @@ def open_lenses(
         mixed: Whether to go on with the most common size, unit and pixel scale where image files
             differ in them; the others are listed in ``problems``.
         any_unit: Whether image files may differ in flux unit, as images that are rescaled may.
-        band: The band to keep where image files are of several, by their names: ``g``, ``f814w``.
+        hdu: Name or number of the HDU to read where FITS files hold several images.
+        band: The band to keep where image files are of several, by their names, or where FITS files
+            hold several: ``g``, ``f814w``.
 
     Raises:
         BadFilesError: If anything cannot be used, unless ``skip_bad``; it carries one line each.
@@ -64,6 +68,7 @@ def open_lenses(
     else:
         listing = _list_file(root)
     readers = _readers(allow_stacks=not root.is_dir(), allow_object_arrays=allow_object_arrays)
+    readers.update(dict.fromkeys(FITS_SUFFIXES, FitsReader(Choice(hdu=hdu, band=band))))
     if crop is not None:
         if crop < MIN_SIDE:
             raise GravLensError(f"crop must be at least {MIN_SIDE} pixels, got {crop}")
@@ -128,5 +133,4 @@ def _list_file(path: Path) -> Listing:
 def _readers(*, allow_stacks: bool, allow_object_arrays: bool) -> dict[str, ImageReader]:
     npy = NpyReader(allow_stacks=allow_stacks, allow_object_arrays=allow_object_arrays)
     readers: dict[str, ImageReader] = {".npy": npy, ".npz": NpzReader(), ".png": PngReader()}
-    readers.update(dict.fromkeys(FITS_SUFFIXES, FitsReader()))
     return readers

@@ -20,6 +20,10 @@ class BadImageError(Exception):
     """Why one file or image cannot be used; the message completes ``PATH: ...``."""
 
 
+class AmbiguousImageError(BadImageError):
+    """Which image of a file is meant has to be said by the user."""
+
+
 class BadFilesError(GravLensError):
     """Files of a data set cannot be used.
 
@@ -118,6 +122,7 @@ class Facts:
         parameters: Values that come with the image, by name.
         parameter_units: Their units.
         is_stacked: Whether the file holds a stack of images.
+        taken: Which of several images of the file this is, and which were left, or empty.
         white: Stored number that becomes 1, or None where numbers stay as they are.
         top: Number that the image ends at, where it may tell what the numbers are; see `numbers`.
     """
@@ -130,6 +135,7 @@ class Facts:
     parameters: Mapping[str, float] = field(default_factory=dict)
     parameter_units: Mapping[str, str] = field(default_factory=dict)
     is_stacked: bool = False
+    taken: str = ""
     white: int | None = None
     top: int | None = None
 

@@ -43,7 +43,9 @@ class Options:
     seed: int = 0
     """Seed of the resamplings that the interval of the AUC comes from."""
     band: str | None = None
-    """Keep this band where files are of several, by their names: g, F814W."""
+    """Keep this band where files, or images in FITS files, are of several: g, F814W."""
+    hdu: str | None = None
+    """Name or number of the HDU to read where FITS files hold several images: SCI, 2."""
     skip_bad: bool = False
     """Go on without files that cannot be used."""
     allow_object_arrays: bool = False
@@ -80,6 +82,7 @@ def run(options: Options) -> None:
         skip_bad=options.skip_bad,
         allow_object_arrays=options.allow_object_arrays,
         band=options.band,
+        hdu=options.hdu,
     )
     sorting = prepare_sorting(options.model, source, merged)
     check_judgeable(sorting)

@@ -53,7 +53,9 @@ class Options:
     seed: int = 0
     """Seed of the images held out, of the weights and of the order."""
     band: str | None = None
-    """Keep this band where files are of several, by their names: g, F814W."""
+    """Keep this band where files, or images in FITS files, are of several: g, F814W."""
+    hdu: str | None = None
+    """Name or number of the HDU to read where FITS files hold several images: SCI, 2."""
     skip_bad: bool = False
     """Go on without files that cannot be used."""
     allow_object_arrays: bool = False
@@ -78,6 +80,7 @@ def run(options: Options) -> None:
         skip_bad=options.skip_bad,
         allow_object_arrays=options.allow_object_arrays,
         band=options.band,
+        hdu=options.hdu,
     )
     from gravlensdiffusion.classification.fitting import plan
 
