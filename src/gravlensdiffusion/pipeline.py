@@ -194,9 +194,8 @@ class LensGenerator:
         condition = self._condition(order)
         model = self.drawn_by(name)
         denoiser: Denoiser = model.denoiser
+        self.check_guidance(guidance)
         if guidance != 1.0:
-            if condition is None:
-                raise GravLensError(f"model '{self.name}' knows nothing to guide by")
             denoiser = GuidedDenoiser(denoiser, guidance)
         noise = streams.normal(Stream.PRIOR, self.image_shape)
         noise = noise.to(self.device, memory_format=torch.channels_last)
@@ -208,6 +207,15 @@ class LensGenerator:
         for i, x_t, x_hat in walk:
             alpha_t = float(alphas[i])
             yield Frame(step=i, num_steps=steps, alpha_t=alpha_t, x_t=x_t, x_hat=x_hat)
+
+    def check_guidance(self, guidance: float) -> None:
+        """Refuse a scale of guidance that the model cannot be drawn with.
+
+        Raises:
+            GravLensError: If it is not 1, and the model knows neither classes nor parameters.
+        """
+        if guidance != 1.0 and not (self.config.class_names or self.config.parameters):
+            raise GravLensError(f"model '{self.name}' knows nothing to guide by")
 
     def sampling(self, sampler: str | None, num_steps: int | None) -> tuple[str, int]:
         """Return the sampler and number of steps that stand for what was left out.
@@ -235,6 +243,10 @@ class LensGenerator:
             raise GravLensError(
                 f"model '{self.name}' is distilled to draw in {allowed} steps, not in {num_steps}"
             )
+        model = self.drawn_by(name)
+        # A schedule of few steps has no more of them.
+        solver = build_sampler(name, model.config.sampling.levels)
+        solver.times(model.denoiser.schedule, num_steps)
         return name, num_steps
 
     def steps_of(self, quality: Quality) -> int:

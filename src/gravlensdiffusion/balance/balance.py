@@ -14,7 +14,13 @@ from gravlensdiffusion.balance.drawing import Drawing, split
 from gravlensdiffusion.balance.fit import Fit, fit_model, stored_units
 from gravlensdiffusion.balance.settings import Settings, fill, to_largest
 from gravlensdiffusion.balance.survey import Survey, blocks, survey
-from gravlensdiffusion.balance.work import WorkFolder, check_out, held_work
+from gravlensdiffusion.balance.work import (
+    WorkFolder,
+    check_out,
+    held_work,
+    other_request,
+    work_folder,
+)
 from gravlensdiffusion.checkpoint import fingerprint
 from gravlensdiffusion.codec import to_json
 from gravlensdiffusion.data.source import LensSource
@@ -89,6 +95,7 @@ def plan_balance(
     classes = fill(source, to_largest(source) if targets is None else targets, settings.seed)
     fit = fit_model(source, generator, classes, settings)
     sampler, num_steps = generator.sampling(settings.sampler, settings.num_steps)
+    generator.check_guidance(settings.guidance)
     seen = survey(source)
     if settings.flux_unit == PEAK != source.header.flux_unit:
         seen.check_peak()
@@ -110,6 +117,36 @@ def plan_balance(
         seen=seen,
         notes=(*fit.notes, *_note_extremes(fit, seen)),
     )
+
+
+def rehearse(
+    source: LensSource,
+    generator: LensGenerator,
+    out: str | os.PathLike[str],
+    *,
+    targets: Mapping[str, int] | None = None,
+    settings: Settings = DEFAULTS,
+    overwrite: bool = False,
+) -> Plan:
+    """Say what `balance` would do, after all that it checks before it draws; write nothing.
+
+    Args:
+        source: See `balance`, like all others.
+        generator: The model.
+        out: The file that would be written.
+        targets: Images that a class shall have in the end, by name.
+        settings: How the images are drawn.
+        overwrite: Whether files and unfinished work may be replaced.
+
+    Raises:
+        GravLensError: Where `balance` would raise it before it draws.
+    """
+    out = Path(out)
+    check_out(out, overwrite=overwrite)
+    with held_work(out, writes=False):
+        plan = plan_balance(source, generator, targets=targets, settings=settings)
+        other_request(work_folder(out), _request(plan, generator, settings), overwrite=overwrite)
+    return plan
 
 
 def balance(

@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
 from gravlensdiffusion.balance.drawing import Batch
 from gravlensdiffusion.data.store import LensStore, write_store
-from gravlensdiffusion.data.writing import refuse_existing
+from gravlensdiffusion.data.writing import refuse_existing, refuse_unwritable
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.locking import LOCK, held
 from gravlensdiffusion.records import LensRecord, SetHeader
@@ -29,6 +29,7 @@ def check_out(out: Path, *, overwrite: bool) -> None:
     if out.exists():
         _clear_finished(work_folder(out))
     refuse_existing(out, overwrite=overwrite)
+    refuse_unwritable(out)
 
 
 def _clear_finished(folder: Path) -> None:
@@ -44,8 +45,12 @@ def work_folder(out: Path) -> Path:
 
 
 @contextmanager
-def held_work(out: Path) -> Iterator[None]:
+def held_work(out: Path, *, writes: bool = True) -> Iterator[None]:
     """Hold ``OUT.partial`` for this process, and remove it where nothing stays in it.
+
+    Args:
+        out: The output.
+        writes: Whether the folder is made where there is none.
 
     Raises:
         GravLensError: If another process works there, or the folder is somebody else's.
@@ -55,8 +60,41 @@ def held_work(out: Path) -> Iterator[None]:
         is_empty = folder.is_dir() and all(path.name.startswith(".") for path in folder.iterdir())
         if not is_empty:
             raise GravLensError(f"{folder}: is no unfinished balance; move it away")
-    with held(folder):
+    with held(folder) if writes or (folder / LOCK).is_file() else nullcontext():
         yield
+
+
+def other_request(folder: Path, request: Mapping[str, Any], *, overwrite: bool) -> str:
+    """Say that a folder holds the work of another request; an empty text where it does not.
+
+    Args:
+        folder: ``OUT.partial``.
+        request: All that the balanced set depends on.
+        overwrite: Whether such work may be thrown away.
+
+    Raises:
+        GravLensError: If it holds such work, which may not, or what it holds cannot be known.
+    """
+    path = folder / REQUEST
+    if not path.is_file():
+        return ""
+    try:
+        old = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        old = None
+    if not isinstance(old, dict):
+        raise GravLensError(f"{path}: damaged; move {folder} away")
+    # As it comes back from the file.
+    wanted = json.loads(json.dumps(request))
+    keys = [key for key in {**wanted, **old} if wanted.get(key) != old.get(key)]
+    if not keys:
+        return ""
+    what = f"{folder}: holds an unfinished balance of another {', '.join(keys)}"
+    if not overwrite:
+        raise GravLensError(
+            f"{what}; give what it was given, or --overwrite to start anew, or choose another --out"
+        )
+    return what
 
 
 class WorkFolder:
@@ -85,16 +123,8 @@ class WorkFolder:
     ) -> None:
         self.out = out
         self.folder = work_folder(out)
-        # As it comes back from the file.
-        wanted = json.loads(json.dumps(request))
-        difference = self._difference(wanted)
-        if difference:
-            what = f"{self.folder}: holds an unfinished balance of another {difference}"
-            if not overwrite:
-                raise GravLensError(
-                    f"{what}; give what it was given, or --overwrite to start anew, or choose "
-                    "another --out"
-                )
+        what = other_request(self.folder, request, overwrite=overwrite)
+        if what:
             tell(f"{what}: starting anew")
             self.clear()
         for left in self.folder.glob(".*.partial*"):
@@ -104,7 +134,7 @@ class WorkFolder:
             tell(f"going on with what lies in {self.folder}")
         else:
             temporary = path.with_name(f".{REQUEST}.partial")
-            temporary.write_text(json.dumps(wanted, indent=2), encoding="utf-8")
+            temporary.write_text(json.dumps(request, indent=2), encoding="utf-8")
             temporary.replace(path)
 
     @property
@@ -151,17 +181,3 @@ class WorkFolder:
         own = [*self.folder.glob(".*.partial*"), *self.folder.glob("part-*.h5"), self.whole]
         for path in (*own, self.folder / REQUEST):
             path.unlink(missing_ok=True)
-
-    def _difference(self, wanted: Mapping[str, Any]) -> str:
-        """Name what differs from the request of the folder; an empty text for nothing."""
-        path = self.folder / REQUEST
-        if not path.is_file():
-            return ""
-        try:
-            old = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError:
-            old = None
-        if not isinstance(old, dict):
-            raise GravLensError(f"{path}: damaged; move {self.folder} away")
-        keys = [key for key in {**wanted, **old} if wanted.get(key) != old.get(key)]
-        return ", ".join(keys)

@@ -18,6 +18,7 @@ from gravlensdiffusion.classification.labelled import Images, LabelledSet, split
 from gravlensdiffusion.classification.training import (
     Look,
     Training,
+    configure,
     predict_logits,
     probabilities,
     refuse_missing,
@@ -95,8 +96,9 @@ def plan(
     name: str,
     size: int | None = None,
     merged: Mapping[str, str] | None = None,
+    device: str = "auto",
 ) -> Plan:
-    """Say what a classifier would be trained on; no pixel is read.
+    """Say what a classifier would be trained on, after all checks that come before the first step.
 
     Args:
         source: The images.
@@ -104,14 +106,19 @@ def plan(
         name: What to call the set.
         size: Height and width to train at [pixel]; None for their own.
         merged: The class that a class is counted as, by its name.
+        device: ``cpu``, ``cuda`` or ``auto``.
 
     Raises:
-        GravLensError: If the images have no classes, too few of one, or do not have the size.
+        GravLensError: If the images have no classes, too few of one, do not have the size or hold
+            nothing to see, or there is no such device.
     """
+    refuse_missing(device)
     classes = read_classes(source, merged or {})
     own = source.image_shape[1]
     sized = SizedSource(source, size)
-    trained_on, held_out = split(labelled(sized, classes), recipe.held_out, recipe.seed)
+    data = labelled(sized, classes)
+    trained_on, held_out = split(data, recipe.held_out, recipe.seed)
+    configure(data, recipe, trained_on)
     made = np.flatnonzero(classes.is_generated & (classes.labels >= 0))
     return Plan(
         source=sized,
@@ -159,7 +166,6 @@ def fit(
     Raises:
         GravLensError: If the images cannot be learned from, or there is no such device.
     """
-    refuse_missing(device)
     source, classes = planned.source, planned.classes
     # The source has its size already, so that no resize is left to do.
     ready = prepare(source, folder, source.size, "area")

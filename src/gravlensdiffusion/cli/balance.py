@@ -82,7 +82,7 @@ def run(options: Options) -> None:
         SystemExit: With code 143 after SIGTERM.
     """
     check(options)
-    from gravlensdiffusion.balance.balance import balance, plan_balance
+    from gravlensdiffusion.balance.balance import balance, rehearse
     from gravlensdiffusion.balance.settings import alike, per_class, to_largest
     from gravlensdiffusion.cli.opening import open_data
     from gravlensdiffusion.pipeline import LensGenerator
@@ -101,7 +101,14 @@ def run(options: Options) -> None:
     if options.alike:
         targets = alike(source, targets)
     if options.dry_run:
-        plan = plan_balance(source, generator, targets=targets, settings=settings)
+        plan = rehearse(
+            source,
+            generator,
+            options.out,
+            targets=targets,
+            settings=settings,
+            overwrite=options.overwrite,
+        )
         for line in (*describe(source, plan), *(f"note: {note}" for note in plan.notes)):
             print(line)
         return

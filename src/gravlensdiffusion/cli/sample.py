@@ -93,6 +93,8 @@ class Options:
     """Write denoising.gif too: the first hundred images on their way from noise. It takes at least
     30 steps: where the images take fewer, it shows a run of 30 steps from the same noise, by the
     weights that are not distilled."""
+    dry_run: bool = False
+    """Say what would be drawn, and stop."""
     overwrite: bool = False
     """Replace a set that exists, in all its formats; of shards, those that are damaged or of another request."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -110,7 +112,7 @@ def run(options: Options) -> None:
     processes.join()
     parts = Parts(options.out, processes)
     processes.main_first(lambda: prepare(options, formats, parts))
-    from gravlensdiffusion.data.writers import write_images
+    from gravlensdiffusion.data.writers import check_channels, write_images
     from gravlensdiffusion.data.writing import whole_folder
     from gravlensdiffusion.figures.grid import save_grid
     from gravlensdiffusion.figures.png import spared
@@ -119,6 +121,10 @@ def run(options: Options) -> None:
     generator = LensGenerator.from_pretrained(options.model, device=options.device)
     order = read_order(options, generator)
     drawing = set_up(options, generator, order, processes)
+    check_channels(formats, generator.config.num_channels)
+    if options.dry_run:
+        print(foretell(options, drawing, formats))
+        return
     if options.shard_size is not None:
         from gravlensdiffusion.cli.sharding import draw_set
         from gravlensdiffusion.data.shards import Shards
@@ -150,6 +156,27 @@ def run(options: Options) -> None:
     names = [path.name for path in written]
     names += [name for name in (GRID, GIF) if (options.out / name).exists()]
     print(f"wrote {len(order)} images of {generator.name} to {options.out}: {', '.join(names)}")
+
+
+def foretell(options: Options, drawing: "Drawing", formats: Sequence[str]) -> str:
+    """Say in one line what would be drawn.
+
+    Raises:
+        GravLensError: If a shard is damaged or of another request.
+    """
+    settings, num = drawing.settings, len(drawing.order)
+    steps = "step" if settings.steps == 1 else "steps"
+    told = (
+        f"would write {num:,} images of {drawing.generator.name} ({settings.sampler}, "
+        f"{settings.steps} {steps}, seed {settings.seed}) to {options.out}: "
+    )
+    if options.shard_size is None:
+        return told + ", ".join([*formats, GRID, *[GIF] * options.gif])
+    from gravlensdiffusion.cli.sharding import drawn_request, foretold
+    from gravlensdiffusion.data.shards import Shards
+
+    shards = Shards(options.out, num, options.shard_size)
+    return told + foretold(shards, drawn_request(drawing), overwrite=options.overwrite)
 
 
 def read_order(options: Options, generator: "LensGenerator") -> "Order":
@@ -194,6 +221,7 @@ def set_up(
         )
     asked = options.steps if options.quality is None else generator.steps_of(options.quality)
     sampler, steps = generator.sampling(options.sampler, asked)
+    generator.check_guidance(options.guidance)
     settings = Settings(
         seed=options.seed,
         sampler=sampler,
@@ -215,7 +243,8 @@ def prepare(options: Options, formats: Sequence[str], parts: Parts) -> None:
     """
     if parts.processes.is_main:
         check(options, formats)
-        parts.close()
+        if not options.dry_run:
+            parts.close()
 
 
 def check(options: Options, formats: Sequence[str]) -> None:
@@ -256,9 +285,10 @@ def check_names(options: Options, formats: Sequence[str]) -> None:
         GravLensError: If a format is unknown, or a file in the way.
     """
     from gravlensdiffusion.data.writers import check_targets
-    from gravlensdiffusion.data.writing import refuse_existing
+    from gravlensdiffusion.data.writing import refuse_existing, refuse_unwritable
 
     check_targets(options.out, formats, overwrite=options.overwrite)
+    refuse_unwritable(options.out / GRID)
     for name in (GRID, GIF):
         refuse_existing(options.out / name, overwrite=options.overwrite)
 

@@ -18,7 +18,9 @@ Request = Callable[[range], Mapping[str, Any]]
 """Says all that images, named by their numbers, depend on, by the names of messages."""
 
 
-def missing(shards: "Shards", which: range, request: Request, *, overwrite: bool) -> list[int]:
+def missing(
+    shards: "Shards", which: range, request: Request, *, overwrite: bool, removes: bool = True
+) -> list[int]:
     """Return the shards that are still to be made.
 
     Args:
@@ -26,11 +28,24 @@ def missing(shards: "Shards", which: range, request: Request, *, overwrite: bool
         which: Numbers of the shards to look at.
         request: Says what the images of a shard depend on.
         overwrite: Whether shards that are damaged or of another request make way.
+        removes: Whether these are removed at once.
 
     Raises:
         GravLensError: If one is damaged or of another request.
     """
-    return [k for k in which if not shards.has(k, request(shards.images(k)), overwrite=overwrite)]
+
+    def has(k: int) -> bool:
+        asked = request(shards.images(k))
+        return shards.has(k, asked, overwrite=overwrite, removes=removes)
+
+    return [k for k in which if not has(k)]
+
+
+def foretold(shards: "Shards", request: Request, *, overwrite: bool) -> str:
+    """Say in a few words which shards would be made, after the checks that come before; see `missing`."""
+    shards.check_folder(overwrite=overwrite)
+    numbers = missing(shards, range(len(shards)), request, overwrite=overwrite, removes=False)
+    return summary(shards, len(numbers))
 
 
 def draw_set(shards: "Shards", drawing: "Drawing", processes: Processes, *, overwrite: bool) -> str:

@@ -71,7 +71,7 @@ def run(options: Options) -> None:
     check_out(options)
     from joblib import cpu_count
 
-    from gravlensdiffusion.cli.sharding import summary
+    from gravlensdiffusion.cli.sharding import foretold, simulated_request, summary
     from gravlensdiffusion.data.shards import Shards
     from gravlensdiffusion.data.store import write_store
     from gravlensdiffusion.simulation.generate import set_header, simulate
@@ -81,10 +81,15 @@ def run(options: Options) -> None:
     num_jobs = jobs if options.dask is None else None
     records = simulate(config, options.num, options.seed, num_jobs=num_jobs, progress=True)
     told = describe(config, header, options.num)
-    if options.dry_run:
-        print(f"would write {told} to {options.out}")
-        return
     shards_told = ""
+    if options.dry_run:
+        with nullcontext() if options.dask is None else dask_cluster(options.dask):
+            if options.shard_size is not None:
+                shards = Shards(options.out, options.num, options.shard_size)
+                request = simulated_request(header)
+                shards_told = f": {foretold(shards, request, overwrite=options.overwrite)}"
+        print(f"would write {told} to {options.out}{shards_told}")
+        return
     with nullcontext() if options.dask is None else dask_cluster(options.dask):
         if options.shard_size is None:
             write_store(
@@ -168,6 +173,8 @@ def check_out(options: Options) -> None:
     Raises:
         GravLensError: If the suffix is no HDF5 suffix, or something is there already.
     """
+    from gravlensdiffusion.data.writing import refuse_unwritable
+
     path = options.out
     if options.shard_size is not None:
         from gravlensdiffusion.data.shards import Shards
@@ -181,6 +188,7 @@ def check_out(options: Options) -> None:
         raise GravLensError(f"{path}: is a folder, not a file")
     if path.exists() and not options.overwrite:
         raise GravLensError(f"{path}: exists already; give --overwrite to replace it")
+    refuse_unwritable(path)
 
 
 def describe(config: "SimulationConfig", header: "SetHeader", num: int) -> str:

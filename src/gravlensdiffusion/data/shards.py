@@ -9,6 +9,7 @@ from typing import Any
 from gravlensdiffusion.data.companions import is_document
 from gravlensdiffusion.data.layout import SHARD_NAME, is_beside
 from gravlensdiffusion.data.store import LensStore, validate_store, write_store
+from gravlensdiffusion.data.writing import refuse_unwritable
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.records import LensRecord, SetHeader
 
@@ -64,6 +65,7 @@ class Shards:
                 raise GravLensError(
                     f"{self.folder}: holds {path.name}; choose a folder for the shards alone"
                 )
+        refuse_unwritable(self.folder / "shard")
         surplus = self._surplus()
         if surplus and not overwrite:
             raise GravLensError(
@@ -76,16 +78,19 @@ class Shards:
         for path in (*self._surplus(), *self.folder.glob(_PARTIAL)):
             path.unlink(missing_ok=True)
 
-    def has(self, index: int, request: Mapping[str, Any], *, overwrite: bool) -> bool:
+    def has(
+        self, index: int, request: Mapping[str, Any], *, overwrite: bool, removes: bool = True
+    ) -> bool:
         """Whether a shard is there, whole and as asked for.
 
         Args:
             index: Which one.
             request: All that its images depend on, by the names of messages.
-            overwrite: Whether to remove one that is not so.
+            overwrite: Whether one that is not so makes way.
+            removes: Whether it is removed at once.
 
         Raises:
-            GravLensError: If it is damaged or of another request, and must not be removed.
+            GravLensError: If it is damaged or of another request, and must not make way.
         """
         path = self.path(index)
         if not path.exists():
@@ -93,7 +98,7 @@ class Shards:
         wrong = self._wrong(index, request)
         if wrong and not overwrite:
             raise GravLensError(f"{path}: {wrong}; choose another folder or use --overwrite")
-        if wrong:
+        if wrong and removes:
             path.unlink()
         return not wrong
 

@@ -75,6 +75,16 @@ def check_targets(folder: Path, formats: Sequence[str], *, overwrite: bool) -> N
             raise GravLensError(f"{target}: holds other files ({other}), so is not replaced")
 
 
+def check_channels(formats: Sequence[str], num_channels: int) -> None:
+    """Refuse formats that do not hold images of so many channels.
+
+    Raises:
+        GravLensError: If there is one.
+    """
+    if "png" in formats and num_channels != 1:
+        raise GravLensError(f"PNG needs images of one channel, not {num_channels}")
+
+
 def write_images(
     folder: str | os.PathLike[str],
     records: Iterable[LensRecord],
@@ -140,8 +150,7 @@ def _write_folder(
         "fits": lambda path, record, k: _write_fits(path, record, k, origin),
     }
     if name == "png":
-        if store.image_shape[0] != 1:
-            raise GravLensError(f"PNG needs images of one channel, not {store.image_shape[0]}")
+        check_channels((name,), store.image_shape[0])
         common = _png_card(store, origin, png_stretch)
         writers["png"] = lambda path, record, k: _write_png(path, record, k, origin, common)
     folder.mkdir()

@@ -84,7 +84,14 @@ def run(options: Options) -> None:
     )
     from gravlensdiffusion.classification.fitting import plan
 
-    planned = plan(source, recipe, name=options.data.name, size=options.size, merged=merged)
+    planned = plan(
+        source,
+        recipe,
+        name=options.data.name,
+        size=options.size,
+        merged=merged,
+        device=options.device,
+    )
     tell(*planned.notes)
     if options.dry_run:
         print(f"would train on {describe(planned)}")
@@ -115,13 +122,16 @@ def configure(options: Options) -> "ClassifierTraining":
 
 
 def refuse_folder(path: Path) -> None:
-    """Refuse a folder that exists, before anything is computed.
+    """Refuse a folder that exists or that cannot be made, before anything is computed.
 
     Raises:
-        GravLensError: If it does.
+        GravLensError: If it does, or cannot.
     """
+    from gravlensdiffusion.data.writing import refuse_unwritable
+
     if path.exists() or path.is_symlink():
         raise GravLensError(f"{path}: exists already; choose another --out")
+    refuse_unwritable(path)
 
 
 def describe(planned: "Plan") -> str:
