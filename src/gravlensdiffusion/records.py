@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from gravlensdiffusion.config.names import check_class_names
 from gravlensdiffusion.errors import GravLensError
 
 UNLABELLED = -1
@@ -116,3 +117,6 @@ class SetHeader:
     software: str = ""
     fillings: tuple[Filling, ...] = ()
     request: str | None = None
+
+    def __post_init__(self) -> None:
+        check_class_names(self.class_names)

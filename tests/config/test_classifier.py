@@ -17,7 +17,7 @@ def test_a_configuration_comes_back_from_its_text():
     ("changes", "words"),
     [
         ({"class_names": ("a",), "class_mix": (1.0,)}, "two classes or more"),
-        ({"class_names": ("a", "a")}, "two classes or more"),
+        ({"class_names": ("a", "a")}, "is there twice"),
         ({"class_mix": (1.0,)}, "a positive share of each class"),
         ({"class_mix": (1.0, 0.0)}, "a positive share of each class"),
         ({"strides": (1,)}, "as many strides as channels"),

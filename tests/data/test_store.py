@@ -234,7 +234,7 @@ BREACHES: dict[str, tuple[Callable[[h5py.File], object], str]] = {
     "label -2": (lambda f: _replace(f, "labels", np.full(7, -2, "i2")), "/labels: image 0 has"),
     "class twice": (
         lambda f: f["labels"].attrs.__setitem__("class_names", ["a", "a", "b"]),
-        "class_names: names a class twice",
+        "class_names: the class name 'a' is there twice",
     ),
     "class a number": (
         lambda f: f["labels"].attrs.__setitem__("class_names", [1, 2, 3]),

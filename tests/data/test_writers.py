@@ -85,7 +85,8 @@ def test_fits_headers(tmp_path: Path) -> None:
     assert header["CDELT1"] * 3600 == header["CDELT2"] * 3600 == pytest.approx(0.05)
     assert header["CUNIT1"] == "deg"
     assert header["PIXSCALE"] == 0.05
-    assert header["BUNIT"] == "?Jy"
+    assert header["BUNIT"] == "%C2%B5Jy"
+    assert header["PERCENT"] == "BUNIT"
     assert header["CLASS"] == "axion"
     assert header["LABEL"] == 2
     assert header["SEED"] == 3

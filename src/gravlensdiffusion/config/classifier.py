@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from gravlensdiffusion.config.names import check_class_names
 from gravlensdiffusion.errors import GravLensError
 
 
@@ -55,7 +56,8 @@ class ClassifierConfig:
 
     def __post_init__(self) -> None:
         num = len(self.class_names)
-        if num < 2 or len(set(self.class_names)) < num:
+        check_class_names(self.class_names)
+        if num < 2:
             raise GravLensError(f"a classifier needs two classes or more, got {self.class_names}")
         if len(self.class_mix) != num or any(not share > 0 for share in self.class_mix):
             raise GravLensError("classifier class_mix needs a positive share of each class")

@@ -16,6 +16,7 @@ from gravlensdiffusion.config.limits import (
     MAX_STEPS,
     MAX_SUPERSAMPLING,
 )
+from gravlensdiffusion.config.names import check_class_names
 from gravlensdiffusion.errors import GravLensError
 
 Prediction = Literal["epsilon", "x0", "v", "preconditioned"]
@@ -274,6 +275,10 @@ class ParameterConfig:
     scale: Literal["linear", "log"] = "linear"
 
     def __post_init__(self) -> None:
+        if self.name in ("", "label"):
+            raise GravLensError(
+                f"a parameter cannot be called '{self.name}'; tables have it for classes"
+            )
         if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
             raise GravLensError(f"parameter {self.name} needs finite bounds with low < high")
         if self.scale == "log" and self.low <= 0:
@@ -361,8 +366,7 @@ class ModelConfig:
             raise GravLensError(
                 f"model needs prior_size from 0 to {MAX_ROWS}, and at most {MAX_CLASSES} classes"
             )
-        if len(set(self.class_names)) != len(self.class_names):
-            raise GravLensError("model class_names must differ from each other")
+        check_class_names(self.class_names)
         names = [each.name for each in self.parameters]
         if len(set(names)) != len(names):
             raise GravLensError("model parameters must differ from each other")

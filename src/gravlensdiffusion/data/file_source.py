@@ -10,6 +10,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from gravlensdiffusion.config.names import check_class_names
 from gravlensdiffusion.data import numbers
 from gravlensdiffusion.data.content import has_two_whole_values
 from gravlensdiffusion.data.naming import natural_key
@@ -91,6 +92,9 @@ class FileSource:
     ) -> None:
         self.path = path
         self._readers = readers
+        named = tuple(map(one_line, class_names))
+        _check_names(path, named)
+        self._stated: dict[str, str] = {}
         found = list(problems)
         entries: list[_Entry] = []
         for file, class_name in files:
@@ -117,7 +121,8 @@ class FileSource:
         self.dtypes = tuple(sorted({entry.dtype for entry in entries}))
         self._entries = entries
         self.image_shape = (1, entries[0].shape[0], entries[0].shape[1])
-        names = tuple(map(one_line, class_names)) or _class_names(entries)
+        names = named or _class_names(entries)
+        _check_names(path, names)
         if len(names) > MAX_CLASSES:
             raise GravLensError(
                 f"{path}: has {len(names)} classes, more than the limit of {MAX_CLASSES}"
@@ -215,7 +220,8 @@ class FileSource:
                 facts = stated
                 if class_name is not None:
                     facts = replace(stated, class_name=class_name, class_names=())
-                facts = numbers.looked_at(as_printable(facts), pixels)
+                facts = self._printable(facts)
+                facts = numbers.looked_at(facts, pixels)
                 entries.append(
                     _Entry(
                         path=path,
@@ -239,6 +245,22 @@ class FileSource:
             return []
         problems += bad
         return entries
+
+    def _printable(self, facts: Facts) -> Facts:
+        """Return facts as they can be shown, in which two classes stay two."""
+        shown = as_printable(facts)
+        name = facts.class_name or ""
+        if self._stated.setdefault(shown.class_name or "", name) != name:
+            raise BadImageError("states a class that is shown like another one")
+        return shown
+
+
+def _check_names(path: Path, names: tuple[str, ...]) -> None:
+    """Refuse classes that cannot be asked for; folders before their files are read."""
+    try:
+        check_class_names(names)
+    except GravLensError as error:
+        raise GravLensError(f"{path}: {error}") from None
 
 
 def _reason(error: Exception) -> str:

@@ -14,6 +14,7 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from gravlensdiffusion.data.fits_extensions import Choice, choose_image, is_image, taken_text
+from gravlensdiffusion.data.fits_text import read_text
 from gravlensdiffusion.data.limits import check_unpacked, held_bytes
 from gravlensdiffusion.data.probe import probe_file
 from gravlensdiffusion.data.source import BadImageError, Facts, as_plane, plane_shape
@@ -70,7 +71,7 @@ class FitsReader:
             if scale is None and header is not primary:
                 scale = pixel_scale(primary)
             zero_point = _zero_point(header, primary)
-            unit = _text(header, "BUNIT") or _text(primary, "BUNIT")
+            unit = read_text(header, "BUNIT") or read_text(primary, "BUNIT")
             if unit is None:
                 # Images of different zero points are not on one scale, so the unit tells them apart.
                 unit = "unknown" if zero_point is None else f"1 at {zero_point:g} mag"
@@ -78,7 +79,7 @@ class FitsReader:
             facts = Facts(
                 pixel_scale_arcsec=scale,
                 flux_unit=unit,
-                class_name=_text(header, "CLASS"),
+                class_name=read_text(header, "CLASS"),
                 class_number=label if isinstance(label, int) else None,
                 parameters={} if zero_point is None else {"zero_point": zero_point},
                 parameter_units={} if zero_point is None else {"zero_point": "mag"},
@@ -185,10 +186,10 @@ def _coordinate_matrix(header: fits.Header) -> NDArray[np.float64] | None:
 
 def _is_angular(header: fits.Header, matrix: NDArray[np.float64]) -> bool:
     """Return whether the axes are angles: by name, by unit, or by steps too small for pixels."""
-    kind = _text(header, "CTYPE1") or ""
+    kind = read_text(header, "CTYPE1") or ""
     is_celestial = kind.startswith(("RA", "DEC")) or kind[1:4] in ("LON", "LAT")
     is_small = float(np.abs(matrix).max()) <= _MAX_UNNAMED_STEP
-    return is_celestial or _text(header, "CUNIT1") is not None or is_small
+    return is_celestial or read_text(header, "CUNIT1") is not None or is_small
 
 
 def _matrix(header: fits.Header, name: str, diagonal: float) -> NDArray[np.float64]:
@@ -211,7 +212,7 @@ def _units_in_degrees(header: fits.Header) -> list[float] | None:
     """Return the unit of both axes [degree], or None where they are no angles."""
     factors = []
     for i in (1, 2):
-        name = _text(header, f"CUNIT{i}") or "deg"
+        name = read_text(header, f"CUNIT{i}") or "deg"
         try:
             factors.append(float(units.Unit(name).to(units.deg)))
         except (ValueError, TypeError, units.UnitConversionError):
@@ -227,11 +228,6 @@ def _zero_point(*headers: fits.Header) -> float | None:
             if isinstance(value, (int, float)) and math.isfinite(value) and value > 0:
                 return float(value)
     return None
-
-
-def _text(header: fits.Header, name: str) -> str | None:
-    value = header.get(name)
-    return value.strip() or None if isinstance(value, str) else None
 
 
 def _check_start(path: Path) -> None:

@@ -192,6 +192,8 @@ def _read_labels(archive: zipfile.ZipFile, num: int) -> tuple[list[str | None], 
         raise BadImageError(f"has {len(labels)} labels for {num} images")
     if labels.dtype.kind == "U":
         texts = [one_line(str(label)) for label in labels]
+        if len(set(texts)) < len(set(labels.tolist())):
+            raise BadImageError("has labels that differ in control characters alone")
         if class_names and not set(texts) <= set(class_names):
             raise BadImageError("has labels that are not in its class_names")
         return list(texts), class_names

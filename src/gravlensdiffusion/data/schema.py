@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 
 from gravlensdiffusion.codec import from_json, to_json
+from gravlensdiffusion.config.names import check_class_names
 from gravlensdiffusion.errors import GravLensError, one_line
 from gravlensdiffusion.records import UNLABELLED, Filling, SetHeader
 
@@ -272,8 +273,10 @@ def _check_subhaloes(file: h5py.File, check: _Checker) -> int:
 def _read_header(file: h5py.File, check: _Checker, units: dict[str, str]) -> SetHeader:
     names = np.atleast_1d(file["labels"].attrs.get("class_names", np.empty(0, dtype=object)))
     class_names = tuple(check.text(name, "/labels attribute class_names") for name in names)
-    if len(set(class_names)) != len(class_names):
-        raise check.error("/labels attribute class_names", "names a class twice")
+    try:
+        check_class_names(class_names)
+    except GravLensError as error:
+        raise check.error("/labels attribute class_names", str(error)) from None
     texts: dict[str, str] = {}
     for name in (*_TEXT_ATTRIBUTES, *_OPTIONAL_TEXT_ATTRIBUTES):
         if name in file.attrs:

@@ -10,6 +10,7 @@ import numpy as np
 from astropy.io import fits
 from PIL import Image, PngImagePlugin
 
+from gravlensdiffusion.data.fits_text import text_cards
 from gravlensdiffusion.data.layout import FORMATS, SET_ENTRIES, SHARD_NAME, STORE_NAME, foreign
 from gravlensdiffusion.data.png_stretch import KEYWORD, STRETCHES, PngCard, stretch
 from gravlensdiffusion.data.store import LensStore, write_store
@@ -177,14 +178,18 @@ def _write_fits(path: Path, record: LensRecord, k: int, origin: _Origin) -> None
             ]
         cards.append(("PIXSCALE", scale, "pixel scale [arcsec]"))
     cards += [
-        ("BUNIT", _ascii(origin.header.flux_unit), "unit of the pixels"),
-        ("CLASS", _ascii(origin.class_name(record)), "class of the lens"),
         ("LABEL", record.label, "class number, -1: none"),
         ("SEED", origin.seed(record), "seed of the set"),
         ("IMAGEIDX", origin.first_index + k, "index of the image in the set"),
-        ("MODEL", _ascii(origin.model), "model that made the image"),
-        ("SOFTWARE", _ascii(origin.header.software), "program that made the image"),
     ]
+    cards += text_cards(
+        [
+            ("BUNIT", origin.header.flux_unit, "unit of the pixels"),
+            ("CLASS", origin.class_name(record), "class of the lens"),
+            ("MODEL", origin.model, "model that made the image"),
+            ("SOFTWARE", origin.header.software, "program that made the image"),
+        ]
+    )
     hdu.header.extend([card for card in cards if card[1] is not None])
     hdu.writeto(path)
 
@@ -225,10 +230,3 @@ def _write_png(path: Path, record: LensRecord, k: int, origin: _Origin, common: 
     text.add_text(KEYWORD, card.to_text())
     grey = np.rint(stretch(record.image[0].astype(np.float64), card) * 255).astype(np.uint8)
     Image.fromarray(grey).save(path, format="PNG", pnginfo=text)
-
-
-def _ascii(text: str | None) -> str | None:
-    # A FITS header has no other letters, and no control characters.
-    if text is None:
-        return None
-    return "".join(letter if " " <= letter <= "~" else "?" for letter in text)
