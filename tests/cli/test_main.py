@@ -3,12 +3,15 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 from typing import Literal
 
 import pytest
 
 import gravlensdiffusion
+from gravlensdiffusion.cli import classify
 from gravlensdiffusion.cli import main as cli
 from gravlensdiffusion.cli.main import COMMANDS, main
 from gravlensdiffusion.errors import GravLensError
@@ -18,7 +21,7 @@ from gravlensdiffusion.errors import GravLensError
 class Options:
     """Do nothing much."""
 
-    out: str
+    out: Path
     """Where the result goes."""
     num: int = 1
     """How many."""
@@ -101,7 +104,41 @@ def test_that_a_flag_may_be_left_out_is_no_choice_of_its_value(probe, capsys):
 
 def test_flags_become_options(probe, capsys):
     assert main(["probe", "--out", "x", "--num", "3", "--gif"]) == 0
-    assert "out='x', num=3, guidance=1.0, gif=True, unit=None" in capsys.readouterr().out
+    assert "out=PosixPath('x'), num=3, guidance=1.0, gif=True, unit=None" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["file/x", "file/x/y", "x" * 300, "locked/x"])
+def test_where_nothing_can_be_written_is_told_before_work(
+    probe, capsys, tmp_path, monkeypatch, name
+):
+    probe.run = failing(AssertionError("work was begun"))
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "locked").mkdir()
+
+    def refuse(dir: Path) -> None:  # noqa: A002  its name in the standard library
+        raise PermissionError(errno.EACCES, "Permission denied", str(dir))
+
+    if name == "locked/x":
+        # The superuser writes everywhere.
+        monkeypatch.setattr("gravlensdiffusion.data.writing.TemporaryFile", refuse)
+    before = sorted(tmp_path.rglob("*"))
+    assert main(["probe", "--out", str(tmp_path / name)]) == 2
+    err = capsys.readouterr().err
+    assert f"{name}: cannot be written: " in err
+    assert len(err.splitlines()) == 1
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_every_command_that_writes_names_it_out():
+    tables = [("", COMMANDS), ("classify.", classify.COMMANDS)]
+    modules = [
+        import_module(f"gravlensdiffusion.cli.{name}") for _, t in tables for name, _ in t.values()
+    ]
+    options = [module.Options for module in modules if hasattr(module, "Options")]
+    writing = [each for each in options if "out" in each.__dataclass_fields__]
+    assert {each.__module__.rpartition(".")[2] for each in set(options) - set(writing)} == {
+        "models"
+    }
 
 
 @pytest.mark.parametrize(
@@ -111,7 +148,7 @@ def test_flags_become_options(probe, capsys):
         (["smaple"], "unknown command 'smaple': did you mean sample?"),
         (["zzz"], "unknown command 'zzz': commands are simulate, inspect"),
         (["--nonsense"], "unknown option '--nonsense'"),
-        (["probe"], "missing: --out STR (see gravlens probe --help)"),
+        (["probe"], "missing: --out PATH (see gravlens probe --help)"),
         (["probe", "--out"], "--out needs a value"),
         (["probe", "--out", "x", "--num", "many"], "--num: 'many' is not a whole number"),
         (["probe", "--out", "x", "--num", "2.5"], "--num: '2.5' is not a whole number"),

@@ -72,6 +72,9 @@ class Options:
     """Say how many images of each class would be made, and by what, and stop."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to compute."""
+    threads: int | None = None
+    """Threads to compute with; by default what OMP_NUM_THREADS says, else as many as there are free
+    cores."""
 
 
 def run(options: Options) -> None:

@@ -56,6 +56,9 @@ class Options:
     """Seed of everything that is drawn."""
     skip_pixel_test: bool = False
     """Leave out the network that tries to tell the pixels apart; it takes minutes."""
+    threads: int | None = None
+    """Threads to compute with; by default what OMP_NUM_THREADS says, else as many as there are free
+    cores."""
     crop: int | None = None
     """Compare the middle of each image only, this many pixels a side of all sets."""
     band: str | None = None

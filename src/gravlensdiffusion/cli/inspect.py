@@ -55,10 +55,11 @@ def run(options: Options) -> None:
     """
     from gravlensdiffusion.cli.opening import open_data
     from gravlensdiffusion.data.inspection import inspect_lenses
-    from gravlensdiffusion.data.writing import check_picture, whole_file
+    from gravlensdiffusion.data.writing import check_picture, check_writable, whole_file
     from gravlensdiffusion.figures.png import spared
 
     out = options.out or default_preview(options.path)
+    check_writable(out)
     check_picture(out, overwrite=options.overwrite)
     source = open_data(
         options.path,

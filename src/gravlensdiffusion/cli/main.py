@@ -16,9 +16,10 @@ from pathlib import Path
 from types import ModuleType
 
 from gravlensdiffusion import __version__
-from gravlensdiffusion.data.writing import FULL
+from gravlensdiffusion.data.writing import FULL, check_writable
 from gravlensdiffusion.errors import GravLensError, one_line
 from gravlensdiffusion.processes import OtherFailed, Processes
+from gravlensdiffusion.threads import use_threads
 
 PROGRAM = "gravlens"
 
@@ -169,6 +170,11 @@ def _run_command(command: ModuleType, name: str, arguments: list[str]) -> None:
     except SystemExit:
         # The help has been printed.
         return
+    out = getattr(options, "out", None)
+    if isinstance(out, Path):
+        check_writable(out)
+    if hasattr(options, "threads"):
+        use_threads(options.threads)
     command.run(options)
 
 

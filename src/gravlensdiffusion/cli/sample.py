@@ -99,6 +99,9 @@ class Options:
     """Replace a set that exists, in all its formats; of shards, those that are damaged or of another request."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to compute."""
+    threads: int | None = None
+    """Threads to compute with; by default what OMP_NUM_THREADS says, else as many as there are free
+    cores."""
 
 
 def run(options: Options) -> None:

@@ -63,6 +63,9 @@ class Options:
     """Seed of weights, order and noise; the recipe's own, 0, by default."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to train."""
+    threads: int | None = None
+    """Threads to compute with; by default what OMP_NUM_THREADS says, else as many as there are free
+    cores."""
     precision: Literal["fp32", "bf16"] | None = None
     """Arithmetic; bf16 is faster on recent GPUs and slower on CPUs. The recipe's own, fp32, by
     default."""

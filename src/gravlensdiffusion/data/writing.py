@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from gravlensdiffusion.errors import GravLensError
 
@@ -138,6 +139,25 @@ def refuse_unwritable(path: Path) -> None:
     code = code if above.is_dir() else errno.ENOTDIR
     if code:
         raise unwritable(path, OSError(code, os.strerror(code)))
+
+
+def check_writable(path: Path) -> None:
+    """Refuse a path that nothing can be written to, before work is spent on what belongs there.
+
+    Args:
+        path: A file or a folder; neither it nor its parents need exist.
+
+    Raises:
+        GravLensError: If its folder, or the one that is to hold that, takes no files.
+    """
+    try:
+        folder = path if path.is_dir() else path.parent
+        while not folder.exists():
+            folder = folder.parent
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise unwritable(path, error) from error
 
 
 def refuse_existing(path: Path, *, overwrite: bool) -> None:

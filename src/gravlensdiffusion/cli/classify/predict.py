@@ -29,6 +29,9 @@ class Options:
     the shares that you expect, like lens=0.01,no_lens=0.99."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to compute."""
+    threads: int | None = None
+    """Threads to compute with; by default what OMP_NUM_THREADS says, else as many as there are free
+    cores."""
     band: str | None = None
     """Keep this band where files, or images in FITS files, are of several: g, F814W."""
     hdu: str | None = None

@@ -40,6 +40,9 @@ class Options:
     was merged in training is merged by itself."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to compute."""
+    threads: int | None = None
+    """Threads to compute with; by default what OMP_NUM_THREADS says, else as many as there are free
+    cores."""
     seed: int = 0
     """Seed of the resamplings that the interval of the AUC comes from."""
     band: str | None = None

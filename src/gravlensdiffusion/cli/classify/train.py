@@ -50,6 +50,9 @@ class Options:
     """Arithmetic; bf16 is faster on recent GPUs and slower on CPUs."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to train."""
+    threads: int | None = None
+    """Threads to compute with; by default what OMP_NUM_THREADS says, else as many as there are free
+    cores."""
     seed: int = 0
     """Seed of the images held out, of the weights and of the order."""
     band: str | None = None
