@@ -8,7 +8,7 @@ from typing import Any
 
 from gravlensdiffusion.balance.drawing import Batch
 from gravlensdiffusion.data.store import LensStore, write_store
-from gravlensdiffusion.data.writing import refuse_existing, refuse_unwritable
+from gravlensdiffusion.data.writing import refuse_existing
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.locking import LOCK, held
 from gravlensdiffusion.records import LensRecord, SetHeader
@@ -29,7 +29,6 @@ def check_out(out: Path, *, overwrite: bool) -> None:
     if out.exists():
         _clear_finished(work_folder(out))
     refuse_existing(out, overwrite=overwrite)
-    refuse_unwritable(out)
 
 
 def _clear_finished(folder: Path) -> None:

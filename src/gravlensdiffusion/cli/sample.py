@@ -288,10 +288,9 @@ def check_names(options: Options, formats: Sequence[str]) -> None:
         GravLensError: If a format is unknown, or a file in the way.
     """
     from gravlensdiffusion.data.writers import check_targets
-    from gravlensdiffusion.data.writing import refuse_existing, refuse_unwritable
+    from gravlensdiffusion.data.writing import refuse_existing
 
     check_targets(options.out, formats, overwrite=options.overwrite)
-    refuse_unwritable(options.out / GRID)
     for name in (GRID, GIF):
         refuse_existing(options.out / name, overwrite=options.overwrite)
 

@@ -173,8 +173,6 @@ def check_out(options: Options) -> None:
     Raises:
         GravLensError: If the suffix is no HDF5 suffix, or something is there already.
     """
-    from gravlensdiffusion.data.writing import refuse_unwritable
-
     path = options.out
     if options.shard_size is not None:
         from gravlensdiffusion.data.shards import Shards
@@ -188,7 +186,6 @@ def check_out(options: Options) -> None:
         raise GravLensError(f"{path}: is a folder, not a file")
     if path.exists() and not options.overwrite:
         raise GravLensError(f"{path}: exists already; give --overwrite to replace it")
-    refuse_unwritable(path)
 
 
 def describe(config: "SimulationConfig", header: "SetHeader", num: int) -> str:

@@ -9,7 +9,6 @@ from typing import Any
 from gravlensdiffusion.data.companions import is_document
 from gravlensdiffusion.data.layout import SHARD_NAME, is_beside
 from gravlensdiffusion.data.store import LensStore, validate_store, write_store
-from gravlensdiffusion.data.writing import refuse_unwritable
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.records import LensRecord, SetHeader
 
@@ -65,7 +64,6 @@ class Shards:
                 raise GravLensError(
                     f"{self.folder}: holds {path.name}; choose a folder for the shards alone"
                 )
-        refuse_unwritable(self.folder / "shard")
         surplus = self._surplus()
         if surplus and not overwrite:
             raise GravLensError(

@@ -123,24 +123,6 @@ def unwritable(path: Path, error: OSError) -> GravLensError:
     return GravLensError(f"{path}: cannot be written: {error.strerror or error}{advice}")
 
 
-def refuse_unwritable(path: Path) -> None:
-    """Refuse a path that nothing can be written to, before anything is computed.
-
-    Args:
-        path: A file or folder, which need not exist; nor need the folders above it.
-
-    Raises:
-        GravLensError: If what exists of it is no folder, or one that is not ours to write in.
-    """
-    above = path if path.is_dir() else path.parent
-    while not above.exists() and above != above.parent:
-        above = above.parent
-    code = 0 if os.access(above, os.W_OK | os.X_OK) else errno.EACCES
-    code = code if above.is_dir() else errno.ENOTDIR
-    if code:
-        raise unwritable(path, OSError(code, os.strerror(code)))
-
-
 def check_writable(path: Path) -> None:
     """Refuse a path that nothing can be written to, before work is spent on what belongs there.
 

@@ -28,7 +28,6 @@ from gravlensdiffusion.codec import read_json, read_record, to_json
 from gravlensdiffusion.config.distillation import DistillationConfig
 from gravlensdiffusion.config.model import ModelConfig
 from gravlensdiffusion.config.training import TrainingConfig
-from gravlensdiffusion.data.writing import refuse_unwritable
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.locking import LOCK, held
 from gravlensdiffusion.state_file import read_state
@@ -208,11 +207,9 @@ def held_run(folder: Path, *, writes: bool = True) -> Iterator[None]:
         writes: Whether it is to be written to; else it is left as it is.
 
     Raises:
-        GravLensError: If another process trains there, the folder is no run directory, or none can
-            be made there.
+        GravLensError: If another process trains there, or the folder is no run directory.
     """
     refuse_others(folder)
-    refuse_unwritable(folder)
     with held(folder) if writes or (folder / LOCK).is_file() else nullcontext():
         for pattern in LEFTOVERS if writes else ():
             for path in folder.glob(pattern):

@@ -125,16 +125,13 @@ def configure(options: Options) -> "ClassifierTraining":
 
 
 def refuse_folder(path: Path) -> None:
-    """Refuse a folder that exists or that cannot be made, before anything is computed.
+    """Refuse a folder that exists, before anything is computed.
 
     Raises:
-        GravLensError: If it does, or cannot.
+        GravLensError: If it does.
     """
-    from gravlensdiffusion.data.writing import refuse_unwritable
-
     if path.exists() or path.is_symlink():
         raise GravLensError(f"{path}: exists already; choose another --out")
-    refuse_unwritable(path)
 
 
 def describe(planned: "Plan") -> str:
