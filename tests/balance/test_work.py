@@ -1,5 +1,6 @@
 """A balance that is broken off goes on, and mixes nothing."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -130,6 +131,12 @@ def test_a_damaged_batch_is_drawn_again(source: LensStore, unbroken: bytes, tmp_
     second.write_bytes(b"")
     balance(source, tiny(), out, settings=SINGLY)
     assert out.read_bytes() == unbroken
+
+
+def test_work_goes_on_elsewhere(source: LensStore, tmp_path: Path) -> None:
+    break_off(source, tmp_path / "out.h5", 1)
+    request = json.loads((tmp_path / "out.h5.partial" / "request.json").read_text())
+    assert not {"device", "threads", "processes"} & request.keys()
 
 
 @pytest.mark.parametrize(

@@ -164,7 +164,7 @@ def balance(
 
     The originals come first, as they are. Generated images follow, class by class, with 1 in the
     parameter `records.GENERATED`. A balance that was broken off goes on where it was when it is
-    called again, and ends with the same bits.
+    called again, elsewhere too, and on the same device ends with the same bits.
 
     Args:
         source: The set; not changed.
@@ -213,7 +213,10 @@ def balance(
 
 
 def _request(plan: Plan, generator: LensGenerator, settings: Settings) -> dict[str, Any]:
-    """Return all that the bits of the balanced set depend on, by the names of messages."""
+    """Return all that the balanced set depends on, by the names of messages.
+
+    What hardware does to the last digits is no part of it.
+    """
     config = to_json(generator.config).encode()
     weights = [fingerprint(generator.model), hashlib.sha256(config).hexdigest()]
     filling = plan.filling
@@ -228,7 +231,6 @@ def _request(plan: Plan, generator: LensGenerator, settings: Settings) -> dict[s
         "batch size": settings.batch_size,
         "flux unit": plan.fit.flux_unit,
         "resampling": filling.resample,
-        "device": generator.device.type,
         "version": filling.software,
     }
 
