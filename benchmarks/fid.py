@@ -26,8 +26,9 @@ from PIL import Image
 from torch.nn.functional import interpolate
 
 from gravlensdiffusion.data.readers import open_lenses
+from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.evaluation.inception_weights import find_inception_weights
-from gravlensdiffusion.evaluation.preparation import Preparation, PreparedSource
+from gravlensdiffusion.evaluation.preparation import UNIT_RANGE, Preparation, PreparedSource
 from gravlensdiffusion.metrics.frechet import frechet_distance
 from gravlensdiffusion.metrics.inception import (
     INPUT_SIZE,
@@ -171,8 +172,11 @@ def main(options: Options) -> None:
 
 def opened(path: Path) -> PreparedSource:
     """Open a set and bring it to 28 pixels."""
-    source = PreparedSource(open_lenses(path), name_of(path))
-    return source.prepared(Preparation(size=SIZE))
+    preparation = Preparation(size=SIZE, flux_unit="peak")
+    source = PreparedSource(open_lenses(path), name_of(path), preparation)
+    if source.flux_unit not in (*UNIT_RANGE, "unknown"):
+        raise GravLensError(f"{path}: FID is of images in [0, 1], these are in {source.flux_unit}")
+    return source
 
 
 def name_of(path: Path) -> str:
