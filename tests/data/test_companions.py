@@ -91,6 +91,9 @@ def test_documents(name: str, is_one: bool) -> None:
             "megacam_u hsc_g",
             "Y J H",
             "NB816 z_band",
+            "vis h",
+            "EUC_VIS EUC_H",
+            "euclid_vis Y J",
         ),
     ],
 )

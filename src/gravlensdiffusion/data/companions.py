@@ -55,26 +55,16 @@ def sort_files(files: Sequence[Path], band: str | None = None) -> Sorting:
     images = {path: name for path, name in names.items() if path not in companions}
     bands = _find_bands(images)
     counts = Counter(found for found in bands.values() if found)
+    is_other = dict.fromkeys(images, False)
     if band is None:
         _refuse_several(images, bands, counts)
-        kept = tuple(images)
     else:
-        stated = {path: bands[path] or name.letter for path, name in images.items()}
-        is_other = {
-            path: bool(bands[path]) and not is_band(found, band) for path, found in stated.items()
-        }
-        kept = tuple(path for path in images if not is_other[path])
-        # Extensions of FITS files may be of several bands.
-        if not any(
-            is_band(stated[path], band) or path.suffix.lower() in FITS_SUFFIXES for path in kept
-        ):
-            raise GravLensError(
-                f"no file is of band '{band}' by its name; there are: {_counted(counts) or 'none'}"
-            )
+        _check_band(images, bands, band, counts)
+        is_other = {path: bool(found) and not is_band(found, band) for path, found in bands.items()}
     return Sorting(
-        images=kept,
+        images=tuple(path for path in images if not is_other[path]),
         companions=companions,
-        other_bands=tuple(path for path in images if path not in set(kept)),
+        other_bands=tuple(path for path in images if is_other[path]),
         bands=dict(sorted(counts.items())),
     )
 
@@ -115,14 +105,30 @@ def _go_together(companion: NameParts, image: NameParts) -> bool:
 def _find_bands(images: Names) -> dict[Path, str]:
     """Return the band of each image, empty where there is none."""
     letters: defaultdict[Key, set[str]] = defaultdict(set)
+    stated: set[Key] = set()
     for path, name in images.items():
+        key = (path.parent, name.rest)
         if name.letter:
-            letters[path.parent, name.rest].add(name.letter)
-    are = {key: are_bands(frozenset(found)) for key, found in letters.items()}
+            letters[key].add(name.letter)
+        if name.band:
+            stated.add(key)
+    are = {key: are_bands(frozenset(found), key in stated) for key, found in letters.items()}
     return {
         path: name.band or (name.letter if are.get((path.parent, name.rest)) else "")
         for path, name in images.items()
     }
+
+
+def _check_band(images: Names, bands: dict[Path, str], band: str, counts: Counter[str]) -> None:
+    """Refuse a band that no file can be of."""
+    for path, name in images.items():
+        # Extensions of FITS files may be of several bands.
+        may_hold_it = not bands[path] and path.suffix.lower() in FITS_SUFFIXES
+        if may_hold_it or is_band(bands[path] or name.letter, band):
+            return
+    raise GravLensError(
+        f"no file is of band '{band}' by its name; there are: {_counted(counts) or 'none'}"
+    )
 
 
 def _refuse_several(images: Names, bands: dict[Path, str], counts: Counter[str]) -> None:

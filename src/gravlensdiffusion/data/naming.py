@@ -38,7 +38,7 @@ _AFTER = re.compile(
     "free|less|added|sub|subbed|subtracted|corrected|convolved|matched|removed|cleaned"
 )
 _SURVEY = re.compile(
-    "hsc|des|decam|ps1?|panstarrs|sdss|legacy|ls|decals|megacam|cfht|cfhtls|kids|lsst|rubin|jst"
+    "hsc|des|euc|euclid|hst|acs|wfc3|decam|ps1?|panstarrs|sdss|legacy|ls|decals|megacam|cfht|cfhtls|kids|lsst|rubin|jst"
     "|viking|vista|ukidss|2mass|nir|nisp|nircam|wfi"
 )
 _FILTER = re.compile(
@@ -94,14 +94,20 @@ def parse_name(stem: str) -> NameParts:
     return NameParts(kind, is_certain, is_image, band, letter, tuple(words))
 
 
-def are_bands(letters: frozenset[str]) -> bool:
+def are_bands(letters: frozenset[str], is_beside_band: bool = False) -> bool:
     """Return whether single letters, found in names that are else alike, are bands.
 
-    ``g, r, i`` are; ``a, b, c`` and ``i, j, k`` are not.
+    ``g, r, i`` are; ``a, b, c`` and ``i, j, k`` are not. ``h`` alone is where a name with ``vis`` is
+    else alike.
+
+    Args:
+        letters: The letters.
+        is_beside_band: Whether another name, else alike, states a band in more than a letter.
     """
-    if len(letters) < 2 or not letters <= _OPTICAL | _INFRARED:
+    if not letters <= _OPTICAL | _INFRARED or len(letters) + is_beside_band < 2:
         return False
-    return bool(letters & {"g", "r"}) or letters <= _OPTICAL or letters <= _INFRARED
+    of_one_row = letters <= _OPTICAL or letters <= _INFRARED
+    return is_beside_band or of_one_row or bool(letters & {"g", "r"})
 
 
 def object_name(stem: str) -> str:
@@ -122,7 +128,9 @@ def _take_band(words: list[str]) -> tuple[str, list[str]]:
         is_letter = _LETTER.fullmatch(word) is not None
         if fused := _FILTER.fullmatch(word):
             survey = fused["survey"]
-            return f"{survey}_{fused['letter']}" if survey else word, words[:k] + words[k + 1 :]
+            start = k - 1 if k and _SURVEY.fullmatch(words[k - 1]) else k
+            band = f"{survey}_{fused['letter']}" if survey else word
+            return band, words[:start] + words[k + 1 :]
         if _SURVEY.fullmatch(word) and _LETTER.fullmatch(following):
             return f"{word}_{following}", words[:k] + words[k + 2 :]
         if word in _FILTER_WORDS and _LETTER.fullmatch(following):
