@@ -27,6 +27,24 @@ def noise(observing: Observing, flux: np.ndarray, sky: ObservationConfig = SKY) 
     return images - clean
 
 
+def test_what_is_cut_off_at_zero_is_counted_and_told_where_it_matters() -> None:
+    observer = Observer(ORDERED, Observing(), "tiny")
+    flux = np.full((25, 1, 8, 8), 0.5, dtype=np.float32)
+    flux[0, 0, :4, :2] = -0.01
+    observer.take(flux, range(25), seed=0)
+    assert observer.clipping.share == 0.005
+    assert observer.clipping.notes() == []
+    # Where the zeros can be seen, every one of them is told.
+    assert observer.clipping.notes(seen=True)[0].startswith("0.5% of the pixels were below zero")
+    flux[0, 0, :4, :2] = -0.3
+    observer.take(flux, range(25), seed=0)
+    (line,) = observer.clipping.notes()
+    assert "the lowest at -0.3, and were set to 0; 0.25% by more than the noise of the sky" in line
+    learned = Observer(LEARNED, Observing(), "tiny")
+    learned.take(flux, range(25), seed=0)
+    assert learned.clipping.notes(seen=True) == []
+
+
 @pytest.mark.parametrize(("sky_rms", "expected"), [(None, 0.1), (0.03, 0.03), (2.0, 2.0)])
 def test_the_sky_has_the_rms_that_was_asked_for(sky_rms: float | None, expected: float) -> None:
     drawn = noise(Observing(sky_rms=sky_rms), DARK)

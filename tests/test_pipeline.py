@@ -138,6 +138,7 @@ def test_a_trajectory_starts_from_unit_noise_with_no_lens_in_it(generator: LensG
         ({"num": 2, "sampler": "euler"}, "unknown sampler 'euler'; choose from"),
         ({"num": 2, "num_steps": 0}, "at least 1"),
         ({"num": 2, "guidance": -1.0}, "guidance"),
+        ({"num": 2, "guidance": 50.0}, "from 0 to 10, beyond which no lenses come of it, got 50"),
         ({"num": 2, "seed": -1}, "seed"),
     ],
 )
@@ -146,6 +147,20 @@ def test_what_cannot_be_sampled(
 ) -> None:
     with pytest.raises(GravLensError, match=message):
         generator.sample(**options)  # type: ignore[arg-type]
+
+
+def test_a_bar_is_shown_on_request_alone(
+    generator: LensGenerator, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gravlensdiffusion.progress.FIRST_S", 0.0)
+    monkeypatch.setattr("gravlensdiffusion.progress.GROWTH", 0.0)
+    generator.sample(5, num_steps=2, batch_size=3)
+    assert capsys.readouterr().err == ""
+    generator.sample(5, num_steps=2, batch_size=3, progress=True)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.partition(" images")[0] for line in lines] == [
+        f"gravlens: {done} of 5" for done in (1, 3, 3, 4, 5)
+    ]
 
 
 def test_a_model_without_classes() -> None:
@@ -210,7 +225,7 @@ def test_ordered_images_do_not_depend_on_the_batch(ordering: LensGenerator) -> N
     ("parameters", "message"),
     [
         ({"gamma1": 0.1}, "no parameter 'gamma1'; it has: theta_E, source_x, signal_to_noise"),
-        ({"theta_E": 1.7}, "theta_E 1.7 is outside .* 0.80 to 1.60 arcsec"),
+        ({"theta_E": 1.7}, "theta_E 1.7 is outside .* 0.8 to 1.6 arcsec"),
         ({"theta_E": [1.0, np.nan, 0.7]}, "theta_E 0.7 is outside"),
         ({"source_x": np.inf}, "source_x inf is outside"),
         ({"theta_E": [1.0, 1.1]}, r"a number or 3 numbers, .* shape \(2,\)"),

@@ -17,6 +17,10 @@ UNITS: Mapping[str, str] = {"background_rms": "e-/s", "exposure_time": "s"}
 """Units of what is known of the noise of an image."""
 
 
+MAX_DEEP = 0.002
+"""Share of the pixels that may lie deep below zero flux unsaid; the bundled models have 0.0006."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Observing:
     """How images are taken.
@@ -34,6 +38,53 @@ class Observing:
     flux_unit: Literal["peak"] | None = None
 
 
+@dataclass(kw_only=True, slots=True)
+class Clipping:
+    """Counts pixels of noise-free images that were below zero flux, and were set to 0.
+
+    Attributes:
+        noise: Standard deviation of the sky in a pixel [flux unit of the model].
+        num: Pixels in all.
+        num_below: Pixels below 0.
+        num_deep: Pixels further below 0 than the noise of the sky.
+        lowest: The lowest value.
+    """
+
+    noise: float
+    num: int = 0
+    num_below: int = 0
+    num_deep: int = 0
+    lowest: float = 0.0
+
+    def add(self, flux: NDArray[np.float32]) -> None:
+        """Count the pixels of some images."""
+        self.num += flux.size
+        self.num_below += int((flux < 0).sum())
+        self.num_deep += int((flux < -self.noise).sum())
+        self.lowest = min(self.lowest, float(flux.min()))
+
+    @property
+    def share(self) -> float:
+        """Share of the pixels that were below 0."""
+        return self.num_below / max(self.num, 1)
+
+    def notes(self, *, seen: bool = False) -> list[str]:
+        """Return what the user should know: a line, where it matters.
+
+        Args:
+            seen: Whether the images are kept without noise, so that the zeros are in them.
+        """
+        is_deep = self.num_deep > MAX_DEEP * self.num
+        if not is_deep and not (seen and self.num_below):
+            return []
+        line = (
+            f"{self.share:.1%} of the pixels were below zero flux before their noise, the lowest at "
+            f"{self.lowest:.2g}, and were set to 0; {self.num_deep / self.num:.2%} by more than the "
+            f"noise of the sky, {self.noise:.2g}"
+        )
+        return [line]
+
+
 class Observer:
     """Takes the images of a model: those without noise get the noise of the instrument.
 
@@ -46,6 +97,7 @@ class Observer:
         flux_unit: Unit of the images.
         observation: The noise that is added; None where the model has learned its own.
         is_as_trained: Whether the noise is that of the training set.
+        clipping: What was cut off at zero flux.
 
     Raises:
         GravLensError: If noise is ordered of a model that has learned its own, or is not possible.
@@ -64,6 +116,9 @@ class Observer:
         if self.observation is not None and observing.sky_rms is not None:
             self.observation = replace(self.observation, background_rms=observing.sky_rms)
         self.is_as_trained = self.observation == config.observation
+        own = config.observation
+        noise = 0.0 if own is None else own.background_rms * own.num_pixels / config.image_size
+        self.clipping = Clipping(noise=noise)
         self._is_scaled = observing.flux_unit == PEAK and config.flux_unit != PEAK
         self.flux_unit = observing.flux_unit or config.flux_unit
 
@@ -94,6 +149,7 @@ class Observer:
         images, clean = flux, None
         if self.observation is not None:
             # No pixel of a lens is darker than the sky, whatever the network leaves there.
+            self.clipping.add(flux)
             clean = np.maximum(flux, 0)
             images = np.stack(
                 [

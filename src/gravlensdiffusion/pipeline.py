@@ -1,6 +1,5 @@
 """From a checkpoint to lens images in physical units."""
 
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
@@ -15,6 +14,7 @@ from gravlensdiffusion.build import FEW_STEPS, Model, build_sampler
 from gravlensdiffusion.checkpoint import load_few_steps, load_model
 from gravlensdiffusion.codec import to_json
 from gravlensdiffusion.conditioning import Condition
+from gravlensdiffusion.config.numbers import require_guidance
 from gravlensdiffusion.diffusion.denoise import Denoiser
 from gravlensdiffusion.diffusion.randomness import Stream, Streams, generator
 from gravlensdiffusion.diffusion.samplers.base import prior, trajectory
@@ -22,6 +22,7 @@ from gravlensdiffusion.diffusion.wrap import GuidedDenoiser
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.observing import UNITS, Observer, Observing
 from gravlensdiffusion.ordering import Order, cycle_labels, parameter_table
+from gravlensdiffusion.progress import shown_progress
 from gravlensdiffusion.records import SetHeader
 from gravlensdiffusion.samples import Frame, LensSamples
 
@@ -117,6 +118,7 @@ class LensGenerator:
         batch_size: int = 100,
         guidance: float = 1.0,
         observing: Observing = AS_TRAINED,
+        progress: bool = False,
     ) -> LensSamples:
         """Generate images.
 
@@ -133,6 +135,7 @@ class LensGenerator:
             batch_size: Images at a time.
             guidance: Scale of classifier-free guidance; 1 is none.
             observing: Noise and scale of the images.
+            progress: Whether to show on stderr how far it is.
 
         Raises:
             GravLensError: If a value is not allowed or a class not known.
@@ -143,26 +146,31 @@ class LensGenerator:
         observer = Observer(self.config, observing, self.name)
         images = np.empty((num, *self.image_shape), dtype=np.float32)
         noise_free = None if observer.observation is None else np.empty_like(images)
-        for start in range(0, num, batch_size):
-            indices = range(start, min(start + batch_size, num))
-            frames = self.trajectory(
-                indices,
-                order[start : indices.stop],
-                seed=seed,
-                sampler=sampler,
-                num_steps=num_steps,
-                guidance=guidance,
-            )
-            flux = self.to_flux(deque(frames, maxlen=1).pop().x_t)
-            images[start : indices.stop], clean = observer.take(flux, indices, seed)
-            if noise_free is not None and clean is not None:
-                noise_free[start : indices.stop] = clean
+        _, steps = self.sampling(sampler, num_steps)
+        with shown_progress(num, steps=steps, is_shown=progress) as shown:
+            for start in range(0, num, batch_size):
+                indices = range(start, min(start + batch_size, num))
+                for frame in self.trajectory(
+                    indices,
+                    order[start : indices.stop],
+                    seed=seed,
+                    sampler=sampler,
+                    num_steps=num_steps,
+                    guidance=guidance,
+                ):
+                    shown.update(start * steps + frame.step * len(indices))
+                images[start : indices.stop], clean = observer.take(
+                    self.to_flux(frame.x_t), indices, seed
+                )
+                if noise_free is not None and clean is not None:
+                    noise_free[start : indices.stop] = clean
         return LensSamples(
             images=images,
             labels=order.labels,
             parameters=self.stored_parameters(order, observer),
             noise_free=noise_free,
             header=self.header(seed, observer),
+            clipped_share=observer.clipping.share,
         )
 
     @torch.inference_mode()
@@ -212,8 +220,10 @@ class LensGenerator:
         """Refuse a scale of guidance that the model cannot be drawn with.
 
         Raises:
-            GravLensError: If it is not 1, and the model knows neither classes nor parameters.
+            GravLensError: If it is out of range, or not 1 where the model knows neither classes nor
+                parameters.
         """
+        require_guidance(guidance)
         if guidance != 1.0 and not (self.config.class_names or self.config.parameters):
             raise GravLensError(f"model '{self.name}' knows nothing to guide by")
 

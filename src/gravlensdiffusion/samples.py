@@ -22,6 +22,8 @@ class LensSamples:
         noise_free: The images without noise, ``(N, C, H, W)``; None for a model that has learned
             its noise.
         header: Classes, pixel scale, flux unit, seed.
+        clipped_share: Share of the pixels that the network left below zero flux, and that were set
+            to 0 before the noise; 0 for a model that has learned its noise.
     """
 
     images: NDArray[np.float32]
@@ -29,6 +31,7 @@ class LensSamples:
     parameters: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     noise_free: NDArray[np.float32] | None = None
     header: SetHeader
+    clipped_share: float = 0.0
 
     def __len__(self) -> int:
         return len(self.images)

@@ -288,7 +288,7 @@ def test_settings_out_of_range_are_refused() -> None:
     for settings, message in (
         ({"seed": -1}, "seed must lie from 0"),
         ({"batch_size": 0}, "batch size must be at least 1"),
-        ({"guidance": float("nan")}, "guidance must be a number from 0 up"),
+        ({"guidance": float("nan")}, "guidance must be a number from 0 to 10"),
     ):
         with pytest.raises(GravLensError, match=message):
             Settings(**settings)

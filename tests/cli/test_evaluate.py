@@ -124,3 +124,17 @@ def test_missing_inception_weights_are_a_mistake_where_they_were_named(evaluate,
 @pytest.mark.parametrize("flags", [("--seeds", "0"), ("--seed", "-1"), ("--size", "0")])
 def test_impossible_options_are_refused(evaluate, folder, flags):
     one_line(evaluate(folder / "generated.h5", folder / "reference.h5", *flags), flags[0])
+
+
+@pytest.mark.parametrize("flag", ["--reference2", "--train"])
+def test_a_set_cannot_be_its_own_opposite(folder, tmp_path, capsys, monkeypatch, flag):
+    from gravlensdiffusion.cli.main import main
+
+    def look(*_: object, **__: object) -> None:
+        raise AssertionError("a set was looked at")
+
+    monkeypatch.setattr("gravlensdiffusion.cli.opening.open_data", look)
+    same = folder / ".." / folder.name / "reference.h5"
+    words = [folder / "generated.h5", folder / "reference.h5", "--out", tmp_path / "r", flag, same]
+    assert main(["evaluate", *map(str, words)]) == 2
+    assert f"{flag} and REFERENCE are the same images" in capsys.readouterr().err

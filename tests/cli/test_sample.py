@@ -216,8 +216,10 @@ def test_overwrite_replaces(model, tmp_path):
         (["--batch-size", "0"], "--batch-size must be at least 1, got 0"),
         (["--steps", "0"], "the number of steps must be at least 1, got 0"),
         (["--seed", "-1"], "seed"),
-        (["--guidance", "nan"], "--guidance must be a number from 0 up, got nan"),
-        (["--guidance", "-1"], "--guidance must be a number from 0 up, got -1.0"),
+        (["--guidance", "nan"], "guidance must be a number from 0 to 10, beyond which"),
+        (["--guidance", "-1"], "of it, got -1"),
+        (["--guidance", "50"], "of it, got 50"),
+        (["--model", "lens99", "--theta-E", "wide"], "--theta-E: 'wide' is neither"),
         (["--format", "tiff"], "unknown format 'tiff'; choose from h5, npy, fits, png"),
         (["--format", ""], "unknown format ''"),
         (["--label", "wdm"], "no class 'wdm'; it has: no_sub, cdm, any"),
@@ -228,6 +230,13 @@ def test_overwrite_replaces(model, tmp_path):
 )
 def test_bad_option_is_one_line_and_leaves_nothing(model, tmp_path, capsys, words, message):
     assert_refused(model, tmp_path, capsys, words, message)
+
+
+def test_guidance_that_changes_lenses_is_doubted(model, tmp_path, capsys):
+    assert sample(model, tmp_path / "a", "--num", 2, "--guidance", 3) == 0
+    assert capsys.readouterr().err == ""
+    assert sample(model, tmp_path / "b", "--num", 2, "--guidance", 4) == 0
+    assert "guidance 4: beyond 3, lenses lose their shape" in capsys.readouterr().err
 
 
 def test_folder_that_is_a_file_is_refused(model, tmp_path, capsys):
@@ -367,7 +376,10 @@ def test_gif_of_ordered_lenses_changes_no_image(ordered, tmp_path, steps):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--theta-E", "2"], "theta_E 2 is outside what model 'ordered' has learned, 0.80 to 1.60"),
+        (
+            ["--theta-E", "2"],
+            "theta_E 2 is outside what model 'ordered' has learned, 0.8 to 1.6 arcsec",
+        ),
         (["--theta-E", "1:2"], "theta_E 2 is outside"),
         (["--source-x", "-0.6:0.1"], "source_x -0.6 is outside"),
         (["--theta-E", "1.4:1.0"], "--theta-E: the range '1.4:1.0' ends below its start"),

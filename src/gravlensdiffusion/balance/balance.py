@@ -199,6 +199,8 @@ def balance(
                 if not work.has(number, batch):
                     work.keep(number, batch, drawing.records(batch), header)
                 advance(batch.num)
+            for note in drawing.observer.clipping.notes(seen=plan.fit.has_twins):
+                tell(note)
             parts = [work.part(number) for number in range(len(batches))]
             records = _all_records(source, parts, plan.fit.has_twins)
             write_store(work.whole, records, header, num=len(source) + plan.filling.num)

@@ -1,9 +1,9 @@
 """How generated images are drawn, and how many of each class."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from gravlensdiffusion.config.numbers import require_guidance
 from gravlensdiffusion.data.source import LensSource
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.records import FilledClass
@@ -37,8 +37,7 @@ class Settings:
             raise GravLensError(f"the seed must lie from 0 to 2^64 - 1, got {self.seed}")
         if self.batch_size < 1:
             raise GravLensError(f"the batch size must be at least 1, got {self.batch_size}")
-        if not 0 <= self.guidance < math.inf:
-            raise GravLensError(f"guidance must be a number from 0 up, got {self.guidance}")
+        require_guidance(self.guidance)
 
 
 def count_classes(source: LensSource) -> dict[str, int]:

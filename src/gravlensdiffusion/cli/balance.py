@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from gravlensdiffusion.cli.sample import check_quality
+from gravlensdiffusion.cli.sample import check_guidance, check_quality
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.progress import shown_progress, tell
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from gravlensdiffusion.balance.balance import Balanced, Plan
     from gravlensdiffusion.balance.settings import Settings
     from gravlensdiffusion.data.source import LensSource
-    from gravlensdiffusion.pipeline import LensGenerator
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,6 +89,8 @@ def run(options: Options) -> None:
     from gravlensdiffusion.cli.opening import open_data
     from gravlensdiffusion.pipeline import LensGenerator
 
+    # A model loads within seconds, a large set is looked at for minutes.
+    generator = LensGenerator.from_pretrained(options.model, device=options.device)
     source = open_data(
         options.data,
         skip_bad=options.skip_bad,
@@ -97,8 +98,9 @@ def run(options: Options) -> None:
         band=options.band,
         hdu=options.hdu,
     )
-    generator = LensGenerator.from_pretrained(options.model, device=options.device)
-    settings = read_settings(options, generator)
+    quality = options.quality
+    steps = options.steps if quality is None else generator.steps_of(quality)
+    settings = read_settings(options, steps)
     num = options.per_class
     targets = to_largest(source) if num is None else per_class(source, num)
     if options.alike:
@@ -143,13 +145,15 @@ def check(options: Options) -> None:
     if options.per_class is not None and options.to_largest:
         raise GravLensError("--per-class and --to-largest say different things; leave one out")
     check_quality(options.quality, options.steps, options.sampler)
+    check_guidance(options.guidance)
+    read_settings(options, options.steps)
     check_out(options.out, overwrite=options.overwrite)
     out, data = options.out.resolve(), options.data.resolve()
     if out == data or data in out.parents:
         raise GravLensError(f"{options.out}: belongs to the set that is balanced; name another")
 
 
-def read_settings(options: Options, generator: "LensGenerator") -> "Settings":
+def read_settings(options: Options, steps: int | None) -> "Settings":
     """Return how the images are drawn.
 
     Raises:
@@ -157,11 +161,10 @@ def read_settings(options: Options, generator: "LensGenerator") -> "Settings":
     """
     from gravlensdiffusion.balance.settings import Settings
 
-    asked = options.steps if options.quality is None else generator.steps_of(options.quality)
     return Settings(
         seed=options.seed,
         sampler=options.sampler,
-        num_steps=asked,
+        num_steps=steps,
         guidance=options.guidance,
         batch_size=options.batch_size,
         resample=options.resample,

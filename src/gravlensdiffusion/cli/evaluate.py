@@ -115,13 +115,20 @@ def run(options: Options) -> None:
 
 
 def check(options: Options, processes: Processes) -> None:
-    """Refuse, on the main process, to replace a report unless asked to.
+    """Refuse, on the main process, what can be refused before a set is opened.
 
     Raises:
-        GravLensError: If one is in the way.
+        GravLensError: If a report is in the way, or a set is named for what it cannot be.
     """
     from gravlensdiffusion.data.writing import refuse_existing
 
+    held_out = {options.reference.resolve(): "REFERENCE"}
+    for flag, path in (("--reference2", options.reference2), ("--train", options.train)):
+        if path is not None and path.resolve() in held_out:
+            other = held_out[path.resolve()]
+            raise GravLensError(f"{flag} and {other} are the same images; {other} must be others")
+        if path is not None:
+            held_out[path.resolve()] = flag
     for name in (JSON, HTML) if processes.is_main else ():
         refuse_existing(options.out / name, overwrite=options.overwrite)
 

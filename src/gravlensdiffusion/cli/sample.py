@@ -16,7 +16,7 @@ from gravlensdiffusion.progress import shown_progress, tell
 
 if TYPE_CHECKING:
     from gravlensdiffusion.cli.drawing import Drawing
-    from gravlensdiffusion.ordering import Order
+    from gravlensdiffusion.ordering import Order, Span
     from gravlensdiffusion.pipeline import LensGenerator
 
 DEFAULT_NUM = 100
@@ -134,6 +134,7 @@ def run(options: Options) -> None:
 
         shards = Shards(options.out, len(order), options.shard_size)
         print(draw_set(shards, drawing, processes, overwrite=options.overwrite))
+        tell(*drawing.observer.clipping.notes(seen=options.noise_free))
         return
     header = generator.header(options.seed, drawing.observer)
     if not processes.is_main:
@@ -156,6 +157,7 @@ def run(options: Options) -> None:
         )
         with spared(GRID, tell):
             save_grid(drawing.shown(), folder / GRID)
+    tell(*drawing.observer.clipping.notes(seen=options.noise_free))
     names = [path.name for path in written]
     names += [name for name in (GRID, GIF) if (options.out / name).exists()]
     print(f"wrote {len(order)} images of {generator.name} to {options.out}: {', '.join(names)}")
@@ -188,18 +190,28 @@ def read_order(options: Options, generator: "LensGenerator") -> "Order":
     Raises:
         GravLensError: If a value cannot be read, or the model does not know it.
     """
-    from gravlensdiffusion.ordering import draw_order, parse_span, read_conditions
+    from gravlensdiffusion.ordering import draw_order, read_conditions
 
     config, name = generator.config, generator.name
     if options.conditions is not None:
         order = read_conditions(options.conditions, config, name)
     else:
         labels = None if options.label is None else split(options.label)
-        asked = {each: getattr(options, each) for each in ORDERED_BY}
-        spans = {each: parse_span(text, each) for each, text in asked.items() if text is not None}
         num = DEFAULT_NUM if options.num is None else options.num
-        order = draw_order(config, num, labels, spans, options.seed, name)
+        order = draw_order(config, num, labels, spans(options), options.seed, name)
     return generator.filled(order, options.seed)
+
+
+def spans(options: Options) -> dict[str, "Span"]:
+    """Return the values and ranges that are asked for, by the names of parameters.
+
+    Raises:
+        GravLensError: If one cannot be read.
+    """
+    from gravlensdiffusion.ordering import parse_span
+
+    asked = {each: getattr(options, each) for each in ORDERED_BY}
+    return {each: parse_span(text, each) for each, text in asked.items() if text is not None}
 
 
 def set_up(
@@ -260,14 +272,14 @@ def check(options: Options, formats: Sequence[str]) -> None:
         if value is not None and value < 1:
             raise GravLensError(f"{flag} must be at least 1, got {value}")
     check_quality(options.quality, options.steps, options.sampler)
-    if not math.isfinite(options.guidance) or options.guidance < 0:
-        raise GravLensError(f"--guidance must be a number from 0 up, got {options.guidance}")
+    check_guidance(options.guidance)
     if options.exposure is not None and not 0 < options.exposure < math.inf:
         raise GravLensError(f"--exposure must be a positive time in s, got {options.exposure}")
     if options.sky_rms is not None and not 0 <= options.sky_rms < math.inf:
         raise GravLensError(f"--sky-rms must be a number from 0 up, got {options.sky_rms}")
     if options.noise_free and "h5" not in formats:
         raise GravLensError("--noise-free writes to lenses.h5, so --format must name h5")
+    spans(options)
     if options.conditions is not None:
         others = [
             each for each in ("num", "label", *ORDERED_BY) if getattr(options, each) is not None
@@ -307,6 +319,22 @@ def check_shards(options: Options, formats: Sequence[str]) -> None:
         raise GravLensError("--shard-size writes HDF5 files alone, so leave out --format")
     if options.gif:
         raise GravLensError("--shard-size writes no pictures, so leave out --gif")
+
+
+def check_guidance(scale: float) -> None:
+    """Refuse a scale of guidance that draws no lenses, and doubt one that changes them.
+
+    Raises:
+        GravLensError: If it is out of range.
+    """
+    from gravlensdiffusion.config.numbers import WISE_GUIDANCE, require_guidance
+
+    require_guidance(scale)
+    if scale > WISE_GUIDANCE:
+        tell(
+            f"guidance {scale:g}: beyond {WISE_GUIDANCE:g}, lenses lose their shape and their flux; "
+            "look at them"
+        )
 
 
 def check_quality(quality: str | None, steps: int | None, sampler: str | None) -> None:
