@@ -93,7 +93,7 @@ def test_epochs_that_are_asked_for_outdo_a_recipe_that_counts_images(
     options = Options(data=data, out=tmp_path / "run", preset=str(recipe), dry_run=True)
     run(options)
     assert (
-        "200,000 images in 25,000 steps, each of 12 images 16,666.7 times, batch 8"
+        "200,000 images in 25,000 steps, each of 12 images 16,667 times, batch 8"
         in capsys.readouterr().out
     )
     config = configure(replace(options, epochs=3))
@@ -227,7 +227,7 @@ def test_init_alone_adapts_a_model(
     assert line.startswith(f"trained {out} on 180 different images, 180 seen; held-out loss ")
     told = [each for each in said.err.splitlines() if "too few to draw" in each]
     assert told == [told[0]] * 2
-    assert "5,000 or more (28 epochs)" in told[0]
+    assert "5,000 or more (--epochs 28)" in told[0]
     assert "at 180 images, the checkpoint that counts" in line
     assert load_model(out).config.class_names == ("odd", "small")
     assert load_model(out).config.training_data == "180 images (20 more held out), images given"

@@ -1,6 +1,7 @@
 """A long run at the command line: a progress bar, and signals that save before they end it."""
 
 import math
+import re
 import signal
 import sys
 from collections.abc import Callable
@@ -62,7 +63,7 @@ def run_shown(
                     progress=show,
                     sample=sample,
                     should_stop=lambda: bool(stopped),
-                    tell=tell,
+                    tell=lambda line: tell(in_flags(line)),
                 )
             )
     except OSError as error:
@@ -93,6 +94,11 @@ def run_shown(
         )
         raise SystemExit(128 + received)
     return progress
+
+
+def in_flags(text: str) -> str:
+    """Return a text of the library with its parameters, which stand in backticks, as flags."""
+    return re.sub(r"`(\w+)`", lambda name: "--" + name[1].replace("_", "-"), text)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from gravlensdiffusion.cli.opening import open_data
-from gravlensdiffusion.cli.running import run_shown
+from gravlensdiffusion.cli.running import in_flags, run_shown
 from gravlensdiffusion.errors import GravLensError, one_line
 from gravlensdiffusion.progress import tell
 
@@ -114,7 +114,7 @@ def run(options: Options) -> None:
         planned = plan(config, source, options.out, device=options.device, init=options.init)
         print(one_line(describe(config, source, planned)))
         for note in planned.notes:
-            print(f"note: {note}")
+            print(f"note: {in_flags(note)}")
         return
     progress = run_shown(
         options.out,
@@ -126,7 +126,8 @@ def run(options: Options) -> None:
         ),
     )
     print(f"trained {options.out} on {told(progress)}")
-    tell(*(f"note: {doubt}" for doubt in progress.doubts))
+    if progress.doubt:
+        tell(f"note: {in_flags(progress.doubt)}")
 
 
 def told(progress: "Progress") -> str:

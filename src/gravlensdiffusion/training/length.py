@@ -14,6 +14,8 @@ STEPS_FROM_NOTHING, STEPS_FROM_A_MODEL = 1_500, 150
 """Steps likewise."""
 ENOUGH_DIFFERENT = 1_000
 """Different images below which a model that starts from nothing comes to repeat them."""
+MOST_PASSES = 400
+"""Times that each image may be seen where a model is adapted and nothing is held out."""
 
 
 def count_different(batches: Iterable[NDArray[np.float32]]) -> int:
@@ -21,10 +23,10 @@ def count_different(batches: Iterable[NDArray[np.float32]]) -> int:
     return len({hashlib.blake2b(image.tobytes()).digest() for batch in batches for image in batch})
 
 
-def doubts(
+def doubt(
     config: TrainingConfig, total_images: int, num_different: int, *, starts_from_model: bool
-) -> tuple[str, ...]:
-    """Say what speaks against lenses at the end of a training, one line each.
+) -> str:
+    """Say what speaks against lenses at the end of a training; an empty text for nothing.
 
     Args:
         config: The recipe.
@@ -32,25 +34,27 @@ def doubts(
         num_different: Different images in the set.
         starts_from_model: Whether it starts from the weights of another model.
     """
-    images, steps = FROM_NOTHING, STEPS_FROM_NOTHING
+    images, steps, advice = FROM_NOTHING, STEPS_FROM_NOTHING, ", or adapt a trained model by `init`"
     if starts_from_model:
-        images, steps = FROM_A_MODEL, STEPS_FROM_A_MODEL
+        images, steps, advice = FROM_A_MODEL, STEPS_FROM_A_MODEL, ""
     # While the rate rises little is learned.
     needed = max(images, 2 * config.optimiser.warmup_images, steps * config.batch_size)
-    advice = (
-        "" if starts_from_model else ", or start from a trained model (init, lens28 say, no preset)"
-    )
-    found = []
-    if total_images < needed:
-        more = "" if config.total_images else f" ({-(-needed // num_different):,} epochs)"
-        found.append(
-            f"{total_images:,} images seen are too few to draw more than noise or blobs: give it "
-            f"{needed:,} or more{more}{advice}"
-        )
+    epochs = -(-needed // num_different)
+    is_short, passes = total_images < needed, total_images / num_different
+    noise = f"{total_images:,} images seen are too few to draw more than noise or blobs"
     if num_different < ENOUGH_DIFFERENT and not starts_from_model:
-        noun = "image is" if num_different == 1 else "images are"
-        found.append(
-            f"{num_different:,} different {noun} too few for a model that starts from nothing, "
-            f"which comes to repeat them: take {ENOUGH_DIFFERENT:,} or more{advice}"
+        why = noise if is_short else "it comes to repeat them"
+        return (
+            f"{num_different:,} different images are too few for a model that starts from nothing: "
+            f"{why}; take {ENOUGH_DIFFERENT:,} or more{advice}"
         )
-    return tuple(found)
+    if is_short:
+        more = "" if config.total_images else f" (`epochs` {epochs:,})"
+        return f"{noise}: give it {needed:,} or more{more}{advice}"
+    if passes > MOST_PASSES and starts_from_model and not config.early_stopping.held_out:
+        return (
+            f"{num_different:,} different images are seen {passes:,.0f} times each, and none is held "
+            f"out to end the training in time: it comes to repeat them; `epochs` {epochs:,} is "
+            "enough to draw lenses"
+        )
+    return ""

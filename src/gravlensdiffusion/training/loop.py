@@ -23,7 +23,7 @@ from gravlensdiffusion.training.augment import check_names
 from gravlensdiffusion.training.ema import MovingAverage
 from gravlensdiffusion.training.folder import held_run
 from gravlensdiffusion.training.held_out import HeldOutLoss, Standing
-from gravlensdiffusion.training.length import count_different, doubts
+from gravlensdiffusion.training.length import count_different, doubt
 from gravlensdiffusion.training.optimiser import build_optimiser
 from gravlensdiffusion.training.order import Batch, BatchesAhead, draw_batch
 from gravlensdiffusion.training.progress import Counters, Hooks, Loop, Plan, Progress
@@ -139,9 +139,9 @@ class Trainer(Loop):
         super().__init__(config, folder, total_images)
         self._restore(source, init)
         self.num_images = len(self.data)
-        self.doubts = doubts(
+        self.doubt = doubt(
             config,
-            total_images,
+            max(total_images, self.counters.images_seen),
             self.counters.num_different,
             starts_from_model=init is not None,
         )

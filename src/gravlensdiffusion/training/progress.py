@@ -42,7 +42,7 @@ class Progress:
         best_images: Images seen when it was measured; 0 for never.
         ended_early: Whether the run ended because the held-out loss fell no longer.
         num_different: Different images in the set that is learned from; 0 for none.
-        doubts: What speaks against a good model at the end, one line each.
+        doubt: What speaks against a good model at the end; empty for nothing.
     """
 
     images_seen: int
@@ -56,7 +56,7 @@ class Progress:
     best_images: int = 0
     ended_early: bool = False
     num_different: int = 0
-    doubts: tuple[str, ...] = ()
+    doubt: str = ""
 
     @property
     def seconds_left(self) -> float:
@@ -95,7 +95,8 @@ class Plan:
         different = ""
         if self.num_different < self.num_images:
             different = f" ({self.num_different:,} different)"
-        passes = f"{self.total_images / self.num_images:,.1f} times"
+        times = self.total_images / self.num_images
+        passes = f"{times:,.1f} times" if times < 100 else f"{times:,.0f} times"
         return f"{steps}, each of {self.num_images:,} images{different} {passes}"
 
 
@@ -178,8 +179,8 @@ class Loop(ABC):
     """Measurements without a new lowest held-out loss after which the run ends; 0 for no end."""
     num_images: int = 0
     """Images in the set that is learned from; 0 for none."""
-    doubts: tuple[str, ...] = ()
-    """What speaks against a good model at the end, one line each."""
+    doubt: str = ""
+    """What speaks against a good model at the end; empty for nothing."""
 
     def __init__(self, pace: Pace, folder: Path, total_images: int) -> None:
         self._pace = pace
@@ -230,7 +231,7 @@ class Loop(ABC):
     def plan(self) -> Plan:
         """What the run will do."""
         seen, total = self.counters.images_seen, self.total_images
-        notes = self.doubts
+        notes = (self.doubt,) if self.doubt else ()
         if seen > total:
             told = f"{self._folder} has seen {seen:,} images already, more than the {total:,} asked"
             notes = (f"{told} for: nothing is left to do",)
@@ -386,7 +387,7 @@ class Loop(ABC):
             best_images=self.standing.best_images,
             ended_early=self.is_exhausted,
             num_different=counters.num_different,
-            doubts=self.doubts,
+            doubt=self.doubt,
         )
 
     def _numbers(self, progress: Progress) -> dict[str, float]:
