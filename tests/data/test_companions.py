@@ -156,7 +156,7 @@ def test_a_survey_folder(tmp_path: Path) -> None:
     assert source.header.pixel_scale_arcsec == pytest.approx(0.1)
     assert source.notes == (
         (
-            "files that go with images, left alone: 2 named like noise maps, 1 named like PSFs; "
+            "what goes with images, left alone: 2 named like noise maps, 1 named like PSFs; "
             "J1+2.5_vis_noise_map.fits first"
         ),
         "images of other bands, left alone: 1; J1+2.5_nir_h_data.fits first",
@@ -175,6 +175,19 @@ def test_one_folder_per_object(tmp_path: Path, names: str) -> None:
     assert len(source) == 3
     assert source.header.class_names == ()
     assert source.notes[0] == "folders of one object each, whose names are no classes: 3"
+
+
+@pytest.mark.parametrize("image", ["images", "data", "sci"])
+@pytest.mark.parametrize("beside", ["noise", "psf", "masks", "noise_maps", "weight"])
+def test_one_folder_per_kind(tmp_path: Path, image: str, beside: str) -> None:
+    for name in (image, beside):
+        (tmp_path / name).mkdir()
+        for k, pixels in enumerate(lens_images(2, seed=len(name))):
+            np.save(tmp_path / name / f"lens_{k}.npy", pixels)
+    source = open_lenses(tmp_path)
+    assert len(source) == 2
+    assert source.header.class_names == ()
+    assert source.notes[0].endswith(f"; {beside} first")
 
 
 def test_classes_of_one_image_are_classes(tmp_path: Path) -> None:

@@ -40,6 +40,7 @@ def open_data(
     from gravlensdiffusion.data.companions import FITS_SUFFIXES
     from gravlensdiffusion.data.readers import open_lenses
     from gravlensdiffusion.data.source import BadFilesError
+    from gravlensdiffusion.data.store import SHARD_SUFFIXES
 
     try:
         source = open_lenses(
@@ -56,8 +57,12 @@ def open_data(
         tell(*error.problems)
         raise
     tell(*source.problems, *(source.notes if with_notes else ()))
-    if hdu is not None and not any(name.suffix.lower() in FITS_SUFFIXES for name in source.files):
-        tell(f"{path}: holds no FITS files, so --hdu plays no part")
+    suffixes = {name.suffix.lower() for name in source.files}
+    has_fits = bool(suffixes & set(FITS_SUFFIXES))
+    has_names = path.is_dir() and not suffixes & set(SHARD_SUFFIXES)
+    for flag, given, counts in (("hdu", hdu, has_fits), ("band", band, has_fits or has_names)):
+        if given is not None and not counts:
+            tell(f"{path}: holds nothing that --{flag} could choose from, so it plays no part")
     if source.num_skipped:
         tell(f"skipped {source.num_skipped}, go on with {len(source)}")
     return source

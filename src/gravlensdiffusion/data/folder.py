@@ -80,7 +80,7 @@ class Listing:
             kinds = Counter(self.companions.values())
             counts = ", ".join(f"{num} named like {kind}s" for kind, num in kinds.items())
             first = next(iter(self.companions)).name
-            found.append(f"files that go with images, left alone: {counts}; {first} first")
+            found.append(f"what goes with images, left alone: {counts}; {first} first")
         if self.other_bands:
             num, first = len(self.other_bands), self.other_bands[0].name
             found.append(f"images of other bands, left alone: {num}; {first} first")
@@ -125,10 +125,14 @@ def list_folder(root: Path, *, band: str | None = None) -> Listing:
     if formats and set(formats) == set(folders):
         folders = []
         _list_formats(root, formats, listing)
+    folders = _leave_companions(folders, listing)
     _refuse_mixture(root, listing, folders)
     for folder in folders:
         _list_class(folder, root, listing)
     listing.class_names = tuple(folder.name for folder in folders)
+    if listing.companions and len(folders) == 1:
+        listing.class_names = ()
+        listing.files = [(path, None) for path, _ in listing.files]
     _sort(root, listing, band)
     if not (listing.files or listing.shards or listing.problems):
         raise GravLensError(f"{root}: holds no images")
@@ -150,13 +154,24 @@ def _list_formats(root: Path, formats: list[Path], listing: Listing) -> None:
         listing.check_same(root, first.name, listing.same.pop(first.name))
 
 
+def _leave_companions(folders: list[Path], listing: Listing) -> list[Path]:
+    """Return the folders without those that are called ``noise`` or ``psf`` beside ``images``."""
+    names = {folder: parse_name(folder.name) for folder in folders}
+    whole = {folder: name for folder, name in names.items() if not (name.rest or name.letter)}
+    if not any(name.is_image and not name.kind for name in whole.values()):
+        return folders
+    listing.companions = {folder: name.kind for folder, name in whole.items() if name.kind}
+    return [folder for folder in folders if folder not in listing.companions]
+
+
 def _sort(root: Path, listing: Listing, band: str | None) -> None:
     """Leave companions and other bands, and tell folders of one object from those of a class."""
     try:
         found = sort_files([path for path, _ in listing.files], band)
     except GravLensError as error:
         raise GravLensError(f"{root}: {error}") from None
-    listing.companions, listing.other_bands = found.companions, found.other_bands
+    listing.companions |= found.companions
+    listing.other_bands = found.other_bands
     listing.bands = found.bands
     images = set(found.images)
     emptied = {path.parent: path for path, _ in listing.files}

@@ -9,7 +9,7 @@ _IMAGE = re.compile(
 )
 """Words that say no more than that a file or an extension is an image."""
 _CERTAIN = {
-    "noise map": "noise noisemap noises rms rmsmap err errs error errors errmap unc uncert "
+    "noise map": "noise noisemap noisemaps noises rms rmsmap err errs error errors errmap unc uncert "
     "uncertainty sigmap stddev var vars variance varmap ivar invvar invvariance "
     "inversevariance wht whtmap wt weight weights weightmap wgt",
     "PSF": "psf psfs psfmap psfex epsf psfmodel psfmod",

@@ -1,0 +1,63 @@
+"""Which image of a file is meant: the same flags in every command that reads images."""
+
+from dataclasses import fields
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from gravlensdiffusion.cli.main import main
+from tests.data.files import lens_images
+
+COMMANDS = (
+    *("inspect", "train", "evaluate", "balance"),
+    *("classify.train", "classify.score", "classify.predict"),
+)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_that_reads_images_lets_choose(command: str) -> None:
+    module = import_module(f"gravlensdiffusion.cli.{command}")
+    assert {"hdu", "band"} <= {field.name for field in fields(module.Options)}
+
+
+def test_a_mask_is_not_trained_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # The start of a child process takes its time.
+    monkeypatch.setattr("gravlensdiffusion.data.fits_reader.probe_file", lambda *_: None)
+    words = ["train", "--data", str(tmp_path / "set"), "--out", str(tmp_path / "run"), "--dry-run"]
+    words += ["--size", "28"]
+    (tmp_path / "set").mkdir()
+    mask = fits.ImageHDU(np.zeros((32, 32), np.int32), name="DQ")
+    for k, image in enumerate(lens_images(9, size=32)):
+        names = ("SCI",) if k else ("G", "R")
+        images = [fits.ImageHDU(image + c, name=name) for c, name in enumerate(names)]
+        fits.HDUList([fits.PrimaryHDU(), mask, *images]).writeto(tmp_path / f"set/{k}.fits")
+    assert main(words) == 2
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert "0.fits: holds 2 images; choose one with hdu: G, R" in told
+    (tmp_path / "set/0.fits").unlink()
+    assert main([*words, "--band", "vis"]) == 0
+    told = capsys.readouterr().err
+    assert "of FITS files HDU SCI taken, DQ left: 8 images, 1.fits first" in told
+    assert main([*words, "--hdu", "WHT"]) == 2
+    assert "has no image in HDU 'WHT'; there are DQ, SCI" in capsys.readouterr().err
+    assert main(["inspect", str(tmp_path / "set/1.fits"), "--hdu", "dq"]) == 2
+    assert "is constant: every pixel is 0" in capsys.readouterr().err
+
+
+def test_a_choice_that_plays_no_part_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    np.save("a.npy", lens_images(1)[0])
+    assert main(["inspect", "a.npy", "--hdu", "SCI", "--band", "g"]) == 0
+    told = capsys.readouterr().err.splitlines()
+    for line, flag in zip(told, ("--hdu", "--band"), strict=True):
+        assert line.endswith(
+            f"a.npy: holds nothing that {flag} could choose from, so it plays no part"
+        )
