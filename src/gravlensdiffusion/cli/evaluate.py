@@ -101,6 +101,7 @@ def run(options: Options) -> None:
         inception_weights=options.inception_weights,
         tell=tell,
         processes=processes,
+        progress=True,
     )
     with whole_file(options.out / JSON, overwrite=options.overwrite) as numbers:
         write_json(found, numbers)

@@ -46,6 +46,7 @@ def evaluate(
     inception_weights: Path | None = None,
     tell: Callable[[str], None] = lambda _: None,
     processes: Processes = ALONE,
+    progress: bool = False,
 ) -> Evaluation:
     """Compare generated images with real ones.
 
@@ -58,6 +59,7 @@ def evaluate(
         inception_weights: File of the Inception weights; None for those that are installed.
         tell: Told what is being done, one line at a time.
         processes: The processes.
+        progress: Whether to show on stderr how far the measuring is.
 
     Raises:
         GravLensError: If the sets do not go together or are too small, or the weights that were
@@ -73,7 +75,7 @@ def evaluate(
         return plan, *_ready(sets, settings)
 
     plan, ready, encoder = processes.together(begin)
-    with Team(ready.all, encoder, processes) as team:
+    with Team(ready.all, encoder, processes, progress=progress) as team:
         return _evaluated(ready, settings, plan, team, inception_weights, tell)
 
 

@@ -21,7 +21,7 @@ from gravlensdiffusion.nn.encoder import LensEncoder
 from gravlensdiffusion.resize import default_method, resize
 
 NUM_THREADS = 2
-"""Blocks that are measured at the same time."""
+"""Blocks that are measured at the same time, at most."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -160,9 +160,8 @@ def _by(team: Team | None, task: Task, source: PreparedSource, encoder: Encoder)
 
 def _measure(source: PreparedSource, encoder: Encoder, share: range) -> Arrays:
     tasks = (delayed(_measure_block)(block, source, encoder) for block in source.blocks(share))
-    workers = Parallel(
-        n_jobs=NUM_THREADS, prefer="threads", pre_dispatch=NUM_THREADS, return_as="generator"
-    )
+    num = min(NUM_THREADS, torch.get_num_threads())
+    workers = Parallel(n_jobs=num, prefer="threads", pre_dispatch=num, return_as="generator")
     parts: list[Arrays] = list(workers(tasks))
     return joined(parts)
 

@@ -12,6 +12,7 @@ from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.evaluation.cache import Arrays
 from gravlensdiffusion.evaluation.preparation import BLOCK, PreparedSource
 from gravlensdiffusion.processes import Processes
+from gravlensdiffusion.progress import shown_progress
 
 if TYPE_CHECKING:
     from gravlensdiffusion.evaluation.measure import Encoder
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 Task = Callable[[PreparedSource, "Encoder", range], Arrays]
 """Measures some images of a set: arrays by name, one row per image. A function of a module, by whose
 name the others find it."""
+
+STRIDE = 4 * BLOCK
+"""Images after which it is told how far the measuring is; whole blocks, some of them at a time."""
 
 
 class Team:
@@ -28,6 +32,7 @@ class Team:
         sources: The sets, the same on all processes.
         encoder: The encoder of the report.
         processes: The processes.
+        progress: Whether the main one shows on stderr how far its own share is.
     """
 
     def __init__(
@@ -35,9 +40,12 @@ class Team:
         sources: Sequence[PreparedSource],
         encoder: "Encoder",
         processes: Processes,
+        *,
+        progress: bool = False,
     ) -> None:
         self._sources = tuple(sources)
         self._processes = processes
+        self._is_shown = progress
         self.encoder = encoder
 
     def __enter__(self) -> Self:
@@ -76,10 +84,17 @@ class Team:
         """Return the shares of all processes, in their order, on the main one."""
         source = self._sources[number]
         share = self._processes.share(len(source), BLOCK)
-        part = self._processes.together(
-            lambda: task(source, self.encoder, share) if share else None
-        )
-        return [each for each in self._processes.gather(part) if each is not None]
+        parts = self._processes.together(lambda: self._own(task, source, share))
+        return [each for some in self._processes.gather(parts) for each in some]
+
+    def _own(self, task: Task, source: PreparedSource, share: range) -> list[Arrays]:
+        """Return the parts of a share."""
+        parts = []
+        with shown_progress(len(share), is_shown=self._is_shown) as shown:
+            for low in range(0, len(share), STRIDE):
+                parts.append(task(source, self.encoder, share[low : low + STRIDE]))
+                shown.update(min(low + STRIDE, len(share)))
+        return parts
 
 
 def joined(parts: Sequence[Arrays]) -> Arrays:
