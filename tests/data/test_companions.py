@@ -48,9 +48,7 @@ def test_what_only_looks_like_a_companion_stays(name: str) -> None:
 
 def test_words_of_one_meaning_need_no_image_of_their_name() -> None:
     lenses = [Path("set/1.fits"), Path("set/2.fits")]
-    certain = [
-        Path(f"set/{name}.fits") for name in ("psf", "b_ivar", "psf_2020", "mask7", "x_dq_2")
-    ]
+    certain = [Path(f"set/{name}.fits") for name in ("psf", "b_ivar", "psf_J9", "mask7", "x_dq_2")]
     # Others count only beside the image of their name.
     doubtful = [Path(f"set/{name}.fits") for name in ("b_model", "exp_4", "sky_x")]
     assert sort_files([*lenses, *certain, *doubtful]).images == (*lenses, *doubtful)

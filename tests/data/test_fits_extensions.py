@@ -178,3 +178,18 @@ def test_the_child_process_makes_the_same_choice(
         FitsReader(Choice(hdu="I")).read(path)
     np.testing.assert_array_equal(FitsReader(Choice(band="r")).read(path)[0], 2 * LENS)
     release()
+
+
+def test_the_child_is_told_what_is_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    asked: list[tuple[str | None, str | None]] = []
+
+    class Child:
+        def judge(self, path: Path, kind: str, choice: tuple[str | None, str | None]) -> None:
+            asked.append(choice)
+
+    monkeypatch.setattr("gravlensdiffusion.data.probe._child", Child)
+    path = save(tmp_path / "a.fits", ("G", LENS), ("R", 2 * LENS))
+    for choice in (Choice(hdu="R"), Choice(band="g"), Choice(hdu="R")):
+        FitsReader(choice).read(path)
+    assert asked == [("R", None), (None, "g")]
