@@ -97,9 +97,11 @@ class FileSource:
         self._stated: dict[str, str] = {}
         found = list(problems)
         entries: list[_Entry] = []
-        for file, class_name in files:
-            entries += self._scan(file, class_name, found, skip_bad)
-        release()
+        try:
+            for file, class_name in files:
+                entries += self._scan(file, class_name, found, skip_bad)
+        finally:
+            release()
         entries = _without_masks(entries, found)
         entries = _with_units(entries)
         misfits: list[str] = []
