@@ -1,5 +1,6 @@
 """A dry run refuses what the command itself would refuse, in the same words, and writes nothing."""
 
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -223,3 +224,31 @@ def test_a_dry_run_of_what_is_right_writes_nothing(
     assert main([*command.format(w=work).split(), "--dry-run"]) == 0
     assert capsys.readouterr().out.startswith("would ")
     assert contents(work) == before
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        f"{TRAIN} --epochs 4",
+        DISTILL.replace("8", "256"),
+        SIMULATE,
+        f"{SIMULATE}/shards --shard-size 1",
+        SAMPLE,
+        f"{SAMPLE} --shard-size 1",
+        BALANCE,
+        CLASSIFY,
+    ],
+)
+def test_away_from_a_terminal_a_command_tells_how_far_it_is(
+    command: str, work: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Otherwise the first line comes after a few seconds.
+    monkeypatch.setattr("gravlensdiffusion.progress.FIRST_S", 0.0)
+    try:
+        assert main(command.format(w=work).split()) == 0
+    finally:
+        for name in ("new", "new.h5"):
+            shutil.rmtree(work / name, ignore_errors=True)
+        (work / "new.h5").unlink(missing_ok=True)
+    line = r"(?m)^gravlens: [\d,]+ of [\d,]+ images, \S+ (images/s|\w+ an image)"
+    assert re.search(line, capsys.readouterr().err)

@@ -129,12 +129,16 @@ def test_where_nothing_can_be_written_is_told_before_work(
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_every_command_that_writes_names_it_out():
+def test_commands_call_the_same_thing_by_the_same_name():
     tables = [("", COMMANDS), ("classify.", classify.COMMANDS)]
     modules = [
         import_module(f"gravlensdiffusion.cli.{name}") for _, t in tables for name, _ in t.values()
     ]
     options = [module.Options for module in modules if hasattr(module, "Options")]
+    # Where the device can be chosen there is much to compute, and the threads can be chosen too.
+    for each in options:
+        fields = each.__dataclass_fields__
+        assert ("threads" in fields) or ("device" not in fields), each.__module__
     writing = [each for each in options if "out" in each.__dataclass_fields__]
     assert {each.__module__.rpartition(".")[2] for each in set(options) - set(writing)} == {
         "models"
