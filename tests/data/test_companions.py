@@ -173,6 +173,11 @@ def test_one_folder_per_object(tmp_path: Path, names: str) -> None:
     assert len(source) == 3
     assert source.header.class_names == ()
     assert source.notes[0] == "folders of one object each, whose names are no classes: 3"
+    for name in ("v1.fits", "v2.fits"):
+        fits.writeto(tmp_path / "J2" / name, lens_images(1, seed=1)[0])
+    with pytest.raises(GravLensError, match="J2: is not one object, as most folders are: holds 3"):
+        open_lenses(tmp_path)
+    assert len(open_lenses(tmp_path, skip_bad=True)) == 2
 
 
 @pytest.mark.parametrize("image", ["images", "data", "sci"])

@@ -188,10 +188,18 @@ def _sort(root: Path, listing: Listing, band: str | None) -> None:
         if class_name is not None:
             images_of[path.parent].append(path)
     beside = Counter(path.parent for path in listing.companions)
-    if images_of and all(_is_object(*each, beside) for each in images_of.items()):
-        listing.num_objects = len(images_of)
-        listing.class_names = ()
-        listing.files = [(path, None) for path, _ in listing.files]
+    objects = {folder for folder, own in images_of.items() if _is_object(folder, own, beside)}
+    if 2 * len(objects) <= len(images_of):
+        return
+    listing.num_objects = len(objects)
+    listing.class_names = ()
+    listing.files = [(path, None) for path, _ in listing.files if path.parent in objects]
+    listing.problems += [
+        f"{folder}: is not one object, as most folders are: holds {len(own)} images, {own[0].name} "
+        "first"
+        for folder, own in images_of.items()
+        if folder not in objects
+    ]
 
 
 def _is_object(folder: Path, images: Iterable[Path], beside: Mapping[Path, int]) -> bool:
