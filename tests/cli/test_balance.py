@@ -124,15 +124,6 @@ def test_bad_files_are_left_out_when_asked(model, tmp_path, capsys):
     assert capsys.readouterr().out.endswith("3 originals; 1 by tiny (axion 1, cdm 0)\n")
 
 
-def test_a_wrong_model_is_told_before_a_set_is_looked_at(data, tmp_path, capsys, monkeypatch):
-    def look(*_: object, **__: object) -> None:
-        raise AssertionError("the set was looked at")
-
-    monkeypatch.setattr("gravlensdiffusion.cli.opening.open_data", look)
-    assert run("lens99", data, "--out", tmp_path / "out.h5") == 2
-    assert "no model 'lens99'" in capsys.readouterr().err
-
-
 @pytest.mark.parametrize(
     ("words", "message"),
     [

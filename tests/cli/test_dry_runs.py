@@ -252,3 +252,31 @@ def test_away_from_a_terminal_a_command_tells_how_far_it_is(
         (work / "new.h5").unlink(missing_ok=True)
     line = r"(?m)^gravlens: [\d,]+ of [\d,]+ images, \S+ (images/s|\w+ an image)"
     assert re.search(line, capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (f"{TRAIN} --init lens99", "no model 'lens99'"),
+        (f"{BALANCE.replace('{w}/model', 'lens99')}", "no model 'lens99'"),
+        ("classify predict {w}/set.h5 --model {w}/mine --out {w}/p.csv", "of a classifier?"),
+        ("classify score {w}/set.h5 --model {w}/mine --out {w}/new", "of a classifier?"),
+        *(
+            (each.replace("--device cpu", "--device cuda"), "no CUDA device here")
+            for each in (TRAIN, BALANCE, CLASSIFY)
+        ),
+    ],
+)
+def test_mistakes_are_told_before_a_set_is_looked_at(
+    command: str,
+    message: str,
+    work: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def look(*_: object, **__: object) -> None:
+        raise AssertionError("the set was looked at")
+
+    monkeypatch.setattr("gravlensdiffusion.data.readers.open_lenses", look)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert message in run(command.format(w=work).split(), capsys)

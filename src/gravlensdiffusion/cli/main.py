@@ -175,7 +175,17 @@ def _run_command(command: ModuleType, name: str, arguments: list[str]) -> None:
         check_writable(out)
     if hasattr(options, "threads"):
         use_threads(options.threads)
+    if getattr(options, "device", "") == "cuda":
+        _require_cuda()
     command.run(options)
+
+
+def _require_cuda() -> None:
+    """Refuse, before work, to compute on a GPU that is not there."""
+    import torch
+
+    if not torch.cuda.is_available():
+        raise GravLensError("no CUDA device here; use --device cpu or auto")
 
 
 def _usage(path: tuple[str, ...], commands: Commands, about: str) -> str:

@@ -96,9 +96,12 @@ def run(options: Options) -> None:
         GravLensError: If an option, the data or the run directory does not fit.
         SystemExit: With code 130 or 143 after a signal, once the run is saved.
     """
+    from gravlensdiffusion.checkpoint import find_model
     from gravlensdiffusion.training.loop import plan, train
 
-    # A mistake in a recipe is told before a long folder is read.
+    # A mistake in a recipe or a name is told before a long folder is read.
+    if options.init is not None:
+        find_model(options.init)
     config = None if is_adaptation(options) else configure(options)
     source = open_data(
         options.data,

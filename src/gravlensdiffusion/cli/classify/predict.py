@@ -56,10 +56,12 @@ def run(options: Options) -> None:
     if options.out.suffix.lower() != ".csv":
         raise GravLensError(f"{options.out}: the file's name must end in .csv")
     refuse_existing(options.out, overwrite=options.overwrite)
+    from gravlensdiffusion.checkpoint import load_classifier
     from gravlensdiffusion.classification.predictions import write_table
     from gravlensdiffusion.classification.scoring import prepare_sorting
     from gravlensdiffusion.cli.opening import open_data
 
+    load_classifier(options.model)  # what is none is told before a long set is looked at
     source = open_data(
         options.data,
         skip_bad=options.skip_bad,

@@ -72,6 +72,7 @@ def run(options: Options) -> None:
     for name in (TABLE, JSON, HTML):
         refuse_existing(options.out / name, overwrite=options.overwrite)
     merged = read_merged(options.merge)
+    from gravlensdiffusion.checkpoint import load_classifier
     from gravlensdiffusion.classification.scoring import (
         check_judgeable,
         judge_set,
@@ -80,6 +81,7 @@ def run(options: Options) -> None:
     from gravlensdiffusion.classification.sentences import auc_text, recalls
     from gravlensdiffusion.cli.opening import open_data
 
+    load_classifier(options.model)  # what is none is told before a long set is looked at
     source = open_data(
         options.data,
         skip_bad=options.skip_bad,
