@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, maximum_filter
 from scipy.optimize import curve_fit
 
-from gravlensdiffusion.data.companions import count_bands, find_companions
+from gravlensdiffusion.data.companions import sort_files
 from gravlensdiffusion.data.readers import LensSource, open_lenses
 from gravlensdiffusion.metrics.physics import measure
 from gravlensdiffusion.metrics.profiles import radial_profile
@@ -36,6 +36,8 @@ import matplotlib.pyplot as plt
 
 Floats = NDArray[np.float64]
 
+BAND = "vis"
+"""Band of the real images."""
 APERTURE = 2.5
 """Radius within which a lens is taken to be [arcsec]."""
 RADII = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5)
@@ -125,10 +127,7 @@ def main(options: Options) -> None:
 
 def real_files(folder: Path) -> list[Path]:
     """Return the VIS images of a folder: no noise maps, no PSFs, no other bands."""
-    files = sorted(folder.glob("*.fits"))
-    companions = find_companions(files)
-    bands = {path: set(count_bands([path])) for path in files}
-    return [path for path in files if path not in companions and bands[path] <= {"vis"}]
+    return list(sort_files(sorted(folder.glob("*.fits")), BAND).images)
 
 
 class RealImage:
@@ -142,7 +141,8 @@ class RealImage:
     """
 
     def __init__(self, path: Path, size: int, zero_point: float, target: float) -> None:
-        whole, middle = open_lenses(path), open_lenses(path, crop=size)
+        whole = open_lenses(path, band=BAND)
+        middle = open_lenses(path, band=BAND, crop=size)
         stated = whole.parameters.get("zero_point")
         self.zero_point = zero_point if stated is None else float(stated[0])
         self.states_zero_point = stated is not None
