@@ -97,6 +97,7 @@ def test_shards_of_another_request_are_refused(
 ) -> None:
     assert sample(model, tmp_path, "--num", 5, "--shard-size", 5) == 0
     before = contents(tmp_path)
+    capsys.readouterr()
     assert sample(model, tmp_path, "--num", 5, "--shard-size", 5, *words) == 2
     said = capsys.readouterr().err
     assert len(said.splitlines()) == 1
