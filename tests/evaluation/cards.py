@@ -43,14 +43,30 @@ ROWS = (
     Row(
         name="AUC, pixels",
         group="two-sample test",
+        space="pixels",
+        is_valid=False,
         value=0.71,
         floor=0.5,
         floor_spread=0.01,
         z=21.0,
         note="invalid: 0.91 on planted noise",
     ),
-    Row(name="AUC, encoder features", group="two-sample test", value=0.6, floor=0.5),
-    Row(name="nearest, pixels", group="memorisation", value=0.5, floor=1.0, note="MEMORISED: 9%"),
+    Row(
+        name="AUC, encoder features",
+        group="two-sample test",
+        space="encoder features",
+        value=0.6,
+        floor=0.5,
+    ),
+    Row(
+        name="nearest, pixels",
+        group="memorisation",
+        space="pixels",
+        value=0.5,
+        floor=1.0,
+        is_memorised=True,
+        note="MEMORISED: 9%",
+    ),
     Row(name="FID", group="Inception features", note=f"not computed: no file {EVIL}"),
 )
 

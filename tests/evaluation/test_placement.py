@@ -55,7 +55,7 @@ def test_the_report_shows_them_in_place_of_distances(placements):
     found = evaluation(rows=(), facts=facts, placements=tuple(placements.values()))
     assert [each.name for each in farthest(found.placements)] == ["sky_rms"]
     few, outside = verdict(found)[:2]
-    assert few.startswith("Only 102 generated and 3 real images")
+    assert few.startswith("Only 102 generated and 3 reference images")
     assert "in 1 of 2 statistics: sky rms (2 of 3)" in outside
     text = table(found)
     assert "Floors" not in text
@@ -67,4 +67,6 @@ def test_the_report_shows_them_in_place_of_distances(placements):
 
 def test_real_images_that_lie_within_are_said_too(placements):
     found = evaluation(rows=(), placements=(placements["einstein_radius"],))
-    assert verdict(found)[0].startswith("No real image lies outside of the middle 90%")
+    assert verdict(found)[0].startswith(
+        "None of the reference images lie outside of the middle 90%"
+    )

@@ -36,6 +36,7 @@ def test_json_is_strict_and_holds_every_number(tmp_path):
         "generated": 0.93,
         "real": 0.95,
         "kept": 0.956,
+        "spread": 0.0,
     }
     assert found["requested"][0]["encoder_scatter"] is None
     assert found["closest_pairs"] == [{"space": "pixels", "distances": [0.25, None]}]
@@ -101,7 +102,7 @@ def test_everything_else_is_said(text):
     assert re.search(r"no_sub / axion +0\.930 +0\.950 +96%", text)
     assert "0.012 ± 0.051" in text
     assert "- few images" in text
-    assert "600 generated against 600 real images" in " ".join(text.split())
+    assert "600 generated images against 600 reference images" in " ".join(text.split())
 
 
 def test_a_narrow_terminal_wraps_but_loses_nothing():

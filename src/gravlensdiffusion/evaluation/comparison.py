@@ -15,6 +15,7 @@ from gravlensdiffusion.evaluation.metrics_table import (
     ks_p_value,
     mmd,
     relative_shift,
+    scaled_moments,
 )
 from gravlensdiffusion.evaluation.plan import Plan
 
@@ -55,8 +56,13 @@ class Row:
         corrected: Value extrapolated to infinitely many images.
         p_value: Probability that real images differ as much, from all images of both sets.
         shift: Relative difference of the means, from all images of both sets.
+        offset: The same in units of the real scatter.
+        widening: Relative difference of the scatters, likewise.
         equivalent: Planted defect that gives the same value; `WITHIN` where none is needed.
-        note: What else should be known: that the row is invalid, or why it is empty.
+        space: What it was computed from, where rows differ in that.
+        is_valid: Whether the value counts.
+        is_memorised: Whether generated images are copies of training images.
+        note: What else should be known: why the row is invalid, or empty.
     """
 
     name: str
@@ -70,7 +76,12 @@ class Row:
     corrected: float | None = None
     p_value: float | None = None
     shift: float | None = None
+    offset: float | None = None
+    widening: float | None = None
     equivalent: str = ""
+    space: str = ""
+    is_valid: bool = True
+    is_memorised: bool = False
     note: str = ""
 
 
@@ -166,7 +177,7 @@ def _annotated(
     equivalent = WITHIN if ladders else ""
     if row.z is None or row.z > MIN_Z:
         equivalent = describe(ladders, row.value - row.floor)
-    p_value = shift = None
+    p_value = shift = offset = widening = None
     if row.name == MMD:
         rng = np.random.default_rng(NUM_PERMUTATIONS)
         test = mmd(generated, reference, rng, num_permutations=NUM_PERMUTATIONS)
@@ -178,9 +189,18 @@ def _annotated(
         )
     if row.name in generated.physics:
         p_value = finite_or_none(ks_p_value(row.name, generated, reference))
+        offset, widening = map(finite_or_none, scaled_moments(row.name, generated, reference))
         if row.name in RATIO_SCALED:
             shift = finite_or_none(relative_shift(row.name, generated, reference))
-    return replace(row, corrected=corrected, equivalent=equivalent, p_value=p_value, shift=shift)
+    return replace(
+        row,
+        corrected=corrected,
+        equivalent=equivalent,
+        p_value=p_value,
+        shift=shift,
+        offset=offset,
+        widening=widening,
+    )
 
 
 def _extrapolated(

@@ -263,6 +263,8 @@ def _facts(sets: Sets, settings: Settings, plan: Plan, encoder: Encoder) -> dict
             role: {
                 "name": each.name,
                 "num_images": len(each),
+                "origin": each.origin,
+                "classes": each.class_counts,
                 "stored_size": each.size,
                 "flux_unit": each.flux_unit,
                 "resize": each.resize_method,

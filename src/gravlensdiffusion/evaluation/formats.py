@@ -109,6 +109,14 @@ def percentage(share: float) -> str:
     return f"{round(100 * share, 1) + 0.0:+.1f}%" if abs(share) < 0.995 else f"{100 * share:+.3g}%"
 
 
+def compared(share: float) -> str:
+    """Return a relative difference in words: ``9.1% higher than``."""
+    if share >= 1:
+        return f"{number(1 + share)} times as high as"
+    way = "higher" if share > 0 else "lower"
+    return f"{percentage(abs(share)).removeprefix('+').replace('.0%', '%')} {way} than"
+
+
 def probability(value: float | None) -> str:
     """Return a p-value."""
     if value is None or not math.isfinite(value):

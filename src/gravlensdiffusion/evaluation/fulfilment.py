@@ -1,5 +1,6 @@
 """Whether generated images are what was asked for: classes and physical parameters."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
@@ -12,6 +13,8 @@ from gravlensdiffusion.evaluation.measure import Measurements
 
 MIN_OF_CLASS = 20
 """Images of each class that a pair of classes needs to be compared."""
+CERTAIN = 3.0
+"""Spreads of guessing above 0.5 from which on an area is certainly better than that."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,13 +25,16 @@ class ClassPair:
         names: The two classes.
         generated: Area under the ROC curve on the generated images, by the label asked for.
         real: The same on the real images, by their true label; None where they have none.
-        kept: ``(generated - 0.5) / (real - 0.5)``: the share of the difference that is there.
+        kept: ``(generated - 0.5) / (real - 0.5)``: the share of the difference that is there, 0 for
+            none; None where the encoder does not tell the real classes apart for certain.
+        spread: Standard deviation of the difference of two such areas by chance.
     """
 
     names: tuple[str, str]
     generated: float
     real: float | None
     kept: float | None
+    spread: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,11 +80,14 @@ def class_pairs(
         theirs = _area(real.logits, real_labels, a, b)
         if ours is None:
             continue
-        kept = None
-        if theirs is not None and theirs > 0.5:
-            kept = (ours - 0.5) / (theirs - 0.5)
+        kept, spread = None, 0.0
+        if theirs is not None:
+            own = _guessing_spread(real_labels, a, b)
+            spread = math.hypot(own, _guessing_spread(generated_labels, a, b))
+            if theirs > 0.5 + CERTAIN * own:
+                kept = max(0.0, (ours - 0.5) / (theirs - 0.5))
         names = (class_names[a], class_names[b])
-        found.append(ClassPair(names=names, generated=ours, real=theirs, kept=kept))
+        found.append(ClassPair(names=names, generated=ours, real=theirs, kept=kept, spread=spread))
     return found
 
 
@@ -133,6 +142,12 @@ def _area(logits: NDArray[np.float64], labels: NDArray[np.integer], a: int, b: i
     if min(truth.sum(), (~truth).sum()) < MIN_OF_CLASS:
         return None
     return float(roc_auc_score(truth, (logits[:, b] - logits[:, a])[of_pair]))
+
+
+def _guessing_spread(labels: NDArray[np.integer], a: int, b: int) -> float:
+    """Return the standard deviation of the area of a score that only guesses (Mann-Whitney)."""
+    num_a, num_b = int((labels == a).sum()), int((labels == b).sum())
+    return math.sqrt((num_a + num_b + 1) / (12 * num_a * num_b))
 
 
 def _stored_name(target: str) -> str:

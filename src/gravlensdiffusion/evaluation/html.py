@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from gravlensdiffusion.evaluation.page import pictures, tables
-from gravlensdiffusion.evaluation.result import Evaluation
-from gravlensdiffusion.evaluation.verdict import headline, set_fact, verdict
+from gravlensdiffusion.evaluation.result import Evaluation, set_fact
+from gravlensdiffusion.evaluation.verdict import headline, verdict
 from gravlensdiffusion.page.document import Opening, document, write_page
 
 

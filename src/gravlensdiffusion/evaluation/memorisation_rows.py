@@ -63,7 +63,9 @@ def memorisation_rows(
         )
     if min(len(generated), len(held_out)) < 2 * MIN_IMAGES:
         why = f"not computed: at least {2 * MIN_IMAGES} images of each set are needed"
-        return [Row(name=f"nearest, {space}", group=GROUP, note=why) for space in SPACES], ()
+        return [
+            Row(name=f"nearest, {space}", group=GROUP, space=space, note=why) for space in SPACES
+        ], ()
     rng = np.random.default_rng(settings.seed)
     ours, theirs = (_choice(len(each), MAX_PIXEL_QUERIES, rng) for each in (generated, held_out))
     # From a source of their own, so that the halves of the floor stay those of smaller sets.
@@ -132,6 +134,8 @@ def _row(space: str, found: Memorisation, floor: Memorisation) -> Row:
     return Row(
         name=f"nearest, {space}",
         group=GROUP,
+        space=space,
+        is_memorised=found.memorised,
         value=found.median_ratio,
         floor=floor.median_ratio,
         p_value=found.tail_p_value,

@@ -147,6 +147,16 @@ def relative_shift(name: str, generated: Measurements, reference: Measurements) 
     return float(one.mean() / two.mean() - 1)
 
 
+def scaled_moments(
+    name: str, generated: Measurements, reference: Measurements
+) -> tuple[float, float]:
+    """Return how far mean and scatter of one statistic are off, in units of the real scatter."""
+    one, two = (_finite(each.physics[name]) for each in (generated, reference))
+    if not len(one) or not len(two) or not two.std() > 0:
+        return float("nan"), float("nan")
+    return float((one.mean() - two.mean()) / two.std()), float(one.std() / two.std() - 1)
+
+
 def mmd(
     generated: Measurements,
     reference: Measurements,

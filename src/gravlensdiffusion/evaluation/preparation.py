@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from gravlensdiffusion.data.generated import generated_images
 from gravlensdiffusion.data.sized import SizedSource
 from gravlensdiffusion.data.source import LensSource
 from gravlensdiffusion.errors import GravLensError
@@ -155,6 +156,28 @@ class PreparedSource:
     def labels(self) -> NDArray[np.int16]:
         """Class of each image, shape ``(N,)``; -1 where it is not known."""
         return self._source.labels
+
+    @property
+    def class_counts(self) -> dict[str, int]:
+        """Images of each class by its name; empty where some have none."""
+        labels = self.labels
+        if not len(labels) or labels.min() < 0:
+            return {}
+        counts = np.bincount(labels, minlength=len(self.class_names)).tolist()
+        return dict(zip(self.class_names, counts, strict=True))
+
+    @property
+    def origin(self) -> Literal["simulated", "generated", "unknown"]:
+        """Where the images come from, as far as the set says so.
+
+        A set of ``gravlens sample`` carries the configuration of its model and no preset.
+        """
+        header = self._source.header
+        if generated_images(self).all():
+            return "generated"
+        if header.preset is not None:
+            return "simulated"
+        return "generated" if header.config else "unknown"
 
     @property
     def parameters(self) -> Mapping[str, NDArray[np.float64]]:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from gravlensdiffusion.evaluation.comparison import Row
+from gravlensdiffusion.evaluation.faults import FAR, stands_out
 from gravlensdiffusion.evaluation.formats import (
     cells_of,
     number,
@@ -21,7 +22,7 @@ from gravlensdiffusion.evaluation.formats import (
 )
 from gravlensdiffusion.evaluation.labels import group_title, label
 from gravlensdiffusion.evaluation.result import Evaluation
-from gravlensdiffusion.evaluation.verdict import FAR, headline, stands_out, verdict
+from gravlensdiffusion.evaluation.verdict import headline, verdict
 
 SCHEMA_VERSION = 1
 """Version of the layout of ``report.json``."""

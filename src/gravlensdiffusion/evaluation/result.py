@@ -93,3 +93,32 @@ class Evaluation:
     real_images: NDArray[np.float32]
     neighbours: tuple[Neighbours, ...] = field(default=())
     placements: tuple[Placement, ...] = field(default=())
+
+
+SIMULATIONS = "simulations"
+NOUNS = {"simulated": SIMULATIONS, "generated": "generated reference images"}
+"""What the images of a reference are called, by where they come from."""
+
+
+def set_fact(evaluation: Evaluation, role: str, key: str) -> Any:
+    """Return what is known of one of the sets, or None.
+
+    Args:
+        evaluation: The evaluation.
+        role: ``generated``, ``reference``, ``reference2`` or ``train``.
+        key: Such as ``name``, ``num_images`` or ``flux_unit``.
+    """
+    sets = evaluation.facts.get("sets", {})
+    found = sets.get(role, {}) if isinstance(sets, Mapping) else {}
+    return found.get(key)
+
+
+def noun(evaluation: Evaluation) -> str:
+    """Return what the images of the reference are called: simulations are no real images."""
+    return NOUNS.get(str(set_fact(evaluation, "reference", "origin")), "reference images")
+
+
+def sizes(evaluation: Evaluation) -> tuple[int, int]:
+    """Return how many generated images are compared with how many of the reference."""
+    n, m = (evaluation.facts.get(key, 0) for key in ("num_generated", "num_reference"))
+    return int(n), int(m)

@@ -19,6 +19,8 @@ from gravlensdiffusion.metrics.pixel_test import (
 from gravlensdiffusion.metrics.two_sample import MIN_IMAGES, Auc, compare_features
 
 GROUP = "two-sample test"
+FEATURES, PIXELS = "encoder features", "pixels"
+"""What images are told apart by."""
 MAX_CLASSIFIED = 20_000
 """Images of each side that the test on features takes, at most."""
 MAX_PER_SIDE = 4000
@@ -36,9 +38,8 @@ def feature_rows(
         plan: Which images are compared; the first split is used.
         settings: The seed.
     """
-    name = "AUC, encoder features"
     if min(plan.num_generated, plan.num_reference) < MIN_IMAGES:
-        return [Row(name=name, group=GROUP, note=_too_few())]
+        return [_empty(FEATURES)]
     split = plan.splits[0]
     value, floor = (
         compare_features(one.features[first], two.features[second], settings.seed).auc
@@ -57,14 +58,16 @@ def feature_rows(
             ),
         )
     )
-    return [area_row(name, value, floor, note="")]
+    return [area_row(FEATURES, value, floor)]
 
 
-def area_row(name: str, value: Auc, floor: Auc, *, note: str) -> Row:
+def area_row(space: str, value: Auc, floor: Auc, *, is_valid: bool = True, note: str = "") -> Row:
     """Return the row of an area under the ROC curve; its spread is the standard error."""
     return Row(
-        name=name,
+        name=f"AUC, {space}",
         group=GROUP,
+        space=space,
+        is_valid=is_valid,
         value=value.value,
         value_spread=value.standard_error,
         floor=floor.value,
@@ -74,8 +77,9 @@ def area_row(name: str, value: Auc, floor: Auc, *, note: str) -> Row:
     )
 
 
-def _too_few() -> str:
-    return f"not computed: at least {MIN_IMAGES} images of each set are needed"
+def _empty(space: str) -> Row:
+    why = f"not computed: at least {MIN_IMAGES} images of each set are needed"
+    return Row(name=f"AUC, {space}", group=GROUP, space=space, note=why)
 
 
 def pixel_rows(
@@ -94,7 +98,7 @@ def pixel_rows(
     split = plan.splits[0]
     sides = (split.generated, split.reference, split.floor, split.floor_reference)
     if min(map(len, sides)) < MIN_IMAGES:
-        return [Row(name=_pixel_name(1), group=GROUP, note=_too_few())]
+        return [_empty(PIXELS)]
     ours = _images([generated], split.generated)
     reals = [_images(real, indices) for indices in sides[1:]]
     rng = np.random.default_rng(settings.seed)
@@ -105,18 +109,15 @@ def pixel_rows(
         sizes = sorted({1, planted.valid_bag})
     return [
         area_row(
-            _pixel_name(size),
+            PIXELS if size == 1 else f"{PIXELS}, mean of {size} images",
             value.bags[size],
             floor.bags[size],
+            is_valid=_is_valid(planted, size),
             note=_validity(planted, size),
         )
         for size in sizes
         if size in floor.bags
     ]
-
-
-def _pixel_name(size: int) -> str:
-    return "AUC, pixels" if size == 1 else f"AUC, pixels, mean of {size} images"
 
 
 def _images(sources: Sequence[PreparedSource], indices: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -135,10 +136,15 @@ def _kept(indices: NDArray[np.int64], most: int) -> NDArray[np.int64]:
     return indices[np.linspace(0, len(indices) - 1, min(len(indices), most)).astype(int)]
 
 
+def _is_valid(planted: PlantedScores, size: int) -> bool:
+    """Return whether the network sees the planted defects, from so many images at a time."""
+    return min(planted.noise.bags[size].value, planted.blur.bags[size].value) >= VALID_AUC
+
+
 def _validity(planted: PlantedScores, size: int) -> str:
-    """Say whether the network sees the planted defects, from so many images at a time."""
+    """Say how well it sees them."""
     noise, blur = planted.noise.bags[size].value, planted.blur.bags[size].value
     seen = f"finds noise x 1.1 with {noise:.2f} and a half-pixel blur with {blur:.2f}"
-    if min(noise, blur) >= VALID_AUC:
+    if _is_valid(planted, size):
         return f"valid: {seen}"
     return f"invalid: {seen}, not {VALID_AUC:.2f}"

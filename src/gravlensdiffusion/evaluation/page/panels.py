@@ -7,8 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gravlensdiffusion.evaluation.labels import with_unit
-from gravlensdiffusion.evaluation.result import Evaluation, Neighbours
-from gravlensdiffusion.evaluation.verdict import set_fact
+from gravlensdiffusion.evaluation.result import Evaluation, Neighbours, set_fact
 from gravlensdiffusion.figures.curves import Band, bands_png
 from gravlensdiffusion.figures.grid import grid_png
 from gravlensdiffusion.figures.histograms import histogram_png

@@ -1,24 +1,26 @@
 """The sections of a report that hold pictures."""
 
 from gravlensdiffusion.evaluation.comparison import Row
+from gravlensdiffusion.evaluation.faults import stands_out
 from gravlensdiffusion.evaluation.formats import number, percentage
 from gravlensdiffusion.evaluation.page import panels
 from gravlensdiffusion.evaluation.page.tables import ABOVE
-from gravlensdiffusion.evaluation.result import Evaluation
-from gravlensdiffusion.evaluation.verdict import stands_out
+from gravlensdiffusion.evaluation.result import Evaluation, noun
 from gravlensdiffusion.page.document import Section
 from gravlensdiffusion.page.markup import Markup, element, joined, picture, void
 from gravlensdiffusion.page.tables import typeset
 
 
 def images(evaluation: Evaluation) -> Section | None:
-    """Return the generated and the real images, side by side."""
+    """Return the generated images and those of the reference, side by side."""
     if not len(evaluation.generated_images) or not len(evaluation.real_images):
         return None
     figures = [
         element("figure", element("h3", name), picture(png, f"Grid of {name.lower()}", "tiles"))
         for name, png in zip(
-            ("Generated images", "Real images"), panels.grids(evaluation), strict=True
+            ("Generated images", noun(evaluation).capitalize()),
+            panels.grids(evaluation),
+            strict=True,
         )
     ]
     text = "Not chosen by eye. All images share one grey scale, with a square-root stretch."

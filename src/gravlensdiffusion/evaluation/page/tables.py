@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from gravlensdiffusion.evaluation.comparison import Row
+from gravlensdiffusion.evaluation.faults import stands_out
 from gravlensdiffusion.evaluation.formats import (
     cells_of,
     number,
@@ -15,7 +16,6 @@ from gravlensdiffusion.evaluation.fulfilment import ClassPair, Requested
 from gravlensdiffusion.evaluation.labels import GROUPS, label
 from gravlensdiffusion.evaluation.page.words import WORDS
 from gravlensdiffusion.evaluation.result import Evaluation
-from gravlensdiffusion.evaluation.verdict import is_memorised, stands_out
 from gravlensdiffusion.page.document import Section
 from gravlensdiffusion.page.markup import Markup, element, joined
 from gravlensdiffusion.page.tables import fact_table, small_table, typeset, word_list
@@ -70,8 +70,8 @@ def metrics_table(rows: Sequence[Row]) -> Section | None:
         role="table",
     )
     about = (
-        "Rows with a bar and a triangle differ from the real images by more than real images "
-        "differ among themselves."
+        "Rows with a bar and a triangle differ from the reference by more than its images differ "
+        "among themselves. Real stands for the reference, whatever it is of."
     )
     return Section("table", "Table", joined(element("p", about), table))
 
@@ -109,7 +109,7 @@ def table_lines(row: Row) -> Iterator[Markup]:
 
 def mark_of(row: Row) -> str:
     """Return what marks a row that stands out: a triangle and a word, for those without colours."""
-    if is_memorised(row):
+    if row.is_memorised:
         return f"{ABOVE} memorised"
     below = row.z is not None and row.z < 0
     return f"{BELOW} below floor" if below else f"{ABOVE} above floor"

@@ -1,6 +1,6 @@
 """How to read a report, in plain words."""
 
-from gravlensdiffusion.evaluation.verdict import FAR
+from gravlensdiffusion.evaluation.faults import FAR
 
 WORDS = {
     "value": (
