@@ -44,7 +44,7 @@ Features = NDArray[np.float32]
 SIZE = 28
 BLOCK = 500
 """Images whose features stand in one file."""
-WAYS_NUM = 1000
+WAYS_NUM = 500
 """Images of each side where ways to 299 pixels are compared."""
 
 

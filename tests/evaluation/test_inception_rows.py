@@ -52,7 +52,7 @@ def test_rows_come_with_floor_warning_and_hash(sets, weights):
     assert "not the public" in fid.note or "differ" in fid.note or "hash" in fid.note
     assert not facts["weights_are_public"]
     assert len(facts["weights_sha256"]) == 64
-    assert told == ["Inception features of 18 images, about 0 minutes of one core"]
+    assert told == ["Inception features of 18 images, about 0 min of one core"]
 
 
 def test_the_reference_protocol_sees_8_bit_images_of_28_pixels(sets, weights, monkeypatch):

@@ -91,7 +91,7 @@ def inception_rows(
 
     num = len(ours.indices) + sum(len(chosen.indices) for chosen in theirs)
     tell(
-        f"Inception features of {num:,} images, about {num * SECONDS / 60:.0f} minutes of one core"
+        f"Inception features of {num:,} images, about {num * SECONDS / 60:.0f} min of one core"
     )
     measured = features_alone(_features(ours, features_of, file.sha256, settings.protocol))
     parts = [
