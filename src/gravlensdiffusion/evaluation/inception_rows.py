@@ -90,9 +90,7 @@ def inception_rows(
         return inception.inception_features(network, scaled[:, None]).astype(np.float64)
 
     num = len(ours.indices) + sum(len(chosen.indices) for chosen in theirs)
-    tell(
-        f"Inception features of {num:,} images, about {num * SECONDS / 60:.0f} min of one core"
-    )
+    tell(f"Inception features of {num:,} images, about {num * SECONDS / 60:.0f} min of one core")
     measured = features_alone(_features(ours, features_of, file.sha256, settings.protocol))
     parts = [
         features_alone(_features(chosen, features_of, file.sha256, settings.protocol))
