@@ -72,7 +72,7 @@ def test_three_real_images_are_placed_one_by_one(evaluate, folder, tmp_path):
     done = evaluate(folder / "generated.h5", tmp_path / "real", "--rescale", "peak")
     assert done.returncode == 0, done.stderr
     assert "real 3" in done.stdout
-    assert "Only 60 generated and 3 real images" in done.stdout
+    assert "Only 60 generated and 3 reference images" in done.stdout
     found = json.loads((tmp_path / "report" / "report.json").read_text(encoding="utf-8"))
     assert not found["rows"]
     assert {len(each["values"]) for each in found["placements"]} == {3}
