@@ -5,7 +5,15 @@ import numpy as np
 import pytest
 
 from gravlensdiffusion.checkpoint import load_classifier
-from gravlensdiffusion.classification.fitting import PAGE, REPORT, TRAINING, fit, plan, save
+from gravlensdiffusion.classification.fitting import (
+    PAGE,
+    REPORT,
+    THUMBNAILS,
+    TRAINING,
+    fit,
+    plan,
+    save,
+)
 from gravlensdiffusion.classification.training import predict_logits, train_classifier
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.records import GENERATED
@@ -57,7 +65,7 @@ def test_it_is_judged_on_the_held_out_images_alone(fitted):
 def test_a_classifier_comes_back_from_its_folder(fitted, tmp_path):
     save(fitted, tmp_path / "c")
     files = {each.name for each in (tmp_path / "c").iterdir()}
-    assert files == {"model.safetensors", "config.json", TRAINING, REPORT, PAGE}
+    assert files == {"model.safetensors", "config.json", THUMBNAILS, TRAINING, REPORT, PAGE}
     network, images = load_classifier(tmp_path / "c"), planted(20, 1).images
     assert network.config == fitted.network.config
     assert np.array_equal(predict_logits(network, images), predict_logits(fitted.network, images))

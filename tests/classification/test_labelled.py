@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -63,3 +65,23 @@ def test_counts_leave_unknown_classes_out():
 def test_each_image_needs_a_label():
     with pytest.raises(GravLensError, match="one label and one flag"):
         made([0, 1, 1], np.zeros(2, dtype=bool))
+
+
+@pytest.mark.parametrize("share", [0.05, 0.2, 0.9])
+def test_no_copy_of_a_held_out_image_trains(share):
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, 240)
+    groups = np.tile(np.arange(48), 5)
+    data = replace(made(labels, np.arange(240) >= 200), groups=groups)
+    trained_on, held_out = split(data, share, seed=3)
+    assert not set(groups[trained_on]) & set(groups[held_out])
+    assert len(set(zip(groups[held_out], labels[held_out], strict=True))) == len(held_out)
+    assert set(labels[held_out]) == set(labels[trained_on]) == {0, 1}
+    assert not data.is_generated[held_out].any()
+
+
+def test_copies_are_no_originals_to_judge_by():
+    labels = np.repeat([0, 1], (50, 40))
+    groups = np.concatenate([np.arange(50), 50 + np.arange(40) % 4])
+    with pytest.raises(GravLensError, match="'cdm' has 4 different original images"):
+        split(replace(made(labels), groups=groups), 0.2, seed=0)

@@ -156,10 +156,32 @@ def test_training_on_folders(classify, tmp_path, kind):
     assert set(config.class_names) == {"empty", "lens"}
     assert (config.image_size, config.original_size) == (8, 12)
     # Larger images of the same classes are sized and merged as in training.
-    status, out, _ = classify("score", data, "--model", tmp_path / "c", "--out", tmp_path / "r")
+    score = ("--model", tmp_path / "c", "--out", tmp_path / "r")
+    refused(classify("score", data, *score), "all images are copies of those in the classifier's")
+    both = tmp_path / "both"
+    for part, seed in (("old", 0), ("new", 7)):
+        for path in folders(tmp_path / part, 40, seed, kind).rglob(f"*.{kind}"):
+            (both / path.parent.name).mkdir(parents=True, exist_ok=True)
+            path.rename(both / path.parent.name / f"{part}{path.name}")
+    status, out, err = classify("score", both, *score)
     assert status == 0
-    notes = json.loads((tmp_path / "r" / "report.json").read_text(encoding="utf-8"))["notes"]
-    assert "was trained on" in notes[0]
+    assert "on 40 images" in out
+    assert "copies of images of the classifier's training set, left out: 40" in err
+
+
+def test_random_labels_of_copies_give_no_score(classify, tmp_path):
+    source = planted(60, 0)
+    labels = np.random.default_rng(1).integers(0, 2, 60)
+    records = [
+        LensRecord(image=source.images[k % 60], label=int(labels[k % 60])) for k in range(300)
+    ]
+    write_store(tmp_path / "c.h5", records, HEADER, num=300)
+    status, out, err = classify("train", tmp_path / "c.h5", "--out", tmp_path / "c", *SHORT)
+    assert status == 0
+    assert "60 are different, and copies stay together" in err
+    assert "12 held-out images" in out
+    report = json.loads((tmp_path / "c" / "report.json").read_text(encoding="utf-8"))
+    assert report["scores"]["auc"] < 0.9
 
 
 def test_a_dry_run_writes_nothing(classify, work, tmp_path):

@@ -25,6 +25,14 @@ from gravlensdiffusion.classification.training import (
     train_classifier,
 )
 from gravlensdiffusion.config.classifier import ClassifierTraining
+from gravlensdiffusion.data.copies import (
+    Copies,
+    Signatures,
+    encode_thumbnails,
+    group,
+    read_blocks,
+    sign,
+)
 from gravlensdiffusion.data.dataset import ImageSource, prepare
 from gravlensdiffusion.data.sized import SizedSource
 from gravlensdiffusion.figures.png import spared
@@ -32,6 +40,7 @@ from gravlensdiffusion.nn.classifier import LensClassifier
 from gravlensdiffusion.page.document import encode
 from gravlensdiffusion.training.tracking import environment
 
+THUMBNAILS = "training_images.npy"
 TRAINING, REPORT, PAGE = "training.json", "report.json", "report.html"
 HELD_OUT = (
     "the held-out images are part of the same set, and they chose the weights and the temperature: "
@@ -47,6 +56,8 @@ class Plan:
         source: The images at their training size.
         original_size: Height and width before they were resized [pixel], or None.
         classes: Who belongs to which class.
+        copies: Which images are copies of others.
+        signatures: What copies of the images are known by.
         recipe: How to train.
         name: What to call the set.
         trained_on: Number of images of each class to learn from, generated ones included.
@@ -57,6 +68,8 @@ class Plan:
     source: SizedSource
     original_size: int | None
     classes: Classes
+    copies: Copies
+    signatures: Signatures
     recipe: ClassifierTraining
     name: str
     trained_on: dict[str, int]
@@ -71,6 +84,8 @@ class Plan:
         if num:
             images = "image trains" if num == 1 else "images train"
             notes.append(f"{num:,} generated {images} and never judge")
+        if self.copies.note:
+            notes.append(self.copies.note)
         return tuple(notes)
 
 
@@ -82,11 +97,13 @@ class Fitted:
         network: The classifier.
         record: How it was trained; ready for JSON.
         judgement: How good it is on the images that were held out.
+        thumbnails: Those of the images of known class, by which copies of them are known.
     """
 
     network: LensClassifier
     record: Mapping[str, Any]
     judgement: Judgement
+    thumbnails: NDArray[np.float32]
 
 
 def plan(
@@ -116,7 +133,9 @@ def plan(
     classes = read_classes(source, merged or {})
     own = source.image_shape[1]
     sized = SizedSource(source, size)
-    data = labelled(sized, classes)
+    signatures = sign(read_blocks(sized))
+    copies = group([signatures], [sized.name(k) for k in range(len(sized))])
+    data = labelled(sized, classes, copies)
     trained_on, held_out = split(data, recipe.held_out, recipe.seed)
     configure(data, recipe, trained_on)
     made = np.flatnonzero(classes.is_generated & (classes.labels >= 0))
@@ -124,6 +143,8 @@ def plan(
         source=sized,
         original_size=own if sized.is_resized else None,
         classes=classes,
+        copies=copies,
+        signatures=signatures,
         recipe=recipe,
         name=name,
         trained_on=counts(classes, trained_on),
@@ -132,13 +153,14 @@ def plan(
     )
 
 
-def labelled(images: Images, classes: Classes) -> LabelledSet:
+def labelled(images: Images, classes: Classes, copies: Copies) -> LabelledSet:
     """Return images with their classes."""
     return LabelledSet(
         images=images,
         labels=classes.labels,
         class_names=classes.names,
         is_generated=classes.is_generated,
+        groups=copies.groups,
     )
 
 
@@ -169,7 +191,7 @@ def fit(
     source, classes = planned.source, planned.classes
     # The source has its size already, so that no resize is left to do.
     ready = prepare(source, folder, source.size, "area")
-    data = labelled(ready.images, classes)
+    data = labelled(ready.images, classes, planned.copies)
     training = train_classifier(data, planned.recipe, device=device, progress=progress)
     network, header = training.network, source.header
     network.config = replace(
@@ -202,7 +224,8 @@ def fit(
             "judging": judging_facts(network.config, None, planned.recipe.seed),
         },
     )
-    return Fitted(network=network, record=record, judgement=judgement)
+    thumbnails = planned.signatures.thumbnails[classes.labels >= 0]
+    return Fitted(network=network, record=record, judgement=judgement, thumbnails=thumbnails)
 
 
 def _record(planned: Plan, training: Training, facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -233,6 +256,7 @@ def save(fitted: Fitted, out: Path, tell: Callable[[str], object] = lambda line:
     files = {
         TRAINING: encode(record + "\n"),
         REPORT: to_json(fitted.judgement),
+        THUMBNAILS: encode_thumbnails(fitted.thumbnails),
     }
     with spared(PAGE, tell):
         files[PAGE] = encode(page(fitted.judgement))

@@ -33,12 +33,14 @@ class LabelledSet:
         labels: Class of each image, from 0, shape ``(N,)``; images with -1 are left out.
         class_names: Names of the classes.
         is_generated: Which images a model has made, shape ``(N,)``; they train and never judge.
+        groups: Number of the group of copies of each image, shape ``(N,)``; None where all differ.
     """
 
     images: Images
     labels: NDArray[np.int64]
     class_names: tuple[str, ...]
     is_generated: NDArray[np.bool_]
+    groups: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         if not len(self.labels) == len(self.is_generated) == self.images.shape[0]:
@@ -56,7 +58,8 @@ def split(
     """Divide a set into positions to train on and positions held out, both increasing.
 
     The same share of the originals of each class is held out, one image at least. It depends on
-    the seed and on the originals alone, so that adding generated images leaves it as it is.
+    the seed and on the originals alone, so that adding generated images leaves it as it is. Of the
+    copies of an image that is held out, one of each class judges and the others are left out.
 
     Args:
         data: The set.
@@ -64,21 +67,37 @@ def split(
         seed: Seed.
 
     Raises:
-        GravLensError: If a class has fewer than `MIN_PER_CLASS` original images.
+        GravLensError: If a class has fewer than `MIN_PER_CLASS` different original images, or none is left to
+            train on.
     """
     rng = np.random.default_rng([seed, 0x5E1D])
-    held = []
+    groups = np.arange(len(data.labels)) if data.groups is None else data.groups
+    held = np.empty(0, np.int64)
     for label, name in enumerate(data.class_names):
         own = np.flatnonzero((data.labels == label) & ~data.is_generated)
-        if len(own) < MIN_PER_CLASS:
+        num_different = len(np.unique(groups[own]))
+        if num_different < MIN_PER_CLASS:
+            different = "" if num_different == len(own) else "different "
             raise GravLensError(
-                f"class '{name}' has {len(own)} original images; a classifier needs "
+                f"class '{name}' has {num_different} {different}original images; a classifier needs "
                 f"{MIN_PER_CLASS} of each class, part of which it is judged by"
             )
-        num = min(max(1, round(share * len(own))), len(own) - 1)
-        held.append(rng.permutation(own)[:num])
-    held_out = np.sort(np.concatenate(held))
-    trained_on = np.setdiff1d(np.flatnonzero(data.labels >= 0), held_out)
+        num = min(max(1, round(share * num_different)), num_different - 1)
+        order = groups[rng.permutation(own)]
+        order = order[np.sort(np.unique(order, return_index=True)[1])]
+        # What copies of other classes have taken along counts.
+        missing = num - int(np.isin(order, held).sum())
+        held = np.append(held, order[~np.isin(order, held)][: max(missing, 0)])
+    is_held = np.isin(groups, held)
+    judges = np.flatnonzero(is_held & (data.labels >= 0) & ~data.is_generated)
+    pairs = np.stack([groups[judges], data.labels[judges]])
+    held_out = judges[np.sort(np.unique(pairs, axis=1, return_index=True)[1])]
+    trained_on = np.flatnonzero((data.labels >= 0) & ~is_held)
+    for label in set(range(len(data.class_names))) - set(data.labels[trained_on].tolist()):
+        raise GravLensError(
+            f"all images of class '{data.class_names[label]}' are copies of held-out images, so that "
+            "none is left to train on"
+        )
     return trained_on, held_out
 
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +12,18 @@ from gravlensdiffusion.checkpoint import load_classifier
 from gravlensdiffusion.classification.classes import classes_known_to
 from gravlensdiffusion.classification.compatibility import doubts, for_classifier
 from gravlensdiffusion.classification.facts import classifier_facts, data_facts, judging_facts
-from gravlensdiffusion.classification.fitting import TRAINING
+from gravlensdiffusion.classification.fitting import THUMBNAILS, TRAINING
 from gravlensdiffusion.classification.judgement import Judged, Judgement, judge
 from gravlensdiffusion.classification.mixes import read_mix
 from gravlensdiffusion.classification.predictions import Predictions, predict
 from gravlensdiffusion.classification.training import probabilities
+from gravlensdiffusion.data.copies import (
+    Signatures,
+    are_known,
+    read_blocks,
+    read_thumbnails,
+    sign,
+)
 from gravlensdiffusion.data.dataset import ImageSource
 from gravlensdiffusion.data.generated import generated_images
 from gravlensdiffusion.data.sized import SizedSource
@@ -43,6 +50,8 @@ class Sorting:
         label_names: Name of each image's class; empty where it has none.
         unknown: Classes of the set that the classifier does not know.
         doubts: What cannot be known of the set beside what the classifier was trained on.
+        is_known: Which images are copies of those of the training set, shape ``(N,)``; None where
+            that was not looked at.
     """
 
     network: LensClassifier
@@ -52,6 +61,7 @@ class Sorting:
     label_names: tuple[str, ...]
     unknown: tuple[str, ...]
     doubts: tuple[str, ...]
+    is_known: NDArray[np.bool_] | None = None
 
     def predict(
         self, device: str = "auto", progress: Callable[[int], None] = lambda _: None
@@ -77,8 +87,13 @@ class Sorting:
         return read_mix(prior, self.network.config, labels)
 
     def judged(self) -> NDArray[np.int64]:
-        """Return the positions of the originals whose class is known."""
-        return np.flatnonzero((self.labels >= 0) & ~generated_images(self.source))
+        """Return the positions of the originals of known class that are no training images."""
+        judges = self.judges()
+        return np.flatnonzero(judges if self.is_known is None else judges & ~self.is_known)
+
+    def judges(self) -> NDArray[np.bool_]:
+        """Return which images are originals of known class, shape ``(N,)``."""
+        return (self.labels >= 0) & ~generated_images(self.source)
 
 
 def prepare_sorting(
@@ -115,6 +130,31 @@ def prepare_sorting(
         unknown=unknown,
         doubts=tuple(doubts(config, sized)),
     )
+
+
+def leave_known(sorting: Sorting, model: Path) -> Sorting:
+    """Leave copies of the images that a classifier was trained on or chosen by out of its judgement.
+
+    Args:
+        sorting: The classifier and the set.
+        model: Folder of the classifier.
+
+    Raises:
+        GravLensError: If no other image is left to judge by.
+    """
+    thumbnails = read_thumbnails(model / THUMBNAILS)
+    if thumbnails is None:
+        return sorting
+    known = Signatures.of_thumbnails(thumbnails)
+    is_known = are_known(sign(read_blocks(sorting.source)), known)
+    judges = sorting.judges()
+    num = int((is_known & judges).sum())
+    if num and num == judges.sum():
+        raise GravLensError(
+            "all images are copies of those in the classifier's training set: a score on them says "
+            "nothing of others"
+        )
+    return replace(sorting, is_known=is_known) if num else sorting
 
 
 def check_judgeable(sorting: Sorting) -> None:
@@ -192,7 +232,10 @@ def _notes(sorting: Sorting, found: Predictions, mix: NDArray[np.float64] | None
     num_unknown = int(np.count_nonzero(sorting.labels < 0))
     if num_unknown:
         notes.append(f"images of no known class, left out: {num_unknown:,}")
-    num_made = len(sorting.labels) - num_unknown - len(sorting.judged())
+    if sorting.is_known is not None:
+        num = int((sorting.is_known & sorting.judges()).sum())
+        notes.append(f"copies of images of the classifier's training set, left out: {num:,}")
+    num_made = len(sorting.labels) - num_unknown - int(sorting.judges().sum())
     if num_made:
         notes.append(f"generated images, which do not judge, left out: {num_made:,}")
     config = sorting.network.config

@@ -76,6 +76,7 @@ def run(options: Options) -> None:
     from gravlensdiffusion.classification.scoring import (
         check_judgeable,
         judge_set,
+        leave_known,
         prepare_sorting,
     )
     from gravlensdiffusion.classification.sentences import auc_text, recalls
@@ -90,6 +91,8 @@ def run(options: Options) -> None:
         hdu=options.hdu,
     )
     sorting = prepare_sorting(options.model, source, merged)
+    check_judgeable(sorting)
+    sorting = leave_known(sorting, options.model)
     check_judgeable(sorting)
     sorting.mix(options.prior, allow_data=True)
     with shown_progress(len(source)) as shown:
