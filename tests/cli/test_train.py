@@ -244,7 +244,7 @@ def test_a_set_that_cannot_adapt_a_model_is_refused_in_one_line(
     few = many(tmp_path / "few", 199)
     words = ["train", "--init", str(known), "--out", str(tmp_path / "run"), "--device", "cpu"]
     for extra, message in (
-        (["--data", str(few)], "199 images are too few to adapt a model"),
+        (["--data", str(few)], "199 different images are too few to adapt a model"),
         (["--data", str(many(tmp_path / "tiny", 200, size=6))], "or give --size 6"),
         (["--data", str(few), "--held-out", "0.6"], "between 0 and 0.5"),
     ):

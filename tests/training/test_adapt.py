@@ -282,6 +282,8 @@ def test_images_that_do_not_fit_are_refused(known: Path) -> None:
 def test_fewer_than_two_hundred_images_are_refused(known: Path) -> None:
     config = adapt(known, own_set()).config
     check_number(config, MIN_IMAGES)
-    with pytest.raises(GravLensError, match=r"199 images are too few .* 200; --held-out 0"):
+    with pytest.raises(
+        GravLensError, match=r"199 different images are too few .* 200; --held-out 0"
+    ):
         check_number(config, MIN_IMAGES - 1)
     check_number(replace(config, early_stopping=EarlyStopping()), 10)

@@ -85,6 +85,15 @@ def test_every_class_has_its_share_held_out_and_one_image_at_least() -> None:
         split_off(np.array([0, 1]), 0.1, seed=0)
 
 
+def test_copies_are_held_out_together() -> None:
+    labels, groups = np.repeat([0, 1], (50, 50)), np.tile(np.arange(20), 5)
+    held_out = split_off(labels, 0.2, 0, groups)
+    assert not set(groups[held_out]) & set(groups[~held_out])
+    assert set(labels[held_out]) == set(labels[~held_out]) == {0, 1}
+    with pytest.raises(GravLensError, match="no class has two different images"):
+        split_off(labels, 0.2, 0, np.zeros(100, dtype=np.int64))
+
+
 def test_nothing_of_held_out_images_reaches_the_model(tmp_path: Path) -> None:
     clean, poisoned = rings(NUM), rings(NUM)
     held_out = split_off(clean.labels, SHARE, seed=0)

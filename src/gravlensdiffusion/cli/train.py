@@ -158,12 +158,16 @@ def adapted(options: Options, source: "ImageSource") -> "TrainingConfig":
     Raises:
         GravLensError: If there is no such model, or the images do not fit it or are too few.
     """
+    from gravlensdiffusion.data.copies import find_copies
     from gravlensdiffusion.training.adapt import adapt, check_number
 
     assert options.init is not None
     adaptation = adapt(options.init, source, options.size)
     config = configure(options, adaptation.config)
-    check_number(config, len(source))
+    if config.early_stopping.held_out:
+        copies = find_copies(source)
+        tell(*filter(None, [copies.note]))
+        check_number(config, copies.num_different)
     for note in adaptation.notes:
         tell(note)
     return config

@@ -68,7 +68,7 @@ def check_number(config: TrainingConfig, num_images: int) -> None:
     """
     if config.early_stopping.held_out and num_images < MIN_IMAGES:
         raise GravLensError(
-            f"{num_images} images are too few to adapt a model and hold some out, which takes "
+            f"{num_images} different images are too few to adapt a model and hold some out, which takes "
             f"{MIN_IMAGES}; --held-out 0 trains on all of them, for as long as --epochs says"
         )
 

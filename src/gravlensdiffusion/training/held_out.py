@@ -53,31 +53,45 @@ class Standing:
             self.waited += 1
 
 
-def split_off(labels: NDArray[np.integer], share: float, seed: int) -> NDArray[np.bool_]:
+def split_off(
+    labels: NDArray[np.integer],
+    share: float,
+    seed: int,
+    groups: NDArray[np.int64] | None = None,
+) -> NDArray[np.bool_]:
     """Choose the images to hold out, the same share of each class.
 
-    Of a class with two images or more at least one is held out and one is not.
+    Of a class with two different images or more at least one is held out and one is not. Copies are
+    held out together.
 
     Args:
         labels: Class indices, shape ``(N,)``; images without a class count as a class.
         share: Share to hold out, above 0.
         seed: Seed of the run.
+        groups: Number of the group of copies of each image, shape ``(N,)``; None where all differ.
 
     Returns:
         Whether each image is held out, shape ``(N,)``.
 
     Raises:
-        GravLensError: If no class has two images.
+        GravLensError: If no class has two different images, or all images would be held out.
     """
-    held_out = np.zeros(len(labels), dtype=bool)
+    groups = np.arange(len(labels)) if groups is None else groups
+    held = np.empty(0, np.int64)
     order = generator(seed, 0, Stream.HELD_OUT).permutation(len(labels))
     for label in np.unique(labels):
         members = order[labels[order] == label]
-        num = min(max(round(share * len(members)), 1), len(members) - 1)
-        held_out[members[:num]] = True
-    if not held_out.any():
+        own = groups[members]
+        own = own[np.sort(np.unique(own, return_index=True)[1])]
+        num = min(max(round(share * len(own)), 1), len(own) - 1)
+        # What copies of other classes have taken along counts.
+        missing = num - int(np.isin(own, held).sum())
+        held = np.append(held, own[~np.isin(own, held)][: max(missing, 0)])
+    held_out = np.isin(groups, held)
+    if not held_out.any() or held_out.all():
+        different = "" if len(np.unique(groups)) == len(groups) else "different "
         raise GravLensError(
-            "no class has two images, so that none can be held out; use --held-out 0"
+            f"no class has two {different}images, so that none can be held out; use --held-out 0"
         )
     return held_out
 

@@ -14,6 +14,7 @@ from accelerate import Accelerator
 from gravlensdiffusion.build import Model
 from gravlensdiffusion.checkpoint import checkpoints, load_model
 from gravlensdiffusion.config.training import TrainingConfig
+from gravlensdiffusion.data.copies import source_names
 from gravlensdiffusion.data.dataset import ImageSource, PreparedSet
 from gravlensdiffusion.data.watch import FileWatch
 from gravlensdiffusion.errors import GravLensError
@@ -164,7 +165,7 @@ class Trainer(Loop):
                 whole.parameters_fingerprint,
                 writes=self._writes,
             )
-        return run, *run.hold_out(whole)
+        return run, *run.hold_out(whole, source_names(source))
 
     def _restore(self, source: ImageSource, init: str | Path | None) -> None:
         """Take up the last checkpoint, or start fresh."""

@@ -17,6 +17,7 @@ from gravlensdiffusion.config.model import (
     UNetConfig,
 )
 from gravlensdiffusion.config.training import TrainingConfig
+from gravlensdiffusion.data.copies import group, sign
 from gravlensdiffusion.data.dataset import ImageSource, PreparedSet, prepare
 from gravlensdiffusion.data.generated import generated_images
 from gravlensdiffusion.data.noise_level import noise_level
@@ -69,8 +70,14 @@ class RunDirectory(RunFolder[TrainingConfig]):
             keeps=keeps,
         )
 
-    def hold_out(self, data: PreparedSet) -> tuple[PreparedSet, PreparedSet | None]:
+    def hold_out(
+        self, data: PreparedSet, names: Sequence[str] = ()
+    ) -> tuple[PreparedSet, PreparedSet | None]:
         """Return the images to train on, and those that are held out, if any.
+
+        Args:
+            data: All images.
+            names: Where each comes from, which tells bands of one object; empty where it does not.
 
         Raises:
             GravLensError: If there are too few images to hold any out.
@@ -78,7 +85,8 @@ class RunDirectory(RunFolder[TrainingConfig]):
         share = self.config.early_stopping.held_out
         if not share:
             return data, None
-        held_out = split_off(data.labels, share, self.config.seed)
+        copies = group([sign(data.batches())], names)
+        held_out = split_off(data.labels, share, self.config.seed, copies.groups)
         return data.take(np.flatnonzero(~held_out)), data.take(np.flatnonzero(held_out))
 
     def fresh_model(self, source: ImageSource, data: PreparedSet, num_different: int) -> Model:
