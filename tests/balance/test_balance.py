@@ -98,9 +98,10 @@ def test_images_are_those_of_the_model(source: LensStore, tmp_path: Path) -> Non
         assert (store.parameters["background_rms"][8:] == 0.1).all()
 
 
-def test_a_class_without_images_is_filled(tmp_path: Path) -> None:
+def test_a_class_without_images_is_filled_where_it_is_asked_for(tmp_path: Path) -> None:
     source = save_set(tmp_path / "set.h5", [2, 2, 1])
-    done = balance(source, tiny(), tmp_path / "out.h5")
+    assert balance(source, tiny(), tmp_path / "a.h5").made == {"axion": 0, "cdm": 1, "no_sub": 0}
+    done = balance(source, tiny(), tmp_path / "b.h5", targets={"axion": 2, "cdm": 2})
     assert done.made == {"axion": 2, "cdm": 1, "no_sub": 0}
 
 
@@ -123,7 +124,8 @@ def test_a_balanced_set_comes_out_as_it_is_with_flags(tmp_path: Path) -> None:
 
 
 def test_a_class_gets_the_same_images_whatever_the_others_lack(tmp_path: Path) -> None:
-    balance(save_set(tmp_path / "a.h5", [2, 2, 1]), tiny(), tmp_path / "one.h5")
+    lacking = save_set(tmp_path / "a.h5", [2, 2, 1])
+    balance(lacking, tiny(), tmp_path / "one.h5", targets=dict.fromkeys(HEADER.class_names, 2))
     balance(save_set(tmp_path / "b.h5", [2, 2, 2, 1, 1, 0]), tiny(), tmp_path / "two.h5")
     one, two = made_of(tmp_path / "one.h5", 0), made_of(tmp_path / "two.h5", 0)
     assert len(one) == len(two) == 2

@@ -284,8 +284,20 @@ class TestFolders:
     def test_an_empty_class(self, tmp_path: Path) -> None:
         save_folder(tmp_path / "cdm", lens_images(2))
         (tmp_path / "axion").mkdir()
-        with pytest.raises(BadFilesError, match="axion: holds no images of its class"):
+        (tmp_path / "__MACOSX").mkdir()
+        (tmp_path / "no_sub").mkdir()
+        (tmp_path / "no_sub" / ".DS_Store").touch()
+        source = open_lenses(tmp_path)
+        assert source.header.class_names == ("cdm",)
+        assert "folders without images, left out: axion, no_sub" in source.notes
+
+    def test_a_class_without_a_readable_image(self, tmp_path: Path) -> None:
+        save_folder(tmp_path / "cdm", lens_images(2))
+        (tmp_path / "axion").mkdir()
+        (tmp_path / "axion" / "a.npy").write_bytes(b"no array")
+        with pytest.raises(BadFilesError):
             open_lenses(tmp_path)
+        assert open_lenses(tmp_path, skip_bad=True).header.class_names == ("cdm",)
 
     def test_a_folder_in_a_class(self, tmp_path: Path) -> None:
         save_folder(tmp_path / "cdm", lens_images(2))
@@ -310,7 +322,7 @@ class TestFolders:
         (tmp_path / ".DS_Store").write_bytes(b"x")
         source = open_lenses(tmp_path)
         assert len(source) == 2
-        assert source.notes == ("hidden entries, whose names begin with a dot, left alone: 1",)
+        assert source.notes == ("hidden entries, whose names begin with a dot or __MACOSX, left alone: 1",)
 
 
 class TestLinks:

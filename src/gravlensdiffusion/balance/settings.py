@@ -46,19 +46,25 @@ def count_classes(source: LensSource) -> dict[str, int]:
     return {name: int((labels == k).sum()) for k, name in enumerate(source.header.class_names)}
 
 
+def _present(source: LensSource) -> dict[str, int]:
+    return {name: num for name, num in count_classes(source).items() if num}
+
+
 def to_largest(source: LensSource) -> dict[str, int]:
-    """Return targets that bring every class to the size of the largest."""
-    counts = count_classes(source)
+    """Return targets that bring every class that has images to the size of the largest."""
+    counts = _present(source)
     return dict.fromkeys(counts, max(counts.values(), default=0))
 
 
 def per_class(source: LensSource, num: int) -> dict[str, int]:
-    """Return targets that bring every class to a number of images."""
-    return dict.fromkeys(source.header.class_names, num)
+    """Return targets that bring every class that has images to a number of images."""
+    return dict.fromkeys(_present(source), num)
 
 
 def alike(source: LensSource, targets: Mapping[str, int]) -> dict[str, int]:
     """Return targets that add as many images to every class as the one that lacks most gets.
+
+    A class without images gets none.
 
     Where only the rare class has generated images, a classifier can tell it by their being
     generated.
@@ -67,7 +73,7 @@ def alike(source: LensSource, targets: Mapping[str, int]) -> dict[str, int]:
         source: The set.
         targets: Images that a class shall have at least.
     """
-    counts = count_classes(source)
+    counts = _present(source)
     most = max((targets.get(name, 0) - num for name, num in counts.items()), default=0)
     return {name: num + max(most, 0) for name, num in counts.items()}
 

@@ -97,13 +97,14 @@ def run(options: Options) -> None:
         SystemExit: With code 130 or 143 after a signal, once the run is saved.
     """
     from gravlensdiffusion.checkpoint import find_model
+    from gravlensdiffusion.data.classes import absence, present_classes
     from gravlensdiffusion.training.loop import plan, train
 
     # A mistake in a recipe or a name is told before a long folder is read.
     if options.init is not None:
         find_model(options.init)
     config = None if is_adaptation(options) else configure(options)
-    source = open_data(
+    source: ImageSource = open_data(
         options.data,
         skip_bad=options.skip_bad,
         allow_object_arrays=options.allow_object_arrays,
@@ -111,6 +112,9 @@ def run(options: Options) -> None:
         hdu=options.hdu,
         crop=options.crop,
     )
+    source, absent = present_classes(source)
+    if absent:
+        tell(absence(absent))
     if config is None:
         config = adapted(options, source)
     if options.dry_run:

@@ -123,7 +123,8 @@ class FileSource:
         self.dtypes = tuple(sorted({entry.dtype for entry in entries}))
         self._entries = entries
         self.image_shape = (1, entries[0].shape[0], entries[0].shape[1])
-        names = named or _class_names(entries)
+        present = {entry.facts.class_name for entry in entries}
+        names = tuple(name for name in named if name in present) or _class_names(entries)
         _check_names(path, names)
         if len(names) > MAX_CLASSES:
             raise GravLensError(

@@ -24,7 +24,9 @@ class Listing:
         shards: Files of the project's own format.
         class_names: Names of the class folders in natural order, or empty.
         problems: One line for each thing that cannot be used.
-        num_hidden: Entries whose name begins with a dot; they are not looked at.
+        num_hidden: Entries whose name begins with a dot, or with ``__MACOSX``; they are not looked
+            at.
+        empty: Names of folders that hold nothing else.
         documents: Files about the set, such as LICENSE.
         companions: What each file that goes with an image is, as ``noise map``; they are no images
             of the set.
@@ -39,6 +41,7 @@ class Listing:
     class_names: tuple[str, ...] = ()
     problems: list[str] = field(default_factory=list)
     num_hidden: int = 0
+    empty: list[str] = field(default_factory=list)
     documents: list[Path] = field(default_factory=list)
     companions: dict[Path, str] = field(default_factory=dict)
     other_bands: tuple[Path, ...] = ()
@@ -70,8 +73,11 @@ class Listing:
         found = []
         if self.num_hidden:
             found.append(
-                f"hidden entries, whose names begin with a dot, left alone: {self.num_hidden}"
+                f"hidden entries, whose names begin with a dot or __MACOSX, left alone: "
+                f"{self.num_hidden}"
             )
+        if self.empty:
+            found.append(f"folders without images, left out: {', '.join(self.empty)}")
         if self.num_objects:
             found.append(
                 f"folders of one object each, whose names are no classes: {self.num_objects}"
@@ -129,7 +135,9 @@ def list_folder(root: Path, *, band: str | None = None) -> Listing:
     _refuse_mixture(root, listing, folders)
     for folder in folders:
         _list_class(folder, root, listing)
-    listing.class_names = tuple(folder.name for folder in folders)
+    listing.class_names = tuple(
+        folder.name for folder in folders if folder.name not in listing.empty
+    )
     if listing.companions and len(folders) == 1:
         listing.class_names = ()
         listing.files = [(path, None) for path, _ in listing.files]
@@ -214,15 +222,15 @@ def _is_object(folder: Path, images: Iterable[Path], beside: Mapping[Path, int])
 
 
 def _list_class(folder: Path, root: Path, listing: Listing) -> None:
-    num_before = len(listing.files)
+    num_before = len(listing.files) + len(listing.problems)
     for path in _visible(folder, listing):
         kind = _kind(path, root, listing)
         if kind == "image":
             listing.files.append((path, folder.name))
         elif kind is not None:
             listing.problems.append(f"{path}: is a {kind}, expected an image in a class folder")
-    if len(listing.files) == num_before:
-        listing.problems.append(f"{folder}: holds no images of its class")
+    if len(listing.files) + len(listing.problems) == num_before:
+        listing.empty.append(folder.name)
 
 
 def _refuse_mixture(root: Path, listing: Listing, folders: list[Path]) -> None:
@@ -239,7 +247,7 @@ def _refuse_mixture(root: Path, listing: Listing, folders: list[Path]) -> None:
 
 def _visible(folder: Path, listing: Listing) -> list[Path]:
     entries = list(folder.iterdir())
-    visible = [path for path in entries if not path.name.startswith(".")]
+    visible = [path for path in entries if not path.name.startswith((".", "__MACOSX"))]
     listing.num_hidden += len(entries) - len(visible)
     return sorted(visible, key=lambda path: natural_key(path.name))
 

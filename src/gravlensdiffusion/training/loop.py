@@ -14,6 +14,7 @@ from accelerate import Accelerator
 from gravlensdiffusion.build import Model
 from gravlensdiffusion.checkpoint import checkpoints, load_model
 from gravlensdiffusion.config.training import TrainingConfig
+from gravlensdiffusion.data.classes import present_classes
 from gravlensdiffusion.data.copies import source_names
 from gravlensdiffusion.data.dataset import ImageSource, PreparedSet
 from gravlensdiffusion.data.watch import FileWatch
@@ -125,6 +126,7 @@ class Trainer(Loop):
     ) -> None:
         self.processes = Processes.launched()
         self.accelerator = accelerator
+        source, _ = present_classes(source)
         refuse_unequal(config.batch_size, accelerator)
         check_names(config.augment, config.parameters)
         if init is not None and not checkpoints(folder):
