@@ -266,7 +266,7 @@ def test_npy_files_that_are_no_exact_peak_are_balanced_when_it_is_told(tmp_path:
 
 def test_a_unit_that_is_not_true_is_refused(tmp_path: Path) -> None:
     folder = class_folders(tmp_path)
-    np.save(folder / "cdm" / "sample3.npy", np.eye(8) * 255)
+    np.save(folder / "cdm" / "sample3.npy", np.linspace(0, 255, 64).reshape(8, 8))
     with pytest.raises(GravLensError, match="is no peak: image 3 runs from 0 to 255, not from 0"):
         plan_balance(open_lenses(folder), tiny(), settings=Settings(flux_unit="peak"))
     with pytest.raises(GravLensError, match="says that its flux unit is 'e-/s', not 'peak'"):

@@ -322,7 +322,9 @@ class TestFolders:
         (tmp_path / ".DS_Store").write_bytes(b"x")
         source = open_lenses(tmp_path)
         assert len(source) == 2
-        assert source.notes == ("hidden entries, whose names begin with a dot or __MACOSX, left alone: 1",)
+        assert source.notes == (
+            "hidden entries, whose names begin with a dot or __MACOSX, left alone: 1",
+        )
 
 
 class TestLinks:
