@@ -5,9 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.evaluation.evaluate import evaluate, note_mixed
-from gravlensdiffusion.evaluation.preparation import PreparedSource
 from gravlensdiffusion.evaluation.result import Settings
 from gravlensdiffusion.evaluation.sets import Sets
 from gravlensdiffusion.metrics.defects import blur, remove_noise, rotate, scale_flux
@@ -68,15 +66,6 @@ def test_a_set_of_the_same_kind_is_at_the_floor(honest):
     assert len(found.facts["encoder"]["sha256"]) == 64
 
 
-def test_identical_sets_have_no_distance(folder, real):
-    same = PreparedSource(real["reference"]._source, "same")
-    found = evaluate(Sets(generated=same, **real), SETTINGS)
-    rows = {row.name: row for row in found.rows}
-    assert rows["lens Fréchet distance"].value == pytest.approx(0, abs=1e-6)
-    assert rows["precision"].value == rows["recall"].value == 1
-    assert rows["total_flux"].value == pytest.approx(0, abs=1e-9)
-
-
 @pytest.mark.parametrize(
     ("name", "change", "caught_by"),
     [
@@ -111,7 +100,11 @@ def test_collapse_to_one_class_is_caught(judged):
 
 def test_collapse_to_a_few_images_is_caught(judged):
     few = (records(10) * NUM)[:NUM]
-    rows, _ = judged("few", of=few)
+    rows, found = judged("few", of=few)
+    assert (
+        "290 of the 300 images of few are copies of others among them, 10 are different"
+        in found.notes
+    )
     assert rows["recall"].value < rows["recall"].floor - 0.3
     assert rows["coverage"].value < rows["coverage"].floor - 0.3
 
@@ -133,11 +126,6 @@ def test_copies_of_the_training_set_are_caught(folder, judged):
     assert "MEMORISED" in rows["nearest, encoder features"].note
     pairs = found.neighbours[0]
     assert np.abs(pairs.generated - pairs.training).max() < 1e-3
-
-
-def test_the_training_set_is_no_reference(folder, real, judged):
-    with pytest.raises(GravLensError, match="the reference must be held out"):
-        judged("held_in", training=PreparedSource(real["reference"]._source, "training"))
 
 
 def test_labels_bring_a_table_of_class_pairs(honest):

@@ -1,7 +1,7 @@
 """Two sets of images in, one evaluation out."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from gravlensdiffusion.evaluation.measure import (
 )
 from gravlensdiffusion.evaluation.memorisation_rows import memorisation_rows
 from gravlensdiffusion.evaluation.metrics_table import lens_metrics, physics_metrics
+from gravlensdiffusion.evaluation.overlap import note_copies
 from gravlensdiffusion.evaluation.placement import place
 from gravlensdiffusion.evaluation.plan import HANDFUL, Plan, make_plan
 from gravlensdiffusion.evaluation.result import Evaluation, Neighbours, Settings
@@ -66,17 +67,21 @@ def evaluate(
             named cannot be used.
     """
 
-    def begin() -> tuple[Plan, Sets, Encoder]:
+    def begin() -> tuple[Plan, Sets, Encoder, list[str]]:
         if inception_weights is not None and settings.protocol != "none":
             # A file that cannot be used is told before minutes of measuring, not after.
             load_inception(inception_weights)
         sizes = [len(each) for each in (sets.generated, *sets.real)] + [0]
         plan = make_plan(*sizes[:3], num_seeds=settings.num_seeds, seed=settings.seed)
-        return plan, *_ready(sets, settings)
+        ready, encoder = _ready(sets, settings)
+        return plan, ready, encoder, note_copies(ready)
 
-    plan, ready, encoder = processes.together(begin)
+    plan, ready, encoder, copies = processes.together(begin)
+    for note in copies:
+        tell(note)
     with Team(ready.all, encoder, processes, progress=progress) as team:
-        return _evaluated(ready, settings, plan, team, inception_weights, tell)
+        found = _evaluated(ready, settings, plan, team, inception_weights, tell)
+    return replace(found, notes=(*found.notes, *copies))
 
 
 def assist(sets: Sets, settings: Settings, processes: Processes) -> None:

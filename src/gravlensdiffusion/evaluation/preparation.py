@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from gravlensdiffusion.data.copies import Signatures, sign
 from gravlensdiffusion.data.generated import generated_images
 from gravlensdiffusion.data.sized import SizedSource
 from gravlensdiffusion.data.source import LensSource
@@ -212,6 +213,11 @@ class PreparedSource:
         for block in self.blocks():
             digest.update(np.ascontiguousarray(block).tobytes())
         return digest.hexdigest()
+
+    @cached_property
+    def signatures(self) -> Signatures:
+        """What copies of the prepared images are known by."""
+        return sign(self.blocks())
 
     def read(self, indices: Sequence[int] | NDArray[np.integer] | slice) -> NDArray[np.float32]:
         """Return prepared images, shape ``(B, size, size)``."""

@@ -1,0 +1,75 @@
+"""What is said of images that the sets of an evaluation share."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.evaluation.evaluate import evaluate
+from gravlensdiffusion.evaluation.overlap import note_copies
+from gravlensdiffusion.evaluation.result import Settings
+from gravlensdiffusion.evaluation.sets import Sets
+from tests.evaluation.sets import opened, pixels, records
+
+NUM = 30
+
+
+@pytest.fixture
+def given(tmp_path: Path) -> dict:
+    """Four sets that share no image."""
+    names = ("generated", "reference", "second", "training")
+    return {
+        name: opened(tmp_path / f"{name}.h5", records(4 * NUM)[k * NUM : (k + 1) * NUM])
+        for k, name in enumerate(names)
+    }
+
+
+def test_sets_that_share_nothing_need_no_word(given: dict) -> None:
+    assert note_copies(Sets(**given)) == []
+
+
+@pytest.mark.parametrize(
+    ("copy", "original", "role"),
+    [
+        ("generated", "reference", "the generated images"),
+        ("generated", "second", "the generated images"),
+        ("second", "reference", "the second reference"),
+        ("reference", "training", "the reference"),
+        ("second", "training", "the reference"),
+    ],
+)
+def test_a_set_of_copies_is_refused_and_a_part_is_told(
+    tmp_path: Path, given: dict, copy: str, original: str, role: str
+) -> None:
+    shift = ["generated", "reference", "second", "training"].index(original) * NUM
+    of = records(4 * NUM)[shift : shift + NUM]
+    noise = np.random.default_rng(0).normal(0, 1e-4, (NUM, 28, 28))
+    copied = opened(tmp_path / "copied.h5", of, pixels(of) * 1.5 + noise)
+    with pytest.raises(
+        GravLensError, match=f"30 of the 30 .* copied .* {original}; {role} must be"
+    ):
+        note_copies(Sets(**given | {copy: copied}))
+    part = opened(tmp_path / "part.h5", (*records(5 * NUM)[4 * NUM : 5 * NUM - 4], *of[:4]))
+    (note,) = note_copies(Sets(**given | {copy: part}))
+    assert note.startswith(
+        f"4 of the {NUM} images of part are copies of those of {original}; {role}"
+    )
+
+
+def test_nothing_is_measured_where_a_set_is_compared_with_itself(
+    given: dict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def measure(*_: object) -> None:
+        raise AssertionError("a set was measured")
+
+    monkeypatch.setattr("gravlensdiffusion.evaluation.evaluate._measured", measure)
+    sets = Sets(**given | {"generated": given["reference"]})
+    with pytest.raises(GravLensError, match="the generated images must be others"):
+        evaluate(sets, Settings(protocol="none"))
+
+
+def test_images_that_come_several_times_are_counted(tmp_path: Path, given: dict) -> None:
+    few = opened(tmp_path / "few.h5", records(1) * 12 + records(4 * NUM)[1:3])
+    (note,) = note_copies(Sets(**given | {"generated": few}))
+    assert note == "11 of the 14 images of few are copies of others among them, 3 are different"
