@@ -1,6 +1,7 @@
 """``gravlens train`` as a user runs it."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -243,8 +244,13 @@ def test_a_set_that_cannot_adapt_a_model_is_refused_in_one_line(
 ) -> None:
     few = many(tmp_path / "few", 199)
     words = ["train", "--init", str(known), "--out", str(tmp_path / "run"), "--device", "cpu"]
+    copies = many(tmp_path / "copies", 50)
+    for path in list(copies.rglob("*.npy")):
+        for k in range(4):
+            shutil.copy(path, path.with_stem(f"{path.stem}again{k}"))
     for extra, message in (
         (["--data", str(few)], "199 different images are too few to adapt a model"),
+        (["--data", str(copies)], "50 different images are too few to adapt a model"),
         (["--data", str(many(tmp_path / "tiny", 200, size=6))], "or give --size 6"),
         (["--data", str(few), "--held-out", "0.6"], "between 0 and 0.5"),
     ):

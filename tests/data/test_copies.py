@@ -12,6 +12,8 @@ from gravlensdiffusion.data.copies import (
     read_thumbnails,
     sign,
 )
+from gravlensdiffusion.presets.simulation import simulation_preset
+from gravlensdiffusion.simulation.generate import select, simulate
 
 NUM = 40
 
@@ -74,6 +76,15 @@ def test_other_images_are_no_copies_and_nothing_is_said():
     assert (found.num_different, found.note) == (NUM, "")
 
 
+def test_lenses_of_equal_parameters_but_other_substructure_are_no_copies():
+    config = select(simulation_preset("deeplense"), size=28)
+    of = [
+        np.stack([each.image for each in simulate(select(config, classes=[name]), 4, 3)])
+        for name in ("no_sub", "axion")
+    ]
+    assert group([sign(of)]).num_different == 8
+
+
 def test_flat_images_are_copies_only_where_they_are_equal():
     images = np.full((3, 1, 8, 8), 5, np.float32)
     images[2] = 6
@@ -93,6 +104,11 @@ def test_bands_of_one_object_are_one_group():
     assert found[0] == found[1]
     assert found[5] == found[6]
     assert len(set(found.tolist())) == 6
+
+
+def test_images_of_one_stack_are_of_many_objects():
+    names = [f"a/lenses_{band}.npz[{k}]" for band in "gr" for k in range(3)]
+    assert find_copies(Named(lenses(6), names)).groups.tolist() == [0, 1, 2, 0, 1, 2]
 
 
 def test_thumbnails_alone_tell_who_is_known(tmp_path):

@@ -170,8 +170,8 @@ def adapted(options: Options, source: "ImageSource") -> "TrainingConfig":
     config = configure(options, adaptation.config)
     if config.early_stopping.held_out:
         copies = find_copies(source)
-        tell(*filter(None, [copies.note]))
         check_number(config, copies.num_different)
+        tell(*filter(None, [copies.note]))
     for note in adaptation.notes:
         tell(note)
     return config

@@ -1,13 +1,13 @@
 """A data set in numbers: what there is, how it is spread, and which transform suits it."""
 
-import hashlib
-from collections import Counter, defaultdict
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gravlensdiffusion.data.copies import Signatures, group, sign
 from gravlensdiffusion.data.source import LensSource
 from gravlensdiffusion.records import UNLABELLED
 
@@ -56,7 +56,7 @@ class DataSummary:
         pixel_scale_arcsec: Side of a pixel [arcsec], or None.
         pixels: How the pixels are spread.
         class_counts: Number of images by class; unlabelled ones under that name.
-        duplicates: Groups of images that are equal in every pixel, by name.
+        duplicates: Groups of images that are copies of one another, by name.
         parameters: Range and unit of each parameter, and number of images that have it.
         num_subhaloes: Rows in the table of subhaloes.
         has_noise_free: Whether every image has a noise-free twin.
@@ -143,7 +143,7 @@ class _Walk:
         self.high = np.empty(len(source), np.float32)
         self.mean = np.empty(len(source), np.float64)
         self.kept: list[NDArray[np.float32]] = []
-        self.images_by_digest: defaultdict[bytes, list[int]] = defaultdict(list)
+        self.signatures: list[Signatures] = []
         self.total = self.squares = 0.0
         self.num_pixels = num_pixels * len(source)
         self._run()
@@ -166,9 +166,7 @@ class _Walk:
             flat = images.ravel()
             self.kept.append(flat[-offset % self.stride :: self.stride].copy())
             offset += flat.size
-            for k, image in enumerate(images, start=start):
-                digest = hashlib.blake2b(image.tobytes(), digest_size=16).digest()
-                self.images_by_digest[digest].append(k)
+            self.signatures.append(sign([images]))
         self.centre = centre
 
     def pixel_summary(self) -> PixelSummary:
@@ -197,9 +195,9 @@ class _Walk:
         )
 
     def duplicates(self) -> tuple[tuple[str, ...], ...]:
-        """Return groups of equal images, by name."""
-        groups = [images for images in self.images_by_digest.values() if len(images) > 1]
-        return tuple(tuple(self.source.name(k) for k in group) for group in groups)
+        """Return groups of copies, by name."""
+        repeated = group(self.signatures).repeated if self.signatures else []
+        return tuple(tuple(self.source.name(int(k)) for k in images) for images in repeated)
 
 
 def _count_classes(source: LensSource) -> dict[str, int]:
