@@ -107,7 +107,7 @@ BAD_FILES: dict[str, tuple[str, bytes, str]] = {
     "npy with no pixels": ("a.npy", npy_bytes(np.empty((0, 8))), "no image"),
     "npy of one number": ("a.npy", npy_bytes(np.array(3.0)), "shape"),
     "vector": ("a.npy", npy_bytes(np.arange(64.0)), "shape"),
-    "three channels": ("a.npy", npy_bytes(lens_images(3)), "shape"),
+    "three channels": ("a.npy", npy_bytes(lens_images(3)), "channels"),
     "one row": ("a.npy", npy_bytes(np.arange(8.0)[None]), "1 x 8 pixels, which is no image"),
     "not a number": ("a.npy", npy_bytes(with_pixel(np.nan)), "is not finite in 1 of 64 pixels"),
     "infinite": ("a.npy", npy_bytes(with_pixel(np.inf)), "is not finite"),
@@ -122,7 +122,7 @@ BAD_FILES: dict[str, tuple[str, bytes, str]] = {
     "FITS cut off in its data": ("a.fits", FITS[: 2880 + 200], "truncated: 56 of 256 bytes"),
     "FITS without image": ("a.fits", fits_bytes(None), "holds no image"),
     "FITS of a spectrum": ("a.fits", fits_bytes(np.arange(64.0)), "holds no image"),
-    "FITS cube": ("a.fits", fits_bytes(lens_images(3)), "shape"),
+    "FITS cube": ("a.fits", fits_bytes(lens_images(3)), "channels"),
     "FITS with a hole": ("a.fits", fits_bytes(with_pixel(np.nan)), "not finite"),
     "FITS constant": ("a.fits", fits_bytes(np.zeros((8, 8))), "constant"),
     "FITS of other pixels": ("a.fits", fits_bytes(IMAGE, PIXSCALE=0.1), "pixel scale of 0.1"),
@@ -223,7 +223,13 @@ def test_a_bad_file_is_named_and_only_left_out_when_asked(tmp_path: Path, kind: 
     np.testing.assert_array_equal(source.read(slice(None))[:, 0], lens_images(3))
 
 
-GOOD_ALONE = ("other size", "three channels", "FITS of other pixels", "FITS in other units")
+GOOD_ALONE = (
+    "other size",
+    "three channels",
+    "FITS cube",
+    "FITS of other pixels",
+    "FITS in other units",
+)
 
 
 @pytest.mark.parametrize(

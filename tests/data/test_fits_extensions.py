@@ -176,7 +176,7 @@ def test_the_child_process_makes_the_same_choice(
         reader.read(path)
     with pytest.raises(BadImageError, match="no image in HDU 'I'"):
         FitsReader(Choice(hdu="I")).read(path)
-    np.testing.assert_array_equal(FitsReader(Choice(band="r")).read(path)[0], 2 * LENS)
+    np.testing.assert_array_equal(FitsReader(Choice(band="r")).read(path)[0][0], 2 * LENS)
     release()
 
 

@@ -152,8 +152,8 @@ class TestRefusals:
         assert not (tmp_path / "out").exists()
 
     def test_png_needs_one_channel(self, tmp_path: Path) -> None:
-        record = LensRecord(image=lens_images(3))
-        with pytest.raises(GravLensError, match="PNG needs images of one channel, not 3"):
+        record = LensRecord(image=lens_images(2))
+        with pytest.raises(GravLensError, match="PNG needs images of one channel or three, not 2"):
             write_images(tmp_path / "out", [record], HEADER, ("npy", "png"), model="m")
         assert not (tmp_path / "out").exists()
 

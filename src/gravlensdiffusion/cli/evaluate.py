@@ -1,6 +1,7 @@
 """``gravlens evaluate``: how good generated lenses are, every number beside its floor."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -61,6 +62,9 @@ class Options:
     cores."""
     crop: int | None = None
     """Compare the middle of each image only, this many pixels a side of all sets."""
+    channel: int | None = None
+    """Compare this channel, counted from 1, of images that have several. By default each of them in
+    turn, with a report in a folder of its own, DIR/channel-1 and so on."""
     band: str | None = None
     """Keep this band where files, or images in FITS files, are of several: g, F814W."""
     hdu: str | None = None
@@ -74,24 +78,49 @@ class Options:
 
 
 def run(options: Options) -> None:
-    """Compare, print the table, write the report.
+    """Compare, print the tables, write the reports.
 
     Raises:
         GravLensError: If a set cannot be read, the sets do not go together, or a report is in the
             way.
     """
     settings = configure(options)
-    from gravlensdiffusion.data.writing import whole_file
-
     processes = Processes.launched()
     processes.join()
     processes.main_first(lambda: check(options, processes))
+    sets = processes.together(lambda: open_sets(options))
+    for channel, out in processes.together(lambda: reports(options, sets)).items():
+        one = replace(options, out=out)
+        processes.main_first(partial(check, one, processes))
+        compare(one, settings, sets.of_channel(channel), processes)
+
+
+def reports(options: Options, sets: "Sets") -> dict[int, Path]:
+    """Return the channels to compare, from 0, each with the folder of its report.
+
+    Raises:
+        GravLensError: If there is no such channel.
+    """
+    if options.channel is not None:
+        return {options.channel - 1: options.out}
+    num = sets.generated.num_channels
+    if num == 1:
+        return {0: options.out}
+    return {channel: options.out / f"channel-{channel + 1}" for channel in range(num)}
+
+
+def compare(options: Options, settings: "Settings", sets: "Sets", processes: Processes) -> None:
+    """Compare one channel, print the table, write the report.
+
+    Raises:
+        GravLensError: If the sets do not go together, or a report is in the way.
+    """
+    from gravlensdiffusion.data.writing import whole_file
     from gravlensdiffusion.evaluation.evaluate import assist, evaluate
     from gravlensdiffusion.evaluation.html import write_html
     from gravlensdiffusion.evaluation.report import table, write_json
     from gravlensdiffusion.figures.png import spared
 
-    sets = processes.together(lambda: open_sets(options))
     if not processes.is_main:
         assist(sets, settings, processes)
         return

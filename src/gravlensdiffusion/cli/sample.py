@@ -122,9 +122,9 @@ def run(options: Options) -> None:
     from gravlensdiffusion.pipeline import LensGenerator
 
     generator = LensGenerator.from_pretrained(options.model, device=options.device)
+    check_channels(generator.config.num_channels, formats)
     order = read_order(options, generator)
     drawing = set_up(options, generator, order, processes)
-    check_channels(formats, generator.config.num_channels)
     if options.dry_run:
         print(foretell(options, drawing, formats))
         return

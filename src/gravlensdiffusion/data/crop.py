@@ -50,12 +50,13 @@ class CropReader:
         return self._cropped(self._reader.pixels(path, index))
 
     def _cropped(self, pixels: NDArray[np.generic]) -> NDArray[np.generic]:
-        height, width = pixels.shape
+        height, width = pixels.shape[-2:]
         if min(height, width) < self._size:
             raise BadImageError(
                 f"has {height} x {width} pixels, fewer than the {self._size} to crop to"
             )
-        return pixels[middle(height, width, self._size)]
+        rows, columns = middle(height, width, self._size)
+        return pixels[..., rows, columns]
 
 
 class CroppedSource:

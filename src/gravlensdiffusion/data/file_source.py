@@ -47,7 +47,7 @@ class _Entry:
     path: Path
     index: int
     name: str
-    shape: tuple[int, ...]
+    shape: tuple[int, ...]  # (C, H, W)
     dtype: str
     facts: Facts
     is_mask: bool
@@ -122,7 +122,8 @@ class FileSource:
         self.num_skipped = len(found)
         self.dtypes = tuple(sorted({entry.dtype for entry in entries}))
         self._entries = entries
-        self.image_shape = (1, entries[0].shape[0], entries[0].shape[1])
+        channels, height, width = entries[0].shape
+        self.image_shape = (channels, height, width)
         present = {entry.facts.class_name for entry in entries}
         names = tuple(name for name in named if name in present) or _class_names(entries)
         _check_names(path, names)
@@ -177,7 +178,7 @@ class FileSource:
             indices: Which images, in any order.
 
         Returns:
-            Shape ``(B, 1, H, W)``, in the set's flux unit.
+            Shape ``(B, C, H, W)``, in the set's flux unit.
 
         Raises:
             GravLensError: If a file has changed since the set was opened.
@@ -195,7 +196,7 @@ class FileSource:
                 raise GravLensError(f"{entry.name}: {_reason(error)}") from error
             if image.shape != entry.shape:
                 raise GravLensError(f"{entry.name}: has changed its size while in use")
-            images[place, 0] = image
+            images[place] = image
         return images
 
     def close(self) -> None:
@@ -323,11 +324,17 @@ def _without_units(entries: list[_Entry]) -> list[_Entry]:
 
 def _keep_common(entries: list[_Entry], problems: list[str]) -> list[_Entry]:
     """Keep what has the most common size, flux unit and pixel scale; the rest is a problem."""
-    smallest = min((min(entry.shape) for entry in entries), default=0)
+    smallest = min((min(entry.shape[1:]) for entry in entries), default=0)
     entries = _keep_equal(
         entries,
         problems,
-        lambda entry: entry.shape,
+        lambda entry: entry.shape[0],
+        lambda num: f"{num} channel{'s' if num > 1 else ''}",
+    )
+    entries = _keep_equal(
+        entries,
+        problems,
+        lambda entry: entry.shape[1:],
         lambda shape: "{} x {} pixels".format(*shape),
         advice=f"; --crop {smallest} takes the middle of each",
     )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from gravlensdiffusion.data.companions import is_band
 from gravlensdiffusion.data.content import looks_like
 from gravlensdiffusion.data.naming import parse_name
-from gravlensdiffusion.data.source import AmbiguousImageError, BadImageError, plane_shape
+from gravlensdiffusion.data.source import AmbiguousImageError, BadImageError, image_shape
 
 KIND_CARDS = ("EXTNAME", "IMAGETYP", "EXTTYPE", "HDUCLAS2", "HDUCLAS3")
 """Cards that say what an image is, in words."""
@@ -170,7 +170,7 @@ def _of_band(images: list[Extension], band: str | None) -> list[Extension]:
 
 def _looks_like_image(extension: Extension, read: Reader) -> bool:
     try:
-        plane_shape(extension.hdu.shape)
+        image_shape(extension.hdu.shape)
     except BadImageError:
         return True  # what it is cannot be told, so it stays in doubt
     return not looks_like(read(extension.hdu))

@@ -17,7 +17,7 @@ from gravlensdiffusion.data.fits_extensions import Choice, choose_image, is_imag
 from gravlensdiffusion.data.fits_text import read_text
 from gravlensdiffusion.data.limits import check_unpacked, held_bytes
 from gravlensdiffusion.data.probe import probe_file
-from gravlensdiffusion.data.source import BadImageError, Facts, as_plane, plane_shape
+from gravlensdiffusion.data.source import BadImageError, Facts, as_image, image_shape
 
 ARCSEC_PER_DEGREE = 3600.0
 SCALE_CARDS = ("PIXSCALE", "PIXSCAL", "PIXSCAL1", "PIXELSCL")
@@ -108,7 +108,7 @@ class FitsReader:
                     else:
                         hdus = self._extensions(stream, path)
                     hdu, taken = self._choose(path, hdus, size)
-                    plane_shape(hdu.shape)
+                    image_shape(hdu.shape)
                     _check_length(hdu, size)
                     yield hdu, primary.header, taken
             except (OSError, ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
@@ -122,7 +122,8 @@ class FitsReader:
 
         def read(hdu: Any) -> NDArray[np.generic]:
             _check_length(hdu, size)
-            return _pixels(hdu)
+            # What an extension is, its first channel tells.
+            return _pixels(hdu)[0]
 
         chosen, found = choose_image(islice(hdus, MAX_HDUS), self.choice, read)
         if len(found) > 1 or chosen.number:
@@ -258,4 +259,4 @@ def _check_length(hdu: Any, size: int) -> None:
 
 
 def _pixels(hdu: Any) -> NDArray[np.generic]:
-    return as_plane(np.asarray(hdu.data))
+    return as_image(np.asarray(hdu.data))

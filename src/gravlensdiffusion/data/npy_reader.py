@@ -9,7 +9,14 @@ from numpy.typing import NDArray
 from gravlensdiffusion.data.limits import check_unpacked, held_bytes
 from gravlensdiffusion.data.npy_header import MAX_OBJECT_BYTES, NpyHeader, read_header
 from gravlensdiffusion.data.numbers import of_type
-from gravlensdiffusion.data.source import BadImageError, Facts, as_plane, check_dtype, plane_shape
+from gravlensdiffusion.data.source import (
+    BadImageError,
+    Facts,
+    are_channels,
+    as_image,
+    check_dtype,
+    image_shape,
+)
 from gravlensdiffusion.data.unpickle import read_object_array
 
 MASS_NAME = "axion_mass"
@@ -37,19 +44,19 @@ class NpyReader:
         stack = self._stack(path, header)
         facts = of_type(Facts(is_stacked=len(stack) > 1), stack.dtype)
         for pixels in stack:
-            yield as_plane(pixels), facts
+            yield as_image(pixels), facts
 
     def pixels(self, path: Path, index: int) -> NDArray[np.generic]:
         """Return one image of a file."""
         header = _header(path)
         if header.dtype.hasobject:
             return self._read_objects(path, header)[0]
-        return as_plane(self._stack(path, header)[index])
+        return as_image(self._stack(path, header)[index])
 
     def _stack(self, path: Path, header: NpyHeader) -> NDArray[np.generic]:
         shape = header.shape
         if not (self.allow_stacks and is_stack(shape)):
-            shape = (1, *plane_shape(shape))
+            shape = (1, *shape)
         check_stack(header, shape)
         present = path.stat().st_size - header.offset
         if present < header.num_bytes:
@@ -82,12 +89,15 @@ class NpyReader:
             raise BadImageError("has a mass that is not finite")
         units = dict.fromkeys(parameters, MASS_UNIT)
         facts = of_type(Facts(parameters=parameters, parameter_units=units), elements[0].dtype)
-        return as_plane(elements[0]), facts
+        return as_image(elements[0]), facts
 
 
 def is_stack(shape: tuple[int, ...]) -> bool:
-    """Return whether a declared shape is ``(N, H, W)``, ``(N, 1, H, W)`` or ``(N, H, W, 1)``."""
-    return len(shape) == 4 or (len(shape) == 3 and shape[-1] != 1)
+    """Return whether a declared shape is that of several images.
+
+    It has four axes, or three of which the last is not that of channels: ``(N, H, W)``.
+    """
+    return len(shape) == 4 or (len(shape) == 3 and not are_channels(shape[2], shape[:2]))
 
 
 def check_stack(header: NpyHeader, shape: tuple[int, ...]) -> None:
@@ -103,7 +113,7 @@ def check_stack(header: NpyHeader, shape: tuple[int, ...]) -> None:
     check_dtype(header.dtype)
     if shape[0] == 0:
         raise BadImageError("is empty: it holds no image")
-    plane_shape(shape[1:])
+    image_shape(shape[1:])
 
 
 def _header(path: Path) -> NpyHeader:

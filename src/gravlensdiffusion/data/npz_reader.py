@@ -17,7 +17,7 @@ from gravlensdiffusion.data.limits import check_unpacked, held_bytes
 from gravlensdiffusion.data.npy_header import NpyHeader, read_header
 from gravlensdiffusion.data.npy_reader import check_stack, is_stack
 from gravlensdiffusion.data.numbers import of_type
-from gravlensdiffusion.data.source import BadImageError, Facts, as_plane, plane_shape
+from gravlensdiffusion.data.source import BadImageError, Facts, as_image
 from gravlensdiffusion.errors import one_line
 
 IMAGES, LABELS, CLASS_NAMES = "images", "labels", "class_names"
@@ -57,7 +57,7 @@ class NpzReader:
                         class_names=class_names,
                         is_stacked=shape[0] > 1,
                     )
-                    yield _next_plane(stream, header, shape), of_type(facts, header.dtype)
+                    yield _next_image(stream, header, shape), of_type(facts, header.dtype)
                 # Reading to the end also checks the member's checksum.
                 if stream.read(1):
                     raise BadImageError("has bytes after its images")
@@ -66,7 +66,7 @@ class NpzReader:
         """Return one image of an archive."""
         if self._kept is None or self._kept[0] != path:
             self._kept = (path, _load(path))
-        return as_plane(self._kept[1][index])
+        return as_image(self._kept[1][index])
 
 
 def _load(path: Path) -> NDArray[np.generic]:
@@ -140,7 +140,7 @@ def _stack_header(stream: IO[bytes], member: zipfile.ZipInfo) -> tuple[NpyHeader
     header = read_header(stream)
     shape = header.shape
     if not is_stack(shape):
-        shape = (1, *plane_shape(shape))
+        shape = (1, *shape)
     check_stack(header, shape)
     if header.is_fortran and len(header.shape) > 2:
         raise BadImageError("keeps its images in Fortran order; save them in C order")
@@ -156,15 +156,13 @@ def _stack_header(stream: IO[bytes], member: zipfile.ZipInfo) -> tuple[NpyHeader
     return header, shape
 
 
-def _next_plane(
+def _next_image(
     stream: IO[bytes], header: NpyHeader, shape: tuple[int, ...]
 ) -> NDArray[np.generic]:
     data = bytearray(math.prod(shape[1:]) * header.dtype.itemsize)
     _read_into(stream, memoryview(data))
-    pixels = np.frombuffer(data, header.dtype).reshape(
-        plane_shape(shape[1:]), order="F" if header.is_fortran else "C"
-    )
-    return pixels
+    pixels = np.frombuffer(data, header.dtype)
+    return as_image(pixels.reshape(shape[1:], order="F" if header.is_fortran else "C"))
 
 
 def _read_into(stream: IO[bytes], data: memoryview) -> None:

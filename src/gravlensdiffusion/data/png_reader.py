@@ -12,7 +12,7 @@ from PIL import Image
 
 from gravlensdiffusion.data.limits import check_unpacked, held_bytes
 from gravlensdiffusion.data.png_stretch import PngCard, read_card, unstretch
-from gravlensdiffusion.data.source import BadImageError, Facts, plane_shape
+from gravlensdiffusion.data.source import BadImageError, Facts, image_shape
 from gravlensdiffusion.resize import FULL_SCALE
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -23,7 +23,8 @@ class PngReader:
     """Reads grey PNG files of up to 16 bits.
 
     Values are divided by the white of the bit depth. A colour file is read only if it is grey all
-    over and opaque, that is, if nothing is lost.
+    over and opaque, that is, if nothing is lost; that of a set of three channels, which says what
+    it is, as these.
     """
 
     def images(self, path: Path) -> Iterator[tuple[NDArray[np.generic], Facts]]:
@@ -49,9 +50,12 @@ def _read(path: Path) -> tuple[PngCard | None, NDArray[np.floating]]:
     depth = _check_header(path)
     with _open(path) as image:
         # Text after the pixels is only there once they are read.
-        pixels = _grey(image)
-        pixels /= 65535 if depth == 16 else 255
         card = read_card(image.info)
+        if card is not None and image.mode == "RGB":
+            pixels = np.moveaxis(np.asarray(image).astype(np.float64), -1, 0)
+        else:
+            pixels = _grey(image)[None]
+        pixels /= 65535 if depth == 16 else 255
     return card, pixels if card is None else unstretch(pixels, card)
 
 
@@ -62,7 +66,7 @@ def _check_header(path: Path) -> int:
     if len(start) < 26 or start[:8] != _SIGNATURE or start[12:16] != b"IHDR":
         raise BadImageError("is no PNG file")
     width, height, depth, kind = struct.unpack(">IIBB", start[16:26])
-    plane_shape((height, width))
+    image_shape((height, width))
     check_unpacked(4 * height * width, held_bytes(path))
     if depth == 16 and kind != _GREY:
         raise BadImageError("is a 16-bit PNG with colour or transparency; save it as 16-bit grey")

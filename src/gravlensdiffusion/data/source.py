@@ -14,6 +14,8 @@ from gravlensdiffusion.records import SetHeader
 
 MIN_SIDE = 2
 """Pixels that an image has at least on each side."""
+MAX_CHANNELS = 10
+"""Channels of an image in a file of its own; more planes than that are taken for a stack of images."""
 
 
 class BadImageError(Exception):
@@ -159,48 +161,65 @@ class ImageReader(Protocol):
     """Reads the files of one format."""
 
     def images(self, path: Path) -> Iterator[tuple[NDArray[np.generic], Facts]]:
-        """Yield the images of a file in order, pixels of shape ``(H, W)`` as the file has them.
+        """Yield the images of a file in order, shape ``(C, H, W)``, in the type that it has.
 
         Raises:
             BadImageError: If the file, as a whole, cannot be used.
         """
 
     def pixels(self, path: Path, index: int) -> NDArray[np.generic]:
-        """Return image ``index`` of a file, shape ``(H, W)``.
+        """Return image ``index`` of a file, shape ``(C, H, W)``.
 
         Raises:
             BadImageError: If it cannot be read.
         """
 
 
-def as_plane(array: NDArray[np.generic]) -> NDArray[np.generic]:
-    """Return ``(H, W)`` from ``(H, W)``, ``(1, H, W)`` or ``(H, W, 1)``.
+def as_image(array: NDArray[np.generic]) -> NDArray[np.generic]:
+    """Return ``(C, H, W)`` from ``(H, W)``, ``(C, H, W)`` or ``(H, W, C)``.
 
     Raises:
         BadImageError: If the shape is none of these.
     """
-    return array.reshape(plane_shape(array.shape))
+    shape = image_shape(array.shape)
+    if array.ndim == 3 and array.shape != shape:
+        array = np.moveaxis(array, -1, 0)
+    return array.reshape(shape)
 
 
-def plane_shape(shape: tuple[int, ...]) -> tuple[int, int]:
-    """Return the height and width of one image declared with ``shape``.
+def image_shape(shape: tuple[int, ...]) -> tuple[int, int, int]:
+    """Return ``(C, H, W)`` of one image declared with ``shape``.
+
+    Of three axes, the first or the last is that of the channels: the one with up to `MAX_CHANNELS`
+    of them, fewer than there are pixels on both other axes.
 
     Raises:
         BadImageError: If it is no image, or too large to be read.
     """
-    sides = shape
-    if len(shape) == 3 and 1 in (shape[0], shape[-1]):
-        sides = shape[1:] if shape[0] == 1 else shape[:-1]
+    sides = tuple(int(side) for side in shape)
+    channels = 1
+    if len(sides) == 3:
+        first, last = are_channels(sides[0], sides[1:]), are_channels(sides[2], sides[:2])
+        if first or last:
+            channels, sides = (sides[0], sides[1:]) if first else (sides[2], sides[:2])
     if len(sides) != 2:
-        raise BadImageError(f"has shape {shape}; allowed are (H, W), (1, H, W) and (H, W, 1)")
-    height, width = (int(side) for side in sides)
+        raise BadImageError(
+            f"has shape {shape}; allowed are (H, W), and (C, H, W) and (H, W, C) with up to "
+            f"{MAX_CHANNELS} channels"
+        )
+    height, width = sides
     if min(height, width) < MIN_SIDE:
         raise BadImageError(f"has {height} x {width} pixels, which is no image")
-    if height * width > MAX_PIXELS:
+    if channels * height * width > MAX_PIXELS:
         raise BadImageError(
             f"declares {height} x {width} pixels, more than the limit of {MAX_PIXELS}"
         )
-    return height, width
+    return channels, height, width
+
+
+def are_channels(num: int, sides: tuple[int, ...]) -> bool:
+    """Whether an axis of ``num`` beside two others is that of the channels of an image."""
+    return num == 1 or 1 < num <= min(MAX_CHANNELS, min(sides) - 1)
 
 
 def check_dtype(dtype: np.dtype[np.generic]) -> None:
@@ -217,7 +236,7 @@ def to_float32(pixels: NDArray[np.generic], white: int | None = None) -> NDArray
     """Return the pixels as float32 after checking that they can be an image.
 
     Args:
-        pixels: Shape ``(H, W)``.
+        pixels: Shape ``(C, H, W)``.
         white: Number that becomes 1; None to leave all as they are.
 
     Raises:

@@ -38,6 +38,20 @@ class _Origin:
         return None if seed is None else int(seed)
 
 
+def check_channels(num: int, formats: Sequence[str]) -> None:
+    """Refuse formats that cannot hold images of some channels; call it before hours of sampling.
+
+    Args:
+        num: Number of channels.
+        formats: Some of `FORMATS`.
+
+    Raises:
+        GravLensError: If PNG is among them, and there are neither one channel nor three.
+    """
+    if "png" in formats and num not in (1, 3):
+        raise GravLensError(f"PNG needs images of one channel or three, not {num}")
+
+
 def check_targets(folder: Path, formats: Sequence[str], *, overwrite: bool) -> None:
     """Refuse formats that do not exist, and targets that may not be replaced.
 
@@ -76,16 +90,6 @@ def check_targets(folder: Path, formats: Sequence[str], *, overwrite: bool) -> N
             raise GravLensError(f"{target}: holds other files ({other}), so is not replaced")
 
 
-def check_channels(formats: Sequence[str], num_channels: int) -> None:
-    """Refuse formats that do not hold images of so many channels.
-
-    Raises:
-        GravLensError: If there is one.
-    """
-    if "png" in formats and num_channels != 1:
-        raise GravLensError(f"PNG needs images of one channel, not {num_channels}")
-
-
 def write_images(
     folder: str | os.PathLike[str],
     records: Iterable[LensRecord],
@@ -106,7 +110,8 @@ def write_images(
     Args:
         folder: Where to write ``lenses.h5``, ``npy/00000.npy``, ``fits/00000.fits`` and
             ``png/00000.png``.
-        records: The images, of shape ``(1, H, W)`` for PNG, any ``(C, H, W)`` otherwise.
+        records: The images, of shape ``(C, H, W)``; for PNG with one channel, or three, which
+            become red, green and blue.
         header: What is common to them.
         formats: Some of `FORMATS`.
         model: Name of the model that made them.
@@ -135,6 +140,7 @@ def write_images(
     ) as partial:
         origin = _Origin(header=header, model=model, first_index=first_index)
         with LensStore(write_store(partial / STORE_NAME, records, header, num=num)) as store:
+            check_channels(store.image_shape[0], formats)
             for name in formats:
                 if name != "h5":
                     _write_folder(partial / name, name, store, origin, png_stretch)
@@ -151,7 +157,6 @@ def _write_folder(
         "fits": lambda path, record, k: _write_fits(path, record, k, origin),
     }
     if name == "png":
-        check_channels((name,), store.image_shape[0])
         common = _png_card(store, origin, png_stretch)
         writers["png"] = lambda path, record, k: _write_png(path, record, k, origin, common)
     folder.mkdir()
@@ -228,5 +233,6 @@ def _write_png(path: Path, record: LensRecord, k: int, origin: _Origin, common: 
     )
     text = PngImagePlugin.PngInfo()
     text.add_text(KEYWORD, card.to_text())
-    grey = np.rint(stretch(record.image[0].astype(np.float64), card) * 255).astype(np.uint8)
-    Image.fromarray(grey).save(path, format="PNG", pnginfo=text)
+    levels = np.rint(stretch(record.image.astype(np.float64), card) * 255).astype(np.uint8)
+    picture = levels[0] if len(levels) == 1 else np.moveaxis(levels, 0, -1)
+    Image.fromarray(np.ascontiguousarray(picture)).save(path, format="PNG", pnginfo=text)

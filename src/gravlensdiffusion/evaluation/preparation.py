@@ -86,20 +86,30 @@ class PreparedSource:
         source: The images as they are stored.
         name: What to call the set.
         preparation: What they go through; None for their own size and values.
+        channel: Which channel of the images counts, from 0.
+
+    Raises:
+        GravLensError: If there is no such channel, or the images are not square.
     """
 
     def __init__(
-        self, source: LensSource, name: str, preparation: Preparation | None = None
+        self,
+        source: LensSource,
+        name: str,
+        preparation: Preparation | None = None,
+        channel: int = 0,
     ) -> None:
-        channels, height, width = source.image_shape
-        if channels != 1:
+        self.num_channels, height, width = source.image_shape
+        if not 0 <= channel < self.num_channels:
             raise GravLensError(
-                f"{name}: has {channels} channels; an evaluation takes images of one channel"
+                f"{name}: has no channel {channel + 1}; its channels are 1 to {self.num_channels}"
             )
         if height != width:
             raise GravLensError(f"{name}: images must be square, these are {height} by {width}")
         self._source = source
-        self.name = name
+        self._given, self._channel = name, channel
+        several = self.num_channels > 1
+        self.name = f"{name}, channel {channel + 1} of {self.num_channels}" if several else name
         self.preparation = preparation or Preparation(size=height)
         self._sized = SizedSource(
             source, self.preparation.size, flux_unit=self.preparation.flux_unit
@@ -110,7 +120,11 @@ class PreparedSource:
 
     def prepared(self, preparation: Preparation) -> "PreparedSource":
         """Return the same images, prepared in another way."""
-        return PreparedSource(self._source, self.name, preparation)
+        return PreparedSource(self._source, self._given, preparation, self._channel)
+
+    def of_channel(self, channel: int) -> "PreparedSource":
+        """Return another channel of the same images, by its number from 0."""
+        return PreparedSource(self._source, self._given, self.preparation, channel)
 
     def at(self, size: int) -> "PreparedSource":
         """Return the same images, prepared in the same way at another size [pixel]."""
@@ -221,7 +235,7 @@ class PreparedSource:
 
     def read(self, indices: Sequence[int] | NDArray[np.integer] | slice) -> NDArray[np.float32]:
         """Return prepared images, shape ``(B, size, size)``."""
-        return self.preparation(self._sized.read(indices)[:, 0])
+        return self.preparation(self._sized.read(indices)[:, self._channel])
 
     def blocks(
         self, share: range | None = None, *, size: int = BLOCK
@@ -239,7 +253,7 @@ class PreparedSource:
     def _some(self) -> NDArray[np.float32]:
         """Return 64 images as they are stored, or all of fewer, shape ``(B, H, W)``."""
         chosen = np.unique(np.linspace(0, len(self) - 1, 64).astype(int))
-        return self._source.read(chosen)[:, 0]
+        return self._source.read(chosen)[:, self._channel]
 
 
 def prepare_sets(
@@ -258,9 +272,11 @@ def prepare_sets(
         eight_bit: Whether all are rounded to 255ths even where no set has 8 bits.
 
     Raises:
-        GravLensError: If sizes or flux units differ and nothing was said that makes them one, or
+        GravLensError: If channels, sizes or flux units differ and nothing was said that makes them one, or
             8 bits are asked for of images that are not in [0, 1].
     """
+    if len({each.num_channels for each in sets}) > 1:
+        raise GravLensError(f"{_listing(sets, 'num_channels')}: the numbers of channels differ")
     sizes = {each.size for each in sets}
     if size is None and len(sizes) > 1:
         raise GravLensError(

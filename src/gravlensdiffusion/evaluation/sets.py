@@ -34,6 +34,15 @@ class Sets:
         training = () if self.training is None else (self.training,)
         return (self.generated, *self.real, *training)
 
+    def of_channel(self, channel: int) -> "Sets":
+        """Return another channel of all sets, by its number from 0."""
+        return Sets(
+            generated=self.generated.of_channel(channel),
+            reference=self.reference.of_channel(channel),
+            second=None if self.second is None else self.second.of_channel(channel),
+            training=None if self.training is None else self.training.of_channel(channel),
+        )
+
     def prepared(self, settings: Settings) -> "Sets":
         """Return all sets on common ground; see `preparation.prepare_sets`."""
         given = [self.generated, self.reference, self.second, self.training]
