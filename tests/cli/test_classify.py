@@ -167,6 +167,9 @@ def test_training_on_folders(classify, tmp_path, kind):
     assert status == 0
     assert "on 40 images" in out
     assert "copies of images of the classifier's training set, left out: 40" in err
+    (tmp_path / "c" / "training_images.npy").unlink()
+    _, _, err = classify("score", both, *score, "--overwrite")
+    assert "copies of the classifier's training images were not looked for" in err
 
 
 def test_random_labels_of_copies_give_no_score(classify, tmp_path):

@@ -118,6 +118,8 @@ def test_thumbnails_alone_tell_who_is_known(tmp_path):
     stored = Signatures.of_thumbnails(read_thumbnails(path))
     told = are_known(sign([others[:5], in_8_bits(known[:3])]), stored)
     assert told.tolist() == [False] * 5 + [True] * 3
+    path.write_bytes(encode_thumbnails(np.full((2, 64), np.nan)))
+    assert read_thumbnails(path) is None
     path.write_bytes(b"no thumbnails")
     assert read_thumbnails(path) is None
     assert read_thumbnails(tmp_path / "none.npy") is None

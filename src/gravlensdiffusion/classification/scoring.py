@@ -35,6 +35,10 @@ DIFFERENT = 0.05
 TRAINED_ON_IT = (
     "these are the images that the classifier was trained on: the numbers say nothing of others"
 )
+NOT_LOOKED_FOR = (
+    "copies of the classifier's training images were not looked for: it does not keep what they are "
+    "known by"
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -144,7 +148,7 @@ def leave_known(sorting: Sorting, model: Path) -> Sorting:
     """
     thumbnails = read_thumbnails(model / THUMBNAILS)
     if thumbnails is None:
-        return sorting
+        return replace(sorting, doubts=(*sorting.doubts, NOT_LOOKED_FOR))
     known = Signatures.of_thumbnails(thumbnails)
     is_known = are_known(sign(read_blocks(sorting.source)), known)
     judges = sorting.judges()

@@ -177,7 +177,7 @@ def read_thumbnails(path: Path) -> NDArray[np.float32] | None:
         return None
     if not isinstance(stored, np.ndarray) or stored.ndim != 2 or stored.dtype != np.float16:
         return None
-    return stored.astype(np.float32)
+    return stored.astype(np.float32) if np.isfinite(stored).all() else None
 
 
 def _thumbnails(batch: NDArray[np.float32]) -> NDArray[np.float32]:
