@@ -88,7 +88,9 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     store(work / "labelled.h5", planted(60, 0), HEADER)
     dark = planted(60, 0)
     dark.images[:] = 0
-    dark.images[:, :, 0, 0] = 1
+    side = dark.images.shape[-1] // 8
+    for k, image in enumerate(dark.images):
+        image[:, side * (k // 8), side * (k % 8)] = 1
     store(work / "dark.h5", dark, HEADER)
     store(work / "small.h5", rings(20, size=4))
     few = rings(3, size=8)
