@@ -36,6 +36,8 @@ class ArraySource:
 def rings(num: int = 40, size: int = 16, seed: int = 0) -> ArraySource:
     """Return rings of two classes, small and large, on a noisy sky of level 0.01.
 
+    Each is brighter towards a side of its own, so that none is a copy of another.
+
     Their radius is known as theta_E; source_x and signal_to_noise are numbers that they do not
     show.
     """
@@ -45,6 +47,8 @@ def rings(num: int = 40, size: int = 16, seed: int = 0) -> ArraySource:
     y, x = np.mgrid[:size, :size] - (size - 1) / 2
     ring = np.exp(-0.5 * ((np.hypot(x, y) - radius[:, None, None]) / (0.08 * size)) ** 2)
     images = ring + 0.01 + 0.003 * random.normal(size=ring.shape)
+    slope = np.random.default_rng([seed, 1]).uniform(-0.4, 0.4, (2, num, 1, 1))
+    images += ring * (slope[0] * x + slope[1] * y) / (0.5 * size)
     header = SetHeader(
         class_names=("small", "large"),
         pixel_scale_arcsec=0.1,

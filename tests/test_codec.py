@@ -33,7 +33,7 @@ def test_the_kind_tells_networks_apart() -> None:
         (("image_size",), "big", "image_size"),
         (("image_size",), 2, "at least 4 pixels"),
         (("transform", "scale"), -1, "scale must be positive"),
-        (("class_names",), ["a", "a"], "differ"),
+        (("class_names",), ["a", "a"], "is there twice"),
     ],
 )
 def test_faults_are_named(path: tuple[str, ...], value: object, message: str) -> None:

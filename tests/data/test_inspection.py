@@ -99,7 +99,7 @@ class TestChoiceOfTransform:
         assert not summary.in_unit_range
 
     def test_linear_where_the_sky_is_cut_off(self, tmp_path: Path) -> None:
-        images = np.maximum(sky_and_star(5000, 0), 2)
+        images = np.maximum(sky_and_star(5000, 0), 2.5)
         summary = inspect_lenses(open_lenses(save_folder(tmp_path, images)))
         assert summary.transform == "linear"
 

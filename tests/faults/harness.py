@@ -118,8 +118,8 @@ class Killing:
         assert [name for name in found if found[name] != self.expected[name]] == []
 
     def random_moments(self, seed: int, num: int) -> list[float]:
-        """Return moments spread evenly over the time that the command takes [s]."""
-        return np.random.default_rng(seed).uniform(0, self.seconds, num).tolist()
+        """Return moments spread evenly over the time that the command takes, the first first [s]."""
+        return sorted(np.random.default_rng(seed).uniform(0, self.seconds, num).tolist())
 
     @property
     def _log(self) -> Path:

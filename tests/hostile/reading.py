@@ -17,6 +17,9 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
+# PyTorch makes a folder of its own when this is first imported, which is no file's deed.
+import torch._dynamo  # noqa: F401
+
 from tests.hostile.watching import Watch
 
 LIMIT_S = 10

@@ -167,6 +167,7 @@ def enlarged(x: torch.Tensor) -> torch.Tensor:
 def test_another_kind_of_network_is_refused(first: Path, tmp_path: Path) -> None:
     source = rings()
     source.header = replace(source.header, class_names=())
+    source.images /= 8
     with pytest.raises(GravLensError, match=r"another kind \(unet there, reference here\)"):
         train(tiny("reference"), source, tmp_path / "reference", device="cpu", init=first)
 

@@ -35,7 +35,7 @@ def broken_recipe() -> TrainingConfig:
 
 def broken_images() -> ArraySource:
     source = rings(80)
-    source.images[3] = 1e38
+    source.images[3] = 5e37
     return source
 
 
