@@ -48,7 +48,7 @@ def rings(num: int = 40, size: int = 16, seed: int = 0) -> ArraySource:
     ring = np.exp(-0.5 * ((np.hypot(x, y) - radius[:, None, None]) / (0.08 * size)) ** 2)
     images = ring + 0.01 + 0.003 * random.normal(size=ring.shape)
     slope = np.random.default_rng([seed, 1]).uniform(-0.4, 0.4, (2, num, 1, 1))
-    images += ring * (slope[0] * x + slope[1] * y) / (0.5 * size)
+    images -= 0.5 * ring * (0.8 + (slope[0] * x + slope[1] * y) / (0.5 * size))
     header = SetHeader(
         class_names=("small", "large"),
         pixel_scale_arcsec=0.1,

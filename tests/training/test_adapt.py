@@ -69,7 +69,9 @@ def own_set(num: int = 240, seed: int = 3) -> ArraySource:
     random = np.random.default_rng(seed)
     y, x = np.mgrid[:SIZE, :SIZE] - (SIZE - 1) / 2
     width = 2 * np.exp(random.normal(0, 0.1, num))[:, None, None]
-    blob = 3 * np.exp(-0.5 * np.hypot(x, y) ** 2 / width**2) + 0.01
+    # None is a copy of another: their centres differ.
+    dx, dy = np.random.default_rng([seed, 1]).uniform(-1, 1, (2, num, 1, 1))
+    blob = 3 * np.exp(-0.5 * np.hypot(x - dx, y - dy) ** 2 / width**2) + 0.01
     blob += 0.003 * random.normal(size=blob.shape)
     is_new = source.labels == 0
     source.images[is_new, 0] = blob[is_new]
