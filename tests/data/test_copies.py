@@ -106,6 +106,20 @@ def test_bands_of_one_object_are_one_group():
     assert len(set(found.tolist())) == 6
 
 
+def test_observations_of_one_object_are_one_group():
+    names = [
+        "lens7_epoch1.fits",
+        "lens7_epoch2.fits",
+        "lens8_visit_01.fits",
+        "lens8_visit_02_g.fits",
+    ]
+    names += ["lens_obs1.fits", "lens_obs2.fits", "obs_1.fits", "obs_2.fits"]
+    found = find_copies(Named(lenses(len(names)), names)).groups
+    assert found[0] == found[1]
+    assert found[2] == found[3]
+    assert len(set(found.tolist())) == 6
+
+
 def test_images_of_one_stack_are_of_many_objects():
     names = [f"a/lenses_{band}.npz[{k}]" for band in "gr" for k in range(3)]
     assert find_copies(Named(lenses(6), names)).groups.tolist() == [0, 1, 2, 0, 1, 2]

@@ -26,6 +26,7 @@ An image of preset deeplense moves by up to 0.0053 at 28 pixels where it is save
 or hst, whose peak leaves few levels to the rest, often by more, and is not known again. Different
 simulated images, `no_lens` among them, are 0.025 apart or more. Of pairs of preset hst that are alike in
 all but their subhaloes half are nearer than this, and count as one."""
+_OBSERVATION = re.compile(r"(epoch|visit|obs|observation|night)\d+")
 _NUM_LEADING = 6
 """Directions in which candidates are looked for; thumbnails are compared in all."""
 _BLOCK = 500
@@ -221,8 +222,21 @@ def _near(thumbnails: NDArray[np.float32]) -> NDArray[np.int64]:
     return np.concatenate(pairs)
 
 
+def _without_observation(words: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the words of a name without those that number an observation: epoch1, visit 02."""
+    kept = list(words)
+    for k in range(len(kept) - 1, -1, -1):
+        following = kept[k + 1] if k + 1 < len(kept) else ""
+        if _OBSERVATION.fullmatch(kept[k] + following) and following.isdigit():
+            del kept[k : k + 2]
+        elif _OBSERVATION.fullmatch(kept[k]):
+            del kept[k]
+    # Without a number of its own, what is left names no object.
+    return tuple(kept) if any(map(str.isdigit, "".join(kept))) else words
+
+
 def _of_one_object(names: Sequence[str]) -> NDArray[np.int64]:
-    """Return pairs of images whose names differ in the band alone, shape ``(P, 2)``."""
+    """Return pairs whose names differ in band and observation alone, shape ``(P, 2)``."""
     found: defaultdict[_Object, list[int]] = defaultdict(list)
     letters: defaultdict[_Object, set[str]] = defaultdict(set)
     stated: set[_Object] = set()
@@ -230,18 +244,20 @@ def _of_one_object(names: Sequence[str]) -> NDArray[np.int64]:
         file, place = cast("re.Match[str]", _IN_STACK.fullmatch(name)).groups()
         path = Path(file)
         parts = parse_name(path.stem)
-        if parts.rest and (parts.band or parts.letter):
+        rest = _without_observation(parts.rest)
+        if rest and (parts.band or parts.letter or rest != parts.rest):
             # In stacks of several bands the same place is the same object.
-            key = (path.parent, parts.rest, place)
+            key = (path.parent, rest, place)
             found[key].append(k)
             if parts.band:
                 stated.add(key)
-            else:
+            elif parts.letter:
                 letters[key].add(parts.letter)
     pairs = [
         (images[0], k)
         for key, images in found.items()
-        if not letters[key] or are_bands(frozenset(letters[key]), key in stated)
+        if len(letters[key]) + (key in stated) < 2
+        or are_bands(frozenset(letters[key]), key in stated)
         for k in images[1:]
     ]
     return np.array(pairs, dtype=np.int64).reshape(-1, 2)
