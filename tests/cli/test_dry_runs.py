@@ -69,7 +69,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_model(work / "model", model)
     plain = replace(ORDERED, class_names=(), parameters=(), prior_size=0)
     save_model(work / "plain", awake(plain))
-    save_model(work / "colours", awake(replace(ORDERED, num_channels=3)))
+    save_model(work / "colours", awake(replace(ORDERED, num_channels=2)))
     noisy = replace(ORDERED.denoiser, prediction="epsilon")
     save_model(
         work / "ddpm",
