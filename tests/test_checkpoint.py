@@ -2,14 +2,16 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from gravlensdiffusion.build import Model, build_model
+from gravlensdiffusion.build import Model, build_model, least_size
 from gravlensdiffusion.checkpoint import checkpoints, load_model, save_model, write_folder
+from gravlensdiffusion.config.model import LensEquationConfig, TransformConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.nn.reference import ReferenceUNet
 from gravlensdiffusion.presets.training import PRESETS
@@ -126,3 +128,43 @@ def test_what_is_no_model(tmp_path: Path) -> None:
 def test_weights_do_not_stand_in_a_file_twice() -> None:
     model = build_model(PRESETS["reference"]().model)
     assert {name.split(".")[0] for name in model.state_dict()} == {"network", "transform"}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"refine_channels": 4096},
+        {"patch": 8, "channels": [4096], "num_blocks": 1},
+        {"patch": 8, "lens_equation": {"pixel_scale_arcsec": 0.1}, "channels": [2048]},
+    ],
+)
+def test_a_configuration_of_a_larger_model_is_refused_before_it_is_built(
+    run: Path, tmp_path: Path, changes: dict[str, object]
+) -> None:
+    folder = tmp_path / "model"
+    save_model(folder, awake())
+    config = json.loads((folder / "config.json").read_text())
+    config["network"] |= {"attention_levels": []} | changes
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(GravLensError, match="too few for a model"):
+        load_model(folder)
+
+
+def test_the_least_size_of_a_model_is_no_more_than_its_size() -> None:
+    network = replace(
+        ORDERED.network,
+        patch=2,
+        refine_channels=8,
+        lens_equation=LensEquationConfig(pixel_scale_arcsec=0.1),
+    )
+    fitted = TransformConfig(kind="linear", gain=1.0)
+    presets = [replace(preset().model, transform=fitted) for preset in PRESETS.values()]
+    for config in (ORDERED, replace(ORDERED, network=network), *presets):
+        model = awake(config) if config.prior_size else build_model(config)
+        size = sum(tensor.numel() for tensor in model.state_dict().values())
+        assert least_size(config) <= size
+
+
+def test_a_model_beyond_all_measure_is_not_built() -> None:
+    with pytest.raises(GravLensError, match="numbers or more is asked for"):
+        build_model(replace(ORDERED, network=replace(ORDERED.network, channels=(65536,))))

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from gravlensdiffusion.conditioning import Condition
+from gravlensdiffusion.config.limits import MAX_WEIGHTS
 from gravlensdiffusion.config.model import (
     DenoiserConfig,
     ModelConfig,
@@ -35,6 +36,7 @@ from gravlensdiffusion.diffusion.samplers.dpmpp import DPMSolverPP
 from gravlensdiffusion.diffusion.samplers.heun import Heun
 from gravlensdiffusion.diffusion.wrap import ClippedDenoiser
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.nn.lens_equation import LensEquation
 from gravlensdiffusion.nn.reference import ReferenceUNet
 from gravlensdiffusion.nn.unet import UNet
 
@@ -110,7 +112,15 @@ def build_model(
         config: The configuration.
         transform: A fitted transform; None for one whose mean image is still zero, to be loaded.
         prior: Class and parameters of some training images; see `Model`.
+
+    Raises:
+        GravLensError: If it is larger than any machine of a user would want it to be.
     """
+    if least_size(config) > MAX_WEIGHTS:
+        raise GravLensError(
+            f"a model of {least_size(config):,} numbers or more is asked for; at most {MAX_WEIGHTS:,} "
+            "are built"
+        )
     if transform is None:
         shape = (config.num_channels, config.image_size, config.image_size)
         transform = Transform(config.transform, torch.zeros(shape))
@@ -132,6 +142,12 @@ def least_size(config: ModelConfig) -> int:
     if isinstance(network, UNetConfig):
         # One convolution of each residual block, and one layer of the embedding.
         size += 9 * network.num_blocks * sum(num**2 for num in network.channels)
+        size += 9 * network.refine_channels**2
+        # The first convolution and the last, whose channels are the pixels of a patch.
+        num_ends = 2 * config.num_channels + network.refine_channels
+        if LensEquation.is_known(config.parameters, network.lens_equation):
+            num_ends += LensEquation.NUM_CHANNELS
+        size += 9 * network.channels[0] * network.patch**2 * num_ends
         size += network.embedding_dim**2 + network.embedding_dim * len(config.class_names)
     return size
 

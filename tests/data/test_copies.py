@@ -137,3 +137,17 @@ def test_thumbnails_alone_tell_who_is_known(tmp_path):
     path.write_bytes(b"no thumbnails")
     assert read_thumbnails(path) is None
     assert read_thumbnails(tmp_path / "none.npy") is None
+    assert read_thumbnails(tmp_path) is None
+
+
+def test_thumbnails_cannot_ask_for_more_memory_than_they_hold(tmp_path):
+    path = tmp_path / "known.npy"
+    for shape, length in (((10**12, 64), 1000), ((10**9, 64), 128 * 10**9)):
+        with path.open("wb") as file:
+            header = {"descr": "<f2", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(file, header)
+            # A hole: the file has that length and holds nothing.
+            file.truncate(file.tell() + length)
+        assert read_thumbnails(path) is None
+    np.save(path, np.zeros((3, 64), dtype=object), allow_pickle=True)
+    assert read_thumbnails(path) is None

@@ -77,6 +77,9 @@ def _extremes(config: bytes) -> Iterator[tuple[str, bytes]]:
         ("network.num_heads", "-4"), ("network.channels", "[0]"), ("network.channels", "[-8]"), ("prior_size", "1000000000000"),
         ("prior_size", "-5"), ("schedule.num_steps", "100000000000"), ("num_channels", "100000000"), ("network.patch", "28"),
         ("sampling.num_steps", "1000000000000"), ("sampling.few_steps", "[1" + ", 1" * 10**5 + "]"),
+        ("network.refine_channels", "60000"), ("network.channels", "[65536]"), ("network.refine_channels", "-1"),
+        ("network.lens_equation", '{"pixel_scale_arcsec": 0.1, "supersampling": 1000}'),
+        ("network.lens_equation", '{"values": {"source_n_sersic": 1e999}}'),
         ("class_names", "[" + ", ".join(f'"{k}"' for k in range(10**5)) + "]"), ("observation.num_pixels", "1000000"),
     ):  # fmt: skip
         path = tuple(name.split("."))

@@ -9,7 +9,9 @@ MAX_LEVELS = 16
 MAX_CHANNELS = 2**16
 MAX_BLOCKS = 256
 MAX_STEPS = 100_000
-MAX_SUPERSAMPLING = 8
+MAX_SUPERSAMPLING = 4
+MAX_WEIGHTS = 2**30
+"""Numbers that a model may consist of: 4 GB, a hundred times the largest preset and more."""
 MAX_ROWS = 2**20
 MAX_CLASSES = 2**15 - 1
 """Labels are numbers of 16 bits."""

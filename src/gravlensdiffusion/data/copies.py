@@ -15,7 +15,10 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-from gravlensdiffusion.data.naming import are_bands, parse_name
+from gravlensdiffusion.data.limits import check_unpacked, held_bytes
+from gravlensdiffusion.data.naming import are_bands, object_words, parse_name
+from gravlensdiffusion.data.npy_header import read_header
+from gravlensdiffusion.data.source import BadImageError
 
 SIDE = 8
 """Height and width of the thumbnails that images are compared by."""
@@ -26,7 +29,6 @@ An image of preset deeplense moves by up to 0.0053 at 28 pixels where it is save
 or hst, whose peak leaves few levels to the rest, often by more, and is not known again. Different
 simulated images, `no_lens` among them, are 0.025 apart or more. Of pairs of preset hst that are alike in
 all but their subhaloes half are nearer than this, and count as one."""
-_OBSERVATION = re.compile(r"(epoch|visit|obs|observation|night)\d+")
 _NUM_LEADING = 6
 """Directions in which candidates are looked for; thumbnails are compared in all."""
 _BLOCK = 500
@@ -173,10 +175,19 @@ def encode_thumbnails(thumbnails: NDArray[np.float32]) -> bytes:
 def read_thumbnails(path: Path) -> NDArray[np.float32] | None:
     """Return the thumbnails of a file, or None where there is none or it is damaged."""
     try:
-        stored = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
-        return None
-    if not isinstance(stored, np.ndarray) or stored.ndim != 2 or stored.dtype != np.float16:
+        if not path.is_file():
+            return None
+        with path.open("rb") as stream:
+            header = read_header(stream)
+            is_whole = header.offset + header.num_bytes == path.stat().st_size
+            is_ours = (
+                len(header.shape) == 2 and header.dtype == np.float16 and not header.is_fortran
+            )
+            if not is_ours or not is_whole:
+                return None
+            check_unpacked(header.num_bytes, held_bytes(path))
+            stored = np.frombuffer(stream.read(), np.float16).reshape(header.shape)
+    except (OSError, BadImageError):
         return None
     return stored.astype(np.float32) if np.isfinite(stored).all() else None
 
@@ -222,19 +233,6 @@ def _near(thumbnails: NDArray[np.float32]) -> NDArray[np.int64]:
     return np.concatenate(pairs)
 
 
-def _without_observation(words: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the words of a name without those that number an observation: epoch1, visit 02."""
-    kept = list(words)
-    for k in range(len(kept) - 1, -1, -1):
-        following = kept[k + 1] if k + 1 < len(kept) else ""
-        if _OBSERVATION.fullmatch(kept[k] + following) and following.isdigit():
-            del kept[k : k + 2]
-        elif _OBSERVATION.fullmatch(kept[k]):
-            del kept[k]
-    # Without a number of its own, what is left names no object.
-    return tuple(kept) if any(map(str.isdigit, "".join(kept))) else words
-
-
 def _of_one_object(names: Sequence[str]) -> NDArray[np.int64]:
     """Return pairs whose names differ in band and observation alone, shape ``(P, 2)``."""
     found: defaultdict[_Object, list[int]] = defaultdict(list)
@@ -244,7 +242,7 @@ def _of_one_object(names: Sequence[str]) -> NDArray[np.int64]:
         file, place = cast("re.Match[str]", _IN_STACK.fullmatch(name)).groups()
         path = Path(file)
         parts = parse_name(path.stem)
-        rest = _without_observation(parts.rest)
+        rest = object_words(parts)
         if rest and (parts.band or parts.letter or rest != parts.rest):
             # In stacks of several bands the same place is the same object.
             key = (path.parent, rest, place)

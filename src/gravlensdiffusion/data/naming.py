@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 _IMAGE = re.compile(
     "images?|img|data|sci|science|cutout|stamp|drz|drc|flt|flc|flux|bgsub|bkgsub|skysub|coadd|calexp"
@@ -48,6 +49,7 @@ _LETTER = re.compile(r"[a-z]|ks")
 _OPTICAL, _INFRARED = frozenset("ugrizy"), frozenset(("y", "j", "h", "k", "ks"))
 _FILTER_WORDS = ("band", "filter")
 _NUMBER = re.compile(r"v?\d+")
+_OBSERVATION = re.compile(r"(epoch|visit|obs|observation|night)\d+")
 _NUMBERED = re.compile(r"(psf|noise|mask|rms|ivar|invvar|wht|weight)\d+")
 
 
@@ -73,6 +75,7 @@ class NameParts:
     rest: tuple[str, ...]
 
 
+@lru_cache(maxsize=1024)
 def parse_name(stem: str) -> NameParts:
     """Return what the parts of a name say.
 
@@ -110,15 +113,21 @@ def are_bands(letters: frozenset[str], is_beside_band: bool = False) -> bool:
     return is_beside_band or of_one_row or bool(letters & {"g", "r"})
 
 
-def object_name(stem: str) -> str:
-    """Return the part of a file's name that bands and observations of one object have in common.
+def object_words(name: NameParts) -> tuple[str, ...]:
+    """Return the words of a name that bands and observations of one object have in common.
 
-    ``J1204_F814W_sci`` and ``J1204_F160W_drz`` give ``j1204``; empty where nothing is left.
-
-    Args:
-        stem: The name without the file's suffix.
+    ``J1204_F814W_sci`` and ``J1204_F160W_epoch2_drz`` give ``j1204``; none where nothing is left. What
+    numbers an observation (``epoch1``, ``visit 02``) counts as part of the name where no other number is
+    left to tell objects apart.
     """
-    return "_".join(parse_name(stem).rest)
+    kept = list(name.rest)
+    for k in range(len(kept) - 1, -1, -1):
+        following = kept[k + 1] if k + 1 < len(kept) else ""
+        if _OBSERVATION.fullmatch(kept[k] + following) and following.isdigit():
+            del kept[k : k + 2]
+        elif _OBSERVATION.fullmatch(kept[k]):
+            del kept[k]
+    return tuple(kept) if any(map(str.isdigit, "".join(kept))) else name.rest
 
 
 def _take_band(words: list[str]) -> tuple[str, list[str]]:
