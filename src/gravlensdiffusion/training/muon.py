@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.adam import adam
 
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 """Coefficients of the quintic iteration, which brings singular values to about 0.7 to 1.2."""
@@ -85,18 +86,26 @@ class Muon(torch.optim.Optimizer):
     def _adam_step(self, group: dict[str, Any], weights: list[Tensor]) -> None:
         beta1, beta2 = group["betas"]
         for weight in weights:
-            gradient = weight.grad
-            assert gradient is not None
-            state = self.state[weight]
-            if not state:
-                state["step"] = torch.tensor(0.0)
-                state["mean"], state["square"] = torch.zeros_like(weight), torch.zeros_like(weight)
-            state["step"] += 1
-            number = float(state["step"])
-            state["mean"].lerp_(gradient, 1 - beta1)
-            state["square"].mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
-            spread = (state["square"] / (1 - beta2**number)).sqrt_().add_(1e-8)
-            weight.addcdiv_(state["mean"], spread, value=-group["lr"] / (1 - beta1**number))
+            if not self.state[weight]:
+                self.state[weight]["step"] = torch.tensor(0.0)
+                for name in ("mean", "square"):
+                    self.state[weight][name] = torch.zeros_like(weight)
+        states = [self.state[weight] for weight in weights]
+        adam(
+            weights,
+            [weight.grad for weight in weights if weight.grad is not None],
+            [state["mean"] for state in states],
+            [state["square"] for state in states],
+            [],
+            [state["step"] for state in states],
+            amsgrad=False,
+            beta1=beta1,
+            beta2=beta2,
+            lr=group["lr"],
+            weight_decay=0.0,
+            eps=1e-8,
+            maximize=False,
+        )
 
 
 def orthogonalised(matrices: Tensor) -> Tensor:
