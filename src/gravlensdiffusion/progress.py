@@ -25,7 +25,7 @@ def tell(*lines: str) -> None:
         print(f"gravlens: {one_line(line)}", file=sys.stderr, flush=True)  # noqa: T201
 
 
-class Progress:
+class ProgressBar:
     """Shows how many images are done.
 
     Args:
@@ -81,19 +81,19 @@ class Progress:
 
 
 @contextmanager
-def shown_progress(total: int, *, steps: int = 1, is_shown: bool = True) -> Iterator[Progress]:
+def shown_progress(total: int, *, steps: int = 1, is_shown: bool = True) -> Iterator[ProgressBar]:
     """Yield what shows how far a block is.
 
     Args:
         total: Images in all.
-        steps: See `Progress`.
+        steps: See `ProgressBar`.
         is_shown: Whether anything is shown.
     """
     if not is_shown:
         yield _Silent(total)
         return
     if not sys.stderr.isatty():
-        yield Progress(total, steps=steps)
+        yield ProgressBar(total, steps=steps)
         return
     from rich.console import Console
     from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
@@ -106,10 +106,10 @@ def shown_progress(total: int, *, steps: int = 1, is_shown: bool = True) -> Iter
         TimeRemainingColumn(),
     )
     with Bar(*columns, console=Console(stderr=True)) as bar:
-        yield Progress(total, bar, steps)
+        yield ProgressBar(total, bar, steps)
 
 
-class _Silent(Progress):
+class _Silent(ProgressBar):
     def update(self, done: int, note: str = "", total: int | None = None) -> None:
         """Show nothing."""
 

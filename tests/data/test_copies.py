@@ -97,6 +97,12 @@ def test_one_image_very_often_is_one_group():
     assert group([sign([images])]).num_different == 1
 
 
+def test_images_that_show_nothing_are_no_copies_of_each_other():
+    images = lenses(4)
+    images[1:3] = 0
+    assert group([sign([images])]).num_different == 4
+
+
 def test_bands_of_one_object_are_one_group():
     names = ["a/lens7_g.fits", "a/lens7_r.fits", "a/lens8_g.fits", "b/lens7_i.fits", "a/x_b.fits"]
     names += ["a/J12_F814W_drz.fits", "a/J12_F160W_drz.fits", "a/x_c.fits"]

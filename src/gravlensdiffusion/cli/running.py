@@ -15,7 +15,7 @@ from gravlensdiffusion.progress import shown_progress, tell
 
 if TYPE_CHECKING:
     from gravlensdiffusion.build import Model
-    from gravlensdiffusion.progress import Progress as Shown
+    from gravlensdiffusion.progress import ProgressBar
     from gravlensdiffusion.training.progress import Hooks, Progress
 
 
@@ -120,7 +120,7 @@ def _kept(out: Path) -> str:
     return f"the checkpoint of {found[-1].images_seen:,} images is kept"
 
 
-def _show(shown: "Shown", state: "Progress") -> None:
+def _show(shown: "ProgressBar", state: "Progress") -> None:
     is_measured = math.isfinite(state.held_out_loss)
     held_out = f", held out {state.held_out_loss:.4f}" if is_measured else ""
     total = state.images_seen if state.ended_early else state.total_images

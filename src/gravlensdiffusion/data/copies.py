@@ -25,10 +25,10 @@ SIDE = 8
 NEAR = 0.006
 """Distance of two thumbnails, each of length 1, below which images are copies.
 
-An image of preset deeplense moves by up to 0.0053 at 28 pixels where it is saved in 8 bits; one of euclid
-or hst, whose peak leaves few levels to the rest, often by more, and is not known again. Different
-simulated images, `no_lens` among them, are 0.025 apart or more. Of pairs of preset hst that are alike in
-all but their subhaloes half are nearer than this, and count as one."""
+`benchmarks/copies.py` measures: an image of preset deeplense moves by up to 0.0050 at 28 pixels where it is
+saved in 8 bits; one of euclid or hst, whose peak leaves few levels to the rest, by up to 0.047, and is then
+not known again. Different simulated images, `no_lens` among them, are 0.014 apart or more. Of pairs that are
+alike in all but their subhaloes 2% of preset deeplense and 35% of hst are nearer than this, and count as one."""
 _NUM_LEADING = 6
 """Directions in which candidates are looked for; thumbnails are compared in all."""
 _BLOCK = 500
@@ -115,7 +115,8 @@ def group(signatures: Sequence[Signatures], names: Sequence[str] = ()) -> Copies
 
     Images are of one group if they are equal in every pixel, if their thumbnails are closer than
     `NEAR`, which neither the zero nor the scale of the flux plays a part in, or if their names tell
-    that they are bands or observations of one object.
+    that they are bands or observations of one object. Images that show nothing, as the noise-free
+    twins of empty sky, are no copies of each other.
 
     Args:
         signatures: Those of each set.
@@ -123,7 +124,9 @@ def group(signatures: Sequence[Signatures], names: Sequence[str] = ()) -> Copies
     """
     digests = np.concatenate([each.digests for each in signatures])
     _, first, which = np.unique(digests, return_index=True, return_inverse=True)
-    pairs = [np.stack([np.arange(len(digests)), first[which.ravel()]], axis=1)]
+    numbers = np.arange(len(digests))
+    is_flat = np.concatenate([~each.thumbnails.any(axis=1) for each in signatures])
+    pairs = [np.stack([numbers, np.where(is_flat, numbers, first[which.ravel()])], axis=1)]
     if len({each.thumbnails.shape[1] for each in signatures}) == 1:
         thumbnails = np.concatenate([each.thumbnails[:] for each in signatures])[first]
         pairs.append(first[_near(thumbnails)])
