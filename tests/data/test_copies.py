@@ -85,12 +85,6 @@ def test_lenses_of_equal_parameters_but_other_substructure_are_no_copies():
     assert group([sign(of)]).num_different == 8
 
 
-def test_flat_images_are_copies_only_where_they_are_equal():
-    images = np.full((3, 1, 8, 8), 5, np.float32)
-    images[2] = 6
-    assert group([sign([images])]).groups.tolist() == [0, 0, 1]
-
-
 def test_one_image_very_often_is_one_group():
     images = np.repeat(lenses(1), 3000, axis=0)
     images += np.random.default_rng(0).normal(0, 1e-4, images.shape).astype(np.float32)
