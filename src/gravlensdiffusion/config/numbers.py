@@ -3,9 +3,9 @@
 from gravlensdiffusion.errors import GravLensError
 
 WISE_GUIDANCE = 3.0
-"""Scale up to which the bundled models' lenses keep their shape and flux."""
+"""Scale beyond which the bundled models' lenses lose their shape; docs/conventions.md has their flux."""
 MAX_GUIDANCE = 10.0
-"""Scale from which on there are no lenses left in their images, but speckles."""
+"""Scale at which rings have become arcs or speckles; no larger one is taken."""
 
 
 def require_positive(name: str, value: float) -> None:
