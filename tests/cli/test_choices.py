@@ -39,7 +39,7 @@ def test_a_mask_is_not_trained_on(
     assert main(words) == 2
     told = capsys.readouterr().err
     assert told.count("\n") == 1
-    assert "0.fits: holds 2 images; choose one with hdu: G, R" in told
+    assert "0.fits: holds 2 images; choose one with --hdu: G, R" in told
     (tmp_path / "set/0.fits").unlink()
     assert main([*words, "--band", "vis"]) == 0
     told = capsys.readouterr().err

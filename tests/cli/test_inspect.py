@@ -123,7 +123,7 @@ def test_a_survey_folder_is_taken_as_it_is(
 ) -> None:
     folder = survey_folder(tmp_path)
     assert main(["inspect", str(folder)]) == 2
-    assert "choose one with band: nir_h (1), vis (2)" in capsys.readouterr().err
+    assert "choose one with --band: nir_h (1), vis (2)" in capsys.readouterr().err
     assert main(["inspect", str(folder), "--band", "vis"]) == 0
     captured = capsys.readouterr()
     misfit = f"{folder / 'ID_1.fits'}: has 11 x 11 pixels where most have 16 x 16 pixels"

@@ -99,7 +99,7 @@ def test_documents(name: str, is_one: bool) -> None:
 def test_several_bands_of_one_object_are_one_lens(bands: str, pattern: str) -> None:
     files = [Path(f"set/{pattern.format(band)}.fits") for band in bands.split()]
     with pytest.raises(
-        GravLensError, match=r"1 object in several bands, as .*; choose one with band"
+        GravLensError, match=r"1 object in several bands, as .*; choose one with `band`"
     ):
         sort_files(files)
     for path, band in zip(files, bands.split(), strict=True):
@@ -139,7 +139,7 @@ def test_a_survey_folder(tmp_path: Path) -> None:
         open_lenses(folder, mixed=True)
     assert str(asked.value) == (
         f"{folder}: holds 1 object in several bands, as J1+2.5_nir_h_data.fits and "
-        "J1+2.5_vis_data.fits; choose one with band: nir_h (1), vis (2)"
+        "J1+2.5_vis_data.fits; choose one with `band`: nir_h (1), vis (2)"
     )
     with pytest.raises(BadFilesError) as caught:
         open_lenses(folder, band="vis")

@@ -80,7 +80,7 @@ def test_headers_tell_companions(tmp_path: Path, card: str, value: str) -> None:
     fits.HDUList([fits.PrimaryHDU(), other, fits.ImageHDU(LENS)]).writeto(tmp_path / "a.fits")
     assert is_lens(open_lenses(tmp_path / "a.fits").read([0])[0, 0])
     other.writeto(tmp_path / "b.fits")
-    with pytest.raises(GravLensError, match=r"holds only 1 \(.*\); hdu chooses one all the same"):
+    with pytest.raises(GravLensError, match=r"holds only 1 \(.*\); `hdu` chooses one all the same"):
         open_lenses(tmp_path / "b.fits")
     assert len(open_lenses(tmp_path / "b.fits", hdu="1")) == 1
 
@@ -115,7 +115,7 @@ def test_where_in_doubt_the_user_is_asked(tmp_path: Path, names: tuple[str | Non
     path = save(tmp_path / "a.fits", *zip(names, images, strict=True))
     for k in (2, 3):
         np.save(tmp_path / f"{k}.npy", LENS)
-    with pytest.raises(GravLensError, match=f"holds {len(names)} images; choose one with hdu: "):
+    with pytest.raises(GravLensError, match=f"holds {len(names)} images; choose one with `hdu`: "):
         open_lenses(path)
     # It is the same for all files, so it is said once.
     with pytest.raises(GravLensError, match=r"a\.fits: holds") as caught:

@@ -195,7 +195,9 @@ class TestRealData:
     )
     def test_euclid_files_are_read_as_they_are(self, path: Path) -> None:
         if path.stem.endswith("_cube"):
-            with pytest.raises(GravLensError, match=r"holds 8 images; choose one with hdu: .*VIS_"):
+            with pytest.raises(
+                GravLensError, match=r"holds 8 images; choose one with `hdu`: .*VIS_"
+            ):
                 open_lenses(path)
         source = open_lenses(path, band="vis")
         assert len(source) == 1
@@ -204,7 +206,7 @@ class TestRealData:
 
     @needs_shared_data
     def test_the_euclid_folder_holds_one_lens_in_two_bands(self) -> None:
-        with pytest.raises(GravLensError, match=r"choose one with band: nir_h \(1\), vis \(2\)"):
+        with pytest.raises(GravLensError, match=r"choose one with `band`: nir_h \(1\), vis \(2\)"):
             open_lenses(SHARED_DATA / "euclid_q1")
 
     @needs_shared_data

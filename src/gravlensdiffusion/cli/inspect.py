@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from gravlensdiffusion.cli.wording import in_flags
 from gravlensdiffusion.errors import one_line
 from gravlensdiffusion.progress import tell
 
@@ -73,7 +74,7 @@ def run(options: Options) -> None:
     )
     summary = inspect_lenses(source)
     for line in describe(summary):
-        print(one_line(line))
+        print(one_line(in_flags(line)))
     told = ""
     with (
         spared(str(out), tell),

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import ModuleType
 
 from gravlensdiffusion import __version__
+from gravlensdiffusion.cli.wording import in_flags
 from gravlensdiffusion.data.writing import FULL, check_writable
 from gravlensdiffusion.errors import GravLensError, one_line
 from gravlensdiffusion.processes import OtherFailed, Processes
@@ -73,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OtherFailed:
         return EXIT_USER_ERROR
     except GravLensError as error:
-        return _complain(str(error))
+        return _complain(in_flags(str(error)))
     except BrokenPipeError:
         # Python flushes standard output once more on its way out, and would complain there.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gravlensdiffusion.cli.wording import in_flags
 from gravlensdiffusion.progress import tell
 
 if TYPE_CHECKING:
@@ -54,9 +55,9 @@ def open_data(
             hdu=hdu,
         )
     except BadFilesError as error:
-        tell(*error.problems)
+        tell(*map(in_flags, error.problems))
         raise
-    tell(*source.problems, *(source.notes if with_notes else ()))
+    tell(*map(in_flags, (*source.problems, *(source.notes if with_notes else ()))))
     suffixes = {name.suffix.lower() for name in source.files}
     has_fits = bool(suffixes & set(FITS_SUFFIXES))
     has_names = path.is_dir() and not suffixes & set(SHARD_SUFFIXES)

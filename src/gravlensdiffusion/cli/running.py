@@ -1,13 +1,13 @@
 """A long run at the command line: a progress bar, and signals that save before they end it."""
 
 import math
-import re
 import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gravlensdiffusion.cli.wording import in_flags
 from gravlensdiffusion.data.writing import FULL, unwritable
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.processes import Processes
@@ -94,11 +94,6 @@ def run_shown(
         )
         raise SystemExit(128 + received)
     return progress
-
-
-def in_flags(text: str) -> str:
-    """Return a text of the library with its parameters, which stand in backticks, as flags."""
-    return re.sub(r"`(\w+)`", lambda name: "--" + name[1].replace("_", "-"), text)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from gravlensdiffusion.cli.opening import open_data
-from gravlensdiffusion.cli.running import in_flags, run_shown
+from gravlensdiffusion.cli.running import run_shown
+from gravlensdiffusion.cli.wording import in_flags
 from gravlensdiffusion.errors import GravLensError, one_line
 from gravlensdiffusion.progress import tell
 

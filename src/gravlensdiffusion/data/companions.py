@@ -142,7 +142,7 @@ def _refuse_several(images: Names, bands: dict[Path, str], counts: Counter[str])
         example = " and ".join(path.name for path in list(several[0].values())[:2])
         raise GravLensError(
             f"holds {len(several)} object{'s' if len(several) > 1 else ''} in several bands, as "
-            f"{example}; choose one with band: {_counted(counts)}"
+            f"{example}; choose one with `band`: {_counted(counts)}"
         )
 
 

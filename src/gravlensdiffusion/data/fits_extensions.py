@@ -88,7 +88,7 @@ def choose_image(
     images = [each for each in found if not each.kind]
     if not images and (len(found) > 1 or found[0].is_certain):
         kinds = dict.fromkeys(f"{each.name} ({each.kind})" for each in found)
-        raise AmbiguousImageError(f"holds only {_listed(kinds)}; hdu chooses one all the same")
+        raise AmbiguousImageError(f"holds only {_listed(kinds)}; `hdu` chooses one all the same")
     images = _of_band(images or found, choice.band)
     if len(images) > 1:
         images = [each for each in images if each.is_image] or images
@@ -96,7 +96,7 @@ def choose_image(
         images = [each for each in images if _looks_like_image(each, read)] or images
     if len(images) > 1:
         raise AmbiguousImageError(
-            f"holds {len(images)} images; choose one with hdu: "
+            f"holds {len(images)} images; choose one with `hdu`: "
             f"{_listed(each.name for each in images)}"
         )
     return images[0], found

@@ -92,7 +92,7 @@ class Listing:
             found.append(f"images of other bands, left alone: {num}; {first} first")
         elif len(self.bands) > 1:
             counts = ", ".join(f"{num} of {band}" for band, num in self.bands.items())
-            found.append(f"images of several bands, by their names: {counts}; band chooses one")
+            found.append(f"images of several bands, by their names: {counts}; `band` chooses one")
         if self.same:
             found.append(f"the same images in other formats, left alone: {', '.join(self.same)}")
         if self.documents:
