@@ -1,5 +1,6 @@
 """How far long work is, in lines."""
 
+from collections.abc import Iterator
 from itertools import pairwise
 
 import pytest
@@ -45,6 +46,20 @@ def test_a_line_says_how_far_how_fast_and_how_long(
         "gravlens: 500 of 2,000 images, 50 images/s, 30 s left, loss 0.1",
         "gravlens: 1,010 of 2,000 images, 2 s an image, 33 min left",
     ]
+
+
+def test_the_start_of_what_makes_images_is_no_part_of_their_speed(
+    clock: list[float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    def images() -> Iterator[int]:
+        for k in range(60):
+            clock[0] = 100 + k
+            yield k
+
+    with shown_progress(60) as shown:
+        assert list(shown.over(images())) == list(range(60))
+    first = capsys.readouterr().err.splitlines()[0]
+    assert first == "gravlens: 6 of 60 images, 1.0 images/s, 54 s left"
 
 
 def test_nothing_is_said_unasked(clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:

@@ -76,8 +76,12 @@ class ProgressBar:
     def over(self, items: Iterable[T]) -> Iterator[T]:
         """Pass items on, each of which is an image."""
         for item in items:
+            if self._done:
+                self.advance(1)
+            else:
+                # Processes that make them have had to start first.
+                self.begin(1)
             yield item
-            self.advance(1)
 
 
 @contextmanager
