@@ -1,11 +1,9 @@
 """A set of image files, looked through once and then read on demand."""
 
-from collections import Counter
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +11,16 @@ from numpy.typing import NDArray
 from gravlensdiffusion.config.names import check_class_names
 from gravlensdiffusion.data import numbers
 from gravlensdiffusion.data.content import has_two_whole_values
-from gravlensdiffusion.data.naming import natural_key
+from gravlensdiffusion.data.entries import (
+    Entry,
+    common_header,
+    keep_common,
+    stated_classes,
+    taken,
+    with_units,
+    without_masks,
+    without_units,
+)
 from gravlensdiffusion.data.probe import release
 from gravlensdiffusion.data.schema import SUBHALO_DTYPE
 from gravlensdiffusion.data.source import (
@@ -27,30 +34,11 @@ from gravlensdiffusion.data.source import (
 )
 from gravlensdiffusion.data.store import as_indices
 from gravlensdiffusion.errors import GravLensError, one_line
-from gravlensdiffusion.records import UNLABELLED, SetHeader
-from gravlensdiffusion.resize import UNKNOWN
-
-T = TypeVar("T", bound=Hashable)
+from gravlensdiffusion.records import UNLABELLED
 
 MAX_PROBLEMS = 100_000
 MAX_CLASSES = 2**15 - 1
 """Labels are numbers of 16 bits."""
-NUM_WAYS = 5
-"""Lines on which of several images were taken, at most."""
-_SCALE_TOLERANCE = 0.01
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Entry:
-    """One good image, without its pixels."""
-
-    path: Path
-    index: int
-    name: str
-    shape: tuple[int, ...]  # (C, H, W)
-    dtype: str
-    facts: Facts
-    is_mask: bool
 
 
 class FileSource:
@@ -96,18 +84,18 @@ class FileSource:
         _check_names(path, named)
         self._stated: dict[str, str] = {}
         found = list(problems)
-        entries: list[_Entry] = []
+        entries: list[Entry] = []
         try:
             for file, class_name in files:
                 entries += self._scan(file, class_name, found, skip_bad)
         finally:
             release()
-        entries = _without_masks(entries, found)
-        entries = _with_units(entries)
+        entries = without_masks(entries, found)
+        entries = with_units(entries)
         misfits: list[str] = []
         if any_unit:
-            entries = _without_units(entries)
-        entries = _keep_common(entries, misfits)
+            entries = without_units(entries)
+        entries = keep_common(entries, misfits)
         is_bad = bool(found) or (bool(misfits) and not mixed)
         found = [one_line(problem) for problem in found + misfits]
         if not entries and len(found) == 1:
@@ -118,20 +106,20 @@ class FileSource:
             raise GravLensError(f"{path}: holds no image that can be used")
         self.problems = tuple(found)
         told = numbers.describe(entry.facts for entry in entries)
-        self.notes = (*notes, *_taken(entries), *told)
+        self.notes = (*notes, *taken(entries), *told)
         self.num_skipped = len(found)
         self.dtypes = tuple(sorted({entry.dtype for entry in entries}))
         self._entries = entries
         channels, height, width = entries[0].shape
         self.image_shape = (channels, height, width)
         present = {entry.facts.class_name for entry in entries}
-        names = tuple(name for name in named if name in present) or _class_names(entries)
+        names = tuple(name for name in named if name in present) or stated_classes(entries)
         _check_names(path, names)
         if len(names) > MAX_CLASSES:
             raise GravLensError(
                 f"{path}: has {len(names)} classes, more than the limit of {MAX_CLASSES}"
             )
-        self.header = _header(entries, names)
+        self.header = common_header(entries, names)
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -204,9 +192,9 @@ class FileSource:
 
     def _scan(
         self, path: Path, class_name: str | None, problems: list[str], skip_bad: bool
-    ) -> list[_Entry]:
+    ) -> list[Entry]:
         """Look at every image of a file; a file that breaks off counts as bad as a whole."""
-        entries: list[_Entry] = []
+        entries: list[Entry] = []
         bad: list[str] = []
         try:
             if path.stat().st_size == 0:
@@ -227,7 +215,7 @@ class FileSource:
                 facts = self._printable(facts)
                 facts = numbers.looked_at(facts, pixels)
                 entries.append(
-                    _Entry(
+                    Entry(
                         path=path,
                         index=index,
                         name=name,
@@ -272,135 +260,3 @@ def _reason(error: Exception) -> str:
         return str(error)
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return f"cannot be read ({reason.partition(chr(10))[0]:.100})"
-
-
-def _with_units(entries: list[_Entry]) -> list[_Entry]:
-    """Return the images with the unit that their numbers tell, where their files state none."""
-    told = numbers.unit_told(entry.facts for entry in entries)
-    if told is None:
-        return entries
-    return [
-        replace(entry, facts=replace(entry.facts, flux_unit=told.flux_unit, white=told.white))
-        if entry.facts.flux_unit == UNKNOWN
-        else entry
-        for entry in entries
-    ]
-
-
-def _without_masks(entries: list[_Entry], problems: list[str]) -> list[_Entry]:
-    """Leave out what has two whole values, as a mask has, where other images have more."""
-    if all(entry.is_mask for entry in entries):
-        return entries
-    problems += [
-        f"{entry.name}: looks like a mask: it has two values, where others are images"
-        for entry in entries
-        if entry.is_mask
-    ]
-    return [entry for entry in entries if not entry.is_mask]
-
-
-def _taken(entries: list[_Entry]) -> list[str]:
-    """Say which of several images of a file were taken, a line for each way to choose."""
-    firsts: dict[str, _Entry] = {}
-    for entry in entries:
-        firsts.setdefault(entry.facts.taken, entry)
-    counts = Counter(entry.facts.taken for entry in entries)
-    lines = [
-        f"{taken}: {num} image{'s' if num > 1 else ''}, {firsts[taken].path.name} first"
-        for taken, num in counts.most_common()
-        if taken
-    ]
-    if entries and all(entry.is_mask for entry in entries):
-        lines.append("all images have two values, as masks have")
-    return lines[:NUM_WAYS] + [f"and {len(lines) - NUM_WAYS} other ways"] * (len(lines) > NUM_WAYS)
-
-
-def _without_units(entries: list[_Entry]) -> list[_Entry]:
-    """Return the images as of one unit that is not known, where they state several."""
-    if len({entry.facts.flux_unit for entry in entries}) < 2:
-        return entries
-    return [replace(entry, facts=replace(entry.facts, flux_unit=UNKNOWN)) for entry in entries]
-
-
-def _keep_common(entries: list[_Entry], problems: list[str]) -> list[_Entry]:
-    """Keep what has the most common size, flux unit and pixel scale; the rest is a problem."""
-    smallest = min((min(entry.shape[1:]) for entry in entries), default=0)
-    entries = _keep_equal(
-        entries,
-        problems,
-        lambda entry: entry.shape[0],
-        lambda num: f"{num} channel{'s' if num > 1 else ''}",
-    )
-    entries = _keep_equal(
-        entries,
-        problems,
-        lambda entry: entry.shape[1:],
-        lambda shape: "{} x {} pixels".format(*shape),
-        advice=f"; --crop {smallest} takes the middle of each",
-    )
-    entries = _keep_equal(
-        entries, problems, lambda entry: entry.facts.flux_unit, lambda unit: f"flux unit '{unit}'"
-    )
-    scales = Counter(entry.facts.pixel_scale_arcsec for entry in entries)
-    common = scales.most_common(1)[0][0] if scales else None
-
-    def scale(entry: _Entry) -> float | None:
-        own = entry.facts.pixel_scale_arcsec
-        # Cut-outs of one survey differ in the last digits.
-        is_close = own and common and abs(own / common - 1) < _SCALE_TOLERANCE
-        return common if is_close else own
-
-    return _keep_equal(
-        entries,
-        problems,
-        scale,
-        lambda value: f"a pixel scale of {value:.4g} arcsec" if value else "no pixel scale",
-    )
-
-
-def _keep_equal(
-    entries: list[_Entry],
-    problems: list[str],
-    value: Callable[[_Entry], T],
-    describe: Callable[[T], str],
-    advice: str = "",
-) -> list[_Entry]:
-    counts = Counter(map(value, entries))
-    if len(counts) < 2:
-        return entries
-    common = counts.most_common(1)[0][0]
-    problems += [
-        f"{entry.name}: has {describe(value(entry))} where most have {describe(common)}{advice}"
-        for entry in entries
-        if value(entry) != common
-    ]
-    return [entry for entry in entries if value(entry) == common]
-
-
-def _class_names(entries: list[_Entry]) -> tuple[str, ...]:
-    """Return the classes in the order that the files state, or else in natural order."""
-    stated = {entry.facts.class_names for entry in entries}
-    if len(stated) == 1 and () not in stated:
-        return stated.pop()
-    numbers = {
-        entry.facts.class_name: entry.facts.class_number
-        for entry in entries
-        if entry.facts.class_name is not None
-    }
-    names = sorted(numbers, key=natural_key)
-    if None not in numbers.values():
-        names.sort(key=lambda name: numbers[name] or 0)
-    return tuple(names)
-
-
-def _header(entries: list[_Entry], class_names: tuple[str, ...]) -> SetHeader:
-    first = entries[0].facts
-    units: dict[str, str] = {}
-    for entry in entries:
-        units.update(entry.facts.parameter_units)
-    return SetHeader(
-        class_names=class_names,
-        pixel_scale_arcsec=first.pixel_scale_arcsec,
-        flux_unit=first.flux_unit,
-        parameter_units=units,
-    )
