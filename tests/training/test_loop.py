@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 from gravlensdiffusion.build import Model, build_network
 from gravlensdiffusion.checkpoint import checkpoints, load_model
-from gravlensdiffusion.config.model import TransformConfig
+from gravlensdiffusion.config.model import LensEquationConfig, TransformConfig, UNetConfig
 from gravlensdiffusion.config.stopping import EarlyStopping
 from gravlensdiffusion.config.training import EMAConfig, OptimiserConfig, TrainingConfig
 from gravlensdiffusion.data import dataset
@@ -361,3 +361,26 @@ def test_a_model_says_how_many_of_its_images_were_generated(tmp_path: Path) -> N
     told = load_model(tmp_path).config.training_data
     assert told.startswith("40 images, ")
     assert told.endswith("7 of them generated, images given")
+
+
+def test_the_lens_equation_takes_from_the_set_what_it_does_not_learn(tmp_path: Path) -> None:
+    def trained(names: tuple[str, ...], scale: float | None, where: str) -> UNetConfig:
+        source = rings(40)
+        source.header = replace(source.header, pixel_scale_arcsec=scale)
+        source.parameters["gamma1"] = np.linspace(0.0, 0.4, 40)
+        source.parameters["lens_e1"] = np.full(40, np.nan)
+        config = tiny(total_images=8, parameters=names)
+        network = replace(config.model.network, lens_equation=LensEquationConfig())
+        config = replace(config, model=replace(config.model, network=network))
+        train(config, source, tmp_path / where, device="cpu")
+        found = load_model(tmp_path / where).config.network
+        assert isinstance(found, UNetConfig)
+        return found
+
+    equation = trained(("theta_E",), 0.1, "known").lens_equation
+    assert equation is not None
+    assert equation.pixel_scale_arcsec == pytest.approx(0.2)  # 16 pixels become 8
+    assert equation.values.keys() == {"source_x", "gamma1"}
+    assert equation.values["gamma1"] == pytest.approx(0.2)
+    assert trained(("source_x",), 0.1, "no-radius").lens_equation is None
+    assert trained(("theta_E",), None, "no-scale").lens_equation is None

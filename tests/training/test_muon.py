@@ -131,3 +131,18 @@ def test_state_is_restored_to_the_bit() -> None:
 def test_a_network_without_hidden_weights_is_refused() -> None:
     with pytest.raises(GravLensError, match="muon"):
         build_optimiser(ReferenceUNet(), OptimiserConfig(kind="muon"))
+
+
+def test_momentum_looks_ahead() -> None:
+    """The second step goes along G2 + mu (G2 + mu G1), Nesterov's."""
+    torch.manual_seed(0)
+    first, second = torch.randn(2, 6, 9)
+    weight = nn.Parameter(torch.zeros(6, 9))
+    optimiser = Muon([weight], [], lr=0.1, momentum=0.9, adam_lr=0.1)
+    weight.grad = first.clone()
+    optimiser.step()
+    before = weight.detach().clone()
+    weight.grad = second.clone()
+    optimiser.step()
+    expected = -0.1 * orthogonalised((second + 0.9 * (second + 0.9 * first))[None])[0]
+    torch.testing.assert_close(weight.detach() - before, expected)

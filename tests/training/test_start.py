@@ -212,3 +212,18 @@ def test_what_a_network_has_in_addition_starts_without_effect(
     expected = old.network(x, torch.zeros(1), condition)
     assert float(expected.detach().std()) > 1e-2
     torch.testing.assert_close(out, expected, rtol=1e-3, atol=1e-4)
+
+
+def test_channels_of_the_lens_equation_are_carried_to_other_patches(tmp_path: Path) -> None:
+    network = replace(PLAIN, lens_equation=EQUATION)
+    old = awake(replace(ORDERED, network=network))
+    files = {WEIGHTS: old.state_dict(), CONFIG: to_json(old.config).encode()}
+    write_folder(tmp_path / "old", files)
+    fresh = build_model(replace(ORDERED, network=replace(network, patch=4)), prior=old.prior)
+    start_from(fresh, tmp_path / "old")
+    # A channel that is the same in all pixels of a patch says what it said before.
+    before, after = (
+        each.network.lens_stem.weight.detach().unflatten(1, (5, -1)).sum(dim=2)
+        for each in (old, fresh)
+    )
+    torch.testing.assert_close(after, before)
