@@ -1,6 +1,5 @@
 """``gravlens balance``: the rare classes of a set, filled up with generated images."""
 
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -81,7 +80,6 @@ def run(options: Options) -> None:
 
     Raises:
         GravLensError: If an option, the set or the model does not fit, or a file is in the way.
-        SystemExit: With code 143 after SIGTERM.
     """
     check(options)
     from gravlensdiffusion.balance.balance import balance, rehearse
@@ -213,12 +211,7 @@ def summary(done: "Balanced", model: str) -> str:
 
 @contextmanager
 def going_on_later(out: Path) -> Iterator[None]:
-    """Turn SIGTERM into an exit, and say how to go on after it or Ctrl-C."""
-
-    def stop(number: int, _: object) -> None:
-        raise SystemExit(128 + number)
-
-    previous = signal.signal(signal.SIGTERM, stop)
+    """Say how to go on after Ctrl-C or SIGTERM."""
     try:
         yield
     except (KeyboardInterrupt, SystemExit):
@@ -226,5 +219,3 @@ def going_on_later(out: Path) -> Iterator[None]:
         if folder.exists():
             tell(f"kept in {folder}; run the same command to go on")
         raise
-    finally:
-        signal.signal(signal.SIGTERM, previous)
