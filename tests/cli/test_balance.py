@@ -104,6 +104,12 @@ def test_notes_are_told(model, tmp_path, capsys):
     assert f"gravlens: {note}" in capsys.readouterr().err
 
 
+def test_classes_without_images_are_told(model, tmp_path, capsys):
+    save_set(tmp_path / "set.h5", [1, 2, 2])
+    assert run(model, tmp_path / "set.h5", "--out", tmp_path / "out.h5", "--dry-run") == 0
+    assert capsys.readouterr().err == "gravlens: no image belongs to axion, left out\n"
+
+
 def test_quality_stands_for_steps(model, data, tmp_path):
     assert run(model, data, "--out", tmp_path / "out.h5", "--quality", "best") == 0
     (filling,) = LensStore(tmp_path / "out.h5").header.fillings

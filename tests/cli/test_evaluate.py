@@ -26,7 +26,7 @@ def evaluate(run_gravlens, folder, tmp_path):
     def run(generated, reference, *flags):
         environment = {
             "XDG_CACHE_HOME": str(tmp_path / "cache"),
-            "MPLBACKEND": "module://of.a.notebook",
+            "MPLBACKEND": "of_a_notebook",
         }
         return run_gravlens(
             "evaluate",

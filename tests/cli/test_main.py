@@ -31,6 +31,8 @@ class Options:
     """Whether it moves."""
     unit: Literal["peak", "e-/s"] | None = None
     """Of the pixels."""
+    threads: int | None = None
+    """To compute with."""
 
 
 @pytest.fixture
@@ -105,6 +107,15 @@ def test_that_a_flag_may_be_left_out_is_no_choice_of_its_value(probe, capsys):
 def test_flags_become_options(probe, capsys):
     assert main(["probe", "--out", "x", "--num", "3", "--gif"]) == 0
     assert "out=PosixPath('x'), num=3, guidance=1.0, gif=True, unit=None" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("words", "num"), [([], None), (["--threads", "3"], 3)])
+def test_threads_are_settled_before_a_command_runs(probe, monkeypatch, words, num):
+    calls = []
+    monkeypatch.setattr(cli, "use_threads", calls.append)
+    probe.run = lambda _: calls.append("ran")
+    assert main(["probe", "--out", "x", *words]) == 0
+    assert calls == [num, "ran"]
 
 
 @pytest.mark.parametrize("name", ["file/x", "file/x/y", "x" * 300, "locked/x"])

@@ -23,7 +23,7 @@ print(hashlib.sha256(confusion_png(np.eye(2, dtype=int), ["a", "b"])).hexdigest(
 def test_the_environment_decides_nothing(tmp_path: Path) -> None:
     (tmp_path / "matplotlibrc").write_text("text.usetex: True\nsavefig.dpi: 10\nfont.size: 30\n")
     found = set()
-    for backend, folder in (("module://not.installed.here", tmp_path), ("agg", tmp_path.parent)):
+    for backend, folder in (("not_installed_here", tmp_path), ("agg", tmp_path.parent)):
         done = subprocess.run(
             [sys.executable, "-c", DRAW],
             cwd=folder,
