@@ -25,20 +25,10 @@ import torch
 import tyro
 from steps import EVALUATIONS, RUNS, read_runs
 
-from gravlensdiffusion.build import Model
-from gravlensdiffusion.checkpoint import (
-    WEIGHTS,
-    checkpoints,
-    load_model,
-    load_weights,
-    read_tensors,
-)
 from gravlensdiffusion.cli import train
 from gravlensdiffusion.codec import to_json
 from gravlensdiffusion.config.model import ScheduleConfig, TransformConfig
 from gravlensdiffusion.config.training import TrainingConfig
-from gravlensdiffusion.data.readers import open_lenses
-from gravlensdiffusion.data.store import write_store
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.evaluation.comparison import compare
 from gravlensdiffusion.evaluation.measure import Encoder, measure_set
@@ -47,8 +37,18 @@ from gravlensdiffusion.evaluation.plan import make_plan
 from gravlensdiffusion.evaluation.preparation import PreparedSource
 from gravlensdiffusion.evaluation.result import Settings
 from gravlensdiffusion.evaluation.sets import Sets
-from gravlensdiffusion.pipeline import LensGenerator
+from gravlensdiffusion.generation.generator import LensGenerator
+from gravlensdiffusion.model.build import Model
+from gravlensdiffusion.model.checkpoint import (
+    WEIGHTS,
+    checkpoints,
+    load_model,
+    load_weights,
+    read_tensors,
+)
 from gravlensdiffusion.presets.training import lens28
+from gravlensdiffusion.sets.readers import open_lenses
+from gravlensdiffusion.store.store import write_store
 from gravlensdiffusion.training.tracking import write_atomically
 
 TRAININGS = {

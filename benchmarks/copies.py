@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.distance import pdist
 
-from gravlensdiffusion.data.copies import NEAR, sign
 from gravlensdiffusion.presets.simulation import simulation_preset
+from gravlensdiffusion.sets.copies import NEAR, sign
 from gravlensdiffusion.simulation.generate import select, simulate
 
 CASES = (("deeplense", 28), ("deeplense", 64), ("euclid", 50), ("hst", 50))

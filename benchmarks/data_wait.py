@@ -19,14 +19,14 @@ import torch
 import tyro
 
 from gravlensdiffusion.config.training import TrainingConfig
-from gravlensdiffusion.data.readers import open_lenses
-from gravlensdiffusion.data.source import LensSource
-from gravlensdiffusion.data.store import write_store
 from gravlensdiffusion.diffusion.randomness import Stream, Streams
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.formats.source import LensSource
 from gravlensdiffusion.presets.simulation import simulation_preset
 from gravlensdiffusion.presets.training import PRESETS
+from gravlensdiffusion.sets.readers import open_lenses
 from gravlensdiffusion.simulation.generate import select, set_header, simulate
+from gravlensdiffusion.store.store import write_store
 from gravlensdiffusion.training.loop import Trainer
 from gravlensdiffusion.training.order import Batch, positions
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from gravlensdiffusion.data.readers import open_lenses
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.metrics.detail import fine_power, negative_share, pits, seams
+from gravlensdiffusion.sets.readers import open_lenses
 
 
 def main() -> None:

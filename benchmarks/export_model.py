@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 import tyro
 
-from gravlensdiffusion.checkpoint import load_model, save_model
-from gravlensdiffusion.data.readers import open_lenses
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.figures.curves import save_curve
-from gravlensdiffusion.figures.grid import save_grid
-from gravlensdiffusion.figures.tiles import percentile_limits
-from gravlensdiffusion.pipeline import LensGenerator
+from gravlensdiffusion.generation.generator import LensGenerator
+from gravlensdiffusion.model.checkpoint import load_model, save_model
+from gravlensdiffusion.reports.figures.curves import save_curve
+from gravlensdiffusion.reports.figures.grid import save_grid
+from gravlensdiffusion.reports.figures.tiles import percentile_limits
+from gravlensdiffusion.sets.readers import open_lenses
 from gravlensdiffusion.training.tracking import read_metrics
 
 NUM_SHOWN = 64

@@ -25,7 +25,6 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch.nn.functional import interpolate
 
-from gravlensdiffusion.data.readers import open_lenses
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.evaluation.inception_weights import find_inception_weights
 from gravlensdiffusion.evaluation.preparation import UNIT_RANGE, Preparation, PreparedSource
@@ -37,6 +36,7 @@ from gravlensdiffusion.metrics.inception import (
     load_inception,
 )
 from gravlensdiffusion.metrics.quantisation import quantise_rounding, quantise_truncating
+from gravlensdiffusion.sets.readers import open_lenses
 
 Images = NDArray[np.float32]
 Features = NDArray[np.float32]

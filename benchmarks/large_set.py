@@ -24,10 +24,10 @@ import tyro
 from measuring import POLL_S, PROC
 
 from gravlensdiffusion.codec import to_json
-from gravlensdiffusion.data.store import LensStore, write_store
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.presets.training import lens64
 from gravlensdiffusion.records import LensRecord
+from gravlensdiffusion.store.store import LensStore, write_store
 from gravlensdiffusion.training.tracking import environment, read_metrics, write_atomically
 
 MB = 1e6
@@ -37,7 +37,7 @@ KINDS = ("VmRSS", "RssAnon", "RssFile")
 """Resident memory in all, allocated, and of files."""
 HOLDING = """
 import sys
-from gravlensdiffusion.data import dataset
+from gravlensdiffusion.sets import prepared as dataset
 from gravlensdiffusion.cli.main import main
 class Held(dataset.ImageFile):
     def __init__(self, path, rows=None):

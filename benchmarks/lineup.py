@@ -14,11 +14,11 @@ import numpy as np
 import tyro
 from numpy.typing import NDArray
 
-from gravlensdiffusion.data.readers import open_lenses
-from gravlensdiffusion.figures.grid import save_grid
-from gravlensdiffusion.observing import Observing
-from gravlensdiffusion.pipeline import LensGenerator
+from gravlensdiffusion.generation.generator import LensGenerator
+from gravlensdiffusion.generation.instrument import Observing
 from gravlensdiffusion.presets.simulation import simulation_preset
+from gravlensdiffusion.reports.figures.grid import save_grid
+from gravlensdiffusion.sets.readers import open_lenses
 from gravlensdiffusion.simulation.generate import simulate
 
 NUM_COLUMNS = 6

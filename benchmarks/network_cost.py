@@ -19,11 +19,11 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from gravlensdiffusion.build import build_network
-from gravlensdiffusion.checkpoint import load_model
 from gravlensdiffusion.conditioning import Condition
 from gravlensdiffusion.config.model import ModelConfig, ParameterConfig
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.model.build import build_network
+from gravlensdiffusion.model.checkpoint import load_model
 from gravlensdiffusion.nn.layers import SelfAttention
 from gravlensdiffusion.nn.unet import UNet
 from gravlensdiffusion.presets.training import PRESETS

@@ -12,9 +12,9 @@ from pathlib import Path
 import tyro
 
 from gravlensdiffusion.config.simulation import LensClass, SimulationConfig
-from gravlensdiffusion.data.store import write_store
 from gravlensdiffusion.presets.simulation import deeplense
 from gravlensdiffusion.simulation.generate import select, set_header, simulate
+from gravlensdiffusion.store.store import write_store
 
 
 @dataclass(frozen=True)

@@ -23,12 +23,12 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, maximum_filter
 from scipy.optimize import curve_fit
 
-from gravlensdiffusion.data.companions import sort_files
-from gravlensdiffusion.data.readers import LensSource, open_lenses
+from gravlensdiffusion.formats.companions import sort_files
 from gravlensdiffusion.metrics.physics import measure
 from gravlensdiffusion.metrics.profiles import radial_profile
 from gravlensdiffusion.metrics.sky import measure_sky
 from gravlensdiffusion.presets.simulation import simulation_preset
+from gravlensdiffusion.sets.readers import LensSource, open_lenses
 from gravlensdiffusion.simulation.instrument import build_instrument
 
 mpl.use("Agg")

@@ -18,8 +18,8 @@ import tyro
 from torch import Tensor, nn
 
 from gravlensdiffusion.conditioning import Condition
+from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.nn.reference import ReferenceUNet
-from gravlensdiffusion.pipeline import LensGenerator
 
 
 @dataclass(frozen=True)

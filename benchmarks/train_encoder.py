@@ -22,11 +22,11 @@ import tyro
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
-from gravlensdiffusion.checkpoint import load_encoder, save_encoder
 from gravlensdiffusion.config.encoder import EncoderConfig
-from gravlensdiffusion.data.store import LensStore
+from gravlensdiffusion.model.checkpoint import load_encoder, save_encoder
 from gravlensdiffusion.nn.encoder import LensEncoder
 from gravlensdiffusion.resize import default_method, resize
+from gravlensdiffusion.store.store import LensStore
 from gravlensdiffusion.training.encoder import (
     TARGETS,
     EncoderSet,

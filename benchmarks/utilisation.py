@@ -25,8 +25,8 @@ from network_cost import inputs, operations, read_config
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
-from gravlensdiffusion.build import build_network
 from gravlensdiffusion.config.model import ModelConfig
+from gravlensdiffusion.model.build import build_network
 
 MATRICES = {
     "cpu": ((1024, 1024, 1024), (2048, 2048, 2048), (16384, 576, 64), (16384, 864, 96)),

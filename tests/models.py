@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import torch
 
-from gravlensdiffusion.build import Model, build_model
 from gravlensdiffusion.config.model import (
     DenoiserConfig,
     ModelConfig,
@@ -15,6 +14,7 @@ from gravlensdiffusion.config.model import (
     TransformConfig,
     UNetConfig,
 )
+from gravlensdiffusion.model.build import Model, build_model
 
 THETA_E = ParameterConfig(name="theta_E", unit="arcsec", low=0.8, high=1.6)
 SOURCE_X = ParameterConfig(name="source_x", unit="arcsec", low=-0.5, high=0.5)

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gravlensdiffusion.checkpoint import checkpoints
 from gravlensdiffusion.codec import to_json
+from gravlensdiffusion.model.checkpoint import checkpoints
 from tests.launching import ROOT, environment
 from tests.sources import rings, tiny
 

@@ -10,12 +10,12 @@ from gravlensdiffusion.balance.fit import Resampling
 from gravlensdiffusion.classification.compatibility import for_classifier
 from gravlensdiffusion.classification.fitting import plan
 from gravlensdiffusion.config.classifier import ClassifierConfig, ClassifierTraining
-from gravlensdiffusion.data.sized import SizedSource
-from gravlensdiffusion.data.store import LensStore, write_store
 from gravlensdiffusion.evaluation.preparation import PreparedSource, prepare_sets
 from gravlensdiffusion.metrics import physics
 from gravlensdiffusion.presets.simulation import simulation_preset
+from gravlensdiffusion.sets.sized import SizedSource
 from gravlensdiffusion.simulation.generate import select, set_header, simulate
+from gravlensdiffusion.store.store import LensStore, write_store
 from gravlensdiffusion.training.run import RunDirectory, complete
 from tests.sources import tiny
 

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from augmenting.generators import DRAWING, draw, draws
 from augmenting.images import Pictures, Pool, added, fresh_images, real_images
 from augmenting.settings import CLASSES, RECIPE, Arm, Options, Regime
-from gravlensdiffusion.checkpoint import load_classifier, save_classifier
 from gravlensdiffusion.classification.labelled import LabelledSet
 from gravlensdiffusion.classification.scores import Scores, score
 from gravlensdiffusion.classification.training import (
@@ -26,6 +25,7 @@ from gravlensdiffusion.metrics.memorisation import (
     pixel_vectors,
     summarise_memorisation,
 )
+from gravlensdiffusion.model.checkpoint import load_classifier, save_classifier
 from gravlensdiffusion.nn.classifier import LensClassifier
 
 BOUND = replace(

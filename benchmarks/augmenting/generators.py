@@ -10,11 +10,11 @@ from augmenting.images import Pictures, Pool, real_images, run_gravlens
 from augmenting.settings import CLASSES, REGIMES, Options, Regime
 from gravlensdiffusion.codec import to_json
 from gravlensdiffusion.config.stopping import EarlyStopping
-from gravlensdiffusion.data.store import write_store
-from gravlensdiffusion.observing import Observing
-from gravlensdiffusion.pipeline import LensGenerator
+from gravlensdiffusion.generation.generator import LensGenerator
+from gravlensdiffusion.generation.instrument import Observing
 from gravlensdiffusion.presets.training import lens28
 from gravlensdiffusion.records import LensRecord
+from gravlensdiffusion.store.store import write_store
 from gravlensdiffusion.training.tracking import write_atomically
 
 

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augmenting.settings import CLASSES, RARE, Options, Regime
-from gravlensdiffusion.data.store import LensStore
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.store.store import LensStore
 
 PRESET = "deeplense"
 TEST_SEED, POOL_SEED = 6001, 6000

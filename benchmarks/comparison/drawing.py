@@ -20,8 +20,8 @@ from comparison.settings import (
     most_steps,
 )
 from comparison.training import snapshot_folder
-from gravlensdiffusion.observing import Observing
-from gravlensdiffusion.pipeline import LensGenerator
+from gravlensdiffusion.generation.generator import LensGenerator
+from gravlensdiffusion.generation.instrument import Observing
 
 SLOW = "ddpm-1000"
 """The sampler of 1000 steps, which three arms have."""

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from gravlensdiffusion.data.readers import open_lenses
-from gravlensdiffusion.data.source import LensSource
+from gravlensdiffusion.formats.source import LensSource
 from gravlensdiffusion.records import SetHeader
+from gravlensdiffusion.sets.readers import open_lenses
 
 PADDED = 32
 """Size at which peers work that halve the image three times [pixel]."""

@@ -21,7 +21,6 @@ from comparison.settings import (
     shares,
     write_piece,
 )
-from gravlensdiffusion.data.readers import open_lenses
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.evaluation.measure import (
     Encoder,
@@ -32,6 +31,7 @@ from gravlensdiffusion.evaluation.measure import (
 from gravlensdiffusion.evaluation.metrics_table import relative_shift
 from gravlensdiffusion.evaluation.preparation import EIGHT_BIT, PreparedSource, prepare_sets
 from gravlensdiffusion.metrics.frechet import frechet_distance
+from gravlensdiffusion.sets.readers import open_lenses
 
 NUM_DRAWS = 5
 """Draws of real images over which distances and floors are averaged."""

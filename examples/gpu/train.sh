@@ -70,7 +70,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from gravlensdiffusion.checkpoint import checkpoints, load_model, save_model
+from gravlensdiffusion.model.checkpoint import checkpoints, load_model, save_model
 
 work = Path(sys.argv[1])
 if checkpoints(work / "run"):

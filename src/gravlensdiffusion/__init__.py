@@ -8,28 +8,28 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gravlensdiffusion.data.readers import open_lenses
-    from gravlensdiffusion.data.store import LensStore, write_store
     from gravlensdiffusion.errors import GravLensError
-    from gravlensdiffusion.pipeline import LensGenerator
+    from gravlensdiffusion.generation.generator import LensGenerator
+    from gravlensdiffusion.generation.samples import LensSamples
     from gravlensdiffusion.records import LensRecord, SetHeader
-    from gravlensdiffusion.samples import LensSamples
+    from gravlensdiffusion.sets.readers import open_lenses
     from gravlensdiffusion.simulation.generate import simulate
+    from gravlensdiffusion.store.store import LensStore, write_store
     from gravlensdiffusion.training.loop import train
 
 __version__ = "0.1.0"
 
 _MODULES = {
     "GravLensError": "errors",
-    "LensGenerator": "pipeline",
+    "LensGenerator": "generation.generator",
     "LensRecord": "records",
-    "LensSamples": "samples",
-    "LensStore": "data.store",
+    "LensSamples": "generation.samples",
+    "LensStore": "store.store",
     "SetHeader": "records",
-    "open_lenses": "data.readers",
+    "open_lenses": "sets.readers",
     "simulate": "simulation.generate",
     "train": "training.loop",
-    "write_store": "data.store",
+    "write_store": "store.store",
 }
 
 __all__ = [

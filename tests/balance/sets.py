@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from gravlensdiffusion.config.model import ModelConfig
-from gravlensdiffusion.data.store import LensStore, write_store
-from gravlensdiffusion.pipeline import LensGenerator
+from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.records import LensRecord, SetHeader
+from gravlensdiffusion.store.store import LensStore, write_store
 from tests.models import ORDERED, awake
 
 HEADER = SetHeader(

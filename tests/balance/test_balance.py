@@ -10,12 +10,12 @@ import pytest
 from gravlensdiffusion.balance.balance import balance, plan_balance
 from gravlensdiffusion.balance.drawing import CLASS_STRIDE
 from gravlensdiffusion.balance.settings import Settings, count_classes, per_class
-from gravlensdiffusion.checkpoint import fingerprint
-from gravlensdiffusion.data.generated import generated_images
-from gravlensdiffusion.data.store import LensStore, validate_store
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.ordering import Order
+from gravlensdiffusion.generation.ordering import Order
+from gravlensdiffusion.model.checkpoint import fingerprint
 from gravlensdiffusion.records import GENERATED, FilledClass
+from gravlensdiffusion.sets.generated import generated_images
+from gravlensdiffusion.store.store import LensStore, validate_store
 from tests.balance.sets import HEADER, LABELS, save_set, tiny
 from tests.models import LEARNED
 

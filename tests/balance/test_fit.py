@@ -10,14 +10,14 @@ import pytest
 from gravlensdiffusion.balance.balance import balance, plan_balance
 from gravlensdiffusion.balance.fit import Fit
 from gravlensdiffusion.balance.settings import Settings
-from gravlensdiffusion.data.generated import generated_images
-from gravlensdiffusion.data.readers import open_lenses
-from gravlensdiffusion.data.store import LensStore
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.resize import resize_flux
+from gravlensdiffusion.sets.generated import generated_images
+from gravlensdiffusion.sets.readers import open_lenses
+from gravlensdiffusion.store.store import LensStore
 from tests.balance.sets import LABELS, save_set, tiny
-from tests.data.files import save_folder
 from tests.models import LEARNED, ORDERED
+from tests.sets.files import save_folder
 
 RESAMPLED = Settings(resample=True)
 

@@ -10,8 +10,8 @@ import pytest
 
 from gravlensdiffusion.balance.balance import balance
 from gravlensdiffusion.balance.settings import Settings
-from gravlensdiffusion.data.store import LensStore
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.store.store import LensStore
 from tests.balance.sets import LABELS, save_set, tiny
 
 ROOT = Path(__file__).parents[2]
@@ -91,7 +91,7 @@ import os, signal, sys
 from gravlensdiffusion.balance.balance import balance
 from gravlensdiffusion.balance.settings import Settings
 from gravlensdiffusion.balance.work import WorkFolder
-from gravlensdiffusion.data.store import LensStore
+from gravlensdiffusion.store.store import LensStore
 from tests.balance.sets import tiny
 
 class Countdown:

@@ -4,7 +4,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gravlensdiffusion.checkpoint import load_classifier
 from gravlensdiffusion.classification.fitting import (
     PAGE,
     REPORT,
@@ -16,6 +15,7 @@ from gravlensdiffusion.classification.fitting import (
 )
 from gravlensdiffusion.classification.training import predict_logits, train_classifier
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.model.checkpoint import load_classifier
 from gravlensdiffusion.records import GENERATED
 from tests.classification.planted import RECIPE, SIZE, labelled, planted
 

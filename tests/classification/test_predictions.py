@@ -6,8 +6,8 @@ import torch
 
 from gravlensdiffusion.classification.predictions import predict, write_table
 from gravlensdiffusion.classification.training import predict_logits
-from gravlensdiffusion.data.sized import SetDigest, SizedSource
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.sets.sized import SetDigest, SizedSource
 from tests.classification.networks import untrained
 from tests.classification.planted import planted
 

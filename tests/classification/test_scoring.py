@@ -3,7 +3,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gravlensdiffusion.checkpoint import save_classifier
 from gravlensdiffusion.classification.fitting import TRAINING
 from gravlensdiffusion.classification.scoring import (
     TRAINED_ON_IT,
@@ -12,6 +11,7 @@ from gravlensdiffusion.classification.scoring import (
     prepare_sorting,
 )
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.model.checkpoint import save_classifier
 from gravlensdiffusion.records import GENERATED
 from tests.classification.networks import CONFIG, untrained
 from tests.classification.planted import HEADER, planted, trained

@@ -6,7 +6,7 @@ from unittest.mock import patch
 
 from gravlensdiffusion.cli.main import main
 from gravlensdiffusion.evaluation import measure
-from gravlensdiffusion.processes import Processes
+from gravlensdiffusion.parallel import Processes
 
 if __name__ == "__main__":
     with patch.object(measure, "_measure_block", wraps=measure._measure_block) as block:

@@ -9,11 +9,11 @@ import pytest
 
 from gravlensdiffusion.balance.balance import balance
 from gravlensdiffusion.balance.settings import Settings, per_class
-from gravlensdiffusion.checkpoint import save_model
 from gravlensdiffusion.cli.main import main
-from gravlensdiffusion.data.generated import generated_images
-from gravlensdiffusion.data.store import LensStore
-from gravlensdiffusion.pipeline import LensGenerator
+from gravlensdiffusion.generation.generator import LensGenerator
+from gravlensdiffusion.model.checkpoint import save_model
+from gravlensdiffusion.sets.generated import generated_images
+from gravlensdiffusion.store.store import LensStore
 from tests.balance.sets import save_set
 from tests.models import awake
 

@@ -9,7 +9,7 @@ import pytest
 from astropy.io import fits
 
 from gravlensdiffusion.cli.main import main
-from tests.data.files import lens_images
+from tests.sets.files import lens_images
 
 COMMANDS = (
     *("inspect", "train", "evaluate", "balance"),
@@ -27,7 +27,7 @@ def test_a_mask_is_not_trained_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     # The start of a child process takes its time.
-    monkeypatch.setattr("gravlensdiffusion.data.fits_reader.probe_file", lambda *_: None)
+    monkeypatch.setattr("gravlensdiffusion.formats.fits.probe_file", lambda *_: None)
     words = ["train", "--data", str(tmp_path / "set"), "--out", str(tmp_path / "run"), "--dry-run"]
     words += ["--size", "28"]
     (tmp_path / "set").mkdir()

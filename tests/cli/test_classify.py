@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gravlensdiffusion.checkpoint import load_classifier
 from gravlensdiffusion.cli.main import main
-from gravlensdiffusion.data.store import write_store
+from gravlensdiffusion.model.checkpoint import load_classifier
 from gravlensdiffusion.records import UNLABELLED, LensRecord
+from gravlensdiffusion.store.store import write_store
 from tests.classification.planted import HEADER, NAMES, planted
 
 SHORT = ("--images", "640", "--batch-size", "32", "--device", "cpu")

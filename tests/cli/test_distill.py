@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from gravlensdiffusion.checkpoint import FEW_STEPS, checkpoints, load_model, save_model
 from gravlensdiffusion.cli.main import main
 from gravlensdiffusion.config.distillation import DistillationConfig
-from gravlensdiffusion.data.store import LensStore
-from gravlensdiffusion.pipeline import LensGenerator
+from gravlensdiffusion.generation.generator import LensGenerator
+from gravlensdiffusion.model.checkpoint import FEW_STEPS, checkpoints, load_model, save_model
+from gravlensdiffusion.store.store import LensStore
 from gravlensdiffusion.training.distill import distill
 from tests.models import awake
 

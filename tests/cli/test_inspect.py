@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from gravlensdiffusion.cli.main import main
-from gravlensdiffusion.data.store import write_store
-from tests.data.files import HEADER, lens_images, lens_records, save_folder, survey_folder
+from gravlensdiffusion.store.store import write_store
+from tests.sets.files import HEADER, lens_images, lens_records, save_folder, survey_folder
 
 
 @pytest.fixture(autouse=True)

@@ -131,7 +131,7 @@ def test_where_nothing_can_be_written_is_told_before_work(
 
     if name == "locked/x":
         # The superuser writes everywhere.
-        monkeypatch.setattr("gravlensdiffusion.data.writing.TemporaryFile", refuse)
+        monkeypatch.setattr("gravlensdiffusion.files.TemporaryFile", refuse)
     before = sorted(tmp_path.rglob("*"))
     assert main(["probe", "--out", str(tmp_path / name)]) == 2
     err = capsys.readouterr().err

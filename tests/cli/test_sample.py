@@ -8,8 +8,6 @@ import torch
 from astropy.io import fits
 from PIL import Image
 
-from gravlensdiffusion.build import build_model
-from gravlensdiffusion.checkpoint import save_model
 from gravlensdiffusion.cli.drawing import kept_steps
 from gravlensdiffusion.cli.main import main
 from gravlensdiffusion.config.model import (
@@ -19,9 +17,11 @@ from gravlensdiffusion.config.model import (
     ScheduleConfig,
     UNetConfig,
 )
-from gravlensdiffusion.data.store import LensStore
-from gravlensdiffusion.observing import Observing
-from gravlensdiffusion.pipeline import LensGenerator
+from gravlensdiffusion.generation.generator import LensGenerator
+from gravlensdiffusion.generation.instrument import Observing
+from gravlensdiffusion.model.build import build_model
+from gravlensdiffusion.model.checkpoint import save_model
+from gravlensdiffusion.store.store import LensStore
 from tests.models import awake
 
 CONFIG = ModelConfig(
@@ -86,8 +86,8 @@ def test_pictures_that_cannot_be_drawn_cost_no_images(model, tmp_path, capsys, m
         next(iter(frames))
         raise ZeroDivisionError("no ink")
 
-    monkeypatch.setattr("gravlensdiffusion.figures.grid.save_grid", fail)
-    monkeypatch.setattr("gravlensdiffusion.figures.gif.save_gif", fail)
+    monkeypatch.setattr("gravlensdiffusion.reports.figures.grid.save_grid", fail)
+    monkeypatch.setattr("gravlensdiffusion.reports.figures.gif.save_gif", fail)
     out = tmp_path / "b"
     assert sample(model, out, "--num", 3, "--batch-size", 2, "--gif", *words) == 0
     told = capsys.readouterr()

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gravlensdiffusion.checkpoint import save_model
 from gravlensdiffusion.cli.main import main
-from gravlensdiffusion.data.store import LensStore
+from gravlensdiffusion.model.checkpoint import save_model
+from gravlensdiffusion.store.store import LensStore
 from tests.launching import torchrun
 from tests.models import awake
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from gravlensdiffusion.cli.simulate import Options, run
-from gravlensdiffusion.data.store import LensStore
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.store.store import LensStore
 
 
 def test_file_holds_images_labels_truth_and_subhaloes(tmp_path, capsys):

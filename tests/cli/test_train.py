@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gravlensdiffusion.checkpoint import load_model
 from gravlensdiffusion.cli.main import main
 from gravlensdiffusion.cli.train import Options, configure, run
 from gravlensdiffusion.codec import to_json
 from gravlensdiffusion.config.training import TrainingConfig
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.model.checkpoint import load_model
 from gravlensdiffusion.training.loop import train
 from gravlensdiffusion.training.tracking import read_metrics
 from tests.sources import rings, tiny

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gravlensdiffusion.checkpoint import checkpoints
 from gravlensdiffusion.codec import to_json
-from gravlensdiffusion.data.store import write_store
+from gravlensdiffusion.model.checkpoint import checkpoints
 from gravlensdiffusion.records import LensRecord
+from gravlensdiffusion.store.store import write_store
 from gravlensdiffusion.training.tracking import read_metrics
 from tests.classification.planted import HEADER, planted
 from tests.launching import TORCHRUN, environment, torchrun

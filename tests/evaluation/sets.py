@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
-from gravlensdiffusion.data.readers import open_lenses
-from gravlensdiffusion.data.store import write_store
 from gravlensdiffusion.evaluation.preparation import PreparedSource
 from gravlensdiffusion.presets.simulation import simulation_preset
 from gravlensdiffusion.records import LensRecord
+from gravlensdiffusion.sets.readers import open_lenses
 from gravlensdiffusion.simulation.generate import select, set_header, simulate
+from gravlensdiffusion.store.store import write_store
 
 CONFIG = select(simulation_preset("deeplense"), size=28)
 SEED = 77

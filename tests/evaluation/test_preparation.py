@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 
-from gravlensdiffusion.data.readers import open_lenses
-from gravlensdiffusion.data.store import write_store
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.evaluation.measure import Encoder, measure_images
 from gravlensdiffusion.evaluation.preparation import PreparedSource, prepare_sets
 from gravlensdiffusion.presets.simulation import simulation_preset
+from gravlensdiffusion.sets.readers import open_lenses
 from gravlensdiffusion.simulation.generate import select, set_header, simulate
+from gravlensdiffusion.store.store import write_store
 
 
 def opened(tmp_path, name, images):

@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gravlensdiffusion import checkpoint
 from gravlensdiffusion.cli.main import main
+from gravlensdiffusion.model import checkpoint
 from gravlensdiffusion.presets.simulation import simulation_preset
 from gravlensdiffusion.simulation.generate import simulate_one
 

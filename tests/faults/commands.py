@@ -5,11 +5,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from gravlensdiffusion.checkpoint import save_model
 from gravlensdiffusion.codec import to_json
 from gravlensdiffusion.config.stopping import EarlyStopping
-from gravlensdiffusion.data.store import write_store
+from gravlensdiffusion.model.checkpoint import save_model
 from gravlensdiffusion.records import LensRecord
+from gravlensdiffusion.store.store import write_store
 from tests.balance.sets import save_set
 from tests.models import LEARNED, awake
 from tests.sources import rings, tiny

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from gravlensdiffusion import checkpoint
-from gravlensdiffusion.checkpoint import checkpoints, load_model
+from gravlensdiffusion.model import checkpoint
+from gravlensdiffusion.model.checkpoint import checkpoints, load_model
 from gravlensdiffusion.training.loop import train
 from tests.faults.child import Fate
 from tests.faults.commands import BALANCE, SAMPLE, SIMULATE, TRAIN, Command, results

@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 import torch
 
-from gravlensdiffusion.checkpoint import checkpoints
 from gravlensdiffusion.cli.main import main
 from gravlensdiffusion.codec import to_json
 from gravlensdiffusion.config.model import TransformConfig
 from gravlensdiffusion.config.training import OptimiserConfig
-from gravlensdiffusion.data.store import write_store
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.locking import held
+from gravlensdiffusion.files import held
+from gravlensdiffusion.model.checkpoint import checkpoints
 from gravlensdiffusion.records import LensRecord
+from gravlensdiffusion.store.store import write_store
 from gravlensdiffusion.training.loop import Trainer, train
 from gravlensdiffusion.training.progress import Hooks, Progress
 from tests.faults.child import run
@@ -250,7 +250,7 @@ def test_a_lack_of_memory_in_another_command_is_one_line(
     def fail(*_: object, **__: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
 
-    monkeypatch.setattr("gravlensdiffusion.pipeline.LensGenerator.trajectory", fail)
+    monkeypatch.setattr("gravlensdiffusion.generation.generator.LensGenerator.trajectory", fail)
     out = str(tmp_path / "drawn")
     assert main(["sample", "--model", "lens28", "--num", "2", "--out", out]) == 2
     assert one_line(capsys) == "out of memory; try a smaller --batch-size or fewer images at a time"

@@ -15,10 +15,10 @@ from PIL import Image
 from safetensors.torch import save
 
 from gravlensdiffusion.codec import to_json
-from gravlensdiffusion.data.store import write_store
 from gravlensdiffusion.presets.training import lens28
-from tests.data.files import HEADER, lens_images, lens_records, with_twins
+from gravlensdiffusion.store.store import write_store
 from tests.models import ORDERED, awake
+from tests.sets.files import HEADER, lens_images, lens_records, with_twins
 
 IMAGE = lens_images(1, size=16, seed=9)[0]
 GREY = (IMAGE * 255).astype(np.uint8)

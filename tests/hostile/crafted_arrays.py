@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.data.files import lens_images
 from tests.hostile.bases import deeplense, npy_bytes, npz_bytes, zip_bytes
 from tests.hostile.crafted import Crafted, Runs, crafted, sparse
+from tests.sets.files import lens_images
 
 
 def array_files() -> list[Crafted]:

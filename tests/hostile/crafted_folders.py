@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from gravlensdiffusion.data.store import write_store
-from tests.data.files import HEADER, lens_images, lens_records, save_folder
+from gravlensdiffusion.store.store import write_store
 from tests.hostile.crafted import Crafted
+from tests.sets.files import HEADER, lens_images, lens_records, save_folder
 
 NAMES = (
     b"a\nb.npy", b"a\rb.npy", b"\x1b[2J.npy", b"\x1b]0;evil\x07.npy", b"\xff\xfe.npy", b"a\xe2\x80\xae.npy", b"x" * 200 + b".npy",

@@ -10,9 +10,9 @@ import numpy as np
 from astropy.io import fits
 from PIL import Image, PngImagePlugin
 
-from tests.data.files import lens_images
 from tests.hostile.bases import GREY, IMAGE, fits_bytes, png_bytes
 from tests.hostile.crafted import Crafted, crafted, sparse
+from tests.sets.files import lens_images
 
 
 def image_files() -> list[Crafted]:

@@ -7,9 +7,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from gravlensdiffusion.data.store import write_store
-from tests.data.files import HEADER, lens_records
+from gravlensdiffusion.store.store import write_store
 from tests.hostile.crafted import Crafted
+from tests.sets.files import HEADER, lens_records
 
 Change = Callable[[h5py.File, Path], object]
 SECRET = "secret.h5"

@@ -70,7 +70,7 @@ def read_objects(path: Path) -> str:
 
 def load_and_draw(path: Path) -> str:
     from gravlensdiffusion.errors import GravLensError
-    from gravlensdiffusion.pipeline import LensGenerator
+    from gravlensdiffusion.generation.generator import LensGenerator
 
     try:
         LensGenerator.from_pretrained(path, device="cpu").sample(1, num_steps=1)
@@ -97,7 +97,7 @@ def read_recipe(path: Path) -> str:
 
 def read_orders(path: Path) -> str:
     from gravlensdiffusion.errors import GravLensError
-    from gravlensdiffusion.ordering import read_conditions
+    from gravlensdiffusion.generation.ordering import read_conditions
     from tests.models import ORDERED
 
     try:
@@ -160,10 +160,6 @@ def main() -> None:
 
     signal.signal(signal.SIGALRM, stop)
     answers = sys.stdout
-    import gravlensdiffusion.cli.inspect
-    import gravlensdiffusion.data.readers
-    import gravlensdiffusion.metrics.inception
-    import gravlensdiffusion.pipeline  # noqa: F401
 
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + ADDRESS_SPACE, resource.RLIM_INFINITY))

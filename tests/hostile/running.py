@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Empty, Queue
 
-from gravlensdiffusion.data.store import write_store
-from tests.data.files import HEADER, lens_records
+from gravlensdiffusion.store.store import write_store
 from tests.hostile.corpus import Case
 from tests.hostile.crafted import MARKER, MARKER_FOLDER
+from tests.sets.files import HEADER, lens_records
 
 REPOSITORY = Path(__file__).parents[2]
 START_S = 300.0

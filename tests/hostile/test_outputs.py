@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from gravlensdiffusion.codec import to_json
-from gravlensdiffusion.data.store import write_store
-from gravlensdiffusion.locking import LOCK
-from tests.data.files import HEADER, lens_records, save_folder
+from gravlensdiffusion.files import LOCK
+from gravlensdiffusion.store.store import write_store
 from tests.hostile.running import REPOSITORY
+from tests.sets.files import HEADER, lens_records, save_folder
 from tests.sources import tiny
 
 FILE_BYTES = 20_000

@@ -10,19 +10,19 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gravlensdiffusion.checkpoint import read_shapes, read_tensors
 from gravlensdiffusion.codec import from_json, to_json
 from gravlensdiffusion.config.model import ModelConfig
 from gravlensdiffusion.config.training import TrainingConfig
-from gravlensdiffusion.data.naming import natural_key
-from gravlensdiffusion.data.npy_header import read_header
-from gravlensdiffusion.data.png_stretch import KEYWORD, read_card
-from gravlensdiffusion.data.readers import open_lenses
-from gravlensdiffusion.data.source import BadImageError
-from gravlensdiffusion.data.unpickle import read_object_array
 from gravlensdiffusion.errors import GravLensError, one_line
-from gravlensdiffusion.ordering import read_conditions
-from gravlensdiffusion.state_file import read_state_dict
+from gravlensdiffusion.formats.naming import natural_key
+from gravlensdiffusion.formats.png_stretch import KEYWORD, read_card
+from gravlensdiffusion.formats.source import BadImageError
+from gravlensdiffusion.generation.ordering import read_conditions
+from gravlensdiffusion.model.checkpoint import read_shapes, read_tensors
+from gravlensdiffusion.sets.readers import open_lenses
+from gravlensdiffusion.untrusted.npy_header import read_header
+from gravlensdiffusion.untrusted.state_file import read_state_dict
+from gravlensdiffusion.untrusted.unpickle import read_object_array
 from tests.hostile.bases import Base
 from tests.hostile.corpus import good_files
 from tests.models import ORDERED

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from gravlensdiffusion.checkpoint import save_model
 from gravlensdiffusion.cli.main import EXIT_USER_ERROR, main
-from gravlensdiffusion.data.store import write_store
-from tests.data.files import HEADER, lens_images, lens_records, save_folder
+from gravlensdiffusion.model.checkpoint import save_model
+from gravlensdiffusion.store.store import write_store
 from tests.models import ORDERED, awake
+from tests.sets.files import HEADER, lens_images, lens_records, save_folder
 
 
 @pytest.fixture

@@ -16,19 +16,19 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from gravlensdiffusion.checkpoint import load_model
 from gravlensdiffusion.codec import from_json
 from gravlensdiffusion.config.model import ModelConfig
 from gravlensdiffusion.config.training import TrainingConfig
-from gravlensdiffusion.data.readers import open_lenses
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.state_file import read_state_dict
-from tests.data.files import lens_images
+from gravlensdiffusion.model.checkpoint import load_model
+from gravlensdiffusion.sets.readers import open_lenses
+from gravlensdiffusion.untrusted.state_file import read_state_dict
 from tests.hostile.bases import leaves, model_files, npy_bytes, with_leaf
 from tests.hostile.corpus import good_files
 from tests.hostile.crafted_arrays import described, object_array
 from tests.hostile.crafted_images import chunk, declaring
 from tests.hostile.crafted_models import safetensors
+from tests.sets.files import lens_images
 
 BASES = {base.name: base for base in good_files()}
 # A folder of its own for each example is not needed: each writes its file anew.

@@ -9,13 +9,13 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from gravlensdiffusion.checkpoint import checkpoints, load_model, read_tensors, save_model
 from gravlensdiffusion.codec import to_json
 from gravlensdiffusion.config.model import DenoiserConfig, ScheduleConfig
 from gravlensdiffusion.config.stopping import EarlyStopping
 from gravlensdiffusion.config.training import EMAConfig, OptimiserConfig, TrainingConfig
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.pipeline import LensGenerator
+from gravlensdiffusion.generation.generator import LensGenerator
+from gravlensdiffusion.model.checkpoint import checkpoints, load_model, read_tensors, save_model
 from gravlensdiffusion.presets.adaptation import MIN_IMAGES
 from gravlensdiffusion.presets.simulation import deeplense
 from gravlensdiffusion.training.adapt import adapt, check_number

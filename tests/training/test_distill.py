@@ -8,14 +8,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from gravlensdiffusion.build import Model
-from gravlensdiffusion.checkpoint import checkpoints, load_model
 from gravlensdiffusion.config.distillation import DistillationConfig, Method
 from gravlensdiffusion.config.model import ModelConfig
 from gravlensdiffusion.config.training import EMAConfig, OptimiserConfig
 from gravlensdiffusion.diffusion.randomness import Streams
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.pipeline import LensGenerator
+from gravlensdiffusion.generation.generator import LensGenerator
+from gravlensdiffusion.model.build import Model
+from gravlensdiffusion.model.checkpoint import checkpoints, load_model
 from gravlensdiffusion.training.distill import distill, draw_condition
 from gravlensdiffusion.training.progress import Hooks
 from gravlensdiffusion.training.tracking import read_metrics

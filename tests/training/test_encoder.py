@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from gravlensdiffusion.checkpoint import load_encoder, save_encoder
 from gravlensdiffusion.config.encoder import EncoderConfig
+from gravlensdiffusion.model.checkpoint import load_encoder, save_encoder
 from gravlensdiffusion.presets.simulation import simulation_preset
 from gravlensdiffusion.simulation.generate import select, simulate
 from gravlensdiffusion.simulation.render import build_renderer

@@ -11,19 +11,19 @@ import numpy as np
 import pytest
 import torch
 
-from gravlensdiffusion.checkpoint import (
+from gravlensdiffusion.codec import from_json, to_json
+from gravlensdiffusion.conditioning import ANY
+from gravlensdiffusion.config.stopping import EarlyStopping
+from gravlensdiffusion.config.training import EMAConfig, OptimiserConfig, TrainingConfig
+from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.model.checkpoint import (
     MODELS_FOLDER,
     best_checkpoint,
     checkpoints,
     load_model,
     read_tensors,
 )
-from gravlensdiffusion.codec import from_json, to_json
-from gravlensdiffusion.conditioning import ANY
-from gravlensdiffusion.config.stopping import EarlyStopping
-from gravlensdiffusion.config.training import EMAConfig, OptimiserConfig, TrainingConfig
-from gravlensdiffusion.data.dataset import PreparedSet, prepare
-from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.sets.prepared import PreparedSet, prepare
 from gravlensdiffusion.training.folder import RunFolder
 from gravlensdiffusion.training.held_out import HeldOutLoss, Standing, split_off
 from gravlensdiffusion.training.loop import train

@@ -12,14 +12,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from gravlensdiffusion.build import Model, build_network
-from gravlensdiffusion.checkpoint import checkpoints, load_model
 from gravlensdiffusion.config.model import LensEquationConfig, TransformConfig, UNetConfig
 from gravlensdiffusion.config.stopping import EarlyStopping
 from gravlensdiffusion.config.training import EMAConfig, OptimiserConfig, TrainingConfig
-from gravlensdiffusion.data import dataset
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.model.build import Model, build_network
+from gravlensdiffusion.model.checkpoint import checkpoints, load_model
 from gravlensdiffusion.records import GENERATED
+from gravlensdiffusion.sets import prepared as dataset
 from gravlensdiffusion.training.folder import RunFolder
 from gravlensdiffusion.training.loop import train
 from gravlensdiffusion.training.optimiser import learning_rate

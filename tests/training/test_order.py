@@ -10,9 +10,9 @@ import torch
 
 from gravlensdiffusion.codec import to_json
 from gravlensdiffusion.conditioning import ANY
-from gravlensdiffusion.data.dataset import PreparedSet, prepare
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.presets.simulation import simulation_preset
+from gravlensdiffusion.sets.prepared import PreparedSet, prepare
 from gravlensdiffusion.training.optimiser import learning_rate
 from gravlensdiffusion.training.order import Batch, BatchesAhead, draw_batch, positions
 from gravlensdiffusion.training.run import learned_parameters

@@ -10,16 +10,16 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from gravlensdiffusion.checkpoint import checkpoints, load_model
 from gravlensdiffusion.codec import to_json
 from gravlensdiffusion.config.model import ModelConfig
 from gravlensdiffusion.config.simulation import SimulationConfig
-from gravlensdiffusion.data.store import LensStore, write_store
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.observing import Observer, Observing
-from gravlensdiffusion.pipeline import LensGenerator
+from gravlensdiffusion.generation.generator import LensGenerator
+from gravlensdiffusion.generation.instrument import Observer, Observing
+from gravlensdiffusion.model.checkpoint import checkpoints, load_model
 from gravlensdiffusion.presets.simulation import simulation_preset
 from gravlensdiffusion.simulation.generate import select, set_header, simulate
+from gravlensdiffusion.store.store import LensStore, write_store
 from gravlensdiffusion.training.loop import train
 from gravlensdiffusion.training.progress import Hooks, Progress
 from gravlensdiffusion.training.run import NEAR

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from gravlensdiffusion.build import build_model
-from gravlensdiffusion.checkpoint import CONFIG, WEIGHTS, load_model, write_folder
 from gravlensdiffusion.codec import to_json
 from gravlensdiffusion.conditioning import ANY, Condition
 from gravlensdiffusion.config.model import LensEquationConfig, UNetConfig
 from gravlensdiffusion.config.training import EMAConfig, OptimiserConfig
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.model.build import build_model
+from gravlensdiffusion.model.checkpoint import CONFIG, WEIGHTS, load_model, write_folder
 from gravlensdiffusion.training.loop import train
 from gravlensdiffusion.training.start import start_from
 from tests.models import ORDERED, awake

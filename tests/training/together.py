@@ -17,7 +17,7 @@ import numpy as np
 from gravlensdiffusion.config.model import TransformConfig
 from gravlensdiffusion.config.stopping import EarlyStopping
 from gravlensdiffusion.config.training import OptimiserConfig, TrainingConfig
-from gravlensdiffusion.processes import Processes
+from gravlensdiffusion.parallel import Processes
 from gravlensdiffusion.training import loop
 from gravlensdiffusion.training.order import Batch, draw_batch
 from gravlensdiffusion.training.progress import Hooks

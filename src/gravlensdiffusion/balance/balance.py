@@ -21,13 +21,13 @@ from gravlensdiffusion.balance.work import (
     other_request,
     work_folder,
 )
-from gravlensdiffusion.checkpoint import fingerprint
 from gravlensdiffusion.codec import to_json
-from gravlensdiffusion.data.source import LensSource
-from gravlensdiffusion.data.store import LensStore, write_store
-from gravlensdiffusion.pipeline import LensGenerator
+from gravlensdiffusion.formats.source import LensSource
+from gravlensdiffusion.generation.generator import LensGenerator
+from gravlensdiffusion.model.checkpoint import fingerprint
 from gravlensdiffusion.records import GENERATED, FilledClass, Filling, LensRecord, SetHeader
 from gravlensdiffusion.resize import PEAK
+from gravlensdiffusion.store.store import LensStore, write_store
 
 DEFAULTS = Settings()
 """Seed 0, the model's own sampler and steps, nothing resampled."""

@@ -11,9 +11,9 @@ from gravlensdiffusion.balance.fit import Fit
 from gravlensdiffusion.balance.settings import Settings
 from gravlensdiffusion.balance.survey import Survey
 from gravlensdiffusion.diffusion.randomness import Stream, generator
-from gravlensdiffusion.observing import Observer, Observing, peak_scaled
-from gravlensdiffusion.ordering import Order
-from gravlensdiffusion.pipeline import LensGenerator
+from gravlensdiffusion.generation.generator import LensGenerator
+from gravlensdiffusion.generation.instrument import Observer, Observing, peak_scaled
+from gravlensdiffusion.generation.ordering import Order
 from gravlensdiffusion.records import GENERATED, FilledClass, LensRecord
 
 CLASS_STRIDE = 2**40

@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gravlensdiffusion.balance.settings import Settings
-from gravlensdiffusion.data.source import LensSource
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.observing import Observer, Observing
-from gravlensdiffusion.pipeline import LensGenerator
+from gravlensdiffusion.formats.source import LensSource
+from gravlensdiffusion.generation.generator import LensGenerator
+from gravlensdiffusion.generation.instrument import Observer, Observing
 from gravlensdiffusion.records import FilledClass
 from gravlensdiffusion.resize import (
     FULL_SCALE,

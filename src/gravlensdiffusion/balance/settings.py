@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gravlensdiffusion.config.numbers import require_guidance
-from gravlensdiffusion.data.source import LensSource
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.formats.source import LensSource
 from gravlensdiffusion.records import FilledClass
 
 

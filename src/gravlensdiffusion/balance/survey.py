@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gravlensdiffusion.data.generated import generated_images
-from gravlensdiffusion.data.source import LensSource
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.formats.source import LensSource
+from gravlensdiffusion.sets.generated import generated_images
 
 BLOCK_BYTES = 2**23
 """Pixels that are read at a time [byte]."""

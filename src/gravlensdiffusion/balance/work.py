@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from gravlensdiffusion.balance.drawing import Batch
-from gravlensdiffusion.data.store import LensStore, write_store
-from gravlensdiffusion.data.writing import refuse_existing
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.locking import LOCK, held
+from gravlensdiffusion.files import LOCK, held, refuse_existing
 from gravlensdiffusion.records import LensRecord, SetHeader
+from gravlensdiffusion.store.store import LensStore, write_store
 
 REQUEST = "request.json"
 WHOLE = "whole.h5"

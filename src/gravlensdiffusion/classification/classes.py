@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gravlensdiffusion.classification.labelled import merge
-from gravlensdiffusion.data.dataset import ImageSource
-from gravlensdiffusion.data.generated import generated_images
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.sets.generated import generated_images
+from gravlensdiffusion.sets.prepared import ImageSource
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from gravlensdiffusion.config.classifier import ClassifierConfig
-from gravlensdiffusion.data.dataset import ImageSource
-from gravlensdiffusion.data.sized import SizedSource
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.resize import UNKNOWN
+from gravlensdiffusion.sets.prepared import ImageSource
+from gravlensdiffusion.sets.sized import SizedSource
 
 TOLERANCE = 0.01
 """Relative difference of pixel scales that does not matter."""

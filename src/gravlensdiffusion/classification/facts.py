@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from gravlensdiffusion.classification.uncertainty import LEVEL, NUM_RESAMPLINGS
 from gravlensdiffusion.config.classifier import ClassifierConfig
-from gravlensdiffusion.data.dataset import ImageSource
+from gravlensdiffusion.sets.prepared import ImageSource
 
 PACKAGES = ("gravlensdiffusion", "torch", "numpy", "scikit-learn")
 

@@ -9,7 +9,6 @@ from typing import Any, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from gravlensdiffusion.checkpoint import save_classifier
 from gravlensdiffusion.classification.classes import Classes, read_classes
 from gravlensdiffusion.classification.facts import classifier_facts, data_facts, judging_facts
 from gravlensdiffusion.classification.html import page
@@ -25,7 +24,11 @@ from gravlensdiffusion.classification.training import (
     train_classifier,
 )
 from gravlensdiffusion.config.classifier import ClassifierTraining
-from gravlensdiffusion.data.copies import (
+from gravlensdiffusion.model.checkpoint import save_classifier
+from gravlensdiffusion.nn.classifier import LensClassifier
+from gravlensdiffusion.reports.figures.png import spared
+from gravlensdiffusion.reports.page.document import encode
+from gravlensdiffusion.sets.copies import (
     Copies,
     Signatures,
     encode_thumbnails,
@@ -33,11 +36,8 @@ from gravlensdiffusion.data.copies import (
     read_blocks,
     sign,
 )
-from gravlensdiffusion.data.dataset import ImageSource, prepare
-from gravlensdiffusion.data.sized import SizedSource
-from gravlensdiffusion.figures.png import spared
-from gravlensdiffusion.nn.classifier import LensClassifier
-from gravlensdiffusion.page.document import encode
+from gravlensdiffusion.sets.prepared import ImageSource, prepare
+from gravlensdiffusion.sets.sized import SizedSource
 from gravlensdiffusion.training.tracking import environment
 
 THUMBNAILS = "training_images.npy"

@@ -7,14 +7,14 @@ import numpy as np
 from gravlensdiffusion.classification.judgement import Judgement
 from gravlensdiffusion.classification.sentences import headline, percent, verdict
 from gravlensdiffusion.classification.uncertainty import wilson
-from gravlensdiffusion.figures.confusion import confusion_png
-from gravlensdiffusion.figures.grid import grid_png
-from gravlensdiffusion.figures.reliability import reliability_png
-from gravlensdiffusion.figures.roc import Roc, roc_png
-from gravlensdiffusion.figures.tiles import percentile_limits
-from gravlensdiffusion.page.document import Opening, Section, document
-from gravlensdiffusion.page.markup import Markup, element, joined, picture
-from gravlensdiffusion.page.tables import fact_table, small_table, word_list
+from gravlensdiffusion.reports.figures.confusion import confusion_png
+from gravlensdiffusion.reports.figures.grid import grid_png
+from gravlensdiffusion.reports.figures.reliability import reliability_png
+from gravlensdiffusion.reports.figures.roc import Roc, roc_png
+from gravlensdiffusion.reports.figures.tiles import percentile_limits
+from gravlensdiffusion.reports.page.document import Opening, Section, document
+from gravlensdiffusion.reports.page.markup import Markup, element, joined, picture
+from gravlensdiffusion.reports.page.tables import fact_table, small_table, word_list
 
 MIN_SIDE = 100
 """Smaller images are enlarged by a whole factor until they have so many pixels."""

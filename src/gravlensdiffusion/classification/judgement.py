@@ -16,7 +16,7 @@ from gravlensdiffusion.classification.uncertainty import (
     chance_error,
     wilson,
 )
-from gravlensdiffusion.page.document import encode
+from gravlensdiffusion.reports.page.document import encode
 
 NUM_MISTAKES = 16
 """Mistakes that a report shows, at most."""

@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 
 from gravlensdiffusion.classification.training import predict_logits, refuse_missing
-from gravlensdiffusion.data.sized import SetDigest, SizedSource
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.nn.classifier import LensClassifier
+from gravlensdiffusion.sets.sized import SetDigest, SizedSource
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from gravlensdiffusion.checkpoint import load_classifier
 from gravlensdiffusion.classification.classes import classes_known_to
 from gravlensdiffusion.classification.compatibility import doubts, for_classifier
 from gravlensdiffusion.classification.facts import classifier_facts, data_facts, judging_facts
@@ -17,18 +16,19 @@ from gravlensdiffusion.classification.judgement import Judged, Judgement, judge
 from gravlensdiffusion.classification.mixes import read_mix
 from gravlensdiffusion.classification.predictions import Predictions, predict
 from gravlensdiffusion.classification.training import probabilities
-from gravlensdiffusion.data.copies import (
+from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.model.checkpoint import load_classifier
+from gravlensdiffusion.nn.classifier import LensClassifier
+from gravlensdiffusion.sets.copies import (
     Signatures,
     are_known,
     read_blocks,
     read_thumbnails,
     sign,
 )
-from gravlensdiffusion.data.dataset import ImageSource
-from gravlensdiffusion.data.generated import generated_images
-from gravlensdiffusion.data.sized import SizedSource
-from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.nn.classifier import LensClassifier
+from gravlensdiffusion.sets.generated import generated_images
+from gravlensdiffusion.sets.prepared import ImageSource
+from gravlensdiffusion.sets.sized import SizedSource
 
 DIFFERENT = 0.05
 """Difference of a class's share beyond which the mix is said to be another."""

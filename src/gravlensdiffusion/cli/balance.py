@@ -15,7 +15,7 @@ from gravlensdiffusion.progress import shown_progress, tell
 if TYPE_CHECKING:
     from gravlensdiffusion.balance.balance import Balanced, Plan
     from gravlensdiffusion.balance.settings import Settings
-    from gravlensdiffusion.data.source import LensSource
+    from gravlensdiffusion.formats.source import LensSource
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,8 +85,8 @@ def run(options: Options) -> None:
     from gravlensdiffusion.balance.balance import balance, rehearse
     from gravlensdiffusion.balance.settings import alike, count_classes, per_class, to_largest
     from gravlensdiffusion.cli.opening import open_data
-    from gravlensdiffusion.data.classes import absence
-    from gravlensdiffusion.pipeline import LensGenerator
+    from gravlensdiffusion.generation.generator import LensGenerator
+    from gravlensdiffusion.sets.classes import absence
 
     # A model loads within seconds, a large set is looked at for minutes.
     generator = LensGenerator.from_pretrained(options.model, device=options.device)

@@ -57,7 +57,7 @@ def run(options: Options) -> None:
         SystemExit: With code 130 or 143 after a signal, once the run is saved.
     """
     config = configure(options)
-    from gravlensdiffusion.checkpoint import load_model
+    from gravlensdiffusion.model.checkpoint import load_model
     from gravlensdiffusion.training.distill import distill, plan
 
     teacher = load_model(options.teacher)

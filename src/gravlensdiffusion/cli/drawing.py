@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from gravlensdiffusion.observing import Observer
-    from gravlensdiffusion.ordering import Order
-    from gravlensdiffusion.pipeline import LensGenerator
+    from gravlensdiffusion.generation.generator import LensGenerator
+    from gravlensdiffusion.generation.instrument import Observer
+    from gravlensdiffusion.generation.ordering import Order
+    from gravlensdiffusion.generation.samples import Frame
     from gravlensdiffusion.records import LensRecord
-    from gravlensdiffusion.samples import Frame
 
 NUM_SHOWN = 100
 """Images in the grid and in the GIF, at most."""
@@ -190,8 +190,8 @@ class Drawing:
         self, path: Path, batches: Sequence[range], tell: Callable[[str], object]
     ) -> list["Frame"]:
         """Write the GIF, all batches in step, and return their last frames."""
-        from gravlensdiffusion.figures.gif import save_gif
-        from gravlensdiffusion.figures.png import spared
+        from gravlensdiffusion.reports.figures.gif import save_gif
+        from gravlensdiffusion.reports.figures.png import spared
 
         last: list[Frame] = []
         failed: list[Exception] = []

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from gravlensdiffusion.errors import GravLensError, one_line
-from gravlensdiffusion.processes import Processes
+from gravlensdiffusion.parallel import Processes
 from gravlensdiffusion.progress import tell
 
 if TYPE_CHECKING:
@@ -115,11 +115,11 @@ def compare(options: Options, settings: "Settings", sets: "Sets", processes: Pro
     Raises:
         GravLensError: If the sets do not go together, or a report is in the way.
     """
-    from gravlensdiffusion.data.writing import whole_file
     from gravlensdiffusion.evaluation.evaluate import assist, evaluate
     from gravlensdiffusion.evaluation.html import write_html
     from gravlensdiffusion.evaluation.report import table, write_json
-    from gravlensdiffusion.figures.png import spared
+    from gravlensdiffusion.files import whole_file
+    from gravlensdiffusion.reports.figures.png import spared
 
     if not processes.is_main:
         assist(sets, settings, processes)
@@ -150,7 +150,7 @@ def check(options: Options, processes: Processes) -> None:
     Raises:
         GravLensError: If a report is in the way, or a set is named for what it cannot be.
     """
-    from gravlensdiffusion.data.writing import refuse_existing
+    from gravlensdiffusion.files import refuse_existing
 
     held_out = {options.reference.resolve(): "REFERENCE"}
     for flag, path in (("--reference2", options.reference2), ("--train", options.train)):

@@ -13,8 +13,8 @@ from gravlensdiffusion.progress import tell
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from gravlensdiffusion.data.inspection import DataSummary
-    from gravlensdiffusion.data.source import LensSource
+    from gravlensdiffusion.formats.source import LensSource
+    from gravlensdiffusion.sets.inspection import DataSummary
 
 NUM_SHOWN = 64
 """Images in the preview, at most."""
@@ -55,9 +55,9 @@ def run(options: Options) -> None:
         GravLensError: If the data cannot be read, or the picture exists.
     """
     from gravlensdiffusion.cli.opening import open_data
-    from gravlensdiffusion.data.inspection import inspect_lenses
-    from gravlensdiffusion.data.writing import check_picture, check_writable, whole_file
-    from gravlensdiffusion.figures.png import spared
+    from gravlensdiffusion.files import check_picture, check_writable, whole_file
+    from gravlensdiffusion.reports.figures.png import spared
+    from gravlensdiffusion.sets.inspection import inspect_lenses
 
     out = options.out or default_preview(options.path)
     check_writable(out)
@@ -160,7 +160,7 @@ def save_preview(source: "LensSource", summary: "DataSummary", path: Path) -> in
     """Write images evenly spread over the set as one picture, and return their number."""
     import numpy as np
 
-    from gravlensdiffusion.figures.grid import save_grid
+    from gravlensdiffusion.reports.figures.grid import save_grid
 
     num = min(NUM_SHOWN, len(source))
     shown = np.linspace(0, len(source) - 1, num).round().astype(int)

@@ -17,10 +17,9 @@ from types import ModuleType
 
 from gravlensdiffusion import __version__
 from gravlensdiffusion.cli.wording import in_flags
-from gravlensdiffusion.data.writing import FULL, check_writable
 from gravlensdiffusion.errors import GravLensError, one_line
-from gravlensdiffusion.processes import OtherFailed, Processes
-from gravlensdiffusion.threads import use_threads
+from gravlensdiffusion.files import FULL, check_writable
+from gravlensdiffusion.parallel import OtherFailed, Processes, use_threads
 
 PROGRAM = "gravlens"
 

@@ -30,7 +30,7 @@ def run(options: Options) -> None:
 
 def bundled_folders(root: Path = MODELS_FOLDER) -> Iterator[Path]:
     """Yield the folder of each bundled model, lens28 before lens150."""
-    from gravlensdiffusion.data.naming import natural_key
+    from gravlensdiffusion.formats.naming import natural_key
 
     found = (path.parent for path in root.glob("*/config.json"))
     yield from sorted(found, key=lambda folder: natural_key(folder.name))
@@ -77,6 +77,6 @@ def describe(folder: Path) -> str:
 
 def shown_range(parameter: "ParameterConfig") -> str:
     """Say what values of a parameter can be ordered."""
-    from gravlensdiffusion.ranges import shown_ends
+    from gravlensdiffusion.model.ranges import shown_ends
 
     return f"{parameter.name} {' to '.join(shown_ends(parameter))} {parameter.unit}".rstrip()

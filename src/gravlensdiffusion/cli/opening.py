@@ -7,7 +7,7 @@ from gravlensdiffusion.cli.wording import in_flags
 from gravlensdiffusion.progress import tell
 
 if TYPE_CHECKING:
-    from gravlensdiffusion.data.source import LensSource
+    from gravlensdiffusion.formats.source import LensSource
 
 
 def open_data(
@@ -38,10 +38,10 @@ def open_data(
     Raises:
         GravLensError: If the set cannot be opened.
     """
-    from gravlensdiffusion.data.companions import FITS_SUFFIXES
-    from gravlensdiffusion.data.readers import open_lenses
-    from gravlensdiffusion.data.source import BadFilesError
-    from gravlensdiffusion.data.store import SHARD_SUFFIXES
+    from gravlensdiffusion.formats.companions import FITS_SUFFIXES
+    from gravlensdiffusion.formats.source import BadFilesError
+    from gravlensdiffusion.sets.readers import open_lenses
+    from gravlensdiffusion.store.store import SHARD_SUFFIXES
 
     try:
         source = open_lenses(

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gravlensdiffusion.cli.wording import in_flags
-from gravlensdiffusion.data.writing import FULL, unwritable
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.processes import Processes
+from gravlensdiffusion.files import FULL, unwritable
+from gravlensdiffusion.parallel import Processes
 from gravlensdiffusion.progress import shown_progress, tell
 
 if TYPE_CHECKING:
-    from gravlensdiffusion.build import Model
+    from gravlensdiffusion.model.build import Model
     from gravlensdiffusion.progress import ProgressBar
     from gravlensdiffusion.training.progress import Hooks, Progress
 
@@ -107,7 +107,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def _kept(out: Path) -> str:
     """Say what is left of a run."""
-    from gravlensdiffusion.checkpoint import checkpoints
+    from gravlensdiffusion.model.checkpoint import checkpoints
 
     found = checkpoints(out)
     if not found:

@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from gravlensdiffusion.cli.parts import Parts
-from gravlensdiffusion.data.layout import GIF, GRID, SET_ENTRIES
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.processes import Processes
+from gravlensdiffusion.parallel import Processes
 from gravlensdiffusion.progress import shown_progress, tell
+from gravlensdiffusion.store.layout import GIF, GRID, SET_ENTRIES
 
 if TYPE_CHECKING:
     from gravlensdiffusion.cli.drawing import Drawing
-    from gravlensdiffusion.ordering import Order, Span
-    from gravlensdiffusion.pipeline import LensGenerator
+    from gravlensdiffusion.generation.generator import LensGenerator
+    from gravlensdiffusion.generation.ordering import Order, Span
 
 DEFAULT_NUM = 100
 ORDERED_BY = ("theta_E", "source_x", "source_y", "gamma1", "gamma2", "signal_to_noise")
@@ -115,11 +115,11 @@ def run(options: Options) -> None:
     processes.join()
     parts = Parts(options.out, processes)
     processes.main_first(lambda: prepare(options, formats, parts))
-    from gravlensdiffusion.data.writers import check_channels, write_images
-    from gravlensdiffusion.data.writing import whole_folder
-    from gravlensdiffusion.figures.grid import save_grid
-    from gravlensdiffusion.figures.png import spared
-    from gravlensdiffusion.pipeline import LensGenerator
+    from gravlensdiffusion.files import whole_folder
+    from gravlensdiffusion.formats.writers import check_channels, write_images
+    from gravlensdiffusion.generation.generator import LensGenerator
+    from gravlensdiffusion.reports.figures.grid import save_grid
+    from gravlensdiffusion.reports.figures.png import spared
 
     generator = LensGenerator.from_pretrained(options.model, device=options.device)
     check_channels(generator.config.num_channels, formats)
@@ -130,7 +130,7 @@ def run(options: Options) -> None:
         return
     if options.shard_size is not None:
         from gravlensdiffusion.cli.sharding import draw_set
-        from gravlensdiffusion.data.shards import Shards
+        from gravlensdiffusion.store.shards import Shards
 
         shards = Shards(options.out, len(order), options.shard_size)
         print(draw_set(shards, drawing, processes, overwrite=options.overwrite))
@@ -178,7 +178,7 @@ def foretell(options: Options, drawing: "Drawing", formats: Sequence[str]) -> st
     if options.shard_size is None:
         return told + ", ".join([*formats, GRID, *[GIF] * options.gif])
     from gravlensdiffusion.cli.sharding import drawn_request, foretold
-    from gravlensdiffusion.data.shards import Shards
+    from gravlensdiffusion.store.shards import Shards
 
     shards = Shards(options.out, num, options.shard_size)
     return told + foretold(shards, drawn_request(drawing), overwrite=options.overwrite)
@@ -190,7 +190,7 @@ def read_order(options: Options, generator: "LensGenerator") -> "Order":
     Raises:
         GravLensError: If a value cannot be read, or the model does not know it.
     """
-    from gravlensdiffusion.ordering import draw_order, read_conditions
+    from gravlensdiffusion.generation.ordering import draw_order, read_conditions
 
     config, name = generator.config, generator.name
     if options.conditions is not None:
@@ -208,7 +208,7 @@ def spans(options: Options) -> dict[str, "Span"]:
     Raises:
         GravLensError: If one cannot be read.
     """
-    from gravlensdiffusion.ordering import parse_span
+    from gravlensdiffusion.generation.ordering import parse_span
 
     asked = {each: getattr(options, each) for each in ORDERED_BY}
     return {each: parse_span(text, each) for each, text in asked.items() if text is not None}
@@ -223,7 +223,7 @@ def set_up(
         GravLensError: If the model cannot do what is asked for.
     """
     from gravlensdiffusion.cli.drawing import Drawing, Settings
-    from gravlensdiffusion.observing import Observer, Observing
+    from gravlensdiffusion.generation.instrument import Observer, Observing
 
     observing = Observing(
         exposure_s=options.exposure, sky_rms=options.sky_rms, flux_unit=options.flux_unit
@@ -299,8 +299,8 @@ def check_names(options: Options, formats: Sequence[str]) -> None:
     Raises:
         GravLensError: If a format is unknown, or a file in the way.
     """
-    from gravlensdiffusion.data.writers import check_targets
-    from gravlensdiffusion.data.writing import refuse_existing
+    from gravlensdiffusion.files import refuse_existing
+    from gravlensdiffusion.formats.writers import check_targets
 
     check_targets(options.out, formats, overwrite=options.overwrite)
     for name in (GRID, GIF):

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from gravlensdiffusion import __version__
 from gravlensdiffusion.codec import to_json
-from gravlensdiffusion.processes import Processes
+from gravlensdiffusion.parallel import Processes
 from gravlensdiffusion.progress import shown_progress
 
 if TYPE_CHECKING:
     from gravlensdiffusion.cli.drawing import Drawing
-    from gravlensdiffusion.data.shards import Shards
     from gravlensdiffusion.records import SetHeader
+    from gravlensdiffusion.store.shards import Shards
 
 Request = Callable[[range], Mapping[str, Any]]
 """Says all that images, named by their numbers, depend on, by the names of messages."""
@@ -105,7 +105,7 @@ def drawn_request(drawing: "Drawing") -> Request:
 
     What hardware and batches do to the last digits is no part of it.
     """
-    from gravlensdiffusion.checkpoint import fingerprint
+    from gravlensdiffusion.model.checkpoint import fingerprint
 
     settings, observer = drawing.settings, drawing.observer
     model = drawing.generator.drawn_by(settings.sampler)

@@ -11,8 +11,8 @@ from gravlensdiffusion.progress import shown_progress
 
 if TYPE_CHECKING:
     from gravlensdiffusion.config.simulation import SimulationConfig
-    from gravlensdiffusion.data.shards import Shards
     from gravlensdiffusion.records import SetHeader
+    from gravlensdiffusion.store.shards import Shards
 
 SUFFIXES = (".h5", ".hdf5")
 
@@ -72,9 +72,9 @@ def run(options: Options) -> None:
     from joblib import cpu_count
 
     from gravlensdiffusion.cli.sharding import foretold, simulated_request, summary
-    from gravlensdiffusion.data.shards import Shards
-    from gravlensdiffusion.data.store import write_store
     from gravlensdiffusion.simulation.generate import set_header, simulate
+    from gravlensdiffusion.store.shards import Shards
+    from gravlensdiffusion.store.store import write_store
 
     header = set_header(config, options.seed)
     jobs = cpu_count() if options.jobs is None else options.jobs
@@ -175,7 +175,7 @@ def check_out(options: Options) -> None:
     """
     path = options.out
     if options.shard_size is not None:
-        from gravlensdiffusion.data.shards import Shards
+        from gravlensdiffusion.store.shards import Shards
 
         shards = Shards(path, options.num, options.shard_size)
         shards.check_folder(overwrite=options.overwrite)

@@ -11,9 +11,9 @@ from gravlensdiffusion.errors import GravLensError, one_line
 from gravlensdiffusion.progress import tell
 
 if TYPE_CHECKING:
-    from gravlensdiffusion.build import Model
     from gravlensdiffusion.config.training import TrainingConfig
-    from gravlensdiffusion.data.dataset import ImageSource
+    from gravlensdiffusion.model.build import Model
+    from gravlensdiffusion.sets.prepared import ImageSource
     from gravlensdiffusion.training.progress import Plan, Progress
 
 
@@ -97,8 +97,8 @@ def run(options: Options) -> None:
         GravLensError: If an option, the data or the run directory does not fit.
         SystemExit: With code 130 or 143 after a signal, once the run is saved.
     """
-    from gravlensdiffusion.checkpoint import find_model
-    from gravlensdiffusion.data.classes import absence, present_classes
+    from gravlensdiffusion.model.checkpoint import find_model
+    from gravlensdiffusion.sets.classes import absence, present_classes
     from gravlensdiffusion.training.loop import plan, train
 
     # A mistake in a recipe or a name is told before a long folder is read.
@@ -163,7 +163,7 @@ def adapted(options: Options, source: "ImageSource") -> "TrainingConfig":
     Raises:
         GravLensError: If there is no such model, or the images do not fit it or are too few.
     """
-    from gravlensdiffusion.data.copies import find_copies
+    from gravlensdiffusion.sets.copies import find_copies
     from gravlensdiffusion.training.adapt import adapt, check_number
 
     assert options.init is not None
@@ -254,10 +254,10 @@ def describe(config: "TrainingConfig", source: "ImageSource", planned: "Plan") -
 
 def save_samples(model: "Model", path: Path) -> None:
     """Save a grid of 36 images of the model, made in 20 quick steps whatever its own sampler."""
-    from gravlensdiffusion.data.writing import whole_file
-    from gravlensdiffusion.figures.grid import save_grid
-    from gravlensdiffusion.figures.png import spared
-    from gravlensdiffusion.pipeline import LensGenerator
+    from gravlensdiffusion.files import whole_file
+    from gravlensdiffusion.generation.generator import LensGenerator
+    from gravlensdiffusion.reports.figures.grid import save_grid
+    from gravlensdiffusion.reports.figures.png import spared
 
     samples = LensGenerator(model).sample(36, sampler="dpmpp", num_steps=20, batch_size=36)
     with (

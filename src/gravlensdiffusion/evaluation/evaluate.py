@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gravlensdiffusion import __version__
-from gravlensdiffusion.data.generated import generated_images
 from gravlensdiffusion.evaluation.comparison import Row, compare
 from gravlensdiffusion.evaluation.equivalents import Planting, ladders
 from gravlensdiffusion.evaluation.fulfilment import class_pairs, matched_labels, requested
@@ -31,7 +30,8 @@ from gravlensdiffusion.evaluation.sets import Sets
 from gravlensdiffusion.evaluation.team import Team
 from gravlensdiffusion.evaluation.two_sample_rows import feature_rows, pixel_rows
 from gravlensdiffusion.metrics.inception import load_inception
-from gravlensdiffusion.processes import Processes
+from gravlensdiffusion.parallel import Processes
+from gravlensdiffusion.sets.generated import generated_images
 
 NUM_SHOWN = 40
 """Images of each set that a report shows."""

@@ -5,7 +5,7 @@ from pathlib import Path
 from gravlensdiffusion.evaluation.page import pictures, tables
 from gravlensdiffusion.evaluation.result import Evaluation, set_fact
 from gravlensdiffusion.evaluation.verdict import headline, verdict
-from gravlensdiffusion.page.document import Opening, document, write_page
+from gravlensdiffusion.reports.page.document import Opening, document, write_page
 
 
 def write_html(evaluation: Evaluation, path: Path) -> None:

@@ -10,13 +10,13 @@ import torch
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
-from gravlensdiffusion.checkpoint import WEIGHTS, bundled_encoders, load_encoder
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.evaluation.cache import Arrays, cached, key_of
 from gravlensdiffusion.evaluation.preparation import PreparedSource
 from gravlensdiffusion.evaluation.team import Task, Team, joined
 from gravlensdiffusion.metrics import einstein, morphology, physics, profiles, sky
 from gravlensdiffusion.metrics import images as images_module
+from gravlensdiffusion.model.checkpoint import WEIGHTS, bundled_encoders, load_encoder
 from gravlensdiffusion.nn.encoder import LensEncoder
 from gravlensdiffusion.resize import default_method, resize
 

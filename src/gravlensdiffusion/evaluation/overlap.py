@@ -1,8 +1,8 @@
 """Images that several sets of an evaluation share, or one holds more than once."""
 
-from gravlensdiffusion.data.copies import are_known, group
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.evaluation.sets import Sets
+from gravlensdiffusion.sets.copies import are_known, group
 
 
 def note_copies(sets: Sets) -> list[str]:

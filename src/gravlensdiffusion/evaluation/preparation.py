@@ -9,12 +9,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from gravlensdiffusion.data.copies import Signatures, sign
-from gravlensdiffusion.data.generated import generated_images
-from gravlensdiffusion.data.sized import SizedSource
-from gravlensdiffusion.data.source import LensSource
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.formats.source import LensSource
 from gravlensdiffusion.resize import FULL_SCALE, PEAK, UNKNOWN, is_per_pixel
+from gravlensdiffusion.sets.copies import Signatures, sign
+from gravlensdiffusion.sets.generated import generated_images
+from gravlensdiffusion.sets.sized import SizedSource
 
 Rescale = Literal["none", "peak"]
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.evaluation.cache import Arrays
 from gravlensdiffusion.evaluation.preparation import BLOCK, PreparedSource
-from gravlensdiffusion.processes import Processes
+from gravlensdiffusion.parallel import Processes
 from gravlensdiffusion.progress import shown_progress
 
 if TYPE_CHECKING:

@@ -31,7 +31,7 @@ from gravlensdiffusion.metrics.inception_blocks import (
     to_grid_8,
     to_grid_17,
 )
-from gravlensdiffusion.state_file import read_state_dict
+from gravlensdiffusion.untrusted.state_file import read_state_dict
 
 NUM_FEATURES = 2048
 INPUT_SIZE = 299

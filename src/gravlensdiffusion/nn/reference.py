@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from gravlensdiffusion.conditioning import Condition
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.state_file import read_state_dict
+from gravlensdiffusion.untrusted.state_file import read_state_dict
 
 NUM_GROUPS = 8
 NUM_HEADS = 4

@@ -10,7 +10,7 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import InitProcessGroupKwargs
 
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.processes import PATIENCE, Processes
+from gravlensdiffusion.parallel import PATIENCE, Processes
 
 
 def build_accelerator(device: str, precision: str) -> Accelerator:

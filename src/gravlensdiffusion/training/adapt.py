@@ -7,12 +7,12 @@ from typing import Literal
 
 import numpy as np
 
-from gravlensdiffusion.checkpoint import load_model
 from gravlensdiffusion.config.model import ModelConfig, ObservationConfig, TransformConfig
 from gravlensdiffusion.config.training import TrainingConfig
-from gravlensdiffusion.data.dataset import ImageSource
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.model.checkpoint import load_model
 from gravlensdiffusion.presets.adaptation import MIN_IMAGES, adaptation
+from gravlensdiffusion.sets.prepared import ImageSource
 from gravlensdiffusion.simulation.observe import observe
 from gravlensdiffusion.training.split import NoiseFreeTwins, observation_of
 

@@ -10,13 +10,13 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from gravlensdiffusion.build import Model, build_model
-from gravlensdiffusion.checkpoint import fingerprint
 from gravlensdiffusion.conditioning import Condition
 from gravlensdiffusion.config.distillation import DistillationConfig
 from gravlensdiffusion.config.model import ModelConfig, SamplingConfig
 from gravlensdiffusion.diffusion.randomness import Stream, Streams
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.model.build import Model, build_model
+from gravlensdiffusion.model.checkpoint import fingerprint
 from gravlensdiffusion.training.accelerator import build_accelerator
 from gravlensdiffusion.training.ema import MovingAverage
 from gravlensdiffusion.training.folder import RunFolder, held_run

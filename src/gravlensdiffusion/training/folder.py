@@ -11,8 +11,14 @@ from typing import Any, Generic, Self, TypeVar
 
 from torch import Tensor
 
-from gravlensdiffusion.build import Model, build_model
-from gravlensdiffusion.checkpoint import (
+from gravlensdiffusion.codec import read_json, read_record, to_json
+from gravlensdiffusion.config.distillation import DistillationConfig
+from gravlensdiffusion.config.model import ModelConfig
+from gravlensdiffusion.config.training import TrainingConfig
+from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.files import LOCK, held
+from gravlensdiffusion.model.build import Model, build_model
+from gravlensdiffusion.model.checkpoint import (
     BEST,
     CONFIG,
     EMA_WEIGHTS,
@@ -24,15 +30,9 @@ from gravlensdiffusion.checkpoint import (
     remove_folder,
     write_folder,
 )
-from gravlensdiffusion.codec import read_json, read_record, to_json
-from gravlensdiffusion.config.distillation import DistillationConfig
-from gravlensdiffusion.config.model import ModelConfig
-from gravlensdiffusion.config.training import TrainingConfig
-from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.locking import LOCK, held
-from gravlensdiffusion.state_file import read_state
 from gravlensdiffusion.training.held_out import Standing
 from gravlensdiffusion.training.tracking import environment, write_atomically
+from gravlensdiffusion.untrusted.state_file import read_state
 
 TRAINING_STATE = "training_state.pt"
 

@@ -9,11 +9,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gravlensdiffusion.build import Model
 from gravlensdiffusion.conditioning import Condition
-from gravlensdiffusion.data.dataset import PreparedSet
 from gravlensdiffusion.diffusion.randomness import Stream, Streams, generator
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.model.build import Model
+from gravlensdiffusion.sets.prepared import PreparedSet
 from gravlensdiffusion.training.order import Batch
 
 NUM_DRAWS = 1024

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gravlensdiffusion.config.training import TrainingConfig
-from gravlensdiffusion.data.copies import group, sign
+from gravlensdiffusion.sets.copies import group, sign
 
 FROM_NOTHING, FROM_A_MODEL = 100_000, 5_000
 """Images seen before which a model draws noise or blobs, by what it starts from."""

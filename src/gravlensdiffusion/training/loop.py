@@ -11,15 +11,15 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 
-from gravlensdiffusion.build import Model
-from gravlensdiffusion.checkpoint import checkpoints, load_model
 from gravlensdiffusion.config.training import TrainingConfig
-from gravlensdiffusion.data.classes import present_classes
-from gravlensdiffusion.data.copies import source_names
-from gravlensdiffusion.data.dataset import ImageSource, PreparedSet
-from gravlensdiffusion.data.watch import FileWatch
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.processes import Processes
+from gravlensdiffusion.files import FileWatch
+from gravlensdiffusion.model.build import Model
+from gravlensdiffusion.model.checkpoint import checkpoints, load_model
+from gravlensdiffusion.parallel import Processes
+from gravlensdiffusion.sets.classes import present_classes
+from gravlensdiffusion.sets.copies import source_names
+from gravlensdiffusion.sets.prepared import ImageSource, PreparedSet
 from gravlensdiffusion.training.accelerator import build_accelerator, refuse_unequal
 from gravlensdiffusion.training.augment import check_names
 from gravlensdiffusion.training.ema import MovingAverage

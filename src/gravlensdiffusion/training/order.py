@@ -17,8 +17,8 @@ from torch import Tensor
 
 from gravlensdiffusion.conditioning import ANY, Condition
 from gravlensdiffusion.config.training import TrainingConfig
-from gravlensdiffusion.data.dataset import PreparedSet
 from gravlensdiffusion.diffusion.randomness import Stream, Streams, generator
+from gravlensdiffusion.sets.prepared import PreparedSet
 from gravlensdiffusion.training.augment import augment
 
 

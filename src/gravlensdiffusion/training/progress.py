@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gravlensdiffusion.build import Model
-from gravlensdiffusion.checkpoint import checkpoints
 from gravlensdiffusion.config.training import OptimiserConfig
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.model.build import Model
+from gravlensdiffusion.model.checkpoint import checkpoints
 from gravlensdiffusion.training.held_out import Standing
 from gravlensdiffusion.training.optimiser import learning_rate, set_rate
 from gravlensdiffusion.training.tracking import Tracker

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gravlensdiffusion.build import Model, build_model
 from gravlensdiffusion.config.model import (
     ModelConfig,
     ParameterConfig,
@@ -17,15 +16,16 @@ from gravlensdiffusion.config.model import (
     UNetConfig,
 )
 from gravlensdiffusion.config.training import TrainingConfig
-from gravlensdiffusion.data.copies import group, sign
-from gravlensdiffusion.data.dataset import ImageSource, PreparedSet, prepare
-from gravlensdiffusion.data.generated import generated_images
-from gravlensdiffusion.data.noise_level import noise_level
-from gravlensdiffusion.data.sized import SizedSource
-from gravlensdiffusion.data.transform import fit_transform
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.model.build import Model, build_model
+from gravlensdiffusion.model.noise_level import noise_level
+from gravlensdiffusion.model.transform import fit_transform
 from gravlensdiffusion.nn.lens_equation import ABSENT
 from gravlensdiffusion.resize import default_method
+from gravlensdiffusion.sets.copies import group, sign
+from gravlensdiffusion.sets.generated import generated_images
+from gravlensdiffusion.sets.prepared import ImageSource, PreparedSet, prepare
+from gravlensdiffusion.sets.sized import SizedSource
 from gravlensdiffusion.simulation.population import prior_bounds
 from gravlensdiffusion.training.folder import RunFolder
 from gravlensdiffusion.training.held_out import split_off

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from gravlensdiffusion.codec import from_json
 from gravlensdiffusion.config.model import ObservationConfig, Resize
 from gravlensdiffusion.config.simulation import SimulationConfig
-from gravlensdiffusion.data.dataset import ImageSource
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.records import SetHeader
+from gravlensdiffusion.sets.prepared import ImageSource
 
 UNIT = "e-/s"
 """Flux unit that the noise of an instrument is told in."""

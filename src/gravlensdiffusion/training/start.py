@@ -7,10 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gravlensdiffusion.build import Model
-from gravlensdiffusion.checkpoint import load_model, load_weights
 from gravlensdiffusion.config.model import ModelConfig, ParameterConfig
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.model.build import Model
+from gravlensdiffusion.model.checkpoint import load_model, load_weights
 from gravlensdiffusion.resize import weights
 
 LABELS = "network.label_embedding.weight"

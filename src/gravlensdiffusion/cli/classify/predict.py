@@ -51,15 +51,15 @@ def run(options: Options) -> None:
         GravLensError: If the classifier or the data cannot be read, do not go together, or a file
             is in the way.
     """
-    from gravlensdiffusion.data.writing import refuse_existing, whole_file
+    from gravlensdiffusion.files import refuse_existing, whole_file
 
     if options.out.suffix.lower() != ".csv":
         raise GravLensError(f"{options.out}: the file's name must end in .csv")
     refuse_existing(options.out, overwrite=options.overwrite)
-    from gravlensdiffusion.checkpoint import load_classifier
     from gravlensdiffusion.classification.predictions import write_table
     from gravlensdiffusion.classification.scoring import prepare_sorting
     from gravlensdiffusion.cli.opening import open_data
+    from gravlensdiffusion.model.checkpoint import load_classifier
 
     load_classifier(options.model)  # what is none is told before a long set is looked at
     source = open_data(

@@ -65,14 +65,13 @@ def run(options: Options) -> None:
             is in the way.
     """
     from gravlensdiffusion.classification.classes import read_merged
-    from gravlensdiffusion.data.writing import refuse_existing
+    from gravlensdiffusion.files import refuse_existing
 
     if options.seed < 0:
         raise GravLensError(f"--seed must be at least 0, got {options.seed}")
     for name in (TABLE, JSON, HTML):
         refuse_existing(options.out / name, overwrite=options.overwrite)
     merged = read_merged(options.merge)
-    from gravlensdiffusion.checkpoint import load_classifier
     from gravlensdiffusion.classification.scoring import (
         check_judgeable,
         judge_set,
@@ -81,6 +80,7 @@ def run(options: Options) -> None:
     )
     from gravlensdiffusion.classification.sentences import auc_text, recalls
     from gravlensdiffusion.cli.opening import open_data
+    from gravlensdiffusion.model.checkpoint import load_classifier
 
     load_classifier(options.model)  # what is none is told before a long set is looked at
     source = open_data(
@@ -121,9 +121,9 @@ def write(
     from gravlensdiffusion.classification.judgement import to_json
     from gravlensdiffusion.classification.predictions import write_table
     from gravlensdiffusion.classification.training import probabilities
-    from gravlensdiffusion.data.writing import whole_file
-    from gravlensdiffusion.figures.png import spared
-    from gravlensdiffusion.page.document import write_page
+    from gravlensdiffusion.files import whole_file
+    from gravlensdiffusion.reports.figures.png import spared
+    from gravlensdiffusion.reports.page.document import write_page
 
     config = sorting.network.config
     chances = probabilities(config, found.logits, sorting.mix(options.prior, allow_data=True))

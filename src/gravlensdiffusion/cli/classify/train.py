@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.processes import Processes
+from gravlensdiffusion.parallel import Processes
 from gravlensdiffusion.progress import shown_progress, tell
 
 if TYPE_CHECKING:

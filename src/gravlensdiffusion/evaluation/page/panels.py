@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 
 from gravlensdiffusion.evaluation.labels import with_unit
 from gravlensdiffusion.evaluation.result import Evaluation, Neighbours, set_fact
-from gravlensdiffusion.figures.curves import Band, bands_png
-from gravlensdiffusion.figures.grid import grid_png
-from gravlensdiffusion.figures.histograms import histogram_png
-from gravlensdiffusion.figures.tiles import percentile_limits
 from gravlensdiffusion.metrics import profiles
+from gravlensdiffusion.reports.figures.curves import Band, bands_png
+from gravlensdiffusion.reports.figures.grid import grid_png
+from gravlensdiffusion.reports.figures.histograms import histogram_png
+from gravlensdiffusion.reports.figures.tiles import percentile_limits
 
 MAX_TILES = 36
 """Images that a grid shows at most."""

@@ -6,9 +6,9 @@ from gravlensdiffusion.evaluation.formats import number, percentage
 from gravlensdiffusion.evaluation.page import panels
 from gravlensdiffusion.evaluation.page.tables import ABOVE
 from gravlensdiffusion.evaluation.result import Evaluation, noun
-from gravlensdiffusion.page.document import Section
-from gravlensdiffusion.page.markup import Markup, element, joined, picture, void
-from gravlensdiffusion.page.tables import typeset
+from gravlensdiffusion.reports.page.document import Section
+from gravlensdiffusion.reports.page.markup import Markup, element, joined, picture, void
+from gravlensdiffusion.reports.page.tables import typeset
 
 
 def images(evaluation: Evaluation) -> Section | None:

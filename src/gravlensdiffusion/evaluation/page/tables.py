@@ -16,9 +16,9 @@ from gravlensdiffusion.evaluation.fulfilment import ClassPair, Requested
 from gravlensdiffusion.evaluation.labels import GROUPS, label
 from gravlensdiffusion.evaluation.page.words import WORDS
 from gravlensdiffusion.evaluation.result import Evaluation
-from gravlensdiffusion.page.document import Section
-from gravlensdiffusion.page.markup import Markup, element, joined
-from gravlensdiffusion.page.tables import fact_table, small_table, typeset, word_list
+from gravlensdiffusion.reports.page.document import Section
+from gravlensdiffusion.reports.page.markup import Markup, element, joined
+from gravlensdiffusion.reports.page.tables import fact_table, small_table, typeset, word_list
 
 ABOVE, BELOW = "\N{BLACK UP-POINTING TRIANGLE}", "\N{BLACK DOWN-POINTING TRIANGLE}"
 

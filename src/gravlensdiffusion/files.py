@@ -1,0 +1,266 @@
+"""Files: whole or not there at all, held by one process at a time, and watched for changes."""
+
+import errno
+import os
+import platform
+import re
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryFile
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from gravlensdiffusion.errors import GravLensError
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""Errors of a disk, or of a share of it, that is full."""
+
+
+@contextmanager
+def whole_file(path: Path, *, overwrite: bool) -> Iterator[Path]:
+    """Yield a temporary path beside ``path``; rename it to ``path`` when the block ends well.
+
+    The temporary name begins with a dot and has the suffix of ``path``. What processes of this
+    machine that were killed have left for the same ``path`` is removed.
+
+    Args:
+        path: The final name. Missing parent folders are made.
+        overwrite: Whether an existing file may be replaced.
+
+    Raises:
+        GravLensError: If ``path`` exists and may not be replaced, or cannot be written.
+    """
+    refuse_existing(path, overwrite=overwrite)
+    temporary = temporary_name(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        clear_leftovers(path)
+        yield temporary
+        refuse_existing(path, overwrite=overwrite)
+        temporary.replace(path)
+    except OSError as error:
+        raise unwritable(path, error) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(
+    folder: Path, check: Callable[[], object], replaced: Iterable[str] = ()
+) -> Iterator[Path]:
+    """Yield a temporary folder whose entries move to ``folder`` when the block ends well.
+
+    A folder that does not exist appears with all of them at once. In one that does, each gets its
+    name by itself, within a moment.
+
+    Args:
+        folder: Where the entries are to go.
+        check: Refuses what stands in the way there; called again before anything is moved.
+        replaced: Names of entries there that what is written replaces: those that it has no
+            successor for are removed, once it is all there.
+
+    Raises:
+        GravLensError: If something is in the way, or cannot be written.
+    """
+    check()
+    is_new = not folder.exists()
+    temporary = temporary_name(folder if is_new else folder / "all")
+    try:
+        temporary.parent.mkdir(parents=True, exist_ok=True)
+        clear_leftovers(folder if is_new else folder / "all")
+        temporary.mkdir()
+        yield temporary
+        check()
+        if is_new and not folder.exists():
+            temporary.rename(folder)
+        else:
+            entries = sorted(temporary.iterdir())
+            for entry in entries:
+                move(entry, folder / entry.name)
+            for name in set(replaced) - {entry.name for entry in entries}:
+                if (folder / name).exists():
+                    (folder / name).rename(temporary / name)
+    except OSError as error:
+        raise unwritable(folder, error) from error
+    except GravLensError as error:
+        if isinstance(error.__cause__, OSError):
+            # It would name the temporary folder.
+            raise unwritable(folder, error.__cause__) from error
+        raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def move(entry: Path, target: Path) -> None:
+    """Give a file or folder its name, in the place of another of that name."""
+    if target.is_dir():
+        # A folder cannot be replaced in one step: the old one makes way first.
+        target.rename(entry.with_name(f"old-{entry.name}"))
+    entry.replace(target)
+
+
+def temporary_name(path: Path) -> Path:
+    """Return the name under which this process writes what is to become ``path``."""
+    return path.with_name(f".{path.stem}.{_host()}.{os.getpid()}.partial{path.suffix}")
+
+
+def clear_leftovers(path: Path) -> None:
+    """Remove what was to become ``path`` in processes of this machine that live no more."""
+    name = f"{re.escape(f'.{path.stem}.{_host()}.')}(\\d+){re.escape(f'.partial{path.suffix}')}"
+    for left in path.parent.iterdir() if path.parent.is_dir() else ():
+        found = re.fullmatch(name, left.name)
+        if found is None or _is_alive(int(found[1])):
+            continue
+        if left.is_dir() and not left.is_symlink():
+            shutil.rmtree(left)
+        else:
+            left.unlink(missing_ok=True)
+
+
+def unwritable(path: Path, error: OSError) -> GravLensError:
+    """Return what is said of a path that could not be written, and what to do about it."""
+    advice = "; make room there and run the same command again" if error.errno in FULL else ""
+    return GravLensError(f"{path}: cannot be written: {error.strerror or error}{advice}")
+
+
+def check_writable(path: Path) -> None:
+    """Refuse a path that nothing can be written to, before work is spent on what belongs there.
+
+    Args:
+        path: A file or a folder; neither it nor its parents need exist.
+
+    Raises:
+        GravLensError: If its folder, or the one that is to hold that, takes no files.
+    """
+    try:
+        folder = path if path.is_dir() else path.parent
+        while not folder.exists():
+            folder = folder.parent
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise unwritable(path, error) from error
+
+
+def refuse_existing(path: Path, *, overwrite: bool) -> None:
+    """Refuse a path that exists.
+
+    Args:
+        path: Where something is to be written.
+        overwrite: Whether an existing file (never a folder) is allowed.
+
+    Raises:
+        GravLensError: If it may not be written.
+    """
+    if path.is_dir():
+        raise GravLensError(f"{path}: is a folder, cannot be written as a file")
+    if not overwrite and (path.exists() or path.is_symlink()):
+        raise GravLensError(f"{path}: exists already; choose another name or use --overwrite")
+
+
+def _host() -> str:
+    """Return a name for this machine that is part of a file's name."""
+    return re.sub(r"[^A-Za-z0-9-]", "-", platform.node()) or "local"
+
+
+def _is_alive(process: int) -> bool:
+    """Whether a process of this machine still runs."""
+    if os.name == "nt":
+        # There signal 0 would end it.
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
+
+
+def check_picture(path: Path, *, overwrite: bool) -> None:
+    """Refuse a path that a picture cannot be written to.
+
+    Args:
+        path: Where the picture is to go.
+        overwrite: Whether an existing file is allowed.
+
+    Raises:
+        GravLensError: If it exists, or its suffix is not ``.png``.
+    """
+    if path.suffix.lower() != ".png":
+        raise GravLensError(f"{path}: the picture is a PNG, so its name must end in .png")
+    refuse_existing(path, overwrite=overwrite)
+
+
+LOCK = ".lock"
+"""The file by which a folder is held; it says nothing and may stay when nobody works there."""
+
+_NO_LOCKS = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS})
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Hold a folder for this process while the block runs.
+
+    The system lets go of the lock when the process ends, however it ends, so a process that was
+    killed leaves nothing locked. A file system that knows no locks is no fault, and holds nothing.
+
+    Args:
+        folder: Made where there is none, and removed where nothing was put into it.
+
+    Raises:
+        GravLensError: If another process holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise GravLensError(
+            f"{folder}: another process is working there; wait for it, or choose another --out"
+        ) from None
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+    try:
+        yield
+    finally:
+        if folder.is_dir() and all(path.name == LOCK for path in folder.iterdir()):
+            shutil.rmtree(folder, ignore_errors=True)
+        lock.release()
+
+
+MOST = 1000
+"""Files that are looked at, evenly spread where there are more: a look at each takes its time on a
+file server."""
+
+
+def identity(path: Path) -> tuple[int, int, int]:
+    """Return what changes with a file: size, time of the last change and inode; zeros for no file."""
+    try:
+        found = path.stat()
+    except OSError:
+        return (0, 0, 0)
+    return (found.st_size, found.st_mtime_ns, found.st_ino)
+
+
+class FileWatch:
+    """Files as they were when the watch began.
+
+    Args:
+        files: The files.
+    """
+
+    def __init__(self, files: Sequence[Path]) -> None:
+        places = np.linspace(0, len(files) - 1, min(len(files), MOST)).astype(int)
+        self._seen = {files[k]: identity(files[k]) for k in places}
+
+    def changed(self) -> Path | None:
+        """Return a file that has changed or gone, or None."""
+        for path, seen in self._seen.items():
+            if identity(path) != seen:
+                return path
+        return None

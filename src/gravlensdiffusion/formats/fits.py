@@ -1,0 +1,262 @@
+"""Images from FITS files, with pixel scale and flux unit from the header."""
+
+import math
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from astropy import units
+from astropy.io import fits
+from numpy.typing import NDArray
+
+from gravlensdiffusion.formats.fits_extensions import Choice, choose_image, is_image, taken_text
+from gravlensdiffusion.formats.fits_text import read_text
+from gravlensdiffusion.formats.source import BadImageError, Facts, as_image, image_shape
+from gravlensdiffusion.untrusted.limits import check_unpacked, held_bytes
+from gravlensdiffusion.untrusted.probe import probe_file
+
+ARCSEC_PER_DEGREE = 3600.0
+SCALE_CARDS = ("PIXSCALE", "PIXSCAL", "PIXSCAL1", "PIXELSCL")
+"""Cards that give the pixel scale in arcsec, read where the header has no coordinates."""
+ZERO_POINT_CARDS = ("MAGZERO", "MAGZEROP", "MAGZPT", "ZEROPNT", "PHOTZP", "ZPAB", "ZP_STACK")
+"""Cards that give the magnitude of one unit of flux."""
+MAX_FILE_BYTES = 2**33
+MAX_HEADER_BYTES = 2**22
+"""Size of a header that is still read; it is 10 kB in most files."""
+MAX_HDUS = 1000
+"""Units before the first image that are still looked through."""
+_SIGNATURE = b"SIMPLE  ="
+_MAX_SQUARE_ERROR = 0.01
+_MAX_UNNAMED_STEP = 0.1
+"""Largest step taken for degrees where the header names neither axis type nor unit [degree]."""
+
+
+class FitsReader:
+    """Reads the one image of a lens that a file holds, as `choose_image` finds it.
+
+    Args:
+        choice: What the user chooses where files hold several images.
+        is_tried: Whether files need not be tried out in another process, as in that process itself.
+    """
+
+    def __init__(self, choice: Choice | None = None, *, is_tried: bool = False) -> None:
+        self.choice = choice or Choice()
+        self._is_tried = is_tried
+        # The choice is made once: the HDU of each file where it is not the first.
+        self._numbers: dict[Path, int] = {}
+
+    def images(self, path: Path) -> Iterator[tuple[NDArray[np.generic], Facts]]:
+        """Yield the image of a file."""
+        yield self.read(path)
+
+    def pixels(self, path: Path, index: int) -> NDArray[np.generic]:
+        """Return the image of a file."""
+        with self._open(path) as (hdu, _, _):
+            return _pixels(hdu)
+
+    def read(self, path: Path) -> tuple[NDArray[np.generic], Facts]:
+        """Return the image of a file and what its header says.
+
+        Raises:
+            AmbiguousImageError: If it is not known which image is meant.
+            BadImageError: If there is none, or it cannot be read.
+        """
+        with self._open(path) as (hdu, primary, taken):
+            header = hdu.header
+            scale = pixel_scale(header)
+            if scale is None and header is not primary:
+                scale = pixel_scale(primary)
+            zero_point = _zero_point(header, primary)
+            unit = read_text(header, "BUNIT") or read_text(primary, "BUNIT")
+            if unit is None:
+                # Images of different zero points are not on one scale, so the unit tells them apart.
+                unit = "unknown" if zero_point is None else f"1 at {zero_point:g} mag"
+            label = header.get("LABEL")
+            facts = Facts(
+                pixel_scale_arcsec=scale,
+                flux_unit=unit,
+                class_name=read_text(header, "CLASS"),
+                class_number=label if isinstance(label, int) else None,
+                parameters={} if zero_point is None else {"zero_point": zero_point},
+                parameter_units={} if zero_point is None else {"zero_point": "mag"},
+                taken=taken,
+            )
+            return _pixels(hdu), facts
+
+    @contextmanager
+    def _open(self, path: Path) -> Iterator[tuple[Any, fits.Header, str]]:
+        """Open a file; yield the HDU with the image, the primary header, and what was left."""
+        size = path.stat().st_size
+        if size > MAX_FILE_BYTES:
+            raise BadImageError(f"has {size} bytes, more than the limit of {MAX_FILE_BYTES}")
+        check_unpacked(size, held_bytes(path))
+        _check_start(path)
+        # Files from telescopes break small rules of the standard; what matters is checked here.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                with path.open("rb") as stream:
+                    primary = fits.PrimaryHDU.readfrom(stream, memmap=False)
+                    if self._numbers.get(path) == 0 or (
+                        is_image(primary) and _is_all(primary, size)
+                    ):
+                        hdus: Any = [primary]
+                    else:
+                        hdus = self._extensions(stream, path)
+                    hdu, taken = self._choose(path, hdus, size)
+                    image_shape(hdu.shape)
+                    _check_length(hdu, size)
+                    yield hdu, primary.header, taken
+            except (OSError, ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+                reason = str(error).partition("\n")[0]
+                raise BadImageError(f"is no readable FITS file ({reason:.100})") from error
+
+    def _choose(self, path: Path, hdus: Any, size: int) -> tuple[Any, str]:
+        """Return the HDU with the image, and which others were left."""
+        if path in self._numbers:
+            return hdus[self._numbers[path]], ""
+
+        def read(hdu: Any) -> NDArray[np.generic]:
+            _check_length(hdu, size)
+            # What an extension is, its first channel tells.
+            return _pixels(hdu)[0]
+
+        chosen, found = choose_image(islice(hdus, MAX_HDUS), self.choice, read)
+        if len(found) > 1 or chosen.number:
+            self._numbers[path] = chosen.number
+        return chosen.hdu, taken_text(chosen, found)
+
+    def _extensions(self, stream: IO[bytes], path: Path) -> fits.HDUList:
+        """Return all units; images may be packed, and headers have no end."""
+        choice = (self.choice.hdu, self.choice.band)
+        wrong = None if self._is_tried else probe_file(path, "fits", choice)
+        if wrong is not None:
+            raise BadImageError(wrong)
+        stream.seek(0)
+        # The list of units is not closed: it would read all units for that.
+        return fits.open(stream, memmap=False, lazy_load_hdus=True)
+
+
+def pixel_scale(header: fits.Header) -> float | None:
+    """Return the side of a pixel [arcsec] that a header states, or None.
+
+    A CD matrix comes before CDELT with or without a PC matrix, as files that carry both have
+    CDELT at its default of 1; a plain card in arcsec comes last.
+
+    Raises:
+        BadImageError: If pixels are not square, or the matrix is singular.
+    """
+    degrees = _units_in_degrees(header)
+    matrix = _coordinate_matrix(header)
+    if matrix is not None and degrees is not None and _is_angular(header, matrix):
+        matrix = matrix * np.array(degrees)[:, None]
+        sides = np.hypot(matrix[0], matrix[1])
+        area = abs(np.linalg.det(matrix))
+        if not np.isfinite(matrix).all() or area == 0:
+            raise BadImageError("has a header whose coordinate matrix is not a scale")
+        if abs(sides[0] / sides[1] - 1) > _MAX_SQUARE_ERROR:
+            across, along = sides * ARCSEC_PER_DEGREE
+            raise BadImageError(f"has pixels of {across:.4g} x {along:.4g} arcsec, not square")
+        # Ten digits: the rest is the rounding of the conversion.
+        return float(f"{math.sqrt(area) * ARCSEC_PER_DEGREE:.10g}")
+    for name in SCALE_CARDS:
+        value = header.get(name)
+        if isinstance(value, (int, float)) and math.isfinite(value) and value > 0:
+            return float(value)
+    return None
+
+
+def _coordinate_matrix(header: fits.Header) -> NDArray[np.float64] | None:
+    """Return the matrix from pixels to coordinates, shape ``(2, 2)``, or None."""
+    if any(f"CD{i}_{j}" in header for i in (1, 2) for j in (1, 2)):
+        return _matrix(header, "CD", 0.0)
+    if "CDELT1" not in header and "CDELT2" not in header:
+        return None
+    steps = [_number(header, f"CDELT{i}", 1.0) for i in (1, 2)]
+    angle = math.radians(_number(header, "CROTA2", 0.0))
+    if any(f"PC{i}_{j}" in header for i in (1, 2) for j in (1, 2)):
+        turn = _matrix(header, "PC", 1.0)
+    else:
+        turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+    return np.array(steps)[:, None] * turn
+
+
+def _is_angular(header: fits.Header, matrix: NDArray[np.float64]) -> bool:
+    """Return whether the axes are angles: by name, by unit, or by steps too small for pixels."""
+    kind = read_text(header, "CTYPE1") or ""
+    is_celestial = kind.startswith(("RA", "DEC")) or kind[1:4] in ("LON", "LAT")
+    is_small = float(np.abs(matrix).max()) <= _MAX_UNNAMED_STEP
+    return is_celestial or read_text(header, "CUNIT1") is not None or is_small
+
+
+def _matrix(header: fits.Header, name: str, diagonal: float) -> NDArray[np.float64]:
+    return np.array(
+        [
+            [_number(header, f"{name}{i}_{j}", diagonal if i == j else 0.0) for j in (1, 2)]
+            for i in (1, 2)
+        ]
+    )
+
+
+def _number(header: fits.Header, name: str, default: float) -> float:
+    value = header.get(name, default)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise BadImageError(f"has a header where {name} is not a number")
+    return float(value)
+
+
+def _units_in_degrees(header: fits.Header) -> list[float] | None:
+    """Return the unit of both axes [degree], or None where they are no angles."""
+    factors = []
+    for i in (1, 2):
+        name = read_text(header, f"CUNIT{i}") or "deg"
+        try:
+            factors.append(float(units.Unit(name).to(units.deg)))
+        except (ValueError, TypeError, units.UnitConversionError):
+            return None
+    return factors
+
+
+def _zero_point(*headers: fits.Header) -> float | None:
+    """Return the magnitude of one unit of flux that the first of the headers states, or None."""
+    for name in ZERO_POINT_CARDS:
+        for header in headers:
+            value = header.get(name)
+            if isinstance(value, (int, float)) and math.isfinite(value) and value > 0:
+                return float(value)
+    return None
+
+
+def _check_start(path: Path) -> None:
+    """Refuse a compressed file, which may unpack to any size, and a header without an end."""
+    with path.open("rb") as stream:
+        start = stream.read(MAX_HEADER_BYTES)
+    if not start.startswith(_SIGNATURE):
+        raise BadImageError("is no readable FITS file (it does not begin with SIMPLE)")
+    if not any(start.startswith(b"END     ", place) for place in range(0, len(start), 80)):
+        raise BadImageError("is no readable FITS file (its header has no end)")
+
+
+def _is_all(primary: Any, size: int) -> bool:
+    """Return whether a file ends with its primary unit."""
+    place = primary.fileinfo()
+    return bool(place["datLoc"] + place["datSpan"] >= size)
+
+
+def _check_length(hdu: Any, size: int) -> None:
+    if isinstance(hdu, fits.CompImageHDU):
+        # Its size is that of the unpacked image; unpacking finds out what is missing.
+        check_unpacked(4 * math.prod(hdu.shape), size)
+        return
+    place = hdu.fileinfo()
+    if place["datLoc"] + hdu.size > size:
+        missing = place["datLoc"] + hdu.size - size
+        raise BadImageError(f"is truncated: {missing} of {hdu.size} bytes of data are missing")
+
+
+def _pixels(hdu: Any) -> NDArray[np.generic]:
+    return as_image(np.asarray(hdu.data))

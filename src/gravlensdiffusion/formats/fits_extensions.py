@@ -1,0 +1,182 @@
+"""Which of the images of a FITS file is that of the lens."""
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gravlensdiffusion.formats.companions import is_band
+from gravlensdiffusion.formats.content import looks_like
+from gravlensdiffusion.formats.naming import parse_name
+from gravlensdiffusion.formats.source import AmbiguousImageError, BadImageError, image_shape
+
+KIND_CARDS = ("EXTNAME", "IMAGETYP", "EXTTYPE", "HDUCLAS2", "HDUCLAS3")
+"""Cards that say what an image is, in words."""
+MAX_LOOKED_AT = 8
+"""Images of one file whose pixels are looked at where nothing else tells them apart."""
+MAX_LISTED = 12
+"""Extensions that a message lists."""
+_NAMELESS = ("", "PRIMARY", "COMPRESSED_IMAGE")
+_CALIBRATION = re.compile("dark|flat|bias|zero", re.IGNORECASE)
+_SQUARED = re.compile(r"\)\s*(\*\*|\^)\s*-?2$|^1\s*/")
+"""The unit of a variance, or of its inverse."""
+Reader = Callable[[Any], NDArray[np.generic]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Choice:
+    """What the user chooses where a file holds several images.
+
+    Attributes:
+        hdu: Name or number of the HDU, ``NAME,2`` for the second of a name; None for none.
+        band: A band, or None.
+    """
+
+    hdu: str | None = None
+    band: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Extension:
+    """One image of a file, by its header.
+
+    Attributes:
+        number: Number of the HDU, from 0.
+        name: Name and version as ``SCI,2``; the number where there is no name.
+        kind: What it is besides an image, as ``mask``; empty for an image, or where nothing says so.
+        is_certain: Whether the kind can be nothing else.
+        is_image: Whether its name says that it is the image.
+        band: Band that name or filter state, or empty.
+        hdu: The HDU.
+    """
+
+    number: int
+    name: str
+    kind: str
+    is_certain: bool
+    is_image: bool
+    band: str
+    hdu: Any
+
+
+def choose_image(
+    hdus: Iterable[Any], choice: Choice, read: Reader
+) -> tuple[Extension, list[Extension]]:
+    """Return the image of the lens, and all images of the file.
+
+    Headers come first: what is called a companion, by `KIND_CARDS` or unit, is none, and what is called
+    an image is one. Of several that nothing tells apart those count that look like images.
+
+    Args:
+        hdus: The HDUs of a file in order.
+        choice: What the user chooses.
+        read: Returns the pixels of an HDU, within the limits.
+
+    Raises:
+        AmbiguousImageError: If there are several, or none but companions.
+        BadImageError: If there is no image, or none that was chosen.
+    """
+    hdus = list(hdus)
+    found = [_describe(k, hdu) for k, hdu in enumerate(hdus) if is_image(hdu)]
+    if not found:
+        raise BadImageError("holds no image")
+    if choice.hdu is not None:
+        return _asked_for(found, choice.hdu), found
+    images = [each for each in found if not each.kind]
+    if not images and (len(found) > 1 or found[0].is_certain):
+        kinds = dict.fromkeys(f"{each.name} ({each.kind})" for each in found)
+        raise AmbiguousImageError(f"holds only {_listed(kinds)}; `hdu` chooses one all the same")
+    images = _of_band(images or found, choice.band)
+    if len(images) > 1:
+        images = [each for each in images if each.is_image] or images
+    if 1 < len(images) <= MAX_LOOKED_AT and not any(each.is_image for each in images):
+        images = [each for each in images if _looks_like_image(each, read)] or images
+    if len(images) > 1:
+        raise AmbiguousImageError(
+            f"holds {len(images)} images; choose one with `hdu`: "
+            f"{_listed(each.name for each in images)}"
+        )
+    return images[0], found
+
+
+def taken_text(taken: Extension, found: Sequence[Extension]) -> str:
+    """Say which of the images of a file was taken, and which were left; empty where there is one."""
+    others = [each.name for each in found if each is not taken]
+    return f"of FITS files HDU {taken.name} taken, {_listed(others, 4)} left" if others else ""
+
+
+def is_image(hdu: Any) -> bool:
+    """Return whether an HDU holds an image, perhaps of several planes."""
+    return bool(hdu.is_image) and len(hdu.shape) >= 2
+
+
+def _describe(number: int, hdu: Any) -> Extension:
+    header = hdu.header
+    texts = {card: str(header.get(card, "")).strip() for card in (*KIND_CARDS, "FILTER", "BUNIT")}
+    name = texts["EXTNAME"] if texts["EXTNAME"].upper() not in _NAMELESS else ""
+    parts = parse_name(name)
+    kind, is_certain = parts.kind, parts.is_certain
+    for card in KIND_CARDS[1:]:
+        stated = parse_name(texts[card])
+        if not kind and _CALIBRATION.fullmatch(texts[card]):
+            kind, is_certain = f"{texts[card].lower()} frame", True
+        # An exposure is an image, too.
+        if not kind and stated.is_certain and not stated.rest and stated.kind != "exposure map":
+            kind, is_certain = stated.kind, True
+    if not kind and not parts.is_image and _SQUARED.search(texts["BUNIT"]):
+        kind, is_certain = "noise map", True
+    of_filter = parse_name(texts["FILTER"])
+    own = parts.band or ("" if parts.rest else parts.letter)
+    version = header.get("EXTVER", 1)
+    shown = f"{name:.40}" + (f",{version}" if version != 1 else "")
+    return Extension(
+        number=number,
+        name=shown if name else str(number),
+        kind=kind,
+        is_certain=is_certain,
+        is_image=parts.is_image and not kind,
+        band=own or of_filter.band or of_filter.letter,
+        hdu=hdu,
+    )
+
+
+def _asked_for(found: list[Extension], asked: str) -> Extension:
+    """Return the image of a name or a number."""
+    wanted = re.sub(r"\s*,\s*", ",", asked.strip()).upper()
+    primary = "0" if wanted == "PRIMARY" else wanted
+    exact = [each for each in found if str(each.number) == primary]
+    exact = exact or [each for each in found if each.name.upper() == wanted.removesuffix(",1")]
+    if len(exact) == 1:
+        return exact[0]
+    names = _listed(each.name for each in found)
+    what = f"several images of the name '{asked}'" if exact else f"no image in HDU '{asked}'"
+    raise BadImageError(f"has {what}; there are {names}")
+
+
+def _of_band(images: list[Extension], band: str | None) -> list[Extension]:
+    """Return the images of a band, or else those that state none."""
+    if band is None:
+        return images
+    kept = [each for each in images if each.band and is_band(each.band, band)]
+    kept = kept or [each for each in images if not each.band]
+    if not kept:
+        names = _listed(dict.fromkeys(each.band for each in images))
+        raise BadImageError(f"has no image of band '{band}'; there are {names}")
+    return kept
+
+
+def _looks_like_image(extension: Extension, read: Reader) -> bool:
+    try:
+        image_shape(extension.hdu.shape)
+    except BadImageError:
+        return True  # what it is cannot be told, so it stays in doubt
+    return not looks_like(read(extension.hdu))
+
+
+def _listed(names: Iterable[str], most: int = MAX_LISTED) -> str:
+    every = list(names)
+    more = f" and {len(every) - most} more" if len(every) > most else ""
+    return ", ".join(every[:most]) + more

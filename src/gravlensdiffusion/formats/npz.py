@@ -1,0 +1,221 @@
+"""Images from `.npz` archives: the array `images`, or the only one, with optional labels."""
+
+import math
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from lzma import LZMAError
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gravlensdiffusion.errors import one_line
+from gravlensdiffusion.formats.npy import check_stack, is_stack
+from gravlensdiffusion.formats.numbers import of_type
+from gravlensdiffusion.formats.source import BadImageError, Facts, as_image
+from gravlensdiffusion.untrusted.limits import check_unpacked, held_bytes
+from gravlensdiffusion.untrusted.npy_header import NpyHeader, read_header
+
+IMAGES, LABELS, CLASS_NAMES = "images", "labels", "class_names"
+MAX_LABEL_BYTES = 2**28
+MAX_CLASSES = 2**15 - 1
+"""Labels are numbers of 16 bits."""
+MAX_COMPRESSED_BYTES = 2**33
+"""Size up to which a compressed stack is unpacked into memory."""
+_DAMAGE = (zipfile.BadZipFile, zlib.error, LZMAError, EOFError, RuntimeError, struct.error)
+_LOCAL_HEADER = 30
+_ENCRYPTED = 1
+
+
+class NpzReader:
+    """Reads `.npz` archives; what is not compressed is mapped, the rest unpacked once.
+
+    The stack that was read last is kept, because a compressed one can only be read from its start.
+    """
+
+    def __init__(self) -> None:
+        self._kept: tuple[Path, NDArray[np.generic]] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_kept": None}
+
+    def images(self, path: Path) -> Iterator[tuple[NDArray[np.generic], Facts]]:
+        """Yield the images of an archive in order, one in memory at a time."""
+        with _archive(path) as archive:
+            member = _images_member(archive)
+            with archive.open(member) as stream:
+                header, shape = _stack_header(stream, member)
+                check_unpacked(4 * math.prod(shape), _held(archive, member))
+                labels, class_names = _read_labels(archive, shape[0])
+                for k in range(shape[0]):
+                    facts = Facts(
+                        class_name=labels[k] if labels else None,
+                        class_names=class_names,
+                        is_stacked=shape[0] > 1,
+                    )
+                    yield _next_image(stream, header, shape), of_type(facts, header.dtype)
+                # Reading to the end also checks the member's checksum.
+                if stream.read(1):
+                    raise BadImageError("has bytes after its images")
+
+    def pixels(self, path: Path, index: int) -> NDArray[np.generic]:
+        """Return one image of an archive."""
+        if self._kept is None or self._kept[0] != path:
+            self._kept = (path, _load(path))
+        return as_image(self._kept[1][index])
+
+
+def _load(path: Path) -> NDArray[np.generic]:
+    with _archive(path) as archive:
+        member = _images_member(archive)
+        with archive.open(member) as stream:
+            header, shape = _stack_header(stream, member)
+            if member.compress_type == zipfile.ZIP_STORED:
+                return _map(path, member, header, shape)
+            data = bytearray(header.num_bytes)
+            _read_into(stream, memoryview(data))
+    return _shaped(np.frombuffer(data, header.dtype), header, shape)
+
+
+def _shaped(
+    flat: NDArray[np.generic], header: NpyHeader, shape: tuple[int, ...]
+) -> NDArray[np.generic]:
+    whole = flat.reshape(header.shape, order="F" if header.is_fortran else "C")
+    return np.asarray(whole.reshape(shape))
+
+
+def _map(
+    path: Path, member: zipfile.ZipInfo, header: NpyHeader, shape: tuple[int, ...]
+) -> NDArray[np.generic]:
+    with path.open("rb") as stream:
+        stream.seek(member.header_offset + _LOCAL_HEADER - 4)
+        lengths = stream.read(4)
+    name, extra = int.from_bytes(lengths[:2], "little"), int.from_bytes(lengths[2:], "little")
+    start = member.header_offset + _LOCAL_HEADER + name + extra + header.offset
+    num = math.prod(header.shape)
+    mapped = np.memmap(path, header.dtype, "r", offset=start, shape=(num,))
+    return _shaped(mapped, header, shape)
+
+
+@contextmanager
+def _archive(path: Path) -> Iterator[zipfile.ZipFile]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            yield archive
+    except _DAMAGE as error:
+        raise BadImageError(f"is a damaged .npz archive ({error!s:.100})") from error
+
+
+def _images_member(archive: zipfile.ZipFile) -> zipfile.ZipInfo:
+    """Return the member that holds the images."""
+    arrays = {member.filename.removesuffix(".npy"): member for member in archive.infolist()}
+    names = [name for name in arrays if name not in (LABELS, CLASS_NAMES)]
+    if IMAGES not in arrays and len(names) != 1:
+        listed = ", ".join(names[:5]) or "none"
+        raise BadImageError(
+            f"must hold an array 'images' or only one array; it holds {listed:.100}"
+        )
+    return _checked(archive, arrays[IMAGES if IMAGES in arrays else names[0]])
+
+
+def _checked(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> zipfile.ZipInfo:
+    """Refuse a member that cannot be read, or that would unpack to far more than it holds."""
+    if member.flag_bits & _ENCRYPTED:
+        raise BadImageError("is encrypted")
+    # No more is ever unpacked than the archive's list of members declares.
+    check_unpacked(member.file_size, _held(archive, member))
+    return member
+
+
+def _held(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> int:
+    return min(member.compress_size, held_bytes(Path(str(archive.filename))))
+
+
+def _stack_header(stream: IO[bytes], member: zipfile.ZipInfo) -> tuple[NpyHeader, tuple[int, ...]]:
+    """Return the header and the shape ``(N, ...)`` of the images."""
+    header = read_header(stream)
+    shape = header.shape
+    if not is_stack(shape):
+        shape = (1, *shape)
+    check_stack(header, shape)
+    if header.is_fortran and len(header.shape) > 2:
+        raise BadImageError("keeps its images in Fortran order; save them in C order")
+    is_compressed = member.compress_type != zipfile.ZIP_STORED
+    if is_compressed and header.num_bytes > MAX_COMPRESSED_BYTES:
+        raise BadImageError(
+            f"unpacks to {header.num_bytes} bytes, more than the limit of {MAX_COMPRESSED_BYTES}; "
+            "save it without compression"
+        )
+    present = member.file_size - header.offset
+    if present < header.num_bytes:
+        raise BadImageError(f"is truncated: {present} of {header.num_bytes} bytes of data")
+    return header, shape
+
+
+def _next_image(
+    stream: IO[bytes], header: NpyHeader, shape: tuple[int, ...]
+) -> NDArray[np.generic]:
+    data = bytearray(math.prod(shape[1:]) * header.dtype.itemsize)
+    _read_into(stream, memoryview(data))
+    pixels = np.frombuffer(data, header.dtype)
+    return as_image(pixels.reshape(shape[1:], order="F" if header.is_fortran else "C"))
+
+
+def _read_into(stream: IO[bytes], data: memoryview) -> None:
+    filled = 0
+    while filled < len(data):
+        part = stream.read(min(len(data) - filled, 2**20))
+        if not part:
+            raise BadImageError(f"is truncated: {filled} of {len(data)} bytes of data")
+        data[filled : filled + len(part)] = part
+        filled += len(part)
+
+
+def _read_labels(archive: zipfile.ZipFile, num: int) -> tuple[list[str | None], tuple[str, ...]]:
+    """Return the class of each image, and the classes in order where the archive lists them."""
+    labels = _read_vector(archive, LABELS)
+    names = _read_vector(archive, CLASS_NAMES)
+    if names is not None and len(names) > MAX_CLASSES:
+        raise BadImageError(f"names {len(names)} classes, more than the limit of {MAX_CLASSES}")
+    class_names = () if names is None else tuple(one_line(str(name)) for name in names)
+    if len(set(class_names)) < len(class_names):
+        raise BadImageError("names a class twice")
+    if labels is None:
+        return [], class_names
+    if len(labels) != num:
+        raise BadImageError(f"has {len(labels)} labels for {num} images")
+    if labels.dtype.kind == "U":
+        texts = [one_line(str(label)) for label in labels]
+        if len(set(texts)) < len(set(labels.tolist())):
+            raise BadImageError("has labels that differ in control characters alone")
+        if class_names and not set(texts) <= set(class_names):
+            raise BadImageError("has labels that are not in its class_names")
+        return list(texts), class_names
+    if labels.dtype.kind not in "iu":
+        raise BadImageError(
+            f"has labels of type {labels.dtype}, allowed are whole numbers and text"
+        )
+    highest = len(class_names) - 1 if class_names else np.iinfo(np.int16).max
+    if labels.min() < -1 or labels.max() > highest:
+        raise BadImageError(f"has labels outside -1 (unlabelled) to {highest}")
+    names_of = class_names or [str(k) for k in range(int(labels.max()) + 1)]
+    return [names_of[k] if k >= 0 else None for k in labels.tolist()], class_names
+
+
+def _read_vector(archive: zipfile.ZipFile, name: str) -> NDArray[np.generic] | None:
+    members = [m for m in archive.infolist() if m.filename.removesuffix(".npy") == name]
+    if not members:
+        return None
+    with archive.open(_checked(archive, members[0])) as stream:
+        header = read_header(stream)
+        if header.dtype.hasobject or header.dtype.kind not in "iuUf":
+            raise BadImageError(f"has {name} of type {header.dtype}")
+        if header.num_bytes > MAX_LABEL_BYTES or math.prod(header.shape) == 0:
+            raise BadImageError(f"has {name} of the impossible shape {header.shape}")
+        data = bytearray(header.num_bytes)
+        _read_into(stream, memoryview(data))
+    return np.frombuffer(data, header.dtype).reshape(-1)

@@ -1,0 +1,238 @@
+"""Images to files: `lenses.h5`, and one `.npy`, FITS or PNG file per image."""
+
+import math
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from astropy.io import fits
+from PIL import Image, PngImagePlugin
+
+from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.files import refuse_existing, whole_folder
+from gravlensdiffusion.formats.fits_text import text_cards
+from gravlensdiffusion.formats.png_stretch import KEYWORD, STRETCHES, PngCard, stretch
+from gravlensdiffusion.records import LensRecord, SetHeader
+from gravlensdiffusion.resize import PEAK
+from gravlensdiffusion.store.layout import FORMATS, SET_ENTRIES, SHARD_NAME, STORE_NAME, foreign
+from gravlensdiffusion.store.store import LensStore, write_store
+
+_ARCSEC_PER_DEGREE = 3600.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Origin:
+    """What every file states about its image, besides the image."""
+
+    header: SetHeader
+    model: str
+    first_index: int
+
+    def class_name(self, record: LensRecord) -> str | None:
+        return self.header.class_names[record.label] if record.label >= 0 else None
+
+    def seed(self, record: LensRecord) -> int | None:
+        seed = record.parameters.get("seed", self.header.seed)
+        return None if seed is None else int(seed)
+
+
+def check_channels(num: int, formats: Sequence[str]) -> None:
+    """Refuse formats that cannot hold images of some channels; call it before hours of sampling.
+
+    Args:
+        num: Number of channels.
+        formats: Some of `FORMATS`.
+
+    Raises:
+        GravLensError: If PNG is among them, and there are neither one channel nor three.
+    """
+    if "png" in formats and num not in (1, 3):
+        raise GravLensError(f"PNG needs images of one channel or three, not {num}")
+
+
+def check_targets(folder: Path, formats: Sequence[str], *, overwrite: bool) -> None:
+    """Refuse formats that do not exist, and targets that may not be replaced.
+
+    Call it before hours of sampling as well; `write_images` does so itself.
+
+    Args:
+        folder: Where the images are to go.
+        formats: Some of `FORMATS`.
+        overwrite: Whether an earlier set of images may be replaced, in all its formats. A folder
+            that holds anything but such a set is never touched.
+
+    Raises:
+        GravLensError: If anything is in the way.
+    """
+    unknown = [name for name in formats if name not in FORMATS]
+    if unknown or not formats:
+        named = f"unknown format '{unknown[0]}'" if unknown else "no format given"
+        raise GravLensError(f"{named}; choose from {', '.join(FORMATS)}")
+    if folder.exists() and not folder.is_dir():
+        raise GravLensError(f"{folder}: is a file, must be a folder")
+    for path in sorted(folder.iterdir()) if folder.exists() else ():
+        if SHARD_NAME.fullmatch(path.name):
+            raise GravLensError(f"{folder}: holds {path.name}; choose a folder without shards")
+    # The formats that are not written now are looked at too: they would show another set.
+    for name in FORMATS:
+        target = folder / (STORE_NAME if name == "h5" else name)
+        if name == "h5" or not target.is_dir():
+            refuse_existing(target, overwrite=overwrite)
+            continue
+        if target.is_symlink() or not overwrite:
+            raise GravLensError(
+                f"{target}: exists already; choose another folder or use --overwrite"
+            )
+        other = foreign(target)
+        if other:
+            raise GravLensError(f"{target}: holds other files ({other}), so is not replaced")
+
+
+def write_images(
+    folder: str | os.PathLike[str],
+    records: Iterable[LensRecord],
+    header: SetHeader,
+    formats: Sequence[str] = ("h5",),
+    *,
+    model: str,
+    overwrite: bool = False,
+    num: int | None = None,
+    first_index: int = 0,
+    png_stretch: str | None = None,
+) -> list[Path]:
+    """Write a set of images in one or more formats.
+
+    The records are written as they come; nothing appears under its final name before all of it
+    is there. PNG files are 8-bit and share one stretch, which they state in their text.
+
+    Args:
+        folder: Where to write ``lenses.h5``, ``npy/00000.npy``, ``fits/00000.fits`` and
+            ``png/00000.png``.
+        records: The images, of shape ``(C, H, W)``; for PNG with one channel, or three, which
+            become red, green and blue.
+        header: What is common to them.
+        formats: Some of `FORMATS`.
+        model: Name of the model that made them.
+        overwrite: Whether an earlier set of images may be replaced, in all its formats.
+        num: How many records are expected, or None for any number.
+        first_index: Index of the first image in its set.
+        png_stretch: ``linear`` or ``asinh``; by default linear from 0 to 1 for the flux unit
+            ``peak``, and asinh over the range of the set otherwise.
+
+    Returns:
+        What was written: ``lenses.h5`` and folders, in the order of ``formats``.
+
+    Raises:
+        GravLensError: If a format is unknown, a target exists, or something cannot be written.
+    """
+    folder = Path(folder)
+    check_targets(folder, formats, overwrite=overwrite)
+    if png_stretch is not None and png_stretch not in STRETCHES:
+        raise GravLensError(
+            f"unknown PNG stretch '{png_stretch}'; choose from {', '.join(STRETCHES)}"
+        )
+    with whole_folder(
+        folder,
+        lambda: check_targets(folder, formats, overwrite=overwrite),
+        SET_ENTRIES if overwrite else (),
+    ) as partial:
+        origin = _Origin(header=header, model=model, first_index=first_index)
+        with LensStore(write_store(partial / STORE_NAME, records, header, num=num)) as store:
+            check_channels(store.image_shape[0], formats)
+            for name in formats:
+                if name != "h5":
+                    _write_folder(partial / name, name, store, origin, png_stretch)
+        if "h5" not in formats:
+            (partial / STORE_NAME).unlink()
+    return [folder / (STORE_NAME if name == "h5" else name) for name in dict.fromkeys(formats)]
+
+
+def _write_folder(
+    folder: Path, name: str, store: LensStore, origin: _Origin, png_stretch: str | None
+) -> None:
+    writers: dict[str, Callable[[Path, LensRecord, int], None]] = {
+        "npy": _write_npy,
+        "fits": lambda path, record, k: _write_fits(path, record, k, origin),
+    }
+    if name == "png":
+        common = _png_card(store, origin, png_stretch)
+        writers["png"] = lambda path, record, k: _write_png(path, record, k, origin, common)
+    folder.mkdir()
+    for k in range(len(store)):
+        writers[name](folder / f"{k:05d}.{name}", store.record(k), k)
+
+
+def _write_npy(path: Path, record: LensRecord, _: int) -> None:
+    np.save(path, record.image, allow_pickle=False)
+
+
+def _write_fits(path: Path, record: LensRecord, k: int, origin: _Origin) -> None:
+    image = record.image[0] if len(record.image) == 1 else record.image
+    hdu = fits.PrimaryHDU(image)
+    scale = origin.header.pixel_scale_arcsec
+    cards: list[tuple[str, str | int | float | None, str]] = []
+    if scale is not None:
+        for axis, side in ((1, image.shape[-1]), (2, image.shape[-2])):
+            cards += [
+                (f"CRPIX{axis}", (side + 1) / 2, "centre of the image [pixel]"),
+                (f"CRVAL{axis}", 0.0, "offset from the centre"),
+                (f"CDELT{axis}", scale / _ARCSEC_PER_DEGREE, "pixel scale [deg]"),
+                (f"CUNIT{axis}", "deg", "no position on the sky: offsets"),
+            ]
+        cards.append(("PIXSCALE", scale, "pixel scale [arcsec]"))
+    cards += [
+        ("LABEL", record.label, "class number, -1: none"),
+        ("SEED", origin.seed(record), "seed of the set"),
+        ("IMAGEIDX", origin.first_index + k, "index of the image in the set"),
+    ]
+    cards += text_cards(
+        [
+            ("BUNIT", origin.header.flux_unit, "unit of the pixels"),
+            ("CLASS", origin.class_name(record), "class of the lens"),
+            ("MODEL", origin.model, "model that made the image"),
+            ("SOFTWARE", origin.header.software, "program that made the image"),
+        ]
+    )
+    hdu.header.extend([card for card in cards if card[1] is not None])
+    hdu.writeto(path)
+
+
+def _png_card(store: LensStore, origin: _Origin, chosen: str | None) -> PngCard:
+    """Return what all PNG files of a set have in common."""
+    header = origin.header
+    is_peak = header.flux_unit == PEAK
+    low, high = (0.0, 1.0) if is_peak else _flux_range(store)
+    return PngCard(
+        stretch=chosen or ("linear" if is_peak else "asinh"),
+        low=low,
+        high=high,
+        flux_unit=header.flux_unit,
+        pixel_scale_arcsec=header.pixel_scale_arcsec,
+        model=origin.model,
+        software=header.software,
+    )
+
+
+def _flux_range(store: LensStore) -> tuple[float, float]:
+    low, high = math.inf, -math.inf
+    for k in range(len(store)):
+        image = store.read([k])
+        low, high = min(low, float(image.min())), max(high, float(image.max()))
+    return low, high if high > low else low + 1
+
+
+def _write_png(path: Path, record: LensRecord, k: int, origin: _Origin, common: PngCard) -> None:
+    card = replace(
+        common,
+        class_name=origin.class_name(record),
+        label=record.label,
+        image=origin.first_index + k,
+        seed=origin.seed(record),
+    )
+    text = PngImagePlugin.PngInfo()
+    text.add_text(KEYWORD, card.to_text())
+    levels = np.rint(stretch(record.image.astype(np.float64), card) * 255).astype(np.uint8)
+    picture = levels[0] if len(levels) == 1 else np.moveaxis(levels, 0, -1)
+    Image.fromarray(np.ascontiguousarray(picture)).save(path, format="PNG", pnginfo=text)

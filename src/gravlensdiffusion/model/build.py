@@ -1,0 +1,213 @@
+"""From configuration to objects: the only place where names become classes."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from gravlensdiffusion.conditioning import Condition
+from gravlensdiffusion.config.limits import MAX_WEIGHTS
+from gravlensdiffusion.config.model import (
+    DenoiserConfig,
+    ModelConfig,
+    ReferenceUNetConfig,
+    ScheduleConfig,
+    UNetConfig,
+)
+from gravlensdiffusion.diffusion.denoise import (
+    Denoiser,
+    EpsilonDenoiser,
+    PreconditionedDenoiser,
+    VelocityDenoiser,
+    X0Denoiser,
+)
+from gravlensdiffusion.diffusion.noise import (
+    CosineSchedule,
+    DDPMSchedule,
+    Schedule,
+    VariancePreservingLogSNR,
+)
+from gravlensdiffusion.diffusion.samplers.base import Sampler
+from gravlensdiffusion.diffusion.samplers.consistency import Consistency
+from gravlensdiffusion.diffusion.samplers.ddim import DDIM
+from gravlensdiffusion.diffusion.samplers.ddpm import DDPM
+from gravlensdiffusion.diffusion.samplers.dpmpp import DPMSolverPP
+from gravlensdiffusion.diffusion.samplers.heun import Heun
+from gravlensdiffusion.diffusion.wrap import ClippedDenoiser
+from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.model.transform import Transform
+from gravlensdiffusion.nn.lens_equation import LensEquation
+from gravlensdiffusion.nn.reference import ReferenceUNet
+from gravlensdiffusion.nn.unet import UNet
+
+INDEXED_DENOISERS: dict[str, Callable[..., Denoiser]] = {
+    "epsilon": EpsilonDenoiser,
+    "x0": X0Denoiser,
+    "v": VelocityDenoiser,
+}
+
+SAMPLERS: dict[str, Callable[[], Sampler]] = {
+    "dpmpp": DPMSolverPP,
+    "ddpm": DDPM,
+    "ddim": DDIM,
+    "heun": Heun,
+}
+"""Samplers that any model can be drawn with."""
+FEW_STEPS = "consistency"
+"""Sampler of distilled models."""
+
+
+class Model(nn.Module):
+    """A network with its denoiser and its transform.
+
+    Args:
+        config: The configuration; the transform's gain must be set.
+        network: The bare network.
+        transform: Flux to model space and back.
+        prior: Class and parameters of some training images, shape ``(config.prior_size, 1 + P)``;
+            None for a table that is still empty, to be loaded.
+
+    Attributes:
+        prior: The table, float32; what is not asked for is drawn from it.
+        denoiser: The network wrapped for training and sampling; it shares the weights.
+    """
+
+    prior: Tensor
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        network: nn.Module,
+        transform: Transform,
+        prior: Tensor | None = None,
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.network = network
+        self.transform = transform
+        if config.prior_size:
+            shape = (config.prior_size, 1 + len(config.parameters))
+            table = torch.zeros(shape) if prior is None else prior
+            self.register_buffer("prior", table)
+        schedule = build_schedule(config.schedule)
+        # Kept out of the state dict, where the network's weights would stand twice.
+        self._denoiser = (build_denoiser(config.denoiser, network, schedule),)
+
+    @property
+    def denoiser(self) -> Denoiser:
+        """The denoiser of this network."""
+        return self._denoiser[0]
+
+    def forward(self, x: Tensor, t: Tensor, eps: Tensor, condition: Condition | None) -> Tensor:
+        """Return the training loss of each image; see `Denoiser.loss`."""
+        return self.denoiser.loss(x, t, eps, condition)
+
+
+def build_model(
+    config: ModelConfig, transform: Transform | None = None, prior: Tensor | None = None
+) -> Model:
+    """Build a model with fresh weights.
+
+    Args:
+        config: The configuration.
+        transform: A fitted transform; None for one whose mean image is still zero, to be loaded.
+        prior: Class and parameters of some training images; see `Model`.
+
+    Raises:
+        GravLensError: If it is larger than any machine of a user would want it to be.
+    """
+    if least_size(config) > MAX_WEIGHTS:
+        raise GravLensError(
+            f"a model of {least_size(config):,} numbers or more is asked for; at most {MAX_WEIGHTS:,} "
+            "are built"
+        )
+    if transform is None:
+        shape = (config.num_channels, config.image_size, config.image_size)
+        transform = Transform(config.transform, torch.zeros(shape))
+    model = Model(config, build_network(config), transform, prior)
+    # Twice as fast on CPUs as the default layout.
+    model.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return model
+
+
+def least_size(config: ModelConfig) -> int:
+    """Return a number of weights that a model surely has: a file with fewer does not hold it.
+
+    Args:
+        config: The configuration.
+    """
+    size = config.num_channels * config.image_size**2
+    size += config.prior_size * (1 + len(config.parameters))
+    network = config.network
+    if isinstance(network, UNetConfig):
+        # One convolution of each residual block, and one layer of the embedding.
+        size += 9 * network.num_blocks * sum(num**2 for num in network.channels)
+        size += 9 * network.refine_channels**2
+        # The first convolution and the last, whose channels are the pixels of a patch.
+        num_ends = 2 * config.num_channels + network.refine_channels
+        if LensEquation.is_known(config.parameters, network.lens_equation):
+            num_ends += LensEquation.NUM_CHANNELS
+        size += 9 * network.channels[0] * network.patch**2 * num_ends
+        size += network.embedding_dim**2 + network.embedding_dim * len(config.class_names)
+    return size
+
+
+def build_schedule(config: ScheduleConfig) -> Schedule:
+    """Build the noise schedule."""
+    if config.kind == "ddpm":
+        return DDPMSchedule(config.num_steps, config.beta_min, config.beta_max)
+    if config.kind == "cosine":
+        return CosineSchedule(config.num_steps)
+    return VariancePreservingLogSNR(config.sigma_min, config.sigma_max)
+
+
+def build_denoiser(config: DenoiserConfig, network: nn.Module, schedule: Schedule) -> Denoiser:
+    """Wrap a network in the denoiser of its prediction type."""
+    if config.prediction == "preconditioned":
+        return PreconditionedDenoiser(
+            network,
+            schedule,
+            uniform_fraction=config.uniform_fraction,
+            p_mean=config.p_mean,
+            p_std=config.p_std,
+            skip=config.skip,
+            floor=config.floor,
+            noise=config.noise,
+        )
+    denoiser = INDEXED_DENOISERS[config.prediction](network, schedule)
+    return ClippedDenoiser(denoiser) if config.clip else denoiser
+
+
+def build_network(config: ModelConfig) -> nn.Module:
+    """Build the network with fresh weights, from the current random state.
+
+    Raises:
+        GravLensError: If the reference network is asked for more than grey, unlabelled images.
+    """
+    if isinstance(config.network, ReferenceUNetConfig):
+        is_conditional = config.class_names or config.parameters
+        if config.num_channels != 1 or is_conditional or config.image_size % 4:
+            raise GravLensError(
+                "the reference network takes one channel, no classes or parameters, and sizes "
+                "divisible by 4"
+            )
+        return ReferenceUNet()
+    num_classes = len(config.class_names)
+    return UNet(config.network, config.num_channels, num_classes, config.parameters)
+
+
+def build_sampler(name: str, levels: Sequence[float] = ()) -> Sampler:
+    """Build a sampler with its default settings.
+
+    Args:
+        name: Its name.
+        levels: Noise levels of a distilled model.
+
+    Raises:
+        GravLensError: If there is no sampler of that name.
+    """
+    if name == FEW_STEPS:
+        return Consistency(levels)
+    if name not in SAMPLERS:
+        raise GravLensError(f"unknown sampler '{name}'; choose from {', '.join(SAMPLERS)}")
+    return SAMPLERS[name]()

@@ -1,0 +1,263 @@
+"""Processes that a launcher started for one command, and the threads of each."""
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Self, TypeVar
+
+from gravlensdiffusion.errors import GravLensError
+
+T = TypeVar("T")
+
+PATIENCE = timedelta(hours=2)
+"""How long a process waits for another: as long as a large set may take to be prepared."""
+
+
+class OtherFailed(GravLensError):
+    """Another process has failed, and says itself why."""
+
+
+def partition(num: int, batch_size: int, num_processes: int, index: int) -> range:
+    """Return the images of one process: whole batches, in order, the same number within one.
+
+    Batches stay those of a single process, so that an image has the same neighbours in its batch.
+
+    Args:
+        num: Number of images.
+        batch_size: Images in a batch.
+        num_processes: Number of processes.
+        index: Which of them.
+
+    Returns:
+        Numbers of images, without a gap between one process and the next; it may be empty.
+    """
+    num_batches = -(-num // batch_size)
+    first, stop = (-(-num_batches * k // num_processes) for k in (index, index + 1))
+    return range(min(first * batch_size, num), min(stop * batch_size, num))
+
+
+@dataclass(frozen=True, slots=True)
+class Processes:
+    """The processes of one command, as one of them sees them.
+
+    Attributes:
+        index: Which one this is; 0 is the main one, which writes and speaks.
+        num: How many there are, on all machines.
+        local_index: Which one this is on its machine.
+    """
+
+    index: int = 0
+    num: int = 1
+    local_index: int = 0
+
+    @classmethod
+    def launched(cls) -> Self:
+        """Return what the launcher has put into the environment.
+
+        Without both ``RANK`` and ``WORLD_SIZE`` there is none: ``LOCAL_RANK`` alone is a rest of
+        something else.
+
+        Raises:
+            GravLensError: If that makes no sense.
+        """
+        names = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
+        if not (os.environ.get("RANK") and os.environ.get("WORLD_SIZE")):
+            return cls()
+        texts = [
+            os.environ.get(name) or default for name, default in zip(names, "010", strict=True)
+        ]
+        try:
+            index, num, local_index = map(int, texts)
+        except ValueError:
+            index, num, local_index = 0, 0, 0
+        if not 0 <= index < num or local_index < 0:
+            told = ", ".join(f"{n} {t}" for n, t in zip(names, texts, strict=True))
+            raise GravLensError(
+                f"the launcher has set {told} in the environment: no place for a process"
+            )
+        return cls(index, num, local_index)
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this is the process that writes and speaks."""
+        return self.index == 0
+
+    def share(self, num: int, batch_size: int) -> range:
+        """Return the images of this process; see `partition`."""
+        return partition(num, batch_size, self.num, self.index)
+
+    def join(self) -> None:
+        """Meet the other processes, and take this one's GPU where its machine has any."""
+        if self.num == 1:
+            return
+        import torch
+        from torch import distributed
+
+        if torch.cuda.is_available():
+            torch.cuda.set_device(self.local_index % torch.cuda.device_count())
+        if not distributed.is_initialized():
+            distributed.init_process_group("gloo", timeout=PATIENCE)
+
+    def leave(self) -> None:
+        """Part from the other processes, once all is done."""
+        if self.num == 1:
+            return
+        from torch import distributed
+
+        if distributed.is_initialized():
+            distributed.destroy_process_group()
+
+    def broadcast(self, value: T) -> T:
+        """Return what the main process gives here; all processes must have joined."""
+        if self.num == 1:
+            return value
+        from torch import distributed
+
+        values = [value]
+        distributed.broadcast_object_list(values, src=0)
+        return values[0]
+
+    def gather(self, value: T) -> list[T]:
+        """Return what the processes give here, in their order; on all but the main one nothing."""
+        if self.num == 1:
+            return [value]
+        from torch import distributed
+
+        values: list[T] | None = [value] * self.num if self.is_main else None
+        distributed.gather_object(value, values, dst=0)
+        return values or []
+
+    def main_first(self, work: Callable[[], T]) -> T:
+        """Do something on the main process, and then on the others, which find it done.
+
+        Raises:
+            OtherFailed: On the others, where it failed on the main process.
+        """
+        if self.num == 1:
+            return work()
+        if not self.is_main:
+            if not self.broadcast(False):
+                raise OtherFailed("the main process has failed")
+            return work()
+        has_worked = False
+        try:
+            done = work()
+            has_worked = True
+        finally:
+            self.broadcast(has_worked)
+        return done
+
+    def together(self, work: Callable[[], T]) -> T:
+        """Do something on all processes, and go on once it is done on all of them.
+
+        Raises:
+            GravLensError: On the main process, with what another one has to say.
+            OtherFailed: On the others, where it failed on another one.
+        """
+        if self.num == 1:
+            return work()
+        failure: str | None = "stopped"
+        try:
+            done = work()
+            failure = None
+        except GravLensError as error:
+            failure = str(error)
+            if self.is_main:
+                raise
+        finally:
+            failures = self.broadcast(self.gather(failure))
+        failed = [k for k, each in enumerate(failures) if each is not None]
+        if failed and self.is_main:
+            raise GravLensError(f"process {failed[0] + 1} of {self.num}: {failures[failed[0]]}")
+        if failed:
+            raise OtherFailed("the main process says what has failed")
+        return done
+
+
+WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}
+"""Threads that wait let others have the core; spinning, they take it from whoever has work."""
+NUMBERS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+LOOK_S = 0.2
+"""How long the cores are looked at [s]."""
+
+
+def use_threads(num: int | None) -> None:
+    """Settle how this process computes; the environment goes before what is settled here unasked.
+
+    It is for the command line, which calls it before torch is loaded: only then can it say how
+    threads wait, and how many there are where nobody has asked for a number.
+
+    Args:
+        num: Number of threads; None for as many as there are free cores.
+
+    Raises:
+        GravLensError: If there is to be none.
+    """
+    if num is not None and num < 1:
+        raise GravLensError(f"--threads must be at least 1, got {num}")
+    if "torch" in sys.modules:
+        if num is not None:
+            sys.modules["torch"].set_num_threads(num)
+        return
+    for name, value in WAITING.items():
+        os.environ.setdefault(name, value)
+    if num is None:
+        if any(os.environ.get(name) for name in NUMBERS):
+            return
+        num = num_free_cores()
+    if num is not None:
+        os.environ.update(dict.fromkeys(NUMBERS, str(num)))
+
+
+def num_free_cores() -> int | None:
+    """Return how many cores there are to compute on, at least 1; None where all of them are free."""
+    from joblib import cpu_count
+
+    # It knows of affinity and of the quotas of containers; PyTorch does not know of the latter.
+    num, cores = cpu_count(), _cores()
+    free = min(num, round(_free(cores)))
+    return None if free >= len(cores) else max(1, min(free, cpu_count(only_physical_cores=True)))
+
+
+def _cores() -> frozenset[int]:
+    """Return the numbers of the cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return frozenset(os.sched_getaffinity(0))
+    return frozenset(range(os.cpu_count() or 1))
+
+
+def _free(cores: frozenset[int]) -> float:
+    """Return how many of the cores are idle, measured where the system tells, else from its load."""
+    before = _times()
+    time.sleep(LOOK_S if before else 0)
+    after = _times()
+    idle = total = 0
+    for core in cores & before.keys() & after.keys():
+        idle += after[core][0] - before[core][0]
+        total += after[core][1] - before[core][1]
+    if total > 0:
+        return len(cores) * idle / total
+    try:
+        return len(cores) - os.getloadavg()[0]
+    except (AttributeError, OSError):
+        return len(cores)
+
+
+def _times() -> dict[int, tuple[int, int]]:
+    """Return how long each core was idle, and in all [ticks]; nothing where that is not told."""
+    try:
+        lines = Path("/proc/stat").read_text(encoding="ascii").splitlines()
+    except (OSError, ValueError):
+        return {}
+    found = {}
+    for line in lines:
+        name, *numbers = line.split()
+        if name.startswith("cpu") and name[3:].isdigit():
+            # user, nice, system, idle, waiting for a disk, ...; guests are among the users.
+            ticks = [int(each) for each in numbers[:8]]
+            found[int(name[3:])] = (sum(ticks[3:5]), sum(ticks))
+    return found

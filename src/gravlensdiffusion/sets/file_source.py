@@ -1,0 +1,262 @@
+"""A set of image files, looked through once and then read on demand."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gravlensdiffusion.config.names import check_class_names
+from gravlensdiffusion.errors import GravLensError, one_line
+from gravlensdiffusion.formats import numbers
+from gravlensdiffusion.formats.content import has_two_whole_values
+from gravlensdiffusion.formats.source import (
+    AmbiguousImageError,
+    BadFilesError,
+    BadImageError,
+    Facts,
+    ImageReader,
+    as_printable,
+    to_float32,
+)
+from gravlensdiffusion.records import UNLABELLED
+from gravlensdiffusion.sets.entries import (
+    Entry,
+    common_header,
+    keep_common,
+    stated_classes,
+    taken,
+    with_units,
+    without_masks,
+    without_units,
+)
+from gravlensdiffusion.store.schema import SUBHALO_DTYPE
+from gravlensdiffusion.store.store import as_indices
+from gravlensdiffusion.untrusted.probe import release
+
+MAX_PROBLEMS = 100_000
+MAX_CLASSES = 2**15 - 1
+"""Labels are numbers of 16 bits."""
+
+
+class FileSource:
+    """Images from files other than the project's own.
+
+    Every file is read once when the set is opened, to find what cannot be used; after that only
+    the names and what the headers said are in memory, and pixels are read on demand.
+
+    Args:
+        path: The folder or file that was asked for, for messages.
+        files: Image files in order, each with its class or None.
+        readers: The reader of each suffix.
+        class_names: Classes in order, or empty to take them from the files.
+        problems: What was found wrong before.
+        notes: What else a reader of the set should know.
+        skip_bad: Whether to go on without what cannot be used.
+        mixed: Whether to go on with the most common size, unit and scale where images differ.
+        any_unit: Whether flux units may differ; that of the set is not known then.
+
+    Raises:
+        BadFilesError: If anything cannot be used, unless ``skip_bad``.
+        GravLensError: If nothing is left.
+    """
+
+    has_noise_free = False
+
+    def __init__(
+        self,
+        path: Path,
+        files: Sequence[tuple[Path, str | None]],
+        readers: Mapping[str, ImageReader],
+        *,
+        class_names: tuple[str, ...] = (),
+        problems: Sequence[str] = (),
+        notes: Sequence[str] = (),
+        skip_bad: bool = False,
+        mixed: bool = False,
+        any_unit: bool = False,
+    ) -> None:
+        self.path = path
+        self._readers = readers
+        named = tuple(map(one_line, class_names))
+        _check_names(path, named)
+        self._stated: dict[str, str] = {}
+        found = list(problems)
+        entries: list[Entry] = []
+        try:
+            for file, class_name in files:
+                entries += self._scan(file, class_name, found, skip_bad)
+        finally:
+            release()
+        entries = without_masks(entries, found)
+        entries = with_units(entries)
+        misfits: list[str] = []
+        if any_unit:
+            entries = without_units(entries)
+        entries = keep_common(entries, misfits)
+        is_bad = bool(found) or (bool(misfits) and not mixed)
+        found = [one_line(problem) for problem in found + misfits]
+        if not entries and len(found) == 1:
+            raise GravLensError(found[0])
+        if is_bad and not skip_bad:
+            raise BadFilesError(path, found)
+        if not entries:
+            raise GravLensError(f"{path}: holds no image that can be used")
+        self.problems = tuple(found)
+        told = numbers.describe(entry.facts for entry in entries)
+        self.notes = (*notes, *taken(entries), *told)
+        self.num_skipped = len(found)
+        self.dtypes = tuple(sorted({entry.dtype for entry in entries}))
+        self._entries = entries
+        channels, height, width = entries[0].shape
+        self.image_shape = (channels, height, width)
+        present = {entry.facts.class_name for entry in entries}
+        names = tuple(name for name in named if name in present) or stated_classes(entries)
+        _check_names(path, names)
+        if len(names) > MAX_CLASSES:
+            raise GravLensError(
+                f"{path}: has {len(names)} classes, more than the limit of {MAX_CLASSES}"
+            )
+        self.header = common_header(entries, names)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @cached_property
+    def files(self) -> tuple[Path, ...]:
+        """The files that the images are read from."""
+        return tuple(dict.fromkeys(entry.path for entry in self._entries))
+
+    @cached_property
+    def labels(self) -> NDArray[np.int16]:
+        """Class of each image, shape ``(N,)``; -1 where it is not known."""
+        index = {name: k for k, name in enumerate(self.header.class_names)}
+        labels = [index.get(entry.facts.class_name or "", UNLABELLED) for entry in self._entries]
+        return np.array(labels, np.int16)
+
+    @cached_property
+    def parameters(self) -> dict[str, NDArray[np.float64]]:
+        """Values by name, shape ``(N,)`` each; NaN where an image has none."""
+        return {
+            name: np.array([entry.facts.parameters.get(name, np.nan) for entry in self._entries])
+            for name in self.header.parameter_units
+        }
+
+    @property
+    def subhaloes(self) -> NDArray[np.void]:
+        """An empty table: these files carry none."""
+        return np.empty(0, SUBHALO_DTYPE)
+
+    def name(self, index: int) -> str:
+        """Return where image ``index`` comes from: file, and position in it."""
+        return self._entries[index].name
+
+    def read_noise_free(
+        self, indices: Sequence[int] | NDArray[np.integer] | slice
+    ) -> NDArray[np.float32]:
+        """Refuse: only the project's own format holds noise-free images."""
+        raise GravLensError(f"{self.path}: holds no noise-free images, as lenses.h5 can")
+
+    def read(self, indices: Sequence[int] | NDArray[np.integer] | slice) -> NDArray[np.float32]:
+        """Read images.
+
+        Args:
+            indices: Which images, in any order.
+
+        Returns:
+            Shape ``(B, C, H, W)``, in the set's flux unit.
+
+        Raises:
+            GravLensError: If a file has changed since the set was opened.
+            IndexError: If there is no such image.
+        """
+        wanted = as_indices(indices, len(self))
+        images = np.empty((wanted.size, *self.image_shape), np.float32)
+        for place, k in enumerate(wanted):
+            entry = self._entries[k]
+            reader = self._readers[entry.path.suffix.lower()]
+            try:
+                image = to_float32(reader.pixels(entry.path, entry.index), entry.facts.white)
+            # A damaged file fails in a library in any way.
+            except Exception as error:
+                raise GravLensError(f"{entry.name}: {_reason(error)}") from error
+            if image.shape != entry.shape:
+                raise GravLensError(f"{entry.name}: has changed its size while in use")
+            images[place] = image
+        return images
+
+    def close(self) -> None:
+        """Do nothing: files are open only while they are read."""
+
+    def _scan(
+        self, path: Path, class_name: str | None, problems: list[str], skip_bad: bool
+    ) -> list[Entry]:
+        """Look at every image of a file; a file that breaks off counts as bad as a whole."""
+        entries: list[Entry] = []
+        bad: list[str] = []
+        try:
+            if path.stat().st_size == 0:
+                raise BadImageError("is empty: 0 bytes")
+            reader = self._readers[path.suffix.lower()]
+            for index, (pixels, stated) in enumerate(reader.images(path)):
+                name = f"{path}[{index}]" if stated.is_stacked else str(path)
+                try:
+                    image = to_float32(pixels)
+                except BadImageError as problem:
+                    bad.append(f"{name}: {problem}")
+                    if len(bad) > MAX_PROBLEMS:
+                        raise BadImageError(f"has over {MAX_PROBLEMS} bad images") from None
+                    continue
+                facts = stated
+                if class_name is not None:
+                    facts = replace(stated, class_name=class_name, class_names=())
+                facts = self._printable(facts)
+                facts = numbers.looked_at(facts, pixels)
+                entries.append(
+                    Entry(
+                        path=path,
+                        index=index,
+                        name=name,
+                        shape=pixels.shape,
+                        dtype=pixels.dtype.name,
+                        facts=facts,
+                        is_mask=has_two_whole_values(image),
+                    )
+                )
+        except AmbiguousImageError as error:
+            if not skip_bad:
+                # The files after it would mostly say the same.
+                raise GravLensError(f"{path}: {error}") from error
+            problems.append(f"{path}: {error}")
+            return []
+        # A damaged file fails in a library in any way.
+        except Exception as error:  # noqa: BLE001
+            problems.append(f"{path}: {_reason(error)}")
+            return []
+        problems += bad
+        return entries
+
+    def _printable(self, facts: Facts) -> Facts:
+        """Return facts as they can be shown, in which two classes stay two."""
+        shown = as_printable(facts)
+        name = facts.class_name or ""
+        if self._stated.setdefault(shown.class_name or "", name) != name:
+            raise BadImageError("states a class that is shown like another one")
+        return shown
+
+
+def _check_names(path: Path, names: tuple[str, ...]) -> None:
+    """Refuse classes that cannot be asked for; folders before their files are read."""
+    try:
+        check_class_names(names)
+    except GravLensError as error:
+        raise GravLensError(f"{path}: {error}") from None
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, BadImageError):
+        return str(error)
+    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return f"cannot be read ({reason.partition(chr(10))[0]:.100})"

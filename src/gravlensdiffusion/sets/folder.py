@@ -1,0 +1,281 @@
+"""Which files a data set consists of, and which things in its folder cannot belong to it."""
+
+import stat
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.formats.companions import is_document, sort_files
+from gravlensdiffusion.formats.naming import natural_key, parse_name
+from gravlensdiffusion.store.layout import format_folders, is_beside
+from gravlensdiffusion.store.store import SHARD_SUFFIXES
+
+IMAGE_SUFFIXES = (".npy", ".npz", ".fits", ".fit", ".fts", ".png")
+
+
+@dataclass(kw_only=True, slots=True)
+class Listing:
+    """The files of a data set.
+
+    Attributes:
+        files: Image files in natural order, each with the name of its class folder or None.
+        shards: Files of the project's own format.
+        class_names: Names of the class folders in natural order, or empty.
+        problems: One line for each thing that cannot be used.
+        num_hidden: Entries whose name begins with a dot, or with ``__MACOSX``; they are not looked
+            at.
+        empty: Names of folders that hold nothing else.
+        documents: Files about the set, such as LICENSE.
+        companions: What each file that goes with an image is, as ``noise map``; they are no images
+            of the set.
+        other_bands: Images of bands that were not chosen.
+        bands: How many images there are of each band that names tell.
+        num_objects: Folders of one object each, whose names are no classes.
+        same: Other formats that the set lies in as well, and their numbers of images.
+    """
+
+    files: list[tuple[Path, str | None]] = field(default_factory=list)
+    shards: list[Path] = field(default_factory=list)
+    class_names: tuple[str, ...] = ()
+    problems: list[str] = field(default_factory=list)
+    num_hidden: int = 0
+    empty: list[str] = field(default_factory=list)
+    documents: list[Path] = field(default_factory=list)
+    companions: dict[Path, str] = field(default_factory=dict)
+    other_bands: tuple[Path, ...] = ()
+    bands: dict[str, int] = field(default_factory=dict)
+    num_objects: int = 0
+    same: dict[str, int] = field(default_factory=dict)
+
+    def check_same(self, root: Path, name: str, num: int) -> None:
+        """Refuse a folder whose formats hold different sets.
+
+        Args:
+            root: The folder.
+            name: The format that is read.
+            num: Its images.
+
+        Raises:
+            GravLensError: If another one has another number of images.
+        """
+        for other, count in self.same.items():
+            if count != num:
+                raise GravLensError(
+                    f"{root}: holds {num} images in {name} and {count} in {other}, so that they are "
+                    "no set in two formats; name one of them"
+                )
+
+    @property
+    def notes(self) -> list[str]:
+        """What the user should know besides, one line each."""
+        found = []
+        if self.num_hidden:
+            found.append(
+                f"hidden entries, whose names begin with a dot or __MACOSX, left alone: "
+                f"{self.num_hidden}"
+            )
+        if self.empty:
+            found.append(f"folders without images, left out: {', '.join(self.empty)}")
+        if self.num_objects:
+            found.append(
+                f"folders of one object each, whose names are no classes: {self.num_objects}"
+            )
+        if self.companions:
+            kinds = Counter(self.companions.values())
+            counts = ", ".join(f"{num} named like {kind}s" for kind, num in kinds.items())
+            first = next(iter(self.companions)).name
+            found.append(f"what goes with images, left alone: {counts}; {first} first")
+        if self.other_bands:
+            num, first = len(self.other_bands), self.other_bands[0].name
+            found.append(f"images of other bands, left alone: {num}; {first} first")
+        elif len(self.bands) > 1:
+            counts = ", ".join(f"{num} of {band}" for band, num in self.bands.items())
+            found.append(f"images of several bands, by their names: {counts}; `band` chooses one")
+        if self.same:
+            found.append(f"the same images in other formats, left alone: {', '.join(self.same)}")
+        if self.documents:
+            names = ", ".join(path.name for path in self.documents)
+            found.append(f"files about the set, left alone: {names}")
+        return found
+
+
+def list_folder(root: Path, *, band: str | None = None) -> Listing:
+    """List a folder of images, of class folders, of folders of one object each, or of shards.
+
+    Args:
+        root: The folder; it may itself be a link.
+        band: The band to keep where files are of several, by their names.
+
+    Raises:
+        GravLensError: If it is empty, holds several kinds of data, or several bands of one object.
+    """
+    listing = Listing()
+    folders = []
+    visible = _visible(root, listing)
+    formats = format_folders(path for path in visible if path.is_dir())
+    is_ours = bool(formats) or any(path.suffix.lower() in SHARD_SUFFIXES for path in visible)
+    for path in visible:
+        own_preview = path.name == f"{root.resolve().name}-preview.png"
+        if own_preview or (is_ours and is_beside(path.name)):
+            listing.documents.append(path)
+            continue
+        kind = _kind(path, root, listing)
+        if kind == "folder":
+            folders.append(path)
+        elif kind == "shard":
+            listing.shards.append(path)
+        elif kind == "image":
+            listing.files.append((path, None))
+    if formats and set(formats) == set(folders):
+        folders = []
+        _list_formats(root, formats, listing)
+    folders = _leave_companions(folders, listing)
+    _refuse_mixture(root, listing, folders)
+    for folder in folders:
+        _list_class(folder, root, listing)
+    listing.class_names = tuple(
+        folder.name for folder in folders if folder.name not in listing.empty
+    )
+    if listing.companions and len(folders) == 1:
+        listing.class_names = ()
+        listing.files = [(path, None) for path, _ in listing.files]
+    _sort(root, listing, band)
+    if not (listing.files or listing.shards or listing.problems):
+        raise GravLensError(f"{root}: holds no images")
+    return listing
+
+
+def _list_formats(root: Path, formats: list[Path], listing: Listing) -> None:
+    """List a set that lies in several formats once.
+
+    Raises:
+        GravLensError: If the formats hold different numbers of images.
+    """
+    listing.same = {folder.name: len(_visible(folder, listing)) for folder in formats}
+    if not listing.shards:
+        first = formats[0]
+        for path in _visible(first, listing):
+            if _kind(path, root, listing) == "image":
+                listing.files.append((path, None))
+        listing.check_same(root, first.name, listing.same.pop(first.name))
+
+
+def _leave_companions(folders: list[Path], listing: Listing) -> list[Path]:
+    """Return the folders without those that are called ``noise`` or ``psf`` beside ``images``."""
+    names = {folder: parse_name(folder.name) for folder in folders}
+    whole = {folder: name for folder, name in names.items() if not (name.rest or name.letter)}
+    if not any(name.is_image and not name.kind for name in whole.values()):
+        return folders
+    listing.companions = {folder: name.kind for folder, name in whole.items() if name.kind}
+    return [folder for folder in folders if folder not in listing.companions]
+
+
+def _sort(root: Path, listing: Listing, band: str | None) -> None:
+    """Leave companions and other bands, and tell folders of one object from those of a class."""
+    try:
+        found = sort_files([path for path, _ in listing.files], band)
+    except GravLensError as error:
+        raise GravLensError(f"{root}: {error}") from None
+    listing.companions |= found.companions
+    listing.other_bands = found.other_bands
+    listing.bands = found.bands
+    images = set(found.images)
+    emptied = {path.parent: path for path, _ in listing.files}
+    listing.files = [entry for entry in listing.files if entry[0] in images]
+    for path in images:
+        emptied.pop(path.parent, None)
+    for folder, last in emptied.items():
+        listing.problems.append(
+            f"{folder}: all its files are named like companions of images or other bands "
+            f"({last.name} is one); name the images otherwise, or name one file"
+        )
+    images_of: defaultdict[Path, list[Path]] = defaultdict(list)
+    for path, class_name in listing.files:
+        if class_name is not None:
+            images_of[path.parent].append(path)
+    beside = Counter(path.parent for path in listing.companions)
+    objects = {folder for folder, own in images_of.items() if _is_object(folder, own, beside)}
+    if 2 * len(objects) <= len(images_of):
+        return
+    listing.num_objects = len(objects)
+    listing.class_names = ()
+    listing.files = [(path, None) for path, _ in listing.files if path.parent in objects]
+    listing.problems += [
+        f"{folder}: is not one object, as most folders are: holds {len(own)} images, {own[0].name} "
+        "first"
+        for folder, own in images_of.items()
+        if folder not in objects
+    ]
+
+
+def _is_object(folder: Path, images: Iterable[Path], beside: Mapping[Path, int]) -> bool:
+    """Return whether a folder holds one object: a single image named ``image``, or like the folder.
+
+    A class of one image that is named like it is no object unless something lies beside the image.
+    """
+    image, *others = images
+    rest = parse_name(image.stem).rest
+    is_named_so = bool(beside[folder]) and rest == parse_name(folder.name).rest
+    return not others and image.suffix.lower() != ".npz" and (not rest or is_named_so)
+
+
+def _list_class(folder: Path, root: Path, listing: Listing) -> None:
+    num_before = len(listing.files) + len(listing.problems)
+    for path in _visible(folder, listing):
+        kind = _kind(path, root, listing)
+        if kind == "image":
+            listing.files.append((path, folder.name))
+        elif kind is not None:
+            listing.problems.append(f"{path}: is a {kind}, expected an image in a class folder")
+    if len(listing.files) + len(listing.problems) == num_before:
+        listing.empty.append(folder.name)
+
+
+def _refuse_mixture(root: Path, listing: Listing, folders: list[Path]) -> None:
+    """Refuse a folder that can be understood in more than one way."""
+    present = {
+        "HDF5 files": [path.name for path in listing.shards],
+        "images": [path.name for path, _ in listing.files],
+        "folders": [path.name for path in folders],
+    }
+    kinds = [f"{kind} ({names[0]}, ...)" for kind, names in present.items() if names]
+    if len(kinds) > 1:
+        raise GravLensError(f"{root}: holds {' and '.join(kinds)}; name one of them instead")
+
+
+def _visible(folder: Path, listing: Listing) -> list[Path]:
+    entries = list(folder.iterdir())
+    visible = [path for path in entries if not path.name.startswith((".", "__MACOSX"))]
+    listing.num_hidden += len(entries) - len(visible)
+    return sorted(visible, key=lambda path: natural_key(path.name))
+
+
+def _kind(path: Path, root: Path, listing: Listing) -> str | None:
+    """Return ``folder``, ``shard`` or ``image``; anything else becomes a problem or a note."""
+    try:
+        target = path.resolve(strict=True)
+        mode = target.stat().st_mode
+    # A link in a circle is a RuntimeError before Python 3.13.
+    except (OSError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None) or "broken link"
+        listing.problems.append(f"{path}: cannot be read ({reason})")
+        return None
+    if path.is_symlink() and not target.is_relative_to(root.resolve()):
+        listing.problems.append(f"{path}: is a link that leaves {root}; refused")
+    elif stat.S_ISDIR(mode):
+        return "folder"
+    elif not stat.S_ISREG(mode):
+        listing.problems.append(f"{path}: is no regular file")
+    elif path.suffix.lower() in SHARD_SUFFIXES:
+        return "shard"
+    elif path.suffix.lower() in IMAGE_SUFFIXES:
+        return "image"
+    elif is_document(path.name):
+        listing.documents.append(path)
+    else:
+        listing.problems.append(
+            f"{path}: is no image ({' '.join((*IMAGE_SUFFIXES, *SHARD_SUFFIXES))} can be read)"
+        )
+    return None

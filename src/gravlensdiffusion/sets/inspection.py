@@ -1,0 +1,216 @@
+"""A data set in numbers: what there is, how it is spread, and which transform suits it."""
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gravlensdiffusion.formats.source import LensSource
+from gravlensdiffusion.records import UNLABELLED
+from gravlensdiffusion.sets.copies import Signatures, group, sign
+
+QUANTILES = (0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999)
+NUM_QUANTILE_PIXELS = 2_000_000
+"""Pixels, evenly spread over the set, from which the quantiles are taken."""
+NUM_LISTED = 10
+"""Images of a set of files that are told one by one, at most."""
+_BLOCK_BYTES = 2**24
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PixelSummary:
+    """How the pixels of a set are spread; all values in the set's flux unit.
+
+    Attributes:
+        low: Faintest pixel.
+        high: Brightest pixel.
+        mean: Mean of all pixels.
+        std: Standard deviation of all pixels.
+        quantiles: Value by level, the levels of `QUANTILES`.
+        lows: Range of the images' faintest pixels.
+        highs: Range of the images' brightest pixels.
+        num_quantile_pixels: Pixels behind the quantiles.
+    """
+
+    low: float
+    high: float
+    mean: float
+    std: float
+    quantiles: dict[float, float]
+    lows: tuple[float, float]
+    highs: tuple[float, float]
+    num_quantile_pixels: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DataSummary:
+    """What `gravlens inspect` tells about a data set.
+
+    Attributes:
+        num_images: Number of images.
+        image_shape: ``(C, H, W)``.
+        dtypes: Types of the pixel values as stored.
+        flux_unit: Unit of the pixel values.
+        pixel_scale_arcsec: Side of a pixel [arcsec], or None.
+        pixels: How the pixels are spread.
+        class_counts: Number of images by class; unlabelled ones under that name.
+        duplicates: Groups of images that are copies of one another, by name.
+        parameters: Range and unit of each parameter, and number of images that have it.
+        num_subhaloes: Rows in the table of subhaloes.
+        has_noise_free: Whether every image has a noise-free twin.
+        transform: Kind of transform that preset lens28 needs for the set.
+        transform_reason: Why.
+        in_unit_range: Whether all pixels lie in [0, 1], which presets ddpm and reference ask for.
+        images: Name of the file, faintest, mean and brightest pixel of each image, where there are
+            few and each has a file of its own.
+        problems: What was left out, one line each.
+        notes: What else there is to know, one line each.
+    """
+
+    num_images: int
+    image_shape: tuple[int, int, int]
+    dtypes: tuple[str, ...]
+    flux_unit: str
+    pixel_scale_arcsec: float | None
+    pixels: PixelSummary
+    class_counts: dict[str, int]
+    duplicates: tuple[tuple[str, ...], ...]
+    parameters: dict[str, tuple[float, float, str, int]]
+    num_subhaloes: int
+    has_noise_free: bool
+    transform: str
+    transform_reason: str
+    in_unit_range: bool
+    images: tuple[tuple[str, float, float, float], ...]
+    problems: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def inspect_lenses(source: LensSource) -> DataSummary:
+    """Read a whole set once and return it in numbers; memory stays flat.
+
+    Args:
+        source: The set.
+    """
+    walk = _Walk(source)
+    pixels = walk.pixel_summary()
+    transform, reason = choose_transform(pixels)
+    return DataSummary(
+        num_images=len(source),
+        image_shape=source.image_shape,
+        dtypes=source.dtypes,
+        flux_unit=source.header.flux_unit,
+        pixel_scale_arcsec=source.header.pixel_scale_arcsec,
+        pixels=pixels,
+        class_counts=_count_classes(source),
+        duplicates=walk.duplicates(),
+        parameters=_summarise_parameters(source),
+        num_subhaloes=len(source.subhaloes),
+        has_noise_free=source.has_noise_free,
+        transform=transform,
+        transform_reason=reason,
+        in_unit_range=pixels.low >= 0 and pixels.high <= 1,
+        images=walk.images(),
+        problems=source.problems,
+        notes=source.notes,
+    )
+
+
+def choose_transform(pixels: PixelSummary) -> tuple[str, str]:
+    """Return the kind of transform that preset lens28 needs for a set, and why.
+
+    Args:
+        pixels: How its pixels are spread.
+    """
+    low, middle = pixels.quantiles[0.1], pixels.quantiles[0.5]
+    if middle <= low:
+        return "linear", "the faint pixels are all equal, so there is no noise for asinh to follow"
+    scale = 5 * (middle - low)
+    return "asinh", f"linear up to about {scale:.3g} above {low:.3g}, logarithmic beyond"
+
+
+class _Walk:
+    """One pass over all images, in blocks."""
+
+    def __init__(self, source: LensSource) -> None:
+        self.source = source
+        num_pixels = int(np.prod(source.image_shape))
+        self.step = max(1, _BLOCK_BYTES // (4 * num_pixels))
+        self.stride = max(1, num_pixels * len(source) // NUM_QUANTILE_PIXELS)
+        self.low = np.empty(len(source), np.float32)
+        self.high = np.empty(len(source), np.float32)
+        self.mean = np.empty(len(source), np.float64)
+        self.kept: list[NDArray[np.float32]] = []
+        self.signatures: list[Signatures] = []
+        self.total = self.squares = 0.0
+        self.num_pixels = num_pixels * len(source)
+        self._run()
+
+    def _run(self) -> None:
+        offset = 0
+        centre = 0.0
+        for start in range(0, len(self.source), self.step):
+            images = self.source.read(slice(start, start + self.step))
+            stop = start + len(images)
+            self.low[start:stop] = images.min(axis=(1, 2, 3))
+            self.high[start:stop] = images.max(axis=(1, 2, 3))
+            self.mean[start:stop] = images.mean(axis=(1, 2, 3), dtype=np.float64)
+            if start == 0:
+                # Squares of the distance to this level keep their digits.
+                centre = float(images.mean(dtype=np.float64))
+            shifted = images.astype(np.float64) - centre
+            self.total += float(shifted.sum())
+            self.squares += float(np.square(shifted).sum())
+            flat = images.ravel()
+            self.kept.append(flat[-offset % self.stride :: self.stride].copy())
+            offset += flat.size
+            self.signatures.append(sign([images]))
+        self.centre = centre
+
+    def pixel_summary(self) -> PixelSummary:
+        """Return how the pixels are spread."""
+        kept = np.concatenate(self.kept)
+        mean = self.total / self.num_pixels
+        return PixelSummary(
+            low=float(self.low.min()),
+            high=float(self.high.max()),
+            mean=self.centre + mean,
+            std=float(np.sqrt(max(self.squares / self.num_pixels - mean**2, 0.0))),
+            quantiles=dict(zip(QUANTILES, np.quantile(kept, QUANTILES).tolist(), strict=True)),
+            lows=(float(self.low.min()), float(self.low.max())),
+            highs=(float(self.high.min()), float(self.high.max())),
+            num_quantile_pixels=len(kept),
+        )
+
+    def images(self) -> tuple[tuple[str, float, float, float], ...]:
+        """Return the pixels of each image of a small set of files."""
+        names = [Path(self.source.name(k)) for k in range(min(len(self.source), NUM_LISTED + 1))]
+        if len(names) > NUM_LISTED or not all(name.is_file() for name in names):
+            return ()
+        return tuple(
+            (name.name, float(self.low[k]), float(self.mean[k]), float(self.high[k]))
+            for k, name in enumerate(names)
+        )
+
+    def duplicates(self) -> tuple[tuple[str, ...], ...]:
+        """Return groups of copies, by name."""
+        repeated = group(self.signatures).repeated if self.signatures else []
+        return tuple(tuple(self.source.name(int(k)) for k in images) for images in repeated)
+
+
+def _count_classes(source: LensSource) -> dict[str, int]:
+    counts = Counter(source.labels.tolist())
+    found = {name: counts[k] for k, name in enumerate(source.header.class_names)}
+    return found | ({"unlabelled": counts[UNLABELLED]} if counts[UNLABELLED] else {})
+
+
+def _summarise_parameters(source: LensSource) -> dict[str, tuple[float, float, str, int]]:
+    ranges = {}
+    for name, values in source.parameters.items():
+        known = values[~np.isnan(values)]
+        if known.size:
+            unit = source.header.parameter_units.get(name, "")
+            ranges[name] = (float(known.min()), float(known.max()), unit, int(known.size))
+    return ranges

@@ -1,0 +1,136 @@
+"""The one way into a data set, whatever its files are."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from gravlensdiffusion.errors import GravLensError, one_line
+from gravlensdiffusion.formats.companions import FITS_SUFFIXES
+from gravlensdiffusion.formats.fits import FitsReader
+from gravlensdiffusion.formats.fits_extensions import Choice
+from gravlensdiffusion.formats.npy import NpyReader
+from gravlensdiffusion.formats.npz import NpzReader
+from gravlensdiffusion.formats.png import PngReader
+from gravlensdiffusion.formats.source import MIN_SIDE, BadFilesError, ImageReader, LensSource
+from gravlensdiffusion.sets.crop import CroppedSource, CropReader
+from gravlensdiffusion.sets.file_source import FileSource
+from gravlensdiffusion.sets.folder import IMAGE_SUFFIXES, Listing, list_folder
+from gravlensdiffusion.sets.subset import SubsetSource, find_bad_images
+from gravlensdiffusion.store.store import SHARD_SUFFIXES, LensStore
+from gravlensdiffusion.untrusted.probe import probe_files
+
+__all__ = ["BadFilesError", "LensSource", "open_lenses"]
+
+
+def open_lenses(
+    path: str | os.PathLike[str],
+    *,
+    skip_bad: bool = False,
+    allow_object_arrays: bool = False,
+    crop: int | None = None,
+    mixed: bool = False,
+    any_unit: bool = False,
+    hdu: str | None = None,
+    band: str | None = None,
+) -> LensSource:
+    """Open a data set: `lenses.h5` or shards, `.npy`, `.npz`, FITS or PNG files.
+
+    Every image is looked at once, with flat memory; after that pixels are read on demand. No code
+    in a file is ever run.
+
+    Args:
+        path: A file, a folder of files, or a folder with one folder per class.
+        skip_bad: Whether to go on without files and images that cannot be used; they are listed
+            in the result's ``problems``.
+        allow_object_arrays: Whether DeepLense's pickled ``[image, mass]`` files are read.
+        crop: Height and width of the middle of each image to keep [pixel]; None for all of it.
+        mixed: Whether to go on with the most common size, unit and pixel scale where image files
+            differ in them; the others are listed in ``problems``.
+        any_unit: Whether image files may differ in flux unit, as images that are rescaled may.
+        hdu: Name or number of the HDU to read where FITS files hold several images.
+        band: The band to keep where image files are of several, by their names, or where FITS files
+            hold several: ``g``, ``f814w``.
+
+    Raises:
+        BadFilesError: If anything cannot be used, unless ``skip_bad``; it carries one line each.
+        GravLensError: If there is no such path, or nothing in it can be used, or if the crop is
+            not possible.
+    """
+    root = Path(path)
+    if not root.exists():
+        raise GravLensError(f"{root}: no such file or folder")
+    if root.is_dir():
+        try:
+            listing = list_folder(root, band=band)
+        except OSError as error:
+            raise GravLensError(f"{root}: cannot be read ({error.strerror})") from error
+    else:
+        listing = _list_file(root)
+    readers = _readers(allow_stacks=not root.is_dir(), allow_object_arrays=allow_object_arrays)
+    readers.update(dict.fromkeys(FITS_SUFFIXES, FitsReader(Choice(hdu=hdu, band=band))))
+    if crop is not None:
+        if crop < MIN_SIDE:
+            raise GravLensError(f"crop must be at least {MIN_SIDE} pixels, got {crop}")
+        readers = {suffix: CropReader(reader, crop) for suffix, reader in readers.items()}
+    if listing.shards:
+        store = _open_store(root, listing, skip_bad)
+        return store if crop is None else CroppedSource(store, crop)
+    return FileSource(
+        root,
+        listing.files,
+        readers,
+        class_names=listing.class_names,
+        problems=listing.problems,
+        notes=listing.notes,
+        skip_bad=skip_bad,
+        mixed=mixed,
+        any_unit=any_unit,
+    )
+
+
+def _open_store(root: Path, listing: Listing, skip_bad: bool) -> LensSource:
+    problems = list(listing.problems)
+    good = []
+    probe_files(listing.shards, "hdf5")  # all in one process; what it says is told below
+    for shard in listing.shards:
+        try:
+            LensStore(shard)
+            good.append(shard)
+        except GravLensError as error:
+            if len(listing.shards) == 1:
+                raise
+            problems.append(str(error))
+    if not good:
+        raise GravLensError(f"{root}: holds no shard that can be used; first: {problems[0]}")
+    store = LensStore(root, shards=good)
+    listing.check_same(root, good[0].name, len(store))
+    bad = find_bad_images(store)
+    problems += [f"{store.name(k)}: {what}" for k, what in sorted(bad.items())]
+    problems = [one_line(problem) for problem in problems]
+    if not problems:
+        return store
+    if not skip_bad:
+        raise BadFilesError(root, problems)
+    kept = np.setdiff1d(np.arange(len(store)), list(bad))
+    if not kept.size:
+        raise GravLensError(f"{root}: holds no image that can be used")
+    return SubsetSource(store, kept, problems, len(problems))
+
+
+def _list_file(path: Path) -> Listing:
+    if not path.is_file():
+        raise GravLensError(f"{path}: is no regular file")
+    suffix = path.suffix.lower()
+    if suffix in SHARD_SUFFIXES:
+        return Listing(shards=[path])
+    if suffix in IMAGE_SUFFIXES:
+        return Listing(files=[(path, None)])
+    allowed = " ".join((*SHARD_SUFFIXES, *IMAGE_SUFFIXES))
+    raise GravLensError(f"{path}: no kind of file that can be read; allowed are {allowed}")
+
+
+def _readers(*, allow_stacks: bool, allow_object_arrays: bool) -> dict[str, ImageReader]:
+    npy = NpyReader(allow_stacks=allow_stacks, allow_object_arrays=allow_object_arrays)
+    readers: dict[str, ImageReader] = {".npy": npy, ".npz": NpzReader(), ".png": PngReader()}
+    return readers

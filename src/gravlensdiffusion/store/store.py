@@ -1,0 +1,311 @@
+"""Lens sets on disk: write, read and check `lenses.h5`, one file or a folder of shards."""
+
+import os
+from collections.abc import Sequence
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.formats.naming import natural_key
+from gravlensdiffusion.records import LensRecord, SetHeader
+from gravlensdiffusion.store.schema import (
+    NOISE_FREE,
+    SUBHALO_DTYPE,
+    FileLayout,
+    check_labels,
+    check_subhalo_rows,
+    joint_header,
+    read_layout,
+)
+from gravlensdiffusion.store.writer import write_store
+from gravlensdiffusion.untrusted.probe import probe_files
+
+__all__ = ["SHARD_SUFFIXES", "LensStore", "validate_store", "write_store"]
+
+SHARD_SUFFIXES = (".h5", ".hdf5")
+_MAX_OPEN_FILES = 64
+_SCAN_BYTES = 2**24
+
+
+class LensStore:
+    """A lens set that is read lazily.
+
+    Opening reads the structure and the labels; pixels are read on demand. Files that this process
+    has not written are first tried out in another one, see `data.probe`. A store can be pickled
+    and used in forked processes: each process opens the files for itself.
+
+    Args:
+        path: A file, or a folder of shards, read in natural order of their names.
+        shards: The shards to read, where not all of the folder are wanted.
+
+    Raises:
+        GravLensError: If the path is no lens set; the field is named.
+    """
+
+    dtypes = ("float32",)
+    problems: tuple[str, ...] = ()
+    num_skipped = 0
+
+    def __init__(
+        self, path: str | os.PathLike[str], *, shards: Sequence[Path] | None = None
+    ) -> None:
+        self.path = Path(path)
+        self._files = _shard_paths(self.path) if shards is None else list(shards)
+        for file, wrong in probe_files(self._files, "hdf5").items():
+            raise GravLensError(f"{file}: {wrong}")
+        layouts = [_open_layout(file) for file in self._files]
+        self.header: SetHeader = joint_header(self._files, layouts)
+        self.image_shape: tuple[int, int, int] = layouts[0].image_shape
+        self._starts = np.cumsum([0] + [layout.num_images for layout in layouts])
+        self._layouts = layouts
+        self._handles: dict[int, h5py.File] = {}
+        self._owner = os.getpid()
+        _ = self.labels  # a label that names no class is refused at once
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_handles": {}}
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that the images are read from."""
+        return tuple(self._files)
+
+    @cached_property
+    def labels(self) -> NDArray[np.int16]:
+        """Class of each image, shape ``(N,)``; -1 where it is not known."""
+        parts = []
+        for i, path in enumerate(self._files):
+            part = self._values(i, "labels").astype(np.int16)
+            check_labels(part, self.header.class_names, path)
+            parts.append(part)
+        self.close()
+        return np.concatenate(parts)
+
+    @cached_property
+    def parameters(self) -> dict[str, NDArray[np.float64]]:
+        """Each parameter's values by name, shape ``(N,)``; NaN where an image has none."""
+        values = {name: np.full(len(self), np.nan) for name in self.header.parameter_units}
+        for i, layout in enumerate(self._layouts):
+            for name in layout.parameter_names:
+                part = self._values(i, f"parameters/{name}")
+                values[name][self._starts[i] : self._starts[i + 1]] = part
+        return values
+
+    @cached_property
+    def subhaloes(self) -> NDArray[np.void]:
+        """Table of subhaloes: columns image, x [arcsec], y [arcsec], mass [M_sun]."""
+        parts = [np.empty(0, SUBHALO_DTYPE)]
+        for i, layout in enumerate(self._layouts):
+            if layout.num_subhaloes:
+                rows = self._values(i, "subhaloes").astype(SUBHALO_DTYPE)
+                check_subhalo_rows(rows, layout.num_images, self._files[i])
+                rows["image"] += self._starts[i]
+                parts.append(rows)
+        return np.concatenate(parts)
+
+    @property
+    def has_noise_free(self) -> bool:
+        """Whether every image has a noise-free twin; in a folder, whether every shard has them."""
+        return all(layout.has_noise_free for layout in self._layouts)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What else a reader of the set should know, one line each."""
+        found = []
+        num, num_files = sum(layout.has_noise_free for layout in self._layouts), len(self._files)
+        if num not in (0, num_files):
+            found.append(f"noise-free images are in {num} of {num_files} files only: left alone")
+        for each in self.header.fillings:
+            made = ", ".join(f"{one.name} {one.num:,}" for one in each.classes if one.num)
+            found.append(f"filled up by model {each.model}, seed {each.seed}: {made or 'nothing'}")
+        return tuple(found)
+
+    def read(self, indices: Sequence[int] | NDArray[np.integer] | slice) -> NDArray[np.float32]:
+        """Read images.
+
+        Args:
+            indices: Which images, in any order, each as often as wanted.
+
+        Returns:
+            Shape ``(B, C, H, W)``, in the set's flux unit.
+
+        Raises:
+            GravLensError: If the file is damaged.
+            IndexError: If there is no such image.
+        """
+        return self._read("images", indices)
+
+    def read_noise_free(
+        self, indices: Sequence[int] | NDArray[np.integer] | slice
+    ) -> NDArray[np.float32]:
+        """Read the noise-free twins of images; arguments and result are those of `read`.
+
+        Raises:
+            GravLensError: If a file has none, or is damaged.
+            IndexError: If there is no such image.
+        """
+        for path, layout in zip(self._files, self._layouts, strict=True):
+            if not layout.has_noise_free:
+                raise GravLensError(f"{path}: /{NOISE_FREE}: missing")
+        return self._read(NOISE_FREE, indices)
+
+    def _read(
+        self, dataset: str, indices: Sequence[int] | NDArray[np.integer] | slice
+    ) -> NDArray[np.float32]:
+        wanted = as_indices(indices, len(self))
+        images = np.empty((wanted.size, *self.image_shape), np.float32)
+        order = np.argsort(wanted, kind="stable")
+        shards = np.searchsorted(self._starts, wanted[order], side="right") - 1
+        positions = wanted[order] - self._starts[shards]
+        # Runs of neighbouring images in one shard are read in one go.
+        breaks = np.flatnonzero((np.diff(positions) != 1) | (np.diff(shards) != 0)) + 1
+        for low, high in pairwise([0, *breaks.tolist(), wanted.size] if wanted.size else []):
+            shard, start = int(shards[low]), int(positions[low])
+            part = self._values(shard, dataset, slice(start, start + high - low))
+            images[order[low:high]] = part
+        return images
+
+    def name(self, index: int) -> str:
+        """Return where image ``index`` comes from: file, and position in it."""
+        shard = int(np.searchsorted(self._starts, index, side="right")) - 1
+        return f"{self._files[shard]}[{index - int(self._starts[shard])}]"
+
+    def record(self, index: int) -> LensRecord:
+        """Return image ``index`` with its truth; parameters that it lacks are left out."""
+        rows = self.subhaloes
+        low, high = np.searchsorted(rows["image"], [index, index + 1])
+        table = np.stack([rows[name][low:high] for name in ("x", "y", "mass")], axis=1)
+        values = {name: float(values[index]) for name, values in self.parameters.items()}
+        return LensRecord(
+            image=self.read([index])[0],
+            label=int(self.labels[index]),
+            parameters={name: value for name, value in values.items() if not np.isnan(value)},
+            subhaloes=table if len(table) else None,
+            noise_free=self.read_noise_free([index])[0] if self.has_noise_free else None,
+        )
+
+    def close(self) -> None:
+        """Close the files; a later read opens them again."""
+        for handle in self._handles.values():
+            handle.close()
+        self._handles = {}
+
+    def _values(self, shard: int, name: str, rows: slice = slice(None)) -> NDArray[Any]:
+        """Read rows of a dataset of one file."""
+        try:
+            values: NDArray[Any] = self._handle(shard)[name][rows]
+        except (OSError, RuntimeError, KeyError, ValueError) as error:
+            raise GravLensError(
+                f"{self._files[shard]}: /{name}: damaged: {error!s:.100}"
+            ) from error
+        return values
+
+    def _handle(self, shard: int) -> h5py.File:
+        if self._owner != os.getpid():
+            # Handles of the parent are not ours to close.
+            self._handles, self._owner = {}, os.getpid()
+        if shard not in self._handles:
+            if len(self._handles) >= _MAX_OPEN_FILES:
+                self.close()
+            self._handles[shard] = _open(self._files[shard])
+        return self._handles[shard]
+
+
+def validate_store(path: str | os.PathLike[str]) -> None:
+    """Check a lens set against the specification, down to every pixel.
+
+    Args:
+        path: A file or a folder of shards.
+
+    Raises:
+        GravLensError: At the first breach; the message names file and field.
+    """
+    with LensStore(path) as store:
+        _ = store.subhaloes
+        for name, values in store.parameters.items():
+            if np.isinf(values).any():
+                k = int(np.argmax(np.isinf(values)))
+                raise GravLensError(f"{path}: /parameters/{name}: image {k} has an infinite value")
+        step = max(1, _SCAN_BYTES // (4 * int(np.prod(store.image_shape))))
+        readers = {"images": store.read}
+        if store.has_noise_free:
+            readers[NOISE_FREE] = store.read_noise_free
+        for name, read in readers.items():
+            for low in range(0, len(store), step):
+                bad = ~np.isfinite(read(slice(low, low + step))).all(axis=(1, 2, 3))
+                if bad.any():
+                    k = low + int(np.argmax(bad))
+                    raise GravLensError(
+                        f"{path}: /{name}: image {k} has a value that is not finite"
+                    )
+
+
+def as_indices(indices: Sequence[int] | NDArray[np.integer] | slice, num: int) -> NDArray[np.int64]:
+    """Return the indices as an array.
+
+    Args:
+        indices: Whole numbers in 0 to ``num - 1``, or a slice.
+        num: Number of images.
+
+    Raises:
+        IndexError: If an index lies outside.
+    """
+    if isinstance(indices, slice):
+        return np.arange(num, dtype=np.int64)[indices]
+    wanted = np.asarray(indices, dtype=np.int64).reshape(-1)
+    if wanted.size and (wanted.min() < 0 or wanted.max() >= num):
+        raise IndexError(f"image index must lie in 0 to {num - 1}")
+    return wanted
+
+
+def _shard_paths(path: Path) -> list[Path]:
+    if not path.exists():
+        raise GravLensError(f"{path}: no such file or folder")
+    if not path.is_dir():
+        return [path]
+    shards = [file for file in path.iterdir() if file.suffix.lower() in SHARD_SUFFIXES]
+    shards = [file for file in shards if not file.name.startswith(".")]
+    if not shards:
+        raise GravLensError(f"{path}: holds no {' or '.join(SHARD_SUFFIXES)} file")
+    return sorted(shards, key=lambda file: natural_key(file.name))
+
+
+def _open(path: Path) -> h5py.File:
+    if not path.is_file():
+        raise GravLensError(f"{path}: is not a regular file")
+    if path.stat().st_size == 0:
+        raise GravLensError(f"{path}: is empty")
+    try:
+        return h5py.File(path, "r")
+    except OSError as error:
+        reason = "truncated" if "truncated" in str(error) else "not a readable HDF5 file"
+        raise GravLensError(f"{path}: {reason}") from error
+
+
+def _open_layout(path: Path) -> FileLayout:
+    with _open(path) as file:
+        try:
+            return read_layout(file, path)
+        except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
+            raise GravLensError(f"{path}: damaged HDF5 file: {error}") from error

@@ -1,0 +1,196 @@
+"""The child process of `data.probe`: opens files as a set would, and says what is wrong.
+
+It reads questions from standard input, a line of JSON each, and answers each with a line: ``null``
+or what is wrong. It may crash, take too long or run out of memory; its parent is prepared.
+"""
+
+import json
+import math
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.store.schema import (
+    NOISE_FREE,
+    FileLayout,
+    check_labels,
+    check_subhalo_rows,
+    read_layout,
+)
+from gravlensdiffusion.untrusted.limits import MAX_UNPACKING, SMALL_BYTES
+
+MEMORY_BYTES = 2**30 + 2**29
+"""Address space that a file may take in the child."""
+NUM_SAMPLES = 64
+"""Images without compression that are read, from the first to the last, evenly spread."""
+_BLOCK_BYTES = 2**22
+FILTERS = {
+    h5py.h5z.FILTER_DEFLATE: "deflate",
+    h5py.h5z.FILTER_SHUFFLE: "shuffle",
+    h5py.h5z.FILTER_FLETCHER32: "fletcher32",
+    h5py.h5z.FILTER_LZF: "lzf",
+}
+"""Compression that is read; any other may load a plugin, or is rare and seldom tested."""
+
+
+def main() -> None:
+    """Answer for each file that comes."""
+    _limit()
+    print("ready", flush=True)
+    for line in sys.stdin.buffer:
+        question = json.loads(line)
+        path = question["path"]
+        verdict = None
+        if path is None:
+            prepare()
+        elif question["kind"] == "fits":
+            verdict = judge_fits(Path(path), *question["choice"])
+        else:
+            verdict = judge_hdf5(Path(path))
+        print(json.dumps(verdict), flush=True)
+
+
+def prepare() -> None:
+    """Import what FITS files need, which is no part of what a file takes."""
+    import gravlensdiffusion.formats.fits  # noqa: F401
+
+    _limit()
+
+
+def judge_fits(path: Path, hdu: str | None = None, band: str | None = None) -> str | None:
+    """Return what is wrong with a FITS file, or None.
+
+    That the user has to choose an image first is nothing wrong.
+
+    Args:
+        path: The file.
+        hdu: The HDU that is chosen, or None.
+        band: The band that is chosen, or None.
+    """
+    from gravlensdiffusion.formats.fits import FitsReader
+    from gravlensdiffusion.formats.fits_extensions import Choice
+    from gravlensdiffusion.formats.source import AmbiguousImageError
+
+    try:
+        FitsReader(Choice(hdu=hdu, band=band), is_tried=True).read(path)
+    except AmbiguousImageError:
+        return None
+    except MemoryError:
+        return "takes more memory than it may"
+    # A damaged file fails in the library in any way.
+    except Exception as error:  # noqa: BLE001
+        return str(error) or type(error).__name__
+    return None
+
+
+def judge_hdf5(path: Path) -> str | None:
+    """Return what is wrong with a lens set, or None."""
+    try:
+        with h5py.File(path, "r") as file:
+            layout = read_layout(file, path)
+            for name in names_of(layout):
+                check_storage(file[name], name, path)
+            read_tables(file, layout, path)
+            for name in ("images", NOISE_FREE):
+                if name in names_of(layout):
+                    read_pixels(file[name], name, path)
+    except GravLensError as error:
+        return str(error).removeprefix(f"{path}: ")
+    except MemoryError:
+        return "takes more memory than it may"
+    # A damaged file fails in the library in any way.
+    except Exception as error:  # noqa: BLE001
+        reason = "truncated" if "truncated" in str(error) else "not a readable HDF5 file"
+        return f"{reason} ({type(error).__name__})"
+    return None
+
+
+def names_of(layout: FileLayout) -> list[str]:
+    """Return the data sets of a file that are ever read."""
+    names = ["images", "labels", *(f"parameters/{name}" for name in layout.parameter_names)]
+    return names + ["subhaloes"] * bool(layout.num_subhaloes) + [NOISE_FREE] * layout.has_noise_free
+
+
+def check_storage(dataset: h5py.Dataset, name: str, path: Path) -> None:
+    """Refuse a data set whose parts do not lie in the file as they should.
+
+    Raises:
+        GravLensError: If its compression is none of `FILTERS`, a chunk lies outside of the file or
+            is larger than it can be, or far less is stored than its shape declares.
+    """
+    where = f"{path}: /{name}"
+    pipeline = dataset.id.get_create_plist()
+    filters = [pipeline.get_filter(k)[0] for k in range(pipeline.get_nfilters())]
+    if not set(filters) <= set(FILTERS) or len(set(filters)) < len(filters):
+        raise GravLensError(
+            f"{where}: has another compression than {', '.join(FILTERS.values())}, each once"
+        )
+    declared = math.prod(dataset.shape) * dataset.dtype.itemsize
+    size = path.stat().st_size
+    held = min(_check_chunks(dataset, where, size) if dataset.chunks else declared, size)
+    if dataset.chunks is None and dataset.id.get_storage_size() not in (0, declared):
+        raise GravLensError(f"{where}: holds another number of bytes than its shape declares")
+    if declared > SMALL_BYTES + MAX_UNPACKING * held:
+        raise GravLensError(
+            f"{where}: declares {declared} bytes, of which it holds {held}: more than the limit of "
+            f"{MAX_UNPACKING} times as much"
+        )
+
+
+def _check_chunks(dataset: h5py.Dataset, where: str, size: int) -> int:
+    """Return the bytes of all chunks."""
+    whole = math.prod(dataset.chunks) * dataset.dtype.itemsize
+    if whole > 2 * max(SMALL_BYTES, 4 * math.prod(dataset.shape[1:])):
+        raise GravLensError(f"{where}: has chunks of {whole} bytes, more than can be read")
+    # Compression can make a chunk a little larger, never much.
+    most = whole + whole // 8 + 4096 if dataset.id.get_create_plist().get_nfilters() else whole
+    total = 0
+
+    def add(chunk: h5py.h5d.StoreInfo) -> None:
+        nonlocal total
+        start, length = chunk.byte_offset, chunk.size
+        if start is None or length > most or start + length > size:
+            raise GravLensError(f"{where}: has a chunk that does not lie in the file")
+        total += length
+
+    dataset.id.chunk_iter(add)
+    return total
+
+
+def read_tables(file: h5py.File, layout: FileLayout, path: Path) -> None:
+    """Read what a set keeps in memory, and check it."""
+    check_labels(file["labels"][:].astype(np.int16), layout.header.class_names, path)
+    for name in layout.parameter_names:
+        file[f"parameters/{name}"][:]
+    if layout.num_subhaloes:
+        check_subhalo_rows(file["subhaloes"][:], layout.num_images, path)
+
+
+def read_pixels(images: h5py.Dataset, name: str, path: Path) -> None:
+    """Read all images where they are compressed, and `NUM_SAMPLES` of them otherwise."""
+    num = len(images)
+    block = max(1, _BLOCK_BYTES // (4 * math.prod(images.shape[1:])))
+    starts = set(range(0, num, block))
+    if not images.id.get_create_plist().get_nfilters():
+        block, starts = 1, {*range(0, num, max(1, num // NUM_SAMPLES)), num - 1}
+    try:
+        for low in sorted(starts):
+            images[low : low + block]
+    except (OSError, RuntimeError, ValueError) as error:
+        raise GravLensError(f"{path}: /{name}: damaged: {error!s:.100}") from error
+
+
+def _limit() -> None:
+    """Bound the memory of this process, and let it leave no core file when it crashes."""
+    with suppress(ImportError, OSError, ValueError):
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+        if hard == resource.RLIM_INFINITY or hard > used + MEMORY_BYTES:
+            resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY_BYTES, hard))

@@ -1,0 +1,159 @@
+"""Pixel scale, flux unit and the right HDU of FITS files."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.formats.fits import pixel_scale
+from gravlensdiffusion.formats.source import BadImageError
+from gravlensdiffusion.sets.readers import open_lenses
+from tests.sets.files import lens_images
+
+STEP = 0.05 / 3600
+TAN = {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN"}
+COS, SIN = math.cos(0.4), math.sin(0.4)
+
+SCALES: dict[str, tuple[dict[str, object], float | None]] = {
+    "nothing": ({}, None),
+    "CDELT": (TAN | {"CDELT1": -STEP, "CDELT2": STEP}, 0.05),
+    "CDELT in arcsec": (
+        {"CUNIT1": "arcsec", "CUNIT2": "arcsec", "CDELT1": 0.05, "CDELT2": 0.05},
+        0.05,
+    ),
+    "CDELT without names": ({"CDELT1": -STEP, "CDELT2": STEP}, 0.05),
+    "CDELT of pixels": ({"CDELT1": 1.0, "CDELT2": 1.0}, None),
+    "CDELT of wavelengths": (
+        {"CUNIT1": "nm", "CUNIT2": "nm", "CDELT1": STEP, "CDELT2": STEP},
+        None,
+    ),
+    "CDELT turned": (TAN | {"CDELT1": -STEP, "CDELT2": STEP, "CROTA2": 30.0}, 0.05),
+    "CD": (TAN | {"CD1_1": -STEP, "CD2_2": STEP}, 0.05),
+    "CD turned": (
+        TAN | {"CD1_1": -STEP * COS, "CD1_2": STEP * SIN, "CD2_1": STEP * SIN, "CD2_2": STEP * COS},
+        0.05,
+    ),
+    "CD beside CDELT of 1": (
+        TAN | {"CD1_1": -STEP, "CD2_2": STEP, "PC1_1": -STEP, "PC2_2": STEP, "CDELT1": 1.0},
+        0.05,
+    ),
+    "PC": (
+        TAN
+        | {"CDELT1": STEP, "CDELT2": STEP}
+        | {"PC1_1": COS, "PC1_2": -SIN, "PC2_1": SIN, "PC2_2": COS},
+        0.05,
+    ),
+    "PC holds the scale": (
+        TAN | {"CDELT1": 1.0, "CDELT2": 1.0, "PC1_1": -STEP, "PC2_2": STEP},
+        0.05,
+    ),
+    "plain card": ({"PIXSCALE": 0.1}, 0.1),
+    "plain card of 0": ({"PIXSCALE": 0.0}, None),
+    "coordinates before plain card": (TAN | {"CD1_1": -STEP, "CD2_2": STEP, "PIXSCALE": 9.0}, 0.05),
+}
+
+
+@pytest.mark.parametrize("kind", SCALES)
+def test_pixel_scale(kind: str) -> None:
+    cards, scale = SCALES[kind]
+    assert pixel_scale(fits.Header(cards)) == (None if scale is None else pytest.approx(scale))
+
+
+@pytest.mark.parametrize(
+    ("cards", "message"),
+    [
+        (TAN | {"CDELT1": STEP, "CDELT2": 2 * STEP}, "0.05 x 0.1 arcsec, not square"),
+        (TAN | {"CD1_1": STEP, "CD2_1": STEP}, "not a scale"),
+        (TAN | {"CDELT1": "small", "CDELT2": STEP}, "CDELT1 is not a number"),
+    ],
+)
+def test_a_scale_that_makes_no_sense(cards: dict[str, object], message: str) -> None:
+    with pytest.raises(BadImageError, match=message):
+        pixel_scale(fits.Header(cards))
+
+
+def write(path: Path, *images: np.ndarray | None, compress: bool = False) -> fits.HDUList:
+    extension = fits.CompImageHDU if compress else fits.ImageHDU
+    hdus = fits.HDUList([fits.PrimaryHDU(images[0]), *(extension(i) for i in images[1:])])
+    return hdus
+
+
+@pytest.mark.parametrize("compress", [False, True])
+def test_the_image_extension_where_the_primary_has_none(tmp_path: Path, compress: bool) -> None:
+    (first,) = lens_images(1, size=16)
+    hdus = write(tmp_path, None, first, compress=compress)
+    hdus[0].header["BUNIT"] = "electron/s"
+    hdus[0].header["PIXSCALE"] = 0.2
+    hdus[1].header["BUNIT"] = "nJy"
+    hdus.writeto(tmp_path / "a.fits")
+    source = open_lenses(tmp_path / "a.fits")
+    # Compression of floats loses a little.
+    np.testing.assert_allclose(source.read([0])[0, 0], first, atol=0.05)
+    assert source.header.flux_unit == "nJy"
+    assert source.header.pixel_scale_arcsec == 0.2
+
+
+def test_scaled_integers(tmp_path: Path) -> None:
+    hdu = fits.PrimaryHDU(np.arange(64, dtype=np.int16).reshape(8, 8))
+    hdu.header["BSCALE"], hdu.header["BZERO"] = 0.5, 100.0
+    hdu.writeto(tmp_path / "a.fits")
+    with fits.open(tmp_path / "a.fits", do_not_scale_image_data=True) as hdus:
+        hdus[0].header["BSCALE"], hdus[0].header["BZERO"] = 0.5, 100.0
+        hdus.writeto(tmp_path / "b.fits")
+    image = open_lenses(tmp_path / "b.fits").read([0])[0, 0]
+    np.testing.assert_array_equal(image, 100 + 0.5 * np.arange(64).reshape(8, 8))
+
+
+@pytest.mark.parametrize("suffix", [".fits", ".FITS", ".fit", ".fts"])
+def test_suffixes(tmp_path: Path, suffix: str) -> None:
+    fits.writeto(tmp_path / f"a{suffix}", lens_images(1))
+    assert open_lenses(tmp_path).image_shape == (1, 8, 8)
+
+
+def test_declared_sizes_are_checked_before_anything_is_read(tmp_path: Path) -> None:
+    header = fits.Header(
+        {"SIMPLE": True, "BITPIX": -64, "NAXIS": 2, "NAXIS1": 10**6, "NAXIS2": 10**6}
+    )
+    (tmp_path / "a.fits").write_bytes(header.tostring().encode())
+    with pytest.raises(GravLensError, match="1000000 x 1000000 pixels, more than the limit"):
+        open_lenses(tmp_path / "a.fits")
+
+
+def test_cut_outs_whose_scales_differ_in_the_last_digits_are_one_set(tmp_path: Path) -> None:
+    for k, image in enumerate(lens_images(3)):
+        fits.writeto(tmp_path / f"{k}.fits", image, fits.Header({"PIXSCALE": 0.1 + k * 1e-6}))
+    assert len(open_lenses(tmp_path)) == 3
+
+
+@pytest.mark.parametrize(
+    ("cards", "unit", "zero_point"),
+    [
+        ({}, "unknown", None),
+        ({"BUNIT": "electron/s"}, "electron/s", None),
+        ({"ZP_STACK": 30.132}, "1 at 30.132 mag", 30.132),
+        ({"MAGZERO": 24.6, "BUNIT": "electron/s"}, "electron/s", 24.6),
+        ({"MAGZERO": "bright"}, "unknown", None),
+        ({"MAGZERO": 0.0}, "unknown", None),
+    ],
+)
+def test_flux_unit_and_zero_point(
+    tmp_path: Path, cards: dict[str, object], unit: str, zero_point: float | None
+) -> None:
+    fits.writeto(tmp_path / "a.fits", lens_images(1)[0], fits.Header(cards))
+    source = open_lenses(tmp_path / "a.fits")
+    assert source.header.flux_unit == unit
+    if zero_point is None:
+        assert "zero_point" not in source.parameters
+    else:
+        assert source.parameters["zero_point"].tolist() == [zero_point]
+        assert source.header.parameter_units["zero_point"] == "mag"
+
+
+def test_images_of_other_zero_points_are_no_set_without_a_unit(tmp_path: Path) -> None:
+    for k, image in enumerate(lens_images(3)):
+        fits.writeto(tmp_path / f"{k}.fits", image, fits.Header({"MAGZERO": 24.6 + (k == 2)}))
+    with pytest.raises(GravLensError, match=r"flux unit '1 at 25\.6 mag' where most have"):
+        open_lenses(tmp_path)

@@ -1,0 +1,108 @@
+"""What the numbers of files without a unit are taken for."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.evaluation.preparation import PreparedSource, prepare_sets
+from gravlensdiffusion.sets.prepared import prepare
+from gravlensdiffusion.sets.readers import open_lenses
+from gravlensdiffusion.sets.sized import SizedSource
+from tests.sets.files import save_folder
+
+GREYS = np.random.default_rng(0).integers(0, 256, (6, 12, 12)).astype(np.uint8)
+GREYS[:, 3, 4] = 255
+PEAK = np.random.default_rng(1).random((5, 12, 12))
+PEAK[:, 6, 5], PEAK[:, 0, 0] = 1, 0
+
+
+def opened(path: Path, images: np.ndarray, form: str = "npy", **options: object) -> object:
+    if form == "folder":
+        save_folder(path, images)
+        return open_lenses(path, **options)
+    path = path.with_suffix(f".{form}")
+    if form == "npy":
+        np.save(path, images)
+    else:
+        np.savez_compressed(path, images=images)
+    return open_lenses(path, **options)
+
+
+@pytest.mark.parametrize("form", ["npy", "npz", "folder"])
+def test_whole_numbers_are_the_same_greys_in_any_type_and_every_command(
+    form: str, tmp_path: Path
+) -> None:
+    stored = [GREYS, GREYS.astype(np.uint16) * 257, GREYS.astype(np.int64), GREYS / np.float32(1)]
+    expected = GREYS[:, None] / np.float32(255)
+    for k, images in enumerate(stored):
+        source = opened(tmp_path / f"set{k}", images, form)
+        assert source.header.flux_unit == "full scale"
+        (note,) = source.notes
+        white = 65535 if k == 1 else 255
+        assert note.startswith(f"6 images have whole numbers up to {white}: divided by that")
+        evaluated = prepare_sets([PreparedSource(source, "a")] * 2, size=None, rescale="none")[0]
+        for seen in (
+            source.read(slice(None)),
+            evaluated.read(slice(None))[:, None],
+            prepare(source, tmp_path / f"run{k}", 12, "area").images[:],
+        ):
+            np.testing.assert_allclose(seen, expected, rtol=1e-6)
+        # Greys are a brightness: their mean is kept.
+        reduced = SizedSource(source, 4).read(np.arange(6))
+        np.testing.assert_allclose(reduced.mean((1, 2, 3)), expected.mean((1, 2, 3)), rtol=1e-5)
+
+
+@pytest.mark.parametrize("crop", [None, 6])
+def test_images_that_run_from_0_to_1_are_peak_also_where_they_are_cropped(
+    crop: int | None, tmp_path: Path
+) -> None:
+    source = opened(tmp_path / "set", PEAK, crop=crop)
+    assert source.header.flux_unit == "peak"
+    (note,) = source.notes
+    assert note.startswith("5 images have no unit and run exactly from 0 to 1")
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        PEAK * 0.999,
+        PEAK + 1e-3,
+        GREYS / np.float32(2),
+        GREYS.astype(float) - 1,
+        np.vstack([PEAK, GREYS]),
+    ],
+)
+def test_all_other_numbers_stay_as_they_are(images: np.ndarray, tmp_path: Path) -> None:
+    source = opened(tmp_path / "set", images)
+    assert (source.header.flux_unit, source.notes) == ("unknown", ())
+    assert np.array_equal(source.read(slice(None))[:, 0], images.astype(np.float32))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16])
+def test_whole_numbers_of_fits_are_counts(dtype: type, tmp_path: Path) -> None:
+    counts = (GREYS[0] // 2).astype(dtype)
+    fits.PrimaryHDU(counts).writeto(tmp_path / "image.fits")
+    source = open_lenses(tmp_path / "image.fits")
+    assert (source.header.flux_unit, source.notes) == ("unknown", ())
+    assert np.array_equal(source.read([0])[0, 0], counts)
+
+
+def test_types_that_are_not_on_one_scale_make_no_set(tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    save_folder(folder, GREYS)
+    np.save(folder / "z.npy", PEAK[0].astype(np.float32))
+    with pytest.raises(GravLensError, match="flux unit 'peak' where most have flux unit 'full"):
+        open_lenses(folder)
+
+
+def test_greys_are_not_compared_with_numbers_far_out_of_their_scale(tmp_path: Path) -> None:
+    sets = [
+        PreparedSource(opened(tmp_path / "bytes", GREYS), "bytes"),
+        PreparedSource(opened(tmp_path / "floats", GREYS * np.float32(0.99)), "floats"),
+    ]
+    with pytest.raises(GravLensError, match=r"images of floats reach far beyond 1.*--rescale peak"):
+        prepare_sets(sets, size=None, rescale="none")
+    assert len(prepare_sets(sets, size=None, rescale="peak")) == 2

@@ -1,0 +1,357 @@
+"""Images from a model: labels, parameters, seeds, batches, units."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from gravlensdiffusion.config.model import (
+    DenoiserConfig,
+    ModelConfig,
+    ScheduleConfig,
+    TransformConfig,
+    UNetConfig,
+)
+from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.generation.generator import LensGenerator
+from gravlensdiffusion.generation.instrument import Observer, Observing
+from gravlensdiffusion.generation.ordering import Order
+from gravlensdiffusion.model.build import SAMPLERS, Model, build_model
+from gravlensdiffusion.model.transform import Transform
+from tests.models import LEARNED, ORDERED, PRIOR, awake
+
+
+def model(class_names: tuple[str, ...] = ("a", "b", "c")) -> Model:
+    """Return an untrained model that puts out something."""
+    config = ModelConfig(
+        image_size=8,
+        class_names=class_names,
+        pixel_scale_arcsec=0.1,
+        flux_unit="e-/s",
+        transform=TransformConfig(kind="asinh", scale=0.1, gain=1.5),
+        schedule=ScheduleConfig(kind="log_snr", sigma_min=0.01, sigma_max=50),
+        denoiser=DenoiserConfig(prediction="preconditioned"),
+        network=UNetConfig(channels=(8, 16), attention_levels=(1,), num_heads=2, embedding_dim=16),
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        built = build_model(config, Transform(config.transform, torch.full((1, 8, 8), 0.3)))
+        for parameter in built.network.parameters():
+            torch.nn.init.normal_(parameter, std=0.1)
+    return built
+
+
+@pytest.fixture(scope="module")
+def generator() -> LensGenerator:
+    """A generator of three classes."""
+    return LensGenerator(model(), name="tiny")
+
+
+@pytest.fixture(scope="module")
+def ordering() -> LensGenerator:
+    """A generator that takes orders and adds noise."""
+    return LensGenerator(awake(), name="ordered")
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_image_k_does_not_depend_on_the_batch(generator: LensGenerator, sampler: str) -> None:
+    whole = generator.sample(7, seed=3, sampler=sampler, num_steps=6).images
+    peak = np.abs(whole).max()
+    for batch_size in (1, 3):
+        parts = generator.sample(
+            7, seed=3, sampler=sampler, num_steps=6, batch_size=batch_size
+        ).images
+        assert np.abs(parts - whole).max() < 1e-5 * peak
+    fewer = generator.sample(2, seed=3, sampler=sampler, num_steps=6).images
+    assert np.abs(fewer - whole[:2]).max() < 1e-5 * peak
+
+
+def test_the_same_call_gives_the_same_bits_and_another_seed_other_images(
+    generator: LensGenerator,
+) -> None:
+    first, second = generator.sample(4, seed=1), generator.sample(4, seed=1)
+    assert np.array_equal(first.images, second.images)
+    other = generator.sample(4, seed=2).images
+    assert np.abs(first.images - other).max() > 0.01
+
+
+def test_the_global_random_state_is_left_alone(generator: LensGenerator) -> None:
+    torch.manual_seed(7)
+    expected = torch.rand(1)
+    torch.manual_seed(7)
+    generator.sample(2, sampler="ddpm", num_steps=3)
+    assert torch.equal(torch.rand(1), expected)
+
+
+def test_labels_go_round_unless_asked_for(generator: LensGenerator) -> None:
+    assert generator.sample(4, num_steps=2).labels.tolist() == [0, 1, 2, 0]
+    assert generator.sample(3, num_steps=2, label="b").labels.tolist() == [1, 1, 1]
+    assert generator.sample(3, num_steps=2, label=["c", "a"]).labels.tolist() == [2, 0, 2]
+    left_out = generator.sample(3, num_steps=2, label="any")
+    assert left_out.labels.tolist() == [-1, -1, -1]
+    asked = generator.sample(3, num_steps=2, label="a")
+    assert np.abs(asked.images - left_out.images).max() > 1e-4
+
+
+def test_guidance_of_one_is_none_and_more_pushes_away(generator: LensGenerator) -> None:
+    plain, guided, more = (
+        generator.sample(2, label="a", num_steps=3, guidance=g).images for g in (1.0, 1.5, 3.0)
+    )
+    assert np.array_equal(plain, generator.sample(2, label="a", num_steps=3).images)
+    assert np.abs(more - plain).mean() > np.abs(guided - plain).mean() > 1e-5
+
+
+def test_images_come_in_flux_units(generator: LensGenerator) -> None:
+    samples = generator.sample(3, num_steps=3)
+    assert samples.images.shape == (3, 1, 8, 8)
+    assert samples.images.dtype == np.float32
+    assert samples.header.flux_unit == "e-/s"
+    assert samples.header.pixel_scale_arcsec == 0.1
+    assert samples.header.class_names == ("a", "b", "c")
+    frames = list(generator.trajectory(range(3), generator.order(3), num_steps=3))
+    assert [frame.step for frame in frames] == [0, 1, 2, 3]
+    z = frames[-1].x_t.numpy() / 1.5 + 0.3
+    assert np.allclose(samples.images, 0.1 * np.sinh(z), rtol=1e-5, atol=1e-6)
+    assert np.allclose(generator.to_display(frames[-1]), z, rtol=1e-5, atol=1e-6)
+    records = list(samples.records())
+    assert [record.label for record in records] == [0, 1, 2]
+    assert np.array_equal(records[1].image, samples.images[1])
+
+
+def test_a_trajectory_starts_from_unit_noise_with_no_lens_in_it(generator: LensGenerator) -> None:
+    first = next(generator.trajectory(range(200), generator.order(200, label="a"), num_steps=2))
+    assert first.x_t.std().item() == pytest.approx(1, abs=0.03)
+    assert first.alpha_t == pytest.approx(1 / 50, rel=1e-3)
+    # The mean image of 0.3 would stand out thirty times over the scatter of the mean.
+    assert np.abs(generator.to_display(first).mean()) < 0.03
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num": 0}, "at least 1"),
+        ({"num": 2, "batch_size": 0}, "at least 1"),
+        ({"num": 2, "label": "halo"}, "no class 'halo'; it has: a, b, c, any"),
+        ({"num": 2, "sampler": "euler"}, "unknown sampler 'euler'; choose from"),
+        ({"num": 2, "num_steps": 0}, "at least 1"),
+        ({"num": 2, "guidance": -1.0}, "guidance"),
+        ({"num": 2, "guidance": 50.0}, "from 0 to 10, beyond which no lenses come of it, got 50"),
+        ({"num": 2, "seed": -1}, "seed"),
+    ],
+)
+def test_what_cannot_be_sampled(
+    generator: LensGenerator, options: dict[str, object], message: str
+) -> None:
+    with pytest.raises(GravLensError, match=message):
+        generator.sample(**options)  # type: ignore[arg-type]
+
+
+def test_a_bar_is_shown_on_request_alone(
+    generator: LensGenerator, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gravlensdiffusion.progress.FIRST_S", 0.0)
+    monkeypatch.setattr("gravlensdiffusion.progress.GROWTH", 0.0)
+    generator.sample(5, num_steps=2, batch_size=3)
+    assert capsys.readouterr().err == ""
+    generator.sample(5, num_steps=2, batch_size=3, progress=True)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.partition(" images")[0] for line in lines] == [
+        f"gravlens: {done} of 5" for done in (1, 3, 3, 4, 5)
+    ]
+
+
+def test_a_model_without_classes() -> None:
+    generator = LensGenerator(model(class_names=()))
+    assert generator.sample(2, num_steps=2).labels.tolist() == [-1, -1]
+    with pytest.raises(GravLensError, match="only 'any'"):
+        generator.sample(2, label="a")
+    with pytest.raises(GravLensError, match="knows nothing to guide by"):
+        generator.sample(2, guidance=2.0)
+
+
+def test_no_such_device(tmp_path: Path) -> None:
+    if not torch.cuda.is_available():
+        with pytest.raises(GravLensError, match="no CUDA device"):
+            LensGenerator.from_pretrained(tmp_path, device="cuda")
+
+
+def test_parameters_are_numbers_or_one_for_each_image(ordering: LensGenerator) -> None:
+    radii = np.array([0.9, np.nan, 1.5])
+    samples = ordering.sample(3, parameters={"theta_E": radii, "source_x": 0.25}, seed=2)
+    assert np.array_equal(samples.parameters["theta_E"], radii, equal_nan=True)
+    assert samples.parameters["source_x"].tolist() == [0.25] * 3
+    assert np.isnan(samples.parameters["signal_to_noise"]).all()
+    assert samples.parameters["background_rms"].tolist() == [0.1] * 3
+    assert samples.header.parameter_units == {
+        "theta_E": "arcsec",
+        "source_x": "arcsec",
+        "signal_to_noise": "",
+        "background_rms": "e-/s",
+    }
+    assert samples.noise_free is not None
+    record = list(samples.records())[2]
+    assert record.parameters["theta_E"] == 1.5
+    assert np.array_equal(record.noise_free, samples.noise_free[2])
+
+
+def test_a_parameter_changes_its_own_image_alone(ordering: LensGenerator) -> None:
+    def images(second: float) -> np.ndarray:
+        radii = np.array([0.9, second, 1.5])
+        return ordering.sample(3, parameters={"theta_E": radii}, seed=2).images
+
+    first, other, left_out = images(1.0), images(1.4), images(np.nan)
+    assert np.abs(first[1] - other[1]).max() > 1e-3
+    assert np.abs(first[1] - left_out[1]).max() > 1e-3
+    for k in (0, 2):
+        assert np.array_equal(first[k], other[k])
+        assert np.array_equal(first[k], left_out[k])
+
+
+def test_ordered_images_do_not_depend_on_the_batch(ordering: LensGenerator) -> None:
+    asked = {"theta_E": np.linspace(0.8, 1.6, 7)}
+    whole = ordering.sample(7, parameters=asked, seed=3)
+    parts = ordering.sample(7, parameters=asked, seed=3, batch_size=3)
+    assert whole.noise_free is not None
+    assert parts.noise_free is not None
+    peak = whole.noise_free.max()
+    assert np.abs(parts.noise_free - whole.noise_free).max() < 1e-5 * peak
+    assert np.abs(parts.images - whole.images).max() < 1e-5 * peak
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"gamma1": 0.1}, "no parameter 'gamma1'; it has: theta_E, source_x, signal_to_noise"),
+        ({"theta_E": 1.7}, "theta_E 1.7 is outside .* 0.8 to 1.6 arcsec"),
+        ({"theta_E": [1.0, np.nan, 0.7]}, "theta_E 0.7 is outside"),
+        ({"source_x": np.inf}, "source_x inf is outside"),
+        ({"theta_E": [1.0, 1.1]}, r"a number or 3 numbers, .* shape \(2,\)"),
+    ],
+)
+def test_what_cannot_be_ordered(
+    ordering: LensGenerator, parameters: dict[str, object], message: str
+) -> None:
+    with pytest.raises(GravLensError, match=message):
+        ordering.sample(3, parameters=parameters)  # type: ignore[arg-type]
+
+
+def test_images_that_nothing_is_asked_of_are_like_training_images(
+    ordering: LensGenerator,
+) -> None:
+    order = ordering.filled(ordering.order(60, label=["no_sub", "cdm"]), seed=5)
+    rows = {label: [row[1:] for row in PRIOR if row[0] == label] for label in (0, 1)}
+    seen = [tuple(values) for values in order.parameters]
+    assert all(values in rows[k % 2] for k, values in enumerate(seen))
+    assert set(seen) == {row[1:] for row in PRIOR}
+    # Of a class that the table lacks, and of any class, every row will do.
+    for label in ("axion", "any"):
+        order = ordering.filled(ordering.order(60, label=label), seed=5)
+        assert {tuple(values) for values in order.parameters} == {row[1:] for row in PRIOR}
+    samples = ordering.sample(2, label="cdm", seed=5)
+    assert all((1, *row) in PRIOR for row in zip(*map(samples.parameters.get, NAMES), strict=True))
+
+
+NAMES = ("theta_E", "source_x", "signal_to_noise")
+
+
+def test_parameters_of_training_images_can_be_ordered_again() -> None:
+    # In single precision 0.1 is larger than 0.1, by more than is forgiven.
+    source_x = replace(ORDERED.parameters[1], low=-0.5, high=0.1)
+    generator = LensGenerator(awake(replace(ORDERED, parameters=(source_x,))))
+    generator.model.prior = torch.tensor([[0.0, 0.1], [0.0, math.nan]]).repeat(3, 1)
+    found = generator.filled(generator.order(30), seed=0).parameters[:, 0]
+    assert np.array_equal(np.unique(found), [0.1, np.nan], equal_nan=True)
+    generator.order(30, parameters={"source_x": found})
+
+
+def test_what_is_asked_for_is_left_as_it_is(ordering: LensGenerator) -> None:
+    radii = np.array([np.nan, 1.2, np.nan, 1.3, np.nan])
+    asked = ordering.order(5, label="cdm", parameters={"theta_E": radii})
+    filled = ordering.filled(asked, seed=5)
+    assert np.array_equal(filled.parameters[[1, 3]], asked.parameters[[1, 3]], equal_nan=True)
+    assert np.isfinite(filled.parameters[[0, 2, 4]]).all()
+    assert np.array_equal(filled.labels, asked.labels)
+    assert np.isnan(asked.parameters[0]).all()
+    # The row of image k depends on the seed, on k and its class alone.
+    alone = ordering.filled(ordering.order(5, label="cdm"), seed=5)
+    assert np.array_equal(alone.parameters[[0, 2, 4]], filled.parameters[[0, 2, 4]])
+    fewer = ordering.filled(ordering.order(3, label="cdm"), seed=5)
+    assert np.array_equal(fewer.parameters, alone.parameters[:3])
+    drawn = {ordering.filled(fewer, seed).parameters.tobytes() for seed in range(5)}
+    assert len(drawn) == 1
+    drawn = {
+        ordering.filled(ordering.order(3, label="cdm"), seed).parameters.tobytes()
+        for seed in range(5)
+    }
+    assert len(drawn) > 1
+
+
+def test_numbers_of_images_choose_their_rows(ordering: LensGenerator) -> None:
+    order = ordering.order(30, label="cdm")
+    whole = ordering.filled(order, seed=5).parameters
+    some = ordering.filled(order[:3], 5, [29, 4, 17]).parameters
+    assert np.array_equal(some, whole[[29, 4, 17]])
+    assert len(np.unique(whole, axis=0)) == 3
+
+
+def test_a_model_without_a_table_leaves_orders_open() -> None:
+    generator = LensGenerator(awake(replace(ORDERED, prior_size=0)))
+    order = generator.order(3)
+    assert generator.filled(order, seed=0) is order
+    plain = LensGenerator(awake(LEARNED))
+    samples = plain.sample(2)
+    assert samples.parameters == {}
+    assert samples.noise_free is None
+
+
+@pytest.mark.parametrize(
+    ("observing", "is_known"),
+    [
+        (Observing(), True),
+        (Observing(flux_unit="peak"), True),
+        (Observing(exposure_s=100.0), False),
+        (Observing(sky_rms=0.2), False),
+    ],
+)
+def test_a_signal_to_noise_ratio_is_that_of_the_training_depth(
+    ordering: LensGenerator, observing: Observing, is_known: bool
+) -> None:
+    asked = {"signal_to_noise": 20.0, "theta_E": 1.2}
+    samples = ordering.sample(2, parameters=asked, observing=observing)
+    assert samples.parameters["theta_E"].tolist() == [1.2, 1.2]
+    expected = [20.0, 20.0] if is_known else [np.nan, np.nan]
+    assert np.array_equal(samples.parameters["signal_to_noise"], expected, equal_nan=True)
+    assert samples.parameters["background_rms"][0] == (observing.sky_rms or 0.1)
+    assert samples.header.flux_unit == (observing.flux_unit or "e-/s")
+
+
+def test_noise_changes_neither_lens_nor_order(ordering: LensGenerator) -> None:
+    plain, deep = (
+        ordering.sample(3, seed=1, observing=observing)
+        for observing in (Observing(), Observing(sky_rms=0.0))
+    )
+    assert np.array_equal(plain.noise_free, deep.noise_free)
+    assert np.array_equal(deep.images, deep.noise_free)
+    assert (plain.images - plain.noise_free).std() == pytest.approx(0.1, rel=0.2)
+    flux = ordering.to_flux(
+        list(ordering.trajectory(range(3), ordering.filled(ordering.order(3), 1), seed=1))[-1].x_t
+    )
+    images, _ = Observer(ordering.config, Observing(), "ordered").take(flux, range(3), seed=1)
+    assert np.array_equal(images, plain.images)
+
+
+def test_guidance_insists_on_parameters_too(ordering: LensGenerator) -> None:
+    def last(order: Order, guidance: float) -> np.ndarray:
+        walk = list(ordering.trajectory(range(2), order, num_steps=3, guidance=guidance))
+        return walk[-1].x_t.numpy()
+
+    asked = ordering.order(2, label="any", parameters={"theta_E": 1.5})
+    plain, guided, more = (last(asked, g) for g in (1.0, 1.5, 3.0))
+    assert np.abs(more - plain).mean() > np.abs(guided - plain).mean() > 1e-4
+    nothing = ordering.order(2, label="any")
+    np.testing.assert_allclose(last(nothing, 3.0), last(nothing, 1.0), atol=1e-4)
+    # Without the order, guidance of nought is what a free lens gets.
+    np.testing.assert_allclose(last(asked, 0.0), last(nothing, 1.0), atol=1e-4)

@@ -1,0 +1,78 @@
+"""How a command chooses its threads."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+
+import pytest
+
+from gravlensdiffusion import parallel as threads
+from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.parallel import NUMBERS, num_free_cores, use_threads
+
+SHOWN = """
+import os, sys
+from gravlensdiffusion.parallel import use_threads
+use_threads(None if sys.argv[1] == "None" else int(sys.argv[1]))
+print(*(os.environ.get(n) for n in ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "KMP_BLOCKTIME")))
+"""
+
+
+def settled(num: int | None, **more: str) -> list[str]:
+    bare = {k: v for k, v in os.environ.items() if k not in NUMBERS}
+    command = [sys.executable, "-c", SHOWN, str(num)]
+    done = subprocess.run(command, env=bare | more, capture_output=True, text=True, check=True)
+    return done.stdout.split()
+
+
+def test_what_is_asked_goes_before_the_environment_and_that_before_a_guess() -> None:
+    assert settled(3, OMP_NUM_THREADS="2") == ["3", "PASSIVE", "0"]
+    assert settled(None, OMP_NUM_THREADS="2", OMP_WAIT_POLICY="ACTIVE") == ["2", "ACTIVE", "0"]
+
+
+def test_the_library_changes_nothing() -> None:
+    code = "import os; before = dict(os.environ); import gravlensdiffusion.generation.generator; "
+    code += "import gravlensdiffusion.cli.main; assert before == dict(os.environ)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_number_below_one_is_refused() -> None:
+    with pytest.raises(GravLensError, match="--threads must be at least 1, got 0"):
+        use_threads(0)
+
+
+@pytest.mark.parametrize(
+    ("busy", "quota", "expected"),
+    [
+        ((), 4, None),
+        ((0, 1, 2), 4, 1),
+        ((0, 1, 2, 3), 4, 1),
+        ((0,), 2, 2),
+        ((), 2, 2),
+        ((3,), 4, 3),
+    ],
+)
+def test_busy_cores_are_left_to_others(
+    monkeypatch: pytest.MonkeyPatch, busy: tuple[int, ...], quota: int, expected: int | None
+) -> None:
+    looks = iter([0, 100])
+
+    def times() -> Mapping[int, tuple[int, int]]:
+        now = next(looks)
+        # A fifth core belongs to others.
+        return {core: (0 if core in busy else now, now) for core in range(5)}
+
+    monkeypatch.setattr(threads, "_times", times)
+    monkeypatch.setattr(threads, "_cores", lambda: frozenset(range(4)))
+    monkeypatch.setattr(threads, "LOOK_S", 0)
+    monkeypatch.setattr("joblib.cpu_count", lambda **_: quota)
+    assert num_free_cores() == expected
+
+
+def test_where_cores_are_not_told_the_load_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "_times", dict)
+    monkeypatch.setattr(threads, "_cores", lambda: frozenset(range(4)))
+    monkeypatch.setattr(os, "getloadavg", lambda: (2.1, 0.0, 0.0))
+    monkeypatch.setattr("joblib.cpu_count", lambda **_: 4)
+    assert num_free_cores() == 2

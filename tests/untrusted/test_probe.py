@@ -1,0 +1,103 @@
+"""Files are tried out in another process; what ends that one ends nothing else."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.store.store import LensStore, write_store
+from gravlensdiffusion.untrusted import probe
+from gravlensdiffusion.untrusted.probe import probe_file, probe_files, trust_file
+from tests.sets.files import HEADER, lens_records
+
+
+@pytest.fixture(autouse=True)
+def _no_child_is_left() -> Iterator[None]:
+    probe.release()
+    yield
+    probe.release()
+
+
+@pytest.fixture
+def failing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put a child in place that crashes and hangs as files are called."""
+    monkeypatch.setattr(probe, "CHILD", "tests.untrusted.failing_child")
+    monkeypatch.setattr(probe, "FILE_S", 0.5)
+    # A core file of the crash would lie in the current folder.
+    resource = pytest.importorskip("resource")
+    hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
+    resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
+
+
+def files(folder: Path, *names: str) -> list[Path]:
+    for name in names:
+        (folder / name).write_bytes(b"x")
+    return [folder / name for name in names]
+
+
+@pytest.mark.usefixtures("failing")
+def test_a_crash_and_a_hang_are_told_and_the_others_are_still_tried(tmp_path: Path) -> None:
+    paths = files(tmp_path, "a", "crash1", "bad1", "hang", "b", "crash2", "bad2")
+    found = probe_files(paths, "hdf5")
+    assert {path.name for path in found} == {"crash1", "bad1", "hang", "crash2", "bad2"}
+    assert "ends the process that reads it" in found[paths[1]]
+    assert "nothing came of it" in found[paths[3]]
+    assert found[paths[2]] == found[paths[6]] == "wrong"
+
+
+@pytest.mark.usefixtures("failing")
+def test_a_store_that_crashes_the_library_is_refused_in_one_line(tmp_path: Path) -> None:
+    path = files(tmp_path, "crash\n.h5")[0]
+    with pytest.raises(GravLensError, match=r"crash\\n.h5: is not readable: it ends") as caught:
+        LensStore(path)
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.usefixtures("failing")
+def test_a_file_is_tried_again_only_when_it_has_changed(tmp_path: Path) -> None:
+    path = files(tmp_path, "bad")[0]
+    assert probe_file(path, "hdf5") == "wrong"
+    good = path.rename(tmp_path / "good")  # the same file, whose verdict is kept
+    changed = good.stat().st_ctime_ns
+    good.write_bytes(b"xx")
+    assert good.stat().st_ctime_ns >= changed
+    assert probe_file(good, "hdf5") is None
+
+
+def test_what_this_process_wrote_is_not_tried_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = write_store(tmp_path / "own.h5", lens_records(), HEADER)
+    other = tmp_path / "other.h5"
+    other.write_bytes(own.read_bytes())
+    monkeypatch.setattr(probe, "CHILD", "no.such.module")
+    assert len(LensStore(own)) == 7
+    with pytest.raises(GravLensError, match="does not start"):
+        LensStore(other)
+    trust_file(other)
+    assert len(LensStore(other)) == 7
+
+
+def test_an_empty_file_or_none_is_left_to_the_caller(tmp_path: Path) -> None:
+    (tmp_path / "empty").touch()
+    assert probe_files([tmp_path / "empty", tmp_path / "none", tmp_path], "hdf5") == {}
+
+
+def test_no_module_of_the_current_folder_is_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.h5"
+    write_store(tmp_path / "own.h5", lens_records(), HEADER)
+    path.write_bytes((tmp_path / "own.h5").read_bytes())
+    (tmp_path / "h5py.py").write_text("raise SystemExit")
+    (tmp_path / "json.py").write_text("raise SystemExit")
+    monkeypatch.chdir(tmp_path)
+    assert probe_file(path, "hdf5") is None
+
+
+def test_the_child_imports_no_torch() -> None:
+    code = "import sys, gravlensdiffusion.untrusted.probe_child; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
