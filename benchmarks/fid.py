@@ -29,13 +29,13 @@ from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.evaluation.inception_weights import find_inception_weights
 from gravlensdiffusion.evaluation.preparation import UNIT_RANGE, Preparation, PreparedSource
 from gravlensdiffusion.metrics.frechet import frechet_distance
+from gravlensdiffusion.metrics.images import quantise_rounding, quantise_truncating
 from gravlensdiffusion.metrics.inception import (
     INPUT_SIZE,
     FIDInception,
     inception_features,
     load_inception,
 )
-from gravlensdiffusion.metrics.quantisation import quantise_rounding, quantise_truncating
 from gravlensdiffusion.sets.readers import open_lenses
 
 Images = NDArray[np.float32]

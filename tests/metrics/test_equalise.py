@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.metrics.equalise import equalise
+from gravlensdiffusion.metrics.images import equalise
 
 
 def images(num: int = 40, seed: int = 0) -> NDArray[np.float32]:

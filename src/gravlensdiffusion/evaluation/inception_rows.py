@@ -21,8 +21,8 @@ from gravlensdiffusion.evaluation.plan import Plan, make_plan
 from gravlensdiffusion.evaluation.preparation import PreparedSource
 from gravlensdiffusion.evaluation.result import Settings
 from gravlensdiffusion.metrics import inception
+from gravlensdiffusion.metrics.images import quantise_truncating
 from gravlensdiffusion.metrics.kernel import kid
-from gravlensdiffusion.metrics.quantisation import quantise_truncating
 
 REFERENCE_SIZE = 28
 """Size of the images in the reference project's own evaluation [pixel]."""

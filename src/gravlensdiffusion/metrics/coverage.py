@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.metrics.neighbours import check_vectors, squared_distances
+from gravlensdiffusion.metrics.features import check_vectors, squared_distances
 
 BLOCK = 1024
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.metrics.feature_pairs import check_features, check_pair
+from gravlensdiffusion.metrics.features import check_features, check_pair
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.distance import pdist
 
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.metrics.feature_pairs import check_pair
+from gravlensdiffusion.metrics.features import check_pair
 
 Array = NDArray[np.float64]
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.metrics.neighbours import Floats, check_vectors, squared_distances
+from gravlensdiffusion.metrics.features import Floats, check_vectors, squared_distances
 from gravlensdiffusion.resize import resize
 
 QUERY_BLOCK = 2048

@@ -19,7 +19,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, huber_loss
 
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.metrics.defects import add_noise, half_pixel_shift_blur
-from gravlensdiffusion.metrics.equalise import equalise
+from gravlensdiffusion.metrics.images import equalise
 from gravlensdiffusion.metrics.pixel_network import PixelNetwork, measure_scales
 from gravlensdiffusion.metrics.two_sample import Auc, check_counts, measure_auc
 

@@ -12,7 +12,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.metrics.neighbours import Floats, check_vectors
+from gravlensdiffusion.metrics.features import Floats, check_vectors
 
 MIN_IMAGES = 20
 

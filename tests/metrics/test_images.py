@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gravlensdiffusion.metrics.quantisation import quantise_rounding, quantise_truncating
+from gravlensdiffusion.metrics.images import quantise_rounding, quantise_truncating
 
 QUANTISATIONS = (quantise_truncating, quantise_rounding)
 
