@@ -22,7 +22,7 @@ import tyro
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
-from gravlensdiffusion.config.encoder import EncoderConfig
+from gravlensdiffusion.config.classifier import EncoderConfig
 from gravlensdiffusion.model.checkpoint import load_encoder, save_encoder
 from gravlensdiffusion.nn.encoder import LensEncoder
 from gravlensdiffusion.resize import default_method, resize

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from augmenting.images import Pictures, Pool, real_images, run_gravlens
 from augmenting.settings import CLASSES, REGIMES, Options, Regime
 from gravlensdiffusion.codec import to_json
-from gravlensdiffusion.config.stopping import EarlyStopping
+from gravlensdiffusion.config.training import EarlyStopping
 from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.generation.instrument import Observing
 from gravlensdiffusion.presets.training import lens28

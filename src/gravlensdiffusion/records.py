@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from gravlensdiffusion.config.names import check_class_names
+from gravlensdiffusion.config.bounds import check_class_names
 from gravlensdiffusion.errors import GravLensError
 
 UNLABELLED = -1

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from gravlensdiffusion.cli.main import main
-from gravlensdiffusion.config.distillation import DistillationConfig
+from gravlensdiffusion.config.training import DistillationConfig
 from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.model.checkpoint import FEW_STEPS, checkpoints, load_model, save_model
 from gravlensdiffusion.store.store import LensStore

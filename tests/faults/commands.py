@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gravlensdiffusion.codec import to_json
-from gravlensdiffusion.config.stopping import EarlyStopping
+from gravlensdiffusion.config.training import EarlyStopping
 from gravlensdiffusion.model.checkpoint import save_model
 from gravlensdiffusion.records import LensRecord
 from gravlensdiffusion.store.store import write_store

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from gravlensdiffusion.config.encoder import EncoderConfig
+from gravlensdiffusion.config.classifier import EncoderConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.nn.encoder import LensEncoder
 

@@ -11,13 +11,17 @@ from numpy.typing import NDArray
 
 from gravlensdiffusion.codec import to_json
 from gravlensdiffusion.config.model import DenoiserConfig, ScheduleConfig
-from gravlensdiffusion.config.stopping import EarlyStopping
-from gravlensdiffusion.config.training import EMAConfig, OptimiserConfig, TrainingConfig
+from gravlensdiffusion.config.training import (
+    EarlyStopping,
+    EMAConfig,
+    OptimiserConfig,
+    TrainingConfig,
+)
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.model.checkpoint import checkpoints, load_model, read_tensors, save_model
-from gravlensdiffusion.presets.adaptation import MIN_IMAGES
 from gravlensdiffusion.presets.simulation import deeplense
+from gravlensdiffusion.presets.training import MIN_IMAGES
 from gravlensdiffusion.training.adapt import adapt, check_number
 from gravlensdiffusion.training.held_out import split_off
 from gravlensdiffusion.training.loop import train

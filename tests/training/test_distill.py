@@ -8,9 +8,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from gravlensdiffusion.config.distillation import DistillationConfig, Method
 from gravlensdiffusion.config.model import ModelConfig
-from gravlensdiffusion.config.training import EMAConfig, OptimiserConfig
+from gravlensdiffusion.config.training import DistillationConfig, EMAConfig, Method, OptimiserConfig
 from gravlensdiffusion.diffusion.randomness import Streams
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.generation.generator import LensGenerator

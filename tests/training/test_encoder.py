@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from gravlensdiffusion.config.encoder import EncoderConfig
+from gravlensdiffusion.config.classifier import EncoderConfig
 from gravlensdiffusion.model.checkpoint import load_encoder, save_encoder
 from gravlensdiffusion.presets.simulation import simulation_preset
 from gravlensdiffusion.simulation.generate import select, simulate

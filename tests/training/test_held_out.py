@@ -13,8 +13,12 @@ import torch
 
 from gravlensdiffusion.codec import from_json, to_json
 from gravlensdiffusion.conditioning import ANY
-from gravlensdiffusion.config.stopping import EarlyStopping
-from gravlensdiffusion.config.training import EMAConfig, OptimiserConfig, TrainingConfig
+from gravlensdiffusion.config.training import (
+    EarlyStopping,
+    EMAConfig,
+    OptimiserConfig,
+    TrainingConfig,
+)
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.model.checkpoint import (
     MODELS_FOLDER,

@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gravlensdiffusion.config.stopping import EarlyStopping
-from gravlensdiffusion.config.training import TrainingConfig
+from gravlensdiffusion.config.training import EarlyStopping, TrainingConfig
 from gravlensdiffusion.model.checkpoint import load_model
 from gravlensdiffusion.presets.training import PRESETS
 from gravlensdiffusion.training.length import FROM_NOTHING, count_different, doubt

@@ -13,8 +13,12 @@ import torch
 from safetensors.torch import load_file
 
 from gravlensdiffusion.config.model import LensEquationConfig, TransformConfig, UNetConfig
-from gravlensdiffusion.config.stopping import EarlyStopping
-from gravlensdiffusion.config.training import EMAConfig, OptimiserConfig, TrainingConfig
+from gravlensdiffusion.config.training import (
+    EarlyStopping,
+    EMAConfig,
+    OptimiserConfig,
+    TrainingConfig,
+)
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.model.build import Model, build_network
 from gravlensdiffusion.model.checkpoint import checkpoints, load_model

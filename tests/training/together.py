@@ -15,8 +15,7 @@ from unittest.mock import patch
 import numpy as np
 
 from gravlensdiffusion.config.model import TransformConfig
-from gravlensdiffusion.config.stopping import EarlyStopping
-from gravlensdiffusion.config.training import OptimiserConfig, TrainingConfig
+from gravlensdiffusion.config.training import EarlyStopping, OptimiserConfig, TrainingConfig
 from gravlensdiffusion.parallel import Processes
 from gravlensdiffusion.training import loop
 from gravlensdiffusion.training.order import Batch, draw_batch

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from gravlensdiffusion.config.numbers import require_guidance
+from gravlensdiffusion.config.bounds import require_guidance
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.formats.source import LensSource
 from gravlensdiffusion.records import FilledClass

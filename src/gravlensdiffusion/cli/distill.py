@@ -8,7 +8,7 @@ from gravlensdiffusion.cli.running import run_shown
 from gravlensdiffusion.errors import GravLensError
 
 if TYPE_CHECKING:
-    from gravlensdiffusion.config.distillation import DistillationConfig
+    from gravlensdiffusion.config.training import DistillationConfig
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def configure(options: Options) -> "DistillationConfig":
     Raises:
         GravLensError: If a value is not allowed.
     """
-    from gravlensdiffusion.config.distillation import DistillationConfig
+    from gravlensdiffusion.config.training import DistillationConfig
 
     config = DistillationConfig(teacher=options.teacher, steps=read_steps(options.steps))
     if options.learning_rate is not None:

@@ -327,7 +327,7 @@ def check_guidance(scale: float) -> None:
     Raises:
         GravLensError: If it is out of range.
     """
-    from gravlensdiffusion.config.numbers import WISE_GUIDANCE, require_guidance
+    from gravlensdiffusion.config.bounds import WISE_GUIDANCE, require_guidance
 
     require_guidance(scale)
     if scale > WISE_GUIDANCE:

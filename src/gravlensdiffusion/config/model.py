@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal
 
-from gravlensdiffusion.config.limits import (
+from gravlensdiffusion.config.bounds import (
     MAX_BANDS,
     MAX_BLOCKS,
     MAX_CHANNELS,
@@ -15,8 +15,8 @@ from gravlensdiffusion.config.limits import (
     MAX_SIDE,
     MAX_STEPS,
     MAX_SUPERSAMPLING,
+    check_class_names,
 )
-from gravlensdiffusion.config.names import check_class_names
 from gravlensdiffusion.errors import GravLensError
 
 Prediction = Literal["epsilon", "x0", "v", "preconditioned"]

@@ -12,7 +12,7 @@ from torch import Tensor
 from gravlensdiffusion import __version__
 from gravlensdiffusion.codec import to_json
 from gravlensdiffusion.conditioning import Condition
-from gravlensdiffusion.config.numbers import require_guidance
+from gravlensdiffusion.config.bounds import require_guidance
 from gravlensdiffusion.diffusion.denoise import Denoiser
 from gravlensdiffusion.diffusion.randomness import Stream, Streams, generator
 from gravlensdiffusion.diffusion.samplers.base import prior, trajectory

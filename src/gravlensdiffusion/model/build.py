@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from gravlensdiffusion.conditioning import Condition
-from gravlensdiffusion.config.limits import MAX_WEIGHTS
+from gravlensdiffusion.config.bounds import MAX_WEIGHTS
 from gravlensdiffusion.config.model import (
     DenoiserConfig,
     ModelConfig,

@@ -19,8 +19,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from gravlensdiffusion.codec import read_json, to_json
-from gravlensdiffusion.config.classifier import ClassifierConfig
-from gravlensdiffusion.config.encoder import EncoderConfig
+from gravlensdiffusion.config.classifier import ClassifierConfig, EncoderConfig
 from gravlensdiffusion.config.model import ModelConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.files import unwritable

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gravlensdiffusion.config.encoder import EncoderConfig
+from gravlensdiffusion.config.classifier import EncoderConfig
 
 SKY = 0.011
 """Level of the sky that the stretch is centred on [peak]."""

@@ -3,18 +3,20 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from gravlensdiffusion.config.imaging import Camera, Imaging, Telescope
 from gravlensdiffusion.config.priors import Constant, LogUniform, Prior, TruncatedNormal, Uniform
 from gravlensdiffusion.config.simulation import (
     Box,
+    Camera,
     Disc,
     GalaxyLight,
+    Imaging,
     Lens,
     LensClass,
     Scene,
     SimulationConfig,
     Source,
     Subhaloes,
+    Telescope,
     Vortex,
 )
 from gravlensdiffusion.errors import GravLensError

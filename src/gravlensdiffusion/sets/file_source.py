@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from gravlensdiffusion.config.names import check_class_names
+from gravlensdiffusion.config.bounds import check_class_names
 from gravlensdiffusion.errors import GravLensError, one_line
 from gravlensdiffusion.formats import numbers
 from gravlensdiffusion.formats.content import has_two_whole_values

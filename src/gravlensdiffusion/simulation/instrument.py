@@ -13,8 +13,8 @@ from lenstronomy.SimulationAPI.ObservationConfig.Euclid import Euclid
 from lenstronomy.SimulationAPI.ObservationConfig.HST import HST
 from numpy.typing import NDArray
 
-from gravlensdiffusion.config.imaging import Camera, Imaging, Telescope
 from gravlensdiffusion.config.priors import Constant, Prior
+from gravlensdiffusion.config.simulation import Camera, Imaging, Telescope
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.simulation.observe import draw_noise, noise_std
 from gravlensdiffusion.simulation.population import draw

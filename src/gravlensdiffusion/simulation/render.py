@@ -10,8 +10,7 @@ from lenstronomy.LensModel.Profiles.sie import SIE
 from lenstronomy.LightModel.Profiles.sersic import SersicElliptic
 from numpy.typing import NDArray
 
-from gravlensdiffusion.config.imaging import Imaging
-from gravlensdiffusion.config.simulation import Cosmology
+from gravlensdiffusion.config.simulation import Cosmology, Imaging
 from gravlensdiffusion.simulation.cosmology import lens_geometry
 from gravlensdiffusion.simulation.instrument import build_instrument
 from gravlensdiffusion.simulation.population import COMPANION, LENS_LIGHT, SOURCE

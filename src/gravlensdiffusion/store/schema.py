@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 
 from gravlensdiffusion.codec import from_json, to_json
-from gravlensdiffusion.config.names import check_class_names
+from gravlensdiffusion.config.bounds import check_class_names
 from gravlensdiffusion.errors import GravLensError, one_line
 from gravlensdiffusion.records import UNLABELLED, Filling, SetHeader
 

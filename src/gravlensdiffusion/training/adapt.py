@@ -11,7 +11,7 @@ from gravlensdiffusion.config.model import ModelConfig, ObservationConfig, Trans
 from gravlensdiffusion.config.training import TrainingConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.model.checkpoint import load_model
-from gravlensdiffusion.presets.adaptation import MIN_IMAGES, adaptation
+from gravlensdiffusion.presets.training import MIN_IMAGES, adaptation
 from gravlensdiffusion.sets.prepared import ImageSource
 from gravlensdiffusion.simulation.observe import observe
 from gravlensdiffusion.training.split import NoiseFreeTwins, observation_of

@@ -11,8 +11,8 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from gravlensdiffusion.conditioning import Condition
-from gravlensdiffusion.config.distillation import DistillationConfig
 from gravlensdiffusion.config.model import ModelConfig, SamplingConfig
+from gravlensdiffusion.config.training import DistillationConfig
 from gravlensdiffusion.diffusion.randomness import Stream, Streams
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.model.build import Model, build_model

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gravlensdiffusion.config.encoder import EncoderConfig
+from gravlensdiffusion.config.classifier import EncoderConfig
 from gravlensdiffusion.nn.encoder import LensEncoder
 from gravlensdiffusion.training.augment import DIRECTED, turn_lenses
 

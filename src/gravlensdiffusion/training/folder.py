@@ -12,9 +12,8 @@ from typing import Any, Generic, Self, TypeVar
 from torch import Tensor
 
 from gravlensdiffusion.codec import read_json, read_record, to_json
-from gravlensdiffusion.config.distillation import DistillationConfig
 from gravlensdiffusion.config.model import ModelConfig
-from gravlensdiffusion.config.training import TrainingConfig
+from gravlensdiffusion.config.training import DistillationConfig, TrainingConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.files import LOCK, held
 from gravlensdiffusion.model.build import Model, build_model
