@@ -17,9 +17,8 @@ import tyro
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.model.checkpoint import load_model, save_model
-from gravlensdiffusion.reports.figures.curves import save_curve
-from gravlensdiffusion.reports.figures.grid import save_grid
-from gravlensdiffusion.reports.figures.tiles import percentile_limits
+from gravlensdiffusion.reports.charts import save_curve
+from gravlensdiffusion.reports.mosaics import percentile_limits, save_grid
 from gravlensdiffusion.sets.readers import open_lenses
 from gravlensdiffusion.training.tracking import read_metrics
 

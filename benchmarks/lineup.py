@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.generation.instrument import Observing
 from gravlensdiffusion.presets.simulation import simulation_preset
-from gravlensdiffusion.reports.figures.grid import save_grid
+from gravlensdiffusion.reports.mosaics import save_grid
 from gravlensdiffusion.sets.readers import open_lenses
 from gravlensdiffusion.simulation.generate import simulate
 

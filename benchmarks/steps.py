@@ -28,7 +28,7 @@ from gravlensdiffusion.evaluation.preparation import PreparedSource, prepare_set
 from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.metrics.frechet import frechet_distance
 from gravlensdiffusion.model.checkpoint import load_model
-from gravlensdiffusion.reports.figures.curves import save_curve
+from gravlensdiffusion.reports.charts import save_curve
 from gravlensdiffusion.sets.readers import open_lenses
 
 RUNS = "dpmpp:5,8,12,20,40 ddim:10,20,50 heun:6,10,20 ddpm:100"

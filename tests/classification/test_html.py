@@ -2,7 +2,7 @@ import numpy as np
 
 from gravlensdiffusion.classification.html import page
 from tests.classification.judgements import judged, judgement
-from tests.reports.page.reader import check_harmless, read_page
+from tests.reports.reader import check_harmless, read_page
 
 EVIL = '<script>alert("x")</script>'
 NAMES = ("no_sub", EVIL, "axion")

@@ -86,8 +86,8 @@ def test_pictures_that_cannot_be_drawn_cost_no_images(model, tmp_path, capsys, m
         next(iter(frames))
         raise ZeroDivisionError("no ink")
 
-    monkeypatch.setattr("gravlensdiffusion.reports.figures.grid.save_grid", fail)
-    monkeypatch.setattr("gravlensdiffusion.reports.figures.gif.save_gif", fail)
+    monkeypatch.setattr("gravlensdiffusion.reports.mosaics.save_grid", fail)
+    monkeypatch.setattr("gravlensdiffusion.reports.gif.save_gif", fail)
     out = tmp_path / "b"
     assert sample(model, out, "--num", 3, "--batch-size", 2, "--gif", *words) == 0
     told = capsys.readouterr()

@@ -12,7 +12,7 @@ from PIL import Image
 from gravlensdiffusion.evaluation.html import page, write_html
 from gravlensdiffusion.evaluation.labels import label
 from tests.evaluation.cards import EVIL, ROWS, evaluation
-from tests.reports.page.reader import Reader, check_harmless, read_page
+from tests.reports.reader import Reader, check_harmless, read_page
 
 TIMES, MINUS = "\N{MULTIPLICATION SIGN}", "\N{MINUS SIGN}"
 

@@ -26,7 +26,7 @@ from gravlensdiffusion.classification.training import (
 from gravlensdiffusion.config.classifier import ClassifierTraining
 from gravlensdiffusion.model.checkpoint import save_classifier
 from gravlensdiffusion.nn.classifier import LensClassifier
-from gravlensdiffusion.reports.figures.png import spared
+from gravlensdiffusion.reports.drawing import spared
 from gravlensdiffusion.reports.page.document import encode
 from gravlensdiffusion.sets.copies import (
     Copies,

@@ -7,11 +7,8 @@ import numpy as np
 from gravlensdiffusion.classification.judgement import Judgement
 from gravlensdiffusion.classification.sentences import headline, percent, verdict
 from gravlensdiffusion.classification.uncertainty import wilson
-from gravlensdiffusion.reports.figures.confusion import confusion_png
-from gravlensdiffusion.reports.figures.grid import grid_png
-from gravlensdiffusion.reports.figures.reliability import reliability_png
-from gravlensdiffusion.reports.figures.roc import Roc, roc_png
-from gravlensdiffusion.reports.figures.tiles import percentile_limits
+from gravlensdiffusion.reports.class_charts import Roc, confusion_png, reliability_png, roc_png
+from gravlensdiffusion.reports.mosaics import grid_png, percentile_limits
 from gravlensdiffusion.reports.page.document import Opening, Section, document
 from gravlensdiffusion.reports.page.markup import Markup, element, joined, picture
 from gravlensdiffusion.reports.page.tables import fact_table, small_table, word_list

@@ -190,8 +190,8 @@ class Drawing:
         self, path: Path, batches: Sequence[range], tell: Callable[[str], object]
     ) -> list["Frame"]:
         """Write the GIF, all batches in step, and return their last frames."""
-        from gravlensdiffusion.reports.figures.gif import save_gif
-        from gravlensdiffusion.reports.figures.png import spared
+        from gravlensdiffusion.reports.drawing import spared
+        from gravlensdiffusion.reports.gif import save_gif
 
         last: list[Frame] = []
         failed: list[Exception] = []

@@ -119,7 +119,7 @@ def compare(options: Options, settings: "Settings", sets: "Sets", processes: Pro
     from gravlensdiffusion.evaluation.html import write_html
     from gravlensdiffusion.evaluation.report import table, write_json
     from gravlensdiffusion.files import whole_file
-    from gravlensdiffusion.reports.figures.png import spared
+    from gravlensdiffusion.reports.drawing import spared
 
     if not processes.is_main:
         assist(sets, settings, processes)

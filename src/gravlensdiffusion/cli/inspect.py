@@ -56,7 +56,7 @@ def run(options: Options) -> None:
     """
     from gravlensdiffusion.cli.opening import open_data
     from gravlensdiffusion.files import check_picture, check_writable, whole_file
-    from gravlensdiffusion.reports.figures.png import spared
+    from gravlensdiffusion.reports.drawing import spared
     from gravlensdiffusion.sets.inspection import inspect_lenses
 
     out = options.out or default_preview(options.path)
@@ -160,7 +160,7 @@ def save_preview(source: "LensSource", summary: "DataSummary", path: Path) -> in
     """Write images evenly spread over the set as one picture, and return their number."""
     import numpy as np
 
-    from gravlensdiffusion.reports.figures.grid import save_grid
+    from gravlensdiffusion.reports.mosaics import save_grid
 
     num = min(NUM_SHOWN, len(source))
     shown = np.linspace(0, len(source) - 1, num).round().astype(int)

@@ -118,8 +118,8 @@ def run(options: Options) -> None:
     from gravlensdiffusion.files import whole_folder
     from gravlensdiffusion.formats.writers import check_channels, write_images
     from gravlensdiffusion.generation.generator import LensGenerator
-    from gravlensdiffusion.reports.figures.grid import save_grid
-    from gravlensdiffusion.reports.figures.png import spared
+    from gravlensdiffusion.reports.drawing import spared
+    from gravlensdiffusion.reports.mosaics import save_grid
 
     generator = LensGenerator.from_pretrained(options.model, device=options.device)
     check_channels(generator.config.num_channels, formats)

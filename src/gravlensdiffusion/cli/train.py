@@ -256,8 +256,8 @@ def save_samples(model: "Model", path: Path) -> None:
     """Save a grid of 36 images of the model, made in 20 quick steps whatever its own sampler."""
     from gravlensdiffusion.files import whole_file
     from gravlensdiffusion.generation.generator import LensGenerator
-    from gravlensdiffusion.reports.figures.grid import save_grid
-    from gravlensdiffusion.reports.figures.png import spared
+    from gravlensdiffusion.reports.drawing import spared
+    from gravlensdiffusion.reports.mosaics import save_grid
 
     samples = LensGenerator(model).sample(36, sampler="dpmpp", num_steps=20, batch_size=36)
     with (

@@ -1,6 +1,6 @@
 from gravlensdiffusion.reports.page.document import Opening, Section, document, encode
 from gravlensdiffusion.reports.page.markup import element
-from tests.reports.page.reader import check_harmless, read_page
+from tests.reports.reader import check_harmless, read_page
 
 EVIL = "<script>alert('x')</script>"
 

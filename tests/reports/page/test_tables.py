@@ -5,7 +5,7 @@ from gravlensdiffusion.reports.page.tables import (
     typeset,
     word_list,
 )
-from tests.reports.page.reader import Reader
+from tests.reports.reader import Reader
 
 TIMES, MINUS, THIN = "\N{MULTIPLICATION SIGN}", "\N{MINUS SIGN}", "\N{THIN SPACE}"
 

@@ -122,7 +122,7 @@ def write(
     from gravlensdiffusion.classification.predictions import write_table
     from gravlensdiffusion.classification.training import probabilities
     from gravlensdiffusion.files import whole_file
-    from gravlensdiffusion.reports.figures.png import spared
+    from gravlensdiffusion.reports.drawing import spared
     from gravlensdiffusion.reports.page.document import write_page
 
     config = sorting.network.config

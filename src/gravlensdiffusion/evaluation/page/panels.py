@@ -9,10 +9,8 @@ from numpy.typing import NDArray
 from gravlensdiffusion.evaluation.labels import with_unit
 from gravlensdiffusion.evaluation.result import Evaluation, Neighbours, set_fact
 from gravlensdiffusion.metrics import profiles
-from gravlensdiffusion.reports.figures.curves import Band, bands_png
-from gravlensdiffusion.reports.figures.grid import grid_png
-from gravlensdiffusion.reports.figures.histograms import histogram_png
-from gravlensdiffusion.reports.figures.tiles import percentile_limits
+from gravlensdiffusion.reports.charts import Band, bands_png, histogram_png
+from gravlensdiffusion.reports.mosaics import grid_png, percentile_limits
 
 MAX_TILES = 36
 """Images that a grid shows at most."""

@@ -2,7 +2,7 @@
 
 from string import Template
 
-from gravlensdiffusion.reports.figures.series import GENERATED, REAL
+from gravlensdiffusion.reports.drawing import GENERATED, REAL
 
 STYLE = Template("""
 :root { color-scheme: light; --line: #d4d7dc; --soft: #f4f5f7; --ink: #1b1f24; --faint: #57606a; }

@@ -5,7 +5,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gravlensdiffusion.reports.figures.grid import grid_png, save_grid
+from gravlensdiffusion.reports.mosaics import (
+    default_columns,
+    grid_png,
+    percentile_limits,
+    save_grid,
+)
 
 
 def steps(num: int, side: int = 8) -> np.ndarray:
@@ -98,3 +103,14 @@ def test_bytes_hold_the_picture_that_is_saved(tmp_path):
         assert picture.format == "PNG"
         assert np.array_equal(np.asarray(picture.convert("L")), grey(path))
     assert data == grid_png(steps(5), num_columns=3, limits=(0, 4))
+
+
+def test_limits_ignore_unusable_pixels_and_constant_images():
+    values = np.append(np.linspace(0, 1, 1001), [np.nan, np.inf])
+    assert percentile_limits(values, 10, 90) == pytest.approx((0.1, 0.9))
+    assert percentile_limits(np.full(4, 3.0)) == (3.0, 4.0)
+    assert percentile_limits(np.full(4, np.nan)) == (0.0, 1.0)
+
+
+def test_grids_are_square():
+    assert [default_columns(num) for num in (0, 1, 2, 36, 37)] == [1, 1, 2, 6, 7]

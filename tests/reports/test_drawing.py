@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import matplotlib as mpl
@@ -10,12 +11,12 @@ import numpy as np
 import pytest
 
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.reports.figures.confusion import confusion_png
-from gravlensdiffusion.reports.figures.png import spared
+from gravlensdiffusion.reports.class_charts import confusion_png
+from gravlensdiffusion.reports.drawing import MAX_LETTERS, class_series, lettered, spared
 
 DRAW = """
 import hashlib, numpy as np
-from gravlensdiffusion.reports.figures.confusion import confusion_png
+from gravlensdiffusion.reports.class_charts import confusion_png
 print(hashlib.sha256(confusion_png(np.eye(2, dtype=int), ["a", "b"])).hexdigest())
 """
 
@@ -51,3 +52,20 @@ def test_a_picture_that_fails_is_one_line() -> None:
     for error in (GravLensError("exists"), OSError("full")):
         with pytest.raises(type(error)), spared("roc.png", told.append):
             raise error
+
+
+def test_classes_differ_by_more_than_colour():
+    styles = [class_series(k) for k in range(24)]
+    assert len({(each.colour, each.line) for each in styles}) == 24
+    for first, second in pairwise(styles[:12]):
+        assert first.colour != second.colour
+        assert first.line != second.line
+
+
+def test_names_are_drawn_as_they_are():
+    assert lettered("no_sub") == "no_sub"
+    assert lettered("$x$\n y") == r"\$x\$ y"
+    assert lettered("星") == "?"
+    assert len(lettered("a" * 90)) == MAX_LETTERS
+    # A legend would leave out what begins with an underscore.
+    assert not lettered("_x").startswith("_")

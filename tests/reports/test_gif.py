@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gravlensdiffusion.reports.figures.gif import save_gif
+from gravlensdiffusion.reports.gif import save_gif
 
 
 def size_of(path: Path) -> tuple[int, int]:

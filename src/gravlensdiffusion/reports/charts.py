@@ -1,19 +1,24 @@
-"""Curves in one pair of axes, and bands around them."""
+"""Charts of numbers: curves, and what two sets of images have in common."""
 
 from collections.abc import Mapping, Sequence
+from math import isfinite, sqrt
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gravlensdiffusion.reports.figures.png import figure_png, own_settings
-from gravlensdiffusion.reports.figures.series import GENERATED, REAL
+from gravlensdiffusion.reports.drawing import GENERATED, REAL, dress, figure_png, own_settings
+
+# Matplotlib is imported where it draws: it takes longer to load than a grid takes to draw.
 
 Floats = NDArray[np.float64]
 
 MAX_MARKED = 12
 """Points up to which each point of a curve gets a mark."""
+MIN_BINS, MAX_BINS = 8, 40
+SHOWN = (0.5, 99.5)
+"""Percentiles of the real values that the axis of a histogram spans at least [per cent]."""
 
 
 class Band(NamedTuple):
@@ -51,7 +56,6 @@ def save_curve(
     Returns:
         The path written.
     """
-    # Imported here because matplotlib takes longer to load than a grid takes to draw.
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6.4, 4.0), layout="constrained")
@@ -74,13 +78,7 @@ def save_curve(
 
 @own_settings()
 def bands_png(
-    x: Floats,
-    generated: Band,
-    real: Band,
-    *,
-    x_label: str,
-    y_label: str,
-    log: bool = False,
+    x: Floats, generated: Band, real: Band, *, x_label: str, y_label: str, log: bool = False
 ) -> bytes:
     """Return two bands as a PNG file, and below them how far the curves are apart.
 
@@ -119,12 +117,75 @@ def bands_png(
         strip.xaxis.set_major_formatter("{x:g}")
         strip.xaxis.set_minor_formatter(NullFormatter())
         axes.set_yscale("log", nonpositive="mask")
-    axes.set_ylabel(y_label, fontsize=9)
-    strip.set_ylabel("difference\n/ scatter", fontsize=9)
-    strip.set_xlabel(x_label, fontsize=9)
     axes.legend(fontsize=9, frameon=False)
-    for each in (axes, strip):
-        each.tick_params(labelsize=9)
-        each.grid(alpha=0.25, linewidth=0.6)
-        each.spines[["right", "top"]].set_visible(False)
+    dress(axes, "", y_label)
+    dress(strip, x_label, "difference\n/ scatter")
     return figure_png(figure)
+
+
+@own_settings()
+def histogram_png(generated: Floats, real: Floats) -> bytes:
+    """Return two step histograms of equal area as a PNG file.
+
+    Args:
+        generated: Values of one set, shape ``(N,)``; those that are not finite are left out.
+        real: Values of the other, shape ``(M,)``, likewise.
+
+    Raises:
+        ValueError: If neither set has a value.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    sets = [values[np.isfinite(values)] for values in (generated, real)]
+    edges = bin_edges(*sets)
+    # Places are fixed, so that histograms beside each other stand on one line.
+    figure = Figure(figsize=(2.4, 1.6))
+    axes = figure.add_axes((0.08, 0.22, 0.84, 0.74))
+    for values, series in zip(reversed(sets), (REAL, GENERATED), strict=True):
+        if not len(values):
+            continue
+        heights = clipped_histogram(values, edges)
+        if series.fill:
+            axes.stairs(heights, edges, fill=True, color=series.colour, alpha=series.fill)
+        axes.stairs(
+            heights, edges, color=series.colour, linestyle=series.line, linewidth=1.3, baseline=None
+        )
+    axes.set_xlim(edges[0], edges[-1])
+    axes.set_ylim(bottom=0)
+    axes.set_yticks([])
+    axes.xaxis.set_major_locator(MaxNLocator(4, min_n_ticks=2))
+    axes.tick_params(labelsize=9, length=2.5)
+    axes.ticklabel_format(axis="x", scilimits=(-2, 4), useMathText=True)
+    axes.xaxis.get_offset_text().set_fontsize(8)
+    axes.spines[["left", "right", "top"]].set_visible(False)
+    return figure_png(figure)
+
+
+def bin_edges(generated: Floats, real: Floats) -> Floats:
+    """Return common edges of bins, as fine as the smaller set allows.
+
+    Raises:
+        ValueError: If neither set has a value.
+    """
+    filled = [values for values in (generated, real) if len(values)]
+    if not filled:
+        raise ValueError("no values to show")
+    limits = [np.percentile(values, SHOWN) for values in filled]
+    # A few wild values of the generated set must not squeeze everything else into one bin.
+    low, high = limits[-1]
+    span = float(high - low)
+    low = max(min(low, limits[0][0]), low - span) if span > 0 else min(low, limits[0][0])
+    high = min(max(high, limits[0][1]), high + span) if span > 0 else max(high, limits[0][1])
+    if not isfinite(high - low) or high - low <= 1e-12 * max(abs(low), abs(high)):
+        middle = float(low)
+        reach = abs(middle) / 10 or 1.0
+        low, high = middle - reach, middle + reach
+    num = int(np.clip(sqrt(min(len(values) for values in filled)), MIN_BINS, MAX_BINS))
+    return np.linspace(low, high, num + 1)
+
+
+def clipped_histogram(values: Floats, edges: Floats) -> Floats:
+    """Return the share of the values in each bin; the outer bins hold what lies beyond them."""
+    counts, _ = np.histogram(np.clip(values, edges[0], edges[-1]), edges)
+    return counts / len(values)

@@ -8,9 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from gravlensdiffusion.reports.figures.tiles import (
+from gravlensdiffusion.reports.mosaics import (
     as_tiles,
-    average_down,
     default_columns,
     lay_out,
     to_bytes,
@@ -90,7 +89,16 @@ def _gif_mosaic(tiles: NDArray[np.float32], columns: int, max_side: int) -> NDAr
     side = max(rows * tiles.shape[1], columns * tiles.shape[2])
     factor = min(ceil(side / max_side), tiles.shape[1], tiles.shape[2])
     # Half precision keeps a hundred frames small; NaN marks the lines between the tiles.
-    return lay_out(average_down(tiles, factor), columns, fill=np.nan).astype(np.float16)
+    return lay_out(_average_down(tiles, factor), columns, fill=np.nan).astype(np.float16)
+
+
+def _average_down(tiles: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
+    """Average blocks of ``factor`` by ``factor`` pixels; what is left over is cut off."""
+    height, width = tiles.shape[1] // factor, tiles.shape[2] // factor
+    cut = tiles[:, : height * factor, : width * factor]
+    blocks = cut.reshape(len(tiles), height, factor, width, factor, *tiles.shape[3:])
+    mean: NDArray[np.float32] = blocks.mean(axis=(2, 4), dtype=np.float32)
+    return mean
 
 
 def _noise_to_lens_levels(

@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gravlensdiffusion.reports.figures.confusion import confusion_png
+from gravlensdiffusion.reports.class_charts import (
+    Roc,
+    confusion_png,
+    reliability_png,
+    roc_png,
+)
 
 
 def pixels(png: bytes):
@@ -31,3 +36,25 @@ def test_dark_cells_are_those_with_many_images():
         return (part[..., 2] - part[..., 0]).mean()
 
     assert blue(faultless) > blue(inverted) + 40
+
+
+CURVE = np.array([0.0, 0.2, 1.0])
+
+
+def test_a_curve_more_is_seen():
+    guess = Roc("a", 0.5, CURVE, CURVE)
+    one, two = roc_png([guess]), roc_png([guess, Roc("_b", 0.9, CURVE, np.sqrt(CURVE))])
+    assert pixels(one).shape == pixels(two).shape
+    assert not np.array_equal(pixels(one), pixels(two))
+    assert roc_png([guess]) == one
+
+
+def test_a_diagram_holds_bins_at_its_edges():
+    share = np.array([0.0, 1.0])
+    # Rounding can leave a share outside its own interval.
+    intervals = np.array([[1e-17, 0.3], [0.7, 1.0 - 1e-16]])
+    confidence = np.array([0.5, 1.0])
+    drawn = reliability_png(confidence, share, intervals, chance=0.5)
+    assert not np.array_equal(
+        pixels(drawn), pixels(reliability_png(confidence, 1 - share, intervals, chance=0.5))
+    )

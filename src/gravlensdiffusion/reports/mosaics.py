@@ -1,0 +1,190 @@
+"""Images as grey tiles, laid out side by side.
+
+Nothing rescales images one by one: all tiles share one grey scale.
+"""
+
+from collections.abc import Sequence
+from math import ceil, sqrt
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from gravlensdiffusion.reports.drawing import picture_png
+
+Tiles = NDArray[np.float32]
+
+STRETCHES = ("linear", "sqrt", "asinh")
+"""Ways from flux to grey."""
+GAP = 1
+"""Width of the line between two tiles [tile pixels]."""
+ASINH_SOFTENING = 0.1
+"""Where the asinh stretch turns from linear to logarithmic, as a fraction of the range."""
+TITLE_SIZE = 11
+"""Height of the letters of a title [pixels]."""
+MAX_TITLE = 200
+"""Letters of a title that are tried for room."""
+
+
+def save_grid(
+    images: NDArray[np.floating],
+    path: str | Path,
+    *,
+    num_columns: int | None = None,
+    stretch: str = "sqrt",
+    titles: Sequence[str] | None = None,
+    limits: tuple[float, float] | None = None,
+    min_side: int = 56,
+) -> Path:
+    """Save images side by side as one picture.
+
+    Args:
+        images: Shape ``(N, C, H, W)`` or ``(N, H, W)``; three channels are shown as red, green
+            and blue, any other number as its mean.
+        path: The file to write; its suffix names the format.
+        num_columns: Tiles in a row; by default as many as make the grid square.
+        stretch: ``linear``, ``sqrt`` or ``asinh``.
+        titles: One line of text above each tile.
+        limits: Values shown black and white, the same for all tiles; by default the 0.1 and 99.9
+            percentiles of all finite pixels.
+        min_side: Tiles smaller than this are enlarged by a whole factor [pixels].
+
+    Returns:
+        The path written.
+
+    Raises:
+        ValueError: If there is no image, the shape is none of the above, or the stretch is
+            unknown.
+    """
+    path = Path(path)
+    _draw(as_tiles(images), num_columns, stretch, titles, limits, min_side).save(path)
+    return path
+
+
+def grid_png(
+    images: NDArray[np.floating],
+    *,
+    num_columns: int | None = None,
+    limits: tuple[float, float] | None = None,
+    min_side: int = 56,
+) -> bytes:
+    """Return images side by side as a PNG file; the arguments are those of `save_grid`."""
+    return picture_png(_draw(as_tiles(images), num_columns, "sqrt", None, limits, min_side))
+
+
+def _draw(
+    tiles: Tiles,
+    num_columns: int | None,
+    stretch: str,
+    titles: Sequence[str] | None,
+    limits: tuple[float, float] | None,
+    min_side: int,
+) -> Image.Image:
+    low, high = percentile_limits(tiles) if limits is None else limits
+    zoom = whole_zoom(tiles, min_side)
+    grey = _to_grey(tiles, low, high, stretch).repeat(zoom, axis=1).repeat(zoom, axis=2)
+    if titles is not None and len(titles) != len(grey):
+        raise ValueError(f"{len(titles)} titles for {len(grey)} images")
+    headroom = 0 if titles is None else TITLE_SIZE + 4
+    columns = num_columns or default_columns(len(grey))
+    picture = Image.fromarray(to_bytes(lay_out(grey, columns, headroom)))
+    for k, title in enumerate(titles or ()):
+        corner = _corner(k, columns, grey.shape[1] + headroom, grey.shape[2])
+        _write_title(picture, title, corner, grey.shape[2])
+    return picture
+
+
+def _write_title(picture: Image.Image, title: str, corner: tuple[int, int], width: int) -> None:
+    font = ImageFont.load_default(size=TITLE_SIZE)
+    title = title[:MAX_TITLE]
+    draw = ImageDraw.Draw(picture)
+    while title and draw.textlength(title, font=font) > width:
+        title = title[:-1]
+    black = 0 if picture.mode == "L" else (0, 0, 0)
+    draw.text((corner[1], corner[0]), title, font=font, fill=black)
+
+
+def percentile_limits(
+    images: NDArray[np.floating], low: float = 0.1, high: float = 99.9
+) -> tuple[float, float]:
+    """Return two percentiles of the finite pixels, a usable black and white point.
+
+    Args:
+        images: Any shape.
+        low: Percentile shown black [per cent].
+        high: Percentile shown white [per cent].
+    """
+    finite = images[np.isfinite(images)]
+    if finite.size == 0:
+        return 0.0, 1.0
+    black, white = (float(v) for v in np.percentile(finite, (low, high)))
+    return (black, white) if white > black else (black, black + 1.0)
+
+
+def default_columns(num: int) -> int:
+    """Return the number of columns that makes a grid of ``num`` tiles square."""
+    return max(1, ceil(sqrt(num)))
+
+
+def as_tiles(images: NDArray[np.floating]) -> Tiles:
+    """Return images as ``(N, H, W)`` or, in colour, ``(N, H, W, 3)``.
+
+    Args:
+        images: Shape ``(N, C, H, W)`` or ``(N, H, W)``; three channels are taken as colours, any
+            other number is averaged.
+
+    Raises:
+        ValueError: If there is no image, or the shape is another.
+    """
+    images = np.asarray(images, dtype=np.float32)
+    if images.ndim not in (3, 4) or images.size == 0:
+        raise ValueError(f"cannot show an array of shape {images.shape}, expected (N, C, H, W)")
+    if images.ndim == 3:
+        return images
+    if images.shape[1] == 3:
+        return np.moveaxis(images, 1, -1)
+    mean: Tiles = images.mean(axis=1, dtype=np.float32)
+    return mean
+
+
+def _to_grey(tiles: Tiles, low: float, high: float, stretch: str) -> Tiles:
+    """Map values to grey from 0 to 1, by one of `STRETCHES` between two limits."""
+    if stretch not in STRETCHES:
+        raise ValueError(f"unknown stretch {stretch!r}, expected one of {', '.join(STRETCHES)}")
+    # Pixels near the largest number leave its range, and are clipped below.
+    with np.errstate(over="ignore", invalid="ignore"):
+        fraction = (tiles - low) / (high - low)
+    scaled = np.clip(np.nan_to_num(fraction, nan=0.0, posinf=1.0, neginf=0.0), 0.0, 1.0)
+    if stretch == "sqrt":
+        scaled = np.sqrt(scaled)
+    elif stretch == "asinh":
+        scaled = np.arcsinh(scaled / ASINH_SOFTENING) / np.arcsinh(1.0 / ASINH_SOFTENING)
+    return np.asarray(scaled, dtype=np.float32)
+
+
+def whole_zoom(tiles: Tiles, min_side: int) -> int:
+    """Return the whole factor that makes tiles at least so many pixels wide or high."""
+    return max(1, ceil(min_side / max(tiles.shape[1], tiles.shape[2])))
+
+
+def _corner(index: int, columns: int, height: int, width: int) -> tuple[int, int]:
+    """Return the row and column [pixels] at which a cell of the mosaic starts."""
+    return GAP + (index // columns) * (height + GAP), GAP + (index % columns) * (width + GAP)
+
+
+def lay_out(tiles: Tiles, columns: int, headroom: int = 0, fill: float = 1.0) -> Tiles:
+    """Lay tiles out in rows with a line of ``fill`` between them and room above each."""
+    num, height, width = tiles.shape[:3]
+    bottom, _ = _corner(ceil(num / columns) * columns, columns, height + headroom, width)
+    right = GAP + min(num, columns) * (width + GAP)
+    canvas = np.full((bottom, right, *tiles.shape[3:]), fill, dtype=np.float32)
+    for k, tile in enumerate(tiles):
+        row, column = _corner(k, columns, height + headroom, width)
+        canvas[row + headroom : row + headroom + height, column : column + width] = tile
+    return canvas
+
+
+def to_bytes(grey: Tiles) -> NDArray[np.uint8]:
+    """Map grey from 0 to 1 to 8 bits."""
+    return np.round(grey * 255.0).astype(np.uint8)
