@@ -37,6 +37,7 @@ from gravlensdiffusion.evaluation.plan import make_plan
 from gravlensdiffusion.evaluation.preparation import PreparedSource
 from gravlensdiffusion.evaluation.result import Settings
 from gravlensdiffusion.evaluation.sets import Sets
+from gravlensdiffusion.formats.open import open_lenses
 from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.model.build import Model
 from gravlensdiffusion.model.checkpoint import (
@@ -47,8 +48,7 @@ from gravlensdiffusion.model.checkpoint import (
     read_tensors,
 )
 from gravlensdiffusion.presets.training import lens28
-from gravlensdiffusion.sets.readers import open_lenses
-from gravlensdiffusion.store.store import write_store
+from gravlensdiffusion.store.reader import write_store
 from gravlensdiffusion.training.tracking import write_atomically
 
 TRAININGS = {

@@ -21,12 +21,12 @@ import tyro
 from gravlensdiffusion.config.training import TrainingConfig
 from gravlensdiffusion.diffusion.randomness import Stream, Streams
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.formats.source import LensSource
+from gravlensdiffusion.formats.open import open_lenses
 from gravlensdiffusion.presets.simulation import simulation_preset
 from gravlensdiffusion.presets.training import PRESETS
-from gravlensdiffusion.sets.readers import open_lenses
+from gravlensdiffusion.sets.lens_set import LensSet
 from gravlensdiffusion.simulation.generate import select, set_header, simulate
-from gravlensdiffusion.store.store import write_store
+from gravlensdiffusion.store.reader import write_store
 from gravlensdiffusion.training.loop import Trainer
 from gravlensdiffusion.training.order import Batch, positions
 
@@ -100,7 +100,7 @@ def recipe(name: str, options: Options) -> TrainingConfig:
     return replace(config, total_images=total, compile=options.compile)
 
 
-def open_source(config: TrainingConfig, options: Options, folder: Path) -> LensSource:
+def open_source(config: TrainingConfig, options: Options, folder: Path) -> LensSet:
     """Open the training images, or simulate some."""
     if options.data is not None:
         return open_lenses(options.data)
@@ -117,7 +117,7 @@ def open_source(config: TrainingConfig, options: Options, folder: Path) -> LensS
     return open_lenses(path)
 
 
-def begin(config: TrainingConfig, source: LensSource, folder: Path, options: Options) -> Trainer:
+def begin(config: TrainingConfig, source: LensSet, folder: Path, options: Options) -> Trainer:
     """Return a run that is about to take its first step."""
     return Trainer(config, source, folder / f"run-{config.prefetch}", options.device, None)
 

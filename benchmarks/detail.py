@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.formats.open import open_lenses
 from gravlensdiffusion.metrics.detail import fine_power, negative_share, pits, seams
-from gravlensdiffusion.sets.readers import open_lenses
 
 
 def main() -> None:

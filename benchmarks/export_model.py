@@ -15,11 +15,11 @@ import numpy as np
 import tyro
 
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.formats.open import open_lenses
 from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.model.checkpoint import load_model, save_model
 from gravlensdiffusion.reports.charts import save_curve
 from gravlensdiffusion.reports.mosaics import percentile_limits, save_grid
-from gravlensdiffusion.sets.readers import open_lenses
 from gravlensdiffusion.training.tracking import read_metrics
 
 NUM_SHOWN = 64

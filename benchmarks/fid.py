@@ -28,6 +28,7 @@ from torch.nn.functional import interpolate
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.evaluation.inception_weights import find_inception_weights
 from gravlensdiffusion.evaluation.preparation import UNIT_RANGE, Preparation, PreparedSource
+from gravlensdiffusion.formats.open import open_lenses
 from gravlensdiffusion.metrics.frechet import frechet_distance
 from gravlensdiffusion.metrics.images import quantise_rounding, quantise_truncating
 from gravlensdiffusion.metrics.inception import (
@@ -36,7 +37,6 @@ from gravlensdiffusion.metrics.inception import (
     inception_features,
     load_inception,
 )
-from gravlensdiffusion.sets.readers import open_lenses
 
 Images = NDArray[np.float32]
 Features = NDArray[np.float32]

@@ -26,8 +26,8 @@ from measuring import POLL_S, PROC
 from gravlensdiffusion.codec import to_json
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.presets.training import lens64
-from gravlensdiffusion.records import LensRecord
-from gravlensdiffusion.store.store import LensStore, write_store
+from gravlensdiffusion.sets.records import LensRecord
+from gravlensdiffusion.store.reader import LensStore, write_store
 from gravlensdiffusion.training.tracking import environment, read_metrics, write_atomically
 
 MB = 1e6

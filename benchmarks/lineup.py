@@ -14,11 +14,11 @@ import numpy as np
 import tyro
 from numpy.typing import NDArray
 
+from gravlensdiffusion.formats.open import open_lenses
 from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.generation.instrument import Observing
 from gravlensdiffusion.presets.simulation import simulation_preset
 from gravlensdiffusion.reports.mosaics import save_grid
-from gravlensdiffusion.sets.readers import open_lenses
 from gravlensdiffusion.simulation.generate import simulate
 
 NUM_COLUMNS = 6

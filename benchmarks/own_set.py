@@ -14,7 +14,7 @@ import tyro
 from gravlensdiffusion.config.simulation import LensClass, SimulationConfig
 from gravlensdiffusion.presets.simulation import deeplense
 from gravlensdiffusion.simulation.generate import select, set_header, simulate
-from gravlensdiffusion.store.store import write_store
+from gravlensdiffusion.store.reader import write_store
 
 
 @dataclass(frozen=True)

@@ -24,11 +24,12 @@ from scipy.ndimage import gaussian_filter, maximum_filter
 from scipy.optimize import curve_fit
 
 from gravlensdiffusion.formats.companions import sort_files
+from gravlensdiffusion.formats.open import open_lenses
 from gravlensdiffusion.metrics.physics import measure
 from gravlensdiffusion.metrics.profiles import radial_profile
 from gravlensdiffusion.metrics.sky import measure_sky
 from gravlensdiffusion.presets.simulation import simulation_preset
-from gravlensdiffusion.sets.readers import LensSource, open_lenses
+from gravlensdiffusion.sets.lens_set import LensSet
 from gravlensdiffusion.simulation.instrument import build_instrument
 
 mpl.use("Agg")
@@ -175,7 +176,7 @@ class RealImage:
         }
 
 
-def lenses_of(source: LensSource) -> Floats:
+def lenses_of(source: LensSet) -> Floats:
     """Return the images of a set that are lenses, shape ``(N, H, H)``."""
     names = source.header.class_names
     labels = source.labels

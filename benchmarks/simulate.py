@@ -22,7 +22,7 @@ from lenstronomy.Util import image_util, util
 
 from gravlensdiffusion.config.simulation import SimulationConfig
 from gravlensdiffusion.presets.simulation import simulation_preset
-from gravlensdiffusion.records import LensRecord
+from gravlensdiffusion.sets.records import LensRecord
 from gravlensdiffusion.simulation.cosmology import lens_geometry
 from gravlensdiffusion.simulation.generate import simulate
 

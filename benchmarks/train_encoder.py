@@ -25,8 +25,8 @@ from sklearn.metrics import roc_auc_score
 from gravlensdiffusion.config.classifier import EncoderConfig
 from gravlensdiffusion.model.checkpoint import load_encoder, save_encoder
 from gravlensdiffusion.nn.encoder import LensEncoder
-from gravlensdiffusion.resize import default_method, resize
-from gravlensdiffusion.store.store import LensStore
+from gravlensdiffusion.sets.flux import default_method, resize
+from gravlensdiffusion.store.reader import LensStore
 from gravlensdiffusion.training.encoder import (
     TARGETS,
     EncoderSet,

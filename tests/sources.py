@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from gravlensdiffusion.config.model import SamplingConfig, UNetConfig
 from gravlensdiffusion.config.training import EMAConfig, TrainingConfig
 from gravlensdiffusion.presets.training import PRESETS
-from gravlensdiffusion.records import SetHeader
+from gravlensdiffusion.sets.records import SetHeader
 
 
 @dataclass

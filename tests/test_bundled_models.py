@@ -5,12 +5,12 @@ import pytest
 
 from gravlensdiffusion.evaluation.measure import Encoder, measure_images
 from gravlensdiffusion.evaluation.preparation import PreparedSource, prepare_sets
+from gravlensdiffusion.formats.open import open_lenses
 from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.model.checkpoint import MODELS_FOLDER, bundled_models
 from gravlensdiffusion.presets.simulation import simulation_preset
-from gravlensdiffusion.sets.readers import open_lenses
 from gravlensdiffusion.simulation.generate import select, set_header, simulate
-from gravlensdiffusion.store.store import write_store
+from gravlensdiffusion.store.reader import write_store
 
 MIB = 2**20
 

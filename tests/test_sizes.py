@@ -15,7 +15,7 @@ from gravlensdiffusion.metrics import physics
 from gravlensdiffusion.presets.simulation import simulation_preset
 from gravlensdiffusion.sets.sized import SizedSource
 from gravlensdiffusion.simulation.generate import select, set_header, simulate
-from gravlensdiffusion.store.store import LensStore, write_store
+from gravlensdiffusion.store.reader import LensStore, write_store
 from gravlensdiffusion.training.run import RunDirectory, complete
 from tests.sources import tiny
 

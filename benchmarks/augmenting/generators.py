@@ -13,8 +13,8 @@ from gravlensdiffusion.config.training import EarlyStopping
 from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.generation.instrument import Observing
 from gravlensdiffusion.presets.training import lens28
-from gravlensdiffusion.records import LensRecord
-from gravlensdiffusion.store.store import write_store
+from gravlensdiffusion.sets.records import LensRecord
+from gravlensdiffusion.store.reader import write_store
 from gravlensdiffusion.training.tracking import write_atomically
 
 

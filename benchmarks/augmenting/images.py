@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from augmenting.settings import CLASSES, RARE, Options, Regime
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.store.store import LensStore
+from gravlensdiffusion.store.reader import LensStore
 
 PRESET = "deeplense"
 TEST_SEED, POOL_SEED = 6001, 6000

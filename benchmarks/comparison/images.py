@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from gravlensdiffusion.formats.source import LensSource
-from gravlensdiffusion.records import SetHeader
-from gravlensdiffusion.sets.readers import open_lenses
+from gravlensdiffusion.formats.open import open_lenses
+from gravlensdiffusion.sets.lens_set import LensSet
+from gravlensdiffusion.sets.records import SetHeader
 
 PADDED = 32
 """Size at which peers work that halve the image three times [pixel]."""
@@ -50,7 +50,7 @@ class PeakScaled:
         source: The set.
     """
 
-    def __init__(self, source: LensSource) -> None:
+    def __init__(self, source: LensSet) -> None:
         self._source = source
         self.header: SetHeader = replace(source.header, flux_unit="peak")
         self.image_shape: tuple[int, int, int] = source.image_shape

@@ -30,8 +30,8 @@ from gravlensdiffusion.evaluation.measure import (
 )
 from gravlensdiffusion.evaluation.metrics_table import relative_shift
 from gravlensdiffusion.evaluation.preparation import EIGHT_BIT, PreparedSource, prepare_sets
+from gravlensdiffusion.formats.open import open_lenses
 from gravlensdiffusion.metrics.frechet import frechet_distance
-from gravlensdiffusion.sets.readers import open_lenses
 
 NUM_DRAWS = 5
 """Draws of real images over which distances and floors are averaged."""

@@ -13,8 +13,8 @@ from comparison.layouts import LAYOUTS, faster_layout
 from comparison.peers import PEER_CLASSES
 from comparison.settings import PEERS, Options, base_name, read_piece, write_piece
 from gravlensdiffusion.cli.train import read_preset
+from gravlensdiffusion.formats.open import open_lenses
 from gravlensdiffusion.model.checkpoint import checkpoints
-from gravlensdiffusion.sets.readers import open_lenses
 from gravlensdiffusion.training.folder import TRAINING_STATE
 from gravlensdiffusion.training.loop import Trainer
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gravlensdiffusion.errors import GravLensError
+    from gravlensdiffusion.formats.open import open_lenses
     from gravlensdiffusion.generation.generator import LensGenerator
     from gravlensdiffusion.generation.samples import LensSamples
-    from gravlensdiffusion.records import LensRecord, SetHeader
-    from gravlensdiffusion.sets.readers import open_lenses
+    from gravlensdiffusion.sets.records import LensRecord, SetHeader
     from gravlensdiffusion.simulation.generate import simulate
-    from gravlensdiffusion.store.store import LensStore, write_store
+    from gravlensdiffusion.store.reader import LensStore, write_store
     from gravlensdiffusion.training.loop import train
 
 __version__ = "0.1.0"
@@ -22,14 +22,14 @@ __version__ = "0.1.0"
 _MODULES = {
     "GravLensError": "errors",
     "LensGenerator": "generation.generator",
-    "LensRecord": "records",
+    "LensRecord": "sets.records",
     "LensSamples": "generation.samples",
-    "LensStore": "store.store",
-    "SetHeader": "records",
-    "open_lenses": "sets.readers",
+    "LensStore": "store.reader",
+    "SetHeader": "sets.records",
+    "open_lenses": "formats.open",
     "simulate": "simulation.generate",
     "train": "training.loop",
-    "write_store": "store.store",
+    "write_store": "store.reader",
 }
 
 __all__ = [

@@ -1,4 +1,7 @@
-"""The one exception for a mistake of the user."""
+"""The one exception for a mistake of the user, and those that say why a file cannot be used."""
+
+from collections.abc import Sequence
+from pathlib import Path
 
 
 class GravLensError(Exception):
@@ -10,6 +13,31 @@ class GravLensError(Exception):
 
     def __init__(self, message: str) -> None:
         super().__init__(one_line(message))
+
+
+class BadImageError(Exception):
+    """Why one file or image cannot be used; the message completes ``PATH: ...``."""
+
+
+class AmbiguousImageError(BadImageError):
+    """Which image of a file is meant has to be said by the user."""
+
+
+class BadFilesError(GravLensError):
+    """Files of a data set cannot be used.
+
+    Attributes:
+        problems: One line per file.
+    """
+
+    def __init__(self, path: Path, problems: Sequence[str]) -> None:
+        self.problems = tuple(one_line(problem) for problem in problems)
+        count = len(self.problems)
+        super().__init__(
+            f"{path}: {count} file{'s' if count > 1 else ''} or image{'s' if count > 1 else ''} "
+            f"cannot be used (--skip-bad goes on without); "
+            f"first: {self.problems[0]}"
+        )
 
 
 def one_line(text: str) -> str:

@@ -8,8 +8,8 @@ import numpy as np
 
 from gravlensdiffusion.config.model import ModelConfig
 from gravlensdiffusion.generation.generator import LensGenerator
-from gravlensdiffusion.records import LensRecord, SetHeader
-from gravlensdiffusion.store.store import LensStore, write_store
+from gravlensdiffusion.sets.records import LensRecord, SetHeader
+from gravlensdiffusion.store.reader import LensStore, write_store
 from tests.models import ORDERED, awake
 
 HEADER = SetHeader(

@@ -13,9 +13,9 @@ from gravlensdiffusion.balance.settings import Settings, count_classes, per_clas
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.generation.ordering import Order
 from gravlensdiffusion.model.checkpoint import fingerprint
-from gravlensdiffusion.records import GENERATED, FilledClass
 from gravlensdiffusion.sets.generated import generated_images
-from gravlensdiffusion.store.store import LensStore, validate_store
+from gravlensdiffusion.sets.records import GENERATED, FilledClass
+from gravlensdiffusion.store.reader import LensStore, validate_store
 from tests.balance.sets import HEADER, LABELS, save_set, tiny
 from tests.models import LEARNED
 

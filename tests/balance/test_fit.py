@@ -11,10 +11,10 @@ from gravlensdiffusion.balance.balance import balance, plan_balance
 from gravlensdiffusion.balance.fit import Fit
 from gravlensdiffusion.balance.settings import Settings
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.resize import resize_flux
+from gravlensdiffusion.formats.open import open_lenses
+from gravlensdiffusion.sets.flux import resize_flux
 from gravlensdiffusion.sets.generated import generated_images
-from gravlensdiffusion.sets.readers import open_lenses
-from gravlensdiffusion.store.store import LensStore
+from gravlensdiffusion.store.reader import LensStore
 from tests.balance.sets import LABELS, save_set, tiny
 from tests.models import LEARNED, ORDERED
 from tests.sets.files import save_folder

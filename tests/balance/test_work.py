@@ -11,7 +11,7 @@ import pytest
 from gravlensdiffusion.balance.balance import balance
 from gravlensdiffusion.balance.settings import Settings
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.store.store import LensStore
+from gravlensdiffusion.store.reader import LensStore
 from tests.balance.sets import LABELS, save_set, tiny
 
 ROOT = Path(__file__).parents[2]
@@ -91,7 +91,7 @@ import os, signal, sys
 from gravlensdiffusion.balance.balance import balance
 from gravlensdiffusion.balance.settings import Settings
 from gravlensdiffusion.balance.work import WorkFolder
-from gravlensdiffusion.store.store import LensStore
+from gravlensdiffusion.store.reader import LensStore
 from tests.balance.sets import tiny
 
 class Countdown:

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gravlensdiffusion.records import LensRecord, SetHeader
-from gravlensdiffusion.store.store import write_store
+from gravlensdiffusion.sets.records import LensRecord, SetHeader
+from gravlensdiffusion.store.reader import write_store
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 NUM_PER_CLASS = 17_500

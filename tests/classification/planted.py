@@ -8,7 +8,7 @@ from scipy.stats import norm
 from gravlensdiffusion.classification.labelled import LabelledSet
 from gravlensdiffusion.classification.training import Training, train_classifier
 from gravlensdiffusion.config.classifier import ClassifierTraining
-from gravlensdiffusion.records import SetHeader
+from gravlensdiffusion.sets.records import SetHeader
 from tests.sources import ArraySource
 
 SIZE = 12

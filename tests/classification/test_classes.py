@@ -3,7 +3,7 @@ import pytest
 
 from gravlensdiffusion.classification.classes import classes_known_to, read_classes, read_merged
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.records import GENERATED, SetHeader
+from gravlensdiffusion.sets.records import GENERATED, SetHeader
 from tests.sources import ArraySource
 
 NAMES = ("no_sub", "cdm", "axion", "no_lens")

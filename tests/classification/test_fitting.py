@@ -16,7 +16,7 @@ from gravlensdiffusion.classification.fitting import (
 from gravlensdiffusion.classification.training import predict_logits, train_classifier
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.model.checkpoint import load_classifier
-from gravlensdiffusion.records import GENERATED
+from gravlensdiffusion.sets.records import GENERATED
 from tests.classification.planted import RECIPE, SIZE, labelled, planted
 
 SHORT = replace(RECIPE, total_images=320, batch_size=16, check_images=160)

@@ -12,7 +12,7 @@ from gravlensdiffusion.classification.scoring import (
 )
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.model.checkpoint import save_classifier
-from gravlensdiffusion.records import GENERATED
+from gravlensdiffusion.sets.records import GENERATED
 from tests.classification.networks import CONFIG, untrained
 from tests.classification.planted import HEADER, planted, trained
 

@@ -13,7 +13,7 @@ from gravlensdiffusion.cli.main import main
 from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.model.checkpoint import save_model
 from gravlensdiffusion.sets.generated import generated_images
-from gravlensdiffusion.store.store import LensStore
+from gravlensdiffusion.store.reader import LensStore
 from tests.balance.sets import save_set
 from tests.models import awake
 

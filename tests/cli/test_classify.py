@@ -12,8 +12,8 @@ from PIL import Image
 
 from gravlensdiffusion.cli.main import main
 from gravlensdiffusion.model.checkpoint import load_classifier
-from gravlensdiffusion.records import UNLABELLED, LensRecord
-from gravlensdiffusion.store.store import write_store
+from gravlensdiffusion.sets.records import UNLABELLED, LensRecord
+from gravlensdiffusion.store.reader import write_store
 from tests.classification.planted import HEADER, NAMES, planted
 
 SHORT = ("--images", "640", "--batch-size", "32", "--device", "cpu")

@@ -10,7 +10,7 @@ from gravlensdiffusion.cli.main import main
 from gravlensdiffusion.config.training import DistillationConfig
 from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.model.checkpoint import FEW_STEPS, checkpoints, load_model, save_model
-from gravlensdiffusion.store.store import LensStore
+from gravlensdiffusion.store.reader import LensStore
 from gravlensdiffusion.training.distill import distill
 from tests.models import awake
 

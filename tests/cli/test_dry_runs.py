@@ -13,8 +13,8 @@ from gravlensdiffusion.codec import to_json
 from gravlensdiffusion.files import held
 from gravlensdiffusion.model.checkpoint import save_model
 from gravlensdiffusion.presets.training import PRESETS
-from gravlensdiffusion.records import LensRecord, SetHeader
-from gravlensdiffusion.store.store import write_store
+from gravlensdiffusion.sets.records import LensRecord, SetHeader
+from gravlensdiffusion.store.reader import write_store
 from gravlensdiffusion.training.loop import train
 from tests.balance.sets import save_set
 from tests.classification.planted import HEADER, planted
@@ -279,6 +279,6 @@ def test_mistakes_are_told_before_a_set_is_looked_at(
     def look(*_: object, **__: object) -> None:
         raise AssertionError("the set was looked at")
 
-    monkeypatch.setattr("gravlensdiffusion.sets.readers.open_lenses", look)
+    monkeypatch.setattr("gravlensdiffusion.formats.open.open_lenses", look)
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     assert message in run(command.format(w=work).split(), capsys)

@@ -21,7 +21,7 @@ from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.generation.instrument import Observing
 from gravlensdiffusion.model.build import build_model
 from gravlensdiffusion.model.checkpoint import save_model
-from gravlensdiffusion.store.store import LensStore
+from gravlensdiffusion.store.reader import LensStore
 from tests.models import awake
 
 CONFIG = ModelConfig(

@@ -7,7 +7,7 @@ import pytest
 
 from gravlensdiffusion.cli.main import main
 from gravlensdiffusion.model.checkpoint import save_model
-from gravlensdiffusion.store.store import LensStore
+from gravlensdiffusion.store.reader import LensStore
 from tests.launching import torchrun
 from tests.models import awake
 

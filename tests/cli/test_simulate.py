@@ -5,7 +5,7 @@ import pytest
 
 from gravlensdiffusion.cli.simulate import Options, run
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.store.store import LensStore
+from gravlensdiffusion.store.reader import LensStore
 
 
 def test_file_holds_images_labels_truth_and_subhaloes(tmp_path, capsys):

@@ -12,8 +12,8 @@ import pytest
 
 from gravlensdiffusion.codec import to_json
 from gravlensdiffusion.model.checkpoint import checkpoints
-from gravlensdiffusion.records import LensRecord
-from gravlensdiffusion.store.store import write_store
+from gravlensdiffusion.sets.records import LensRecord
+from gravlensdiffusion.store.reader import write_store
 from gravlensdiffusion.training.tracking import read_metrics
 from tests.classification.planted import HEADER, planted
 from tests.launching import TORCHRUN, environment, torchrun

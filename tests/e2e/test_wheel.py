@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gravlensdiffusion.store.store import LensStore
+from gravlensdiffusion.store.reader import LensStore
 
 ROOT = Path(__file__).parents[2]
 

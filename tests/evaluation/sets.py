@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from gravlensdiffusion.evaluation.preparation import PreparedSource
+from gravlensdiffusion.formats.open import open_lenses
 from gravlensdiffusion.presets.simulation import simulation_preset
-from gravlensdiffusion.records import LensRecord
-from gravlensdiffusion.sets.readers import open_lenses
+from gravlensdiffusion.sets.records import LensRecord
 from gravlensdiffusion.simulation.generate import select, set_header, simulate
-from gravlensdiffusion.store.store import write_store
+from gravlensdiffusion.store.reader import write_store
 
 CONFIG = select(simulation_preset("deeplense"), size=28)
 SEED = 77

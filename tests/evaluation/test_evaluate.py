@@ -9,7 +9,7 @@ from gravlensdiffusion.evaluation.evaluate import evaluate, note_mixed
 from gravlensdiffusion.evaluation.result import Settings
 from gravlensdiffusion.evaluation.sets import Sets
 from gravlensdiffusion.metrics.defects import blur, remove_noise, rotate, scale_flux
-from gravlensdiffusion.records import GENERATED
+from gravlensdiffusion.sets.records import GENERATED
 from tests.evaluation.sets import opened, pixels, records
 
 NUM = 300

@@ -4,10 +4,10 @@ import pytest
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.evaluation.measure import Encoder, measure_images
 from gravlensdiffusion.evaluation.preparation import PreparedSource, prepare_sets
+from gravlensdiffusion.formats.open import open_lenses
 from gravlensdiffusion.presets.simulation import simulation_preset
-from gravlensdiffusion.sets.readers import open_lenses
 from gravlensdiffusion.simulation.generate import select, set_header, simulate
-from gravlensdiffusion.store.store import write_store
+from gravlensdiffusion.store.reader import write_store
 
 
 def opened(tmp_path, name, images):

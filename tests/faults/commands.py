@@ -8,8 +8,8 @@ from pathlib import Path
 from gravlensdiffusion.codec import to_json
 from gravlensdiffusion.config.training import EarlyStopping
 from gravlensdiffusion.model.checkpoint import save_model
-from gravlensdiffusion.records import LensRecord
-from gravlensdiffusion.store.store import write_store
+from gravlensdiffusion.sets.records import LensRecord
+from gravlensdiffusion.store.reader import write_store
 from tests.balance.sets import save_set
 from tests.models import LEARNED, awake
 from tests.sources import rings, tiny

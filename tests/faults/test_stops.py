@@ -19,8 +19,8 @@ from gravlensdiffusion.config.training import OptimiserConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.files import held
 from gravlensdiffusion.model.checkpoint import checkpoints
-from gravlensdiffusion.records import LensRecord
-from gravlensdiffusion.store.store import write_store
+from gravlensdiffusion.sets.records import LensRecord
+from gravlensdiffusion.store.reader import write_store
 from gravlensdiffusion.training.loop import Trainer, train
 from gravlensdiffusion.training.progress import Hooks, Progress
 from tests.faults.child import run

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.errors import BadFilesError, GravLensError
 from gravlensdiffusion.formats.companions import is_document, sort_files
-from gravlensdiffusion.sets.readers import BadFilesError, open_lenses
+from gravlensdiffusion.formats.open import open_lenses
 from tests.sets.files import lens_images, survey_folder
 
 WORDS = (

@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.errors import BadImageError, GravLensError
 from gravlensdiffusion.formats.fits import pixel_scale
-from gravlensdiffusion.formats.source import BadImageError
-from gravlensdiffusion.sets.readers import open_lenses
+from gravlensdiffusion.formats.open import open_lenses
 from tests.sets.files import lens_images
 
 STEP = 0.05 / 3600

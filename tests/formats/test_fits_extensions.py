@@ -7,12 +7,16 @@ import pytest
 from astropy.io import fits
 from numpy.typing import NDArray
 
-from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.errors import (
+    AmbiguousImageError,
+    BadFilesError,
+    BadImageError,
+    GravLensError,
+)
 from gravlensdiffusion.formats.content import looks_like
 from gravlensdiffusion.formats.fits import FitsReader
 from gravlensdiffusion.formats.fits_extensions import Choice
-from gravlensdiffusion.formats.source import AmbiguousImageError, BadImageError
-from gravlensdiffusion.sets.readers import BadFilesError, open_lenses
+from gravlensdiffusion.formats.open import open_lenses
 from gravlensdiffusion.untrusted.probe import release
 from tests.sets.files import lens_images
 

@@ -8,8 +8,8 @@ from astropy.io import fits
 
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.evaluation.preparation import PreparedSource, prepare_sets
+from gravlensdiffusion.formats.open import open_lenses
 from gravlensdiffusion.sets.prepared import prepare
-from gravlensdiffusion.sets.readers import open_lenses
 from gravlensdiffusion.sets.sized import SizedSource
 from tests.sets.files import save_folder
 

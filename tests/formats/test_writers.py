@@ -11,10 +11,10 @@ from astropy.io import fits
 from PIL import Image
 
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.formats.open import open_lenses
 from gravlensdiffusion.formats.writers import FORMATS, check_targets, write_images
-from gravlensdiffusion.records import LensRecord, SetHeader
-from gravlensdiffusion.sets.readers import open_lenses
-from gravlensdiffusion.store.store import LensStore, validate_store
+from gravlensdiffusion.sets.records import LensRecord, SetHeader
+from gravlensdiffusion.store.reader import LensStore, validate_store
 from tests.sets.files import HEADER, lens_images, lens_records
 
 PEAK = replace(HEADER, flux_unit="peak")

@@ -16,7 +16,7 @@ from safetensors.torch import save
 
 from gravlensdiffusion.codec import to_json
 from gravlensdiffusion.presets.training import lens28
-from gravlensdiffusion.store.store import write_store
+from gravlensdiffusion.store.reader import write_store
 from tests.models import ORDERED, awake
 from tests.sets.files import HEADER, lens_images, lens_records, with_twins
 

@@ -13,13 +13,12 @@ from hypothesis import strategies as st
 from gravlensdiffusion.codec import from_json, to_json
 from gravlensdiffusion.config.model import ModelConfig
 from gravlensdiffusion.config.training import TrainingConfig
-from gravlensdiffusion.errors import GravLensError, one_line
-from gravlensdiffusion.formats.naming import natural_key
+from gravlensdiffusion.errors import BadImageError, GravLensError, one_line
+from gravlensdiffusion.formats.open import open_lenses
 from gravlensdiffusion.formats.png_stretch import KEYWORD, read_card
-from gravlensdiffusion.formats.source import BadImageError
 from gravlensdiffusion.generation.ordering import read_conditions
 from gravlensdiffusion.model.checkpoint import read_shapes, read_tensors
-from gravlensdiffusion.sets.readers import open_lenses
+from gravlensdiffusion.sets.naming import natural_key
 from gravlensdiffusion.untrusted.npy_header import read_header
 from gravlensdiffusion.untrusted.state_file import read_state_dict
 from gravlensdiffusion.untrusted.unpickle import read_object_array

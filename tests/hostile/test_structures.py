@@ -20,8 +20,8 @@ from gravlensdiffusion.codec import from_json
 from gravlensdiffusion.config.model import ModelConfig
 from gravlensdiffusion.config.training import TrainingConfig
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.formats.open import open_lenses
 from gravlensdiffusion.model.checkpoint import load_model
-from gravlensdiffusion.sets.readers import open_lenses
 from gravlensdiffusion.untrusted.state_file import read_state_dict
 from tests.hostile.bases import leaves, model_files, npy_bytes, with_leaf
 from tests.hostile.corpus import good_files

@@ -8,7 +8,7 @@ import pytest
 
 from gravlensdiffusion.metrics.einstein import einstein_radius
 from gravlensdiffusion.metrics.physics import measure
-from gravlensdiffusion.resize import default_method, resize
+from gravlensdiffusion.sets.flux import default_method, resize
 from tests.metrics.lenses import RMS, gaussian, grid, observe, ring, simulated
 
 ROOT = Path(__file__).resolve().parents[2]

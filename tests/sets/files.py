@@ -9,7 +9,7 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
-from gravlensdiffusion.records import LensRecord, SetHeader
+from gravlensdiffusion.sets.records import LensRecord, SetHeader
 
 HEADER = SetHeader(
     class_names=("no_sub", "cdm", "axion"),

@@ -10,10 +10,10 @@ from gravlensdiffusion.cli.evaluate import Options, reports
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.evaluation.preparation import PreparedSource, prepare_sets
 from gravlensdiffusion.evaluation.sets import Sets
+from gravlensdiffusion.formats.open import open_lenses
 from gravlensdiffusion.formats.writers import check_channels, write_images
-from gravlensdiffusion.records import LensRecord, SetHeader
 from gravlensdiffusion.sets.prepared import prepare
-from gravlensdiffusion.sets.readers import open_lenses
+from gravlensdiffusion.sets.records import LensRecord, SetHeader
 from tests.sets.files import save_folder
 
 HEADER = SetHeader(class_names=("a", "b"), pixel_scale_arcsec=0.1, flux_unit="e-/s")

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from gravlensdiffusion.config.model import ModelConfig, ParameterConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.formats.fits_text import PERCENT, read_text, text_cards
+from gravlensdiffusion.formats.open import open_lenses
 from gravlensdiffusion.formats.writers import write_images
-from gravlensdiffusion.records import LensRecord, SetHeader
-from gravlensdiffusion.sets.readers import open_lenses
+from gravlensdiffusion.sets.records import LensRecord, SetHeader
 from tests.sets.files import lens_images
 
 NAMES = (

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.records import GENERATED, FilledClass, Filling
 from gravlensdiffusion.sets.generated import generated_images
-from gravlensdiffusion.store.store import LensStore, write_store
+from gravlensdiffusion.sets.records import GENERATED, FilledClass, Filling
+from gravlensdiffusion.store.reader import LensStore, write_store
 from tests.sets.files import HEADER, lens_records
 from tests.sources import rings
 

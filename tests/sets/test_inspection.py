@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from gravlensdiffusion.config.model import TransformConfig
+from gravlensdiffusion.formats.open import open_lenses
 from gravlensdiffusion.model.transform import fit_transform
-from gravlensdiffusion.records import LensRecord
 from gravlensdiffusion.sets.inspection import inspect_lenses
 from gravlensdiffusion.sets.prepared import Batches
-from gravlensdiffusion.sets.readers import open_lenses
-from gravlensdiffusion.store.store import write_store
+from gravlensdiffusion.sets.records import LensRecord
+from gravlensdiffusion.store.reader import write_store
 from tests.sets.files import HEADER, lens_images, lens_records, save_folder
 
 

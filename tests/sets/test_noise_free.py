@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from gravlensdiffusion.cli.main import main
-from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.errors import BadFilesError, GravLensError
+from gravlensdiffusion.formats.open import open_lenses
 from gravlensdiffusion.formats.writers import write_images
 from gravlensdiffusion.sets.inspection import inspect_lenses
-from gravlensdiffusion.sets.readers import BadFilesError, open_lenses
-from gravlensdiffusion.store.store import LensStore, validate_store, write_store
+from gravlensdiffusion.store.reader import LensStore, validate_store, write_store
 from tests.sets.files import HEADER, lens_images, lens_records, save_folder, with_twins
 
 TWINS = lens_images(7)[:, None] / 2 - 1

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.resize import resize_flux
+from gravlensdiffusion.sets.flux import resize_flux
 from gravlensdiffusion.sets.prepared import prepare
 from tests.sources import ArraySource, rings
 

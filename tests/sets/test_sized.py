@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.records import SetHeader
-from gravlensdiffusion.resize import resize
+from gravlensdiffusion.sets.flux import resize
 from gravlensdiffusion.sets.prepared import prepare
+from gravlensdiffusion.sets.records import SetHeader
 from gravlensdiffusion.sets.sized import SetDigest, SizedSource
 from tests.sources import ArraySource, rings
 

@@ -8,7 +8,7 @@ from gravlensdiffusion.codec import from_json
 from gravlensdiffusion.config.simulation import LensClass, SimulationConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.presets.simulation import SIMULATION_PRESETS, simulation_preset
-from gravlensdiffusion.resize import default_method, resize
+from gravlensdiffusion.sets.flux import default_method, resize
 from gravlensdiffusion.simulation.generate import select, set_header, simulate, simulate_one
 
 

@@ -10,7 +10,7 @@ from gravlensdiffusion.config.model import ObservationConfig
 from gravlensdiffusion.config.simulation import Imaging
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.presets.simulation import simulation_preset
-from gravlensdiffusion.resize import default_method
+from gravlensdiffusion.sets.flux import default_method
 from gravlensdiffusion.simulation.generate import select, simulate
 from gravlensdiffusion.simulation.instrument import Exposure, build_instrument
 from gravlensdiffusion.simulation.observe import observe

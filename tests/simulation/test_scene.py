@@ -15,13 +15,13 @@ from lenstronomy.SimulationAPI.ObservationConfig.HST import HST
 from gravlensdiffusion.codec import from_json, to_json
 from gravlensdiffusion.config.simulation import LensClass, Scene, SimulationConfig
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.formats.open import open_lenses
 from gravlensdiffusion.presets.simulation import simulation_preset
 from gravlensdiffusion.sets.inspection import inspect_lenses
-from gravlensdiffusion.sets.readers import open_lenses
 from gravlensdiffusion.simulation.generate import select, set_header, simulate, simulate_one
 from gravlensdiffusion.simulation.population import LENSING, UNITS, light_units
 from gravlensdiffusion.simulation.substructure import UNITS as SUBSTRUCTURE
-from gravlensdiffusion.store.store import write_store
+from gravlensdiffusion.store.reader import write_store
 
 LENS_LIGHT = [name for name in light_units("lens_light") if not name.endswith(("_x", "_y"))]
 COMPANION = list(light_units("companion"))

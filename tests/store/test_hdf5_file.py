@@ -16,9 +16,9 @@ ROOT = Path(__file__).parents[2]
 WRITE = """
 import sys
 from pathlib import Path
-from gravlensdiffusion.store.store import write_store
+from gravlensdiffusion.store.reader import write_store
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.records import LensRecord
+from gravlensdiffusion.sets.records import LensRecord
 from tests.sources import rings
 
 source = rings(2000)

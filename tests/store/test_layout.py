@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.sets.readers import open_lenses
+from gravlensdiffusion.formats.open import open_lenses
 from gravlensdiffusion.store.layout import FORMATS
 from tests.formats.test_writers import write
 

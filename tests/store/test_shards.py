@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.records import LensRecord, SetHeader
+from gravlensdiffusion.sets.records import LensRecord, SetHeader
+from gravlensdiffusion.store.reader import LensStore, write_store
 from gravlensdiffusion.store.shards import Shards
-from gravlensdiffusion.store.store import LensStore, write_store
 
 HEADER = SetHeader(class_names=("ring",), flux_unit="e-/s", seed=1)
 REQUEST = {"seed": 1, "steps": (2, 3)}

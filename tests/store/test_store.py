@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.records import LensRecord, SetHeader
+from gravlensdiffusion.sets.records import LensRecord, SetHeader
+from gravlensdiffusion.store.reader import LensStore, validate_store, write_store
 from gravlensdiffusion.store.schema import SUBHALO_DTYPE
-from gravlensdiffusion.store.store import LensStore, validate_store, write_store
 from tests.sets.files import HEADER, lens_images, lens_records
 
 
@@ -400,7 +400,7 @@ class TestShards:
     def test_more_shards_than_files_may_be_open(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("gravlensdiffusion.store.store._MAX_OPEN_FILES", 2)
+        monkeypatch.setattr("gravlensdiffusion.store.reader._MAX_OPEN_FILES", 2)
         for k, record in enumerate(lens_records(5)):
             write_store(tmp_path / f"{k}.h5", [record], HEADER)
         store = LensStore(tmp_path)
@@ -432,7 +432,7 @@ class TestProcesses:
         script = f"""
 import multiprocessing, operator
 import numpy as np
-from gravlensdiffusion.store.store import LensStore
+from gravlensdiffusion.store.reader import LensStore
 if __name__ == "__main__":
     store = LensStore({str(path)!r})
     expected = store.read([5, 1])

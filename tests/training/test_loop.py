@@ -22,8 +22,8 @@ from gravlensdiffusion.config.training import (
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.model.build import Model, build_network
 from gravlensdiffusion.model.checkpoint import checkpoints, load_model
-from gravlensdiffusion.records import GENERATED
 from gravlensdiffusion.sets import prepared as dataset
+from gravlensdiffusion.sets.records import GENERATED
 from gravlensdiffusion.training.folder import RunFolder
 from gravlensdiffusion.training.loop import train
 from gravlensdiffusion.training.optimiser import learning_rate

@@ -19,7 +19,7 @@ from gravlensdiffusion.generation.instrument import Observer, Observing
 from gravlensdiffusion.model.checkpoint import checkpoints, load_model
 from gravlensdiffusion.presets.simulation import simulation_preset
 from gravlensdiffusion.simulation.generate import select, set_header, simulate
-from gravlensdiffusion.store.store import LensStore, write_store
+from gravlensdiffusion.store.reader import LensStore, write_store
 from gravlensdiffusion.training.loop import train
 from gravlensdiffusion.training.progress import Hooks, Progress
 from gravlensdiffusion.training.run import NEAR

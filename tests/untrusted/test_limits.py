@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from gravlensdiffusion.formats.source import BadImageError
+from gravlensdiffusion.errors import BadImageError
 from gravlensdiffusion.untrusted.limits import (
     MAX_UNPACKING,
     SMALL_BYTES,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.store.store import LensStore, write_store
+from gravlensdiffusion.store.reader import LensStore, write_store
 from gravlensdiffusion.untrusted import probe
 from gravlensdiffusion.untrusted.probe import probe_file, probe_files, trust_file
 from tests.sets.files import HEADER, lens_records

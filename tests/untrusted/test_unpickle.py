@@ -12,9 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.formats.source import BadFilesError, BadImageError
-from gravlensdiffusion.sets.readers import open_lenses
+from gravlensdiffusion.errors import BadFilesError, BadImageError, GravLensError
+from gravlensdiffusion.formats.open import open_lenses
 from gravlensdiffusion.untrusted.unpickle import read_object_array
 from tests.sets.files import lens_images, save_folder
 

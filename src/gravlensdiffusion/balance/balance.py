@@ -22,12 +22,12 @@ from gravlensdiffusion.balance.work import (
     work_folder,
 )
 from gravlensdiffusion.codec import to_json
-from gravlensdiffusion.formats.source import LensSource
 from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.model.checkpoint import fingerprint
-from gravlensdiffusion.records import GENERATED, FilledClass, Filling, LensRecord, SetHeader
-from gravlensdiffusion.resize import PEAK
-from gravlensdiffusion.store.store import LensStore, write_store
+from gravlensdiffusion.sets.flux import PEAK
+from gravlensdiffusion.sets.lens_set import LensSet
+from gravlensdiffusion.sets.records import GENERATED, FilledClass, Filling, LensRecord, SetHeader
+from gravlensdiffusion.store.reader import LensStore, write_store
 
 DEFAULTS = Settings()
 """Seed 0, the model's own sampler and steps, nothing resampled."""
@@ -75,7 +75,7 @@ class Balanced:
 
 
 def plan_balance(
-    source: LensSource,
+    source: LensSet,
     generator: LensGenerator,
     *,
     targets: Mapping[str, int] | None = None,
@@ -120,7 +120,7 @@ def plan_balance(
 
 
 def rehearse(
-    source: LensSource,
+    source: LensSet,
     generator: LensGenerator,
     out: str | os.PathLike[str],
     *,
@@ -150,7 +150,7 @@ def rehearse(
 
 
 def balance(
-    source: LensSource,
+    source: LensSet,
     generator: LensGenerator,
     out: str | os.PathLike[str],
     *,
@@ -237,7 +237,7 @@ def _request(plan: Plan, generator: LensGenerator, settings: Settings) -> dict[s
     }
 
 
-def _header(source: LensSource, generator: LensGenerator, plan: Plan) -> SetHeader:
+def _header(source: LensSet, generator: LensGenerator, plan: Plan) -> SetHeader:
     own = source.header
     units = stored_units(source, generator) if plan.filling.num else {}
     return replace(
@@ -248,7 +248,7 @@ def _header(source: LensSource, generator: LensGenerator, plan: Plan) -> SetHead
     )
 
 
-def _all_records(source: LensSource, parts: list[Path], has_twins: bool) -> Iterator[LensRecord]:
+def _all_records(source: LensSet, parts: list[Path], has_twins: bool) -> Iterator[LensRecord]:
     """Yield the originals as they are, then what was made."""
     yield from _originals(source, has_twins)
     for part in parts:
@@ -265,7 +265,7 @@ def _all_records(source: LensSource, parts: list[Path], has_twins: bool) -> Iter
                 )
 
 
-def _originals(source: LensSource, has_twins: bool) -> Iterator[LensRecord]:
+def _originals(source: LensSet, has_twins: bool) -> Iterator[LensRecord]:
     labels, rows = source.labels, source.subhaloes
     values = dict(source.parameters)
     flags = values.pop(GENERATED, np.zeros(len(source)))

@@ -14,7 +14,7 @@ from gravlensdiffusion.diffusion.randomness import Stream, generator
 from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.generation.instrument import Observer, Observing, peak_scaled
 from gravlensdiffusion.generation.ordering import Order
-from gravlensdiffusion.records import GENERATED, FilledClass, LensRecord
+from gravlensdiffusion.sets.records import GENERATED, FilledClass, LensRecord
 
 CLASS_STRIDE = 2**40
 """Image numbers from one class of a model to the next."""

@@ -8,11 +8,9 @@ from numpy.typing import NDArray
 
 from gravlensdiffusion.balance.settings import Settings
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.formats.source import LensSource
 from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.generation.instrument import Observer, Observing
-from gravlensdiffusion.records import FilledClass
-from gravlensdiffusion.resize import (
+from gravlensdiffusion.sets.flux import (
     FULL_SCALE,
     PEAK,
     UNKNOWN,
@@ -20,6 +18,8 @@ from gravlensdiffusion.resize import (
     default_method,
     is_per_pixel,
 )
+from gravlensdiffusion.sets.lens_set import LensSet
+from gravlensdiffusion.sets.records import FilledClass
 
 TOLERANCE = 0.01
 """How far two pixel scales may differ, as a share."""
@@ -72,7 +72,7 @@ class Fit:
 
 
 def fit_model(
-    source: LensSource,
+    source: LensSet,
     generator: LensGenerator,
     classes: Sequence[FilledClass],
     settings: Settings,
@@ -122,7 +122,7 @@ def fit_model(
     )
 
 
-def stored_units(source: LensSource, generator: LensGenerator) -> dict[str, str]:
+def stored_units(source: LensSet, generator: LensGenerator) -> dict[str, str]:
     """Return the units of the parameters that the set keeps of a generated image, by name.
 
     One that the set has in another unit is left out.
@@ -133,7 +133,7 @@ def stored_units(source: LensSource, generator: LensGenerator) -> dict[str, str]
     return {name: unit for name, unit in units if own.get(name, unit) == unit}
 
 
-def _note_parameters(source: LensSource, generator: LensGenerator) -> list[str]:
+def _note_parameters(source: LensSet, generator: LensGenerator) -> list[str]:
     kept = stored_units(source, generator)
     other = [each.name for each in generator.config.parameters if each.name not in kept]
     if not other:
@@ -151,7 +151,7 @@ def _check_classes(generator: LensGenerator, classes: Sequence[FilledClass]) -> 
         raise GravLensError(f"model '{generator.name}' has no class{plural} {names}; it has: {has}")
 
 
-def _unit_of(source: LensSource, stated: str | None) -> str:
+def _unit_of(source: LensSet, stated: str | None) -> str:
     unit = source.header.flux_unit
     if stated is None or stated == unit:
         return unit
@@ -170,7 +170,7 @@ def _complain_of_unit(unit: str, made: str, name: str) -> str:
 
 
 def _resampling(
-    source: LensSource, generator: LensGenerator, is_allowed: bool, notes: list[str]
+    source: LensSet, generator: LensGenerator, is_allowed: bool, notes: list[str]
 ) -> Resampling | None:
     """Return the way from the model's pixels to the set's; None where they are the same."""
     config, name = generator.config, generator.name

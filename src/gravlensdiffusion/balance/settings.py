@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from gravlensdiffusion.config.bounds import require_guidance
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.formats.source import LensSource
-from gravlensdiffusion.records import FilledClass
+from gravlensdiffusion.sets.lens_set import LensSet
+from gravlensdiffusion.sets.records import FilledClass
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,28 +40,28 @@ class Settings:
         require_guidance(self.guidance)
 
 
-def count_classes(source: LensSource) -> dict[str, int]:
+def count_classes(source: LensSet) -> dict[str, int]:
     """Return the number of images of each class; unlabelled ones are counted nowhere."""
     labels = source.labels
     return {name: int((labels == k).sum()) for k, name in enumerate(source.header.class_names)}
 
 
-def _present(source: LensSource) -> dict[str, int]:
+def _present(source: LensSet) -> dict[str, int]:
     return {name: num for name, num in count_classes(source).items() if num}
 
 
-def to_largest(source: LensSource) -> dict[str, int]:
+def to_largest(source: LensSet) -> dict[str, int]:
     """Return targets that bring every class that has images to the size of the largest."""
     counts = _present(source)
     return dict.fromkeys(counts, max(counts.values(), default=0))
 
 
-def per_class(source: LensSource, num: int) -> dict[str, int]:
+def per_class(source: LensSet, num: int) -> dict[str, int]:
     """Return targets that bring every class that has images to a number of images."""
     return dict.fromkeys(_present(source), num)
 
 
-def alike(source: LensSource, targets: Mapping[str, int]) -> dict[str, int]:
+def alike(source: LensSet, targets: Mapping[str, int]) -> dict[str, int]:
     """Return targets that add as many images to every class as the one that lacks most gets.
 
     A class without images gets none.
@@ -78,7 +78,7 @@ def alike(source: LensSource, targets: Mapping[str, int]) -> dict[str, int]:
     return {name: num + max(most, 0) for name, num in counts.items()}
 
 
-def fill(source: LensSource, targets: Mapping[str, int], seed: int) -> tuple[FilledClass, ...]:
+def fill(source: LensSet, targets: Mapping[str, int], seed: int) -> tuple[FilledClass, ...]:
     """Return what has to be made of each class, in the order of the set's classes.
 
     Images that a seed has given to the set before are not made again: numbers go on after them.

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.formats.source import LensSource
 from gravlensdiffusion.sets.generated import generated_images
+from gravlensdiffusion.sets.lens_set import LensSet
 
 BLOCK_BYTES = 2**23
 """Pixels that are read at a time [byte]."""
@@ -57,7 +57,7 @@ class Survey:
         return np.arange(len(self.labels))
 
 
-def survey(source: LensSource) -> Survey:
+def survey(source: LensSet) -> Survey:
     """Read a set once, with flat memory.
 
     Args:
@@ -85,7 +85,7 @@ def survey(source: LensSource) -> Survey:
     )
 
 
-def blocks(source: LensSource) -> list[slice]:
+def blocks(source: LensSet) -> list[slice]:
     """Return the slices in which a set is read."""
     step = max(1, BLOCK_BYTES // (4 * int(np.prod(source.image_shape))))
     return [slice(low, min(low + step, len(source))) for low in range(0, len(source), step)]

@@ -9,8 +9,8 @@ from typing import Any
 from gravlensdiffusion.balance.drawing import Batch
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.files import LOCK, held, refuse_existing
-from gravlensdiffusion.records import LensRecord, SetHeader
-from gravlensdiffusion.store.store import LensStore, write_store
+from gravlensdiffusion.sets.records import LensRecord, SetHeader
+from gravlensdiffusion.store.reader import LensStore, write_store
 
 REQUEST = "request.json"
 WHOLE = "whole.h5"

@@ -6,7 +6,7 @@ import numpy as np
 
 from gravlensdiffusion.config.classifier import ClassifierConfig
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.resize import UNKNOWN
+from gravlensdiffusion.sets.flux import UNKNOWN
 from gravlensdiffusion.sets.prepared import ImageSource
 from gravlensdiffusion.sets.sized import SizedSource
 

@@ -15,7 +15,7 @@ from gravlensdiffusion.progress import shown_progress, tell
 if TYPE_CHECKING:
     from gravlensdiffusion.balance.balance import Balanced, Plan
     from gravlensdiffusion.balance.settings import Settings
-    from gravlensdiffusion.formats.source import LensSource
+    from gravlensdiffusion.sets.lens_set import LensSet
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -174,14 +174,14 @@ def read_settings(options: Options, steps: int | None) -> "Settings":
     )
 
 
-def missing(source: "LensSource", targets: dict[str, int]) -> int:
+def missing(source: "LensSet", targets: dict[str, int]) -> int:
     """Return how many images are to be made."""
     from gravlensdiffusion.balance.settings import count_classes
 
     return sum(max(0, targets[name] - num) for name, num in count_classes(source).items())
 
 
-def describe(source: "LensSource", plan: "Plan") -> Iterator[str]:
+def describe(source: "LensSet", plan: "Plan") -> Iterator[str]:
     """Yield the lines of a dry run."""
     from gravlensdiffusion.balance.settings import count_classes
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from gravlensdiffusion.generation.instrument import Observer
     from gravlensdiffusion.generation.ordering import Order
     from gravlensdiffusion.generation.samples import Frame
-    from gravlensdiffusion.records import LensRecord
+    from gravlensdiffusion.sets.records import LensRecord
 
 NUM_SHOWN = 100
 """Images in the grid and in the GIF, at most."""
@@ -119,7 +119,7 @@ class Drawing:
             gif: Where to write the way of the first images, or None.
             tell: Where to say that it could not be drawn.
         """
-        from gravlensdiffusion.records import LensRecord
+        from gravlensdiffusion.sets.records import LensRecord
 
         stored = self.generator.stored_parameters(self.order, self.observer)
         for batch, flux in self._flux(gif, tell):

@@ -13,8 +13,8 @@ from gravlensdiffusion.progress import tell
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from gravlensdiffusion.formats.source import LensSource
     from gravlensdiffusion.sets.inspection import DataSummary
+    from gravlensdiffusion.sets.lens_set import LensSet
 
 NUM_SHOWN = 64
 """Images in the preview, at most."""
@@ -156,7 +156,7 @@ def _duplicate_rows(summary: "DataSummary") -> "Iterator[tuple[str, str]]":
         yield "", " = ".join(group[:3]) + (" = ..." if len(group) > 3 else "")
 
 
-def save_preview(source: "LensSource", summary: "DataSummary", path: Path) -> int:
+def save_preview(source: "LensSet", summary: "DataSummary", path: Path) -> int:
     """Write images evenly spread over the set as one picture, and return their number."""
     import numpy as np
 

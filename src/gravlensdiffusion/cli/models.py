@@ -30,7 +30,7 @@ def run(options: Options) -> None:
 
 def bundled_folders(root: Path = MODELS_FOLDER) -> Iterator[Path]:
     """Yield the folder of each bundled model, lens28 before lens150."""
-    from gravlensdiffusion.formats.naming import natural_key
+    from gravlensdiffusion.sets.naming import natural_key
 
     found = (path.parent for path in root.glob("*/config.json"))
     yield from sorted(found, key=lambda folder: natural_key(folder.name))

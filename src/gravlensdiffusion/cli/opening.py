@@ -7,7 +7,7 @@ from gravlensdiffusion.cli.wording import in_flags
 from gravlensdiffusion.progress import tell
 
 if TYPE_CHECKING:
-    from gravlensdiffusion.formats.source import LensSource
+    from gravlensdiffusion.sets.lens_set import LensSet
 
 
 def open_data(
@@ -21,7 +21,7 @@ def open_data(
     band: str | None = None,
     hdu: str | None = None,
     with_notes: bool = True,
-) -> "LensSource":
+) -> "LensSet":
     """Open a data set and print one line for each file that cannot be used.
 
     Args:
@@ -38,10 +38,10 @@ def open_data(
     Raises:
         GravLensError: If the set cannot be opened.
     """
+    from gravlensdiffusion.errors import BadFilesError
     from gravlensdiffusion.formats.companions import FITS_SUFFIXES
-    from gravlensdiffusion.formats.source import BadFilesError
-    from gravlensdiffusion.sets.readers import open_lenses
-    from gravlensdiffusion.store.store import SHARD_SUFFIXES
+    from gravlensdiffusion.formats.open import open_lenses
+    from gravlensdiffusion.store.reader import SHARD_SUFFIXES
 
     try:
         source = open_lenses(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from gravlensdiffusion.parallel import Processes
 
 if TYPE_CHECKING:
-    from gravlensdiffusion.records import LensRecord, SetHeader
+    from gravlensdiffusion.sets.records import LensRecord, SetHeader
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Parts:
         Raises:
             OtherFailed: If it cannot be written, or another process has failed.
         """
-        from gravlensdiffusion.store.store import write_store
+        from gravlensdiffusion.store.reader import write_store
 
         def work() -> None:
             if num:
@@ -58,7 +58,7 @@ class Parts:
         Raises:
             GravLensError: If another process has failed.
         """
-        from gravlensdiffusion.store.store import LensStore
+        from gravlensdiffusion.store.reader import LensStore
 
         self.processes.together(lambda: None)
         for index in range(1, self.processes.num):

@@ -11,7 +11,7 @@ from gravlensdiffusion.progress import shown_progress
 
 if TYPE_CHECKING:
     from gravlensdiffusion.cli.drawing import Drawing
-    from gravlensdiffusion.records import SetHeader
+    from gravlensdiffusion.sets.records import SetHeader
     from gravlensdiffusion.store.shards import Shards
 
 Request = Callable[[range], Mapping[str, Any]]

@@ -11,7 +11,7 @@ from gravlensdiffusion.progress import shown_progress
 
 if TYPE_CHECKING:
     from gravlensdiffusion.config.simulation import SimulationConfig
-    from gravlensdiffusion.records import SetHeader
+    from gravlensdiffusion.sets.records import SetHeader
     from gravlensdiffusion.store.shards import Shards
 
 SUFFIXES = (".h5", ".hdf5")
@@ -73,8 +73,8 @@ def run(options: Options) -> None:
 
     from gravlensdiffusion.cli.sharding import foretold, simulated_request, summary
     from gravlensdiffusion.simulation.generate import set_header, simulate
+    from gravlensdiffusion.store.reader import write_store
     from gravlensdiffusion.store.shards import Shards
-    from gravlensdiffusion.store.store import write_store
 
     header = set_header(config, options.seed)
     jobs = cpu_count() if options.jobs is None else options.jobs

@@ -18,7 +18,7 @@ from gravlensdiffusion.metrics import einstein, morphology, physics, profiles, s
 from gravlensdiffusion.metrics import images as images_module
 from gravlensdiffusion.model.checkpoint import WEIGHTS, bundled_encoders, load_encoder
 from gravlensdiffusion.nn.encoder import LensEncoder
-from gravlensdiffusion.resize import default_method, resize
+from gravlensdiffusion.sets.flux import default_method, resize
 
 NUM_THREADS = 2
 """Blocks that are measured at the same time, at most."""

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.formats.source import LensSource
-from gravlensdiffusion.resize import FULL_SCALE, PEAK, UNKNOWN, is_per_pixel
 from gravlensdiffusion.sets.copies import Signatures, sign
+from gravlensdiffusion.sets.flux import FULL_SCALE, PEAK, UNKNOWN, is_per_pixel
 from gravlensdiffusion.sets.generated import generated_images
+from gravlensdiffusion.sets.lens_set import LensSet
 from gravlensdiffusion.sets.sized import SizedSource
 
 Rescale = Literal["none", "peak"]
@@ -94,7 +94,7 @@ class PreparedSource:
 
     def __init__(
         self,
-        source: LensSource,
+        source: LensSet,
         name: str,
         preparation: Preparation | None = None,
         channel: int = 0,

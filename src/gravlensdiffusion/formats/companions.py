@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.formats.naming import NameParts, are_bands, parse_name
+from gravlensdiffusion.sets.naming import NameParts, are_bands, parse_name
 
 FITS_SUFFIXES = (".fits", ".fit", ".fts")
 

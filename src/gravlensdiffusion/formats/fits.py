@@ -13,9 +13,10 @@ from astropy import units
 from astropy.io import fits
 from numpy.typing import NDArray
 
+from gravlensdiffusion.errors import BadImageError
 from gravlensdiffusion.formats.fits_extensions import Choice, choose_image, is_image, taken_text
 from gravlensdiffusion.formats.fits_text import read_text
-from gravlensdiffusion.formats.source import BadImageError, Facts, as_image, image_shape
+from gravlensdiffusion.formats.source import Facts, as_image, image_shape
 from gravlensdiffusion.untrusted.limits import check_unpacked, held_bytes
 from gravlensdiffusion.untrusted.probe import probe_file
 

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gravlensdiffusion.errors import AmbiguousImageError, BadImageError
 from gravlensdiffusion.formats.companions import is_band
 from gravlensdiffusion.formats.content import looks_like
-from gravlensdiffusion.formats.naming import parse_name
-from gravlensdiffusion.formats.source import AmbiguousImageError, BadImageError, image_shape
+from gravlensdiffusion.formats.source import image_shape
+from gravlensdiffusion.sets.naming import parse_name
 
 KIND_CARDS = ("EXTNAME", "IMAGETYP", "EXTTYPE", "HDUCLAS2", "HDUCLAS3")
 """Cards that say what an image is, in words."""

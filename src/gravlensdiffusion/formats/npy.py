@@ -6,15 +6,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from gravlensdiffusion.errors import BadImageError
 from gravlensdiffusion.formats.numbers import of_type
-from gravlensdiffusion.formats.source import (
-    BadImageError,
-    Facts,
-    are_channels,
-    as_image,
-    check_dtype,
-    image_shape,
-)
+from gravlensdiffusion.formats.source import Facts, are_channels, as_image, check_dtype, image_shape
 from gravlensdiffusion.untrusted.limits import check_unpacked, held_bytes
 from gravlensdiffusion.untrusted.npy_header import MAX_OBJECT_BYTES, NpyHeader, read_header
 from gravlensdiffusion.untrusted.unpickle import read_object_array

@@ -13,10 +13,10 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gravlensdiffusion.errors import one_line
+from gravlensdiffusion.errors import BadImageError, one_line
 from gravlensdiffusion.formats.npy import check_stack, is_stack
 from gravlensdiffusion.formats.numbers import of_type
-from gravlensdiffusion.formats.source import BadImageError, Facts, as_image
+from gravlensdiffusion.formats.source import Facts, as_image
 from gravlensdiffusion.untrusted.limits import check_unpacked, held_bytes
 from gravlensdiffusion.untrusted.npy_header import NpyHeader, read_header
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gravlensdiffusion.formats.source import Facts
-from gravlensdiffusion.resize import FULL_SCALE, PEAK, UNKNOWN
+from gravlensdiffusion.sets.flux import FULL_SCALE, PEAK, UNKNOWN
 
 WHITE = {"uint8": 255, "uint16": 65535}
 """Largest number of the types that hold greys."""

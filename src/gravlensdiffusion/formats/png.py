@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from gravlensdiffusion.errors import BadImageError
 from gravlensdiffusion.formats.png_stretch import PngCard, read_card, unstretch
-from gravlensdiffusion.formats.source import BadImageError, Facts, image_shape
-from gravlensdiffusion.resize import FULL_SCALE
+from gravlensdiffusion.formats.source import Facts, image_shape
+from gravlensdiffusion.sets.flux import FULL_SCALE
 from gravlensdiffusion.untrusted.limits import check_unpacked, held_bytes
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"

@@ -1,6 +1,6 @@
 """What every reader offers, and what it says about a file that it cannot use."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
@@ -8,107 +8,13 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from gravlensdiffusion.errors import GravLensError, one_line
-from gravlensdiffusion.records import SetHeader
+from gravlensdiffusion.errors import BadImageError, one_line
 from gravlensdiffusion.store.schema import MAX_NAME, MAX_PIXELS
 
 MIN_SIDE = 2
 """Pixels that an image has at least on each side."""
 MAX_CHANNELS = 10
 """Channels of an image in a file of its own; more planes than that are taken for a stack of images."""
-
-
-class BadImageError(Exception):
-    """Why one file or image cannot be used; the message completes ``PATH: ...``."""
-
-
-class AmbiguousImageError(BadImageError):
-    """Which image of a file is meant has to be said by the user."""
-
-
-class BadFilesError(GravLensError):
-    """Files of a data set cannot be used.
-
-    Attributes:
-        problems: One line per file.
-    """
-
-    def __init__(self, path: Path, problems: Sequence[str]) -> None:
-        self.problems = tuple(one_line(problem) for problem in problems)
-        count = len(self.problems)
-        super().__init__(
-            f"{path}: {count} file{'s' if count > 1 else ''} or image{'s' if count > 1 else ''} "
-            f"cannot be used (--skip-bad goes on without); "
-            f"first: {self.problems[0]}"
-        )
-
-
-class LensSource(Protocol):
-    """A set of images that is read on demand: a `LensStore`, or what `open_lenses` returns."""
-
-    @property
-    def header(self) -> SetHeader:
-        """What is common to all images."""
-
-    @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """``(C, H, W)``."""
-
-    @property
-    def labels(self) -> NDArray[np.int16]:
-        """Class of each image, shape ``(N,)``; -1 where it is not known."""
-
-    @property
-    def parameters(self) -> dict[str, NDArray[np.float64]]:
-        """Values by name, shape ``(N,)`` each; NaN where an image has none."""
-
-    @property
-    def subhaloes(self) -> NDArray[np.void]:
-        """Table of subhaloes: columns image, x [arcsec], y [arcsec], mass [M_sun]."""
-
-    @property
-    def problems(self) -> tuple[str, ...]:
-        """What was left out, one line per file or image."""
-
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """The files that the images are read from."""
-
-    @property
-    def num_skipped(self) -> int:
-        """How many files or images were left out."""
-
-    @property
-    def dtypes(self) -> tuple[str, ...]:
-        """Types of the pixel values as they are stored."""
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What else a reader of the set should know, one line each."""
-
-    @property
-    def has_noise_free(self) -> bool:
-        """Whether every image has a noise-free twin."""
-
-    def __len__(self) -> int: ...
-
-    def name(self, index: int) -> str:
-        """Return where image ``index`` comes from: file, and position in it."""
-
-    def read(self, indices: Sequence[int] | NDArray[np.integer] | slice) -> NDArray[np.float32]:
-        """Return images, shape ``(B, C, H, W)``."""
-
-    def read_noise_free(
-        self, indices: Sequence[int] | NDArray[np.integer] | slice
-    ) -> NDArray[np.float32]:
-        """Return the noise-free twins of images, shape ``(B, C, H, W)``.
-
-        Raises:
-            GravLensError: If there are none.
-        """
-
-    def close(self) -> None:
-        """Close open files; a later read opens them again."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

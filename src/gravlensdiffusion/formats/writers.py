@@ -14,10 +14,10 @@ from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.files import refuse_existing, whole_folder
 from gravlensdiffusion.formats.fits_text import text_cards
 from gravlensdiffusion.formats.png_stretch import KEYWORD, STRETCHES, PngCard, stretch
-from gravlensdiffusion.records import LensRecord, SetHeader
-from gravlensdiffusion.resize import PEAK
+from gravlensdiffusion.sets.flux import PEAK
+from gravlensdiffusion.sets.records import LensRecord, SetHeader
 from gravlensdiffusion.store.layout import FORMATS, SET_ENTRIES, SHARD_NAME, STORE_NAME, foreign
-from gravlensdiffusion.store.store import LensStore, write_store
+from gravlensdiffusion.store.reader import LensStore, write_store
 
 _ARCSEC_PER_DEGREE = 3600.0
 

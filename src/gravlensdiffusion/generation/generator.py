@@ -24,7 +24,7 @@ from gravlensdiffusion.generation.samples import Frame, LensSamples
 from gravlensdiffusion.model.build import FEW_STEPS, Model, build_sampler
 from gravlensdiffusion.model.checkpoint import load_few_steps, load_model
 from gravlensdiffusion.progress import shown_progress
-from gravlensdiffusion.records import SetHeader
+from gravlensdiffusion.sets.records import SetHeader
 
 Quality = Literal["draft", "standard", "best"]
 

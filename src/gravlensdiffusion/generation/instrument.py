@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from gravlensdiffusion.config.model import ModelConfig, ObservationConfig
 from gravlensdiffusion.diffusion.randomness import Stream, generator
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.resize import PEAK
+from gravlensdiffusion.sets.flux import PEAK
 from gravlensdiffusion.simulation.observe import observe
 
 UNITS: Mapping[str, str] = {"background_rms": "e-/s", "exposure_time": "s"}

@@ -20,7 +20,7 @@ from gravlensdiffusion.config.model import ModelConfig, ParameterConfig
 from gravlensdiffusion.diffusion.randomness import Stream, generator
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.model.ranges import check_ranges, complaint, is_outside
-from gravlensdiffusion.records import UNLABELLED
+from gravlensdiffusion.sets.records import UNLABELLED
 
 ANY_LABEL = "any"
 """What to ask for where the class, or a value, is left to the model."""

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gravlensdiffusion.records import LensRecord, SetHeader
+from gravlensdiffusion.sets.records import LensRecord, SetHeader
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

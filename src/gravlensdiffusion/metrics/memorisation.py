@@ -18,7 +18,7 @@ from scipy import stats
 
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.metrics.features import Floats, check_vectors, squared_distances
-from gravlensdiffusion.resize import resize
+from gravlensdiffusion.sets.flux import resize
 
 QUERY_BLOCK = 2048
 NUM_TESTS = 4

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gravlensdiffusion.records import SetHeader
 from gravlensdiffusion.sets.prepared import ImageSource
+from gravlensdiffusion.sets.records import SetHeader
 
 
 class PresentClasses:

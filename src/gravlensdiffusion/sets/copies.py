@@ -15,8 +15,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-from gravlensdiffusion.formats.naming import are_bands, object_words, parse_name
-from gravlensdiffusion.formats.source import BadImageError
+from gravlensdiffusion.errors import BadImageError
+from gravlensdiffusion.sets.naming import are_bands, object_words, parse_name
 from gravlensdiffusion.untrusted.limits import check_unpacked, held_bytes
 from gravlensdiffusion.untrusted.npy_header import read_header
 
@@ -140,7 +140,7 @@ def find_copies(source: Any) -> Copies:
     """Group the images of a set, which is read once, block by block.
 
     Args:
-        source: The set: a `LensSource`, or one that can only be read.
+        source: The set: a `LensSet`, or one that can only be read.
     """
     return group([sign(read_blocks(source))], source_names(source))
 

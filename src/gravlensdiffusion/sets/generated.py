@@ -6,7 +6,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from gravlensdiffusion.records import GENERATED
+from gravlensdiffusion.sets.records import GENERATED
 
 
 class ParameterSource(Protocol):

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from gravlensdiffusion.formats.source import LensSource
-from gravlensdiffusion.records import UNLABELLED
 from gravlensdiffusion.sets.copies import Signatures, group, sign
+from gravlensdiffusion.sets.lens_set import LensSet
+from gravlensdiffusion.sets.records import UNLABELLED
 
 QUANTILES = (0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999)
 NUM_QUANTILE_PIXELS = 2_000_000
@@ -88,7 +88,7 @@ class DataSummary:
     notes: tuple[str, ...]
 
 
-def inspect_lenses(source: LensSource) -> DataSummary:
+def inspect_lenses(source: LensSet) -> DataSummary:
     """Read a whole set once and return it in numbers; memory stays flat.
 
     Args:
@@ -134,7 +134,7 @@ def choose_transform(pixels: PixelSummary) -> tuple[str, str]:
 class _Walk:
     """One pass over all images, in blocks."""
 
-    def __init__(self, source: LensSource) -> None:
+    def __init__(self, source: LensSet) -> None:
         self.source = source
         num_pixels = int(np.prod(source.image_shape))
         self.step = max(1, _BLOCK_BYTES // (4 * num_pixels))
@@ -200,13 +200,13 @@ class _Walk:
         return tuple(tuple(self.source.name(int(k)) for k in images) for images in repeated)
 
 
-def _count_classes(source: LensSource) -> dict[str, int]:
+def _count_classes(source: LensSet) -> dict[str, int]:
     counts = Counter(source.labels.tolist())
     found = {name: counts[k] for k, name in enumerate(source.header.class_names)}
     return found | ({"unlabelled": counts[UNLABELLED]} if counts[UNLABELLED] else {})
 
 
-def _summarise_parameters(source: LensSource) -> dict[str, tuple[float, float, str, int]]:
+def _summarise_parameters(source: LensSet) -> dict[str, tuple[float, float, str, int]]:
     ranges = {}
     for name, values in source.parameters.items():
         known = values[~np.isnan(values)]

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from gravlensdiffusion.codec import read_record
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.files import FileWatch, identity
-from gravlensdiffusion.records import SetHeader
+from gravlensdiffusion.sets.records import SetHeader
 from gravlensdiffusion.sets.sized import CHUNK, SizedSource
 
 

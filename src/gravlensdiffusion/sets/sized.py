@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.records import SetHeader
-from gravlensdiffusion.resize import UNKNOWN, bring_to_size, default_method
+from gravlensdiffusion.sets.flux import UNKNOWN, bring_to_size, default_method
+from gravlensdiffusion.sets.records import SetHeader
 
 if TYPE_CHECKING:
     from gravlensdiffusion.sets.prepared import ImageSource

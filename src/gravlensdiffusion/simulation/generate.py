@@ -14,8 +14,8 @@ from gravlensdiffusion.codec import to_json
 from gravlensdiffusion.config.simulation import LensClass, SimulationConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.progress import shown_progress
-from gravlensdiffusion.records import LensRecord, SetHeader
-from gravlensdiffusion.resize import PEAK, bring_to_size, default_method
+from gravlensdiffusion.sets.flux import PEAK, bring_to_size, default_method
+from gravlensdiffusion.sets.records import LensRecord, SetHeader
 from gravlensdiffusion.simulation import substructure
 from gravlensdiffusion.simulation.cosmology import lens_geometry
 from gravlensdiffusion.simulation.instrument import build_instrument

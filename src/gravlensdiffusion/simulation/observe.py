@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from gravlensdiffusion.config.model import ObservationConfig
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.resize import resize_flux
+from gravlensdiffusion.sets.flux import resize_flux
 
 
 def noise_std(

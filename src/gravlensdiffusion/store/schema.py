@@ -14,7 +14,7 @@ import numpy as np
 from gravlensdiffusion.codec import from_json, to_json
 from gravlensdiffusion.config.bounds import check_class_names
 from gravlensdiffusion.errors import GravLensError, one_line
-from gravlensdiffusion.records import UNLABELLED, Filling, SetHeader
+from gravlensdiffusion.sets.records import UNLABELLED, Filling, SetHeader
 
 SCHEMA_VERSION = 1
 MAX_PIXELS = 64_000_000

@@ -8,9 +8,9 @@ from typing import Any
 
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.formats.companions import is_document
-from gravlensdiffusion.records import LensRecord, SetHeader
+from gravlensdiffusion.sets.records import LensRecord, SetHeader
 from gravlensdiffusion.store.layout import SHARD_NAME, is_beside
-from gravlensdiffusion.store.store import LensStore, validate_store, write_store
+from gravlensdiffusion.store.reader import LensStore, validate_store, write_store
 
 _PARTIAL = ".lenses-*.partial.h5"
 """What `write_store` calls a shard until it is whole."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.files import whole_file
-from gravlensdiffusion.records import UNLABELLED, LensRecord, SetHeader
+from gravlensdiffusion.sets.records import UNLABELLED, LensRecord, SetHeader
 from gravlensdiffusion.store.hdf5_file import new_hdf5, undisturbed
 from gravlensdiffusion.store.schema import (
     FILLINGS,

@@ -21,8 +21,8 @@ from gravlensdiffusion.model.build import Model, build_model
 from gravlensdiffusion.model.noise_level import noise_level
 from gravlensdiffusion.model.transform import fit_transform
 from gravlensdiffusion.nn.lens_equation import ABSENT
-from gravlensdiffusion.resize import default_method
 from gravlensdiffusion.sets.copies import group, sign
+from gravlensdiffusion.sets.flux import default_method
 from gravlensdiffusion.sets.generated import generated_images
 from gravlensdiffusion.sets.prepared import ImageSource, PreparedSet, prepare
 from gravlensdiffusion.sets.sized import SizedSource

@@ -11,8 +11,8 @@ from gravlensdiffusion.codec import from_json
 from gravlensdiffusion.config.model import ObservationConfig, Resize
 from gravlensdiffusion.config.simulation import SimulationConfig
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.records import SetHeader
 from gravlensdiffusion.sets.prepared import ImageSource
+from gravlensdiffusion.sets.records import SetHeader
 
 UNIT = "e-/s"
 """Flux unit that the noise of an instrument is told in."""

@@ -11,7 +11,7 @@ from gravlensdiffusion.config.model import ModelConfig, ParameterConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.model.build import Model
 from gravlensdiffusion.model.checkpoint import load_model, load_weights
-from gravlensdiffusion.resize import weights
+from gravlensdiffusion.sets.flux import weights
 
 LABELS = "network.label_embedding.weight"
 PARAMETERS = "network.parameter_embedding."

@@ -4,7 +4,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from gravlensdiffusion.formats.source import BadImageError
+from gravlensdiffusion.errors import BadImageError
 
 MAX_UNPACKING = 100
 """Bytes that one byte of a compressed file may stand for; images compress by far less."""

@@ -6,7 +6,7 @@ from typing import IO
 
 import numpy as np
 
-from gravlensdiffusion.formats.source import BadImageError
+from gravlensdiffusion.errors import BadImageError
 
 MAX_OBJECT_BYTES = 2**26
 """Size of a pickled object array that is still read."""

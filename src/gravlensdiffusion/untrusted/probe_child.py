@@ -71,9 +71,9 @@ def judge_fits(path: Path, hdu: str | None = None, band: str | None = None) -> s
         hdu: The HDU that is chosen, or None.
         band: The band that is chosen, or None.
     """
+    from gravlensdiffusion.errors import AmbiguousImageError
     from gravlensdiffusion.formats.fits import FitsReader
     from gravlensdiffusion.formats.fits_extensions import Choice
-    from gravlensdiffusion.formats.source import AmbiguousImageError
 
     try:
         FitsReader(Choice(hdu=hdu, band=band), is_tried=True).read(path)

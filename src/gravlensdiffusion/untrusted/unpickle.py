@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gravlensdiffusion.formats.source import BadImageError
+from gravlensdiffusion.errors import BadImageError
 
 _ALLOWED_OPCODES = frozenset(
     [

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.sets.crop import middle
-from gravlensdiffusion.sets.readers import BadFilesError, open_lenses
-from gravlensdiffusion.store.store import write_store
+from gravlensdiffusion.errors import BadFilesError, GravLensError
+from gravlensdiffusion.formats.crop import middle
+from gravlensdiffusion.formats.open import open_lenses
+from gravlensdiffusion.store.reader import write_store
 from tests.sets.files import HEADER, lens_images, lens_records, save_folder, with_twins
 
 

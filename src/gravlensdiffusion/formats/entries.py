@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from gravlensdiffusion.formats import numbers
-from gravlensdiffusion.formats.naming import natural_key
 from gravlensdiffusion.formats.source import Facts
-from gravlensdiffusion.records import SetHeader
-from gravlensdiffusion.resize import UNKNOWN
+from gravlensdiffusion.sets.flux import UNKNOWN
+from gravlensdiffusion.sets.naming import natural_key
+from gravlensdiffusion.sets.records import SetHeader
 
 T = TypeVar("T", bound=Hashable)
 

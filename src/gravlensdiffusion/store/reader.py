@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.formats.naming import natural_key
-from gravlensdiffusion.records import LensRecord, SetHeader
+from gravlensdiffusion.sets.naming import natural_key
+from gravlensdiffusion.sets.records import LensRecord, SetHeader
 from gravlensdiffusion.store.schema import (
     NOISE_FREE,
     SUBHALO_DTYPE,

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.formats.companions import is_document, sort_files
-from gravlensdiffusion.formats.naming import natural_key, parse_name
+from gravlensdiffusion.sets.naming import natural_key, parse_name
 from gravlensdiffusion.store.layout import format_folders, is_beside
-from gravlensdiffusion.store.store import SHARD_SUFFIXES
+from gravlensdiffusion.store.reader import SHARD_SUFFIXES
 
 IMAGE_SUFFIXES = (".npy", ".npz", ".fits", ".fit", ".fts", ".png")
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gravlensdiffusion.formats.naming import natural_key, object_words, parse_name
+from gravlensdiffusion.sets.naming import natural_key, object_words, parse_name
 
 
 def test_numbers_count_as_numbers() -> None:

@@ -5,22 +5,21 @@ from pathlib import Path
 
 import numpy as np
 
-from gravlensdiffusion.errors import GravLensError, one_line
+from gravlensdiffusion.errors import BadFilesError, GravLensError, one_line
 from gravlensdiffusion.formats.companions import FITS_SUFFIXES
+from gravlensdiffusion.formats.crop import CroppedSource, CropReader
+from gravlensdiffusion.formats.file_set import FileSet
 from gravlensdiffusion.formats.fits import FitsReader
 from gravlensdiffusion.formats.fits_extensions import Choice
+from gravlensdiffusion.formats.folder import IMAGE_SUFFIXES, Listing, list_folder
 from gravlensdiffusion.formats.npy import NpyReader
 from gravlensdiffusion.formats.npz import NpzReader
 from gravlensdiffusion.formats.png import PngReader
-from gravlensdiffusion.formats.source import MIN_SIDE, BadFilesError, ImageReader, LensSource
-from gravlensdiffusion.sets.crop import CroppedSource, CropReader
-from gravlensdiffusion.sets.file_source import FileSource
-from gravlensdiffusion.sets.folder import IMAGE_SUFFIXES, Listing, list_folder
-from gravlensdiffusion.sets.subset import SubsetSource, find_bad_images
-from gravlensdiffusion.store.store import SHARD_SUFFIXES, LensStore
+from gravlensdiffusion.formats.source import MIN_SIDE, ImageReader
+from gravlensdiffusion.formats.subset import SubsetSource, find_bad_images
+from gravlensdiffusion.sets.lens_set import LensSet
+from gravlensdiffusion.store.reader import SHARD_SUFFIXES, LensStore
 from gravlensdiffusion.untrusted.probe import probe_files
-
-__all__ = ["BadFilesError", "LensSource", "open_lenses"]
 
 
 def open_lenses(
@@ -33,7 +32,7 @@ def open_lenses(
     any_unit: bool = False,
     hdu: str | None = None,
     band: str | None = None,
-) -> LensSource:
+) -> LensSet:
     """Open a data set: `lenses.h5` or shards, `.npy`, `.npz`, FITS or PNG files.
 
     Every image is looked at once, with flat memory; after that pixels are read on demand. No code
@@ -76,7 +75,7 @@ def open_lenses(
     if listing.shards:
         store = _open_store(root, listing, skip_bad)
         return store if crop is None else CroppedSource(store, crop)
-    return FileSource(
+    return FileSet(
         root,
         listing.files,
         readers,
@@ -89,7 +88,7 @@ def open_lenses(
     )
 
 
-def _open_store(root: Path, listing: Listing, skip_bad: bool) -> LensSource:
+def _open_store(root: Path, listing: Listing, skip_bad: bool) -> LensSet:
     problems = list(listing.problems)
     good = []
     probe_files(listing.shards, "hdf5")  # all in one process; what it says is told below

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.sets.readers import open_lenses
-from gravlensdiffusion.store.store import LensStore, write_store
+from gravlensdiffusion.formats.open import open_lenses
+from gravlensdiffusion.store.reader import LensStore, write_store
 from tests.sets.files import HEADER, SHARED_DATA, lens_images, lens_records, save_folder
 
 needs_shared_data = pytest.mark.skipif(not SHARED_DATA.is_dir(), reason="shared data are absent")

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from gravlensdiffusion.records import SetHeader
-from gravlensdiffusion.store.store import LensStore, as_indices
+from gravlensdiffusion.sets.records import SetHeader
+from gravlensdiffusion.store.reader import LensStore, as_indices
 
 _SCAN_BYTES = 2**24
 

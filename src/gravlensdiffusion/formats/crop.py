@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.errors import BadImageError, GravLensError
 from gravlensdiffusion.formats.numbers import looked_at
-from gravlensdiffusion.formats.source import BadImageError, Facts, ImageReader, LensSource
-from gravlensdiffusion.records import SetHeader
+from gravlensdiffusion.formats.source import Facts, ImageReader
+from gravlensdiffusion.sets.lens_set import LensSet
+from gravlensdiffusion.sets.records import SetHeader
 
 
 def middle(height: int, width: int, size: int) -> tuple[slice, slice]:
@@ -72,7 +73,7 @@ class CroppedSource:
         GravLensError: If the images are smaller.
     """
 
-    def __init__(self, source: LensSource, size: int) -> None:
+    def __init__(self, source: LensSet, size: int) -> None:
         channels, height, width = source.image_shape
         if size > min(height, width):
             raise GravLensError(f"{source.name(0)}: has {height} x {width} pixels, too few to crop")

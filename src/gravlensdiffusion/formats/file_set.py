@@ -9,20 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gravlensdiffusion.config.bounds import check_class_names
-from gravlensdiffusion.errors import GravLensError, one_line
-from gravlensdiffusion.formats import numbers
-from gravlensdiffusion.formats.content import has_two_whole_values
-from gravlensdiffusion.formats.source import (
+from gravlensdiffusion.errors import (
     AmbiguousImageError,
     BadFilesError,
     BadImageError,
-    Facts,
-    ImageReader,
-    as_printable,
-    to_float32,
+    GravLensError,
+    one_line,
 )
-from gravlensdiffusion.records import UNLABELLED
-from gravlensdiffusion.sets.entries import (
+from gravlensdiffusion.formats import numbers
+from gravlensdiffusion.formats.content import has_two_whole_values
+from gravlensdiffusion.formats.entries import (
     Entry,
     common_header,
     keep_common,
@@ -32,8 +28,10 @@ from gravlensdiffusion.sets.entries import (
     without_masks,
     without_units,
 )
+from gravlensdiffusion.formats.source import Facts, ImageReader, as_printable, to_float32
+from gravlensdiffusion.sets.records import UNLABELLED
+from gravlensdiffusion.store.reader import as_indices
 from gravlensdiffusion.store.schema import SUBHALO_DTYPE
-from gravlensdiffusion.store.store import as_indices
 from gravlensdiffusion.untrusted.probe import release
 
 MAX_PROBLEMS = 100_000
@@ -41,7 +39,7 @@ MAX_CLASSES = 2**15 - 1
 """Labels are numbers of 16 bits."""
 
 
-class FileSource:
+class FileSet:
     """Images from files other than the project's own.
 
     Every file is read once when the set is opened, to find what cannot be used; after that only

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from PIL import Image
 
-from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.formats.source import BadFilesError, LensSource
-from gravlensdiffusion.sets.readers import open_lenses
-from gravlensdiffusion.store.store import write_store
+from gravlensdiffusion.errors import BadFilesError, GravLensError
+from gravlensdiffusion.formats.open import open_lenses
+from gravlensdiffusion.sets.lens_set import LensSet
+from gravlensdiffusion.store.reader import write_store
 from tests.sets.files import HEADER, lens_images, lens_records, save_folder
 
 
@@ -383,7 +383,7 @@ class TestLinks:
         assert len(open_lenses(tmp_path / "link")) == 2
 
 
-def opened(path: Path) -> LensSource | None:
+def opened(path: Path) -> LensSet | None:
     """Open a set; return None where it is refused in one line."""
     refusals: list[str] = []
     try:

@@ -6,7 +6,7 @@ import torch
 from torch.nn.functional import interpolate
 
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.resize import default_method, resize, resize_flux
+from gravlensdiffusion.sets.flux import default_method, resize, resize_flux
 
 IMAGES = np.random.default_rng(0).normal(size=(2, 1, 150, 150))
 
