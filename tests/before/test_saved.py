@@ -11,10 +11,9 @@ import torch
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
-from gravlensdiffusion import LensGenerator, LensStore, open_lenses, write_store
+from gravlensdiffusion import LensGenerator, LensRecord, LensStore, open_lenses, write_store
 from gravlensdiffusion.cli.main import main
 from gravlensdiffusion.model.checkpoint import load_classifier, load_encoder, load_model
-from gravlensdiffusion.records import LensRecord
 from gravlensdiffusion.training.encoder import encode
 from tests.sources import rings
 
