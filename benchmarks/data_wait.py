@@ -27,8 +27,8 @@ from gravlensdiffusion.presets.training import PRESETS
 from gravlensdiffusion.sets.lens_set import LensSet
 from gravlensdiffusion.simulation.generate import select, set_header, simulate
 from gravlensdiffusion.store.reader import write_store
-from gravlensdiffusion.training.loop import Trainer
-from gravlensdiffusion.training.order import Batch, positions
+from gravlensdiffusion.training.batches import Batch, positions
+from gravlensdiffusion.training.diffusion import Trainer
 
 WARM_UP = 3
 """Steps that do not count: memory is taken, kernels are chosen."""

@@ -16,7 +16,7 @@ from gravlensdiffusion.presets.simulation import simulation_preset
 from gravlensdiffusion.sets.sized import SizedSource
 from gravlensdiffusion.simulation.generate import select, set_header, simulate
 from gravlensdiffusion.store.reader import LensStore, write_store
-from gravlensdiffusion.training.run import RunDirectory, complete
+from gravlensdiffusion.training.data import RunDirectory, complete
 from tests.sources import tiny
 
 NATIVE, NUM = 90, 14

@@ -11,14 +11,7 @@ from numpy.typing import NDArray
 from augmenting.generators import DRAWING, draw, draws
 from augmenting.images import Pictures, Pool, added, fresh_images, real_images
 from augmenting.settings import CLASSES, RECIPE, Arm, Options, Regime
-from gravlensdiffusion.classification.labelled import LabelledSet
 from gravlensdiffusion.classification.scores import Scores, score
-from gravlensdiffusion.classification.training import (
-    Training,
-    predict_logits,
-    probabilities,
-    train_classifier,
-)
 from gravlensdiffusion.config.classifier import ClassifierTraining
 from gravlensdiffusion.metrics.memorisation import (
     find_nearest,
@@ -27,6 +20,13 @@ from gravlensdiffusion.metrics.memorisation import (
 )
 from gravlensdiffusion.model.checkpoint import load_classifier, save_classifier
 from gravlensdiffusion.nn.classifier import LensClassifier
+from gravlensdiffusion.training.classifier import (
+    Training,
+    predict_logits,
+    probabilities,
+    train_classifier,
+)
+from gravlensdiffusion.training.labelled import LabelledSet
 
 BOUND = replace(
     RECIPE, total_images=400_000, augment="half_turn", held_out=0.05, check_images=20_000

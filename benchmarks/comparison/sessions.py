@@ -15,8 +15,8 @@ from comparison.settings import PEERS, Options, base_name, read_piece, write_pie
 from gravlensdiffusion.cli.train import read_preset
 from gravlensdiffusion.formats.open import open_lenses
 from gravlensdiffusion.model.checkpoint import checkpoints
-from gravlensdiffusion.training.folder import TRAINING_STATE
-from gravlensdiffusion.training.loop import Trainer
+from gravlensdiffusion.training.diffusion import Trainer
+from gravlensdiffusion.training.run import TRAINING_STATE
 
 Clock = dict[str, float]
 """Time used so far [s]: ``processor``, divided by the threads, and ``wall``."""

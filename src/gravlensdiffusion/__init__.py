@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from gravlensdiffusion.sets.records import LensRecord, SetHeader
     from gravlensdiffusion.simulation.generate import simulate
     from gravlensdiffusion.store.reader import LensStore, write_store
-    from gravlensdiffusion.training.loop import train
+    from gravlensdiffusion.training.diffusion import train
 
 __version__ = "0.1.0"
 
@@ -28,7 +28,7 @@ _MODULES = {
     "SetHeader": "sets.records",
     "open_lenses": "formats.open",
     "simulate": "simulation.generate",
-    "train": "training.loop",
+    "train": "training.diffusion",
     "write_store": "store.reader",
 }
 

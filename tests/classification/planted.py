@@ -5,10 +5,10 @@ from functools import cache
 import numpy as np
 from scipy.stats import norm
 
-from gravlensdiffusion.classification.labelled import LabelledSet
-from gravlensdiffusion.classification.training import Training, train_classifier
 from gravlensdiffusion.config.classifier import ClassifierTraining
 from gravlensdiffusion.sets.records import SetHeader
+from gravlensdiffusion.training.classifier import Training, train_classifier
+from gravlensdiffusion.training.labelled import LabelledSet
 from tests.sources import ArraySource
 
 SIZE = 12

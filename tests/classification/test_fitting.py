@@ -13,10 +13,10 @@ from gravlensdiffusion.classification.fitting import (
     plan,
     save,
 )
-from gravlensdiffusion.classification.training import predict_logits, train_classifier
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.model.checkpoint import load_classifier
 from gravlensdiffusion.sets.records import GENERATED
+from gravlensdiffusion.training.classifier import predict_logits, train_classifier
 from tests.classification.planted import RECIPE, SIZE, labelled, planted
 
 SHORT = replace(RECIPE, total_images=320, batch_size=16, check_images=160)

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from gravlensdiffusion.classification.predictions import predict, write_table
-from gravlensdiffusion.classification.training import predict_logits
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.sets.sized import SetDigest, SizedSource
+from gravlensdiffusion.training.classifier import predict_logits
 from tests.classification.networks import untrained
 from tests.classification.planted import planted
 

@@ -15,7 +15,7 @@ from gravlensdiffusion.model.checkpoint import save_model
 from gravlensdiffusion.presets.training import PRESETS
 from gravlensdiffusion.sets.records import LensRecord, SetHeader
 from gravlensdiffusion.store.reader import write_store
-from gravlensdiffusion.training.loop import train
+from gravlensdiffusion.training.diffusion import train
 from tests.balance.sets import save_set
 from tests.classification.planted import HEADER, planted
 from tests.models import ORDERED, awake

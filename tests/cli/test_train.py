@@ -18,7 +18,7 @@ from gravlensdiffusion.codec import to_json
 from gravlensdiffusion.config.training import TrainingConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.model.checkpoint import load_model
-from gravlensdiffusion.training.loop import train
+from gravlensdiffusion.training.diffusion import train
 from gravlensdiffusion.training.tracking import read_metrics
 from tests.sources import rings, tiny
 
@@ -209,7 +209,7 @@ def many(folder: Path, num: int, size: int = 8) -> Path:
 def test_init_alone_adapts_a_model(
     known: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gravlensdiffusion.training.held_out.NUM_DRAWS", 64)
+    monkeypatch.setattr("gravlensdiffusion.training.validation.NUM_DRAWS", 64)
     data, out = many(tmp_path / "own", 200), tmp_path / "run"
     words = ["train", "--init", str(known), "--data", str(data), "--device", "cpu"]
     words += ["--out", str(out), "--epochs", "1", "--learning-rate", "2e-3", "--batch-size", "20"]

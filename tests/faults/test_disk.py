@@ -11,7 +11,7 @@ import pytest
 
 from gravlensdiffusion.model import checkpoint
 from gravlensdiffusion.model.checkpoint import checkpoints, load_model
-from gravlensdiffusion.training.loop import train
+from gravlensdiffusion.training.diffusion import train
 from tests.faults.child import Fate
 from tests.faults.commands import BALANCE, SAMPLE, SIMULATE, TRAIN, Command, results
 from tests.faults.conftest import Prepare
@@ -60,7 +60,7 @@ def test_training_on_a_full_disk_goes_on_when_there_is_room(
 ) -> None:
     """With room for some checkpoints."""
     size = sum(len(v) for k, v in training.expected.items() if k.startswith(TRAIN.done))
-    shutil.copytree(training.folder / "start", small_disk, dirs_exist_ok=True)
+    shutil.copytree(training.run / "start", small_disk, dirs_exist_ok=True)
     ballast = fill(small_disk, int(room * (size + 60_000)))
     assert training.run(small_disk) == 2
     check_error(training.said(), "No space left on device")

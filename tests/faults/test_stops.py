@@ -21,8 +21,8 @@ from gravlensdiffusion.files import held
 from gravlensdiffusion.model.checkpoint import checkpoints
 from gravlensdiffusion.sets.records import LensRecord
 from gravlensdiffusion.store.reader import write_store
-from gravlensdiffusion.training.loop import Trainer, train
-from gravlensdiffusion.training.progress import Hooks, Progress
+from gravlensdiffusion.training.diffusion import Trainer, train
+from gravlensdiffusion.training.fit import Hooks, Progress
 from tests.faults.child import run
 from tests.faults.commands import BALANCE, DISTILL, TRAIN, Command
 from tests.faults.harness import CONTEXT, QUIET
@@ -86,7 +86,7 @@ def test_sigterm_saves_soon(work: Path) -> None:
 def test_a_signal_before_the_first_step_ends_at_once(work: Path) -> None:
     script = (
         "import os, signal, sys\n"
-        "import gravlensdiffusion.training.run as run\n"
+        "import gravlensdiffusion.training.data as run\n"
         "from gravlensdiffusion.cli.main import main\n"
         "run.prepare = lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM)\n"
         "sys.exit(main(sys.argv[1:]))\n"

@@ -15,7 +15,7 @@ from gravlensdiffusion.model.build import Model, build_model, least_size
 from gravlensdiffusion.model.checkpoint import checkpoints, load_model, save_model, write_folder
 from gravlensdiffusion.nn.reference import ReferenceUNet
 from gravlensdiffusion.presets.training import PRESETS
-from gravlensdiffusion.training.loop import train
+from gravlensdiffusion.training.diffusion import train
 from tests.models import ORDERED, PRIOR, awake
 from tests.sources import rings, tiny
 

@@ -9,7 +9,7 @@ from gravlensdiffusion.balance.settings import alike, per_class, to_largest
 from gravlensdiffusion.classification.classes import read_classes
 from gravlensdiffusion.model.checkpoint import load_model
 from gravlensdiffusion.sets.classes import present_classes
-from gravlensdiffusion.training.loop import train
+from gravlensdiffusion.training.diffusion import train
 from tests.balance.sets import save_set
 from tests.sources import ArraySource, rings, tiny
 

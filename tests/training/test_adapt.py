@@ -23,10 +23,10 @@ from gravlensdiffusion.model.checkpoint import checkpoints, load_model, read_ten
 from gravlensdiffusion.presets.simulation import deeplense
 from gravlensdiffusion.presets.training import MIN_IMAGES
 from gravlensdiffusion.training.adapt import adapt, check_number
-from gravlensdiffusion.training.held_out import split_off
-from gravlensdiffusion.training.loop import train
-from gravlensdiffusion.training.progress import Progress
+from gravlensdiffusion.training.diffusion import train
+from gravlensdiffusion.training.fit import Progress
 from gravlensdiffusion.training.start import LABELS
+from gravlensdiffusion.training.validation import split_off
 from tests.models import ORDERED, awake
 from tests.sources import ArraySource, rings, tiny
 
@@ -39,7 +39,7 @@ QUICK = OptimiserConfig(learning_rate=1e-2, beta2=0.95)
 def few_draws() -> Any:
     """Measure with fewer draws, which is faster."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("gravlensdiffusion.training.held_out.NUM_DRAWS", 128)
+        patch.setattr("gravlensdiffusion.training.validation.NUM_DRAWS", 128)
         yield
 
 

@@ -16,7 +16,7 @@ from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.model.build import Model
 from gravlensdiffusion.model.checkpoint import checkpoints, load_model
 from gravlensdiffusion.training.distill import distill, draw_condition
-from gravlensdiffusion.training.progress import Hooks
+from gravlensdiffusion.training.fit import Hooks
 from gravlensdiffusion.training.tracking import read_metrics
 from tests.models import LEARNED, ORDERED, PRIOR, awake
 

@@ -10,9 +10,9 @@ import pytest
 from gravlensdiffusion.config.training import EarlyStopping, TrainingConfig
 from gravlensdiffusion.model.checkpoint import load_model
 from gravlensdiffusion.presets.training import PRESETS
+from gravlensdiffusion.training.diffusion import plan, train
+from gravlensdiffusion.training.fit import Hooks
 from gravlensdiffusion.training.length import FROM_NOTHING, count_different, doubt
-from gravlensdiffusion.training.loop import plan, train
-from gravlensdiffusion.training.progress import Hooks
 from tests.sources import rings, tiny
 
 

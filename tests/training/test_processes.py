@@ -10,10 +10,10 @@ import torch
 from safetensors.torch import load_file
 
 from gravlensdiffusion.model.checkpoint import checkpoints
-from gravlensdiffusion.training.progress import Hooks
+from gravlensdiffusion.training.fit import Hooks
 from gravlensdiffusion.training.tracking import read_metrics
 from tests.launching import torchrun
-from tests.training.test_loop import final_tensors
+from tests.training.test_diffusion import final_tensors
 from tests.training.together import RECIPES, STOP_AFTER, run
 from tests.training.together import __file__ as together
 

@@ -20,9 +20,9 @@ from gravlensdiffusion.model.checkpoint import checkpoints, load_model
 from gravlensdiffusion.presets.simulation import simulation_preset
 from gravlensdiffusion.simulation.generate import select, set_header, simulate
 from gravlensdiffusion.store.reader import LensStore, write_store
-from gravlensdiffusion.training.loop import train
-from gravlensdiffusion.training.progress import Hooks, Progress
-from gravlensdiffusion.training.run import NEAR
+from gravlensdiffusion.training.data import NEAR
+from gravlensdiffusion.training.diffusion import train
+from gravlensdiffusion.training.fit import Hooks, Progress
 from gravlensdiffusion.training.split import NoiseFreeTwins, observation_of
 from tests.sources import rings, tiny
 

@@ -16,7 +16,7 @@ from gravlensdiffusion.config.training import EMAConfig, OptimiserConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.model.build import build_model
 from gravlensdiffusion.model.checkpoint import CONFIG, WEIGHTS, load_model, write_folder
-from gravlensdiffusion.training.loop import train
+from gravlensdiffusion.training.diffusion import train
 from gravlensdiffusion.training.start import start_from
 from tests.models import ORDERED, awake
 from tests.sources import rings, tiny

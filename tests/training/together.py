@@ -17,9 +17,9 @@ import numpy as np
 from gravlensdiffusion.config.model import TransformConfig
 from gravlensdiffusion.config.training import EarlyStopping, OptimiserConfig, TrainingConfig
 from gravlensdiffusion.parallel import Processes
-from gravlensdiffusion.training import loop
-from gravlensdiffusion.training.order import Batch, draw_batch
-from gravlensdiffusion.training.progress import Hooks
+from gravlensdiffusion.training import diffusion
+from gravlensdiffusion.training.batches import Batch, draw_batch
+from gravlensdiffusion.training.fit import Hooks
 from tests.sources import ArraySource, rings, tiny
 
 ORDERED = ("theta_E", "signal_to_noise")
@@ -79,8 +79,8 @@ def run(name: str, folder: Path, hooks: Hooks | None = None) -> dict[str, Any]:
     """Train one of the recipes and return what this process saw of it."""
     config, source = RECIPES[name]
     recorder = Recorder()
-    with patch.object(loop, "draw_batch", recorder):
-        progress = loop.train(config, source, folder / name, device="cpu", hooks=hooks)
+    with patch.object(diffusion, "draw_batch", recorder):
+        progress = diffusion.train(config, source, folder / name, device="cpu", hooks=hooks)
     return {
         "drawn": recorder.drawn,
         "images_seen": progress.images_seen,

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gravlensdiffusion.classification.labelled import merge
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.sets.generated import generated_images
 from gravlensdiffusion.sets.prepared import ImageSource
+from gravlensdiffusion.training.labelled import merge
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

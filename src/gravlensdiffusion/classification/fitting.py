@@ -13,16 +13,6 @@ from gravlensdiffusion.classification.classes import Classes, read_classes
 from gravlensdiffusion.classification.facts import classifier_facts, data_facts, judging_facts
 from gravlensdiffusion.classification.html import page
 from gravlensdiffusion.classification.judgement import Judged, Judgement, judge, to_json
-from gravlensdiffusion.classification.labelled import Images, LabelledSet, split
-from gravlensdiffusion.classification.training import (
-    Look,
-    Training,
-    configure,
-    predict_logits,
-    probabilities,
-    refuse_missing,
-    train_classifier,
-)
 from gravlensdiffusion.config.classifier import ClassifierTraining
 from gravlensdiffusion.model.checkpoint import save_classifier
 from gravlensdiffusion.nn.classifier import LensClassifier
@@ -38,6 +28,16 @@ from gravlensdiffusion.sets.copies import (
 )
 from gravlensdiffusion.sets.prepared import ImageSource, prepare
 from gravlensdiffusion.sets.sized import SizedSource
+from gravlensdiffusion.training.classifier import (
+    Look,
+    Training,
+    configure,
+    predict_logits,
+    probabilities,
+    refuse_missing,
+    train_classifier,
+)
+from gravlensdiffusion.training.labelled import Images, LabelledSet, split
 from gravlensdiffusion.training.tracking import environment
 
 THUMBNAILS = "training_images.npy"

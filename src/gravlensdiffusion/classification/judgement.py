@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gravlensdiffusion.classification.labelled import Images
 from gravlensdiffusion.classification.scores import Reliability, Scores, reliability, roc, score
 from gravlensdiffusion.classification.uncertainty import (
     Interval,
@@ -17,6 +16,7 @@ from gravlensdiffusion.classification.uncertainty import (
     wilson,
 )
 from gravlensdiffusion.reports.page.document import encode
+from gravlensdiffusion.training.labelled import Images
 
 NUM_MISTAKES = 16
 """Mistakes that a report shows, at most."""

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gravlensdiffusion.classification.training import predict_logits, refuse_missing
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.nn.classifier import LensClassifier
 from gravlensdiffusion.sets.sized import SetDigest, SizedSource
+from gravlensdiffusion.training.classifier import predict_logits, refuse_missing
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -15,7 +15,6 @@ from gravlensdiffusion.classification.fitting import THUMBNAILS, TRAINING
 from gravlensdiffusion.classification.judgement import Judged, Judgement, judge
 from gravlensdiffusion.classification.mixes import read_mix
 from gravlensdiffusion.classification.predictions import Predictions, predict
-from gravlensdiffusion.classification.training import probabilities
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.model.checkpoint import load_classifier
 from gravlensdiffusion.nn.classifier import LensClassifier
@@ -29,6 +28,7 @@ from gravlensdiffusion.sets.copies import (
 from gravlensdiffusion.sets.generated import generated_images
 from gravlensdiffusion.sets.prepared import ImageSource
 from gravlensdiffusion.sets.sized import SizedSource
+from gravlensdiffusion.training.classifier import probabilities
 
 DIFFERENT = 0.05
 """Difference of a class's share beyond which the mix is said to be another."""

@@ -16,7 +16,7 @@ from gravlensdiffusion.progress import shown_progress, tell
 if TYPE_CHECKING:
     from gravlensdiffusion.model.build import Model
     from gravlensdiffusion.progress import ProgressBar
-    from gravlensdiffusion.training.progress import Hooks, Progress
+    from gravlensdiffusion.training.fit import Hooks, Progress
 
 
 def run_shown(
@@ -34,7 +34,7 @@ def run_shown(
     Raises:
         SystemExit: With code 130 or 143 after a signal, once the run is saved.
     """
-    from gravlensdiffusion.training.progress import Hooks
+    from gravlensdiffusion.training.fit import Hooks
 
     stopped: list[int] = []
     has_begun = False

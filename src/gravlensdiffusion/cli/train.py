@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from gravlensdiffusion.config.training import TrainingConfig
     from gravlensdiffusion.model.build import Model
     from gravlensdiffusion.sets.prepared import ImageSource
-    from gravlensdiffusion.training.progress import Plan, Progress
+    from gravlensdiffusion.training.fit import Plan, Progress
 
 
 DEFAULT = "lens28"
@@ -99,7 +99,7 @@ def run(options: Options) -> None:
     """
     from gravlensdiffusion.model.checkpoint import find_model
     from gravlensdiffusion.sets.classes import absence, present_classes
-    from gravlensdiffusion.training.loop import plan, train
+    from gravlensdiffusion.training.diffusion import plan, train
 
     # A mistake in a recipe or a name is told before a long folder is read.
     if options.init is not None:

@@ -18,8 +18,9 @@ from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.model.build import Model, build_model
 from gravlensdiffusion.model.checkpoint import fingerprint
 from gravlensdiffusion.training.accelerator import build_accelerator
+from gravlensdiffusion.training.batches import hide_parameters
 from gravlensdiffusion.training.ema import MovingAverage
-from gravlensdiffusion.training.folder import RunFolder, held_run
+from gravlensdiffusion.training.fit import Counters, Hooks, Loop, Plan, Progress
 from gravlensdiffusion.training.objectives import (
     FollowSolver,
     MatchDistribution,
@@ -27,8 +28,7 @@ from gravlensdiffusion.training.objectives import (
     default_levels,
 )
 from gravlensdiffusion.training.optimiser import build_optimiser
-from gravlensdiffusion.training.order import hide_parameters
-from gravlensdiffusion.training.progress import Counters, Hooks, Loop, Plan, Progress
+from gravlensdiffusion.training.run import RunFolder, held_run
 
 FRESH = 1000
 """Draws of noise between two batches of images for the critic alone."""

@@ -1,233 +1,253 @@
-"""The run directory of a training: its data, and what the model takes from them."""
+"""A run directory: its configuration and its checkpoints."""
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+import json
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Generic, Self, TypeVar
 
-import numpy as np
-import torch
 from torch import Tensor
 
-from gravlensdiffusion.config.model import (
-    ModelConfig,
-    ParameterConfig,
-    ReferenceUNetConfig,
-    UNetConfig,
-)
-from gravlensdiffusion.config.training import TrainingConfig
+from gravlensdiffusion.codec import read_json, read_record, to_json
+from gravlensdiffusion.config.model import ModelConfig
+from gravlensdiffusion.config.training import DistillationConfig, TrainingConfig
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.files import LOCK, held
 from gravlensdiffusion.model.build import Model, build_model
-from gravlensdiffusion.model.noise_level import noise_level
-from gravlensdiffusion.model.transform import fit_transform
-from gravlensdiffusion.nn.lens_equation import ABSENT
-from gravlensdiffusion.sets.copies import group, sign
-from gravlensdiffusion.sets.flux import default_method
-from gravlensdiffusion.sets.generated import generated_images
-from gravlensdiffusion.sets.prepared import ImageSource, PreparedSet, prepare
-from gravlensdiffusion.sets.sized import SizedSource
-from gravlensdiffusion.simulation.population import prior_bounds
-from gravlensdiffusion.training.folder import RunFolder
-from gravlensdiffusion.training.held_out import split_off
-from gravlensdiffusion.training.split import NoiseFreeTwins, observation_of, simulation_of
+from gravlensdiffusion.model.checkpoint import (
+    BEST,
+    CONFIG,
+    EMA_WEIGHTS,
+    WEIGHTS,
+    Checkpoint,
+    checkpoints,
+    load_weights,
+    read_tensors,
+    remove_folder,
+    write_folder,
+)
+from gravlensdiffusion.training.tracking import environment, write_atomically
+from gravlensdiffusion.training.validation import Standing
+from gravlensdiffusion.untrusted.state_file import read_state
 
-PRIOR_SIZE = 8192
-"""Training images whose class and parameters go with the weights."""
-LOGARITHMIC = frozenset({"signal_to_noise"})
-"""Parameters that the network sees in their logarithm."""
-NEAR = 0.05
-"""Distance from the end of a prior, in units of its width, at which values are taken to reach it."""
+TRAINING_STATE = "training_state.pt"
+
+LEFTOVERS = (".*.tmp", "checkpoints/.*.tmp", "prepared/.*.tmp", "samples/.*.partial.png")
+"""What a process that was killed while it wrote has left in a run directory."""
+
+ConfigT = TypeVar("ConfigT", TrainingConfig, DistillationConfig)
+
+NO_IDENTITY = frozenset(
+    {
+        *("epochs", "total_images", "early_stopping.every_images", "early_stopping.patience"),
+        *("precision", "compile", "prefetch"),
+        *("log_images", "checkpoint_images", "sample_images", "keep_checkpoints"),
+    }
+)
+"""Length, machine, and what is kept: a run goes on with others than it began with."""
 
 
 @dataclass(frozen=True, slots=True)
-class RunDirectory(RunFolder[TrainingConfig]):
-    """The folder of a training run."""
+class RunFolder(Generic[ConfigT]):
+    """The folder of a run, of whatever kind.
 
-    def prepare_data(
-        self, source: ImageSource, *, writes: bool = True, keeps: bool = True
-    ) -> PreparedSet:
-        """Resize the training set, or find it resized; see `dataset.prepare`.
+    Attributes:
+        folder: Where it lies.
+        config: What was asked for.
+    """
+
+    folder: Path
+    config: ConfigT
+
+    @classmethod
+    def open(cls, folder: Path, config: ConfigT, *, writes: bool = True) -> Self:
+        """Create a run directory, or reopen one that holds the same configuration.
+
+        A run that has no checkpoint yet has nothing to lose, and takes any configuration. One that
+        has some takes another length, and other settings of the machine; see `NO_IDENTITY`.
+
+        Args:
+            folder: The run directory.
+            config: What is asked for.
+            writes: Whether it is written down, in a folder that is made where there is none.
 
         Raises:
-            GravLensError: If the images cannot be trained on.
+            GravLensError: If the folder holds something else, or a run with other settings.
         """
-        size = source.image_shape[1] if self.config.size is None else self.config.size
-        method = self.config.resize or default_method(size)
-        if self.config.noise == "split":
-            if size != source.image_shape[1]:
+        path = folder / CONFIG
+        if path.is_file():
+            old = read_json(type(config), path)
+            difference = first_difference(asdict(old), asdict(config))
+            if difference is not None and checkpoints(folder):
                 raise GravLensError(
-                    f"noise 'split' trains at the size of its set, {source.image_shape[1]} pixels, "
-                    f"not at {size}; make the set with `gravlens simulate --size {size}`"
+                    f"{folder} holds a run with another {difference}; choose another --out"
                 )
-            source = NoiseFreeTwins(source)
-        return prepare(
-            source,
-            self.folder / "prepared",
-            size,
-            method,
-            parameters=self.config.parameters,
-            writes=writes,
-            keeps=keeps,
-        )
+        else:
+            refuse_others(folder)
+        if writes:
+            folder.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, to_json(config))
+        return cls(folder, config)
 
-    def hold_out(
-        self, data: PreparedSet, names: Sequence[str] = ()
-    ) -> tuple[PreparedSet, PreparedSet | None]:
-        """Return the images to train on, and those that are held out, if any.
+    def record_environment(
+        self, fingerprint: str, device: str, parameters: str = "", *, writes: bool = True
+    ) -> None:
+        """Write ``environment.json``, or find what the run began with unchanged.
 
         Args:
-            data: All images.
-            names: Where each comes from, which tells bands of one object; empty where it does not.
+            fingerprint: Digest of what is learned from.
+            device: Where it is learned.
+            parameters: Digest of the physical parameters that are learned; empty for none.
+            writes: Whether it is written where there is none.
 
         Raises:
-            GravLensError: If there are too few images to hold any out.
+            GravLensError: If the run began with something else, or its record is damaged.
         """
-        share = self.config.early_stopping.held_out
-        if not share:
-            return data, None
-        copies = group([sign(data.batches())], names)
-        held_out = split_off(data.labels, share, self.config.seed, copies.groups)
-        return data.take(np.flatnonzero(~held_out)), data.take(np.flatnonzero(held_out))
+        path = self.folder / "environment.json"
+        if not path.is_file() or self.last_checkpoint() is None:
+            if not writes:
+                return
+            facts = environment(fingerprint, device)
+            if parameters:
+                facts["parameters_fingerprint"] = parameters
+            write_atomically(path, json.dumps(facts, indent=2))
+            return
+        old = read_record(path)
+        # A run of an earlier version does not know its parameters.
+        known = old.get("parameters_fingerprint", parameters)
+        if (old.get("data_fingerprint"), known) != (fingerprint, parameters):
+            raise GravLensError(
+                f"{self.folder} was trained on other data than those given now; "
+                "give the same --data, or choose another --out"
+            )
 
-    def fresh_model(self, source: ImageSource, data: PreparedSet, num_different: int) -> Model:
-        """Fit the transform to the data and build a model with fresh weights.
+    def save(
+        self,
+        images_seen: int,
+        model: Model,
+        ema: Mapping[str, Tensor] | None,
+        state: dict[str, Any],
+        standing: Standing | None = None,
+    ) -> None:
+        """Write a checkpoint and drop the oldest ones, but for that with the lowest held-out loss.
 
-        Args:
-            source: The images.
-            data: Those to train on, at their training size.
-            num_different: How many of these are different.
+        A run that is killed on the way has its old record with the old checkpoint, or the new one
+        with the new.
         """
-        transform = fit_transform(
-            self.config.model.transform, data.batches(), data.images.shape[1:]
-        )
-        config = complete(self.config, source, data, transform.config, num_different)
-        if self.config.noise == "carried":
-            config = carry_noise(config, noise_level(data.batches(), transform))
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.config.seed)
-            return build_model(config, transform, prior_table(data, config.prior_size))
+        folder = self.folder / "checkpoints" / f"{images_seen:010d}"
+        if not folder.exists():
+            self._write(folder, model, ema, state)
+        if standing is not None:
+            self.record_best(standing)
+        best_images = 0 if standing is None else standing.best_images
+        for old in checkpoints(self.folder)[: -self.config.keep_checkpoints]:
+            if old.images_seen != best_images:
+                remove_folder(old.folder)
+
+    def _write(
+        self,
+        folder: Path,
+        model: Model,
+        ema: Mapping[str, Tensor] | None,
+        state: dict[str, Any],
+    ) -> None:
+        files: dict[str, bytes | Mapping[str, Tensor]] = {
+            WEIGHTS: model.state_dict(),
+            CONFIG: to_json(model.config).encode(),
+        }
+        if ema is not None:
+            files[EMA_WEIGHTS] = ema
+        write_folder(folder, files, {TRAINING_STATE: state})
+
+    def record_best(self, standing: Standing) -> None:
+        """Write down which checkpoint has the lowest held-out loss, if one was measured."""
+        if standing.best_images:
+            record = {"images_seen": standing.best_images, "held_out_loss": standing.best}
+            write_atomically(self.folder / BEST, json.dumps(record))
+
+    def load(self, checkpoint: Checkpoint) -> tuple[Model, dict[str, Tensor], dict[str, Any]]:
+        """Read a checkpoint: model, moving average (empty for none), training state.
+
+        Raises:
+            GravLensError: If it is damaged, which a kill or a full disk does not do.
+        """
+        try:
+            return self._load(checkpoint)
+        except (GravLensError, OSError) as error:
+            raise GravLensError(
+                f"{error}; remove {checkpoint.folder} to go on from the checkpoint before"
+            ) from error
+
+    def _load(self, checkpoint: Checkpoint) -> tuple[Model, dict[str, Tensor], dict[str, Any]]:
+        path = checkpoint.folder / CONFIG
+        model = build_model(read_json(ModelConfig, path))
+        weights = checkpoint.folder / WEIGHTS
+        load_weights(model, read_tensors(weights), source=weights)
+        ema = checkpoint.folder / EMA_WEIGHTS
+        average = read_tensors(ema) if ema.is_file() else {}
+        state = read_state(checkpoint.folder / TRAINING_STATE, "training state")
+        return model, average, state
+
+    def last_checkpoint(self) -> Checkpoint | None:
+        """Return the newest complete checkpoint, or None."""
+        found = checkpoints(self.folder)
+        return found[-1] if found else None
 
 
-def carry_noise(config: ModelConfig, noise: float) -> ModelConfig:
-    """Return a model past whose network white noise goes.
-
-    The lowest noise level of sampling is a fifth of that noise or less, so that what is left of it
-    in the last estimate, ``1 / sqrt(1 + (sigma_min / noise)^2)``, is 98% or more.
+@contextmanager
+def held_run(folder: Path, *, writes: bool = True) -> Iterator[None]:
+    """Hold a run directory for this process, and clear away what killed ones left half-written.
 
     Args:
-        config: The model.
-        noise: Standard deviation of the noise [model units]; 0 for none.
-    """
-    schedule = config.schedule
-    if noise:
-        schedule = replace(schedule, sigma_min=min(schedule.sigma_min, noise / 5))
-    denoiser = replace(config.denoiser, noise=noise)
-    return replace(config, schedule=schedule, denoiser=denoiser)
-
-
-def complete(
-    config: TrainingConfig,
-    source: ImageSource,
-    data: PreparedSet,
-    transform: Any,
-    num_different: int,
-) -> ModelConfig:
-    """Fill in what the model's configuration takes from the data."""
-    channels, size = data.images.shape[1], data.images.shape[-1]
-    header = SizedSource(source, size, config.resize).header
-    names = header.class_names if config.conditional else ()
-    num_made = int(generated_images(source).sum())
-    made = f", {num_made:,} of them generated" if num_made else ""
-    different = f", {num_different:,} of them different" if num_different < len(data) else ""
-    num_held_out = len(source) - len(data)
-    held_out = f" ({num_held_out:,} more held out)" if num_held_out else ""
-    kind = f"preset {header.preset}, seed {header.seed}" if header.preset else "images given"
-    pixel_scale = header.pixel_scale_arcsec
-    return replace(
-        config.model,
-        network=with_lens_equation(config.model.network, config.parameters, source, pixel_scale),
-        image_size=size,
-        num_channels=channels,
-        class_names=names,
-        parameters=learned_parameters(config.parameters, source, data),
-        prior_size=min(len(data), PRIOR_SIZE) if config.parameters else 0,
-        pixel_scale_arcsec=pixel_scale,
-        flux_unit="peak" if transform.kind == "peak" else header.flux_unit,
-        resize=header.resize,
-        training_data=f"{len(data):,} images{held_out}{different}{made}, {kind}",
-        observation=observation_of(source) if config.noise == "split" else None,
-        transform=transform,
-    )
-
-
-def with_lens_equation(
-    network: UNetConfig | ReferenceUNetConfig,
-    learned: Sequence[str],
-    source: ImageSource,
-    pixel_scale: float | None,
-) -> UNetConfig | ReferenceUNetConfig:
-    """Fill in what the channels of the lens equation take from the data; see `nn.lens_equation`.
-
-    Args:
-        network: The network of the recipe.
-        learned: Parameters that the model learns.
-        source: The training set; what else it knows of its lenses enters with its median.
-        pixel_scale: Side of a pixel of the network [arcsec], or None.
-
-    Returns:
-        The network, without such channels where they cannot be made.
-    """
-    if not isinstance(network, UNetConfig) or network.lens_equation is None:
-        return network
-    if pixel_scale is None or "theta_E" not in learned:
-        return replace(network, lens_equation=None)
-    stored = {name: source.parameters[name] for name in ABSENT if name in source.parameters}
-    values = {
-        name: float(np.nanmedian(column))
-        for name, column in stored.items()
-        if name not in learned and np.isfinite(column).any()
-    }
-    lens_equation = replace(network.lens_equation, pixel_scale_arcsec=pixel_scale, values=values)
-    return replace(network, lens_equation=lens_equation)
-
-
-def learned_parameters(
-    names: Sequence[str], source: ImageSource, data: PreparedSet
-) -> tuple[ParameterConfig, ...]:
-    """Return the parameters with the ranges that they have in the training set.
-
-    Where that was simulated, an end that it nearly reaches is the end of the prior.
+        folder: The run directory; made where there is none.
+        writes: Whether it is to be written to; else it is left as it is.
 
     Raises:
-        GravLensError: If a parameter is the same in all images.
+        GravLensError: If another process trains there, or the folder is no run directory.
     """
-    simulation = simulation_of(source.header)
-    priors = {} if simulation is None else prior_bounds(simulation)
-    found = []
-    for name, values in zip(names, data.parameters.T, strict=True):
-        low, high = float(np.nanmin(values)), float(np.nanmax(values))
-        if not low < high:
-            raise GravLensError(f"parameter '{name}' is {low:g} in all training images")
-        if name in priors:
-            low, high = _reached(low, high, *priors[name])
-        scale: Literal["linear", "log"] = "log" if name in LOGARITHMIC else "linear"
-        unit = source.header.parameter_units.get(name, "")
-        found.append(ParameterConfig(name=name, unit=unit, low=low, high=high, scale=scale))
-    return tuple(found)
+    refuse_others(folder)
+    with held(folder) if writes or (folder / LOCK).is_file() else nullcontext():
+        for pattern in LEFTOVERS if writes else ():
+            for path in folder.glob(pattern):
+                if path.is_dir():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink()
+        yield
 
 
-def _reached(low: float, high: float, first: float, last: float) -> tuple[float, float]:
-    """Return the ends of a prior where values reach to within ``NEAR`` of its width, else theirs."""
-    near = NEAR * (last - first)
-    if math.isfinite(near):
-        low = first if 0 <= low - first <= near else low
-        high = last if 0 <= last - high <= near else high
-    return low, high
+def refuse_others(folder: Path) -> None:
+    """Refuse a path that holds something else than a run.
+
+    Raises:
+        GravLensError: If it does.
+    """
+    if not folder.exists() or (folder / CONFIG).is_file():
+        return
+    # A process that was killed before it had written its configuration leaves no more than these.
+    own = re.compile(rf"{re.escape(LOCK)}|\.{re.escape(CONFIG)}\..*\.tmp")
+    if not folder.is_dir() or any(not own.fullmatch(path.name) for path in folder.iterdir()):
+        raise GravLensError(f"{folder} exists and is not a run directory; choose another --out")
 
 
-def prior_table(data: PreparedSet, num: int) -> Tensor | None:
-    """Return class and parameters of the first images, shape ``(num, 1 + P)``; None for none."""
-    if not num:
+def first_difference(old: Any, new: Any, path: str = "") -> str | None:
+    """Describe the first value in which two configurations of a run differ, or return None.
+
+    Args:
+        old: The one, as nested mappings.
+        new: The other.
+        path: Where in the configurations they stand, keys with dots between them.
+    """
+    if path in NO_IDENTITY:
         return None
-    rows = np.column_stack([data.labels[:num], data.parameters[:num]])
-    return torch.from_numpy(rows.astype(np.float32))
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in sorted(old.keys() | new.keys()):
+            found = first_difference(old.get(key), new.get(key), f"{path}.{key}".lstrip("."))
+            if found is not None:
+                return found
+        return None
+    name = path.rpartition(".")[2] or "configuration"
+    return None if old == new else f"{name} ({old} there, {new} here)"

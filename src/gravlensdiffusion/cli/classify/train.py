@@ -12,8 +12,8 @@ from gravlensdiffusion.progress import shown_progress, tell
 
 if TYPE_CHECKING:
     from gravlensdiffusion.classification.fitting import Plan
-    from gravlensdiffusion.classification.training import Look
     from gravlensdiffusion.config.classifier import ClassifierTraining
+    from gravlensdiffusion.training.classifier import Look
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

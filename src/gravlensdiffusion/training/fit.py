@@ -16,9 +16,9 @@ from gravlensdiffusion.config.training import OptimiserConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.model.build import Model
 from gravlensdiffusion.model.checkpoint import checkpoints
-from gravlensdiffusion.training.held_out import Standing
 from gravlensdiffusion.training.optimiser import learning_rate, set_rate
 from gravlensdiffusion.training.tracking import Tracker
+from gravlensdiffusion.training.validation import Standing
 
 MAX_SKIPPED_IN_A_ROW = 10
 """Steps with a loss or gradient that is of no use, in a row, after which a run stops."""

@@ -24,10 +24,10 @@ from gravlensdiffusion.model.build import Model, build_network
 from gravlensdiffusion.model.checkpoint import checkpoints, load_model
 from gravlensdiffusion.sets import prepared as dataset
 from gravlensdiffusion.sets.records import GENERATED
-from gravlensdiffusion.training.folder import RunFolder
-from gravlensdiffusion.training.loop import train
+from gravlensdiffusion.training.diffusion import train
+from gravlensdiffusion.training.fit import Hooks, Progress
 from gravlensdiffusion.training.optimiser import learning_rate
-from gravlensdiffusion.training.progress import Hooks, Progress
+from gravlensdiffusion.training.run import RunFolder
 from gravlensdiffusion.training.tracking import read_metrics
 from tests.sources import rings, tiny
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from gravlensdiffusion.classification.labelled import split
 from gravlensdiffusion.classification.scores import calibration_error, score
-from gravlensdiffusion.classification.training import (
+from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.training.classifier import (
     configure,
     fit_temperature,
     measure_scales,
@@ -14,7 +14,7 @@ from gravlensdiffusion.classification.training import (
     probabilities,
     train_classifier,
 )
-from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.training.labelled import split
 from tests.classification.networks import CONFIG
 from tests.classification.planted import (
     BEST_AUC,

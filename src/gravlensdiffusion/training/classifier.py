@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from torch import Tensor, nn
 
-from gravlensdiffusion.classification.labelled import Images, LabelledSet, split
 from gravlensdiffusion.config.classifier import ClassifierConfig, ClassifierTraining
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.nn.classifier import LensClassifier
 from gravlensdiffusion.training.accelerator import build_accelerator, refuse_unequal
 from gravlensdiffusion.training.augment import augment
+from gravlensdiffusion.training.labelled import Images, LabelledSet, split
 
 SCALE_IMAGES = 1000
 """Images that the scales of the pixels are measured on."""

@@ -22,15 +22,15 @@ from gravlensdiffusion.sets.copies import source_names
 from gravlensdiffusion.sets.prepared import ImageSource, PreparedSet
 from gravlensdiffusion.training.accelerator import build_accelerator, refuse_unequal
 from gravlensdiffusion.training.augment import check_names
+from gravlensdiffusion.training.batches import Batch, BatchesAhead, draw_batch
+from gravlensdiffusion.training.data import RunDirectory
 from gravlensdiffusion.training.ema import MovingAverage
-from gravlensdiffusion.training.folder import held_run
-from gravlensdiffusion.training.held_out import HeldOutLoss, Standing
+from gravlensdiffusion.training.fit import Counters, Hooks, Loop, Plan, Progress
 from gravlensdiffusion.training.length import count_different, doubt
 from gravlensdiffusion.training.optimiser import build_optimiser
-from gravlensdiffusion.training.order import Batch, BatchesAhead, draw_batch
-from gravlensdiffusion.training.progress import Counters, Hooks, Loop, Plan, Progress
-from gravlensdiffusion.training.run import RunDirectory
+from gravlensdiffusion.training.run import held_run
 from gravlensdiffusion.training.start import start_from
+from gravlensdiffusion.training.validation import HeldOutLoss, Standing
 
 
 def train(

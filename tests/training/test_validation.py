@@ -28,11 +28,11 @@ from gravlensdiffusion.model.checkpoint import (
     read_tensors,
 )
 from gravlensdiffusion.sets.prepared import PreparedSet, prepare
-from gravlensdiffusion.training.folder import RunFolder
-from gravlensdiffusion.training.held_out import HeldOutLoss, Standing, split_off
-from gravlensdiffusion.training.loop import train
-from gravlensdiffusion.training.progress import Hooks, Progress
+from gravlensdiffusion.training.diffusion import train
+from gravlensdiffusion.training.fit import Hooks, Progress
+from gravlensdiffusion.training.run import RunFolder
 from gravlensdiffusion.training.tracking import read_metrics
+from gravlensdiffusion.training.validation import HeldOutLoss, Standing, split_off
 from tests.sources import ArraySource, rings, tiny
 
 NUM = 20
@@ -57,7 +57,7 @@ def stopping(**changes: Any) -> TrainingConfig:
 def few_draws() -> Iterator[None]:
     """Measure with fewer draws, which is faster."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("gravlensdiffusion.training.held_out.NUM_DRAWS", 128)
+        patch.setattr("gravlensdiffusion.training.validation.NUM_DRAWS", 128)
         yield
 
 

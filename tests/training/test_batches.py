@@ -13,9 +13,9 @@ from gravlensdiffusion.conditioning import ANY
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.presets.simulation import simulation_preset
 from gravlensdiffusion.sets.prepared import PreparedSet, prepare
+from gravlensdiffusion.training.batches import Batch, BatchesAhead, draw_batch, positions
+from gravlensdiffusion.training.data import learned_parameters
 from gravlensdiffusion.training.optimiser import learning_rate
-from gravlensdiffusion.training.order import Batch, BatchesAhead, draw_batch, positions
-from gravlensdiffusion.training.run import learned_parameters
 from tests.sources import rings, tiny
 
 

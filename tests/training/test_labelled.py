@@ -3,8 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gravlensdiffusion.classification.labelled import LabelledSet, merge, split
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.training.labelled import LabelledSet, merge, split
 
 NAMES = ("no_sub", "cdm")
 

@@ -14,7 +14,7 @@ from gravlensdiffusion.diffusion.randomness import Stream, Streams, generator
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.model.build import Model
 from gravlensdiffusion.sets.prepared import PreparedSet
-from gravlensdiffusion.training.order import Batch
+from gravlensdiffusion.training.batches import Batch
 
 NUM_DRAWS = 1024
 """Draws of noise that a held-out loss is a mean of, at least."""

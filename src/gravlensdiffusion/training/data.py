@@ -1,0 +1,233 @@
+"""The run directory of a training: its data, and what the model takes from them."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gravlensdiffusion.config.model import (
+    ModelConfig,
+    ParameterConfig,
+    ReferenceUNetConfig,
+    UNetConfig,
+)
+from gravlensdiffusion.config.training import TrainingConfig
+from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.model.build import Model, build_model
+from gravlensdiffusion.model.noise_level import noise_level
+from gravlensdiffusion.model.transform import fit_transform
+from gravlensdiffusion.nn.lens_equation import ABSENT
+from gravlensdiffusion.sets.copies import group, sign
+from gravlensdiffusion.sets.flux import default_method
+from gravlensdiffusion.sets.generated import generated_images
+from gravlensdiffusion.sets.prepared import ImageSource, PreparedSet, prepare
+from gravlensdiffusion.sets.sized import SizedSource
+from gravlensdiffusion.simulation.population import prior_bounds
+from gravlensdiffusion.training.run import RunFolder
+from gravlensdiffusion.training.split import NoiseFreeTwins, observation_of, simulation_of
+from gravlensdiffusion.training.validation import split_off
+
+PRIOR_SIZE = 8192
+"""Training images whose class and parameters go with the weights."""
+LOGARITHMIC = frozenset({"signal_to_noise"})
+"""Parameters that the network sees in their logarithm."""
+NEAR = 0.05
+"""Distance from the end of a prior, in units of its width, at which values are taken to reach it."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunDirectory(RunFolder[TrainingConfig]):
+    """The folder of a training run."""
+
+    def prepare_data(
+        self, source: ImageSource, *, writes: bool = True, keeps: bool = True
+    ) -> PreparedSet:
+        """Resize the training set, or find it resized; see `dataset.prepare`.
+
+        Raises:
+            GravLensError: If the images cannot be trained on.
+        """
+        size = source.image_shape[1] if self.config.size is None else self.config.size
+        method = self.config.resize or default_method(size)
+        if self.config.noise == "split":
+            if size != source.image_shape[1]:
+                raise GravLensError(
+                    f"noise 'split' trains at the size of its set, {source.image_shape[1]} pixels, "
+                    f"not at {size}; make the set with `gravlens simulate --size {size}`"
+                )
+            source = NoiseFreeTwins(source)
+        return prepare(
+            source,
+            self.folder / "prepared",
+            size,
+            method,
+            parameters=self.config.parameters,
+            writes=writes,
+            keeps=keeps,
+        )
+
+    def hold_out(
+        self, data: PreparedSet, names: Sequence[str] = ()
+    ) -> tuple[PreparedSet, PreparedSet | None]:
+        """Return the images to train on, and those that are held out, if any.
+
+        Args:
+            data: All images.
+            names: Where each comes from, which tells bands of one object; empty where it does not.
+
+        Raises:
+            GravLensError: If there are too few images to hold any out.
+        """
+        share = self.config.early_stopping.held_out
+        if not share:
+            return data, None
+        copies = group([sign(data.batches())], names)
+        held_out = split_off(data.labels, share, self.config.seed, copies.groups)
+        return data.take(np.flatnonzero(~held_out)), data.take(np.flatnonzero(held_out))
+
+    def fresh_model(self, source: ImageSource, data: PreparedSet, num_different: int) -> Model:
+        """Fit the transform to the data and build a model with fresh weights.
+
+        Args:
+            source: The images.
+            data: Those to train on, at their training size.
+            num_different: How many of these are different.
+        """
+        transform = fit_transform(
+            self.config.model.transform, data.batches(), data.images.shape[1:]
+        )
+        config = complete(self.config, source, data, transform.config, num_different)
+        if self.config.noise == "carried":
+            config = carry_noise(config, noise_level(data.batches(), transform))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.config.seed)
+            return build_model(config, transform, prior_table(data, config.prior_size))
+
+
+def carry_noise(config: ModelConfig, noise: float) -> ModelConfig:
+    """Return a model past whose network white noise goes.
+
+    The lowest noise level of sampling is a fifth of that noise or less, so that what is left of it
+    in the last estimate, ``1 / sqrt(1 + (sigma_min / noise)^2)``, is 98% or more.
+
+    Args:
+        config: The model.
+        noise: Standard deviation of the noise [model units]; 0 for none.
+    """
+    schedule = config.schedule
+    if noise:
+        schedule = replace(schedule, sigma_min=min(schedule.sigma_min, noise / 5))
+    denoiser = replace(config.denoiser, noise=noise)
+    return replace(config, schedule=schedule, denoiser=denoiser)
+
+
+def complete(
+    config: TrainingConfig,
+    source: ImageSource,
+    data: PreparedSet,
+    transform: Any,
+    num_different: int,
+) -> ModelConfig:
+    """Fill in what the model's configuration takes from the data."""
+    channels, size = data.images.shape[1], data.images.shape[-1]
+    header = SizedSource(source, size, config.resize).header
+    names = header.class_names if config.conditional else ()
+    num_made = int(generated_images(source).sum())
+    made = f", {num_made:,} of them generated" if num_made else ""
+    different = f", {num_different:,} of them different" if num_different < len(data) else ""
+    num_held_out = len(source) - len(data)
+    held_out = f" ({num_held_out:,} more held out)" if num_held_out else ""
+    kind = f"preset {header.preset}, seed {header.seed}" if header.preset else "images given"
+    pixel_scale = header.pixel_scale_arcsec
+    return replace(
+        config.model,
+        network=with_lens_equation(config.model.network, config.parameters, source, pixel_scale),
+        image_size=size,
+        num_channels=channels,
+        class_names=names,
+        parameters=learned_parameters(config.parameters, source, data),
+        prior_size=min(len(data), PRIOR_SIZE) if config.parameters else 0,
+        pixel_scale_arcsec=pixel_scale,
+        flux_unit="peak" if transform.kind == "peak" else header.flux_unit,
+        resize=header.resize,
+        training_data=f"{len(data):,} images{held_out}{different}{made}, {kind}",
+        observation=observation_of(source) if config.noise == "split" else None,
+        transform=transform,
+    )
+
+
+def with_lens_equation(
+    network: UNetConfig | ReferenceUNetConfig,
+    learned: Sequence[str],
+    source: ImageSource,
+    pixel_scale: float | None,
+) -> UNetConfig | ReferenceUNetConfig:
+    """Fill in what the channels of the lens equation take from the data; see `nn.lens_equation`.
+
+    Args:
+        network: The network of the recipe.
+        learned: Parameters that the model learns.
+        source: The training set; what else it knows of its lenses enters with its median.
+        pixel_scale: Side of a pixel of the network [arcsec], or None.
+
+    Returns:
+        The network, without such channels where they cannot be made.
+    """
+    if not isinstance(network, UNetConfig) or network.lens_equation is None:
+        return network
+    if pixel_scale is None or "theta_E" not in learned:
+        return replace(network, lens_equation=None)
+    stored = {name: source.parameters[name] for name in ABSENT if name in source.parameters}
+    values = {
+        name: float(np.nanmedian(column))
+        for name, column in stored.items()
+        if name not in learned and np.isfinite(column).any()
+    }
+    lens_equation = replace(network.lens_equation, pixel_scale_arcsec=pixel_scale, values=values)
+    return replace(network, lens_equation=lens_equation)
+
+
+def learned_parameters(
+    names: Sequence[str], source: ImageSource, data: PreparedSet
+) -> tuple[ParameterConfig, ...]:
+    """Return the parameters with the ranges that they have in the training set.
+
+    Where that was simulated, an end that it nearly reaches is the end of the prior.
+
+    Raises:
+        GravLensError: If a parameter is the same in all images.
+    """
+    simulation = simulation_of(source.header)
+    priors = {} if simulation is None else prior_bounds(simulation)
+    found = []
+    for name, values in zip(names, data.parameters.T, strict=True):
+        low, high = float(np.nanmin(values)), float(np.nanmax(values))
+        if not low < high:
+            raise GravLensError(f"parameter '{name}' is {low:g} in all training images")
+        if name in priors:
+            low, high = _reached(low, high, *priors[name])
+        scale: Literal["linear", "log"] = "log" if name in LOGARITHMIC else "linear"
+        unit = source.header.parameter_units.get(name, "")
+        found.append(ParameterConfig(name=name, unit=unit, low=low, high=high, scale=scale))
+    return tuple(found)
+
+
+def _reached(low: float, high: float, first: float, last: float) -> tuple[float, float]:
+    """Return the ends of a prior where values reach to within ``NEAR`` of its width, else theirs."""
+    near = NEAR * (last - first)
+    if math.isfinite(near):
+        low = first if 0 <= low - first <= near else low
+        high = last if 0 <= last - high <= near else high
+    return low, high
+
+
+def prior_table(data: PreparedSet, num: int) -> Tensor | None:
+    """Return class and parameters of the first images, shape ``(num, 1 + P)``; None for none."""
+    if not num:
+        return None
+    rows = np.column_stack([data.labels[:num], data.parameters[:num]])
+    return torch.from_numpy(rows.astype(np.float32))
