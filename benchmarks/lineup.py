@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from gravlensdiffusion.formats.open import open_lenses
 from gravlensdiffusion.generation.generator import LensGenerator
-from gravlensdiffusion.generation.instrument import Observing
 from gravlensdiffusion.presets.simulation import simulation_preset
 from gravlensdiffusion.reports.mosaics import save_grid
 from gravlensdiffusion.simulation.generate import simulate
@@ -48,8 +47,7 @@ def main(options: Options) -> None:
     config = simulation_preset("deeplense")
     simulated = [record.image for record in simulate(config, options.num, options.seed)]
     generator = LensGenerator.from_pretrained(options.model, device="cpu")
-    peak = Observing(flux_unit="peak")
-    generated = generator.sample(options.num, seed=options.seed, observing=peak).images
+    generated = generator.sample(options.num, seed=options.seed, flux_unit="peak").images
     kinds: dict[str, NDArray[np.float32]] = {
         "real": source.read(chosen),
         "simulated": np.stack(simulated),

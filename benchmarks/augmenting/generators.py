@@ -11,7 +11,6 @@ from augmenting.settings import CLASSES, REGIMES, Options, Regime
 from gravlensdiffusion.codec import to_json
 from gravlensdiffusion.config.training import EarlyStopping
 from gravlensdiffusion.generation.generator import LensGenerator
-from gravlensdiffusion.generation.instrument import Observing
 from gravlensdiffusion.presets.training import lens28
 from gravlensdiffusion.sets.records import LensRecord
 from gravlensdiffusion.store.reader import write_store
@@ -114,7 +113,6 @@ def draw(model: str, num: int, seed: int, how: Drawing) -> NDArray[np.float32]:
     """
     generator = LensGenerator.from_pretrained(model, "cpu")
     is_split = generator.config.observation is not None
-    observing = Observing(flux_unit="peak") if is_split else Observing()
     parts = []
     for k, name in enumerate(CLASSES):
         samples = generator.sample(
@@ -124,7 +122,7 @@ def draw(model: str, num: int, seed: int, how: Drawing) -> NDArray[np.float32]:
             sampler=how.sampler,
             num_steps=how.num_steps,
             guidance=how.guidance,
-            observing=observing,
+            flux_unit="peak" if is_split else None,
         )
         parts.append(samples.images)
     images = np.concatenate(parts)

@@ -21,7 +21,6 @@ from comparison.settings import (
 )
 from comparison.training import snapshot_folder
 from gravlensdiffusion.generation.generator import LensGenerator
-from gravlensdiffusion.generation.instrument import Observing
 
 SLOW = "ddpm-1000"
 """The sampler of 1000 steps, which three arms have."""
@@ -122,8 +121,8 @@ def our_samplers(generator: LensGenerator, numbers: tuple[int, ...]) -> dict[str
         _, steps = generator.sampling(None, number)
 
         def walk(num: int, seed: int, number: int | None = number) -> Iterator[Any]:
-            peak = Observing(flux_unit="peak")
-            yield generator.sample(num, seed=seed, num_steps=number, observing=peak).images[:, 0]
+            samples = generator.sample(num, seed=seed, num_steps=number, flux_unit="peak")
+            yield samples.images[:, 0]
 
         name = OWN if number is None else f"steps-{number}"
         found[name] = Sampler(name=name, steps=steps, walk=walk)
@@ -137,11 +136,8 @@ def reference_samplers(generator: LensGenerator, most: int) -> dict[str, Sampler
         steps = min(number, most)
 
         def walk(num: int, seed: int, sampler: str = sampler, steps: int = steps) -> Iterator[Any]:
-            order = generator.order(num)
-            frames = generator.trajectory(
-                range(num), order, seed=seed, sampler=sampler, num_steps=steps
-            )
-            for frame in frames:
+            request = generator.request(num, seed=seed, sampler=sampler, num_steps=steps)
+            for frame in generator.trajectory(request):
                 yield generator.to_flux(frame.x_t)[:, 0]
 
         found[name] = Sampler(name=name, steps=steps, walk=walk, is_stepwise=True)

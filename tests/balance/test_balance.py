@@ -7,11 +7,9 @@ import h5py
 import numpy as np
 import pytest
 
-from gravlensdiffusion.balance.balance import balance, plan_balance
-from gravlensdiffusion.balance.drawing import CLASS_STRIDE
+from gravlensdiffusion.balance.balance import CLASS_STRIDE, balance, plan_balance
 from gravlensdiffusion.balance.settings import Settings, count_classes, per_class
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.generation.ordering import Order
 from gravlensdiffusion.model.checkpoint import fingerprint
 from gravlensdiffusion.sets.generated import generated_images
 from gravlensdiffusion.sets.records import GENERATED, FilledClass
@@ -82,17 +80,14 @@ def test_images_are_those_of_the_model(source: LensStore, tmp_path: Path) -> Non
     generator = tiny()
     balance(source, generator, tmp_path / "out.h5", settings=Settings(seed=2))
     # axion is the third class of the model.
-    numbers = range(3 * CLASS_STRIDE, 3 * CLASS_STRIDE + 3)
-    order = Order(np.full(3, 2, np.int16), np.full((3, 3), np.nan))
-    order = generator.filled(order, 2, numbers)
-    frames = list(generator.trajectory(numbers, order, seed=2))
-    flux = generator.to_flux(frames[-1].x_t)
+    request = generator.request(3, label="axion", first=3 * CLASS_STRIDE, seed=2)
+    flux = generator.to_flux(list(generator.trajectory(request))[-1].x_t)
     # The noise of the sky has an rms of 0.1.
     assert np.abs(made_of(tmp_path / "out.h5", 0) - np.maximum(flux, 0)).max() < 0.5
     assert np.abs(flux).max() > 1
     with LensStore(tmp_path / "out.h5") as store:
         asked = store.parameters["theta_E"][8:11]
-        assert np.array_equal(asked, order.parameters[:, 0])
+        assert np.array_equal(asked, request.parameters[:, 0])
         assert np.isnan(store.parameters["axion_mass"][8:]).all()
         assert np.isnan(store.parameters["source_x"][:8]).all()
         assert (store.parameters["background_rms"][8:] == 0.1).all()

@@ -77,20 +77,21 @@ def test_it_goes_on_where_it_was_and_ends_with_the_same_bits(
     assert names(tmp_path) == ["out.h5", "set.h5", "unbroken.h5"]
 
 
-# Each place kills the process that balances: after two batches, while it draws the third, while the
-# whole file is written, and just before that file gets its name.
+# Each place kills the process that balances: after two batches, while it draws the third, and while
+# the whole file is written.
 PLACES = {
     "between": "balance(source, tiny(), out, settings=settings, advance=Countdown(2))",
-    "drawing": "WorkFolder.has = Countdown(3); balance(source, tiny(), out, settings=settings)",
+    "drawing": "generator.finished = Countdown(3, generator.finished); "
+    "balance(source, generator, out, settings=settings)",
     "writing": "source.read = Countdown(2, source.read); "
     "balance(source, tiny(), out, settings=settings)",
-    "naming": "WorkFolder.finish = Countdown(1); balance(source, tiny(), out, settings=settings)",
+    "clearing": "Shards.clear = Countdown(1); balance(source, tiny(), out, settings=settings)",
 }
 SCRIPT = """
 import os, signal, sys
 from gravlensdiffusion.balance.balance import balance
 from gravlensdiffusion.balance.settings import Settings
-from gravlensdiffusion.balance.work import WorkFolder
+from gravlensdiffusion.store.shards import Shards
 from gravlensdiffusion.store.reader import LensStore
 from tests.balance.sets import tiny
 
@@ -104,6 +105,7 @@ class Countdown:
         return self.then(*values, **named)
 
 source, out, settings = LensStore(sys.argv[1]), sys.argv[2], Settings(batch_size=1)
+generator = tiny()
 """
 
 
@@ -116,9 +118,10 @@ def test_killed_at_any_moment_it_loses_nothing(
     command = [sys.executable, "-c", SCRIPT + PLACES[place], str(source.path), str(out)]
     killed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert killed.returncode == -9, killed.stderr
-    assert not out.exists()
+    # All but the last leave the file to be made.
+    assert out.exists() == (place == "clearing")
     assert (tmp_path / "out.h5.partial").is_dir()
-    balance(source, tiny(), out, settings=SINGLY)
+    balance(source, tiny(), out, settings=SINGLY, overwrite=out.exists())
     assert out.read_bytes() == unbroken
     assert names(tmp_path) == ["out.h5", "set.h5", "unbroken.h5"]
 
@@ -135,15 +138,16 @@ def test_a_damaged_batch_is_drawn_again(source: LensStore, unbroken: bytes, tmp_
 
 def test_work_goes_on_elsewhere(source: LensStore, tmp_path: Path) -> None:
     break_off(source, tmp_path / "out.h5", 1)
-    request = json.loads((tmp_path / "out.h5.partial" / "request.json").read_text())
+    (part,) = (tmp_path / "out.h5.partial").glob("part-*")
+    request = json.loads(LensStore(part).header.request or "")
     assert not {"device", "threads", "processes"} & request.keys()
 
 
 @pytest.mark.parametrize(
     ("settings", "difference"),
     [
-        (Settings(batch_size=1, seed=1), "seed"),
-        (Settings(batch_size=2), "batch size"),
+        (Settings(batch_size=1, seed=1), "seed, order"),
+        (Settings(batch_size=2), "batch size, order, number of images"),
         (Settings(batch_size=1, guidance=2.0), "guidance"),
         (Settings(batch_size=1, num_steps=2), "number of steps"),
     ],
@@ -192,10 +196,20 @@ def test_a_folder_of_somebody_else_is_left_alone(
     (folder / "diary.txt").write_text("precious")
     with pytest.raises(GravLensError, match="is no unfinished balance; move it away"):
         balance(source, tiny(), tmp_path / "out.h5", overwrite=is_asked)
-    (folder / "request.json").write_text("{")
-    with pytest.raises(GravLensError, match=r"request\.json: damaged; move"):
-        balance(source, tiny(), tmp_path / "out.h5", overwrite=is_asked)
     assert (folder / "diary.txt").read_text() == "precious"
+
+
+def test_unfinished_work_of_an_earlier_version_starts_anew_when_asked(
+    source: LensStore, unbroken: bytes, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.h5"
+    break_off(source, out, 2)
+    (tmp_path / "out.h5.partial" / "request.json").write_text("{}")
+    with pytest.raises(GravLensError, match="unfinished balance of another version; give what"):
+        balance(source, tiny(), out, settings=SINGLY)
+    balance(source, tiny(), out, settings=SINGLY, overwrite=True)
+    assert out.read_bytes() == unbroken
+    assert names(tmp_path) == ["out.h5", "set.h5", "unbroken.h5"]
 
 
 def test_a_file_that_exists_stays_unless_asked(source: LensStore, tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ import torch
 from astropy.io import fits
 from PIL import Image
 
-from gravlensdiffusion.cli.drawing import kept_steps
 from gravlensdiffusion.cli.main import main
 from gravlensdiffusion.config.model import (
     DenoiserConfig,
@@ -17,8 +16,8 @@ from gravlensdiffusion.config.model import (
     ScheduleConfig,
     UNetConfig,
 )
+from gravlensdiffusion.generation.animation import kept_steps
 from gravlensdiffusion.generation.generator import LensGenerator
-from gravlensdiffusion.generation.instrument import Observing
 from gravlensdiffusion.model.build import build_model
 from gravlensdiffusion.model.checkpoint import save_model
 from gravlensdiffusion.store.reader import LensStore
@@ -86,8 +85,8 @@ def test_pictures_that_cannot_be_drawn_cost_no_images(model, tmp_path, capsys, m
         next(iter(frames))
         raise ZeroDivisionError("no ink")
 
-    monkeypatch.setattr("gravlensdiffusion.reports.mosaics.save_grid", fail)
-    monkeypatch.setattr("gravlensdiffusion.reports.gif.save_gif", fail)
+    monkeypatch.setattr("gravlensdiffusion.generation.saving.save_grid", fail)
+    monkeypatch.setattr("gravlensdiffusion.generation.animation.save_gif", fail)
     out = tmp_path / "b"
     assert sample(model, out, "--num", 3, "--batch-size", 2, "--gif", *words) == 0
     told = capsys.readouterr()
@@ -172,7 +171,7 @@ def test_gif_changes_no_image(model, tmp_path, steps, batch_size):
 def test_gif_starts_from_noise_and_ends_with_the_images(model, tmp_path):
     assert sample(model, tmp_path / "a", "--num", 1, "--steps", 30, "--gif") == 0
     generator = LensGenerator.from_pretrained(model)
-    walk = list(generator.trajectory([0], generator.order(1), num_steps=30))
+    walk = list(generator.trajectory(generator.request(1, num_steps=30)))
     with Image.open(tmp_path / "a" / "denoising.gif") as gif:
         zoom = gif.width // 10
         for index in (0, 30):
@@ -357,8 +356,7 @@ def test_peak_is_asked_for(ordered, tmp_path):
     np.testing.assert_array_equal(images.max(axis=(1, 2, 3)), 1)
     with LensStore(tmp_path / "lenses.h5") as store:
         assert store.header.flux_unit == "peak"
-    peak = Observing(flux_unit="peak")
-    expected = LensGenerator.from_pretrained(ordered).sample(4, observing=peak)
+    expected = LensGenerator.from_pretrained(ordered).sample(4, flux_unit="peak")
     np.testing.assert_array_equal(images, expected.images)
     np.testing.assert_array_equal(twins, expected.noise_free)
 

@@ -1,8 +1,10 @@
 """Images from a model: labels, parameters, seeds, batches, units."""
 
+import json
 import math
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,8 +19,7 @@ from gravlensdiffusion.config.model import (
 )
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.generation.generator import LensGenerator
-from gravlensdiffusion.generation.instrument import Observer, Observing
-from gravlensdiffusion.generation.ordering import Order
+from gravlensdiffusion.generation.request import Request, Span
 from gravlensdiffusion.model.build import SAMPLERS, Model, build_model
 from gravlensdiffusion.model.transform import Transform
 from tests.models import LEARNED, ORDERED, PRIOR, awake
@@ -111,7 +112,7 @@ def test_images_come_in_flux_units(generator: LensGenerator) -> None:
     assert samples.header.flux_unit == "e-/s"
     assert samples.header.pixel_scale_arcsec == 0.1
     assert samples.header.class_names == ("a", "b", "c")
-    frames = list(generator.trajectory(range(3), generator.order(3), num_steps=3))
+    frames = list(generator.trajectory(generator.request(3, num_steps=3)))
     assert [frame.step for frame in frames] == [0, 1, 2, 3]
     z = frames[-1].x_t.numpy() / 1.5 + 0.3
     assert np.allclose(samples.images, 0.1 * np.sinh(z), rtol=1e-5, atol=1e-6)
@@ -122,7 +123,7 @@ def test_images_come_in_flux_units(generator: LensGenerator) -> None:
 
 
 def test_a_trajectory_starts_from_unit_noise_with_no_lens_in_it(generator: LensGenerator) -> None:
-    first = next(generator.trajectory(range(200), generator.order(200, label="a"), num_steps=2))
+    first = next(generator.trajectory(generator.request(200, label="a", num_steps=2)))
     assert first.x_t.std().item() == pytest.approx(1, abs=0.03)
     assert first.alpha_t == pytest.approx(1 / 50, rel=1e-3)
     # The mean image of 0.3 would stand out thirty times over the scatter of the mean.
@@ -159,7 +160,7 @@ def test_a_bar_is_shown_on_request_alone(
     generator.sample(5, num_steps=2, batch_size=3, progress=True)
     lines = capsys.readouterr().err.splitlines()
     assert [line.partition(" images")[0] for line in lines] == [
-        f"gravlens: {done} of 5" for done in (1, 3, 3, 4, 5)
+        f"gravlens: {done} of 5" for done in (1, 3, 4, 5)
     ]
 
 
@@ -241,15 +242,15 @@ def test_what_cannot_be_ordered(
 def test_images_that_nothing_is_asked_of_are_like_training_images(
     ordering: LensGenerator,
 ) -> None:
-    order = ordering.filled(ordering.order(60, label=["no_sub", "cdm"]), seed=5)
+    request = ordering.request(60, label=["no_sub", "cdm"], seed=5)
     rows = {label: [row[1:] for row in PRIOR if row[0] == label] for label in (0, 1)}
-    seen = [tuple(values) for values in order.parameters]
+    seen = [tuple(values) for values in request.parameters]
     assert all(values in rows[k % 2] for k, values in enumerate(seen))
     assert set(seen) == {row[1:] for row in PRIOR}
     # Of a class that the table lacks, and of any class, every row will do.
     for label in ("axion", "any"):
-        order = ordering.filled(ordering.order(60, label=label), seed=5)
-        assert {tuple(values) for values in order.parameters} == {row[1:] for row in PRIOR}
+        request = ordering.request(60, label=label, seed=5)
+        assert {tuple(values) for values in request.parameters} == {row[1:] for row in PRIOR}
     samples = ordering.sample(2, label="cdm", seed=5)
     assert all((1, *row) in PRIOR for row in zip(*map(samples.parameters.get, NAMES), strict=True))
 
@@ -262,45 +263,70 @@ def test_parameters_of_training_images_can_be_ordered_again() -> None:
     source_x = replace(ORDERED.parameters[1], low=-0.5, high=0.1)
     generator = LensGenerator(awake(replace(ORDERED, parameters=(source_x,))))
     generator.model.prior = torch.tensor([[0.0, 0.1], [0.0, math.nan]]).repeat(3, 1)
-    found = generator.filled(generator.order(30), seed=0).parameters[:, 0]
+    found = generator.request(30).parameters[:, 0]
     assert np.array_equal(np.unique(found), [0.1, np.nan], equal_nan=True)
-    generator.order(30, parameters={"source_x": found})
+    generator.request(30, parameters={"source_x": found})
 
 
 def test_what_is_asked_for_is_left_as_it_is(ordering: LensGenerator) -> None:
     radii = np.array([np.nan, 1.2, np.nan, 1.3, np.nan])
-    asked = ordering.order(5, label="cdm", parameters={"theta_E": radii})
-    filled = ordering.filled(asked, seed=5)
-    assert np.array_equal(filled.parameters[[1, 3]], asked.parameters[[1, 3]], equal_nan=True)
-    assert np.isfinite(filled.parameters[[0, 2, 4]]).all()
-    assert np.array_equal(filled.labels, asked.labels)
-    assert np.isnan(asked.parameters[0]).all()
+    asked = ordering.request(5, label="cdm", parameters={"theta_E": radii}, seed=5).parameters
+    assert asked[[1, 3], 0].tolist() == [1.2, 1.3]
+    assert np.isnan(asked[[1, 3], 1:]).all()
+    assert np.isfinite(asked[[0, 2, 4]]).all()
     # The row of image k depends on the seed, on k and its class alone.
-    alone = ordering.filled(ordering.order(5, label="cdm"), seed=5)
-    assert np.array_equal(alone.parameters[[0, 2, 4]], filled.parameters[[0, 2, 4]])
-    fewer = ordering.filled(ordering.order(3, label="cdm"), seed=5)
-    assert np.array_equal(fewer.parameters, alone.parameters[:3])
-    drawn = {ordering.filled(fewer, seed).parameters.tobytes() for seed in range(5)}
-    assert len(drawn) == 1
-    drawn = {
-        ordering.filled(ordering.order(3, label="cdm"), seed).parameters.tobytes()
-        for seed in range(5)
-    }
+    alone = ordering.request(5, label="cdm", seed=5).parameters
+    assert np.array_equal(alone[[0, 2, 4]], asked[[0, 2, 4]])
+    assert np.array_equal(ordering.request(3, label="cdm", seed=5).parameters, alone[:3])
+    drawn = {ordering.request(3, label="cdm", seed=k).parameters.tobytes() for k in range(5)}
     assert len(drawn) > 1
+    radii = {"theta_E": np.array([1.1, 1.2])}
+    drawn = {ordering.request(2, parameters=radii, seed=k).parameters.tobytes() for k in range(5)}
+    assert len(drawn) == 1
 
 
-def test_numbers_of_images_choose_their_rows(ordering: LensGenerator) -> None:
-    order = ordering.order(30, label="cdm")
-    whole = ordering.filled(order, seed=5).parameters
-    some = ordering.filled(order[:3], 5, [29, 4, 17]).parameters
-    assert np.array_equal(some, whole[[29, 4, 17]])
-    assert len(np.unique(whole, axis=0)) == 3
+def test_a_part_of_a_request_is_that_of_its_images(ordering: LensGenerator) -> None:
+    asked = {"label": "cdm", "seed": 5}
+    whole = ordering.request(30, **asked)
+    assert len(np.unique(whole.parameters, axis=0)) == 3
+    for part in (whole[4:7], whole.part(range(4, 7)), ordering.request(3, first=4, **asked)):
+        assert part.numbers == range(4, 7)
+        assert part.identity() == whole[4:7].identity()
+        assert np.array_equal(part.parameters, whole.parameters[4:7])
+    spans = {"theta_E": Span(0.9, 1.5)}
+    drawn = ordering.request(30, parameters=spans).parameters
+    later = ordering.request(3, parameters=spans, first=4).parameters
+    assert np.array_equal(later, drawn[4:7], equal_nan=True)
+    assert [batch.numbers for batch in whole[4:9].batches(2)] == [
+        range(4, 6),
+        range(6, 8),
+        range(8, 9),
+    ]
 
 
-def test_a_model_without_a_table_leaves_orders_open() -> None:
+def test_nothing_that_is_asked_is_left_out_of_its_identity(ordering: LensGenerator) -> None:
+    request = ordering.request(2)
+    changes = {
+        "labels": request.labels[::-1],
+        "parameters": request.parameters + 1,
+        "seed": 1,
+        "sampler": "ddim",
+        "num_steps": 7,
+        "guidance": 2.0,
+        "observation": None,
+        "flux_unit": "peak",
+        "noise_free": False,
+        "first": 1,
+    }
+    assert changes.keys() == {each.name for each in fields(request)}
+    for name, value in changes.items():
+        other = replace(request, **{name: value})
+        assert json.dumps(other.identity()) != json.dumps(request.identity()), name
+
+
+def test_a_model_without_a_table_leaves_values_open() -> None:
     generator = LensGenerator(awake(replace(ORDERED, prior_size=0)))
-    order = generator.order(3)
-    assert generator.filled(order, seed=0) is order
+    assert np.isnan(generator.request(3).parameters).all()
     plain = LensGenerator(awake(LEARNED))
     samples = plain.sample(2)
     assert samples.parameters == {}
@@ -308,50 +334,43 @@ def test_a_model_without_a_table_leaves_orders_open() -> None:
 
 
 @pytest.mark.parametrize(
-    ("observing", "is_known"),
+    ("asked", "is_known"),
     [
-        (Observing(), True),
-        (Observing(flux_unit="peak"), True),
-        (Observing(exposure_s=100.0), False),
-        (Observing(sky_rms=0.2), False),
+        ({}, True),
+        ({"flux_unit": "peak"}, True),
+        ({"exposure_s": 100.0}, False),
+        ({"sky_rms": 0.2}, False),
+        ({"sky_rms": 0.1}, True),
     ],
 )
 def test_a_signal_to_noise_ratio_is_that_of_the_training_depth(
-    ordering: LensGenerator, observing: Observing, is_known: bool
+    ordering: LensGenerator, asked: dict[str, Any], is_known: bool
 ) -> None:
-    asked = {"signal_to_noise": 20.0, "theta_E": 1.2}
-    samples = ordering.sample(2, parameters=asked, observing=observing)
+    parameters = {"signal_to_noise": 20.0, "theta_E": 1.2}
+    samples = ordering.sample(2, parameters=parameters, **asked)
     assert samples.parameters["theta_E"].tolist() == [1.2, 1.2]
     expected = [20.0, 20.0] if is_known else [np.nan, np.nan]
     assert np.array_equal(samples.parameters["signal_to_noise"], expected, equal_nan=True)
-    assert samples.parameters["background_rms"][0] == (observing.sky_rms or 0.1)
-    assert samples.header.flux_unit == (observing.flux_unit or "e-/s")
+    assert samples.parameters["background_rms"][0] == asked.get("sky_rms", 0.1)
+    assert samples.header.flux_unit == asked.get("flux_unit", "e-/s")
 
 
 def test_noise_changes_neither_lens_nor_order(ordering: LensGenerator) -> None:
-    plain, deep = (
-        ordering.sample(3, seed=1, observing=observing)
-        for observing in (Observing(), Observing(sky_rms=0.0))
-    )
+    plain, deep = ordering.sample(3, seed=1), ordering.sample(3, seed=1, sky_rms=0.0)
     assert np.array_equal(plain.noise_free, deep.noise_free)
     assert np.array_equal(deep.images, deep.noise_free)
     assert (plain.images - plain.noise_free).std() == pytest.approx(0.1, rel=0.2)
-    flux = ordering.to_flux(
-        list(ordering.trajectory(range(3), ordering.filled(ordering.order(3), 1), seed=1))[-1].x_t
-    )
-    images, _ = Observer(ordering.config, Observing(), "ordered").take(flux, range(3), seed=1)
-    assert np.array_equal(images, plain.images)
 
 
 def test_guidance_insists_on_parameters_too(ordering: LensGenerator) -> None:
-    def last(order: Order, guidance: float) -> np.ndarray:
-        walk = list(ordering.trajectory(range(2), order, num_steps=3, guidance=guidance))
+    def last(request: Request, guidance: float) -> np.ndarray:
+        walk = list(ordering.trajectory(replace(request, guidance=guidance)))
         return walk[-1].x_t.numpy()
 
-    asked = ordering.order(2, label="any", parameters={"theta_E": 1.5})
+    asked = ordering.request(2, label="any", parameters={"theta_E": 1.5}, num_steps=3)
     plain, guided, more = (last(asked, g) for g in (1.0, 1.5, 3.0))
     assert np.abs(more - plain).mean() > np.abs(guided - plain).mean() > 1e-4
-    nothing = ordering.order(2, label="any")
+    nothing = replace(asked, parameters=np.full_like(asked.parameters, np.nan))
     np.testing.assert_allclose(last(nothing, 3.0), last(nothing, 1.0), atol=1e-4)
     # Without the order, guidance of nought is what a free lens gets.
     np.testing.assert_allclose(last(asked, 0.0), last(nothing, 1.0), atol=1e-4)

@@ -97,7 +97,7 @@ def read_recipe(path: Path) -> str:
 
 def read_orders(path: Path) -> str:
     from gravlensdiffusion.errors import GravLensError
-    from gravlensdiffusion.generation.ordering import read_conditions
+    from gravlensdiffusion.generation.conditions import read_conditions
     from tests.models import ORDERED
 
     try:

@@ -15,7 +15,7 @@ from gravlensdiffusion.config.model import ModelConfig
 from gravlensdiffusion.config.simulation import SimulationConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.generation.generator import LensGenerator
-from gravlensdiffusion.generation.instrument import Observer, Observing
+from gravlensdiffusion.generation.noise import add_noise
 from gravlensdiffusion.model.checkpoint import checkpoints, load_model
 from gravlensdiffusion.presets.simulation import simulation_preset
 from gravlensdiffusion.simulation.generate import select, set_header, simulate
@@ -87,9 +87,8 @@ def test_the_observation_is_that_of_the_simulation(source: LensStore) -> None:
     # The noise that it adds to nothing is the noise between the images and their twins.
     whole = np.arange(NUM)
     simulated = source.read(whole) - source.read_noise_free(whole)
-    config = replace(ModelConfig(), image_size=SIZE, observation=observation, flux_unit="e-/s")
     dark = np.zeros((200, 1, SIZE, SIZE), dtype=np.float32)
-    drawn, _ = Observer(config, Observing(), "tiny").take(dark, range(200), seed=0)
+    drawn = add_noise(dark, observation, range(200), seed=0)
     assert drawn.std() == pytest.approx(simulated.std(), rel=0.06)
 
 

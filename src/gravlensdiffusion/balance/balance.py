@@ -1,34 +1,39 @@
 """Filling the rare classes of a labelled set with generated images."""
 
-import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from gravlensdiffusion import __version__
-from gravlensdiffusion.balance.drawing import Drawing, split
 from gravlensdiffusion.balance.fit import Fit, fit_model, stored_units
 from gravlensdiffusion.balance.settings import Settings, fill, to_largest
 from gravlensdiffusion.balance.survey import Survey, blocks, survey
-from gravlensdiffusion.balance.work import (
-    WorkFolder,
-    check_out,
-    held_work,
-    other_request,
-    work_folder,
-)
-from gravlensdiffusion.codec import to_json
+from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.files import LOCK, held, refuse_existing
 from gravlensdiffusion.generation.generator import LensGenerator
+from gravlensdiffusion.generation.noise import Clipping
+from gravlensdiffusion.generation.request import Request
+from gravlensdiffusion.generation.samples import LensSamples
 from gravlensdiffusion.model.checkpoint import fingerprint
 from gravlensdiffusion.sets.flux import PEAK
 from gravlensdiffusion.sets.lens_set import LensSet
 from gravlensdiffusion.sets.records import GENERATED, FilledClass, Filling, LensRecord, SetHeader
-from gravlensdiffusion.store.reader import LensStore, write_store
+from gravlensdiffusion.store.reader import write_store
+from gravlensdiffusion.store.shards import Shards
 
+CLASS_STRIDE = 2**40
+"""Image numbers from one class of a model to the next."""
+SUFFIXES = (".h5", ".hdf5")
+PART = "part-"
+"""What the batches of an unfinished balance are called."""
+EARLIER = ("request.json", "whole.h5")
+"""What an unfinished balance of an earlier version has beside its batches."""
 DEFAULTS = Settings()
 """Seed 0, the model's own sampler and steps, nothing resampled."""
 
@@ -42,6 +47,8 @@ class Plan:
         num_kept: Images that the set has.
         fit: What makes the model's images fit.
         seen: What was seen of the set.
+        requests: What is asked of the model, batch by batch, none of two classes.
+        identity: What the images depend on beside that, by the names of messages.
         notes: What the user should know, one line each.
     """
 
@@ -49,6 +56,8 @@ class Plan:
     num_kept: int
     fit: Fit
     seen: Survey
+    requests: Sequence[Request]
+    identity: Mapping[str, Any]
     notes: tuple[str, ...]
 
     @property
@@ -95,7 +104,7 @@ def plan_balance(
     classes = fill(source, to_largest(source) if targets is None else targets, settings.seed)
     fit = fit_model(source, generator, classes, settings)
     sampler, num_steps = generator.sampling(settings.sampler, settings.num_steps)
-    generator.check_guidance(settings.guidance)
+    requests = _requests(generator, classes, fit, settings)
     seen = survey(source)
     if settings.flux_unit == PEAK != source.header.flux_unit:
         seen.check_peak()
@@ -115,6 +124,14 @@ def plan_balance(
         num_kept=len(source),
         fit=fit,
         seen=seen,
+        requests=requests,
+        identity={
+            "data": seen.digest,
+            **generator.identity(sampler),
+            "batch size": settings.batch_size,
+            "resampling": filling.resample,
+            "unit of the set": fit.flux_unit,
+        },
         notes=(*fit.notes, *_note_extremes(fit, seen)),
     )
 
@@ -143,9 +160,9 @@ def rehearse(
     """
     out = Path(out)
     check_out(out, overwrite=overwrite)
-    with held_work(out, writes=False):
+    with _held(out, writes=False):
         plan = plan_balance(source, generator, targets=targets, settings=settings)
-        other_request(work_folder(out), _request(plan, generator, settings), overwrite=overwrite)
+        _check_parts(_parts(out, plan), plan, overwrite=overwrite, removes=False)
     return plan
 
 
@@ -184,27 +201,26 @@ def balance(
     """
     out = Path(out)
     check_out(out, overwrite=overwrite)
-    with held_work(out):
+    with _held(out):
         plan = plan_balance(source, generator, targets=targets, settings=settings)
-        for note in plan.notes:
+        parts = _parts(out, plan)
+        for note in (*plan.notes, *_check_parts(parts, plan, overwrite=overwrite)):
             tell(note)
-        work = WorkFolder(out, _request(plan, generator, settings), overwrite=overwrite, tell=tell)
         header = _header(source, generator, plan)
-        batches = split(plan.classes, settings.batch_size)
-        if not work.whole.exists():
-            drawing = Drawing(
-                generator, plan.fit, plan.seen, settings, list(stored_units(source, generator))
-            )
-            for number, batch in enumerate(batches):
-                if not work.has(number, batch):
-                    work.keep(number, batch, drawing.records(batch), header)
-                advance(batch.num)
-            for note in drawing.observer.clipping.notes(seen=plan.fit.has_twins):
-                tell(note)
-            parts = [work.part(number) for number in range(len(batches))]
-            records = _all_records(source, parts, plan.fit.has_twins)
-            write_store(work.whole, records, header, num=len(source) + plan.filling.num)
-        work.finish(overwrite=overwrite)
+        clipping = []
+        for k, request in enumerate(plan.requests):
+            if not parts.path(k).exists():
+                (samples,) = generator.generate(request, batch_size=settings.batch_size)
+                clipping.append(samples.clipping)
+                records = _made(source, generator, plan, request, samples)
+                parts.write(k, records, header, {**plan.identity, **request.identity()})
+            advance(len(request))
+        for note in Clipping.total(clipping).notes(seen=plan.fit.has_twins):
+            tell(note)
+        records = chain(_originals(source, plan.fit.has_twins), parts.records())
+        num = len(source) + plan.filling.num
+        write_store(out, records, header, num=num, overwrite=overwrite)
+        parts.clear()
     made = {each.name: each.num for each in plan.classes}
     return Balanced(
         path=out,
@@ -214,27 +230,132 @@ def balance(
     )
 
 
-def _request(plan: Plan, generator: LensGenerator, settings: Settings) -> dict[str, Any]:
-    """Return all that the balanced set depends on, by the names of messages.
+def _requests(
+    generator: LensGenerator, classes: Sequence[FilledClass], fit: Fit, settings: Settings
+) -> list[Request]:
+    """Return what is asked of the model.
 
-    What hardware does to the last digits is no part of it.
+    Image j of a class depends on (seed, class, j), where the class is its place among the model's.
     """
-    config = to_json(generator.config).encode()
-    weights = [fingerprint(generator.model), hashlib.sha256(config).hexdigest()]
-    filling = plan.filling
-    return {
-        "data": plan.seen.digest,
-        "model": [filling.model, filling.weights, *weights],
-        "number of images": [[each.name, each.first, each.num] for each in filling.classes],
-        "seed": filling.seed,
-        "sampler": filling.sampler,
-        "number of steps": filling.num_steps,
-        "guidance": filling.guidance,
-        "batch size": settings.batch_size,
-        "flux unit": plan.fit.flux_unit,
-        "resampling": filling.resample,
-        "version": filling.software,
-    }
+    found: list[Request] = []
+    for each in classes:
+        if not each.num:
+            continue
+        place = 1 + generator.config.class_names.index(each.name)
+        whole = generator.request(
+            each.num,
+            label=each.name,
+            seed=settings.seed,
+            first=place * CLASS_STRIDE + each.first,
+            sampler=settings.sampler,
+            num_steps=settings.num_steps,
+            guidance=settings.guidance,
+            noise_free=fit.has_twins,
+        )
+        found += whole.batches(settings.batch_size)
+    return found
+
+
+def check_out(out: Path, *, overwrite: bool) -> None:
+    """Refuse a path that cannot become the balanced set, before anything is drawn.
+
+    Raises:
+        GravLensError: If the suffix is no HDF5 suffix, or something is there already.
+    """
+    if out.suffix not in SUFFIXES:
+        raise GravLensError(f"{out}: the file's name must end in {' or '.join(SUFFIXES)}")
+    refuse_existing(out, overwrite=overwrite)
+
+
+def _parts(out: Path, plan: Plan) -> Shards:
+    """Return the files, in ``OUT.partial``, of the batches that are drawn."""
+    return Shards(_folder(out), [request.numbers for request in plan.requests], PART)
+
+
+def _folder(out: Path) -> Path:
+    return out.with_name(f"{out.name}.partial")
+
+
+@contextmanager
+def _held(out: Path, *, writes: bool = True) -> Iterator[None]:
+    """Hold ``OUT.partial`` for this process, and remove it where nothing stays in it.
+
+    Args:
+        out: The output.
+        writes: Whether the folder is made where there is none.
+
+    Raises:
+        GravLensError: If another process works there, or the folder is somebody else's.
+    """
+    folder = _folder(out)
+    if folder.exists():
+        names = [path.name for path in folder.iterdir()] if folder.is_dir() else [folder.name]
+        own = Shards(folder, (), PART)
+        if not all(own.is_name(n) or n in EARLIER or n.startswith(".") for n in names):
+            raise GravLensError(f"{folder}: is no unfinished balance; move it away")
+    with held(folder) if writes or (folder / LOCK).is_file() else nullcontext():
+        yield
+
+
+def _check_parts(parts: Shards, plan: Plan, *, overwrite: bool, removes: bool = True) -> list[str]:
+    """See to it that batches which are there are of this request; damaged ones are none.
+
+    Args:
+        parts: The batches.
+        plan: What is to be done.
+        overwrite: Whether the work of another request may be thrown away.
+        removes: Whether what cannot be used is removed.
+
+    Returns:
+        What the user should know.
+
+    Raises:
+        GravLensError: If there is the work of another request, which may not.
+    """
+    folder = parts.folder
+    earlier = [folder / name for name in EARLIER if (folder / name).exists()]
+    other = ["version"] if earlier else []
+    damaged = []
+    for k, request in enumerate(plan.requests):
+        if other or not parts.path(k).exists():
+            continue
+        try:
+            identity = {**plan.identity, **request.identity()}
+            keys = parts.differences(k, identity)
+            other = ["request"] if keys is None else keys
+        except GravLensError:
+            damaged.append(parts.path(k))
+    what = f"{folder}: holds an unfinished balance of another {', '.join(other)}"
+    if other and not overwrite:
+        raise GravLensError(
+            f"{what}; give what it was given, or `overwrite` to start anew, or choose another `out`"
+        )
+    if not removes:
+        return []
+    for path in (*earlier, *damaged):
+        path.unlink()
+    if other:
+        parts.clear()
+        return [f"{what}: starting anew"]
+    parts.clean()
+    has_any = any(parts.path(k).exists() for k in range(len(parts)))
+    return [f"going on with what lies in {folder}"] if has_any else []
+
+
+def _made(
+    source: LensSet,
+    generator: LensGenerator,
+    plan: Plan,
+    request: Request,
+    samples: LensSamples,
+) -> Iterator[LensRecord]:
+    """Yield images of a model as the set takes them."""
+    name = generator.config.class_names[request.labels[0]]
+    label = source.header.class_names.index(name)
+    stored = stored_units(source, generator)
+    for record in plan.fit(samples, request, plan.seen, label).records():
+        kept = {name: value for name, value in record.parameters.items() if name in stored}
+        yield replace(record, parameters=kept | {GENERATED: 1.0})
 
 
 def _header(source: LensSet, generator: LensGenerator, plan: Plan) -> SetHeader:
@@ -246,23 +367,6 @@ def _header(source: LensSet, generator: LensGenerator, plan: Plan) -> SetHeader:
         parameter_units={**own.parameter_units, **units, GENERATED: ""},
         fillings=(*own.fillings, plan.filling) if plan.filling.num else own.fillings,
     )
-
-
-def _all_records(source: LensSet, parts: list[Path], has_twins: bool) -> Iterator[LensRecord]:
-    """Yield the originals as they are, then what was made."""
-    yield from _originals(source, has_twins)
-    for part in parts:
-        with LensStore(part) as store:
-            images = store.read(slice(None))
-            clean = store.read_noise_free(slice(None)) if has_twins else None
-            values = store.parameters
-            for k, image in enumerate(images):
-                yield LensRecord(
-                    image=image,
-                    label=int(store.labels[k]),
-                    parameters={name: float(each[k]) for name, each in values.items()},
-                    noise_free=None if clean is None else clean[k],
-                )
 
 
 def _originals(source: LensSet, has_twins: bool) -> Iterator[LensRecord]:

@@ -1,15 +1,20 @@
 """Whether a model's images go into a set, and what has to be done to them first."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gravlensdiffusion.balance.settings import Settings
+from gravlensdiffusion.balance.survey import Survey
+from gravlensdiffusion.diffusion.randomness import Stream
+from gravlensdiffusion.diffusion.randomness import generator as random_numbers
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.generation.generator import LensGenerator
-from gravlensdiffusion.generation.instrument import Observer, Observing
+from gravlensdiffusion.generation.noise import UNITS, known_noise, peak_scaled
+from gravlensdiffusion.generation.request import Request
+from gravlensdiffusion.generation.samples import LensSamples
 from gravlensdiffusion.sets.flux import (
     FULL_SCALE,
     PEAK,
@@ -70,6 +75,36 @@ class Fit:
     has_twins: bool
     notes: tuple[str, ...]
 
+    def __call__(
+        self, samples: LensSamples, request: Request, seen: Survey, label: int
+    ) -> LensSamples:
+        """Return images of one class in the pixels and on the scale of the set.
+
+        In a peak-scaled set each takes the extremes of an original, drawn at random by its number.
+
+        Args:
+            samples: The images.
+            request: What was asked of them.
+            seen: What was seen of the set.
+            label: Their class in the set.
+        """
+        images, clean = samples.images, samples.noise_free
+        if self.resampling is not None:
+            images = self.resampling(images)
+            clean = None if clean is None else self.resampling(clean)
+        if self.is_scaled:
+            images, clean = peak_scaled(images, clean)
+            examples = seen.examples(label)
+            streams = (random_numbers(request.seed, k, Stream.EXTREMES) for k in request.numbers)
+            drawn = np.array([stream.random() for stream in streams])
+            rows = examples[(drawn * len(examples)).astype(int)]
+            low = seen.lows[rows][:, None, None, None]
+            span = seen.highs[rows][:, None, None, None] - low
+            images = images * span + low
+            clean = None if clean is None else clean * span + low
+        labels = np.full(len(images), label, dtype=np.int16)
+        return replace(samples, images=images, noise_free=clean, labels=labels)
+
 
 def fit_model(
     source: LensSet,
@@ -108,7 +143,7 @@ def fit_model(
             f"the set was reduced by resize {source.header.resize}, the training images of "
             f"'{name}' by {config.resize}"
         )
-    makes_twins = Observer(config, Observing(), name).observation is not None
+    makes_twins = config.observation is not None
     if source.has_noise_free and not makes_twins:
         notes.append(
             f"noise-free twins are left out: model '{name}' has learned its noise with its lenses"
@@ -128,9 +163,10 @@ def stored_units(source: LensSet, generator: LensGenerator) -> dict[str, str]:
     One that the set has in another unit is left out.
     """
     own = source.header.parameter_units
-    made = generator.header(0, Observer(generator.config, Observing(), generator.name))
-    units = made.parameter_units.items()
-    return {name: unit for name, unit in units if own.get(name, unit) == unit}
+    config = generator.config
+    units = {each.name: each.unit for each in config.parameters}
+    units |= {name: UNITS[name] for name in known_noise(config.observation)}
+    return {name: unit for name, unit in units.items() if own.get(name, unit) == unit}
 
 
 def _note_parameters(source: LensSet, generator: LensGenerator) -> list[str]:
@@ -164,7 +200,7 @@ def _complain_of_unit(unit: str, made: str, name: str) -> str:
     if unit in SILENT:
         return (
             f"the files of the set do not say their flux unit, and model '{name}' makes images in "
-            f"'{made}'; where each image was scaled to [0, 1], --flux-unit peak says so"
+            f"'{made}'; where each image was scaled to [0, 1], `flux_unit` peak says so"
         )
     return f"the images of the set are in '{unit}', those of model '{name}' in '{made}'"
 
@@ -198,7 +234,7 @@ def _resampling(
             raise GravLensError(f"{different}: what lies outside of its images cannot be resampled")
         window = field if field / window - 1 < -TOLERANCE else window
     if not is_allowed:
-        raise GravLensError(f"{different}; --resample brings those that are made to the others")
+        raise GravLensError(f"{different}; `resample` brings those that are made to the others")
     is_enlarged = height > window
     method = "bilinear" if is_enlarged else source.header.resize or default_method(height)
     part = "" if window == config.image_size else f", of which the middle {window:.4g} are taken"

@@ -77,6 +77,4 @@ def describe(folder: Path) -> str:
 
 def shown_range(parameter: "ParameterConfig") -> str:
     """Say what values of a parameter can be ordered."""
-    from gravlensdiffusion.model.ranges import shown_ends
-
-    return f"{parameter.name} {' to '.join(shown_ends(parameter))} {parameter.unit}".rstrip()
+    return f"{parameter.name} {' to '.join(parameter.shown_ends())} {parameter.unit}".rstrip()

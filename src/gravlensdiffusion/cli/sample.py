@@ -1,27 +1,22 @@
 """``gravlens sample``: images, a grid and a GIF from a model."""
 
 import math
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from gravlensdiffusion.cli.parts import Parts
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.parallel import Processes
-from gravlensdiffusion.progress import shown_progress, tell
-from gravlensdiffusion.store.layout import GIF, GRID, SET_ENTRIES
+from gravlensdiffusion.presets.training import ORDERED_BY
+from gravlensdiffusion.progress import tell
+from gravlensdiffusion.store.layout import GIF, GRID
 
 if TYPE_CHECKING:
-    from gravlensdiffusion.cli.drawing import Drawing
     from gravlensdiffusion.generation.generator import LensGenerator
-    from gravlensdiffusion.generation.ordering import Order, Span
+    from gravlensdiffusion.generation.request import Request, Span
 
 DEFAULT_NUM = 100
-ORDERED_BY = ("theta_E", "source_x", "source_y", "gamma1", "gamma2", "signal_to_noise")
-"""Parameters that have a flag of their own."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -113,93 +108,84 @@ def run(options: Options) -> None:
     formats = tuple(dict.fromkeys(split(options.format)))
     processes = Processes.launched()
     processes.join()
-    parts = Parts(options.out, processes)
-    processes.main_first(lambda: prepare(options, formats, parts))
-    from gravlensdiffusion.files import whole_folder
-    from gravlensdiffusion.formats.writers import check_channels, write_images
+    processes.main_first(lambda: check(options, formats) if processes.is_main else None)
+    from gravlensdiffusion.formats.writers import check_channels
     from gravlensdiffusion.generation.generator import LensGenerator
-    from gravlensdiffusion.reports.drawing import spared
-    from gravlensdiffusion.reports.mosaics import save_grid
+    from gravlensdiffusion.generation.saving import save_set, save_shards
+    from gravlensdiffusion.store.shards import Shards
 
     generator = LensGenerator.from_pretrained(options.model, device=options.device)
     check_channels(generator.config.num_channels, formats)
-    order = read_order(options, generator)
-    drawing = set_up(options, generator, order, processes)
-    if options.dry_run:
-        print(foretell(options, drawing, formats))
-        return
+    request = read_request(options, generator)
+    num = str(len(request))
     if options.shard_size is not None:
-        from gravlensdiffusion.cli.sharding import draw_set
-        from gravlensdiffusion.store.shards import Shards
-
-        shards = Shards(options.out, len(order), options.shard_size)
-        print(draw_set(shards, drawing, processes, overwrite=options.overwrite))
-        tell(*drawing.observer.clipping.notes(seen=options.noise_free))
-        return
-    header = generator.header(options.seed, drawing.observer)
-    if not processes.is_main:
-        parts.write(drawing.records(), header, len(drawing.share))
-        return
-    with (
-        closing(parts),
-        whole_folder(options.out, lambda: check_names(options, formats), SET_ENTRIES) as folder,
-        shown_progress(len(drawing.share), steps=drawing.steps_of_image) as shown,
-    ):
-        drawing.advance = shown.advance
-        own = drawing.records(folder / GIF if options.gif else None, tell)
-        written = write_images(
-            folder,
-            drawing.showing(chain(own, parts.records())),
-            header,
-            formats,
-            model=generator.name,
-            num=len(order),
+        shards = Shards.of_size(options.out, len(request), options.shard_size)
+        num_made = save_shards(
+            shards,
+            generator,
+            request,
+            batch_size=options.batch_size,
+            overwrite=options.overwrite,
+            dry_run=options.dry_run,
+            processes=processes,
+            tell=tell,
+            progress=True,
         )
-        with spared(GRID, tell):
-            save_grid(drawing.shown(), folder / GRID)
-    tell(*drawing.observer.clipping.notes(seen=options.noise_free))
-    names = [path.name for path in written]
-    names += [name for name in (GRID, GIF) if (options.out / name).exists()]
-    print(f"wrote {len(order)} images of {generator.name} to {options.out}: {', '.join(names)}")
-
-
-def foretell(options: Options, drawing: "Drawing", formats: Sequence[str]) -> str:
-    """Say in one line what would be drawn.
-
-    Raises:
-        GravLensError: If a shard is damaged or of another request.
-    """
-    settings, num = drawing.settings, len(drawing.order)
-    steps = "step" if settings.steps == 1 else "steps"
-    told = (
-        f"would write {num:,} images of {drawing.generator.name} ({settings.sampler}, "
-        f"{settings.steps} {steps}, seed {settings.seed}) to {options.out}: "
-    )
-    if options.shard_size is None:
-        return told + ", ".join([*formats, GRID, *[GIF] * options.gif])
-    from gravlensdiffusion.cli.sharding import drawn_request, foretold
-    from gravlensdiffusion.store.shards import Shards
-
-    shards = Shards(options.out, num, options.shard_size)
-    return told + foretold(shards, drawn_request(drawing), overwrite=options.overwrite)
-
-
-def read_order(options: Options, generator: "LensGenerator") -> "Order":
-    """Return what each image is asked to be.
-
-    Raises:
-        GravLensError: If a value cannot be read, or the model does not know it.
-    """
-    from gravlensdiffusion.generation.ordering import draw_order, read_conditions
-
-    config, name = generator.config, generator.name
-    if options.conditions is not None:
-        order = read_conditions(options.conditions, config, name)
+        num, what = f"{len(request):,}", shards.summary(num_made)
+    elif options.dry_run:
+        what = ", ".join([*formats, GRID, *[GIF] * options.gif])
     else:
-        labels = None if options.label is None else split(options.label)
-        num = DEFAULT_NUM if options.num is None else options.num
-        order = draw_order(config, num, labels, spans(options), options.seed, name)
-    return generator.filled(order, options.seed)
+        names = save_set(
+            options.out,
+            generator,
+            request,
+            formats,
+            batch_size=options.batch_size,
+            gif=options.gif,
+            overwrite=options.overwrite,
+            processes=processes,
+            tell=tell,
+            progress=True,
+        )
+        what = ", ".join(names)
+    if options.dry_run:
+        steps = "step" if request.num_steps == 1 else "steps"
+        print(
+            f"would write {len(request):,} images of {generator.name} ({request.sampler}, "
+            f"{request.num_steps} {steps}, seed {request.seed}) to {options.out}: {what}"
+        )
+    else:
+        print(f"wrote {num} images of {generator.name} to {options.out}: {what}")
+
+
+def read_request(options: Options, generator: "LensGenerator") -> "Request":
+    """Return what is asked for.
+
+    Raises:
+        GravLensError: If a value cannot be read, or the model does not know or cannot do it.
+    """
+    from gravlensdiffusion.generation.conditions import read_conditions
+
+    num = DEFAULT_NUM if options.num is None else options.num
+    labels = None if options.label is None else split(options.label)
+    parameters: Mapping[str, Any] = spans(options)
+    if options.conditions is not None:
+        labels, parameters = read_conditions(options.conditions, generator.config, generator.name)
+        num = len(labels)
+    quality = options.quality
+    return generator.request(
+        num,
+        label=labels,
+        parameters=parameters,
+        seed=options.seed,
+        sampler=options.sampler,
+        num_steps=options.steps if quality is None else generator.steps_of(quality),
+        guidance=options.guidance,
+        exposure_s=options.exposure,
+        sky_rms=options.sky_rms,
+        flux_unit=options.flux_unit,
+        noise_free=options.noise_free,
+    )
 
 
 def spans(options: Options) -> dict[str, "Span"]:
@@ -208,58 +194,10 @@ def spans(options: Options) -> dict[str, "Span"]:
     Raises:
         GravLensError: If one cannot be read.
     """
-    from gravlensdiffusion.generation.ordering import parse_span
+    from gravlensdiffusion.generation.request import parse_span
 
     asked = {each: getattr(options, each) for each in ORDERED_BY}
     return {each: parse_span(text, each) for each, text in asked.items() if text is not None}
-
-
-def set_up(
-    options: Options, generator: "LensGenerator", order: "Order", processes: Processes
-) -> "Drawing":
-    """Return the drawing that the options ask for, this process's share of it.
-
-    Raises:
-        GravLensError: If the model cannot do what is asked for.
-    """
-    from gravlensdiffusion.cli.drawing import Drawing, Settings
-    from gravlensdiffusion.generation.instrument import Observer, Observing
-
-    observing = Observing(
-        exposure_s=options.exposure, sky_rms=options.sky_rms, flux_unit=options.flux_unit
-    )
-    observer = Observer(generator.config, observing, generator.name)
-    if options.noise_free and observer.observation is None:
-        raise GravLensError(
-            f"model '{generator.name}' has learned its noise with its lenses, so that it has no "
-            "noise-free images"
-        )
-    asked = options.steps if options.quality is None else generator.steps_of(options.quality)
-    sampler, steps = generator.sampling(options.sampler, asked)
-    generator.check_guidance(options.guidance)
-    settings = Settings(
-        seed=options.seed,
-        sampler=sampler,
-        steps=steps,
-        batch_size=options.batch_size,
-        guidance=options.guidance,
-        noise_free=options.noise_free,
-    )
-    share = processes.share(len(order), options.batch_size)
-    gif = options.gif and processes.is_main
-    return Drawing(generator, order, observer, settings, gif=gif, share=share)
-
-
-def prepare(options: Options, formats: Sequence[str], parts: Parts) -> None:
-    """See to it, on the main process, that nothing is in the way.
-
-    Raises:
-        GravLensError: If a value is out of range, a format unknown, or a file in the way.
-    """
-    if parts.processes.is_main:
-        check(options, formats)
-        if not options.dry_run:
-            parts.close()
 
 
 def check(options: Options, formats: Sequence[str]) -> None:
@@ -268,6 +206,8 @@ def check(options: Options, formats: Sequence[str]) -> None:
     Raises:
         GravLensError: If a value is out of range, a format unknown, or a file in the way.
     """
+    from gravlensdiffusion.formats.writers import check_set
+
     for flag, value in (("--num", options.num), ("--batch-size", options.batch_size)):
         if value is not None and value < 1:
             raise GravLensError(f"{flag} must be at least 1, got {value}")
@@ -290,21 +230,7 @@ def check(options: Options, formats: Sequence[str]) -> None:
     if options.shard_size is not None:
         check_shards(options, formats)
         return
-    check_names(options, formats)
-
-
-def check_names(options: Options, formats: Sequence[str]) -> None:
-    """Refuse names that are taken.
-
-    Raises:
-        GravLensError: If a format is unknown, or a file in the way.
-    """
-    from gravlensdiffusion.files import refuse_existing
-    from gravlensdiffusion.formats.writers import check_targets
-
-    check_targets(options.out, formats, overwrite=options.overwrite)
-    for name in (GRID, GIF):
-        refuse_existing(options.out / name, overwrite=options.overwrite)
+    check_set(options.out, formats, overwrite=options.overwrite)
 
 
 def check_shards(options: Options, formats: Sequence[str]) -> None:
@@ -313,8 +239,6 @@ def check_shards(options: Options, formats: Sequence[str]) -> None:
     Raises:
         GravLensError: If there are some.
     """
-    if options.shard_size is not None and options.shard_size < 1:
-        raise GravLensError(f"--shard-size must be at least 1, got {options.shard_size}")
     if tuple(formats) != ("h5",):
         raise GravLensError("--shard-size writes HDF5 files alone, so leave out --format")
     if options.gif:

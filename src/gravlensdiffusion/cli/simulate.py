@@ -12,7 +12,6 @@ from gravlensdiffusion.progress import shown_progress
 if TYPE_CHECKING:
     from gravlensdiffusion.config.simulation import SimulationConfig
     from gravlensdiffusion.sets.records import SetHeader
-    from gravlensdiffusion.store.shards import Shards
 
 SUFFIXES = (".h5", ".hdf5")
 
@@ -71,77 +70,59 @@ def run(options: Options) -> None:
     check_out(options)
     from joblib import cpu_count
 
-    from gravlensdiffusion.cli.sharding import foretold, simulated_request, summary
     from gravlensdiffusion.simulation.generate import set_header, simulate
     from gravlensdiffusion.store.reader import write_store
-    from gravlensdiffusion.store.shards import Shards
 
     header = set_header(config, options.seed)
     jobs = cpu_count() if options.jobs is None else options.jobs
     num_jobs = jobs if options.dask is None else None
     records = simulate(config, options.num, options.seed, num_jobs=num_jobs, progress=True)
-    told = describe(config, header, options.num)
-    shards_told = ""
-    if options.dry_run:
-        with nullcontext() if options.dask is None else dask_cluster(options.dask):
-            if options.shard_size is not None:
-                shards = Shards(options.out, options.num, options.shard_size)
-                request = simulated_request(header)
-                shards_told = f": {foretold(shards, request, overwrite=options.overwrite)}"
-        print(f"would write {told} to {options.out}{shards_told}")
-        return
+    done = "would write" if options.dry_run else "wrote"
+    told = f"{done} {describe(config, header, options.num)} to {options.out}"
     with nullcontext() if options.dask is None else dask_cluster(options.dask):
-        if options.shard_size is None:
-            write_store(
-                options.out,
-                records,
-                header,
-                num=options.num,
-                overwrite=options.overwrite,
-            )
-        else:
-            shards = Shards(options.out, options.num, options.shard_size)
-            num_made = simulate_missing(
-                shards, config, header, num_jobs, overwrite=options.overwrite
-            )
-            shards_told = f": {summary(shards, num_made)}"
-    print(f"wrote {told} to {options.out}{shards_told}")
+        if options.shard_size is not None:
+            told += f": {simulate_shards(options, config, header, num_jobs)}"
+        elif not options.dry_run:
+            write_store(options.out, records, header, num=options.num, overwrite=options.overwrite)
+    print(told)
 
 
-def simulate_missing(
-    shards: "Shards",
-    config: "SimulationConfig",
-    header: "SetHeader",
-    num_jobs: int | None,
-    *,
-    overwrite: bool,
-) -> int:
-    """Simulate the shards that are not there, and return how many those are.
-
-    Args:
-        shards: The set.
-        config: What to simulate.
-        header: What is common to all images.
-        num_jobs: See `simulate`.
-        overwrite: Whether shards that are damaged or of another request make way.
+def simulate_shards(
+    options: Options, config: "SimulationConfig", header: "SetHeader", num_jobs: int | None
+) -> str:
+    """Simulate the shards that are not there, unless it is a dry run, and say which those are.
 
     Raises:
         GravLensError: If one is damaged or of another request, or cannot be written.
     """
-    from gravlensdiffusion.cli.sharding import missing, simulated_request
+    import hashlib
+
     from gravlensdiffusion.simulation.generate import simulate
+    from gravlensdiffusion.store.shards import Shards
 
-    seed = header.seed or 0
-    request = simulated_request(header)
-    shards.clean()
-    numbers = missing(shards, range(len(shards)), request, overwrite=overwrite)
-
-    with shown_progress(sum(len(shards.images(k)) for k in numbers)) as shown:
-        for k in numbers:
-            images = shards.images(k)
-            records = simulate(config, len(images), seed, num_jobs=num_jobs, start=images.start)
-            shards.write(k, shown.over(records), header, request(images))
-    return len(numbers)
+    identity = {
+        "configuration": hashlib.sha256(header.config.encode()).hexdigest(),
+        "seed": header.seed,
+        "version": header.software,
+    }
+    shards = Shards.of_size(options.out, options.num, options.shard_size or 0)
+    if not options.dry_run:
+        shards.clean()
+    missing = shards.missing(
+        range(len(shards)),
+        lambda _: identity,
+        overwrite=options.overwrite,
+        removes=not options.dry_run,
+    )
+    num_images = sum(len(shards.pieces[k]) for k in missing)
+    with shown_progress(num_images, is_shown=not options.dry_run) as shown:
+        for k in [] if options.dry_run else missing:
+            images = shards.pieces[k]
+            records = simulate(
+                config, len(images), options.seed, num_jobs=num_jobs, start=images.start
+            )
+            shards.write(k, shown.over(records), header, identity)
+    return shards.summary(len(missing))
 
 
 def configure(options: Options) -> "SimulationConfig":
@@ -177,7 +158,7 @@ def check_out(options: Options) -> None:
     if options.shard_size is not None:
         from gravlensdiffusion.store.shards import Shards
 
-        shards = Shards(path, options.num, options.shard_size)
+        shards = Shards.of_size(path, options.num, options.shard_size)
         shards.check_folder(overwrite=options.overwrite)
         return
     if path.suffix not in SUFFIXES:

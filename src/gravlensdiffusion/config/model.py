@@ -19,6 +19,11 @@ from gravlensdiffusion.config.bounds import (
 )
 from gravlensdiffusion.errors import GravLensError
 
+CONSISTENCY = "consistency"
+"""Sampler of distilled models, which no other model can be drawn with."""
+SLACK = 0.01
+"""How far a value may lie outside a learned range, as a share of its width on its scale: no training
+set reaches quite to the ends of what it was drawn from."""
 Prediction = Literal["epsilon", "x0", "v", "preconditioned"]
 Resize = Literal["bilinear", "area"]
 
@@ -250,7 +255,7 @@ class SamplingConfig:
             raise GravLensError(f"draft_steps, best_steps and levels are at most {MAX_STEPS}")
         if self.draft_steps < 0 or self.best_steps < 0:
             raise GravLensError("draft_steps and best_steps must not be negative")
-        if (self.sampler == "consistency") != bool(self.few_steps):
+        if (self.sampler == CONSISTENCY) != bool(self.few_steps):
             raise GravLensError("sampler 'consistency' and few_steps go together")
         if any(number < 1 or (len(self.levels) + 1) % number for number in self.few_steps):
             raise GravLensError("few_steps must be divisors of the number of levels and one")
@@ -283,6 +288,27 @@ class ParameterConfig:
             raise GravLensError(f"parameter {self.name} needs finite bounds with low < high")
         if self.scale == "log" and self.low <= 0:
             raise GravLensError(f"parameter {self.name} must be positive for a logarithmic scale")
+
+    def bounds(self, slack: float = SLACK) -> tuple[float, float]:
+        """Return the range, its ends moved outwards by a share of its width on its scale."""
+        is_log = self.scale == "log"
+        low, high = (math.log(end) if is_log else end for end in (self.low, self.high))
+        moved = slack * (high - low)
+        low, high = low - moved, high + moved
+        return (math.exp(low), math.exp(high)) if is_log else (low, high)
+
+    def shown_ends(self) -> tuple[str, str]:
+        """Return both ends with as few decimals as show them; both are allowed.
+
+        So 1.00001 to 1.64999, of a training set drawn from 1 to 1.65, is shown as it was drawn.
+        """
+        # A hair less than what is allowed, so that nothing depends on the last bit.
+        outer, inner = self.bounds(0.99 * SLACK), self.bounds(-0.99 * SLACK)
+        for digits in range(324):
+            low, high = (round(end, digits) + 0.0 for end in (self.low, self.high))
+            if outer[0] <= low <= inner[0] and inner[1] <= high <= outer[1]:
+                break
+        return f"{low:.{digits}f}", f"{high:.{digits}f}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

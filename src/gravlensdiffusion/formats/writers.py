@@ -16,7 +16,15 @@ from gravlensdiffusion.formats.fits_text import text_cards
 from gravlensdiffusion.formats.png_stretch import KEYWORD, STRETCHES, PngCard, stretch
 from gravlensdiffusion.sets.flux import PEAK
 from gravlensdiffusion.sets.records import LensRecord, SetHeader
-from gravlensdiffusion.store.layout import FORMATS, SET_ENTRIES, SHARD_NAME, STORE_NAME, foreign
+from gravlensdiffusion.store.layout import (
+    FORMATS,
+    GIF,
+    GRID,
+    SET_ENTRIES,
+    SHARD_NAME,
+    STORE_NAME,
+    foreign,
+)
 from gravlensdiffusion.store.reader import LensStore, write_store
 
 _ARCSEC_PER_DEGREE = 3600.0
@@ -88,6 +96,13 @@ def check_targets(folder: Path, formats: Sequence[str], *, overwrite: bool) -> N
         other = foreign(target)
         if other:
             raise GravLensError(f"{target}: holds other files ({other}), so is not replaced")
+
+
+def check_set(folder: Path, formats: Sequence[str], *, overwrite: bool) -> None:
+    """Refuse names of a set, or of its pictures, that are taken; see `check_targets`."""
+    check_targets(folder, formats, overwrite=overwrite)
+    for name in (GRID, GIF):
+        refuse_existing(folder / name, overwrite=overwrite)
 
 
 def write_images(

@@ -1,8 +1,9 @@
 """From a checkpoint to lens images in physical units."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -12,24 +13,30 @@ from torch import Tensor
 from gravlensdiffusion import __version__
 from gravlensdiffusion.codec import to_json
 from gravlensdiffusion.conditioning import Condition
-from gravlensdiffusion.config.bounds import require_guidance
+from gravlensdiffusion.config.model import CONSISTENCY
 from gravlensdiffusion.diffusion.denoise import Denoiser
 from gravlensdiffusion.diffusion.randomness import Stream, Streams, generator
 from gravlensdiffusion.diffusion.samplers.base import prior, trajectory
 from gravlensdiffusion.diffusion.wrap import GuidedDenoiser
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.generation.instrument import UNITS, Observer, Observing
-from gravlensdiffusion.generation.ordering import Order, cycle_labels, parameter_table
+from gravlensdiffusion.generation.noise import (
+    UNITS,
+    Clipping,
+    add_noise,
+    asked_noise,
+    known_noise,
+    peak_scaled,
+)
+from gravlensdiffusion.generation.request import Request, Span, class_indices, parameter_table
 from gravlensdiffusion.generation.samples import Frame, LensSamples
-from gravlensdiffusion.model.build import FEW_STEPS, Model, build_sampler
-from gravlensdiffusion.model.checkpoint import load_few_steps, load_model
+from gravlensdiffusion.model.build import Model, build_sampler
+from gravlensdiffusion.model.checkpoint import fingerprint, load_few_steps, load_model
 from gravlensdiffusion.progress import shown_progress
 from gravlensdiffusion.sets.records import SetHeader
 
 Quality = Literal["draft", "standard", "best"]
-
-AS_TRAINED = Observing()
-"""The noise of the training set and the model's own flux unit."""
+Asked = Mapping[str, ArrayLike | Span]
+"""Physical parameters by name."""
 
 
 class LensGenerator:
@@ -84,148 +91,228 @@ class LensGenerator:
         size = self.config.image_size
         return (self.config.num_channels, size, size)
 
-    def order(
+    def request(
         self,
         num: int,
         *,
         label: str | Sequence[str] | None = None,
-        parameters: Mapping[str, ArrayLike] | None = None,
-    ) -> Order:
-        """Return what each of a number of images is asked to be.
+        parameters: Asked | None = None,
+        seed: int = 0,
+        first: int = 0,
+        sampler: str | None = None,
+        num_steps: int | None = None,
+        guidance: float = 1.0,
+        exposure_s: float | None = None,
+        sky_rms: float | None = None,
+        flux_unit: Literal["peak"] | None = None,
+        noise_free: bool | None = None,
+    ) -> Request:
+        """Return what a number of images is asked to be, and how they are drawn.
 
         Args:
             num: Number of images N.
             label: A class for all; or a list of classes that is gone through again and again;
                 ``any`` leaves the class to the model; None goes through all classes in turn.
-            parameters: Physical parameters by name: numbers, or arrays of shape ``(N,)``; NaN, or
-                no entry, leaves a value out.
+            parameters: Physical parameters by name: numbers, arrays of shape ``(N,)``, or ranges
+                that values are drawn from; NaN, or no entry, leaves a value out. An image of which
+                none is given takes those of a training image of its class, drawn at random, where
+                the model has kept any.
+            seed: Seed.
+            first: Number k of the first image.
+            sampler: ``ddpm``, ``ddim``, ``dpmpp``, ``heun`` or ``consistency``; None for the
+                model's own.
+            num_steps: Number of steps; None for the model's own, or the sampler's.
+            guidance: Scale of classifier-free guidance; 1 is none.
+            exposure_s: Exposure time that sets the Poisson noise of the galaxies [s], of a model
+                that leaves the noise to the instrument; None for that of the training set.
+            sky_rms: Noise of sky and read-out in a native pixel [e- / s], of such a model; likewise.
+            flux_unit: ``peak`` to shift and scale each image to [0, 1]; None for the model's unit.
+            noise_free: Whether images of such a model are kept without noise too; None for wherever
+                there are such.
 
         Raises:
-            GravLensError: If the model does not know a class, a parameter or a value.
+            GravLensError: If a value is not allowed, or the model does not know or cannot do it.
         """
-        labels = cycle_labels(self.config, num, label, self.name)
-        return Order(labels, parameter_table(self.config, num, parameters or {}, self.name))
+        if num < 1:
+            raise GravLensError(f"the number of images must be at least 1, got {num}")
+        numbers = range(first, first + num)
+        labels = class_indices(self.config, num, label, self.name)
+        table = parameter_table(self.config, numbers, parameters or {}, seed, self.name)
+        name, steps = self.sampling(sampler, num_steps)
+        observation = asked_noise(self.config, exposure_s, sky_rms, self.name)
+        if noise_free and observation is None:
+            raise GravLensError(
+                f"model '{self.name}' has learned its noise with its lenses, so that it has no "
+                "noise-free images"
+            )
+        if guidance != 1.0 and not self.is_conditional:
+            raise GravLensError(f"model '{self.name}' knows nothing to guide by")
+        self._take_training_parameters(labels, table, numbers, seed)
+        return Request(
+            labels=labels,
+            parameters=table,
+            seed=int(seed),
+            sampler=name,
+            num_steps=steps,
+            guidance=float(guidance),
+            observation=observation,
+            flux_unit=flux_unit or self.config.flux_unit,
+            noise_free=observation is not None if noise_free is None else noise_free,
+            first=first,
+        )
 
     def sample(
         self,
         num: int,
         *,
         label: str | Sequence[str] | None = None,
-        parameters: Mapping[str, ArrayLike] | None = None,
+        parameters: Asked | None = None,
         seed: int = 0,
         sampler: str | None = None,
         num_steps: int | None = None,
-        batch_size: int = 100,
         guidance: float = 1.0,
-        observing: Observing = AS_TRAINED,
+        exposure_s: float | None = None,
+        sky_rms: float | None = None,
+        flux_unit: Literal["peak"] | None = None,
+        batch_size: int = 100,
         progress: bool = False,
     ) -> LensSamples:
-        """Generate images.
+        """Generate images; see `request` for what is asked of them.
 
         Image k depends on (seed, k), on what it is asked to be and on the sampler alone.
 
         Args:
             num: Number of images N.
-            label: See `order`.
-            parameters: See `order`. An image of which none is given takes those of a training image
-                of its class, drawn at random, where the model has kept any.
+            label: See `request`, like all others.
+            parameters: Physical parameters.
             seed: Seed.
-            sampler: ``ddpm``, ``ddim``, ``dpmpp`` or ``heun``; None for the model's own.
-            num_steps: Number of steps; None for the model's own, or the sampler's.
+            sampler: Name of the sampler.
+            num_steps: Number of steps.
+            guidance: Scale of classifier-free guidance.
+            exposure_s: Exposure time [s].
+            sky_rms: Noise of sky and read-out [e- / s].
+            flux_unit: Unit of the images.
             batch_size: Images at a time.
-            guidance: Scale of classifier-free guidance; 1 is none.
-            observing: Noise and scale of the images.
             progress: Whether to show on stderr how far it is.
 
         Raises:
-            GravLensError: If a value is not allowed or a class not known.
+            GravLensError: If a value is not allowed, or the model does not know or cannot do it.
         """
-        if num < 1 or batch_size < 1:
-            raise GravLensError("the number of images and the batch size must be at least 1")
-        order = self.filled(self.order(num, label=label, parameters=parameters), seed)
-        observer = Observer(self.config, observing, self.name)
+        request = self.request(
+            num,
+            label=label,
+            parameters=parameters,
+            seed=seed,
+            sampler=sampler,
+            num_steps=num_steps,
+            guidance=guidance,
+            exposure_s=exposure_s,
+            sky_rms=sky_rms,
+            flux_unit=flux_unit,
+        )
         images = np.empty((num, *self.image_shape), dtype=np.float32)
-        noise_free = None if observer.observation is None else np.empty_like(images)
-        _, steps = self.sampling(sampler, num_steps)
-        with shown_progress(num, steps=steps, is_shown=progress) as shown:
-            for start in range(0, num, batch_size):
-                indices = range(start, min(start + batch_size, num))
-                for frame in self.trajectory(
-                    indices,
-                    order[start : indices.stop],
-                    seed=seed,
-                    sampler=sampler,
-                    num_steps=num_steps,
-                    guidance=guidance,
-                ):
-                    shown.update(start * steps + frame.step * len(indices))
-                images[start : indices.stop], clean = observer.take(
-                    self.to_flux(frame.x_t), indices, seed
-                )
-                if noise_free is not None and clean is not None:
-                    noise_free[start : indices.stop] = clean
+        noise_free = np.empty_like(images) if request.noise_free else None
+        done, clipping = 0, []
+        with shown_progress(num, steps=request.num_steps, is_shown=progress) as shown:
+            for batch in self.generate(request, batch_size=batch_size, advance=shown.advance):
+                images[done : done + len(batch)] = batch.images
+                if noise_free is not None:
+                    noise_free[done : done + len(batch)] = batch.noise_free
+                clipping.append(batch.clipping)
+                done += len(batch)
         return LensSamples(
             images=images,
-            labels=order.labels,
-            parameters=self.stored_parameters(order, observer),
+            labels=request.labels,
+            parameters=self.stored_parameters(request),
             noise_free=noise_free,
-            header=self.header(seed, observer),
-            clipped_share=observer.clipping.share,
+            header=self.header(request),
+            clipping=Clipping.total(clipping),
         )
 
-    @torch.inference_mode()
-    def trajectory(
+    def generate(
         self,
-        indices: Sequence[int],
-        order: Order,
+        request: Request,
         *,
-        seed: int = 0,
-        sampler: str | None = None,
-        num_steps: int | None = None,
-        guidance: float = 1.0,
-    ) -> Iterator[Frame]:
-        """Yield the way of images from noise to lens, in model space.
+        batch_size: int = 100,
+        advance: Callable[[int], object] = lambda num: num,
+    ) -> Iterator[LensSamples]:
+        """Yield the images of a request batch by batch.
 
         Args:
-            indices: Numbers k of the images, length B.
-            order: What each of them is asked to be.
-            seed: Seed.
-            sampler: See `sample`.
-            num_steps: See `sample`.
-            guidance: See `sample`.
+            request: What is asked, from `request`.
+            batch_size: Images at a time.
+            advance: Called after each step of a batch with its number of images.
+
+        Raises:
+            GravLensError: If the batch size is not positive.
+        """
+        if batch_size < 1:
+            raise GravLensError(f"the batch size must be at least 1, got {batch_size}")
+        for batch in request.batches(batch_size):
+            for frame in self.trajectory(batch):
+                if frame.step:
+                    advance(len(batch))
+            yield self.finished(batch, frame.x_t)
+
+    @torch.inference_mode()
+    def trajectory(self, request: Request) -> Iterator[Frame]:
+        """Yield the way of images from noise to lens, in model space, all of them at once.
 
         Yields:
             One frame before each step, the first the noise itself, and the images as the last one.
         """
-        name, steps = self.sampling(sampler, num_steps)
-        streams = Streams(seed, indices)
-        condition = self._condition(order)
-        model = self.drawn_by(name)
+        streams = Streams(request.seed, request.numbers)
+        model = self.drawn_by(request.sampler)
         denoiser: Denoiser = model.denoiser
-        self.check_guidance(guidance)
-        if guidance != 1.0:
-            denoiser = GuidedDenoiser(denoiser, guidance)
+        if request.guidance != 1.0:
+            denoiser = GuidedDenoiser(denoiser, request.guidance)
         noise = streams.normal(Stream.PRIOR, self.image_shape)
         noise = noise.to(self.device, memory_format=torch.channels_last)
         x_1 = prior(denoiser.schedule, noise)
-        solver = build_sampler(name, model.config.sampling.levels)
+        solver = build_sampler(request.sampler, model.config.sampling.levels)
+        steps = request.num_steps
         times = solver.times(denoiser.schedule, steps)
         alphas, _ = denoiser.schedule(times)
+        condition = self._condition(request)
         walk = trajectory(denoiser, solver, x_1, steps, condition, streams, times=times)
         for i, x_t, x_hat in walk:
             alpha_t = float(alphas[i])
             yield Frame(step=i, num_steps=steps, alpha_t=alpha_t, x_t=x_t, x_hat=x_hat)
 
-    def check_guidance(self, guidance: float) -> None:
-        """Refuse a scale of guidance that the model cannot be drawn with.
+    def finished(self, request: Request, x: Tensor) -> LensSamples:
+        """Return the images at the end of a trajectory as they are handed out.
 
-        Raises:
-            GravLensError: If it is out of range, or not 1 where the model knows neither classes nor
-                parameters.
+        Args:
+            request: What was asked of them.
+            x: The images in model space, shape ``(B, C, H, W)``.
         """
-        require_guidance(guidance)
-        if guidance != 1.0 and not (self.config.class_names or self.config.parameters):
-            raise GravLensError(f"model '{self.name}' knows nothing to guide by")
+        images, clean, clipping = self.to_flux(x), None, Clipping()
+        if request.observation is not None:
+            clipping = Clipping.of(images, self.config)
+            # No pixel of a lens is darker than the sky, whatever the network leaves there.
+            clean = np.maximum(images, 0)
+            images = add_noise(clean, request.observation, request.numbers, request.seed)
+        if request.flux_unit != self.config.flux_unit:
+            images, clean = peak_scaled(images, clean)
+        return LensSamples(
+            images=images,
+            labels=request.labels,
+            parameters=self.stored_parameters(request),
+            noise_free=clean if request.noise_free else None,
+            header=self.header(request),
+            clipping=clipping,
+        )
+
+    def identity(self, sampler: str) -> dict[str, Any]:
+        """Return what images depend on beside their `Request`, by the names of messages."""
+        model = self.drawn_by(sampler)
+        config = hashlib.sha256(to_json(model.config).encode()).hexdigest()
+        return {"model": [fingerprint(model), config], "version": __version__}
+
+    @property
+    def is_conditional(self) -> bool:
+        """Whether the model knows classes or parameters."""
+        return bool(self.config.class_names or self.config.parameters)
 
     def sampling(self, sampler: str | None, num_steps: int | None) -> tuple[str, int]:
         """Return the sampler and number of steps that stand for what was left out.
@@ -234,21 +321,21 @@ class LensGenerator:
             GravLensError: If this model cannot be drawn so.
         """
         own, short = self.config.sampling, self.num_few_steps
-        name = sampler or (FEW_STEPS if num_steps in short else own.sampler)
-        if name == FEW_STEPS and not short:
+        name = sampler or (CONSISTENCY if num_steps in short else own.sampler)
+        if name == CONSISTENCY and not short:
             raise GravLensError(
-                f"model '{self.name}' is not distilled, which sampler '{FEW_STEPS}' needs"
+                f"model '{self.name}' is not distilled, which sampler '{CONSISTENCY}' needs"
             )
-        if name != FEW_STEPS and own.sampler == FEW_STEPS:
+        if name != CONSISTENCY and own.sampler == CONSISTENCY:
             raise GravLensError(
-                f"model '{self.name}' is distilled; it has sampler '{FEW_STEPS}' only"
+                f"model '{self.name}' is distilled; it has sampler '{CONSISTENCY}' only"
             )
         if num_steps is None:
-            default = max(short) if name == FEW_STEPS else build_sampler(name).default_num_steps
+            default = max(short) if name == CONSISTENCY else build_sampler(name).default_num_steps
             num_steps = own.num_steps if name == own.sampler else default
         if num_steps < 1:
             raise GravLensError(f"the number of steps must be at least 1, got {num_steps}")
-        if name == FEW_STEPS and num_steps not in short:
+        if name == CONSISTENCY and num_steps not in short:
             allowed = ", ".join(map(str, short))
             raise GravLensError(
                 f"model '{self.name}' is distilled to draw in {allowed} steps, not in {num_steps}"
@@ -272,56 +359,55 @@ class LensGenerator:
 
     def drawn_by(self, sampler: str) -> Model:
         """Return the weights that go with a sampler."""
-        is_short = sampler == FEW_STEPS and self.few_steps is not None
+        is_short = sampler == CONSISTENCY and self.few_steps is not None
         return self.few_steps if is_short and self.few_steps is not None else self.model
 
-    def filled(self, order: Order, seed: int, indices: Sequence[int] | None = None) -> Order:
-        """Return an order in which no image is left without parameters.
+    def _take_training_parameters(
+        self,
+        labels: NDArray[np.int16],
+        parameters: NDArray[np.float64],
+        numbers: range,
+        seed: int,
+    ) -> None:
+        """Give each image without any parameters all of those of one training image.
 
-        An image of which none is given takes all of those of one training image, of its class where
-        it has one. Which one depends on (seed, k) and the class. A model that has kept no such
-        table leaves the order as it is.
-
-        Args:
-            order: What each of N images is asked to be.
-            seed: Seed.
-            indices: Numbers k of the images, length N; None for 0 to N - 1.
+        It is one of its class where there are such. Which one depends on (seed, k) and the class.
         """
-        open_rows = np.flatnonzero(np.isnan(order.parameters).all(axis=1))
+        open_rows = np.flatnonzero(np.isnan(parameters).all(axis=1))
         if not self.config.prior_size or not len(open_rows):
-            return order
+            return
         table = self.model.prior.cpu().numpy().astype(np.float64)
         # Rounding to single precision may have led out of a range.
         low, high = ([getattr(p, end) for p in self.config.parameters] for end in ("low", "high"))
         table[:, 1:] = np.clip(table[:, 1:], low, high)
-        own = {label: np.flatnonzero(table[:, 0] == label) for label in set(order.labels.tolist())}
-        parameters = order.parameters.copy()
-        for k in open_rows:
-            of_class = own[int(order.labels[k])]
+        own = {label: np.flatnonzero(table[:, 0] == label) for label in set(labels.tolist())}
+        for place in open_rows:
+            of_class = own[int(labels[place])]
             rows = of_class if len(of_class) else np.arange(len(table))
-            number = int(k) if indices is None else indices[int(k)]
-            u = generator(seed, number, Stream.CONDITION).random()
-            parameters[k] = table[rows[int(u * len(rows))], 1:]
-        return Order(order.labels, parameters)
+            u = generator(seed, numbers[int(place)], Stream.CONDITION).random()
+            parameters[place] = table[rows[int(u * len(rows))], 1:]
 
-    def stored_parameters(self, order: Order, observer: Observer) -> dict[str, NDArray[np.float64]]:
+    def stored_parameters(self, request: Request) -> dict[str, NDArray[np.float64]]:
         """Return what the images were asked to be, and their noise, as the store keeps it.
 
         A signal-to-noise ratio is that at the depth of the training set; at another depth it is not
         known.
         """
         found = {}
-        for each, values in zip(self.config.parameters, order.parameters.T, strict=True):
-            is_known = each.name != "signal_to_noise" or observer.is_as_trained
-            found[each.name] = values if is_known else np.full(len(order), np.nan)
-        return found | {n: np.full(len(order), value) for n, value in observer.values.items()}
+        for each, values in zip(self.config.parameters, request.parameters.T, strict=True):
+            is_known = (
+                each.name != "signal_to_noise" or request.observation == self.config.observation
+            )
+            found[each.name] = values if is_known else np.full(len(request), np.nan)
+        noise = known_noise(request.observation)
+        return found | {name: np.full(len(request), value) for name, value in noise.items()}
 
-    def _condition(self, order: Order) -> Condition | None:
-        """Return an order as the network takes it; None for a model that takes none."""
-        if not (self.config.class_names or self.config.parameters):
+    def _condition(self, request: Request) -> Condition | None:
+        """Return what is asked as the network takes it; None for a model that takes nothing."""
+        if not self.is_conditional:
             return None
-        label = torch.as_tensor(order.labels.astype(np.int64))
-        parameters = torch.as_tensor(order.parameters) if self.config.parameters else None
+        label = torch.as_tensor(request.labels.astype(np.int64))
+        parameters = torch.as_tensor(request.parameters) if self.config.parameters else None
         return Condition(label=label, parameters=parameters).to(self.device)
 
     def to_flux(self, x: Tensor) -> NDArray[np.float32]:
@@ -343,16 +429,16 @@ class LensGenerator:
         shown = frame.x_t / transform.config.gain + frame.alpha_t * transform.mean
         return np.asarray(shown.contiguous().float().cpu().numpy(), dtype=np.float32)
 
-    def header(self, seed: int, observer: Observer) -> SetHeader:
+    def header(self, request: Request) -> SetHeader:
         """Describe a set of images made by this model."""
         units = {each.name: each.unit for each in self.config.parameters}
         return SetHeader(
             class_names=self.config.class_names,
             pixel_scale_arcsec=self.config.pixel_scale_arcsec,
-            flux_unit=observer.flux_unit,
+            flux_unit=request.flux_unit,
             config=to_json(self.config),
-            seed=seed,
-            parameter_units=units | {name: UNITS[name] for name in observer.values},
+            seed=request.seed,
+            parameter_units=units | {n: UNITS[n] for n in known_noise(request.observation)},
             resize=self.config.resize,
             software=f"gravlensdiffusion {__version__}, model {self.name}",
         )

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gravlensdiffusion.generation.noise import Clipping
 from gravlensdiffusion.sets.records import LensRecord, SetHeader
 
 
@@ -20,10 +21,10 @@ class LensSamples:
         parameters: Physical parameters that were asked for, and the noise that was added, by name,
             shape ``(N,)`` each; NaN where a value was left out.
         noise_free: The images without noise, ``(N, C, H, W)``; None for a model that has learned
-            its noise.
+            its noise, or where they were not asked for.
         header: Classes, pixel scale, flux unit, seed.
-        clipped_share: Share of the pixels that the network left below zero flux, and that were set
-            to 0 before the noise; 0 for a model that has learned its noise.
+        clipping: Pixels that the network left below zero flux, and that were set to 0 before the
+            noise; none for a model that has learned its noise.
     """
 
     images: NDArray[np.float32]
@@ -31,7 +32,7 @@ class LensSamples:
     parameters: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     noise_free: NDArray[np.float32] | None = None
     header: SetHeader
-    clipped_share: float = 0.0
+    clipping: Clipping = field(default_factory=Clipping)
 
     def __len__(self) -> int:
         return len(self.images)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from gravlensdiffusion.conditioning import Condition
 from gravlensdiffusion.config.bounds import MAX_WEIGHTS
 from gravlensdiffusion.config.model import (
+    CONSISTENCY,
     DenoiserConfig,
     ModelConfig,
     ReferenceUNetConfig,
@@ -53,8 +54,6 @@ SAMPLERS: dict[str, Callable[[], Sampler]] = {
     "heun": Heun,
 }
 """Samplers that any model can be drawn with."""
-FEW_STEPS = "consistency"
-"""Sampler of distilled models."""
 
 
 class Model(nn.Module):
@@ -206,7 +205,7 @@ def build_sampler(name: str, levels: Sequence[float] = ()) -> Sampler:
     Raises:
         GravLensError: If there is no sampler of that name.
     """
-    if name == FEW_STEPS:
+    if name == CONSISTENCY:
         return Consistency(levels)
     if name not in SAMPLERS:
         raise GravLensError(f"unknown sampler '{name}'; choose from {', '.join(SAMPLERS)}")

@@ -2,25 +2,25 @@
 
 import csv
 import math
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from scipy import stats
 
 from gravlensdiffusion.config.model import ModelConfig, ParameterConfig
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.generation import ordering
-from gravlensdiffusion.generation.ordering import (
-    Order,
+from gravlensdiffusion.generation import conditions
+from gravlensdiffusion.generation.conditions import read_conditions
+from gravlensdiffusion.generation.request import (
     Span,
-    cycle_labels,
-    draw_order,
+    class_indices,
     parameter_table,
     parse_span,
-    read_conditions,
 )
 
 CONFIG = ModelConfig(
@@ -36,8 +36,8 @@ PLAIN = ModelConfig()
 numbers = st.floats(allow_nan=False, allow_infinity=False)
 
 
-def order(num: int, spans: dict[str, Span], seed: int = 0) -> Order:
-    return draw_order(CONFIG, num, None, spans, seed, "lens64")
+def values(num: int, asked: Mapping[str, object], seed: int = 0) -> NDArray[np.float64]:
+    return parameter_table(CONFIG, range(num), asked, seed, "lens64")  # type: ignore[arg-type]
 
 
 @given(numbers)
@@ -56,38 +56,37 @@ def test_two_numbers_are_a_span_from_low_to_high(one: float, other: float) -> No
 
 
 @pytest.mark.parametrize("text", ["", ":", "1:", ":1", "1:2:3", "a", "1,2", "nan", "inf", "1_0"])
-def test_what_is_no_span_is_told_with_its_flag(text: str) -> None:
+def test_what_is_no_span_is_told_with_its_name(text: str) -> None:
     with pytest.raises(GravLensError) as told:
         parse_span(text, "theta_E")
-    assert str(told.value) == (f"--theta-E: '{text}' is neither a number nor a range like 1.0:1.4")
+    assert str(told.value) == (f"`theta_E`: '{text}' is neither a number nor a range like 1.0:1.4")
 
 
 def test_labels_go_round_and_values_stand_in_their_columns() -> None:
-    made = order(4, {"gamma1": Span(0.1, 0.1)})
-    assert made.labels.dtype == np.int16
-    assert made.labels.tolist() == [0, 1, 2, 0]
-    assert made.parameters[:, 2].tolist() == [0.1] * 4
-    assert np.isnan(np.delete(made.parameters, 2, axis=1)).all()
-    assert len(made) == 4
-    asked = draw_order(CONFIG, 3, ["axion", "any"], {}, 0, "lens64")
-    assert asked.labels.tolist() == [2, -1, 2]
-    assert draw_order(PLAIN, 2, None, {}, 0, "plain").parameters.shape == (2, 0)
+    labels = class_indices(CONFIG, 4, None, "lens64")
+    assert labels.dtype == np.int16
+    assert labels.tolist() == [0, 1, 2, 0]
+    assert class_indices(CONFIG, 3, ["axion", "any"], "lens64").tolist() == [2, -1, 2]
+    made = values(4, {"gamma1": Span(0.1, 0.1)})
+    assert made[:, 2].tolist() == [0.1] * 4
+    assert np.isnan(np.delete(made, 2, axis=1)).all()
+    assert parameter_table(PLAIN, range(2), {}, 0, "plain").shape == (2, 0)
 
 
 def test_an_image_gets_the_same_whatever_is_asked_beside_it() -> None:
     spans = {"theta_E": Span(1.1, 1.3), "signal_to_noise": Span(20, 200)}
-    many, few = order(20, spans, seed=3).parameters, order(5, spans, seed=3).parameters
+    many, few = values(20, spans, seed=3), values(5, spans, seed=3)
     np.testing.assert_array_equal(many[:5], few)
-    alone = order(20, {"signal_to_noise": Span(20, 200)}, seed=3).parameters
+    alone = values(20, {"signal_to_noise": Span(20, 200)}, seed=3)
     np.testing.assert_array_equal(alone[:, 3], many[:, 3])
-    turned = order(20, dict(reversed(spans.items())), seed=3).parameters
+    turned = values(20, dict(reversed(spans.items())), seed=3)
     np.testing.assert_array_equal(turned, many)
-    assert not np.array_equal(order(20, spans, seed=4).parameters[:, 0], many[:, 0])
+    assert not np.array_equal(values(20, spans, seed=4)[:, 0], many[:, 0])
 
 
 def test_values_are_even_on_their_scale_and_independent() -> None:
     spans = {"theta_E": Span(1.1, 1.3), "source_x": Span(-0.5, 0), "signal_to_noise": Span(20, 200)}
-    theta_E, source_x, _, ratio = order(3000, spans).parameters.T
+    theta_E, source_x, _, ratio = values(3000, spans).T
     assert stats.kstest(theta_E, stats.uniform(1.1, 0.2).cdf).pvalue > 0.01
     assert stats.kstest(source_x, stats.uniform(-0.5, 0.5).cdf).pvalue > 0.01
     assert stats.kstest(ratio, stats.loguniform(20, 200).cdf).pvalue > 0.01
@@ -108,25 +107,24 @@ def test_what_a_model_does_not_know_is_refused() -> None:
     ]
     for spans, message in cases:
         with pytest.raises(GravLensError, match=message):
-            order(2, spans)
+            values(2, spans)
     with pytest.raises(GravLensError, match="model 'plain' has no parameter 'theta_E'; it has: no"):
-        draw_order(PLAIN, 2, None, {"theta_E": Span(1, 1)}, 0, "plain")
+        parameter_table(PLAIN, range(2), {"theta_E": Span(1, 1)}, 0, "plain")
     with pytest.raises(GravLensError, match="no class 'halo'; it has: no_sub, cdm, axion, any"):
-        cycle_labels(CONFIG, 2, ["cdm", "halo"], "lens64")
+        class_indices(CONFIG, 2, ["cdm", "halo"], "lens64")
     with pytest.raises(GravLensError, match="seed"):
-        order(2, {"theta_E": Span(1.1, 1.2)}, seed=-1)
+        values(2, {"theta_E": Span(1.1, 1.2)}, seed=-1)
 
 
 def test_arrays_and_numbers_become_a_table() -> None:
-    values = {"gamma1": 0.1, "theta_E": [1.2, math.nan, 1.4]}
-    table = parameter_table(CONFIG, 3, values, "lens64")
-    np.testing.assert_array_equal(table[:, 0], [1.2, math.nan, 1.4])
-    np.testing.assert_array_equal(table[:, 2], [0.1] * 3)
-    assert np.isnan(table[:, [1, 3]]).all()
+    made = values(3, {"gamma1": 0.1, "theta_E": [1.2, math.nan, 1.4]})
+    np.testing.assert_array_equal(made[:, 0], [1.2, math.nan, 1.4])
+    np.testing.assert_array_equal(made[:, 2], [0.1] * 3)
+    assert np.isnan(made[:, [1, 3]]).all()
     with pytest.raises(GravLensError, match=r"'gamma1' must be a number or 3 numbers, .* \(2,\)"):
-        parameter_table(CONFIG, 3, {"gamma1": [0.1, 0.2]}, "lens64")
+        values(3, {"gamma1": [0.1, 0.2]})
     with pytest.raises(GravLensError, match=r"theta_E 0\.9 is outside"):
-        parameter_table(CONFIG, 2, {"theta_E": [1.2, 0.9]}, "lens64")
+        values(2, {"theta_E": [1.2, 0.9]})
 
 
 def table(tmp_path: Path, text: str | bytes) -> Path:
@@ -135,26 +133,26 @@ def table(tmp_path: Path, text: str | bytes) -> Path:
     return path
 
 
-def read(tmp_path: Path, text: str | bytes) -> Order:
+def read(tmp_path: Path, text: str | bytes) -> tuple[list[str], dict[str, NDArray[np.float64]]]:
     return read_conditions(table(tmp_path, text), CONFIG, "lens64")
 
 
 def test_a_table_in_any_order_with_gaps(tmp_path: Path) -> None:
-    made = read(
+    labels, made = read(
         tmp_path,
         "source_x, label ,theta_E\n0.1,axion,1.2\n,Any,ANY\n\nNaN,, 1.65\n-5e-1,no_sub,nan\n",
     )
-    assert made.labels.tolist() == [2, -1, -1, 0]
+    assert labels == ["axion", "any", "any", "no_sub"]
     nan = math.nan
     expected = [[1.2, 0.1, nan, nan], [nan] * 4, [1.65, nan, nan, nan], [nan, -0.5, nan, nan]]
-    np.testing.assert_array_equal(made.parameters, expected)
+    np.testing.assert_array_equal(values(4, made), expected)
 
 
 def test_tables_as_spreadsheets_write_them(tmp_path: Path) -> None:
-    made = read(tmp_path, b'\xef\xbb\xbf"label","theta_E"\r\n"cdm","1.5"\r\n')
-    assert (made.labels.tolist(), made.parameters[0, 0]) == ([1], 1.5)
-    assert read(tmp_path, "label\ncdm\n").labels.tolist() == [1]
-    assert read(tmp_path, "gamma1\n0.2").labels.tolist() == [-1]
+    labels, made = read(tmp_path, b'\xef\xbb\xbf"label","theta_E"\r\n"cdm","1.5"\r\n')
+    assert (labels, made["theta_E"].tolist()) == (["cdm"], [1.5])
+    assert read(tmp_path, "label\ncdm\n") == (["cdm"], {})
+    assert read(tmp_path, "gamma1\n0.2")[0] == ["any"]
 
 
 @given(
@@ -174,11 +172,10 @@ def test_what_is_written_is_read(
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerows([("label", "theta_E", "signal_to_noise"), *rows])
-    made = read_conditions(path, CONFIG, "lens64")
-    known = dict(zip(CONFIG.class_names, range(3), strict=True))
-    assert made.labels.tolist() == [known.get(row[0], -1) for row in rows]
+    labels, made = read_conditions(path, CONFIG, "lens64")
+    assert labels == [row[0] or "any" for row in rows]
     written = np.array([row[1:] for row in rows], dtype=float)
-    np.testing.assert_array_equal(made.parameters[:, [0, 3]], written)
+    np.testing.assert_array_equal(values(len(rows), made)[:, [0, 3]], written)
 
 
 @pytest.mark.parametrize(
@@ -221,7 +218,7 @@ def test_files_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         read_conditions(tmp_path / "absent.csv", CONFIG, "lens64")
     with pytest.raises(GravLensError, match="Is a directory"):
         read_conditions(tmp_path, CONFIG, "lens64")
-    monkeypatch.setattr(ordering, "MAX_ROWS", 2)
-    assert len(read(tmp_path, "label\ncdm\ncdm\n")) == 2
+    monkeypatch.setattr(conditions, "MAX_ROWS", 2)
+    assert len(read(tmp_path, "label\ncdm\ncdm\n")[0]) == 2
     with pytest.raises(GravLensError, match="more than 2 rows"):
         read(tmp_path, "label\ncdm\ncdm\ncdm\n")

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from gravlensdiffusion.cli.models import MODELS_FOLDER
 from gravlensdiffusion.codec import from_json
-from gravlensdiffusion.config.model import ModelConfig, ParameterConfig
+from gravlensdiffusion.config.model import SLACK, ModelConfig, ParameterConfig
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.generation.request import check_ranges
 from gravlensdiffusion.model.checkpoint import bundled_models
-from gravlensdiffusion.model.ranges import SLACK, check_ranges, shown_ends
 from gravlensdiffusion.presets.simulation import simulation_preset
 from gravlensdiffusion.simulation.population import prior_bounds
 
@@ -77,7 +77,7 @@ def test_the_shown_and_the_drawn_ranges_of_bundled_models_are_accepted(name: str
     )
     drawn = prior_bounds(simulation_preset("deeplense"))
     for parameter in config.parameters:
-        ends = tuple(map(float, shown_ends(parameter)))
+        ends = tuple(map(float, parameter.shown_ends()))
         check_ranges(config, {parameter.name: ends}, name)
         if parameter.name in drawn:
             assert ends == drawn[parameter.name]

@@ -1,0 +1,149 @@
+"""The noise of the instrument on images of models that leave it out, and their scale."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gravlensdiffusion.config.model import ModelConfig, ObservationConfig
+from gravlensdiffusion.diffusion.randomness import Stream, generator
+from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.simulation.observe import observe
+
+UNITS: Mapping[str, str] = {"background_rms": "e-/s", "exposure_time": "s"}
+"""Units of what is known of the noise of an image."""
+MAX_DEEP = 0.002
+"""Share of the pixels that may lie deep below zero flux unsaid; the bundled models have 0.0006."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Clipping:
+    """Pixels of noise-free images that were below zero flux, and were set to 0.
+
+    Attributes:
+        noise: Standard deviation of the sky in a pixel [flux unit of the model].
+        num: Pixels in all.
+        num_below: Pixels below 0.
+        num_deep: Pixels further below 0 than the noise of the sky.
+        lowest: The lowest value.
+    """
+
+    noise: float = 0.0
+    num: int = 0
+    num_below: int = 0
+    num_deep: int = 0
+    lowest: float = 0.0
+
+    @classmethod
+    def of(cls, flux: NDArray[np.float32], config: ModelConfig) -> "Clipping":
+        """Count the pixels of images that a model has left without noise."""
+        own = config.observation
+        noise = 0.0 if own is None else own.background_rms * own.num_pixels / config.image_size
+        return cls(
+            noise=noise,
+            num=flux.size,
+            num_below=int((flux < 0).sum()),
+            num_deep=int((flux < -noise).sum()),
+            lowest=min(0.0, float(flux.min())),
+        )
+
+    @classmethod
+    def total(cls, parts: Iterable["Clipping"]) -> "Clipping":
+        """Return the counts of several lots of images together."""
+        each = list(parts)
+        return cls(
+            noise=max((part.noise for part in each), default=0.0),
+            num=sum(part.num for part in each),
+            num_below=sum(part.num_below for part in each),
+            num_deep=sum(part.num_deep for part in each),
+            lowest=min((part.lowest for part in each), default=0.0),
+        )
+
+    @property
+    def share(self) -> float:
+        """Share of the pixels that were below 0."""
+        return self.num_below / max(self.num, 1)
+
+    def notes(self, *, seen: bool = False) -> list[str]:
+        """Return what the user should know: a line, where it matters.
+
+        Args:
+            seen: Whether the images are kept without noise, so that the zeros are in them.
+        """
+        is_deep = self.num_deep > MAX_DEEP * self.num
+        if not is_deep and not (seen and self.num_below):
+            return []
+        line = (
+            f"{self.share:.1%} of the pixels were below zero flux before their noise, the lowest at "
+            f"{self.lowest:.2g}, and were set to 0; {self.num_deep / self.num:.2%} by more than the "
+            f"noise of the sky, {self.noise:.2g}"
+        )
+        return [line]
+
+
+def asked_noise(
+    config: ModelConfig, exposure_s: float | None, sky_rms: float | None, model_name: str
+) -> ObservationConfig | None:
+    """Return the noise that is added to images; None where the model has learned its own.
+
+    Args:
+        config: The model.
+        exposure_s: Exposure time that sets the Poisson noise of the galaxies [s]; None for that of
+            the training set.
+        sky_rms: Standard deviation of sky and read noise in a native pixel [e- / s]; None likewise.
+        model_name: What error messages call the model.
+
+    Raises:
+        GravLensError: If noise is ordered of a model that has learned its own, or is not possible.
+    """
+    own = config.observation
+    if own is None and (exposure_s is not None or sky_rms is not None):
+        raise GravLensError(
+            f"model '{model_name}' has learned its noise with its lenses, so that exposure and sky "
+            "rms cannot be ordered"
+        )
+    if own is not None and exposure_s is not None:
+        own = replace(own, exposure_time=exposure_s)
+    if own is not None and sky_rms is not None:
+        own = replace(own, background_rms=sky_rms)
+    return own
+
+
+def known_noise(observation: ObservationConfig | None) -> dict[str, float]:
+    """Return what is known of the noise of every image, by the names of `UNITS`."""
+    values = {} if observation is None else {n: getattr(observation, n) for n in UNITS}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def add_noise(
+    clean: NDArray[np.float32], observation: ObservationConfig, numbers: Sequence[int], seed: int
+) -> NDArray[np.float32]:
+    """Return images with the noise of the instrument, which depends on (seed, k) alone.
+
+    Args:
+        clean: Noise-free images, shape ``(B, C, H, W)`` [flux unit of the model].
+        observation: The noise.
+        numbers: Numbers k of the images, length B.
+        seed: Seed.
+    """
+    noisy = [
+        observe(image, observation, generator(seed, k, Stream.OBSERVATION))
+        for k, image in zip(numbers, clean, strict=True)
+    ]
+    return np.stack(noisy).astype(np.float32)
+
+
+def peak_scaled(
+    images: NDArray[np.float32], clean: NDArray[np.float32] | None
+) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+    """Shift and scale each image to [0, 1], and its noise-free twin with it.
+
+    Args:
+        images: Shape ``(B, C, H, W)``.
+        clean: Their twins, or None.
+    """
+    low = images.min((1, 2, 3), keepdims=True)
+    span = images.max((1, 2, 3), keepdims=True) - low
+    span = np.where(span > 0, span, 1)
+    return (images - low) / span, None if clean is None else (clean - low) / span
