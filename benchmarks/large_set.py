@@ -37,18 +37,18 @@ KINDS = ("VmRSS", "RssAnon", "RssFile")
 """Resident memory in all, allocated, and of files."""
 HOLDING = """
 import sys
-from gravlensdiffusion.sets import prepared as dataset
+from gravlensdiffusion.sets import training_set as dataset
 from gravlensdiffusion.cli.main import main
-class Held(dataset.ImageFile):
-    def __init__(self, path, rows=None):
-        super().__init__(path, rows)
-        self.held = super().__getitem__(slice(None))
+class Held(dataset.CachedSet):
+    def __init__(self, source, path):
+        super().__init__(source, path)
+        self.held = super().read(slice(None))
 
-    def __getitem__(self, where):
-        return self.held[where]
+    def read(self, indices):
+        return self.held[indices]
 
 
-dataset.ImageFile = Held
+dataset.CachedSet = Held
 sys.exit(main(sys.argv[1:]))
 """
 """`gravlens` with all prepared images in memory."""

@@ -1,6 +1,5 @@
 """Small sets of images for tests, and configurations that train on them in a moment."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -9,11 +8,12 @@ from numpy.typing import NDArray
 from gravlensdiffusion.config.model import SamplingConfig, UNetConfig
 from gravlensdiffusion.config.training import EMAConfig, TrainingConfig
 from gravlensdiffusion.presets.training import PRESETS
+from gravlensdiffusion.sets.lens_set import Indices, LensSet, as_indices
 from gravlensdiffusion.sets.records import SetHeader
 
 
 @dataclass
-class ArraySource:
+class ArraySource(LensSet):
     """A set of images held in memory."""
 
     images: NDArray[np.float32]
@@ -29,8 +29,13 @@ class ArraySource:
     def __len__(self) -> int:
         return len(self.images)
 
-    def read(self, indices: Sequence[int] | NDArray[np.integer]) -> NDArray[np.float32]:
-        return self.images[np.asarray(indices)]
+    def read(self, indices: Indices) -> NDArray[np.float32]:
+        return self.images[as_indices(indices, len(self))]
+
+
+def in_blocks(images: NDArray[np.float32], num: int) -> list[NDArray[np.float32]]:
+    """Return images block by block."""
+    return [images[k : k + num] for k in range(0, len(images), num)]
 
 
 def rings(num: int = 40, size: int = 16, seed: int = 0) -> ArraySource:

@@ -13,7 +13,6 @@ from gravlensdiffusion.config.classifier import ClassifierConfig, ClassifierTrai
 from gravlensdiffusion.evaluation.preparation import PreparedSource, prepare_sets
 from gravlensdiffusion.metrics import physics
 from gravlensdiffusion.presets.simulation import simulation_preset
-from gravlensdiffusion.sets.sized import SizedSource
 from gravlensdiffusion.simulation.generate import select, set_header, simulate
 from gravlensdiffusion.store.reader import LensStore, write_store
 from gravlensdiffusion.training.data import RunDirectory, complete
@@ -113,7 +112,7 @@ def test_every_command_makes_what_a_simulation_of_that_size_is(command, sets, tm
 def test_twins_are_brought_to_size_with_their_images(sets):
     native, wanted = sets
     expected = wanted.read_noise_free(slice(None))
-    found = SizedSource(native, wanted.image_shape[1]).read_noise_free(slice(None))
+    found = native.resized(wanted.image_shape[1]).read_noise_free(slice(None))
     assert np.abs(found - expected).max() < 1e-5 * expected.max()
 
 

@@ -11,7 +11,6 @@ from gravlensdiffusion.balance.balance import CLASS_STRIDE, balance, plan_balanc
 from gravlensdiffusion.balance.settings import Settings, count_classes, per_class
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.model.checkpoint import fingerprint
-from gravlensdiffusion.sets.generated import generated_images
 from gravlensdiffusion.sets.records import GENERATED, FilledClass
 from gravlensdiffusion.store.reader import LensStore, validate_store
 from tests.balance.sets import HEADER, LABELS, save_set, tiny
@@ -28,7 +27,7 @@ def source(tmp_path: Path) -> LensStore:
 def made_of(path: Path, label: int) -> np.ndarray:
     """Return the generated images of a class."""
     with LensStore(path) as store:
-        return store.read(np.flatnonzero(generated_images(store) & (store.labels == label)))
+        return store.read(np.flatnonzero(store.is_generated & (store.labels == label)))
 
 
 @pytest.mark.parametrize("has_twins", [False, True])
@@ -67,7 +66,7 @@ def test_flags_and_header_say_what_is_generated_and_how(source: LensStore, tmp_p
     with LensStore(tmp_path / "out.h5") as store:
         assert store.parameters[GENERATED].tolist() == [0.0] * 8 + [1.0] * 5
         assert store.header.parameter_units[GENERATED] == ""
-        assert generated_images(store).sum() == 5
+        assert store.is_generated.sum() == 5
         (filling,) = store.header.fillings
         assert (filling.model, filling.seed, filling.sampler) == ("tiny", 7, "dpmpp")
         assert (filling.num_steps, filling.guidance, filling.num) == (2, 2.0, 5)

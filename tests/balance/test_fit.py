@@ -13,7 +13,6 @@ from gravlensdiffusion.balance.settings import Settings
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.formats.open import open_lenses
 from gravlensdiffusion.sets.flux import resize_flux
-from gravlensdiffusion.sets.generated import generated_images
 from gravlensdiffusion.store.reader import LensStore
 from tests.balance.sets import LABELS, save_set, tiny
 from tests.models import LEARNED, ORDERED
@@ -40,7 +39,7 @@ def made(path: Path, config: object, source: LensStore, settings: Settings) -> n
     """Return what is made for a set."""
     balance(source, tiny(config), path, settings=settings)
     with LensStore(path) as store:
-        return store.read(np.flatnonzero(generated_images(store)))
+        return store.read(np.flatnonzero(store.is_generated))
 
 
 @pytest.mark.parametrize(

@@ -19,16 +19,18 @@ def made(size=SIZE, channels=1, factor=1.0, **header):
 
 def test_images_like_those_of_training_are_taken():
     sized = for_classifier(CONFIG, made())
-    assert not sized.is_resized
     assert list(doubts(CONFIG, sized)) == []
 
 
 def test_larger_images_of_the_same_field_are_resized():
     sized = for_classifier(CONFIG, made(3 * SIZE, pixel_scale_arcsec=0.1 / 3))
-    assert sized.is_resized
-    assert sized.size == SIZE
+    assert sized.image_shape[1:] == (SIZE, SIZE)
     # Without a pixel scale, only those that it was trained on are known to show the same field.
-    assert for_classifier(CONFIG, made(2 * SIZE, pixel_scale_arcsec=None)).is_resized
+    assert for_classifier(CONFIG, made(2 * SIZE, pixel_scale_arcsec=None)).image_shape == (
+        1,
+        SIZE,
+        SIZE,
+    )
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import torch
 
 from gravlensdiffusion.classification.predictions import predict, write_table
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.sets.sized import SetDigest, SizedSource
+from gravlensdiffusion.sets.training_set import digest_of
 from gravlensdiffusion.training.classifier import predict_logits
 from tests.classification.networks import untrained
 from tests.classification.planted import planted
@@ -14,23 +14,21 @@ from tests.classification.planted import planted
 
 def test_all_images_are_classified_in_order():
     source, done = planted(300, 0), []
-    sized = SizedSource(source, None, "area")
+    sized = source.resized(None, "area")
     found = predict(untrained(), sized, device="cpu", progress=done.append)
     assert found.logits == pytest.approx(predict_logits(untrained(), source.images), abs=1e-4)
     assert done[-1] == 300
-    digest = SetDigest(source.labels)
-    digest.update(source.images)
-    assert found.digest == digest.hexdigest()
+    assert found.digest == digest_of(source)
 
 
 def test_an_empty_set_and_damaged_weights_are_refused():
-    empty = SizedSource(planted(0, 0), None, "area")
+    empty = planted(0, 0).resized(None, "area")
     with pytest.raises(GravLensError, match="empty"):
         predict(untrained(), empty, device="cpu")
     network = untrained()
     torch.nn.init.constant_(network.squeeze.bias, torch.nan)
     with pytest.raises(GravLensError, match="weights are damaged"):
-        predict(network, SizedSource(planted(4, 0), None, "area"), device="cpu")
+        predict(network, planted(4, 0).resized(None, "area"), device="cpu")
 
 
 def test_the_table_holds_odd_names_as_they_are(tmp_path):

@@ -12,7 +12,6 @@ from gravlensdiffusion.balance.settings import Settings, per_class
 from gravlensdiffusion.cli.main import main
 from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.model.checkpoint import save_model
-from gravlensdiffusion.sets.generated import generated_images
 from gravlensdiffusion.store.reader import LensStore
 from tests.balance.sets import save_set
 from tests.models import awake
@@ -199,4 +198,4 @@ def test_terminated_it_says_how_to_go_on(model, data, tmp_path):
     targets = per_class(source, 120)
     balance(source, generator, tmp_path / "a.h5", targets=targets, settings=settings)
     assert out.read_bytes() == (tmp_path / "a.h5").read_bytes()
-    assert generated_images(LensStore(out)).sum() == 353
+    assert LensStore(out).is_generated.sum() == 353

@@ -7,22 +7,9 @@ import pytest
 from astropy.io import fits
 
 from gravlensdiffusion.errors import BadFilesError, GravLensError
-from gravlensdiffusion.formats.crop import middle
 from gravlensdiffusion.formats.open import open_lenses
 from gravlensdiffusion.store.reader import write_store
 from tests.sets.files import HEADER, lens_images, lens_records, save_folder, with_twins
-
-
-@pytest.mark.parametrize(
-    ("side", "size", "start"), [(10, 4, 3), (9, 3, 3), (9, 4, 2), (10, 3, 3), (7, 7, 0)]
-)
-def test_the_middle_keeps_the_centre_or_lies_half_a_pixel_before_it(
-    side: int, size: int, start: int
-) -> None:
-    rows, columns = middle(side, side + 2, size)
-    assert (rows.start, rows.stop - rows.start) == (start, size)
-    assert (columns.start, columns.stop - columns.start) == (start + 1, size)
-    assert (rows.start + rows.stop) / 2 - side / 2 in (0, -0.5)
 
 
 def test_files_of_different_sizes_become_one_set(tmp_path: Path) -> None:

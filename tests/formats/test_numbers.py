@@ -9,8 +9,7 @@ from astropy.io import fits
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.evaluation.preparation import PreparedSource, prepare_sets
 from gravlensdiffusion.formats.open import open_lenses
-from gravlensdiffusion.sets.prepared import prepare
-from gravlensdiffusion.sets.sized import SizedSource
+from gravlensdiffusion.sets.training_set import prepare
 from tests.sets.files import save_folder
 
 GREYS = np.random.default_rng(0).integers(0, 256, (6, 12, 12)).astype(np.uint8)
@@ -51,7 +50,7 @@ def test_whole_numbers_are_the_same_greys_in_any_type_and_every_command(
         ):
             np.testing.assert_allclose(seen, expected, rtol=1e-6)
         # Greys are a brightness: their mean is kept.
-        reduced = SizedSource(source, 4).read(np.arange(6))
+        reduced = source.resized(4).read(np.arange(6))
         np.testing.assert_allclose(reduced.mean((1, 2, 3)), expected.mean((1, 2, 3)), rtol=1e-5)
 
 

@@ -7,8 +7,7 @@ import torch
 from gravlensdiffusion.config.model import TransformConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.model.transform import Transform, fit_transform
-from gravlensdiffusion.sets.prepared import Batches
-from tests.sources import rings
+from tests.sources import in_blocks, rings
 
 IMAGES = rings(100).images
 
@@ -16,7 +15,7 @@ IMAGES = rings(100).images
 def fitted(**settings: object) -> Transform:
     """Fit a transform to the rings."""
     config = TransformConfig(**settings)  # type: ignore[arg-type]
-    return fit_transform(config, Batches(IMAGES, 7), IMAGES.shape[1:])
+    return fit_transform(config, in_blocks(IMAGES, 7), IMAGES.shape[1:])
 
 
 @pytest.mark.parametrize("kind", ["linear", "asinh"])
@@ -35,8 +34,8 @@ def test_model_space_has_zero_mean_image_and_unit_variance(kind: str) -> None:
 
 def test_the_fit_does_not_depend_on_the_batches() -> None:
     config = TransformConfig(kind="asinh", fit=True)
-    whole = fit_transform(config, Batches(IMAGES, 100), IMAGES.shape[1:])
-    parts = fit_transform(config, Batches(IMAGES, 3), IMAGES.shape[1:])
+    whole = fit_transform(config, in_blocks(IMAGES, 100), IMAGES.shape[1:])
+    parts = fit_transform(config, in_blocks(IMAGES, 3), IMAGES.shape[1:])
     assert whole.config.offset == parts.config.offset
     assert whole.config.gain == pytest.approx(parts.config.gain, rel=1e-9)
     assert torch.allclose(whole.mean, parts.mean)
@@ -48,7 +47,7 @@ def test_quantiles_of_a_set_too_large_to_keep(monkeypatch: pytest.MonkeyPatch) -
     images = (
         np.random.default_rng(0).uniform(size=(400, 1, 8, 8)) + np.arange(400)[:, None, None, None]
     )
-    batches = Batches(images.astype(np.float32), 7)
+    batches = in_blocks(images.astype(np.float32), 7)
     config = fit_transform(TransformConfig(kind="asinh", fit=True), batches, (1, 8, 8)).config
     assert config.offset == pytest.approx(40, abs=2)
     assert config.scale == pytest.approx(5 * 160, abs=20)
@@ -59,7 +58,7 @@ def test_the_sky_stays_linear_and_visible_where_the_data_are_mostly_sky() -> Non
     images = 5 + 0.1 * random.normal(size=(50, 1, 16, 16)).astype(np.float32)
     images[:, :, 4:6, 4:6] += 40
     config = TransformConfig(kind="asinh", fit=True)
-    transform = fit_transform(config, Batches(images, 10), images.shape[1:])
+    transform = fit_transform(config, in_blocks(images, 10), images.shape[1:])
     assert 4 < transform.config.scale / 0.1 < 9
     sky = torch.full((2, 1, 16, 16), 5.0)
     sky[1] += 0.1
@@ -69,7 +68,7 @@ def test_the_sky_stays_linear_and_visible_where_the_data_are_mostly_sky() -> Non
 
 def test_known_constants_are_left_alone() -> None:
     config = TransformConfig(kind="linear", offset=0.5, scale=0.5, centre="none", gain=1.0)
-    transform = fit_transform(config, Batches(IMAGES, 10), IMAGES.shape[1:])
+    transform = fit_transform(config, in_blocks(IMAGES, 10), IMAGES.shape[1:])
     assert transform.config == config
     flux = torch.from_numpy(IMAGES)
     assert torch.allclose(transform(flux), 2 * flux - 1)
@@ -89,7 +88,7 @@ def test_peak_brings_each_image_to_unit_range() -> None:
 
 
 def test_images_without_spread_are_refused() -> None:
-    flat = Batches(np.ones((5, 1, 8, 8), dtype=np.float32), 2)
+    flat = in_blocks(np.ones((5, 1, 8, 8), dtype=np.float32), 2)
     with pytest.raises(GravLensError, match="no spread"):
         fit_transform(TransformConfig(kind="asinh", fit=True), flat, (1, 8, 8))
     with pytest.raises(GravLensError, match="all the same"):

@@ -12,8 +12,8 @@ from gravlensdiffusion.evaluation.preparation import PreparedSource, prepare_set
 from gravlensdiffusion.evaluation.sets import Sets
 from gravlensdiffusion.formats.open import open_lenses
 from gravlensdiffusion.formats.writers import check_channels, write_images
-from gravlensdiffusion.sets.prepared import prepare
 from gravlensdiffusion.sets.records import LensRecord, SetHeader
+from gravlensdiffusion.sets.training_set import prepare
 from tests.sets.files import save_folder
 
 HEADER = SetHeader(class_names=("a", "b"), pixel_scale_arcsec=0.1, flux_unit="e-/s")

@@ -8,7 +8,6 @@ import numpy as np
 from gravlensdiffusion.balance.settings import alike, per_class, to_largest
 from gravlensdiffusion.classification.classes import read_classes
 from gravlensdiffusion.model.checkpoint import load_model
-from gravlensdiffusion.sets.classes import present_classes
 from gravlensdiffusion.training.diffusion import train
 from tests.balance.sets import save_set
 from tests.sources import ArraySource, rings, tiny
@@ -27,13 +26,13 @@ def with_absent() -> ArraySource:
 
 def test_present_classes_keep_their_images() -> None:
     before = with_absent()
-    source, absent = present_classes(before)
+    source, absent = before.with_present_classes(), before.absent_classes
     assert absent == ("__MACOSX", "unseen", "last")
     assert source.header.class_names == ("small", "large")
     names = np.array([*source.header.class_names, None])[source.labels]
     assert names.tolist() == np.array([*NAMES, None])[before.labels].tolist()
     np.testing.assert_array_equal(source.read([3]), before.read([3]))
-    same, none = present_classes(rings())
+    same, none = rings().with_present_classes(), rings().absent_classes
     assert isinstance(same, ArraySource)
     assert not none
 

@@ -1,5 +1,3 @@
-from dataclasses import dataclass
-
 import numpy as np
 import pytest
 
@@ -14,22 +12,17 @@ from gravlensdiffusion.sets.copies import (
     sign,
 )
 from gravlensdiffusion.simulation.generate import select, simulate
+from tests.sources import ArraySource
 
 NUM = 40
 
 
-@dataclass
-class Named:
+class Named(ArraySource):
     """Images that know where they come from."""
 
-    images: np.ndarray
-    names: list[str]
-
-    def __len__(self):
-        return len(self.images)
-
-    def read(self, where):
-        return self.images[where]
+    def __init__(self, images, names):
+        super().__init__(images, np.zeros(len(images), np.int16))
+        self.names = names
 
     def name(self, index):
         return self.names[index]

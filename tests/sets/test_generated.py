@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.sets.generated import generated_images
 from gravlensdiffusion.sets.records import GENERATED, FilledClass, Filling
 from gravlensdiffusion.store.reader import LensStore, write_store
 from tests.sets.files import HEADER, lens_records
@@ -34,11 +33,11 @@ def filling(seed: int = 0) -> Filling:
 def test_flags_say_which_images_are_generated() -> None:
     source = rings(5)
     source.parameters[GENERATED] = np.array([0.0, 1.0, np.nan, 1.0, 0.0])
-    assert generated_images(source).tolist() == [False, True, False, True, False]
+    assert source.is_generated.tolist() == [False, True, False, True, False]
 
 
 def test_a_set_without_flags_has_originals_only() -> None:
-    assert generated_images(rings(3)).tolist() == [False, False, False]
+    assert rings(3).is_generated.tolist() == [False, False, False]
 
 
 def test_fillings_come_back(tmp_path: Path) -> None:

@@ -9,15 +9,15 @@ from gravlensdiffusion.config.model import TransformConfig
 from gravlensdiffusion.formats.open import open_lenses
 from gravlensdiffusion.model.transform import fit_transform
 from gravlensdiffusion.sets.inspection import inspect_lenses
-from gravlensdiffusion.sets.prepared import Batches
 from gravlensdiffusion.sets.records import LensRecord
 from gravlensdiffusion.store.reader import write_store
 from tests.sets.files import HEADER, lens_images, lens_records, save_folder
+from tests.sources import in_blocks
 
 
 def test_numbers_are_those_of_the_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Blocks of two images: what is added up over blocks must come out the same.
-    monkeypatch.setattr("gravlensdiffusion.sets.inspection._BLOCK_BYTES", 2 * 4 * 64)
+    monkeypatch.setattr("gravlensdiffusion.sets.lens_set.BLOCK", 2)
     images = lens_images(7) * 5 + 1000
     summary = inspect_lenses(open_lenses(save_folder(tmp_path, images)))
     pixels = summary.pixels
@@ -40,7 +40,7 @@ def test_quantiles_of_a_large_set_come_from_evenly_spread_pixels(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gravlensdiffusion.sets.inspection.NUM_QUANTILE_PIXELS", 5000)
-    monkeypatch.setattr("gravlensdiffusion.sets.inspection._BLOCK_BYTES", 3 * 4 * 33**2)
+    monkeypatch.setattr("gravlensdiffusion.sets.lens_set.BLOCK", 3)
     images = lens_images(30, size=33)
     summary = inspect_lenses(open_lenses(save_folder(tmp_path, images)))
     stride = images.size // 5000
@@ -93,7 +93,7 @@ class TestChoiceOfTransform:
         summary = inspect_lenses(open_lenses(save_folder(tmp_path, images)))
         assert summary.transform == "asinh"
         fitted = fit_transform(
-            TransformConfig(kind="asinh", fit=True), Batches(images[:, None], 3), (1, 8, 8)
+            TransformConfig(kind="asinh", fit=True), in_blocks(images[:, None], 3), (1, 8, 8)
         ).config
         assert f"{fitted.scale:.3g} above {fitted.offset:.3g}" in summary.transform_reason
         assert not summary.in_unit_range

@@ -12,7 +12,7 @@ from gravlensdiffusion.codec import to_json
 from gravlensdiffusion.conditioning import ANY
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.presets.simulation import simulation_preset
-from gravlensdiffusion.sets.prepared import PreparedSet, prepare
+from gravlensdiffusion.sets.training_set import TrainingSet, prepare
 from gravlensdiffusion.training.batches import Batch, BatchesAhead, draw_batch, positions
 from gravlensdiffusion.training.data import learned_parameters
 from gravlensdiffusion.training.optimiser import learning_rate
@@ -53,7 +53,7 @@ def test_labels_are_hidden_as_often_as_asked(tmp_path: Path) -> None:
 NAMES = ("theta_E", "source_x", "signal_to_noise")
 
 
-def with_parameters(folder: Path, **changes: object) -> tuple[PreparedSet, Batch, torch.Tensor]:
+def with_parameters(folder: Path, **changes: object) -> tuple[TrainingSet, Batch, torch.Tensor]:
     """Return a set, 4000 training images of it, and their parameters, shape ``(4000, 3)``."""
     data = prepare(rings(), folder, 8, "area", parameters=NAMES)
     batch = draw_batch(data, tiny(parameters=NAMES, **changes), np.arange(4000), conditional=True)

@@ -22,7 +22,8 @@ from gravlensdiffusion.config.training import (
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.model.build import Model, build_network
 from gravlensdiffusion.model.checkpoint import checkpoints, load_model
-from gravlensdiffusion.sets import prepared as dataset
+from gravlensdiffusion.sets import training_set as dataset
+from gravlensdiffusion.sets.lens_set import Indices, LensSet
 from gravlensdiffusion.sets.records import GENERATED
 from gravlensdiffusion.training.diffusion import train
 from gravlensdiffusion.training.fit import Hooks, Progress
@@ -51,17 +52,17 @@ def test_losses_do_not_depend_on_where_the_images_are_held(
     config = tiny(total_images=96)
     train(config, rings(), tmp_path / "file", device="cpu")
 
-    class Held(dataset.ImageFile):
+    class Held(dataset.CachedSet):
         """All images in memory."""
 
-        def __init__(self, path: Path, rows: np.ndarray | None = None) -> None:
-            super().__init__(path, rows)
-            self.held = super().__getitem__(slice(None))
+        def __init__(self, source: LensSet, path: Path) -> None:
+            super().__init__(source, path)
+            self.held = super().read(slice(None))
 
-        def __getitem__(self, where: slice | np.ndarray) -> np.ndarray:
-            return self.held[where]
+        def read(self, indices: Indices) -> np.ndarray:
+            return self.held[indices]
 
-    monkeypatch.setattr(dataset, "ImageFile", Held)
+    monkeypatch.setattr(dataset, "CachedSet", Held)
     train(config, rings(), tmp_path / "memory", device="cpu")
     losses = [[m["loss"] for m in read_metrics(tmp_path / n)] for n in ("file", "memory")]
     assert losses[0] == losses[1]

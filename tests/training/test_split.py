@@ -23,7 +23,7 @@ from gravlensdiffusion.store.reader import LensStore, write_store
 from gravlensdiffusion.training.data import NEAR
 from gravlensdiffusion.training.diffusion import train
 from gravlensdiffusion.training.fit import Hooks, Progress
-from gravlensdiffusion.training.split import NoiseFreeTwins, observation_of
+from gravlensdiffusion.training.split import noise_free_twins, observation_of
 from tests.sources import rings, tiny
 
 NATIVE, SIZE, NUM = 24, 12, 12
@@ -66,7 +66,7 @@ def run(source: LensStore, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_twins_stand_in_for_the_images(source: LensStore) -> None:
-    twins = NoiseFreeTwins(source)
+    twins = noise_free_twins(source)
     assert len(twins) == NUM
     assert twins.image_shape == (1, SIZE, SIZE)
     assert twins.header == source.header
@@ -117,7 +117,7 @@ def test_sets_without_what_it_takes_are_refused(
 
 def test_sets_that_were_not_simulated_are_refused(source: LensStore) -> None:
     with pytest.raises(GravLensError, match="with noise-free images"):
-        NoiseFreeTwins(rings())
+        noise_free_twins(rings())
     foreign = rings()
     with pytest.raises(GravLensError, match="needs a training set that `gravlens simulate` made"):
         observation_of(foreign)

@@ -27,7 +27,7 @@ from gravlensdiffusion.model.checkpoint import (
     load_model,
     read_tensors,
 )
-from gravlensdiffusion.sets.prepared import PreparedSet, prepare
+from gravlensdiffusion.sets.training_set import TrainingSet, prepare
 from gravlensdiffusion.training.diffusion import train
 from gravlensdiffusion.training.fit import Hooks, Progress
 from gravlensdiffusion.training.run import RunFolder
@@ -118,12 +118,12 @@ def test_nothing_of_held_out_images_reaches_the_model(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def prepared(tmp_path: Path) -> PreparedSet:
+def prepared(tmp_path: Path) -> TrainingSet:
     """Ten rings, their class and their radius."""
     return prepare(rings(10), tmp_path, 8, "area", parameters=("theta_E",))
 
 
-def test_held_out_noise_is_spread_over_levels_and_always_the_same(prepared: PreparedSet) -> None:
+def test_held_out_noise_is_spread_over_levels_and_always_the_same(prepared: TrainingSet) -> None:
     seen: list[tuple[torch.Tensor, ...]] = []
 
     def loss(x: Any, t: Any, eps: Any, condition: Any) -> torch.Tensor:
@@ -185,7 +185,7 @@ def test_a_run_that_overfits_ends_and_its_best_weights_are_the_model(
         assert torch.equal(model.state_dict()[name], tensor)
     # The record is what the weights on disk get.
     rows = np.flatnonzero(split_off(rings(NUM).labels, SHARE, seed=0))
-    held_out = prepare(rings(NUM), run / "prepared", 8, "area").take(rows)
+    held_out = prepare(rings(NUM), run / "prepared", 8, "area").select(rows)
     measured = HeldOutLoss(held_out, 0, is_conditional=True)
     assert float(measured.total(model)) / measured.num_draws == pytest.approx(losses[best])
     # The last grid is that of the best weights, not that of the last ones.

@@ -13,7 +13,7 @@ import numpy as np
 from gravlensdiffusion import __version__
 from gravlensdiffusion.balance.fit import Fit, fit_model, stored_units
 from gravlensdiffusion.balance.settings import Settings, fill, to_largest
-from gravlensdiffusion.balance.survey import Survey, blocks, survey
+from gravlensdiffusion.balance.survey import Survey, survey
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.files import LOCK, held, refuse_existing
 from gravlensdiffusion.generation.generator import LensGenerator
@@ -376,7 +376,7 @@ def _originals(source: LensSet, has_twins: bool) -> Iterator[LensRecord]:
     values[GENERATED] = np.where(flags == 1, 1.0, 0.0)
     table = np.stack([rows[name] for name in ("x", "y", "mass")], axis=1)
     edges = np.searchsorted(rows["image"], np.arange(len(source) + 1))
-    for block in blocks(source):
+    for block in source.slices():
         images = source.read(block)
         clean = source.read_noise_free(block) if has_twins else None
         for place, k in enumerate(range(block.start, block.stop)):

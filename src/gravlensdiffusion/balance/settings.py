@@ -42,8 +42,7 @@ class Settings:
 
 def count_classes(source: LensSet) -> dict[str, int]:
     """Return the number of images of each class; unlabelled ones are counted nowhere."""
-    labels = source.labels
-    return {name: int((labels == k).sum()) for k, name in enumerate(source.header.class_names)}
+    return source.class_counts
 
 
 def _present(source: LensSet) -> dict[str, int]:

@@ -8,11 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.sets.generated import generated_images
 from gravlensdiffusion.sets.lens_set import LensSet
 
-BLOCK_BYTES = 2**23
-"""Pixels that are read at a time [byte]."""
 _SLACK = 0.01
 """How far the extremes of a peak-scaled image may lie from 0 and 1 after rounding."""
 
@@ -70,7 +67,7 @@ def survey(source: LensSet) -> Survey:
         digest.update(name.encode() + np.ascontiguousarray(values).tobytes())
     digest.update(np.ascontiguousarray(source.subhaloes).tobytes())
     lows, highs = np.empty(len(source), np.float32), np.empty(len(source), np.float32)
-    for block in blocks(source):
+    for block in source.slices():
         images = source.read(block)
         digest.update(np.ascontiguousarray(images).tobytes())
         if source.has_noise_free:
@@ -81,11 +78,5 @@ def survey(source: LensSet) -> Survey:
         lows=lows,
         highs=highs,
         labels=source.labels,
-        is_original=~generated_images(source),
+        is_original=~source.is_generated,
     )
-
-
-def blocks(source: LensSet) -> list[slice]:
-    """Return the slices in which a set is read."""
-    step = max(1, BLOCK_BYTES // (4 * int(np.prod(source.image_shape))))
-    return [slice(low, min(low + step, len(source))) for low in range(0, len(source), step)]

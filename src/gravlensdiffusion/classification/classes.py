@@ -7,8 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.sets.generated import generated_images
-from gravlensdiffusion.sets.prepared import ImageSource
+from gravlensdiffusion.sets.lens_set import LensSet
 from gravlensdiffusion.training.labelled import merge
 
 
@@ -31,7 +30,7 @@ class Classes:
     notes: tuple[str, ...] = ()
 
 
-def read_classes(source: ImageSource, merged: Mapping[str, str]) -> Classes:
+def read_classes(source: LensSet, merged: Mapping[str, str]) -> Classes:
     """Return the classes of a set, those without images left out.
 
     Args:
@@ -68,14 +67,14 @@ def read_classes(source: ImageSource, merged: Mapping[str, str]) -> Classes:
     return Classes(
         names=names,
         labels=labels,
-        is_generated=generated_images(source),
+        is_generated=source.is_generated,
         merged=tuple((old, new) for old, new in merged.items() if old != new),
         notes=tuple(notes),
     )
 
 
 def classes_known_to(
-    names: Sequence[str], merged: Iterable[tuple[str, str]], source: ImageSource
+    names: Sequence[str], merged: Iterable[tuple[str, str]], source: LensSet
 ) -> tuple[NDArray[np.int64], tuple[str, ...]]:
     """Return the class of each image in a classifier's own numbers, shape ``(N,)``.
 

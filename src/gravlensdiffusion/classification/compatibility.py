@@ -7,8 +7,7 @@ import numpy as np
 from gravlensdiffusion.config.classifier import ClassifierConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.sets.flux import UNKNOWN
-from gravlensdiffusion.sets.prepared import ImageSource
-from gravlensdiffusion.sets.sized import SizedSource
+from gravlensdiffusion.sets.lens_set import LensSet
 
 TOLERANCE = 0.01
 """Relative difference of pixel scales that does not matter."""
@@ -18,7 +17,7 @@ FACTOR = 30
 """Factor of brightness beyond which images of no known unit are told to be suspicious."""
 
 
-def for_classifier(config: ClassifierConfig, source: ImageSource) -> SizedSource:
+def for_classifier(config: ClassifierConfig, source: LensSet) -> LensSet:
     """Return a set as a classifier takes it: larger images of the same field are resized.
 
     Args:
@@ -46,18 +45,18 @@ def for_classifier(config: ClassifierConfig, source: ImageSource) -> SizedSource
         raise GravLensError(
             f"the images have {height} x {width} pixels, the classifier was trained on {size}"
         )
-    sized = SizedSource(source, size, config.resize, flux_unit=config.flux_unit)
+    sized = source.resized(size, config.resize, flux_unit=config.flux_unit)
     _check_field(config, source, sized)
     return sized
 
 
-def _check_field(config: ClassifierConfig, source: ImageSource, sized: SizedSource) -> None:
+def _check_field(config: ClassifierConfig, source: LensSet, sized: LensSet) -> None:
     scale, trained = sized.header.pixel_scale_arcsec, config.pixel_scale_arcsec
-    num, size = source.image_shape[1], sized.size
+    num, size = source.image_shape[1], sized.image_shape[1]
     if scale is not None and trained is not None:
         if abs(scale / trained - 1) <= TOLERANCE:
             return
-        if not sized.is_resized:
+        if sized is source:
             raise GravLensError(
                 f"the pixels of the images have {scale:.4g} arcsec, those that the classifier was "
                 f"trained on {trained:.4g}"
@@ -66,7 +65,7 @@ def _check_field(config: ClassifierConfig, source: ImageSource, sized: SizedSour
             f"the images show {scale * size:.4g} arcsec on {num} pixels, those that the classifier "
             f"was trained on {trained * size:.4g} arcsec on {size}: not the same field"
         )
-    if sized.is_resized and num != config.original_size:
+    if sized is not source and num != config.original_size:
         sizes = f"{size}" if config.original_size is None else f"{size} or {config.original_size}"
         raise GravLensError(
             f"the images have {num} pixels a side and the classifier takes {sizes}; without a pixel "
@@ -74,7 +73,7 @@ def _check_field(config: ClassifierConfig, source: ImageSource, sized: SizedSour
         )
 
 
-def doubts(config: ClassifierConfig, sized: SizedSource) -> Iterator[str]:
+def doubts(config: ClassifierConfig, sized: LensSet) -> Iterator[str]:
     """Yield what cannot be known of a set beside what a classifier was trained on."""
     unit = sized.header.flux_unit
     if UNKNOWN in (unit, config.flux_unit):

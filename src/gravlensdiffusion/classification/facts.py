@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 
 from gravlensdiffusion.classification.uncertainty import LEVEL, NUM_RESAMPLINGS
 from gravlensdiffusion.config.classifier import ClassifierConfig
-from gravlensdiffusion.sets.prepared import ImageSource
+from gravlensdiffusion.sets.lens_set import LensSet
 
 PACKAGES = ("gravlensdiffusion", "torch", "numpy", "scikit-learn")
 
 
-def data_facts(name: str, source: ImageSource, digest: str) -> dict[str, Any]:
+def data_facts(name: str, source: LensSet, digest: str) -> dict[str, Any]:
     """Return what is known of a set.
 
     Args:

@@ -23,11 +23,10 @@ from gravlensdiffusion.sets.copies import (
     Signatures,
     encode_thumbnails,
     group,
-    read_blocks,
     sign,
 )
-from gravlensdiffusion.sets.prepared import ImageSource, prepare
-from gravlensdiffusion.sets.sized import SizedSource
+from gravlensdiffusion.sets.lens_set import LensSet
+from gravlensdiffusion.sets.training_set import prepare
 from gravlensdiffusion.training.classifier import (
     Look,
     Training,
@@ -65,7 +64,7 @@ class Plan:
         held_out: Number of images of each class that are held out.
     """
 
-    source: SizedSource
+    source: LensSet
     original_size: int | None
     classes: Classes
     copies: Copies
@@ -107,7 +106,7 @@ class Fitted:
 
 
 def plan(
-    source: ImageSource,
+    source: LensSet,
     recipe: ClassifierTraining,
     *,
     name: str,
@@ -132,8 +131,8 @@ def plan(
     refuse_missing(device)
     classes = read_classes(source, merged or {})
     own = source.image_shape[1]
-    sized = SizedSource(source, size)
-    signatures = sign(read_blocks(sized))
+    sized = source.resized(size)
+    signatures = sign(sized.blocks())
     copies = group([signatures], [sized.name(k) for k in range(len(sized))])
     data = labelled(sized, classes, copies)
     trained_on, held_out = split(data, recipe.held_out, recipe.seed)
@@ -141,7 +140,7 @@ def plan(
     made = np.flatnonzero(classes.is_generated & (classes.labels >= 0))
     return Plan(
         source=sized,
-        original_size=own if sized.is_resized else None,
+        original_size=None if sized is source else own,
         classes=classes,
         copies=copies,
         signatures=signatures,
@@ -190,7 +189,7 @@ def fit(
     """
     source, classes = planned.source, planned.classes
     # The source has its size already, so that no resize is left to do.
-    ready = prepare(source, folder, source.size, "area")
+    ready = prepare(source, folder, source.image_shape[1], "area")
     data = labelled(ready.images, classes, planned.copies)
     training = train_classifier(data, planned.recipe, device=device, progress=progress)
     network, header = training.network, source.header

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.nn.classifier import LensClassifier
-from gravlensdiffusion.sets.sized import SetDigest, SizedSource
+from gravlensdiffusion.sets.lens_set import LensSet
+from gravlensdiffusion.sets.training_set import digest_of
 from gravlensdiffusion.training.classifier import predict_logits, refuse_missing
 
 
@@ -31,7 +32,7 @@ class Predictions:
 
 def predict(
     network: LensClassifier,
-    source: SizedSource,
+    source: LensSet,
     *,
     device: str = "auto",
     progress: Callable[[int], None] = lambda _: None,
@@ -53,16 +54,17 @@ def predict(
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     network.to(device)
-    digest, parts, done = SetDigest(source.labels), list[NDArray[np.float32]](), 0
-    for images in source.blocks():
-        digest.update(images)
+    parts: list[NDArray[np.float32]] = []
+
+    def take(images: NDArray[np.float32]) -> None:
         parts.append(predict_logits(network, images))
-        done += len(images)
-        progress(done)
+        progress(sum(map(len, parts)))
+
+    digest = digest_of(source, take)
     logits = np.concatenate(parts)
     if not np.isfinite(logits).all():
         raise GravLensError("the classifier gives no finite number; its weights are damaged")
-    return Predictions(logits=logits, digest=digest.hexdigest())
+    return Predictions(logits=logits, digest=digest)
 
 
 def write_table(

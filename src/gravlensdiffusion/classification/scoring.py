@@ -21,13 +21,10 @@ from gravlensdiffusion.nn.classifier import LensClassifier
 from gravlensdiffusion.sets.copies import (
     Signatures,
     are_known,
-    read_blocks,
     read_thumbnails,
     sign,
 )
-from gravlensdiffusion.sets.generated import generated_images
-from gravlensdiffusion.sets.prepared import ImageSource
-from gravlensdiffusion.sets.sized import SizedSource
+from gravlensdiffusion.sets.lens_set import LensSet
 from gravlensdiffusion.training.classifier import probabilities
 
 DIFFERENT = 0.05
@@ -60,7 +57,7 @@ class Sorting:
 
     network: LensClassifier
     trained_on: str | None
-    source: SizedSource
+    source: LensSet
     labels: NDArray[np.int64]
     label_names: tuple[str, ...]
     unknown: tuple[str, ...]
@@ -97,11 +94,11 @@ class Sorting:
 
     def judges(self) -> NDArray[np.bool_]:
         """Return which images are originals of known class, shape ``(N,)``."""
-        return (self.labels >= 0) & ~generated_images(self.source)
+        return (self.labels >= 0) & ~self.source.is_generated
 
 
 def prepare_sorting(
-    model: Path, source: ImageSource, merged: Mapping[str, str] | None = None
+    model: Path, source: LensSet, merged: Mapping[str, str] | None = None
 ) -> Sorting:
     """Read a classifier and fit a set to it.
 
@@ -150,7 +147,7 @@ def leave_known(sorting: Sorting, model: Path) -> Sorting:
     if thumbnails is None:
         return replace(sorting, doubts=(*sorting.doubts, NOT_LOOKED_FOR))
     known = Signatures.of_thumbnails(thumbnails)
-    is_known = are_known(sign(read_blocks(sorting.source)), known)
+    is_known = are_known(sign(sorting.source.blocks()), known)
     judges = sorting.judges()
     num = int((is_known & judges).sum())
     if num and num == judges.sum():

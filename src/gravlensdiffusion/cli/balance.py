@@ -83,10 +83,9 @@ def run(options: Options) -> None:
     """
     check(options)
     from gravlensdiffusion.balance.balance import balance, rehearse
-    from gravlensdiffusion.balance.settings import alike, count_classes, per_class, to_largest
-    from gravlensdiffusion.cli.opening import open_data
+    from gravlensdiffusion.balance.settings import alike, per_class, to_largest
+    from gravlensdiffusion.cli.opening import open_data, tell_absent
     from gravlensdiffusion.generation.generator import LensGenerator
-    from gravlensdiffusion.sets.classes import absence
 
     # A model loads within seconds, a large set is looked at for minutes.
     generator = LensGenerator.from_pretrained(options.model, device=options.device)
@@ -97,9 +96,7 @@ def run(options: Options) -> None:
         band=options.band,
         hdu=options.hdu,
     )
-    absent = [name for name, num in count_classes(source).items() if not num]
-    if absent:
-        tell(absence(absent))
+    tell_absent(source)
     quality = options.quality
     steps = options.steps if quality is None else generator.steps_of(quality)
     settings = read_settings(options, steps)

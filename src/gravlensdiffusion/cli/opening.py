@@ -67,3 +67,9 @@ def open_data(
     if source.num_skipped:
         tell(f"skipped {source.num_skipped}, go on with {len(source)}")
     return source
+
+
+def tell_absent(source: "LensSet") -> None:
+    """Say which classes of a set have no images, so that they are left out."""
+    if source.absent_classes:
+        tell(f"no image belongs to {', '.join(source.absent_classes)}, left out")

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from gravlensdiffusion.cli.opening import open_data
+from gravlensdiffusion.cli.opening import open_data, tell_absent
 from gravlensdiffusion.cli.running import run_shown
 from gravlensdiffusion.cli.wording import in_flags
 from gravlensdiffusion.errors import GravLensError, one_line
@@ -13,7 +13,7 @@ from gravlensdiffusion.progress import tell
 if TYPE_CHECKING:
     from gravlensdiffusion.config.training import TrainingConfig
     from gravlensdiffusion.model.build import Model
-    from gravlensdiffusion.sets.prepared import ImageSource
+    from gravlensdiffusion.sets.lens_set import LensSet
     from gravlensdiffusion.training.fit import Plan, Progress
 
 
@@ -98,14 +98,13 @@ def run(options: Options) -> None:
         SystemExit: With code 130 or 143 after a signal, once the run is saved.
     """
     from gravlensdiffusion.model.checkpoint import find_model
-    from gravlensdiffusion.sets.classes import absence, present_classes
     from gravlensdiffusion.training.diffusion import plan, train
 
     # A mistake in a recipe or a name is told before a long folder is read.
     if options.init is not None:
         find_model(options.init)
     config = None if is_adaptation(options) else configure(options)
-    source: ImageSource = open_data(
+    source = open_data(
         options.data,
         skip_bad=options.skip_bad,
         allow_object_arrays=options.allow_object_arrays,
@@ -113,9 +112,8 @@ def run(options: Options) -> None:
         hdu=options.hdu,
         crop=options.crop,
     )
-    source, absent = present_classes(source)
-    if absent:
-        tell(absence(absent))
+    tell_absent(source)
+    source = source.with_present_classes()
     if config is None:
         config = adapted(options, source)
     if options.dry_run:
@@ -157,7 +155,7 @@ def is_adaptation(options: Options) -> bool:
     return options.init is not None and options.preset is None
 
 
-def adapted(options: Options, source: "ImageSource") -> "TrainingConfig":
+def adapted(options: Options, source: "LensSet") -> "TrainingConfig":
     """Return the recipe that adapts a model, and say on stderr what the set makes different.
 
     Raises:
@@ -235,7 +233,7 @@ def read_preset(preset: str) -> "TrainingConfig":
     return PRESETS[preset]()
 
 
-def describe(config: "TrainingConfig", source: "ImageSource", planned: "Plan") -> str:
+def describe(config: "TrainingConfig", source: "LensSet", planned: "Plan") -> str:
     """Say in one line what would be trained."""
     channels, height, width = source.image_shape
     size = config.size or height

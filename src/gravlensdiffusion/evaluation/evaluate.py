@@ -31,7 +31,6 @@ from gravlensdiffusion.evaluation.team import Team
 from gravlensdiffusion.evaluation.two_sample_rows import feature_rows, pixel_rows
 from gravlensdiffusion.metrics.inception import load_inception
 from gravlensdiffusion.parallel import Processes
-from gravlensdiffusion.sets.generated import generated_images
 
 NUM_SHOWN = 40
 """Images of each set that a report shows."""
@@ -154,14 +153,14 @@ def note_mixed(sets: Sets) -> list[str]:
     """
     found = []
     for each in sets.real:
-        num = int(generated_images(each).sum())
+        num = int(each.is_generated.sum())
         if num:
             found.append(
                 f"{num:,} of the {len(each):,} images of {each.name} are flagged as generated, and "
                 "count as real here"
             )
     judged = sets.generated
-    num = len(judged) - int(generated_images(judged).sum())
+    num = len(judged) - int(judged.is_generated.sum())
     if 0 < num < len(judged):
         found.append(
             f"{num:,} of the {len(judged):,} images of {judged.name} are originals, and are judged "

@@ -12,9 +12,7 @@ from numpy.typing import NDArray
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.sets.copies import Signatures, sign
 from gravlensdiffusion.sets.flux import FULL_SCALE, PEAK, UNKNOWN, is_per_pixel
-from gravlensdiffusion.sets.generated import generated_images
 from gravlensdiffusion.sets.lens_set import LensSet
-from gravlensdiffusion.sets.sized import SizedSource
 
 Rescale = Literal["none", "peak"]
 
@@ -111,9 +109,7 @@ class PreparedSource:
         several = self.num_channels > 1
         self.name = f"{name}, channel {channel + 1} of {self.num_channels}" if several else name
         self.preparation = preparation or Preparation(size=height)
-        self._sized = SizedSource(
-            source, self.preparation.size, flux_unit=self.preparation.flux_unit
-        )
+        self._sized = source.resized(self.preparation.size, flux_unit=self.preparation.flux_unit)
 
     def __len__(self) -> int:
         return len(self._source)
@@ -148,7 +144,7 @@ class PreparedSource:
     @property
     def resize_method(self) -> str | None:
         """Name of the resize that the images go through, or None."""
-        return self._sized.header.resize if self._sized.is_resized else None
+        return None if self._sized is self._source else self._sized.header.resize
 
     @property
     def pixel_scale_arcsec(self) -> float | None:
@@ -176,10 +172,12 @@ class PreparedSource:
     def class_counts(self) -> dict[str, int]:
         """Images of each class by its name; empty where some have none."""
         labels = self.labels
-        if not len(labels) or labels.min() < 0:
-            return {}
-        counts = np.bincount(labels, minlength=len(self.class_names)).tolist()
-        return dict(zip(self.class_names, counts, strict=True))
+        return self._source.class_counts if len(labels) and labels.min() >= 0 else {}
+
+    @property
+    def is_generated(self) -> NDArray[np.bool_]:
+        """Which images a model has made, shape ``(N,)``."""
+        return self._source.is_generated
 
     @property
     def origin(self) -> Literal["simulated", "generated", "unknown"]:
@@ -188,7 +186,7 @@ class PreparedSource:
         A set of ``gravlens sample`` carries the configuration of its model and no preset.
         """
         header = self._source.header
-        if generated_images(self).all():
+        if self.is_generated.all():
             return "generated"
         if header.preset is not None:
             return "simulated"

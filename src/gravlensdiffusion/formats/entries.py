@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from gravlensdiffusion.formats import numbers
 from gravlensdiffusion.formats.source import Facts
@@ -42,20 +42,41 @@ class Entry:
     is_mask: bool
 
 
-def with_units(entries: list[Entry]) -> list[Entry]:
+def agreed(
+    entries: list[Entry], problems: list[str], misfits: list[str], *, any_unit: bool
+) -> list[Entry]:
+    """Return the images that can be one set.
+
+    Args:
+        entries: All good images.
+        problems: Takes a line for each that looks like a mask.
+        misfits: Takes a line for each that differs from the most common size, unit or pixel scale.
+        any_unit: Whether flux units may differ; none is known then.
+    """
+    entries = _with_units(_without_masks(entries, problems))
+    if any_unit and len({entry.facts.flux_unit for entry in entries}) > 1:
+        entries = [_in_unit(entry, UNKNOWN) for entry in entries]
+    return _keep_common(entries, misfits)
+
+
+def _in_unit(entry: Entry, flux_unit: str, **changes: Any) -> Entry:
+    return replace(entry, facts=replace(entry.facts, flux_unit=flux_unit, **changes))
+
+
+def _with_units(entries: list[Entry]) -> list[Entry]:
     """Return the images with the unit that their numbers tell, where their files state none."""
     told = numbers.unit_told(entry.facts for entry in entries)
     if told is None:
         return entries
     return [
-        replace(entry, facts=replace(entry.facts, flux_unit=told.flux_unit, white=told.white))
+        _in_unit(entry, told.flux_unit, white=told.white)
         if entry.facts.flux_unit == UNKNOWN
         else entry
         for entry in entries
     ]
 
 
-def without_masks(entries: list[Entry], problems: list[str]) -> list[Entry]:
+def _without_masks(entries: list[Entry], problems: list[str]) -> list[Entry]:
     """Leave out what has two whole values, as a mask has, where other images have more."""
     if all(entry.is_mask for entry in entries):
         return entries
@@ -83,14 +104,7 @@ def taken(entries: list[Entry]) -> list[str]:
     return lines[:NUM_WAYS] + [f"and {len(lines) - NUM_WAYS} other ways"] * (len(lines) > NUM_WAYS)
 
 
-def without_units(entries: list[Entry]) -> list[Entry]:
-    """Return the images as of one unit that is not known, where they state several."""
-    if len({entry.facts.flux_unit for entry in entries}) < 2:
-        return entries
-    return [replace(entry, facts=replace(entry.facts, flux_unit=UNKNOWN)) for entry in entries]
-
-
-def keep_common(entries: list[Entry], problems: list[str]) -> list[Entry]:
+def _keep_common(entries: list[Entry], problems: list[str]) -> list[Entry]:
     """Keep what has the most common size, flux unit and pixel scale; the rest is a problem."""
     smallest = min((min(entry.shape[1:]) for entry in entries), default=0)
     entries = _keep_equal(

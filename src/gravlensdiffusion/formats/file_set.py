@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -20,18 +19,14 @@ from gravlensdiffusion.formats import numbers
 from gravlensdiffusion.formats.content import has_two_whole_values
 from gravlensdiffusion.formats.entries import (
     Entry,
+    agreed,
     common_header,
-    keep_common,
     stated_classes,
     taken,
-    with_units,
-    without_masks,
-    without_units,
 )
 from gravlensdiffusion.formats.source import Facts, ImageReader, as_printable, to_float32
+from gravlensdiffusion.sets.lens_set import Indices, LensSet, as_indices
 from gravlensdiffusion.sets.records import UNLABELLED
-from gravlensdiffusion.store.reader import as_indices
-from gravlensdiffusion.store.schema import SUBHALO_DTYPE
 from gravlensdiffusion.untrusted.probe import release
 
 MAX_PROBLEMS = 100_000
@@ -39,7 +34,7 @@ MAX_CLASSES = 2**15 - 1
 """Labels are numbers of 16 bits."""
 
 
-class FileSet:
+class FileSet(LensSet):
     """Images from files other than the project's own.
 
     Every file is read once when the set is opened, to find what cannot be used; after that only
@@ -61,8 +56,6 @@ class FileSet:
         GravLensError: If nothing is left.
     """
 
-    has_noise_free = False
-
     def __init__(
         self,
         path: Path,
@@ -82,18 +75,8 @@ class FileSet:
         _check_names(path, named)
         self._stated: dict[str, str] = {}
         found = list(problems)
-        entries: list[Entry] = []
-        try:
-            for file, class_name in files:
-                entries += self._scan(file, class_name, found, skip_bad)
-        finally:
-            release()
-        entries = without_masks(entries, found)
-        entries = with_units(entries)
         misfits: list[str] = []
-        if any_unit:
-            entries = without_units(entries)
-        entries = keep_common(entries, misfits)
+        entries = agreed(self._scan_all(files, found, skip_bad), found, misfits, any_unit=any_unit)
         is_bad = bool(found) or (bool(misfits) and not mixed)
         found = [one_line(problem) for problem in found + misfits]
         if not entries and len(found) == 1:
@@ -113,63 +96,26 @@ class FileSet:
         present = {entry.facts.class_name for entry in entries}
         names = tuple(name for name in named if name in present) or stated_classes(entries)
         _check_names(path, names)
-        if len(names) > MAX_CLASSES:
-            raise GravLensError(
-                f"{path}: has {len(names)} classes, more than the limit of {MAX_CLASSES}"
-            )
         self.header = common_header(entries, names)
-
-    def __len__(self) -> int:
-        return len(self._entries)
-
-    @cached_property
-    def files(self) -> tuple[Path, ...]:
-        """The files that the images are read from."""
-        return tuple(dict.fromkeys(entry.path for entry in self._entries))
-
-    @cached_property
-    def labels(self) -> NDArray[np.int16]:
-        """Class of each image, shape ``(N,)``; -1 where it is not known."""
-        index = {name: k for k, name in enumerate(self.header.class_names)}
-        labels = [index.get(entry.facts.class_name or "", UNLABELLED) for entry in self._entries]
-        return np.array(labels, np.int16)
-
-    @cached_property
-    def parameters(self) -> dict[str, NDArray[np.float64]]:
-        """Values by name, shape ``(N,)`` each; NaN where an image has none."""
-        return {
-            name: np.array([entry.facts.parameters.get(name, np.nan) for entry in self._entries])
+        self.files = tuple(dict.fromkeys(entry.path for entry in entries))
+        index = {name: k for k, name in enumerate(names)}
+        labels = [index.get(entry.facts.class_name or "", UNLABELLED) for entry in entries]
+        self.labels = np.array(labels, np.int16)
+        self.parameters = {
+            name: np.array([entry.facts.parameters.get(name, np.nan) for entry in entries])
             for name in self.header.parameter_units
         }
-
-    @property
-    def subhaloes(self) -> NDArray[np.void]:
-        """An empty table: these files carry none."""
-        return np.empty(0, SUBHALO_DTYPE)
 
     def name(self, index: int) -> str:
         """Return where image ``index`` comes from: file, and position in it."""
         return self._entries[index].name
 
-    def read_noise_free(
-        self, indices: Sequence[int] | NDArray[np.integer] | slice
-    ) -> NDArray[np.float32]:
+    def read_noise_free(self, indices: Indices) -> NDArray[np.float32]:
         """Refuse: only the project's own format holds noise-free images."""
         raise GravLensError(f"{self.path}: holds no noise-free images, as lenses.h5 can")
 
-    def read(self, indices: Sequence[int] | NDArray[np.integer] | slice) -> NDArray[np.float32]:
-        """Read images.
-
-        Args:
-            indices: Which images, in any order.
-
-        Returns:
-            Shape ``(B, C, H, W)``, in the set's flux unit.
-
-        Raises:
-            GravLensError: If a file has changed since the set was opened.
-            IndexError: If there is no such image.
-        """
+    def read(self, indices: Indices) -> NDArray[np.float32]:
+        """Read images, shape ``(B, C, H, W)``."""
         wanted = as_indices(indices, len(self))
         images = np.empty((wanted.size, *self.image_shape), np.float32)
         for place, k in enumerate(wanted):
@@ -185,8 +131,16 @@ class FileSet:
             images[place] = image
         return images
 
-    def close(self) -> None:
-        """Do nothing: files are open only while they are read."""
+    def _scan_all(
+        self, files: Sequence[tuple[Path, str | None]], problems: list[str], skip_bad: bool
+    ) -> list[Entry]:
+        entries: list[Entry] = []
+        try:
+            for file, class_name in files:
+                entries += self._scan(file, class_name, problems, skip_bad)
+        finally:
+            release()
+        return entries
 
     def _scan(
         self, path: Path, class_name: str | None, problems: list[str], skip_bad: bool
@@ -247,6 +201,10 @@ class FileSet:
 
 def _check_names(path: Path, names: tuple[str, ...]) -> None:
     """Refuse classes that cannot be asked for; folders before their files are read."""
+    if len(names) > MAX_CLASSES:
+        raise GravLensError(
+            f"{path}: has {len(names)} classes, more than the limit of {MAX_CLASSES}"
+        )
     try:
         check_class_names(names)
     except GravLensError as error:

@@ -1,24 +1,25 @@
 """The one way into a data set, whatever its files are."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from gravlensdiffusion.errors import BadFilesError, GravLensError, one_line
+from gravlensdiffusion.errors import BadFilesError, BadImageError, GravLensError, one_line
 from gravlensdiffusion.formats.companions import FITS_SUFFIXES
-from gravlensdiffusion.formats.crop import CroppedSource, CropReader
 from gravlensdiffusion.formats.file_set import FileSet
 from gravlensdiffusion.formats.fits import FitsReader
 from gravlensdiffusion.formats.fits_extensions import Choice
 from gravlensdiffusion.formats.folder import IMAGE_SUFFIXES, Listing, list_folder
 from gravlensdiffusion.formats.npy import NpyReader
 from gravlensdiffusion.formats.npz import NpzReader
+from gravlensdiffusion.formats.numbers import looked_at
 from gravlensdiffusion.formats.png import PngReader
-from gravlensdiffusion.formats.source import MIN_SIDE, ImageReader
-from gravlensdiffusion.formats.subset import SubsetSource, find_bad_images
-from gravlensdiffusion.sets.lens_set import LensSet
-from gravlensdiffusion.store.reader import SHARD_SUFFIXES, LensStore
+from gravlensdiffusion.formats.source import MIN_SIDE, Facts, ImageReader
+from gravlensdiffusion.sets.lens_set import LensSet, middle
+from gravlensdiffusion.store.reader import SHARD_SUFFIXES, LensStore, find_bad_images
 from gravlensdiffusion.untrusted.probe import probe_files
 
 
@@ -74,7 +75,7 @@ def open_lenses(
         readers = {suffix: CropReader(reader, crop) for suffix, reader in readers.items()}
     if listing.shards:
         store = _open_store(root, listing, skip_bad)
-        return store if crop is None else CroppedSource(store, crop)
+        return store if crop is None else store.crop(crop)
     return FileSet(
         root,
         listing.files,
@@ -114,7 +115,9 @@ def _open_store(root: Path, listing: Listing, skip_bad: bool) -> LensSet:
     kept = np.setdiff1d(np.arange(len(store)), list(bad))
     if not kept.size:
         raise GravLensError(f"{root}: holds no image that can be used")
-    return SubsetSource(store, kept, problems, len(problems))
+    chosen = store.select(kept)
+    chosen.problems, chosen.num_skipped = tuple(problems), len(problems)
+    return chosen
 
 
 def _list_file(path: Path) -> Listing:
@@ -133,3 +136,32 @@ def _readers(*, allow_stacks: bool, allow_object_arrays: bool) -> dict[str, Imag
     npy = NpyReader(allow_stacks=allow_stacks, allow_object_arrays=allow_object_arrays)
     readers: dict[str, ImageReader] = {".npy": npy, ".npz": NpzReader(), ".png": PngReader()}
     return readers
+
+
+class CropReader:
+    """Reads the middle of each image; one that is smaller cannot be used.
+
+    Args:
+        reader: Reads the whole images.
+        size: Height and width that are kept [pixel].
+    """
+
+    def __init__(self, reader: ImageReader, size: int) -> None:
+        self._reader, self._size = reader, size
+
+    def images(self, path: Path) -> Iterator[tuple[NDArray[np.generic], Facts]]:
+        """Yield the middle of each image of a file."""
+        for pixels, facts in self._reader.images(path):
+            yield self._cropped(pixels), looked_at(facts, pixels)
+
+    def pixels(self, path: Path, index: int) -> NDArray[np.generic]:
+        """Return the middle of an image of a file."""
+        return self._cropped(self._reader.pixels(path, index))
+
+    def _cropped(self, pixels: NDArray[np.generic]) -> NDArray[np.generic]:
+        height, width = pixels.shape[-2:]
+        if min(height, width) < self._size:
+            raise BadImageError(
+                f"has {height} x {width} pixels, fewer than the {self._size} to crop to"
+            )
+        return middle(pixels, self._size)

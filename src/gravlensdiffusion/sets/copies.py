@@ -4,10 +4,10 @@ import hashlib
 import io
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from gravlensdiffusion.errors import BadImageError
+from gravlensdiffusion.sets.lens_set import LensSet
 from gravlensdiffusion.sets.naming import are_bands, object_words, parse_name
 from gravlensdiffusion.untrusted.limits import check_unpacked, held_bytes
 from gravlensdiffusion.untrusted.npy_header import read_header
@@ -31,7 +32,6 @@ not known again. Different simulated images, `no_lens` among them, are 0.014 apa
 alike in all but their subhaloes 2% of preset deeplense and 35% of hst are nearer than this, and count as one."""
 _NUM_LEADING = 6
 """Directions in which candidates are looked for; thumbnails are compared in all."""
-_BLOCK = 500
 _IN_STACK = re.compile(r"(.*?)(?:\[(\d+)\])?", re.DOTALL)
 _Object = tuple[Path, tuple[str, ...], str | None]
 
@@ -136,25 +136,9 @@ def group(signatures: Sequence[Signatures], names: Sequence[str] = ()) -> Copies
     return Copies(connected_components(links, directed=False)[1].astype(np.int64))
 
 
-def find_copies(source: Any) -> Copies:
-    """Group the images of a set, which is read once, block by block.
-
-    Args:
-        source: The set: a `LensSet`, or one that can only be read.
-    """
-    return group([sign(read_blocks(source))], source_names(source))
-
-
-def source_names(source: Any) -> list[str]:
-    """Return where each image of a set comes from; nothing where the set does not tell."""
-    name = getattr(source, "name", None)
-    return [name(k) for k in range(len(source))] if callable(name) else []
-
-
-def read_blocks(source: Any) -> Iterator[NDArray[np.float32]]:
-    """Yield the images of a set in order, block by block."""
-    for start in range(0, len(source), _BLOCK):
-        yield source.read(np.arange(start, min(start + _BLOCK, len(source))))
+def find_copies(source: LensSet) -> Copies:
+    """Group the images of a set, which is read once, block by block."""
+    return group([sign(source.blocks())], list(map(source.name, range(len(source)))))
 
 
 def are_known(images: Signatures, known: Signatures) -> NDArray[np.bool_]:

@@ -1,6 +1,5 @@
 """A data set in numbers: what there is, how it is spread, and which transform suits it."""
 
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +15,6 @@ NUM_QUANTILE_PIXELS = 2_000_000
 """Pixels, evenly spread over the set, from which the quantiles are taken."""
 NUM_LISTED = 10
 """Images of a set of files that are told one by one, at most."""
-_BLOCK_BYTES = 2**24
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -137,7 +135,6 @@ class _Walk:
     def __init__(self, source: LensSet) -> None:
         self.source = source
         num_pixels = int(np.prod(source.image_shape))
-        self.step = max(1, _BLOCK_BYTES // (4 * num_pixels))
         self.stride = max(1, num_pixels * len(source) // NUM_QUANTILE_PIXELS)
         self.low = np.empty(len(source), np.float32)
         self.high = np.empty(len(source), np.float32)
@@ -151,13 +148,12 @@ class _Walk:
     def _run(self) -> None:
         offset = 0
         centre = 0.0
-        for start in range(0, len(self.source), self.step):
-            images = self.source.read(slice(start, start + self.step))
-            stop = start + len(images)
-            self.low[start:stop] = images.min(axis=(1, 2, 3))
-            self.high[start:stop] = images.max(axis=(1, 2, 3))
-            self.mean[start:stop] = images.mean(axis=(1, 2, 3), dtype=np.float64)
-            if start == 0:
+        for where in self.source.slices():
+            images = self.source.read(where)
+            self.low[where] = images.min(axis=(1, 2, 3))
+            self.high[where] = images.max(axis=(1, 2, 3))
+            self.mean[where] = images.mean(axis=(1, 2, 3), dtype=np.float64)
+            if where.start == 0:
                 # Squares of the distance to this level keep their digits.
                 centre = float(images.mean(dtype=np.float64))
             shifted = images.astype(np.float64) - centre
@@ -201,9 +197,8 @@ class _Walk:
 
 
 def _count_classes(source: LensSet) -> dict[str, int]:
-    counts = Counter(source.labels.tolist())
-    found = {name: counts[k] for k, name in enumerate(source.header.class_names)}
-    return found | ({"unlabelled": counts[UNLABELLED]} if counts[UNLABELLED] else {})
+    unlabelled = int(np.count_nonzero(source.labels == UNLABELLED))
+    return source.class_counts | ({"unlabelled": unlabelled} if unlabelled else {})
 
 
 def _summarise_parameters(source: LensSet) -> dict[str, tuple[float, float, str, int]]:

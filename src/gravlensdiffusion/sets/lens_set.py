@@ -1,78 +1,335 @@
-"""The one type for a set of images."""
+"""The one type for a set of images, and what can be made of one: a part, another size, other classes."""
 
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gravlensdiffusion.sets.records import SetHeader
+from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.sets.flux import UNKNOWN, bring_to_size, default_method
+from gravlensdiffusion.sets.records import GENERATED, UNLABELLED, SetHeader
+
+Indices = Sequence[int] | NDArray[np.integer] | slice
+"""Which images: whole numbers in any order, each as often as wanted, or a slice."""
+SUBHALO_DTYPE = np.dtype([("image", "<i8"), ("x", "<f8"), ("y", "<f8"), ("mass", "<f8")])
+BLOCK = 256
+"""Images that are read at a time, at most."""
+BLOCK_BYTES = 2**26
+"""Memory that images read at a time take, at most, but for a single one [byte]."""
 
 
-class LensSet(Protocol):
-    """A set of images that is read on demand: a `LensStore`, or what `open_lenses` returns."""
+class LensSet(ABC):
+    """A set of images that is read on demand.
 
-    @property
-    def header(self) -> SetHeader:
-        """What is common to all images."""
+    What reads images gives the first three attributes and `read`, and what else it knows. `select`,
+    `crop`, `resized`, `twins`, `labelled` and `with_present_classes` return a set that reads from
+    this one.
 
-    @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """``(C, H, W)``."""
+    Attributes:
+        header: What is common to all images.
+        image_shape: ``(C, H, W)``.
+        labels: Class of each image, shape ``(N,)``; -1 where it is not known.
+        files: The files that the images are read from.
+        problems: What was left out, one line per file or image.
+        num_skipped: How many files or images were left out.
+        dtypes: Types of the pixel values as they are stored.
+        notes: What else a reader of the set should know, one line each.
+        has_noise_free: Whether every image has a noise-free twin.
+    """
 
-    @property
-    def labels(self) -> NDArray[np.int16]:
-        """Class of each image, shape ``(N,)``; -1 where it is not known."""
+    header: SetHeader
+    image_shape: tuple[int, int, int]
+    labels: NDArray[np.int16]
+    files: tuple[Path, ...] = ()
+    problems: tuple[str, ...] = ()
+    num_skipped: int = 0
+    dtypes: tuple[str, ...] = ("float32",)
+    notes: tuple[str, ...] = ()
+    has_noise_free: bool = False
 
-    @property
-    def parameters(self) -> dict[str, NDArray[np.float64]]:
-        """Values by name, shape ``(N,)`` each; NaN where an image has none."""
+    @abstractmethod
+    def read(self, indices: Indices) -> NDArray[np.float32]:
+        """Return images, shape ``(B, C, H, W)``, in the set's flux unit.
 
-    @property
-    def subhaloes(self) -> NDArray[np.void]:
-        """Table of subhaloes: columns image, x [arcsec], y [arcsec], mass [M_sun]."""
+        Raises:
+            GravLensError: If a file is damaged, or has changed since the set was opened.
+            IndexError: If there is no such image.
+        """
 
-    @property
-    def problems(self) -> tuple[str, ...]:
-        """What was left out, one line per file or image."""
-
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """The files that the images are read from."""
-
-    @property
-    def num_skipped(self) -> int:
-        """How many files or images were left out."""
-
-    @property
-    def dtypes(self) -> tuple[str, ...]:
-        """Types of the pixel values as they are stored."""
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What else a reader of the set should know, one line each."""
-
-    @property
-    def has_noise_free(self) -> bool:
-        """Whether every image has a noise-free twin."""
-
-    def __len__(self) -> int: ...
-
-    def name(self, index: int) -> str:
-        """Return where image ``index`` comes from: file, and position in it."""
-
-    def read(self, indices: Sequence[int] | NDArray[np.integer] | slice) -> NDArray[np.float32]:
-        """Return images, shape ``(B, C, H, W)``."""
-
-    def read_noise_free(
-        self, indices: Sequence[int] | NDArray[np.integer] | slice
-    ) -> NDArray[np.float32]:
+    def read_noise_free(self, indices: Indices) -> NDArray[np.float32]:
         """Return the noise-free twins of images, shape ``(B, C, H, W)``.
 
         Raises:
             GravLensError: If there are none.
         """
+        raise GravLensError("the set has no noise-free images")
+
+    def name(self, index: int) -> str:
+        """Return where image ``index`` comes from: file, and position in it, if it is known."""
+        return f"image {index}"
+
+    def close(self) -> None:  # noqa: B027 - most sets hold no file open
+        """Close open files; a later read opens them again."""
+
+    @cached_property
+    def parameters(self) -> Mapping[str, NDArray[np.float64]]:
+        """Values by name, shape ``(N,)`` each; NaN where an image has none."""
+        return {}
+
+    @cached_property
+    def subhaloes(self) -> NDArray[np.void]:
+        """Table of subhaloes: columns image, x [arcsec], y [arcsec], mass [M_sun]."""
+        return np.empty(0, SUBHALO_DTYPE)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, indices: Indices) -> NDArray[np.float32]:
+        return self.read(indices)
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """``(N, C, H, W)``."""
+        return len(self), *self.image_shape
+
+    @property
+    def is_generated(self) -> NDArray[np.bool_]:
+        """Which images a model has made, shape ``(N,)``; one without a flag is an original."""
+        flags = self.parameters.get(GENERATED)
+        return np.zeros(len(self), bool) if flags is None else np.asarray(flags == 1)
+
+    @property
+    def class_counts(self) -> dict[str, int]:
+        """Number of images of each class, by its name."""
+        names = self.header.class_names
+        counts = np.bincount(self.labels[self.labels >= 0], minlength=len(names)).tolist()
+        return dict(zip(names, counts, strict=True)) if names else {}
+
+    @property
+    def absent_classes(self) -> tuple[str, ...]:
+        """Names of the classes that have no images."""
+        return tuple(name for name, num in self.class_counts.items() if not num)
+
+    def slices(self, num: int | None = None) -> Iterator[slice]:
+        """Yield where blocks of images lie, in order.
+
+        Args:
+            num: Images in a block; None for as many as memory is to hold.
+        """
+        if num is None:
+            num = max(1, min(BLOCK, BLOCK_BYTES // (4 * int(np.prod(self.image_shape)))))
+        for start in range(0, len(self), num):
+            yield slice(start, min(start + num, len(self)))
+
+    def blocks(self, num: int | None = None) -> "Blocks":
+        """Return the images in order, block by block, as often as asked; ``num`` is as in `slices`."""
+        return Blocks(self, num)
+
+    def select(self, indices: Indices) -> "LensSet":
+        """Return some of the images, in the order asked for."""
+        return View(self, rows=as_indices(indices, len(self)))
+
+    def crop(self, size: int) -> "LensSet":
+        """Return the middle of each image.
+
+        Args:
+            size: Height and width of the middle [pixel].
+
+        Raises:
+            GravLensError: If the images are smaller.
+        """
+        channels, height, width = self.image_shape
+        if size > min(height, width):
+            raise GravLensError(f"{self.name(0)}: has {height} x {width} pixels, too few to crop")
+        # What a set says of its making was said of larger images.
+        header = replace(self.header, config="")
+        return View(
+            self,
+            header=header,
+            image_shape=(channels, size, size),
+            change=partial(middle, size=size),
+        )
+
+    def resized(
+        self, size: int | None, method: str | None = None, *, flux_unit: str | None = None
+    ) -> "LensSet":
+        """Return the images at another size, as ``gravlens simulate --size`` would have made them.
+
+        Args:
+            size: New height and width [pixel]; None for their own.
+            method: Named resize; None for the one that goes with the size.
+            flux_unit: Unit that images which do not tell theirs are taken to be in; None for none.
+
+        Raises:
+            GravLensError: If the images are not square, or smaller than ``size``.
+        """
+        channels, height, width = self.image_shape
+        if height != width:
+            raise GravLensError(f"images must be square, these are {height} by {width} pixels")
+        size = height if size is None else size
+        if size > height:
+            raise GravLensError(f"the images have {height} pixels a side, fewer than {size}")
+        if size == height:
+            return self
+        method = method or default_method(size)
+        unit, scale = self.header.flux_unit, self.header.pixel_scale_arcsec
+        if unit == UNKNOWN and flux_unit is not None:
+            unit = flux_unit
+        new_scale = None if scale is None else scale * height / size
+        return View(
+            self,
+            header=replace(self.header, pixel_scale_arcsec=new_scale, resize=method),
+            image_shape=(channels, size, size),
+            change=partial(bring_to_size, size=size, method=method, flux_unit=unit),
+        )
+
+    def twins(self) -> "LensSet":
+        """Return the noise-free twins in the place of the images."""
+        return View(self, are_twins=True)
+
+    def labelled(self, labels: NDArray[np.integer], class_names: Sequence[str]) -> "LensSet":
+        """Return the images with other classes.
+
+        Args:
+            labels: Class of each image, shape ``(N,)``; -1 where it is not known.
+            class_names: Names of the classes.
+        """
+        header = replace(self.header, class_names=tuple(class_names))
+        return View(self, header=header, labels=np.asarray(labels, np.int16))
+
+    def with_present_classes(self) -> "LensSet":
+        """Return the images without the classes that none of them belongs to."""
+        counts = self.class_counts
+        if all(counts.values()):
+            return self
+        is_present = np.array(list(counts.values())) > 0
+        # The last place is that of -1.
+        table = np.append(np.cumsum(is_present) - 1, UNLABELLED)
+        return self.labelled(table[self.labels], [name for name, num in counts.items() if num])
+
+
+class View(LensSet):
+    """A set that reads its images from another one.
+
+    Args:
+        source: The other set.
+        rows: Which images of it, shape ``(N,)``; None for all.
+        header: What is common to all images; None for what is common to the other set's.
+        labels: Class of each image of the other set; None for its own.
+        image_shape: ``(C, H, W)``; None for that of the other set.
+        change: What images and twins go through, from ``(B, C, H, W)``; None for nothing.
+        are_twins: Whether the images are the noise-free twins of the other set's.
+    """
+
+    def __init__(
+        self,
+        source: LensSet,
+        *,
+        rows: NDArray[np.int64] | None = None,
+        header: SetHeader | None = None,
+        labels: NDArray[np.int16] | None = None,
+        image_shape: tuple[int, int, int] | None = None,
+        change: Callable[[NDArray[np.float32]], NDArray[Any]] | None = None,
+        are_twins: bool = False,
+    ) -> None:
+        self._source, self._rows, self._change, self._are_twins = source, rows, change, are_twins
+        self.header = source.header if header is None else header
+        labels = source.labels if labels is None else labels
+        self.labels = labels if rows is None else labels[rows]
+        self.image_shape = source.image_shape if image_shape is None else image_shape
+        self.files, self.dtypes, self.notes = source.files, source.dtypes, source.notes
+        self.problems, self.num_skipped = source.problems, source.num_skipped
+        self.has_noise_free = source.has_noise_free and not are_twins
+
+    def read(self, indices: Indices) -> NDArray[np.float32]:
+        """Return images, shape ``(B, C, H, W)``."""
+        read = self._source.read_noise_free if self._are_twins else self._source.read
+        return self._changed(read(self._in_source(indices)))
+
+    def read_noise_free(self, indices: Indices) -> NDArray[np.float32]:
+        """Return the noise-free twins of images, shape ``(B, C, H, W)``."""
+        return self._changed(self._source.read_noise_free(self._in_source(indices)))
+
+    def name(self, index: int) -> str:
+        """Return where image ``index`` comes from."""
+        return self._source.name(int(index if self._rows is None else self._rows[index]))
 
     def close(self) -> None:
-        """Close open files; a later read opens them again."""
+        """Close the files of the other set."""
+        self._source.close()
+
+    @cached_property
+    def parameters(self) -> Mapping[str, NDArray[np.float64]]:
+        """Values by name, shape ``(N,)`` each; NaN where an image has none."""
+        values, rows = self._source.parameters, self._rows
+        return values if rows is None else {name: each[rows] for name, each in values.items()}
+
+    @cached_property
+    def subhaloes(self) -> NDArray[np.void]:
+        """Table of subhaloes: columns image, x [arcsec], y [arcsec], mass [M_sun]."""
+        table = self._source.subhaloes
+        if self._rows is None:
+            return table
+        starts, stops = (np.searchsorted(table["image"], self._rows, side) for side in _SIDES)
+        parts = [np.arange(start, stop) for start, stop in zip(starts, stops, strict=True)]
+        found = table[np.concatenate([*parts, np.empty(0, np.int64)]).astype(np.int64)]
+        found["image"] = np.repeat(np.arange(len(self)), stops - starts)
+        return found
+
+    def _in_source(self, indices: Indices) -> Indices:
+        return indices if self._rows is None else self._rows[as_indices(indices, len(self))]
+
+    def _changed(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+        return images if self._change is None else np.asarray(self._change(images), np.float32)
+
+
+_SIDES: tuple[Any, Any] = ("left", "right")
+
+
+@dataclass(frozen=True, slots=True)
+class Blocks:
+    """Images walked through in blocks, as often as asked."""
+
+    images: LensSet
+    num: int | None
+
+    def __iter__(self) -> Iterator[NDArray[np.float32]]:
+        for where in self.images.slices(self.num):
+            yield self.images.read(where)
+
+
+def as_indices(indices: Indices, num: int) -> NDArray[np.int64]:
+    """Return the indices as an array.
+
+    Args:
+        indices: Whole numbers in 0 to ``num - 1``, or a slice.
+        num: Number of images.
+
+    Raises:
+        IndexError: If an index lies outside.
+    """
+    if isinstance(indices, slice):
+        return np.arange(num, dtype=np.int64)[indices]
+    wanted = np.asarray(indices, dtype=np.int64).reshape(-1)
+    if wanted.size and (wanted.min() < 0 or wanted.max() >= num):
+        raise IndexError(f"image index must lie in 0 to {num - 1}")
+    return wanted
+
+
+def middle(pixels: NDArray[Any], size: int) -> NDArray[Any]:
+    """Return the middle of images.
+
+    Where a side and the middle are not both even or both odd, it lies half a pixel towards smaller x
+    and y.
+
+    Args:
+        pixels: Shape ``(..., H, W)``.
+        size: Height and width of the middle [pixel].
+    """
+    top, left = ((side - size) // 2 for side in pixels.shape[-2:])
+    return pixels[..., top : top + size, left : left + size]

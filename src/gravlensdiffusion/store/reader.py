@@ -1,7 +1,7 @@
 """Lens sets on disk: write, read and check `lenses.h5`, one file or a folder of shards."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.sets.lens_set import SUBHALO_DTYPE, Indices, LensSet, as_indices
 from gravlensdiffusion.sets.naming import natural_key
-from gravlensdiffusion.sets.records import LensRecord, SetHeader
+from gravlensdiffusion.sets.records import LensRecord
 from gravlensdiffusion.store.schema import (
     NOISE_FREE,
-    SUBHALO_DTYPE,
     FileLayout,
     check_labels,
     check_subhalo_rows,
@@ -31,14 +31,13 @@ __all__ = ["SHARD_SUFFIXES", "LensStore", "validate_store", "write_store"]
 
 SHARD_SUFFIXES = (".h5", ".hdf5")
 _MAX_OPEN_FILES = 64
-_SCAN_BYTES = 2**24
 
 
-class LensStore:
+class LensStore(LensSet):
     """A lens set that is read lazily.
 
     Opening reads the structure and the labels; pixels are read on demand. Files that this process
-    has not written are first tried out in another one, see `data.probe`. A store can be pickled
+    has not written are first tried out in another one, see `untrusted.probe`. A store can be pickled
     and used in forked processes: each process opens the files for itself.
 
     Args:
@@ -49,28 +48,23 @@ class LensStore:
         GravLensError: If the path is no lens set; the field is named.
     """
 
-    dtypes = ("float32",)
-    problems: tuple[str, ...] = ()
-    num_skipped = 0
-
     def __init__(
         self, path: str | os.PathLike[str], *, shards: Sequence[Path] | None = None
     ) -> None:
         self.path = Path(path)
-        self._files = _shard_paths(self.path) if shards is None else list(shards)
-        for file, wrong in probe_files(self._files, "hdf5").items():
+        self.files = tuple(_shard_paths(self.path) if shards is None else shards)
+        for file, wrong in probe_files(self.files, "hdf5").items():
             raise GravLensError(f"{file}: {wrong}")
-        layouts = [_open_layout(file) for file in self._files]
-        self.header: SetHeader = joint_header(self._files, layouts)
-        self.image_shape: tuple[int, int, int] = layouts[0].image_shape
+        layouts = [_open_layout(file) for file in self.files]
+        self.header = joint_header(self.files, layouts)
+        self.image_shape = layouts[0].image_shape
+        self.has_noise_free = all(layout.has_noise_free for layout in layouts)
         self._starts = np.cumsum([0] + [layout.num_images for layout in layouts])
         self._layouts = layouts
         self._handles: dict[int, h5py.File] = {}
         self._owner = os.getpid()
-        _ = self.labels  # a label that names no class is refused at once
-
-    def __len__(self) -> int:
-        return int(self._starts[-1])
+        self.labels = self._read_labels()
+        self.notes = tuple(self._notes())
 
     def __enter__(self) -> Self:
         return self
@@ -86,16 +80,10 @@ class LensStore:
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_handles": {}}
 
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """The files that the images are read from."""
-        return tuple(self._files)
-
-    @cached_property
-    def labels(self) -> NDArray[np.int16]:
-        """Class of each image, shape ``(N,)``; -1 where it is not known."""
+    def _read_labels(self) -> NDArray[np.int16]:
+        """Return the labels; one that names no class is refused."""
         parts = []
-        for i, path in enumerate(self._files):
+        for i, path in enumerate(self.files):
             part = self._values(i, "labels").astype(np.int16)
             check_labels(part, self.header.class_names, path)
             parts.append(part)
@@ -103,8 +91,8 @@ class LensStore:
         return np.concatenate(parts)
 
     @cached_property
-    def parameters(self) -> dict[str, NDArray[np.float64]]:
-        """Each parameter's values by name, shape ``(N,)``; NaN where an image has none."""
+    def parameters(self) -> Mapping[str, NDArray[np.float64]]:
+        """Values by name, shape ``(N,)`` each; NaN where an image has none."""
         values = {name: np.full(len(self), np.nan) for name in self.header.parameter_units}
         for i, layout in enumerate(self._layouts):
             for name in layout.parameter_names:
@@ -119,60 +107,32 @@ class LensStore:
         for i, layout in enumerate(self._layouts):
             if layout.num_subhaloes:
                 rows = self._values(i, "subhaloes").astype(SUBHALO_DTYPE)
-                check_subhalo_rows(rows, layout.num_images, self._files[i])
+                check_subhalo_rows(rows, layout.num_images, self.files[i])
                 rows["image"] += self._starts[i]
                 parts.append(rows)
         return np.concatenate(parts)
 
-    @property
-    def has_noise_free(self) -> bool:
-        """Whether every image has a noise-free twin; in a folder, whether every shard has them."""
-        return all(layout.has_noise_free for layout in self._layouts)
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What else a reader of the set should know, one line each."""
-        found = []
-        num, num_files = sum(layout.has_noise_free for layout in self._layouts), len(self._files)
+    def _notes(self) -> Iterator[str]:
+        num = sum(layout.has_noise_free for layout in self._layouts)
+        num_files = len(self.files)
         if num not in (0, num_files):
-            found.append(f"noise-free images are in {num} of {num_files} files only: left alone")
+            yield f"noise-free images are in {num} of {num_files} files only: left alone"
         for each in self.header.fillings:
             made = ", ".join(f"{one.name} {one.num:,}" for one in each.classes if one.num)
-            found.append(f"filled up by model {each.model}, seed {each.seed}: {made or 'nothing'}")
-        return tuple(found)
+            yield f"filled up by model {each.model}, seed {each.seed}: {made or 'nothing'}"
 
-    def read(self, indices: Sequence[int] | NDArray[np.integer] | slice) -> NDArray[np.float32]:
-        """Read images.
-
-        Args:
-            indices: Which images, in any order, each as often as wanted.
-
-        Returns:
-            Shape ``(B, C, H, W)``, in the set's flux unit.
-
-        Raises:
-            GravLensError: If the file is damaged.
-            IndexError: If there is no such image.
-        """
+    def read(self, indices: Indices) -> NDArray[np.float32]:
+        """Read images, shape ``(B, C, H, W)``."""
         return self._read("images", indices)
 
-    def read_noise_free(
-        self, indices: Sequence[int] | NDArray[np.integer] | slice
-    ) -> NDArray[np.float32]:
-        """Read the noise-free twins of images; arguments and result are those of `read`.
-
-        Raises:
-            GravLensError: If a file has none, or is damaged.
-            IndexError: If there is no such image.
-        """
-        for path, layout in zip(self._files, self._layouts, strict=True):
+    def read_noise_free(self, indices: Indices) -> NDArray[np.float32]:
+        """Read the noise-free twins of images, shape ``(B, C, H, W)``."""
+        for path, layout in zip(self.files, self._layouts, strict=True):
             if not layout.has_noise_free:
                 raise GravLensError(f"{path}: /{NOISE_FREE}: missing")
         return self._read(NOISE_FREE, indices)
 
-    def _read(
-        self, dataset: str, indices: Sequence[int] | NDArray[np.integer] | slice
-    ) -> NDArray[np.float32]:
+    def _read(self, dataset: str, indices: Indices) -> NDArray[np.float32]:
         wanted = as_indices(indices, len(self))
         images = np.empty((wanted.size, *self.image_shape), np.float32)
         order = np.argsort(wanted, kind="stable")
@@ -189,7 +149,7 @@ class LensStore:
     def name(self, index: int) -> str:
         """Return where image ``index`` comes from: file, and position in it."""
         shard = int(np.searchsorted(self._starts, index, side="right")) - 1
-        return f"{self._files[shard]}[{index - int(self._starts[shard])}]"
+        return f"{self.files[shard]}[{index - int(self._starts[shard])}]"
 
     def record(self, index: int) -> LensRecord:
         """Return image ``index`` with its truth; parameters that it lacks are left out."""
@@ -216,9 +176,7 @@ class LensStore:
         try:
             values: NDArray[Any] = self._handle(shard)[name][rows]
         except (OSError, RuntimeError, KeyError, ValueError) as error:
-            raise GravLensError(
-                f"{self._files[shard]}: /{name}: damaged: {error!s:.100}"
-            ) from error
+            raise GravLensError(f"{self.files[shard]}: /{name}: damaged: {error!s:.100}") from error
         return values
 
     def _handle(self, shard: int) -> h5py.File:
@@ -228,7 +186,7 @@ class LensStore:
         if shard not in self._handles:
             if len(self._handles) >= _MAX_OPEN_FILES:
                 self.close()
-            self._handles[shard] = _open(self._files[shard])
+            self._handles[shard] = _open(self.files[shard])
         return self._handles[shard]
 
 
@@ -247,36 +205,40 @@ def validate_store(path: str | os.PathLike[str]) -> None:
             if np.isinf(values).any():
                 k = int(np.argmax(np.isinf(values)))
                 raise GravLensError(f"{path}: /parameters/{name}: image {k} has an infinite value")
-        step = max(1, _SCAN_BYTES // (4 * int(np.prod(store.image_shape))))
         readers = {"images": store.read}
         if store.has_noise_free:
             readers[NOISE_FREE] = store.read_noise_free
         for name, read in readers.items():
-            for low in range(0, len(store), step):
-                bad = ~np.isfinite(read(slice(low, low + step))).all(axis=(1, 2, 3))
+            for where in store.slices():
+                bad = ~np.isfinite(read(where)).all(axis=(1, 2, 3))
                 if bad.any():
-                    k = low + int(np.argmax(bad))
+                    k = where.start + int(np.argmax(bad))
                     raise GravLensError(
                         f"{path}: /{name}: image {k} has a value that is not finite"
                     )
 
 
-def as_indices(indices: Sequence[int] | NDArray[np.integer] | slice, num: int) -> NDArray[np.int64]:
-    """Return the indices as an array.
-
-    Args:
-        indices: Whole numbers in 0 to ``num - 1``, or a slice.
-        num: Number of images.
+def find_bad_images(store: LensSet) -> dict[int, str]:
+    """Look at every image once and return what is wrong, by index.
 
     Raises:
-        IndexError: If an index lies outside.
+        GravLensError: If the file is damaged.
     """
-    if isinstance(indices, slice):
-        return np.arange(num, dtype=np.int64)[indices]
-    wanted = np.asarray(indices, dtype=np.int64).reshape(-1)
-    if wanted.size and (wanted.min() < 0 or wanted.max() >= num):
-        raise IndexError(f"image index must lie in 0 to {num - 1}")
-    return wanted
+    found = {}
+    for where in store.slices():
+        images = store.read(where)
+        low, high = images.min(axis=(1, 2, 3)), images.max(axis=(1, 2, 3))
+        for k in np.flatnonzero(~(np.isfinite(low) & np.isfinite(high))):
+            num = int(np.count_nonzero(~np.isfinite(images[k])))
+            found[where.start + int(k)] = f"is not finite in {num} of {images[k].size} pixels"
+        for k in np.flatnonzero(low == high):
+            found[where.start + int(k)] = f"is constant: every pixel is {float(low[k]):g}"
+        if store.has_noise_free:
+            twins = store.read_noise_free(where)
+            for k in np.flatnonzero(~np.isfinite(twins).all(axis=(1, 2, 3))):
+                found.setdefault(where.start + int(k), "has a noise-free image that is not finite")
+    store.close()
+    return found
 
 
 def _shard_paths(path: Path) -> list[Path]:

@@ -14,6 +14,7 @@ import numpy as np
 from gravlensdiffusion.codec import from_json, to_json
 from gravlensdiffusion.config.bounds import check_class_names
 from gravlensdiffusion.errors import GravLensError, one_line
+from gravlensdiffusion.sets.lens_set import SUBHALO_DTYPE
 from gravlensdiffusion.sets.records import UNLABELLED, Filling, SetHeader
 
 SCHEMA_VERSION = 1
@@ -29,7 +30,6 @@ NOISE_FREE = "images_noise_free"
 """Name of the noise-free images, which a file may lack."""
 FILLINGS = "fillings"
 """Root attribute that says how generated images came to the set, which a file may lack."""
-SUBHALO_DTYPE = np.dtype([("image", "<i8"), ("x", "<f8"), ("y", "<f8"), ("mass", "<f8")])
 SUBHALO_UNITS = ("", "arcsec", "arcsec", "M_sun")
 _TEXT_ATTRIBUTES = ("flux_unit", "config", "software")
 _JSON_ATTRIBUTES = frozenset({"config", "request"})

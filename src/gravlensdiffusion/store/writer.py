@@ -10,6 +10,7 @@ import numpy as np
 
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.files import whole_file
+from gravlensdiffusion.sets.lens_set import SUBHALO_DTYPE
 from gravlensdiffusion.sets.records import UNLABELLED, LensRecord, SetHeader
 from gravlensdiffusion.store.hdf5_file import new_hdf5, undisturbed
 from gravlensdiffusion.store.schema import (
@@ -17,7 +18,6 @@ from gravlensdiffusion.store.schema import (
     MAX_PIXELS,
     NOISE_FREE,
     SCHEMA_VERSION,
-    SUBHALO_DTYPE,
     SUBHALO_UNITS,
     fillings_text,
 )

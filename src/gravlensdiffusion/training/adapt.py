@@ -12,9 +12,9 @@ from gravlensdiffusion.config.training import TrainingConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.model.checkpoint import load_model
 from gravlensdiffusion.presets.training import MIN_IMAGES, adaptation
-from gravlensdiffusion.sets.prepared import ImageSource
+from gravlensdiffusion.sets.lens_set import LensSet
 from gravlensdiffusion.simulation.observe import observe
-from gravlensdiffusion.training.split import NoiseFreeTwins, observation_of
+from gravlensdiffusion.training.split import noise_free_twins, observation_of
 
 Noise = Literal["learned", "split", "carried"]
 
@@ -32,7 +32,7 @@ class Adaptation:
     notes: tuple[str, ...]
 
 
-def adapt(init: str | Path, source: ImageSource, size: int | None = None) -> Adaptation:
+def adapt(init: str | Path, source: LensSet, size: int | None = None) -> Adaptation:
     """Return the recipe that adapts a model to a set.
 
     Network, schedule, size, kind of transform and classes follow the model. Scaling is measured on
@@ -73,7 +73,7 @@ def check_number(config: TrainingConfig, num_images: int) -> None:
         )
 
 
-def _check_shape(known: ModelConfig, source: ImageSource, size: int, init: str | Path) -> None:
+def _check_shape(known: ModelConfig, source: LensSet, size: int, init: str | Path) -> None:
     channels, height, width = source.image_shape
     if channels != known.num_channels:
         raise GravLensError(f"the images have {channels} channels, {init} has {known.num_channels}")
@@ -100,14 +100,14 @@ def _lost(
     return notes
 
 
-def _varies(source: ImageSource, name: str) -> bool:
+def _varies(source: LensSet, name: str) -> bool:
     values = source.parameters.get(name, np.empty(0))
     values = values[np.isfinite(values)]
     return len(values) > 0 and bool(values.min() < values.max())
 
 
 def _noise(
-    known: ModelConfig, source: ImageSource, size: int, init: str | Path
+    known: ModelConfig, source: LensSet, size: int, init: str | Path
 ) -> tuple[Noise, TransformConfig | None, list[str]]:
     """Return what is done about noise, the transform if it is known, and what to say of it."""
     if known.observation is None:
@@ -117,7 +117,7 @@ def _noise(
         reason = f"the set has {source.image_shape[1]} pixels a side, not {size}"
         return found, None, [_noisy(init, reason)]
     try:
-        NoiseFreeTwins(source)
+        noise_free_twins(source)
         observation = observation_of(source)
     except GravLensError as error:
         return found, None, [_noisy(init, str(error))]

@@ -18,7 +18,7 @@ from torch import Tensor
 from gravlensdiffusion.conditioning import ANY, Condition
 from gravlensdiffusion.config.training import TrainingConfig
 from gravlensdiffusion.diffusion.randomness import Stream, Streams, generator
-from gravlensdiffusion.sets.prepared import PreparedSet
+from gravlensdiffusion.sets.training_set import TrainingSet
 from gravlensdiffusion.training.augment import augment
 
 
@@ -57,7 +57,7 @@ def _shuffle(seed: int, epoch: int, num_images: int) -> NDArray[np.int64]:
 
 
 def draw_batch(
-    data: PreparedSet, config: TrainingConfig, counts: NDArray[np.int64], conditional: bool
+    data: TrainingSet, config: TrainingConfig, counts: NDArray[np.int64], conditional: bool
 ) -> Batch:
     """Assemble the training images number ``counts``.
 

@@ -23,12 +23,11 @@ from gravlensdiffusion.model.transform import fit_transform
 from gravlensdiffusion.nn.lens_equation import ABSENT
 from gravlensdiffusion.sets.copies import group, sign
 from gravlensdiffusion.sets.flux import default_method
-from gravlensdiffusion.sets.generated import generated_images
-from gravlensdiffusion.sets.prepared import ImageSource, PreparedSet, prepare
-from gravlensdiffusion.sets.sized import SizedSource
+from gravlensdiffusion.sets.lens_set import LensSet
+from gravlensdiffusion.sets.training_set import TrainingSet, prepare
 from gravlensdiffusion.simulation.population import prior_bounds
 from gravlensdiffusion.training.run import RunFolder
-from gravlensdiffusion.training.split import NoiseFreeTwins, observation_of, simulation_of
+from gravlensdiffusion.training.split import noise_free_twins, observation_of, simulation_of
 from gravlensdiffusion.training.validation import split_off
 
 PRIOR_SIZE = 8192
@@ -44,8 +43,8 @@ class RunDirectory(RunFolder[TrainingConfig]):
     """The folder of a training run."""
 
     def prepare_data(
-        self, source: ImageSource, *, writes: bool = True, keeps: bool = True
-    ) -> PreparedSet:
+        self, source: LensSet, *, writes: bool = True, keeps: bool = True
+    ) -> TrainingSet:
         """Resize the training set, or find it resized; see `dataset.prepare`.
 
         Raises:
@@ -59,7 +58,7 @@ class RunDirectory(RunFolder[TrainingConfig]):
                     f"noise 'split' trains at the size of its set, {source.image_shape[1]} pixels, "
                     f"not at {size}; make the set with `gravlens simulate --size {size}`"
                 )
-            source = NoiseFreeTwins(source)
+            source = noise_free_twins(source)
         return prepare(
             source,
             self.folder / "prepared",
@@ -71,8 +70,8 @@ class RunDirectory(RunFolder[TrainingConfig]):
         )
 
     def hold_out(
-        self, data: PreparedSet, names: Sequence[str] = ()
-    ) -> tuple[PreparedSet, PreparedSet | None]:
+        self, data: TrainingSet, names: Sequence[str] = ()
+    ) -> tuple[TrainingSet, TrainingSet | None]:
         """Return the images to train on, and those that are held out, if any.
 
         Args:
@@ -85,11 +84,11 @@ class RunDirectory(RunFolder[TrainingConfig]):
         share = self.config.early_stopping.held_out
         if not share:
             return data, None
-        copies = group([sign(data.batches())], names)
+        copies = group([sign(data.images.blocks())], names)
         held_out = split_off(data.labels, share, self.config.seed, copies.groups)
-        return data.take(np.flatnonzero(~held_out)), data.take(np.flatnonzero(held_out))
+        return data.select(np.flatnonzero(~held_out)), data.select(np.flatnonzero(held_out))
 
-    def fresh_model(self, source: ImageSource, data: PreparedSet, num_different: int) -> Model:
+    def fresh_model(self, source: LensSet, data: TrainingSet, num_different: int) -> Model:
         """Fit the transform to the data and build a model with fresh weights.
 
         Args:
@@ -98,11 +97,11 @@ class RunDirectory(RunFolder[TrainingConfig]):
             num_different: How many of these are different.
         """
         transform = fit_transform(
-            self.config.model.transform, data.batches(), data.images.shape[1:]
+            self.config.model.transform, data.images.blocks(), data.images.shape[1:]
         )
         config = complete(self.config, source, data, transform.config, num_different)
         if self.config.noise == "carried":
-            config = carry_noise(config, noise_level(data.batches(), transform))
+            config = carry_noise(config, noise_level(data.images.blocks(), transform))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.config.seed)
             return build_model(config, transform, prior_table(data, config.prior_size))
@@ -127,16 +126,16 @@ def carry_noise(config: ModelConfig, noise: float) -> ModelConfig:
 
 def complete(
     config: TrainingConfig,
-    source: ImageSource,
-    data: PreparedSet,
+    source: LensSet,
+    data: TrainingSet,
     transform: Any,
     num_different: int,
 ) -> ModelConfig:
     """Fill in what the model's configuration takes from the data."""
     channels, size = data.images.shape[1], data.images.shape[-1]
-    header = SizedSource(source, size, config.resize).header
+    header = source.resized(size, config.resize).header
     names = header.class_names if config.conditional else ()
-    num_made = int(generated_images(source).sum())
+    num_made = int(source.is_generated.sum())
     made = f", {num_made:,} of them generated" if num_made else ""
     different = f", {num_different:,} of them different" if num_different < len(data) else ""
     num_held_out = len(source) - len(data)
@@ -163,7 +162,7 @@ def complete(
 def with_lens_equation(
     network: UNetConfig | ReferenceUNetConfig,
     learned: Sequence[str],
-    source: ImageSource,
+    source: LensSet,
     pixel_scale: float | None,
 ) -> UNetConfig | ReferenceUNetConfig:
     """Fill in what the channels of the lens equation take from the data; see `nn.lens_equation`.
@@ -192,7 +191,7 @@ def with_lens_equation(
 
 
 def learned_parameters(
-    names: Sequence[str], source: ImageSource, data: PreparedSet
+    names: Sequence[str], source: LensSet, data: TrainingSet
 ) -> tuple[ParameterConfig, ...]:
     """Return the parameters with the ranges that they have in the training set.
 
@@ -225,7 +224,7 @@ def _reached(low: float, high: float, first: float, last: float) -> tuple[float,
     return low, high
 
 
-def prior_table(data: PreparedSet, num: int) -> Tensor | None:
+def prior_table(data: TrainingSet, num: int) -> Tensor | None:
     """Return class and parameters of the first images, shape ``(num, 1 + P)``; None for none."""
     if not num:
         return None

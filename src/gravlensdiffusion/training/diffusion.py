@@ -17,9 +17,8 @@ from gravlensdiffusion.files import FileWatch
 from gravlensdiffusion.model.build import Model
 from gravlensdiffusion.model.checkpoint import checkpoints, load_model
 from gravlensdiffusion.parallel import Processes
-from gravlensdiffusion.sets.classes import present_classes
-from gravlensdiffusion.sets.copies import source_names
-from gravlensdiffusion.sets.prepared import ImageSource, PreparedSet
+from gravlensdiffusion.sets.lens_set import LensSet
+from gravlensdiffusion.sets.training_set import TrainingSet
 from gravlensdiffusion.training.accelerator import build_accelerator, refuse_unequal
 from gravlensdiffusion.training.augment import check_names
 from gravlensdiffusion.training.batches import Batch, BatchesAhead, draw_batch
@@ -35,7 +34,7 @@ from gravlensdiffusion.training.validation import HeldOutLoss, Standing
 
 def train(
     config: TrainingConfig,
-    source: ImageSource,
+    source: LensSet,
     folder: Path,
     *,
     device: str = "auto",
@@ -77,7 +76,7 @@ def train(
 
 def plan(
     config: TrainingConfig,
-    source: ImageSource,
+    source: LensSet,
     folder: Path,
     *,
     device: str = "auto",
@@ -117,7 +116,7 @@ class Trainer(Loop):
     def __init__(
         self,
         config: TrainingConfig,
-        source: ImageSource,
+        source: LensSet,
         folder: Path,
         accelerator: Accelerator,
         init: str | Path | None,
@@ -126,7 +125,7 @@ class Trainer(Loop):
     ) -> None:
         self.processes = Processes.launched()
         self.accelerator = accelerator
-        source, _ = present_classes(source)
+        source = source.with_present_classes()
         refuse_unequal(config.batch_size, accelerator)
         check_names(config.augment, config.parameters)
         if init is not None and not checkpoints(folder):
@@ -148,15 +147,15 @@ class Trainer(Loop):
             self.counters.num_different,
             starts_from_model=init is not None,
         )
-        self._source_files: FileWatch | None = FileWatch(getattr(source, "files", ()))
+        self._source_files: FileWatch | None = FileWatch(source.files)
         self.held_out: HeldOutLoss | None = None
         if held_out is not None:
             self.held_out = HeldOutLoss(held_out, config.seed, self._is_conditional)
             self.patience = config.early_stopping.patience
 
     def _open(
-        self, source: ImageSource, folder: Path, *, keeps: bool
-    ) -> tuple[RunDirectory, PreparedSet, PreparedSet | None]:
+        self, source: LensSet, folder: Path, *, keeps: bool
+    ) -> tuple[RunDirectory, TrainingSet, TrainingSet | None]:
         """Open the run directory, where the main process alone writes, and prepare the images."""
         run = RunDirectory.open(folder, self.config, writes=self._writes)
         whole = run.prepare_data(source, writes=self._writes, keeps=keeps)
@@ -167,9 +166,9 @@ class Trainer(Loop):
                 whole.parameters_fingerprint,
                 writes=self._writes,
             )
-        return run, *run.hold_out(whole, source_names(source))
+        return run, *run.hold_out(whole, list(map(source.name, range(len(source)))))
 
-    def _restore(self, source: ImageSource, init: str | Path | None) -> None:
+    def _restore(self, source: LensSet, init: str | Path | None) -> None:
         """Take up the last checkpoint, or start fresh."""
         checkpoint = self.run.last_checkpoint()
         average: dict[str, Any] = {}
@@ -195,15 +194,15 @@ class Trainer(Loop):
                 self.ema.load(average)
         if not self.counters.num_different:
             # A run of an earlier version has not counted them.
-            self.counters.num_different = count_different(self.data.batches())
+            self.counters.num_different = count_different(self.data.images.blocks())
         self.wrapped = self.accelerator.prepare(self.model)
         if self.config.compile:
             # The network in place, so that its weights keep their names.
             self.model.network.compile()
         self.batches = BatchesAhead(self._draw, self.config.batch_size, self.config.prefetch)
 
-    def _fresh_model(self, source: ImageSource, init: str | Path | None) -> Model:
-        self.counters.num_different = count_different(self.data.batches())
+    def _fresh_model(self, source: LensSet, init: str | Path | None) -> Model:
+        self.counters.num_different = count_different(self.data.images.blocks())
         model = self.run.fresh_model(source, self.data, self.counters.num_different)
         if init is not None:
             start_from(model, init)
@@ -246,7 +245,7 @@ class Trainer(Loop):
 
     def check_data(self, hooks: Hooks) -> None:
         """Refuse to go on with prepared images that have changed; tell of a set that has."""
-        changed = self.data.images.watch.changed()
+        changed = self.data.watch.changed()
         if changed is not None:
             raise GravLensError(
                 f"{changed}: has changed while it was trained on; the steps since the last "

@@ -35,7 +35,13 @@ from gravlensdiffusion.untrusted.state_file import read_state
 
 TRAINING_STATE = "training_state.pt"
 
-LEFTOVERS = (".*.tmp", "checkpoints/.*.tmp", "prepared/.*.tmp", "samples/.*.partial.png")
+LEFTOVERS = (
+    ".*.tmp",
+    "checkpoints/.*.tmp",
+    "prepared/.*.tmp",
+    "prepared/.*.partial.*",
+    "samples/.*.partial.png",
+)
 """What a process that was killed while it wrote has left in a run directory."""
 
 ConfigT = TypeVar("ConfigT", TrainingConfig, DistillationConfig)

@@ -1,17 +1,14 @@
 """Learning lenses without noise: the noise-free twins of a set, and the noise to add afterwards."""
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, cast, get_args
+from typing import cast, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gravlensdiffusion.codec import from_json
 from gravlensdiffusion.config.model import ObservationConfig, Resize
 from gravlensdiffusion.config.simulation import SimulationConfig
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.sets.prepared import ImageSource
+from gravlensdiffusion.sets.lens_set import LensSet
 from gravlensdiffusion.sets.records import SetHeader
 
 UNIT = "e-/s"
@@ -20,8 +17,8 @@ SIMULATED = "noise 'split' needs a training set that `gravlens simulate` made"
 """What to say of a set that does not know its instrument."""
 
 
-class NoiseFreeTwins:
-    """A set whose images are the noise-free twins of another set's.
+def noise_free_twins(source: LensSet) -> LensSet:
+    """Return the noise-free twins of a set in the place of its images.
 
     Args:
         source: A set made by ``gravlens simulate --noise-free --flux-unit e-/s``.
@@ -29,32 +26,17 @@ class NoiseFreeTwins:
     Raises:
         GravLensError: If the set has no noise-free twins, or another flux unit.
     """
-
-    def __init__(self, source: ImageSource) -> None:
-        if not getattr(source, "has_noise_free", False):
-            raise GravLensError(
-                "noise 'split' needs a training set with noise-free images, as "
-                "`gravlens simulate --noise-free --flux-unit e-/s` makes them"
-            )
-        if source.header.flux_unit != UNIT:
-            raise GravLensError(
-                f"noise 'split' needs images in {UNIT}, these are in {source.header.flux_unit}; "
-                "make them with `gravlens simulate --flux-unit e-/s`"
-            )
-        self._source: Any = source
-        self.header: SetHeader = source.header
-        self.image_shape: tuple[int, int, int] = source.image_shape
-        self.files: tuple[Path, ...] = getattr(source, "files", ())
-        self.labels: NDArray[np.int16] = source.labels
-        self.parameters: Mapping[str, NDArray[np.float64]] = source.parameters
-
-    def __len__(self) -> int:
-        return len(self._source)
-
-    def read(self, indices: Sequence[int] | NDArray[np.integer]) -> NDArray[np.float32]:
-        """Return noise-free images, shape ``(B, C, H, W)`` [e- / s]."""
-        images: NDArray[np.float32] = self._source.read_noise_free(indices)
-        return images
+    if not source.has_noise_free:
+        raise GravLensError(
+            "noise 'split' needs a training set with noise-free images, as "
+            "`gravlens simulate --noise-free --flux-unit e-/s` makes them"
+        )
+    if source.header.flux_unit != UNIT:
+        raise GravLensError(
+            f"noise 'split' needs images in {UNIT}, these are in {source.header.flux_unit}; "
+            "make them with `gravlens simulate --flux-unit e-/s`"
+        )
+    return source.twins()
 
 
 def simulation_of(header: SetHeader) -> SimulationConfig | None:
@@ -68,7 +50,7 @@ def simulation_of(header: SetHeader) -> SimulationConfig | None:
         return None
 
 
-def observation_of(source: ImageSource) -> ObservationConfig:
+def observation_of(source: LensSet) -> ObservationConfig:
     """Return the noise that a simulated set was made with; medians where images differ.
 
     Raises:

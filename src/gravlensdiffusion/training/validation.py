@@ -13,7 +13,7 @@ from gravlensdiffusion.conditioning import Condition
 from gravlensdiffusion.diffusion.randomness import Stream, Streams, generator
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.model.build import Model
-from gravlensdiffusion.sets.prepared import PreparedSet
+from gravlensdiffusion.sets.training_set import TrainingSet
 from gravlensdiffusion.training.batches import Batch
 
 NUM_DRAWS = 1024
@@ -109,7 +109,7 @@ class HeldOutLoss:
         is_conditional: Whether the model knows classes or parameters.
     """
 
-    def __init__(self, data: PreparedSet, seed: int, is_conditional: bool) -> None:
+    def __init__(self, data: TrainingSet, seed: int, is_conditional: bool) -> None:
         self._data, self._seed, self._is_conditional = data, seed, is_conditional
         self._rounds = math.ceil(NUM_DRAWS / len(data))
         source = generator(seed, 0, Stream.HELD_OUT, PLACES)

@@ -136,9 +136,9 @@ def refuse_folder(path: Path) -> None:
 
 def describe(planned: "Plan") -> str:
     """Say in one line what a classifier is trained on."""
-    recipe, channels = planned.recipe, planned.source.image_shape[0]
+    recipe = planned.recipe
     images = ", ".join(f"{name} {num:,}" for name, num in planned.trained_on.items())
-    size = f"{channels}x{planned.source.size}x{planned.source.size}"
+    size = "x".join(map(str, planned.source.image_shape))
     changes = "".join(
         f", {name} {value}"
         for name, value in (("augment", recipe.augment), ("balance", recipe.balance))

@@ -9,7 +9,8 @@ import pytest
 
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.sets.flux import resize_flux
-from gravlensdiffusion.sets.prepared import prepare
+from gravlensdiffusion.sets.lens_set import Indices
+from gravlensdiffusion.sets.training_set import prepare
 from tests.sources import ArraySource, rings
 
 
@@ -49,12 +50,12 @@ def test_an_interrupted_preparation_is_done_again(tmp_path: Path) -> None:
     source = rings()
 
     class Broken(ArraySource):
-        def read(self, indices: object) -> np.ndarray:  # type: ignore[override]
-            if len(indices) > 20:  # type: ignore[arg-type]
-                raise OSError("disk gone")
-            return super().read(indices)  # type: ignore[arg-type]
+        def read(self, indices: Indices) -> np.ndarray:
+            if isinstance(indices, slice):
+                raise GravLensError("disk gone")
+            return super().read(indices)
 
-    with pytest.raises(OSError, match="disk gone"):
+    with pytest.raises(GravLensError, match="disk gone"):
         prepare(Broken(source.images, source.labels, source.header), tmp_path, 8, "area")
     assert not (tmp_path / "images.npy").exists()
     assert len(prepare(source, tmp_path, 8, "area")) == 40
@@ -70,7 +71,7 @@ def test_images_are_read_from_the_file_as_they_are_asked_for(tmp_path: Path) -> 
     for part in (slice(None), slice(5, 9), slice(30, 99), slice(9, 5)):
         assert np.array_equal(images[part], written[part])
     assert np.array_equal(
-        np.concatenate(list(prepare(rings(), tmp_path, 8, "area").batches(7))), written
+        np.concatenate(list(prepare(rings(), tmp_path, 8, "area").images.blocks(7))), written
     )
 
 
@@ -89,7 +90,7 @@ def test_reading_all_images_leaves_none_of_them_in_memory(tmp_path: Path) -> Non
     pixels = np.ones((2000, 1, 32, 32), np.float32)
     data = prepare(ArraySource(pixels, np.zeros(2000, np.int16)), tmp_path, 32, "area")
     tracemalloc.start()
-    total = sum(float(batch.sum()) for batch in data.batches(50))
+    total = sum(float(batch.sum()) for batch in data.images.blocks(50))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert total == pixels.size

@@ -1,0 +1,219 @@
+"""Training images: brought to their size once, kept in a file, read by position."""
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gravlensdiffusion.codec import read_record
+from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.files import FileWatch, identity, whole_file
+from gravlensdiffusion.sets.lens_set import Indices, LensSet, View, as_indices
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainingSet:
+    """Images at their training size, with what is learned of them.
+
+    Attributes:
+        images: The images.
+        labels: Class indices, int64 of shape ``(N,)``.
+        parameters: Physical parameters, float64 of shape ``(N, P)``; NaN where one is not known.
+        fingerprint: Digest of the images and labels.
+        parameters_fingerprint: Digest of the parameters; empty where there are none.
+        watch: Says whether the file that the images are kept in has changed since.
+    """
+
+    images: LensSet
+    labels: NDArray[np.int64]
+    parameters: NDArray[np.float64]
+    fingerprint: str
+    parameters_fingerprint: str = ""
+    watch: FileWatch
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def select(self, rows: NDArray[np.integer]) -> "TrainingSet":
+        """Return some of the images as a set of their own; the fingerprint stays that of all.
+
+        Args:
+            rows: Their positions, shape ``(M,)``.
+        """
+        return replace(
+            self,
+            images=self.images.select(rows),
+            labels=self.labels[rows],
+            parameters=self.parameters[rows],
+        )
+
+
+class CachedSet(View):
+    """A set whose images are kept in an .npy file of float32, and read when they are asked for.
+
+    Pages of a file that is mapped stay with the process once they were touched, until it holds the
+    whole set; here nothing stays. Each read opens the file for itself, so that threads and
+    processes do not disturb each other.
+
+    Args:
+        source: The set; all but the images comes from there.
+        path: The file.
+    """
+
+    def __init__(self, source: LensSet, path: Path) -> None:
+        super().__init__(source)
+        mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+        self._path, self._offset = path, int(mapped.offset)
+
+    def read(self, indices: Indices) -> NDArray[np.float32]:
+        """Read images, shape ``(B, C, S, S)``.
+
+        Raises:
+            GravLensError: If the file has become shorter.
+            IndexError: If there is no such image.
+        """
+        where = as_indices(indices, len(self))
+        images = np.empty((len(where), *self.image_shape), dtype=np.float32)
+        size = 4 * math.prod(self.image_shape)
+        # Neighbours in the file are read in one go.
+        breaks = np.flatnonzero(np.diff(where) != 1) + 1
+        with self._path.open("rb", buffering=0) as file:
+            for low, high in pairwise([0, *breaks.tolist(), len(where)]):
+                file.seek(self._offset + int(where[low]) * size if high > low else 0)
+                if file.readinto(images[low:high].data) != (high - low) * size:
+                    raise GravLensError(f"{self._path}: damaged: it has become shorter")
+        return images
+
+
+def prepare(
+    source: LensSet,
+    folder: Path,
+    size: int,
+    method: str,
+    *,
+    parameters: Sequence[str] = (),
+    writes: bool = True,
+    keeps: bool = True,
+) -> TrainingSet:
+    """Resize a set once into ``folder/images.npy``, or reuse what stands there.
+
+    It is reused where neither the files of the set nor that file have changed since.
+
+    Args:
+        source: The images.
+        folder: Where the prepared images are kept.
+        size: Height and width to train at [pixel].
+        method: Named resize, used where the images have another size.
+        parameters: Names of the physical parameters to keep.
+        writes: Whether this process does so; another one has done it for those that do not.
+        keeps: Whether they are prepared at all; else they are read from the set each time, where
+            they are not prepared yet.
+
+    Raises:
+        GravLensError: If there are no images, if they are not square, or smaller than ``size``, if
+            they lack a parameter, or if another process has prepared other images.
+    """
+    _, height, width = source.image_shape
+    if len(source) == 0:
+        raise GravLensError("the training set is empty")
+    if height != width:
+        raise GravLensError(f"training images must be square, these are {height} by {width} pixels")
+    if size > height:
+        raise GravLensError(f"training images have {height} pixels a side, fewer than {size}")
+    values = _parameters(source, parameters)
+    source = source.resized(size, method)
+    stamp = _stamp(source, size, method)
+    images_path, stamp_path = folder / "images.npy", folder / "prepared.json"
+    known: dict[str, Any] = {}
+    # A damaged record is as good as none: the images are prepared anew.
+    with suppress(GravLensError):
+        known = read_record(stamp_path)
+    is_kept = (
+        "fingerprint" in known
+        and known.get("stamp") == stamp
+        and known.get("file") == _size_and_time(images_path)
+    )
+    if not is_kept and not keeps:
+        known = {"fingerprint": digest_of(source)}
+    elif not is_kept:
+        if not writes:
+            raise GravLensError(
+                f"{folder} holds other images than this process reads; all processes need the same "
+                "data and the same run directory, on a file system that they share"
+            )
+        stamp_path.unlink(missing_ok=True)
+        fingerprint = _write(source, images_path)
+        known = {"stamp": stamp, "fingerprint": fingerprint, "file": _size_and_time(images_path)}
+        with whole_file(stamp_path, overwrite=True) as temporary:
+            temporary.write_text(json.dumps(known))
+    in_file = is_kept or keeps
+    return TrainingSet(
+        images=CachedSet(source, images_path) if in_file else source,
+        labels=np.asarray(source.labels, dtype=np.int64),
+        parameters=values,
+        fingerprint=known["fingerprint"],
+        parameters_fingerprint=hashlib.sha256(values.tobytes()).hexdigest() if parameters else "",
+        watch=FileWatch([images_path] if in_file else []),
+    )
+
+
+def _size_and_time(path: Path) -> list[int]:
+    # A copy of the run has another inode.
+    return list(identity(path)[:2])
+
+
+def _parameters(source: LensSet, names: Sequence[str]) -> NDArray[np.float64]:
+    """Return the named parameters, shape ``(N, P)``."""
+    if not names:
+        return np.empty((len(source), 0))
+    stored = source.parameters
+    for name in names:
+        if name not in stored or not np.isfinite(stored[name]).any():
+            known = ", ".join(sorted(stored)) or "none"
+            raise GravLensError(f"the training set has no parameter '{name}'; it has: {known}")
+    return np.stack([stored[name] for name in names], axis=1)
+
+
+def _write(source: LensSet, path: Path) -> str:
+    description = {"descr": "<f4", "fortran_order": False, "shape": source.shape}
+    with whole_file(path, overwrite=True) as temporary, temporary.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, description)
+        return digest_of(source, lambda block: file.write(block.data))
+
+
+def digest_of(
+    source: LensSet, take: Callable[[NDArray[np.float32]], object] = lambda block: block
+) -> str:
+    """Return the digest of labels and images.
+
+    Args:
+        source: The set.
+        take: Called with each block of images on the way, shape ``(B, C, H, W)``.
+    """
+    digest = hashlib.sha256(np.asarray(source.labels, dtype=np.int64).tobytes())
+    for images in source.blocks():
+        block = np.ascontiguousarray(images, dtype="<f4")
+        take(block)
+        digest.update(block.data)
+    return digest.hexdigest()
+
+
+def _stamp(source: LensSet, size: int, method: str) -> str:
+    """Digest of what a set and its files look like from outside, and of 16 of its images."""
+    some = np.unique(np.linspace(0, len(source) - 1, 16).astype(int))
+    files = [(path.name, *_size_and_time(path)) for path in source.files]
+    facts = json.dumps(
+        [asdict(source.header), len(source), source.image_shape, size, method, files]
+    )
+    digest = hashlib.sha256(facts.encode())
+    digest.update(np.asarray(source.labels).tobytes())
+    digest.update(np.ascontiguousarray(source.read(some)).tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,95 @@
+"""What can be made of a set: a part of it, its middle, another size, other classes, its twins."""
+
+import pickle
+
+import numpy as np
+import pytest
+
+from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.sets.flux import resize
+from gravlensdiffusion.sets.lens_set import middle
+from gravlensdiffusion.sets.records import SetHeader
+from gravlensdiffusion.sets.training_set import digest_of, prepare
+from gravlensdiffusion.store.reader import LensStore, write_store
+from tests.sets.files import HEADER, lens_records, with_twins
+from tests.sources import ArraySource, rings
+
+
+def test_flux_per_pixel_is_kept_in_sum():
+    source = rings(6)
+    sized = source.resized(8, "area")
+    images = sized.read([4, 1])
+    assert images.dtype == np.float32
+    assert images.shape == (2, 1, 8, 8)
+    assert images.sum((1, 2, 3)) == pytest.approx(source.images[[4, 1]].sum((1, 2, 3)), rel=1e-5)
+    assert sized.shape == (6, 1, 8, 8)
+    assert sized.header.pixel_scale_arcsec == pytest.approx(0.2)
+    assert sized.header.resize == "area"
+
+
+def test_a_unit_that_is_not_told_is_the_one_that_it_is_taken_for():
+    source = rings(4)
+    silent = ArraySource(source.images, source.labels, SetHeader(flux_unit="unknown"))
+    mean = resize(source.images, 8, "area")
+    for taken_for, factor in ((None, 4), ("Jy", 4), ("peak", 1)):
+        images = silent.resized(8, "area", flux_unit=taken_for).read(range(4))
+        assert images == pytest.approx(factor * mean, rel=1e-5)
+    told = ArraySource(source.images, source.labels, SetHeader(flux_unit="MJy/sr"))
+    assert told.resized(8, "area", flux_unit="Jy").read(range(4)) == pytest.approx(mean)
+
+
+@pytest.mark.parametrize(("shape", "words"), [((8, 9), "square"), ((8, 8), "fewer than 10")])
+def test_images_that_cannot_be_brought_to_size_are_refused(shape, words):
+    source = ArraySource(np.zeros((1, 1, *shape), dtype=np.float32), np.zeros(1, dtype=np.int16))
+    with pytest.raises(GravLensError, match=words):
+        source.resized(10, "area")
+
+
+def test_a_set_is_known_by_the_digest_of_its_training(tmp_path):
+    source = rings(30)
+    assert digest_of(source.resized(8, "area")) == prepare(source, tmp_path, 8, "area").fingerprint
+
+
+def test_a_set_of_another_kind_names_images_by_their_numbers():
+    assert rings(3).resized(8).select([2, 0]).name(0) == "image 2"
+
+
+def test_blocks_are_walked_through_as_often_as_asked(monkeypatch):
+    source = rings(7)
+    blocks = source.blocks(3)
+    for _ in range(2):
+        assert [len(block) for block in blocks] == [3, 3, 1]
+    monkeypatch.setattr("gravlensdiffusion.sets.lens_set.BLOCK_BYTES", 4 * 4 * 16**2)
+    np.testing.assert_array_equal(np.concatenate(list(source.blocks())), source.images)
+    assert [len(block) for block in source.blocks()] == [4, 3]
+
+
+@pytest.mark.parametrize(
+    ("side", "size", "start"), [(10, 4, 3), (9, 3, 3), (9, 4, 2), (10, 3, 3), (7, 7, 0)]
+)
+def test_the_middle_keeps_the_centre_or_lies_half_a_pixel_before_it(side, size, start):
+    y, x = np.mgrid[:side, : side + 2]
+    assert middle(y, size)[:, 0].tolist() == list(range(start, start + size))
+    assert middle(x, size)[0].tolist() == list(range(start + 1, start + 1 + size))
+    assert (start + start + size) / 2 - side / 2 in (0, -0.5)
+
+
+def test_a_part_keeps_what_is_known_of_its_images(tmp_path):
+    store = LensStore(write_store(tmp_path / "a.h5", with_twins(lens_records()), HEADER))
+    rows = np.array([5, 2, 6])
+    part = pickle.loads(pickle.dumps(store.select(rows).crop(4).select([2, 1, 0])))
+    rows = rows[::-1]
+    np.testing.assert_array_equal(part.read([1]), store.read([2])[..., 2:6, 2:6])
+    np.testing.assert_array_equal(
+        part.twins().read(slice(None)), store.read_noise_free(rows)[..., 2:6, 2:6]
+    )
+    assert part.labels.tolist() == store.labels[rows].tolist()
+    for name, values in store.parameters.items():
+        np.testing.assert_array_equal(part.parameters[name], values[rows])
+    for k, row in enumerate(rows):
+        own = part.subhaloes[part.subhaloes["image"] == k]
+        theirs = store.subhaloes[store.subhaloes["image"] == row]
+        assert own["mass"].tolist() == theirs["mass"].tolist()
+    assert part.name(0) == store.name(6)
+    with pytest.raises(IndexError, match="0 to 2"):
+        part.read([3])
