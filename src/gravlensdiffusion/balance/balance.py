@@ -1,8 +1,9 @@
 """Filling the rare classes of a labelled set with generated images."""
 
+import hashlib
+import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -14,8 +15,16 @@ from gravlensdiffusion import __version__
 from gravlensdiffusion.balance.fit import Fit, fit_model, stored_units
 from gravlensdiffusion.balance.settings import Settings, fill, to_largest
 from gravlensdiffusion.balance.survey import Survey, survey
-from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.files import LOCK, held, refuse_existing
+from gravlensdiffusion.balance.unfinished import (
+    PART,
+    begin,
+    check_out,
+    clear,
+    has,
+    held_folder,
+    other_request,
+)
+from gravlensdiffusion.codec import to_json
 from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.generation.noise import Clipping
 from gravlensdiffusion.generation.request import Request
@@ -29,11 +38,6 @@ from gravlensdiffusion.store.shards import Shards
 
 CLASS_STRIDE = 2**40
 """Image numbers from one class of a model to the next."""
-SUFFIXES = (".h5", ".hdf5")
-PART = "part-"
-"""What the batches of an unfinished balance are called."""
-EARLIER = ("request.json", "whole.h5")
-"""What an unfinished balance of an earlier version has beside its batches."""
 DEFAULTS = Settings()
 """Seed 0, the model's own sampler and steps, nothing resampled."""
 
@@ -48,7 +52,7 @@ class Plan:
         fit: What makes the model's images fit.
         seen: What was seen of the set.
         requests: What is asked of the model, batch by batch, none of two classes.
-        identity: What the images depend on beside that, by the names of messages.
+        identity: All that the balanced set depends on, by the names of messages.
         notes: What the user should know, one line each.
     """
 
@@ -125,13 +129,7 @@ def plan_balance(
         fit=fit,
         seen=seen,
         requests=requests,
-        identity={
-            "data": seen.digest,
-            **generator.identity(sampler),
-            "batch size": settings.batch_size,
-            "resampling": filling.resample,
-            "unit of the set": fit.flux_unit,
-        },
+        identity=_identity(generator, filling, fit, seen, requests, settings),
         notes=(*fit.notes, *_note_extremes(fit, seen)),
     )
 
@@ -160,9 +158,9 @@ def rehearse(
     """
     out = Path(out)
     check_out(out, overwrite=overwrite)
-    with _held(out, writes=False):
+    with held_folder(out, writes=False) as folder:
         plan = plan_balance(source, generator, targets=targets, settings=settings)
-        _check_parts(_parts(out, plan), plan, overwrite=overwrite, removes=False)
+        other_request(folder, plan.identity, overwrite=overwrite)
     return plan
 
 
@@ -201,26 +199,27 @@ def balance(
     """
     out = Path(out)
     check_out(out, overwrite=overwrite)
-    with _held(out):
+    with held_folder(out) as folder:
         plan = plan_balance(source, generator, targets=targets, settings=settings)
-        parts = _parts(out, plan)
-        for note in (*plan.notes, *_check_parts(parts, plan, overwrite=overwrite)):
-            tell(note)
+        parts = Shards(folder, [request.numbers for request in plan.requests], PART)
+        for note in (*plan.notes, begin(parts, plan.identity, overwrite=overwrite)):
+            if note:
+                tell(note)
         header = _header(source, generator, plan)
         clipping = []
         for k, request in enumerate(plan.requests):
-            if not parts.path(k).exists():
+            if not has(parts, k):
                 (samples,) = generator.generate(request, batch_size=settings.batch_size)
                 clipping.append(samples.clipping)
                 records = _made(source, generator, plan, request, samples)
-                parts.write(k, records, header, {**plan.identity, **request.identity()})
+                parts.write(k, records, header, {})
             advance(len(request))
         for note in Clipping.total(clipping).notes(seen=plan.fit.has_twins):
             tell(note)
         records = chain(_originals(source, plan.fit.has_twins), parts.records())
         num = len(source) + plan.filling.num
         write_store(out, records, header, num=num, overwrite=overwrite)
-        parts.clear()
+        clear(folder)
     made = {each.name: each.num for each in plan.classes}
     return Balanced(
         path=out,
@@ -256,90 +255,31 @@ def _requests(
     return found
 
 
-def check_out(out: Path, *, overwrite: bool) -> None:
-    """Refuse a path that cannot become the balanced set, before anything is drawn.
-
-    Raises:
-        GravLensError: If the suffix is no HDF5 suffix, or something is there already.
-    """
-    if out.suffix not in SUFFIXES:
-        raise GravLensError(f"{out}: the file's name must end in {' or '.join(SUFFIXES)}")
-    refuse_existing(out, overwrite=overwrite)
-
-
-def _parts(out: Path, plan: Plan) -> Shards:
-    """Return the files, in ``OUT.partial``, of the batches that are drawn."""
-    return Shards(_folder(out), [request.numbers for request in plan.requests], PART)
-
-
-def _folder(out: Path) -> Path:
-    return out.with_name(f"{out.name}.partial")
-
-
-@contextmanager
-def _held(out: Path, *, writes: bool = True) -> Iterator[None]:
-    """Hold ``OUT.partial`` for this process, and remove it where nothing stays in it.
-
-    Args:
-        out: The output.
-        writes: Whether the folder is made where there is none.
-
-    Raises:
-        GravLensError: If another process works there, or the folder is somebody else's.
-    """
-    folder = _folder(out)
-    if folder.exists():
-        names = [path.name for path in folder.iterdir()] if folder.is_dir() else [folder.name]
-        own = Shards(folder, (), PART)
-        if not all(own.is_name(n) or n in EARLIER or n.startswith(".") for n in names):
-            raise GravLensError(f"{folder}: is no unfinished balance; move it away")
-    with held(folder) if writes or (folder / LOCK).is_file() else nullcontext():
-        yield
-
-
-def _check_parts(parts: Shards, plan: Plan, *, overwrite: bool, removes: bool = True) -> list[str]:
-    """See to it that batches which are there are of this request; damaged ones are none.
-
-    Args:
-        parts: The batches.
-        plan: What is to be done.
-        overwrite: Whether the work of another request may be thrown away.
-        removes: Whether what cannot be used is removed.
-
-    Returns:
-        What the user should know.
-
-    Raises:
-        GravLensError: If there is the work of another request, which may not.
-    """
-    folder = parts.folder
-    earlier = [folder / name for name in EARLIER if (folder / name).exists()]
-    other = ["version"] if earlier else []
-    damaged = []
-    for k, request in enumerate(plan.requests):
-        if other or not parts.path(k).exists():
-            continue
-        try:
-            identity = {**plan.identity, **request.identity()}
-            keys = parts.differences(k, identity)
-            other = ["request"] if keys is None else keys
-        except GravLensError:
-            damaged.append(parts.path(k))
-    what = f"{folder}: holds an unfinished balance of another {', '.join(other)}"
-    if other and not overwrite:
-        raise GravLensError(
-            f"{what}; give what it was given, or `overwrite` to start anew, or choose another `out`"
-        )
-    if not removes:
-        return []
-    for path in (*earlier, *damaged):
-        path.unlink()
-    if other:
-        parts.clear()
-        return [f"{what}: starting anew"]
-    parts.clean()
-    has_any = any(parts.path(k).exists() for k in range(len(parts)))
-    return [f"going on with what lies in {folder}"] if has_any else []
+def _identity(
+    generator: LensGenerator,
+    filling: Filling,
+    fit: Fit,
+    seen: Survey,
+    requests: Sequence[Request],
+    settings: Settings,
+) -> dict[str, Any]:
+    """Return all that the balanced set depends on; what hardware does to the last digits is none."""
+    config = hashlib.sha256(to_json(generator.config).encode()).hexdigest()
+    images = json.dumps([request.identity() for request in requests])
+    return {
+        "data": seen.digest,
+        "model": [filling.model, filling.weights, fingerprint(generator.model), config],
+        "number of images": [[each.name, each.first, each.num] for each in filling.classes],
+        "seed": filling.seed,
+        "sampler": filling.sampler,
+        "number of steps": filling.num_steps,
+        "guidance": filling.guidance,
+        "batch size": settings.batch_size,
+        "flux unit": fit.flux_unit,
+        "resampling": filling.resample,
+        "version": filling.software,
+        "images": hashlib.sha256(images.encode()).hexdigest(),
+    }
 
 
 def _made(

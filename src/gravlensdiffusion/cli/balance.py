@@ -137,7 +137,7 @@ def check(options: Options) -> None:
         GravLensError: If a value is out of range, flags contradict each other, or a file is in the
             way.
     """
-    from gravlensdiffusion.balance.balance import check_out
+    from gravlensdiffusion.balance.unfinished import check_out
 
     if options.per_class is not None and options.per_class < 1:
         raise GravLensError(f"--per-class must be at least 1, got {options.per_class}")
