@@ -26,6 +26,7 @@ import tyro
 from steps import EVALUATIONS, RUNS, read_runs
 
 from gravlensdiffusion.cli import train
+from gravlensdiffusion.cli.options import MachineOptions
 from gravlensdiffusion.codec import to_json
 from gravlensdiffusion.config.model import ScheduleConfig, TransformConfig
 from gravlensdiffusion.config.training import TrainingConfig
@@ -139,7 +140,8 @@ def train_and_draw(options: Options, name: str) -> None:
     preset, run = folder / "recipe.json", folder / "run"
     config = recipe(name, options.images)
     write_atomically(preset, to_json(config))
-    train.run(train.Options(options.data, run, preset=str(preset), device="cpu"))
+    machine = MachineOptions(device="cpu")
+    train.run(train.Options(data=options.data, out=run, preset=str(preset), machine=machine))
     weights = {"averaged weights": load_model(run)}
     if name == "base":
         weights["weights without average"] = without_average(run)

@@ -31,7 +31,7 @@ def test_the_kind_tells_networks_apart() -> None:
         (("network", "colour"), 1, "colour"),
         (("schema_version",), 2, "schema_version"),
         (("image_size",), "big", "image_size"),
-        (("image_size",), 2, "at least 4 pixels"),
+        (("image_size",), 2, "model image_size must lie between 4 and 4096, got 2"),
         (("transform", "scale"), -1, "scale must be positive"),
         (("class_names",), ["a", "a"], "is there twice"),
     ],

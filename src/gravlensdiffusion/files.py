@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
 
-import numpy as np
 from filelock import FileLock, Timeout
 
 from gravlensdiffusion.errors import GravLensError
@@ -255,8 +254,9 @@ class FileWatch:
     """
 
     def __init__(self, files: Sequence[Path]) -> None:
-        places = np.linspace(0, len(files) - 1, min(len(files), MOST)).astype(int)
-        self._seen = {files[k]: identity(files[k]) for k in places}
+        num = min(len(files), MOST)
+        shown = [files[k * (len(files) - 1) // max(1, num - 1)] for k in range(num)]
+        self._seen = {path: identity(path) for path in shown}
 
     def changed(self) -> Path | None:
         """Return a file that has changed or gone, or None."""

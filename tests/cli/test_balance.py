@@ -134,9 +134,9 @@ def test_bad_files_are_left_out_when_asked(model, tmp_path, capsys):
     [
         (["--per-class", "0"], "--per-class must be at least 1, got 0"),
         (["--per-class", "3", "--to-largest"], "--per-class and --to-largest say different things"),
-        (["--batch-size", "0"], "the batch size must be at least 1, got 0"),
-        (["--seed", "-1"], "the seed must lie from 0 to 2^64 - 1, got -1"),
-        (["--steps", "0"], "the number of steps must be at least 1, got 0"),
+        (["--batch-size", "0"], "--batch-size must be at least 1, got 0"),
+        (["--seed", "-1"], "--seed must lie between 0 and 2^64 - 1, got -1"),
+        (["--steps", "0"], "--steps must be at least 1, got 0"),
         (["--quality", "best", "--steps", "3"], "--quality says how images are drawn"),
         (["--guidance", "-1"], "guidance must be a number from 0 to 10"),
         (["--flux-unit", "peak"], "the set says that its flux unit is 'e-/s', not 'peak'"),

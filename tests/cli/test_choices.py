@@ -9,6 +9,7 @@ import pytest
 from astropy.io import fits
 
 from gravlensdiffusion.cli.main import main
+from gravlensdiffusion.cli.options import FileOptions
 from tests.sets.files import lens_images
 
 COMMANDS = (
@@ -20,7 +21,7 @@ COMMANDS = (
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_that_reads_images_lets_choose(command: str) -> None:
     module = import_module(f"gravlensdiffusion.cli.{command}")
-    assert {"hdu", "band"} <= {field.name for field in fields(module.Options)}
+    assert {field.name: field.type for field in fields(module.Options)}["files"] is FileOptions
 
 
 def test_a_mask_is_not_trained_on(

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from gravlensdiffusion.cli.main import main
-from gravlensdiffusion.cli.train import Options, configure, run
+from gravlensdiffusion.cli.options import MachineOptions
+from gravlensdiffusion.cli.train import Options, RecipeOptions, configure, run
 from gravlensdiffusion.codec import to_json
 from gravlensdiffusion.config.training import TrainingConfig
 from gravlensdiffusion.errors import GravLensError
@@ -109,14 +110,16 @@ def test_flags_change_the_recipe() -> None:
         out=Path("o"),
         size=64,
         epochs=3,
-        batch_size=16,
-        learning_rate=1e-4,
-        transform="peak",
         seed=9,
-        precision="bf16",
-        augment="half_turn",
-        compile=True,
-        prefetch=3,
+        recipe=RecipeOptions(
+            batch_size=16,
+            learning_rate=1e-4,
+            transform="peak",
+            precision="bf16",
+            augment="half_turn",
+            compile=True,
+            prefetch=3,
+        ),
     )
     config = configure(options)
     assert (config.size, config.epochs, config.batch_size) == (64, 3, 16)
@@ -154,9 +157,9 @@ def test_mistakes_are_one_line(data: Path, tmp_path: Path) -> None:
     with pytest.raises(GravLensError, match="unknown preset 'lens29'; choose from lens28"):
         run(Options(data=data, out=tmp_path / "run", preset="lens29"))
     with pytest.raises(GravLensError, match="16 pixels a side, fewer than 28"):
-        run(Options(data=data, out=tmp_path / "run", device="cpu"))
+        run(Options(data=data, out=tmp_path / "run", machine=MachineOptions(device="cpu")))
     with pytest.raises(GravLensError, match="batch_size must be at least 1"):
-        run(Options(data=data, out=tmp_path / "run", batch_size=0))
+        run(Options(data=data, out=tmp_path / "run", recipe=RecipeOptions(batch_size=0)))
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -181,7 +184,9 @@ def test_a_recipe_from_a_file(tmp_path: Path) -> None:
     schedule, denoiser = replace(config.model.schedule, kind="cosine"), config.model.denoiser
     model = replace(config.model, schedule=schedule, denoiser=replace(denoiser, prediction="v"))
     recipe.write_text(to_json(replace(config, model=model)))
-    options = Options(data=Path("d"), out=Path("o"), preset=str(recipe), batch_size=5)
+    options = Options(
+        data=Path("d"), out=Path("o"), preset=str(recipe), recipe=RecipeOptions(batch_size=5)
+    )
     read = configure(options)
     assert read == replace(config, model=model, batch_size=5)
     recipe.write_text(recipe.read_text().replace("cosine", "sine"))
@@ -278,6 +283,6 @@ def test_a_preset_beside_init_is_the_recipe(
 
 
 def test_held_out_images_are_for_any_recipe() -> None:
-    config = configure(Options(data=Path("d"), out=Path("o"), held_out=0.2))
+    config = configure(Options(data=Path("d"), out=Path("o"), recipe=RecipeOptions(held_out=0.2)))
     assert config.early_stopping.held_out == 0.2
     assert TrainingConfig().early_stopping.held_out == 0

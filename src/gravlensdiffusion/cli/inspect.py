@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from gravlensdiffusion.cli.wording import in_flags
-from gravlensdiffusion.errors import one_line
-from gravlensdiffusion.progress import tell
+from gravlensdiffusion.cli.options import FILES, FileOptions
+from gravlensdiffusion.cli.wording import say, tell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,24 +27,19 @@ class Options:
 
     Reads lenses.h5 and its shards, and .npy, .npz, FITS and PNG files: one file, a folder of
     them, or a folder with one folder per class.
+
+    Attributes:
+        path: The data set.
+        crop: Look at the middle of each image only, this many pixels a side.
+        out: Picture to write; by default NAME-preview.png in the current folder.
+        overwrite: Replace a picture that exists.
     """
 
     path: Annotated[Path, tyro.conf.Positional]
-    """The data set."""
-    band: str | None = None
-    """Keep this band where files, or images in FITS files, are of several: g, F814W."""
-    hdu: str | None = None
-    """Name or number of the HDU to read where FITS files hold several images: SCI, 2."""
-    skip_bad: bool = False
-    """Go on without files that cannot be used."""
     crop: int | None = None
-    """Look at the middle of each image only, this many pixels a side."""
-    allow_object_arrays: bool = False
-    """Read DeepLense's pickled [image, mass] arrays, without running any code in them."""
     out: Path | None = None
-    """Picture to write; by default NAME-preview.png in the current folder."""
     overwrite: bool = False
-    """Replace a picture that exists."""
+    files: FileOptions = FILES
 
 
 def run(options: Options) -> None:
@@ -54,7 +48,6 @@ def run(options: Options) -> None:
     Raises:
         GravLensError: If the data cannot be read, or the picture exists.
     """
-    from gravlensdiffusion.cli.opening import open_data
     from gravlensdiffusion.files import check_picture, check_writable, whole_file
     from gravlensdiffusion.reports.drawing import spared
     from gravlensdiffusion.sets.inspection import inspect_lenses
@@ -62,19 +55,14 @@ def run(options: Options) -> None:
     out = options.out or default_preview(options.path)
     check_writable(out)
     check_picture(out, overwrite=options.overwrite)
-    source = open_data(
+    source = options.files.open(
         options.path,
-        skip_bad=options.skip_bad,
-        allow_object_arrays=options.allow_object_arrays,
-        band=options.band,
-        hdu=options.hdu,
         crop=options.crop,
         mixed=True,
         with_notes=False,
     )
     summary = inspect_lenses(source)
-    for line in describe(summary):
-        print(one_line(in_flags(line)))
+    say(*describe(summary))
     told = ""
     with (
         spared(str(out), tell),
@@ -118,7 +106,7 @@ def describe(summary: "DataSummary") -> "Iterator[str]":
         *_duplicate_rows(summary),
         ("skipped", f"{len(summary.problems)}"),
         *(("note", note) for note in summary.notes),
-        ("for lens28", f"--transform {summary.transform}: {summary.transform_reason}"),
+        ("for lens28", f"`transform` {summary.transform}: {summary.transform_reason}"),
         ("for ddpm, reference", _unit_range_advice(summary)),
     ]
     width = max(len(name) for name, _ in rows)
@@ -129,7 +117,7 @@ def describe(summary: "DataSummary") -> "Iterator[str]":
 def _unit_range_advice(summary: "DataSummary") -> str:
     if summary.in_unit_range:
         return "as it is: all values lie in [0, 1]"
-    return "--transform linear, asinh or peak: values lie outside of [0, 1]"
+    return "`transform` linear, asinh or peak: values lie outside of [0, 1]"
 
 
 def _parameter_rows(summary: "DataSummary") -> "Iterator[tuple[str, str]]":

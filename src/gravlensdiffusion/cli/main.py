@@ -73,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OtherFailed:
         return EXIT_USER_ERROR
     except GravLensError as error:
-        return _complain(in_flags(str(error)))
+        return _complain(str(error))
     except BrokenPipeError:
         # Python flushes standard output once more on its way out, and would complain there.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -85,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         if not is_out_of_memory(error):
             raise
-        return _complain("out of memory; try a smaller --batch-size or fewer images at a time")
+        return _complain("out of memory; try a smaller `batch_size` or fewer images at a time")
     except KeyboardInterrupt:
         print(f"{PROGRAM}: interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
@@ -173,9 +173,10 @@ def _run_command(command: ModuleType, name: str, arguments: list[str]) -> None:
     out = getattr(options, "out", None)
     if isinstance(out, Path):
         check_writable(out)
-    if hasattr(options, "threads"):
-        use_threads(options.threads)
-    if getattr(options, "device", "") == "cuda":
+    machine = getattr(options, "machine", options)
+    if hasattr(machine, "threads"):
+        use_threads(machine.threads)
+    if getattr(machine, "device", "") == "cuda":
         _require_cuda()
     command.run(options)
 
@@ -185,7 +186,7 @@ def _require_cuda() -> None:
     import torch
 
     if not torch.cuda.is_available():
-        raise GravLensError("no CUDA device here; use --device cpu or auto")
+        raise GravLensError("no CUDA device here; use `device` cpu or auto")
 
 
 def _usage(path: tuple[str, ...], commands: Commands, about: str) -> str:
@@ -224,7 +225,7 @@ def _describe(error: OSError) -> str:
 
 
 def _complain(message: str) -> int:
-    line = one_line(" ".join(message.split()))
+    line = one_line(in_flags(" ".join(message.split())))
     print(f"{PROGRAM}: error{_place()}: {line}", file=sys.stderr)
     return EXIT_USER_ERROR
 

@@ -5,14 +5,22 @@ import io
 import re
 import textwrap
 from collections.abc import Sequence
+from dataclasses import fields, is_dataclass
 from itertools import dropwhile, takewhile
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import tyro
 
+from gravlensdiffusion.config.bounds import check_ranges
 from gravlensdiffusion.errors import GravLensError
 
-Options = TypeVar("Options")
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Options = TypeVar("Options", bound="DataclassInstance")
+
+CONF = (tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes, tyro.conf.DisallowNone)
+"""Flags are named by their field alone, whatever group of options it is in."""
 
 _ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
 _FRAME = "╭╮╰╯│"
@@ -43,23 +51,28 @@ def parse(options_type: type[Options], program: str, arguments: Sequence[str]) -
         arguments: The words that follow.
 
     Raises:
-        GravLensError: If a flag is unknown, missing, or has a value that cannot be read.
+        GravLensError: If a flag is unknown, missing, or has a value that cannot be read or is out
+            of its range.
         SystemExit: With code 0, after ``--help``.
     """
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
-            return tyro.cli(
+            options = tyro.cli(
                 options_type,
                 prog=program,
                 args=list(arguments),
-                config=(tyro.conf.FlagCreatePairsOff,),
+                config=CONF,
             )
     except SystemExit as stop:
         if stop.code in (0, None):
             raise
-    message = condense(complaint.getvalue()) or "the options cannot be read"
-    raise GravLensError(f"{message} (see {program} --help)")
+        message = condense(complaint.getvalue()) or "the options cannot be read"
+        raise GravLensError(f"{message} (see {program} --help)") from None
+    for group in (options, *(getattr(options, field.name) for field in fields(options))):
+        if is_dataclass(group):
+            check_ranges(group, "`{}`")
+    return options
 
 
 def condense(text: str) -> str:

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gravlensdiffusion.cli.wording import in_flags
+from gravlensdiffusion.cli.wording import tell
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.files import FULL, unwritable
 from gravlensdiffusion.parallel import Processes
-from gravlensdiffusion.progress import shown_progress, tell
+from gravlensdiffusion.progress import shown_progress
 
 if TYPE_CHECKING:
     from gravlensdiffusion.model.build import Model
@@ -63,7 +63,7 @@ def run_shown(
                     progress=show,
                     sample=sample,
                     should_stop=lambda: bool(stopped),
-                    tell=lambda line: tell(in_flags(line)),
+                    tell=tell,
                 )
             )
     except OSError as error:
@@ -75,7 +75,7 @@ def run_shown(
             raise
         raise GravLensError(
             f"out of memory; {_kept(out)}: run the same command where there is more of it or with "
-            "--precision bf16, or choose another --out and a smaller --batch-size or --size"
+            "`precision` bf16, or choose another `out` and a smaller `batch_size` or `size`"
         ) from error
     except SystemExit:
         tell(f"stopped; {_kept(out)}")

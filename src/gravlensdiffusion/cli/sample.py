@@ -1,15 +1,16 @@
 """``gravlens sample``: images, a grid and a GIF from a model."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from gravlensdiffusion.cli.options import MACHINE, SAMPLING, MachineOptions, SamplingOptions
+from gravlensdiffusion.cli.wording import tell
+from gravlensdiffusion.config.bounds import Count, NoiseSeed, NonNegative, Positive
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.parallel import Processes
 from gravlensdiffusion.presets.training import ORDERED_BY
-from gravlensdiffusion.progress import tell
 from gravlensdiffusion.store.layout import GIF, GRID
 
 if TYPE_CHECKING:
@@ -20,83 +21,93 @@ DEFAULT_NUM = 100
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class OrderOptions:
+    """What each image is asked to be.
+
+    A parameter takes a value or a range that values are drawn from: 1.2, or 1.0:1.4. What is left
+    out is left to the model; where nothing is ordered, the images take the parameters of training
+    images.
+
+    Attributes:
+        label: A class, or several separated by commas that are gone through in turn; 'any' leaves
+            the class to the model. By default all classes in turn.
+        theta_E: Einstein radius [arcsec].
+        source_x: Source position along x, from the middle of the image [arcsec].
+        source_y: Source position along y, from the middle of the image [arcsec].
+        gamma1: External shear along the axes.
+        gamma2: External shear along the diagonals.
+        signal_to_noise: Signal-to-noise ratio of the whole image, at the depth of the training set.
+        conditions: A CSV file with one row per image: columns label and parameters of the model, in
+            any order; an empty cell leaves a value to the model.
+    """
+
+    label: str | None = None
+    theta_E: str | None = None  # noqa: N815  lenstronomy's name
+    source_x: str | None = None
+    source_y: str | None = None
+    gamma1: str | None = None
+    gamma2: str | None = None
+    signal_to_noise: str | None = None
+    conditions: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InstrumentOptions:
+    """What the instrument makes of the images.
+
+    Attributes:
+        exposure: Exposure time that sets the Poisson noise of the galaxies [s], of a model that
+            leaves the noise to the instrument; that of the training set by default.
+        sky_rms: Noise of sky and read-out in a native pixel [e-/s], of such a model; likewise.
+        noise_free: Keep the images of such a model without noise too, in lenses.h5.
+        flux_unit: peak: shift and scale each image to [0, 1], as DeepLense files are; by default
+            the images stay in the flux unit of the model.
+    """
+
+    exposure: Positive | None = None
+    sky_rms: NonNegative | None = None
+    noise_free: bool = False
+    flux_unit: Literal["peak"] | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Options:
     """Draw images from a model, with a grid of the first hundred.
 
     Image k depends on the seed, on k, what it is asked to be and the sampler; not on how many are
-    drawn. Each parameter takes a value or a range that values are drawn from: 1.2, or 1.0:1.4. What
-    is left out of an order is left to the model; where nothing is ordered, the images take the
-    parameters of training images.
+    drawn.
+
+    Attributes:
+        out: Folder to write to; it is made where it does not exist.
+        model: A bundled model, a run, a checkpoint folder, or a model_checkpoint.pth of the earlier
+            project.
+        num: Number of images; 100 by default, or one for each row of --conditions.
+        seed: Seed of the noise that the images start from.
+        format: What to write, separated by commas: h5 (lenses.h5), npy, fits, png.
+        shard_size: Write lenses-00000.h5, lenses-00001.h5, ... of that many images each to a folder
+            of their own, without pictures; the same command again makes only those that are
+            missing.
+        gif: Write denoising.gif too: the first hundred images on their way from noise. It takes at
+            least 30 steps: where the images take fewer, it shows a run of 30 steps from the same
+            noise, by the weights that are not distilled.
+        dry_run: Say what would be drawn, and stop.
+        overwrite: Replace a set that exists, in all its formats; of shards, those that are damaged
+            or of another request.
     """
 
     out: Path
-    """Folder to write to; it is made where it does not exist."""
     model: str = "lens150"
-    """A bundled model, a run, a checkpoint folder, or a model_checkpoint.pth of the earlier
-    project."""
-    num: int | None = None
-    """Number of images; 100 by default, or one for each row of --conditions."""
-    label: str | None = None
-    """A class, or several separated by commas that are gone through in turn; 'any' leaves the
-    class to the model. By default all classes in turn."""
-    theta_E: str | None = None  # noqa: N815  lenstronomy's name
-    """Einstein radius [arcsec]."""
-    source_x: str | None = None
-    """Source position along x, from the middle of the image [arcsec]."""
-    source_y: str | None = None
-    """Source position along y, from the middle of the image [arcsec]."""
-    gamma1: str | None = None
-    """External shear along the axes."""
-    gamma2: str | None = None
-    """External shear along the diagonals."""
-    signal_to_noise: str | None = None
-    """Signal-to-noise ratio of the whole image, at the depth of the training set."""
-    conditions: Path | None = None
-    """A CSV file with one row per image: columns label and parameters of the model, in any order;
-    an empty cell leaves a value to the model."""
-    seed: int = 0
-    """Seed of the noise that the images start from."""
-    quality: Literal["draft", "standard", "best"] | None = None
-    """A measured number of steps instead of --steps: draft for the fastest images, best for the
-    closest ones, standard for the model's own; `gravlens models` lists them."""
-    sampler: Literal["dpmpp", "ddim", "ddpm", "heun", "consistency"] | None = None
-    """How noise is undone: dpmpp (DPM-Solver++ 2M), ddim, ddpm (1000 random steps), heun, or
-    consistency, by distilled weights. By default distilled weights where the model has some for
-    that number of steps, else the model's own."""
-    steps: int | None = None
-    """Number of steps; by default what suits model and sampler."""
-    batch_size: int = 100
-    """Images at a time; it bounds the memory."""
-    guidance: float = 1.0
-    """How strongly class and parameters are insisted on; 1 is the model as it was trained."""
-    exposure: float | None = None
-    """Exposure time that sets the Poisson noise of the galaxies [s], of a model that leaves the
-    noise to the instrument; that of the training set by default."""
-    sky_rms: float | None = None
-    """Noise of sky and read-out in a native pixel [e-/s], of such a model; likewise."""
-    noise_free: bool = False
-    """Keep the images of such a model without noise too, in lenses.h5."""
-    flux_unit: Literal["peak"] | None = None
-    """peak: shift and scale each image to [0, 1], as DeepLense files are; by default the images
-    stay in the flux unit of the model."""
+    num: Count | None = None
+    seed: NoiseSeed = 0
     format: str = "h5"
-    """What to write, separated by commas: h5 (lenses.h5), npy, fits, png."""
-    shard_size: int | None = None
-    """Write lenses-00000.h5, lenses-00001.h5, ... of that many images each to a folder of their
-    own, without pictures; the same command again makes only those that are missing."""
+    shard_size: Count | None = None
     gif: bool = False
-    """Write denoising.gif too: the first hundred images on their way from noise. It takes at least
-    30 steps: where the images take fewer, it shows a run of 30 steps from the same noise, by the
-    weights that are not distilled."""
     dry_run: bool = False
-    """Say what would be drawn, and stop."""
     overwrite: bool = False
-    """Replace a set that exists, in all its formats; of shards, those that are damaged or of another request."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where to compute."""
-    threads: int | None = None
-    """Threads to compute with; by default what OMP_NUM_THREADS says, else as many as there are free
-    cores."""
+    order: OrderOptions = OrderOptions()
+    sampling: SamplingOptions = SAMPLING
+    instrument: InstrumentOptions = InstrumentOptions()
+    machine: MachineOptions = MACHINE
 
 
 def run(options: Options) -> None:
@@ -114,7 +125,7 @@ def run(options: Options) -> None:
     from gravlensdiffusion.generation.saving import save_set, save_shards
     from gravlensdiffusion.store.shards import Shards
 
-    generator = LensGenerator.from_pretrained(options.model, device=options.device)
+    generator = LensGenerator.from_pretrained(options.model, device=options.machine.device)
     check_channels(generator.config.num_channels, formats)
     request = read_request(options, generator)
     num = str(len(request))
@@ -124,7 +135,7 @@ def run(options: Options) -> None:
             shards,
             generator,
             request,
-            batch_size=options.batch_size,
+            batch_size=options.sampling.batch_size,
             overwrite=options.overwrite,
             dry_run=options.dry_run,
             processes=processes,
@@ -140,7 +151,7 @@ def run(options: Options) -> None:
             generator,
             request,
             formats,
-            batch_size=options.batch_size,
+            batch_size=options.sampling.batch_size,
             gif=options.gif,
             overwrite=options.overwrite,
             processes=processes,
@@ -167,24 +178,26 @@ def read_request(options: Options, generator: "LensGenerator") -> "Request":
     from gravlensdiffusion.generation.conditions import read_conditions
 
     num = DEFAULT_NUM if options.num is None else options.num
-    labels = None if options.label is None else split(options.label)
+    labels = None if options.order.label is None else split(options.order.label)
     parameters: Mapping[str, Any] = spans(options)
-    if options.conditions is not None:
-        labels, parameters = read_conditions(options.conditions, generator.config, generator.name)
+    if options.order.conditions is not None:
+        labels, parameters = read_conditions(
+            options.order.conditions, generator.config, generator.name
+        )
         num = len(labels)
-    quality = options.quality
+    quality = options.sampling.quality
     return generator.request(
         num,
         label=labels,
         parameters=parameters,
         seed=options.seed,
-        sampler=options.sampler,
-        num_steps=options.steps if quality is None else generator.steps_of(quality),
-        guidance=options.guidance,
-        exposure_s=options.exposure,
-        sky_rms=options.sky_rms,
-        flux_unit=options.flux_unit,
-        noise_free=options.noise_free,
+        sampler=options.sampling.sampler,
+        num_steps=options.sampling.steps if quality is None else generator.steps_of(quality),
+        guidance=options.sampling.guidance,
+        exposure_s=options.instrument.exposure,
+        sky_rms=options.instrument.sky_rms,
+        flux_unit=options.instrument.flux_unit,
+        noise_free=options.instrument.noise_free,
     )
 
 
@@ -196,7 +209,7 @@ def spans(options: Options) -> dict[str, "Span"]:
     """
     from gravlensdiffusion.generation.request import parse_span
 
-    asked = {each: getattr(options, each) for each in ORDERED_BY}
+    asked = {each: getattr(options.order, each) for each in ORDERED_BY}
     return {each: parse_span(text, each) for each, text in asked.items() if text is not None}
 
 
@@ -208,25 +221,18 @@ def check(options: Options, formats: Sequence[str]) -> None:
     """
     from gravlensdiffusion.formats.writers import check_set
 
-    for flag, value in (("--num", options.num), ("--batch-size", options.batch_size)):
-        if value is not None and value < 1:
-            raise GravLensError(f"{flag} must be at least 1, got {value}")
-    check_quality(options.quality, options.steps, options.sampler)
-    check_guidance(options.guidance)
-    if options.exposure is not None and not 0 < options.exposure < math.inf:
-        raise GravLensError(f"--exposure must be a positive time in s, got {options.exposure}")
-    if options.sky_rms is not None and not 0 <= options.sky_rms < math.inf:
-        raise GravLensError(f"--sky-rms must be a number from 0 up, got {options.sky_rms}")
-    if options.noise_free and "h5" not in formats:
-        raise GravLensError("--noise-free writes to lenses.h5, so --format must name h5")
+    options.sampling.check()
+    if options.instrument.noise_free and "h5" not in formats:
+        raise GravLensError("`noise_free` writes to lenses.h5, so `format` must name h5")
     spans(options)
-    if options.conditions is not None:
-        others = [
-            each for each in ("num", "label", *ORDERED_BY) if getattr(options, each) is not None
+    if options.order.conditions is not None:
+        orders = [
+            each for each in ("label", *ORDERED_BY) if getattr(options.order, each) is not None
         ]
-        if others:
-            flag = "--" + others[0].replace("_", "-")
-            raise GravLensError(f"--conditions says all about each image, so leave out {flag}")
+        if others := ["num"] * (options.num is not None) + orders:
+            raise GravLensError(
+                f"`conditions` says all about each image, so leave out `{others[0]}`"
+            )
     if options.shard_size is not None:
         check_shards(options, formats)
         return
@@ -240,36 +246,9 @@ def check_shards(options: Options, formats: Sequence[str]) -> None:
         GravLensError: If there are some.
     """
     if tuple(formats) != ("h5",):
-        raise GravLensError("--shard-size writes HDF5 files alone, so leave out --format")
+        raise GravLensError("`shard_size` writes HDF5 files alone, so leave out `format`")
     if options.gif:
-        raise GravLensError("--shard-size writes no pictures, so leave out --gif")
-
-
-def check_guidance(scale: float) -> None:
-    """Refuse a scale of guidance that draws no lenses, and doubt one that changes them.
-
-    Raises:
-        GravLensError: If it is out of range.
-    """
-    from gravlensdiffusion.config.bounds import WISE_GUIDANCE, require_guidance
-
-    require_guidance(scale)
-    if scale > WISE_GUIDANCE:
-        tell(
-            f"guidance {scale:g}: beyond {WISE_GUIDANCE:g}, lenses lose their shape and their flux; "
-            "look at them"
-        )
-
-
-def check_quality(quality: str | None, steps: int | None, sampler: str | None) -> None:
-    """Refuse flags that say what the quality says.
-
-    Raises:
-        GravLensError: If there are some.
-    """
-    for flag, given in (("--steps", steps), ("--sampler", sampler)):
-        if quality is not None and given is not None:
-            raise GravLensError(f"--quality says how images are drawn, so leave out {flag}")
+        raise GravLensError("`shard_size` writes no pictures, so leave out `gif`")
 
 
 def split(text: str) -> list[str]:

@@ -16,46 +16,51 @@ if TYPE_CHECKING:
 SUFFIXES = (".h5", ".hdf5")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Options:
     """Simulate strong-lens images with lenstronomy.
 
     Image k depends on the seed and k alone, whatever the number of jobs.
+
+    Attributes:
+        out: File to write, lenses.h5 say.
+        preset: Population and instrument: deeplense, deeplense-wide, deeplense-sim, euclid or hst.
+        num: Number of images.
+        size: Pixels a side after a reduction that keeps the field of view; native size by default.
+        pixels: Native pixels a side, which sets the field of view; the preset's by default.
+        flux_unit: Unit of the pixels: peak (each image scaled to [0, 1]) or e-/s; by default the
+            preset's.
+        noise_free: Store each image without its noise too, as /images_noise_free.
+        classes: Classes, separated by commas: no_sub, cdm, axion, and no_lens in euclid and hst; by
+            default all of the preset's.
+        mix: Weight of each class, separated by commas; by default the preset's, or equal ones where
+            classes are named.
+        seed: Seed of all images.
+        jobs: Processes; as many as there are cores by default.
+        dask: Address of the scheduler of a Dask cluster, tcp://HOST:8786 say, that makes the
+            images.
+        shard_size: Write lenses-00000.h5, lenses-00001.h5, ... of that many images each to the
+            folder --out; the same command again makes only those that are missing.
+        overwrite: Replace an existing file; of shards, those that are damaged or of another
+            request.
+        dry_run: Say what would be written, and stop.
     """
 
     out: Path
-    """File to write, lenses.h5 say."""
     preset: str = "deeplense"
-    """Population and instrument: deeplense, deeplense-wide, deeplense-sim, euclid or hst."""
     num: int = 1000
-    """Number of images."""
     size: int | None = None
-    """Pixels a side after a reduction that keeps the field of view; native size by default."""
     pixels: int | None = None
-    """Native pixels a side, which sets the field of view; the preset's by default."""
     flux_unit: Literal["peak", "e-/s"] | None = None
-    """Unit of the pixels: peak (each image scaled to [0, 1]) or e-/s; by default the preset's."""
     noise_free: bool = False
-    """Store each image without its noise too, as /images_noise_free."""
     classes: str | None = None
-    """Classes, separated by commas: no_sub, cdm, axion, and no_lens in euclid and hst; by default
-    all of the preset's."""
     mix: str | None = None
-    """Weight of each class, separated by commas; by default the preset's, or equal ones where
-    classes are named."""
     seed: int = 0
-    """Seed of all images."""
     jobs: int | None = None
-    """Processes; as many as there are cores by default."""
     dask: str | None = None
-    """Address of the scheduler of a Dask cluster, tcp://HOST:8786 say, that makes the images."""
     shard_size: int | None = None
-    """Write lenses-00000.h5, lenses-00001.h5, ... of that many images each to the folder --out; the
-    same command again makes only those that are missing."""
     overwrite: bool = False
-    """Replace an existing file; of shards, those that are damaged or of another request."""
     dry_run: bool = False
-    """Say what would be written, and stop."""
 
 
 def run(options: Options) -> None:
@@ -65,7 +70,7 @@ def run(options: Options) -> None:
         GravLensError: If an option does not fit or the file exists.
     """
     if options.dask is not None and options.jobs is not None:
-        raise GravLensError("--jobs is for this machine and --dask for a cluster; leave one out")
+        raise GravLensError("`jobs` is for this machine and `dask` for a cluster; leave one out")
     config = configure(options)
     check_out(options)
     from joblib import cpu_count
@@ -166,7 +171,7 @@ def check_out(options: Options) -> None:
     if path.is_dir():
         raise GravLensError(f"{path}: is a folder, not a file")
     if path.exists() and not options.overwrite:
-        raise GravLensError(f"{path}: exists already; give --overwrite to replace it")
+        raise GravLensError(f"{path}: exists already; give `overwrite` to replace it")
 
 
 def describe(config: "SimulationConfig", header: "SetHeader", num: int) -> str:

@@ -1,14 +1,13 @@
 """``gravlens train``: a diffusion model from a set of images."""
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from gravlensdiffusion.cli.opening import open_data, tell_absent
+from gravlensdiffusion.cli.options import FILES, MACHINE, FileOptions, MachineOptions, tell_absent
 from gravlensdiffusion.cli.running import run_shown
-from gravlensdiffusion.cli.wording import in_flags
-from gravlensdiffusion.errors import GravLensError, one_line
-from gravlensdiffusion.progress import tell
+from gravlensdiffusion.cli.wording import say, tell
+from gravlensdiffusion.errors import GravLensError
 
 if TYPE_CHECKING:
     from gravlensdiffusion.config.training import TrainingConfig
@@ -21,73 +20,74 @@ DEFAULT = "lens28"
 """Recipe of a model that starts from nothing."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RecipeOptions:
+    """What is changed in the recipe; by default, nothing.
+
+    Attributes:
+        batch_size: Images per step.
+        learning_rate: Peak learning rate.
+        transform: How flux is scaled for the network: linear or asinh with constants measured on
+            the data, or peak (each image to [0, 1], which forgets its flux).
+        augment: Turn training images at random, and their parameters with them: half_turn (by 180
+            degrees), flips (mirror images too), d4 (quarter turns too). Which of them a population
+            allows is in docs/training.md.
+        held_out: Share of the images of each class that is never trained on. Their loss is measured
+            on the way, ends the run when it falls no longer, and says which checkpoint counts. 0
+            for none. Recipes have 0, but 0.1 where a model is adapted.
+        precision: Arithmetic; bf16 is faster on recent GPUs and slower on CPUs. Recipes have fp32.
+        compile: Compile the network for training: the first step waits for it, which pays in long
+            runs on a GPU.
+        prefetch: Batches that threads assemble ahead, for a GPU that waits for its images; the
+            images stay the same. Recipes have 0.
+    """
+
+    batch_size: int | None = None
+    learning_rate: float | None = None
+    transform: Literal["linear", "asinh", "peak"] | None = None
+    augment: Literal["none", "half_turn", "flips", "d4"] | None = None
+    held_out: float | None = None
+    precision: Literal["fp32", "bf16"] | None = None
+    compile: bool = False
+    prefetch: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Options:
     """Train a diffusion model, or go on with a run that was broken off.
 
     Running the same command again resumes from the last checkpoint. Ctrl-C and SIGTERM save first.
+
+    Attributes:
+        data: Training images: a lenses.h5, a folder of shards, .npy, FITS or PNG files, or an .npz.
+        out: Run directory: configuration, log, sample grids, checkpoints.
+        preset: Recipe: lens28 (small and fast, learns classes), quick28, lens64 and lens150
+            (classes and physical parameters, of a set with noise-free twins), ddpm (Ho et al.
+            2020), reference (the earlier project, to the letter), or a .json file like a run's
+            config.json, changed as you like. By default lens28, or with --init a recipe that adapts
+            that model to your images.
+        size: Train at this many pixels a side; the recipe's own by default.
+        epochs: Passes over the training set, instead of the number of images that the recipe sees.
+        init: Start from the weights of this model: a bundled name, a run or a checkpoint. Without
+            --preset the model is adapted to your images, 200 or more: network and size are the
+            model's, scaling is measured, and classes that it never saw are learned.
+        seed: Seed of weights, order and noise; the recipe's own, 0, by default.
+        crop: Train on the middle of each image only, this many pixels a side.
+        dry_run: Say what would be trained, and stop.
     """
 
     data: Path
-    """Training images: a lenses.h5, a folder of shards, .npy, FITS or PNG files, or an .npz."""
     out: Path
-    """Run directory: configuration, log, sample grids, checkpoints."""
     preset: str | None = None
-    """Recipe: lens28 (small and fast, learns classes), quick28, lens64 and lens150 (classes and
-    physical parameters, of a set with noise-free twins), ddpm (Ho et al. 2020), reference (the earlier
-    project, to the letter), or a .json file like a run's config.json, changed as you like. By
-    default lens28, or with --init a recipe that adapts that model to your images."""
     size: int | None = None
-    """Train at this many pixels a side; the recipe's own by default."""
     epochs: int | None = None
-    """Passes over the training set, instead of the number of images that the recipe sees."""
-    batch_size: int | None = None
-    """Images per step; the recipe's own by default."""
-    learning_rate: float | None = None
-    """Peak learning rate; the recipe's own by default."""
-    transform: Literal["linear", "asinh", "peak"] | None = None
-    """How flux is scaled for the network: linear or asinh with constants measured on the data,
-    or peak (each image to [0, 1], which forgets its flux); the recipe's own by default."""
-    augment: Literal["none", "half_turn", "flips", "d4"] | None = None
-    """Turn training images at random, and their parameters with them: half_turn (by 180 degrees),
-    flips (mirror images too), d4 (quarter turns too). Which of them a population allows is in
-    docs/training.md; the recipe's own by default."""
-    held_out: float | None = None
-    """Share of the images of each class that is never trained on. Their loss is measured on the
-    way, ends the run when it falls no longer, and says which checkpoint counts. 0 for none. By
-    default 0.1 where a model is adapted, and 0 in all other recipes."""
     init: str | None = None
-    """Start from the weights of this model: a bundled name, a run or a checkpoint. Without --preset
-    the model is adapted to your images, 200 or more: network and size are the model's, scaling is
-    measured, and classes that it never saw are learned."""
     seed: int | None = None
-    """Seed of weights, order and noise; the recipe's own, 0, by default."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where to train."""
-    threads: int | None = None
-    """Threads to compute with; by default what OMP_NUM_THREADS says, else as many as there are free
-    cores."""
-    precision: Literal["fp32", "bf16"] | None = None
-    """Arithmetic; bf16 is faster on recent GPUs and slower on CPUs. The recipe's own, fp32, by
-    default."""
-    compile: bool = False
-    """Compile the network for training: the first step waits for it, which pays in long runs on a
-    GPU."""
-    prefetch: int | None = None
-    """Batches that threads assemble ahead, for a GPU that waits for its images; the images stay the
-    same. The recipe's own, 0, by default."""
     crop: int | None = None
-    """Train on the middle of each image only, this many pixels a side."""
-    band: str | None = None
-    """Keep this band where files, or images in FITS files, are of several: g, F814W."""
-    hdu: str | None = None
-    """Name or number of the HDU to read where FITS files hold several images: SCI, 2."""
-    skip_bad: bool = False
-    """Go on without files that cannot be used."""
-    allow_object_arrays: bool = False
-    """Read DeepLense's pickled (image, mass) arrays, admitting numpy's own types only."""
     dry_run: bool = False
-    """Say what would be trained, and stop."""
+    recipe: RecipeOptions = RecipeOptions()
+    files: FileOptions = FILES
+    machine: MachineOptions = MACHINE
 
 
 def run(options: Options) -> None:
@@ -104,28 +104,27 @@ def run(options: Options) -> None:
     if options.init is not None:
         find_model(options.init)
     config = None if is_adaptation(options) else configure(options)
-    source = open_data(
-        options.data,
-        skip_bad=options.skip_bad,
-        allow_object_arrays=options.allow_object_arrays,
-        band=options.band,
-        hdu=options.hdu,
-        crop=options.crop,
-    )
+    source = options.files.open(options.data, crop=options.crop)
     tell_absent(source)
     source = source.with_present_classes()
     if config is None:
         config = adapted(options, source)
     if options.dry_run:
-        planned = plan(config, source, options.out, device=options.device, init=options.init)
-        print(one_line(describe(config, source, planned)))
-        for note in planned.notes:
-            print(f"note: {in_flags(note)}")
+        planned = plan(
+            config, source, options.out, device=options.machine.device, init=options.init
+        )
+        say(describe(config, source, planned))
+        say(*(f"note: {note}" for note in planned.notes))
         return
     progress = run_shown(
         options.out,
         lambda hooks: train(
-            config, source, options.out, device=options.device, init=options.init, hooks=hooks
+            config,
+            source,
+            options.out,
+            device=options.machine.device,
+            init=options.init,
+            hooks=hooks,
         ),
         sample=lambda model, seen: save_samples(
             model, options.out / "samples" / f"{seen:010d}.png"
@@ -133,7 +132,7 @@ def run(options: Options) -> None:
     )
     print(f"trained {options.out} on {told(progress)}")
     if progress.doubt:
-        tell(f"note: {in_flags(progress.doubt)}")
+        tell(f"note: {progress.doubt}")
 
 
 def told(progress: "Progress") -> str:
@@ -189,29 +188,19 @@ def configure(options: Options, recipe: "TrainingConfig | None" = None) -> "Trai
     from gravlensdiffusion.config.model import TransformConfig
 
     config = recipe or read_preset(options.preset or DEFAULT)
-    changes = {
-        name: getattr(options, name)
-        for name in ("size", "epochs", "batch_size")
-        if getattr(options, name) is not None
-    }
-    if options.size is not None:
+    asked = asdict(options.recipe)
+    asked |= {name: getattr(options, name) for name in ("size", "epochs", "seed")}
+    changes = {k: value for k, value in asked.items() if value is not None and value is not False}
+    if "size" in changes:
         changes["resize"] = None
-    if options.epochs is not None:
+    if "epochs" in changes:
         changes["total_images"] = 0
-    if options.learning_rate is not None:
-        rate = options.learning_rate
+    if (rate := changes.pop("learning_rate", None)) is not None:
         changes["optimiser"] = replace(config.optimiser, learning_rate=rate)
-    if options.held_out is not None:
-        stopping = replace(config.early_stopping, held_out=options.held_out)
-        changes["early_stopping"] = stopping
-    if options.transform is not None:
-        transform = TransformConfig(kind=options.transform, fit=True)
-        changes["model"] = replace(config.model, transform=transform)
-    if options.compile:
-        changes["compile"] = True
-    for name in ("augment", "seed", "precision", "prefetch"):
-        if getattr(options, name) is not None:
-            changes[name] = getattr(options, name)
+    if (share := changes.pop("held_out", None)) is not None:
+        changes["early_stopping"] = replace(config.early_stopping, held_out=share)
+    if (kind := changes.pop("transform", None)) is not None:
+        changes["model"] = replace(config.model, transform=TransformConfig(kind=kind, fit=True))
     return replace(config, **changes)
 
 

@@ -1,6 +1,11 @@
-"""What configurations may hold: limits of size, numbers in a range, names of classes."""
+"""What configurations may hold: numbers in a range, limits of size, names of classes."""
 
-from collections.abc import Sequence
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Annotated, Any, get_args, get_type_hints
 
 from gravlensdiffusion.errors import GravLensError
 
@@ -11,9 +16,7 @@ MAX_NUMBER = 1e100
 """Numbers up to this can be squared."""
 MAX_LEVELS = 16
 MAX_CHANNELS = 2**16
-MAX_BLOCKS = 256
 MAX_STEPS = 100_000
-MAX_SUPERSAMPLING = 4
 MAX_WEIGHTS = 2**30
 """Numbers that a model may consist of: 4 GB, a hundred times the largest preset and more."""
 MAX_ROWS = 2**20
@@ -28,13 +31,124 @@ MAX_GUIDANCE = 10.0
 RESERVED = {"any": "leaves the class open", "unlabelled": "stands for images without a class"}
 """Words that no class is called, in letters of either case, and what they mean."""
 SEPARATORS = ",="
-"""Letters that lists of classes are taken apart at, as in ``--label a,b`` and ``--merge lens=a,b``."""
+"""Letters that lists of classes are taken apart at, as in ``a,b`` and ``lens=a,b``."""
 
 
-def require_positive(name: str, value: float) -> None:
-    """Refuse a number that is zero, negative or not a number, by its name."""
-    if not value > 0:
-        raise GravLensError(f"{name} must be positive, got {value}")
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Range:
+    """The finite numbers that a field may hold, as in ``Annotated[float, Range(above=0)]``.
+
+    Each number of a tuple or a dictionary must lie in it, and all that a prior can give. None is
+    left alone.
+
+    Attributes:
+        at_least: Smallest number that is allowed.
+        at_most: Largest number that is allowed.
+        above: Number that all must lie above; takes the place of `at_least`.
+        below: Number that all must lie below; takes the place of `at_most`.
+    """
+
+    at_least: float = -math.inf
+    at_most: float = math.inf
+    above: float | None = None
+    below: float | None = None
+
+    def __contains__(self, value: float) -> bool:
+        is_above = value >= self.at_least if self.above is None else value > self.above
+        return is_above and (value <= self.at_most if self.below is None else value < self.below)
+
+    def __str__(self) -> str:
+        low = self.at_least if self.above is None else self.above
+        high = self.at_most if self.below is None else self.below
+        if math.isfinite(high):
+            ends = [f"{end:g}" for end in (self.above, self.below) if end is not None]
+            without = f" (not {' or '.join(ends)})" if ends else ""
+            return f"lie between {_shown(low)} and {_shown(high)}{without}"
+        if not math.isfinite(low):
+            return "be finite"
+        if low == 0:
+            return "not be negative" if self.above is None else "be positive"
+        return f"be {'at least' if self.above is None else 'above'} {_shown(low)}"
+
+
+Count = Annotated[int, Range(at_least=1)]
+Whole = Annotated[int, Range(at_least=0)]
+NonNegative = Annotated[float, Range(at_least=0)]
+Positive = Annotated[float, Range(above=0)]
+Share = Annotated[float, Range(at_least=0, at_most=1)]
+Side = Annotated[int, Range(at_least=4, at_most=MAX_SIDE)]
+"""Pixels a side of an image."""
+Bands = Annotated[int, Range(at_least=1, at_most=MAX_BANDS)]
+Seed = Annotated[int, Range(at_least=0, at_most=2**63 - 1)]
+NoiseSeed = Annotated[int, Range(at_least=0, at_most=2**64 - 1)]
+Number = Annotated[float, Range()]
+"""Any number but an infinite one."""
+
+
+class Bounded:
+    """A configuration of which each number lies in the range that its field is annotated with."""
+
+    __slots__ = ()
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+
+
+def check_ranges(config: object, name: str = "") -> None:
+    """Refuse a dataclass with a number that is not in the `Range` of its field.
+
+    Args:
+        config: The dataclass.
+        name: How messages name a field, ``{}`` in its place; by default after the class, as in
+            ``schedule num_steps``.
+
+    Raises:
+        GravLensError: If there is one; it names the field, what is allowed, and the value.
+    """
+    cls: Any = type(config)
+    if not name:
+        words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", cls.__name__.removesuffix("Config"))
+        name = f"{words.lower()} {{}}"
+    for field, ranges in _ranges(cls).items():
+        value = getattr(config, field)
+        for number in _numbers(value):
+            for each in ranges:
+                if number not in each:
+                    raise GravLensError(f"{name.format(field)} must {each}, got {value}")
+
+
+@cache
+def _ranges(cls: type) -> Mapping[str, tuple[Range, ...]]:
+    hints = get_type_hints(cls, include_extras=True)
+    return {name: found for name, hint in hints.items() if (found := tuple(_metadata(hint)))}
+
+
+def _metadata(hint: Any) -> Iterator[Range]:
+    for part in (*getattr(hint, "__metadata__", ()), *get_args(hint)):
+        if isinstance(part, Range):
+            yield part
+        else:
+            yield from _metadata(part)
+
+
+def _numbers(value: Any) -> Iterator[float]:
+    """Yield the numbers that must lie in a range; infinite ones as the NaN that lies in none."""
+    match value:
+        case int() | float():
+            yield value if math.isfinite(value) else math.nan
+        case tuple():
+            for each in value:
+                yield from _numbers(each)
+        case dict():
+            yield from _numbers(tuple(value.values()))
+        case _:
+            yield from getattr(value, "support", ())
+
+
+def _shown(number: float) -> str:
+    if isinstance(number, int) and number >= 2**32 and (number + 1).bit_count() == 1:
+        return f"2^{number.bit_length()} - 1"
+    return str(number) if isinstance(number, int) else f"{number:g}"
 
 
 def require_guidance(scale: float) -> None:

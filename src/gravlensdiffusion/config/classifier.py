@@ -1,9 +1,22 @@
 """Configurations of the networks that read images: a classifier, its training, a lens encoder."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
-from gravlensdiffusion.config.bounds import check_class_names
+from gravlensdiffusion.config.bounds import (
+    MAX_LEVELS,
+    MAX_SIDE,
+    Bands,
+    Bounded,
+    Count,
+    NonNegative,
+    Number,
+    Positive,
+    Range,
+    Seed,
+    check_class_names,
+    check_ranges,
+)
 from gravlensdiffusion.errors import GravLensError
 
 MAX_FEATURES = 64
@@ -11,7 +24,7 @@ MAX_FEATURES = 64
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ClassifierConfig:
+class ClassifierConfig(Bounded):
     """Everything that is needed to rebuild a trained classifier from its weights.
 
     Attributes:
@@ -39,17 +52,17 @@ class ClassifierConfig:
     """
 
     schema_version: Literal[1] = 1
-    image_size: int
-    num_channels: int = 1
+    image_size: Annotated[int, Range(at_least=1, at_most=MAX_SIDE)]
+    num_channels: Bands = 1
     class_names: tuple[str, ...]
-    class_mix: tuple[float, ...]
-    channels: tuple[int, ...]
-    strides: tuple[int, ...]
-    dropout: float = 0.3
-    sky: tuple[float, ...]
-    noise: tuple[float, ...]
-    bright: tuple[float, ...]
-    temperature: float = 1.0
+    class_mix: tuple[Positive, ...]
+    channels: tuple[Annotated[int, Range(at_least=1, at_most=8192)], ...]
+    strides: tuple[Annotated[int, Range(at_least=1, at_most=64)], ...]
+    dropout: Annotated[float, Range(at_least=0, below=1)] = 0.3
+    sky: tuple[Number, ...]
+    noise: tuple[Positive, ...]
+    bright: tuple[Positive, ...]
+    temperature: Positive = 1.0
     merged: tuple[tuple[str, str], ...] = ()
     pixel_scale_arcsec: float | None = None
     flux_unit: str = "unknown"
@@ -58,31 +71,23 @@ class ClassifierConfig:
     training_data: str = ""
 
     def __post_init__(self) -> None:
-        num = len(self.class_names)
+        check_ranges(self)
         check_class_names(self.class_names)
-        if num < 2:
+        if len(self.class_names) < 2:
             raise GravLensError(f"a classifier needs two classes or more, got {self.class_names}")
-        if len(self.class_mix) != num or any(not share > 0 for share in self.class_mix):
+        if len(self.class_mix) != len(self.class_names):
             raise GravLensError("classifier class_mix needs a positive share of each class")
-        if not self.channels or len(self.channels) != len(self.strides):
-            raise GravLensError("classifier needs as many strides as channels, at least one")
-        if len(self.channels) > 16 or not all(1 <= num <= 8192 for num in self.channels):
-            raise GravLensError("classifier needs up to 16 stages of 1 to 8192 channels")
-        if not all(1 <= stride <= 64 for stride in self.strides):
-            raise GravLensError("classifier strides must lie in 1 to 64")
-        if not 1 <= self.image_size <= 4096 or not 1 <= self.num_channels <= 64:
-            raise GravLensError("classifier image_size or num_channels is out of range")
+        if not 1 <= len(self.channels) <= MAX_LEVELS or len(self.channels) != len(self.strides):
+            raise GravLensError(
+                f"classifier needs as many strides as channels, for 1 to {MAX_LEVELS} stages"
+            )
         for name in ("sky", "noise", "bright"):
             if len(getattr(self, name)) != self.num_channels:
                 raise GravLensError(f"classifier {name} needs one number per channel")
-        if any(not value > 0 for value in (*self.noise, *self.bright, self.temperature)):
-            raise GravLensError("classifier noise, bright and temperature must be positive")
-        if not 0 <= self.dropout < 1:
-            raise GravLensError(f"classifier dropout must lie in [0, 1), got {self.dropout}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ClassifierTraining:
+class ClassifierTraining(Bounded):
     """How a classifier is trained; progress is counted in images.
 
     Attributes:
@@ -102,33 +107,22 @@ class ClassifierTraining:
         precision: ``fp32`` or ``bf16`` (autocast).
     """
 
-    total_images: int = 60_000
-    batch_size: int = 64
-    learning_rate: float = 2e-3
-    weight_decay: float = 0.02
-    dropout: float = 0.3
+    total_images: Count = 60_000
+    batch_size: Count = 64
+    learning_rate: Positive = 2e-3
+    weight_decay: NonNegative = 0.02
+    dropout: Annotated[float, Range(at_least=0, below=1)] = 0.3
     augment: Literal["none", "half_turn", "flips", "d4"] = "none"
     balance: Literal["none", "weights", "oversample"] = "none"
-    held_out: float = 0.2
-    check_images: int = 2_000
-    patience: int = 10
-    seed: int = 0
+    held_out: Annotated[float, Range(above=0, below=1)] = 0.2
+    check_images: Count = 2_000
+    patience: Count = 10
+    seed: Seed = 0
     precision: Literal["fp32", "bf16"] = "fp32"
-
-    def __post_init__(self) -> None:
-        for name in ("total_images", "batch_size", "check_images", "patience"):
-            if getattr(self, name) < 1:
-                raise GravLensError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if not 0 < self.held_out < 1:
-            raise GravLensError(f"held_out must lie between 0 and 1, got {self.held_out}")
-        if not self.learning_rate > 0 or self.weight_decay < 0:
-            raise GravLensError("a classifier needs learning_rate > 0 and weight_decay >= 0")
-        if not 0 <= self.seed < 2**63:
-            raise GravLensError(f"seed must lie in [0, 2^63), got {self.seed}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class EncoderConfig:
+class EncoderConfig(Bounded):
     """Everything that is needed to rebuild a trained lens encoder from its weights.
 
     Attributes:
@@ -152,25 +146,20 @@ class EncoderConfig:
     image_size: int
     channels: tuple[int, ...]
     strides: tuple[int, ...]
-    num_features: int = 32
+    num_features: Annotated[int, Range(at_least=1, at_most=MAX_FEATURES)] = 32
     targets: tuple[str, ...]
-    target_means: tuple[float, ...]
-    target_stds: tuple[float, ...]
+    target_means: tuple[Number, ...]
+    target_stds: tuple[Positive, ...]
     class_names: tuple[str, ...]
     training_data: str = ""
-    faint_level: float = 0.0116
-    bright_level: float = 1.0
+    faint_level: Number = 0.0116
+    bright_level: Number = 1.0
 
     def __post_init__(self) -> None:
+        check_ranges(self)
         if not self.channels or len(self.channels) != len(self.strides):
             raise GravLensError("encoder needs as many strides as channels, at least one")
-        if not 1 <= self.num_features <= MAX_FEATURES:
-            raise GravLensError(
-                f"encoder num_features must lie from 1 to {MAX_FEATURES}, got {self.num_features}"
-            )
         if not len(self.targets) == len(self.target_means) == len(self.target_stds):
             raise GravLensError("encoder needs one mean and one standard deviation per target")
         if not self.faint_level < self.bright_level:
             raise GravLensError("encoder faint_level must lie below its bright_level")
-        if any(not std > 0 for std in self.target_stds):
-            raise GravLensError("encoder target_stds must be positive")

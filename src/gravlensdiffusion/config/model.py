@@ -2,20 +2,27 @@
 
 import math
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
 
 from gravlensdiffusion.config.bounds import (
-    MAX_BANDS,
-    MAX_BLOCKS,
     MAX_CHANNELS,
     MAX_CLASSES,
     MAX_LEVELS,
     MAX_NUMBER,
     MAX_ROWS,
-    MAX_SIDE,
     MAX_STEPS,
-    MAX_SUPERSAMPLING,
+    Bands,
+    Bounded,
+    Count,
+    NonNegative,
+    Number,
+    Positive,
+    Range,
+    Share,
+    Side,
+    Whole,
     check_class_names,
+    check_ranges,
 )
 from gravlensdiffusion.errors import GravLensError
 
@@ -27,9 +34,12 @@ set reaches quite to the ends of what it was drawn from."""
 Prediction = Literal["epsilon", "x0", "v", "preconditioned"]
 Resize = Literal["bilinear", "area"]
 
+Channels = Annotated[int, Range(at_least=1, at_most=MAX_CHANNELS)]
+Steps = Annotated[int, Range(at_least=1, at_most=MAX_STEPS)]
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TransformConfig:
+class TransformConfig(Bounded):
     """How flux becomes what the network sees; see `data.transform`.
 
     Attributes:
@@ -44,22 +54,16 @@ class TransformConfig:
     """
 
     kind: Literal["linear", "asinh", "peak"] = "linear"
-    offset: float = 0.0
-    scale: float = 1.0
+    offset: Number = 0.0
+    scale: Positive = 1.0
     centre: Literal["mean_image", "none"] = "mean_image"
-    gain: float = 0.0
+    gain: NonNegative = 0.0
     fit: bool = False
     bounds: tuple[float, float] | None = None
 
-    def __post_init__(self) -> None:
-        if not self.scale > 0:
-            raise GravLensError(f"transform scale must be positive, got {self.scale}")
-        if self.gain < 0:
-            raise GravLensError(f"transform gain must not be negative, got {self.gain}")
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ScheduleConfig:
+class ScheduleConfig(Bounded):
     """How time maps to signal and noise; see `diffusion.noise`.
 
     Attributes:
@@ -73,25 +77,22 @@ class ScheduleConfig:
     """
 
     kind: Literal["ddpm", "cosine", "log_snr"] = "ddpm"
-    num_steps: int = 1000
-    beta_min: float = 1e-4
-    beta_max: float = 0.02
-    sigma_min: float = 0.002
-    sigma_max: float = 80.0
+    num_steps: Steps = 1000
+    beta_min: Positive = 1e-4
+    beta_max: Annotated[float, Range(below=1)] = 0.02
+    sigma_min: Positive = 0.002
+    sigma_max: Number = 80.0
 
     def __post_init__(self) -> None:
-        if not 1 <= self.num_steps <= MAX_STEPS:
-            raise GravLensError(
-                f"schedule num_steps must lie in 1 to {MAX_STEPS}, got {self.num_steps}"
-            )
-        if not 0 < self.beta_min <= self.beta_max < 1:
+        check_ranges(self)
+        if not self.beta_min <= self.beta_max:
             raise GravLensError("schedule betas must satisfy 0 < beta_min <= beta_max < 1")
-        if not 0 < self.sigma_min < self.sigma_max:
+        if not self.sigma_min < self.sigma_max:
             raise GravLensError("schedule must satisfy 0 < sigma_min < sigma_max")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class DenoiserConfig:
+class DenoiserConfig(Bounded):
     """What the network predicts and which noise levels training visits.
 
     Attributes:
@@ -110,29 +111,24 @@ class DenoiserConfig:
     """
 
     prediction: Prediction = "epsilon"
-    uniform_fraction: float = 0.5
-    p_mean: float = -0.5
-    p_std: float = 1.5
+    uniform_fraction: Share = 0.5
+    p_mean: Number = -0.5
+    p_std: Positive = 1.5
     skip: bool = True
-    floor: float = 0.0
-    noise: float = 0.0
+    floor: NonNegative = 0.0
+    noise: NonNegative = 0.0
     clip: bool = False
 
     def __post_init__(self) -> None:
-        if not 0 <= self.uniform_fraction <= 1:
-            raise GravLensError("denoiser uniform_fraction must lie between 0 and 1")
-        if not self.p_std > 0:
-            raise GravLensError("denoiser p_std must be positive")
-        if not 0 <= self.floor < math.inf:
-            raise GravLensError("denoiser floor must not be negative")
-        if not 0 <= self.noise < math.inf or (self.noise and self.skip):
-            raise GravLensError("denoiser noise must not be negative, and is for no skip alone")
+        check_ranges(self)
+        if self.noise and self.skip:
+            raise GravLensError("denoiser noise is for a denoiser with skip false")
         if self.clip and self.prediction == "preconditioned":
             raise GravLensError("denoiser clip goes with data in [-1, 1], not with preconditioning")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class LensEquationConfig:
+class LensEquationConfig(Bounded):
     """The channels that the lens equation adds to the input; see `nn.lens_equation`.
 
     Attributes:
@@ -141,21 +137,13 @@ class LensEquationConfig:
         values: Values of the parameters that the model does not learn, by name [their units].
     """
 
-    pixel_scale_arcsec: float = 0.0
-    supersampling: int = 1
-    values: dict[str, float] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.pixel_scale_arcsec < math.inf:
-            raise GravLensError("lens_equation pixel_scale_arcsec must not be negative")
-        if not 1 <= self.supersampling <= MAX_SUPERSAMPLING:
-            raise GravLensError(f"lens_equation supersampling must lie in 1 to {MAX_SUPERSAMPLING}")
-        if not all(map(math.isfinite, self.values.values())):
-            raise GravLensError("lens_equation values must be finite")
+    pixel_scale_arcsec: NonNegative = 0.0
+    supersampling: Annotated[int, Range(at_least=1, at_most=4)] = 1
+    values: dict[str, Number] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class UNetConfig:
+class UNetConfig(Bounded):
     """The U-Net of `nn.unet`.
 
     Attributes:
@@ -176,43 +164,32 @@ class UNetConfig:
     """
 
     kind: Literal["unet"] = "unet"
-    channels: tuple[int, ...] = (32, 64, 96)
-    patch: int = 1
-    num_blocks: int = 1
-    attention_levels: tuple[int, ...] = (2,)
-    num_heads: int = 4
-    embedding_dim: int = 128
+    channels: tuple[Channels, ...] = (32, 64, 96)
+    patch: Count = 1
+    num_blocks: Annotated[int, Range(at_least=1, at_most=256)] = 1
+    attention_levels: tuple[Whole, ...] = (2,)
+    num_heads: Channels = 4
+    embedding_dim: Channels = 128
     noise_features: Literal["index", "log"] = "log"
     modulation: Literal["scale_shift", "shift"] = "scale_shift"
-    dropout: float = 0.0
-    refine_channels: int = 0
+    dropout: Annotated[float, Range(at_least=0, below=1)] = 0.0
+    refine_channels: Annotated[int, Range(at_least=0, at_most=MAX_CHANNELS)] = 0
     lens_equation: LensEquationConfig | None = None
 
     def __post_init__(self) -> None:
+        check_ranges(self)
         if not 1 <= len(self.channels) <= MAX_LEVELS:
             raise GravLensError(
                 f"network channels must name at least one level, at most {MAX_LEVELS}"
             )
-        if any(c % 8 or not 8 <= c <= MAX_CHANNELS for c in self.channels):
-            raise GravLensError(f"network channels must be multiples of 8 up to {MAX_CHANNELS}")
-        if not 1 <= self.num_heads <= MAX_CHANNELS or len(self.attention_levels) > MAX_LEVELS:
-            raise GravLensError("network needs num_heads of at least 1, and levels named once")
-        if any(not 0 <= level < len(self.channels) for level in self.attention_levels):
+        if any(num % 8 for num in self.channels) or self.embedding_dim % 2:
+            raise GravLensError("network channels must be multiples of 8, and embedding_dim even")
+        if len(self.attention_levels) > MAX_LEVELS:
+            raise GravLensError("network attention_levels must name each level once")
+        if any(level >= len(self.channels) for level in self.attention_levels):
             raise GravLensError("network attention_levels must name levels that exist")
         if any(self.channels[level] % self.num_heads for level in self.attention_levels):
             raise GravLensError("network channels must be a multiple of num_heads for attention")
-        if self.num_blocks < 1 or self.embedding_dim < 2 or self.embedding_dim % 2:
-            raise GravLensError("network needs num_blocks of at least 1 and an even embedding_dim")
-        if self.num_blocks > MAX_BLOCKS or self.embedding_dim > MAX_CHANNELS:
-            raise GravLensError(
-                f"network needs num_blocks up to {MAX_BLOCKS} and embedding_dim up to {MAX_CHANNELS}"
-            )
-        if not 0 <= self.dropout < 1:
-            raise GravLensError("network dropout must lie in [0, 1)")
-        if not 0 <= self.refine_channels <= MAX_CHANNELS:
-            raise GravLensError(f"network refine_channels must lie in 0 to {MAX_CHANNELS}")
-        if self.patch < 1:
-            raise GravLensError(f"network patch must be at least 1 pixel, got {self.patch}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -227,7 +204,7 @@ class ReferenceUNetConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class SamplingConfig:
+class SamplingConfig(Bounded):
     """What `gravlens sample` does with the model where nothing is asked for.
 
     Attributes:
@@ -242,27 +219,24 @@ class SamplingConfig:
     """
 
     sampler: Literal["ddpm", "ddim", "dpmpp", "heun", "consistency"] = "dpmpp"
-    num_steps: int = 20
-    draft_steps: int = 0
-    best_steps: int = 0
-    few_steps: tuple[int, ...] = ()
+    num_steps: Steps = 20
+    draft_steps: Annotated[int, Range(at_least=0, at_most=MAX_STEPS)] = 0
+    best_steps: Annotated[int, Range(at_least=0, at_most=MAX_STEPS)] = 0
+    few_steps: tuple[Count, ...] = ()
     levels: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        if not 1 <= self.num_steps <= MAX_STEPS:
-            raise GravLensError(f"num_steps must lie in 1 to {MAX_STEPS}, got {self.num_steps}")
-        if max(self.draft_steps, self.best_steps, len(self.levels)) > MAX_STEPS:
-            raise GravLensError(f"draft_steps, best_steps and levels are at most {MAX_STEPS}")
-        if self.draft_steps < 0 or self.best_steps < 0:
-            raise GravLensError("draft_steps and best_steps must not be negative")
+        check_ranges(self)
+        if len(self.levels) > MAX_STEPS:
+            raise GravLensError(f"sampling has at most {MAX_STEPS} levels")
         if (self.sampler == CONSISTENCY) != bool(self.few_steps):
             raise GravLensError("sampler 'consistency' and few_steps go together")
-        if any(number < 1 or (len(self.levels) + 1) % number for number in self.few_steps):
+        if any((len(self.levels) + 1) % number for number in self.few_steps):
             raise GravLensError("few_steps must be divisors of the number of levels and one")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ParameterConfig:
+class ParameterConfig(Bounded):
     """A physical parameter that a lens can be ordered by.
 
     Attributes:
@@ -275,16 +249,17 @@ class ParameterConfig:
 
     name: str
     unit: str = ""
-    low: float
-    high: float
+    low: Number
+    high: Number
     scale: Literal["linear", "log"] = "linear"
 
     def __post_init__(self) -> None:
+        check_ranges(self)
         if self.name in ("", "label"):
             raise GravLensError(
                 f"a parameter cannot be called '{self.name}'; tables have it for classes"
             )
-        if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
+        if not self.low < self.high:
             raise GravLensError(f"parameter {self.name} needs finite bounds with low < high")
         if self.scale == "log" and self.low <= 0:
             raise GravLensError(f"parameter {self.name} must be positive for a logarithmic scale")
@@ -312,7 +287,7 @@ class ParameterConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ObservationConfig:
+class ObservationConfig(Bounded):
     """The noise that the instrument adds to the noise-free images of a model.
 
     The noise is drawn at the native pixels and reduced with the image, so that it is that of an
@@ -326,22 +301,14 @@ class ObservationConfig:
         resize: Resize from native size to that of the model, or None.
     """
 
-    num_pixels: int
-    background_rms: float
-    exposure_time: float | None = None
+    num_pixels: Side
+    background_rms: Annotated[float, Range(at_least=0, below=MAX_NUMBER)]
+    exposure_time: Annotated[float | None, Range(above=0, below=MAX_NUMBER)] = None
     resize: Resize | None = None
-
-    def __post_init__(self) -> None:
-        if not 4 <= self.num_pixels <= MAX_SIDE:
-            raise GravLensError(f"num_pixels must lie in 4 to {MAX_SIDE}, got {self.num_pixels}")
-        if not 0 <= self.background_rms < MAX_NUMBER:
-            raise GravLensError(f"background_rms must not be negative, got {self.background_rms}")
-        if self.exposure_time is not None and not 0 < self.exposure_time < MAX_NUMBER:
-            raise GravLensError(f"exposure_time must be positive, got {self.exposure_time}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ModelConfig:
+class ModelConfig(Bounded):
     """Everything that is needed to rebuild a trained model from its weights.
 
     Attributes:
@@ -365,11 +332,11 @@ class ModelConfig:
     """
 
     schema_version: Literal[1] = 1
-    image_size: int = 28
-    num_channels: int = 1
+    image_size: Side = 28
+    num_channels: Bands = 1
     class_names: tuple[str, ...] = ()
     parameters: tuple[ParameterConfig, ...] = ()
-    prior_size: int = 0
+    prior_size: Annotated[int, Range(at_least=0, at_most=MAX_ROWS)] = 0
     pixel_scale_arcsec: float | None = None
     flux_unit: str = "unknown"
     resize: str | None = None
@@ -382,16 +349,9 @@ class ModelConfig:
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
 
     def __post_init__(self) -> None:
-        if self.image_size < 4 or self.num_channels < 1:
-            raise GravLensError("model needs images of at least 4 pixels and one channel")
-        if self.image_size > MAX_SIDE or self.num_channels > MAX_BANDS:
-            raise GravLensError(
-                f"model needs images of up to {MAX_SIDE} pixels a side and {MAX_BANDS} channels"
-            )
-        if not 0 <= self.prior_size <= MAX_ROWS or len(self.class_names) > MAX_CLASSES:
-            raise GravLensError(
-                f"model needs prior_size from 0 to {MAX_ROWS}, and at most {MAX_CLASSES} classes"
-            )
+        check_ranges(self)
+        if len(self.class_names) > MAX_CLASSES:
+            raise GravLensError(f"model has more than {MAX_CLASSES} classes")
         check_class_names(self.class_names)
         names = [each.name for each in self.parameters]
         if len(set(names)) != len(names):

@@ -1,11 +1,20 @@
 """What a set of simulated lenses is drawn from and how it is observed."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
-from gravlensdiffusion.config.bounds import require_positive
-from gravlensdiffusion.config.priors import Constant, Prior, lower_bound, upper_bound
+from gravlensdiffusion.config.bounds import (
+    Bounded,
+    Count,
+    NonNegative,
+    Number,
+    Positive,
+    Range,
+    check_ranges,
+)
+from gravlensdiffusion.config.priors import Prior
 from gravlensdiffusion.errors import GravLensError
 
 MAX_ELLIPTICITY = 0.9
@@ -15,7 +24,8 @@ MAX_ELLIPTICITY = 0.9
 def _check_ellipticity(what: str, e1: tuple[Prior, ...], e2: tuple[Prior, ...]) -> None:
     """Refuse priors whose values, added up along each axis, could reach a modulus of one."""
     largest = [
-        max(-sum(map(lower_bound, priors)), sum(map(upper_bound, priors))) for priors in (e1, e2)
+        max(-sum(prior.support[0] for prior in priors), sum(prior.support[1] for prior in priors))
+        for priors in (e1, e2)
     ]
     if math.hypot(*largest) > MAX_ELLIPTICITY:
         raise GravLensError(
@@ -24,7 +34,7 @@ def _check_ellipticity(what: str, e1: tuple[Prior, ...], e2: tuple[Prior, ...]) 
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Cosmology:
+class Cosmology(Bounded):
     """Flat LambdaCDM and the two redshifts.
 
     Attributes:
@@ -34,15 +44,13 @@ class Cosmology:
         redshift_source: Redshift of the source.
     """
 
-    hubble: float = 70.0
-    omega_matter: float = 0.3
+    hubble: Positive = 70.0
+    omega_matter: Annotated[float, Range(above=0, at_most=1)] = 0.3
     redshift_lens: float = 0.5
     redshift_source: float = 1.0
 
     def __post_init__(self) -> None:
-        require_positive("hubble", self.hubble)
-        if not 0 < self.omega_matter <= 1:
-            raise GravLensError(f"omega_matter must lie in (0, 1], got {self.omega_matter}")
+        check_ranges(self)
         if not 0 < self.redshift_lens < self.redshift_source:
             raise GravLensError(
                 "the lens must lie between us and the source: 0 < z_lens < z_source"
@@ -50,7 +58,7 @@ class Cosmology:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class GalaxyLight:
+class GalaxyLight(Bounded):
     """Elliptical Sersic light of a galaxy.
 
     Attributes:
@@ -62,21 +70,18 @@ class GalaxyLight:
     """
 
     magnitude: Prior
-    effective_radius: Prior
-    sersic_index: Prior
+    effective_radius: Annotated[Prior, Range(above=0)]
+    sersic_index: Annotated[Prior, Range(at_least=0.3, at_most=8)]
     e1: Prior
     e2: Prior
 
     def __post_init__(self) -> None:
-        if lower_bound(self.effective_radius) <= 0:
-            raise GravLensError("effective_radius must be positive, so its prior needs a low end")
-        if lower_bound(self.sersic_index) < 0.3 or upper_bound(self.sersic_index) > 8:
-            raise GravLensError("sersic_index must lie between 0.3 and 8")
+        check_ranges(self)
         _check_ellipticity("light", (self.e1,), (self.e2,))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Disc:
+class Disc(Bounded):
     """A position by its distance from the centre, in any direction alike.
 
     Attributes:
@@ -84,11 +89,7 @@ class Disc:
     """
 
     kind: Literal["disc"] = "disc"
-    radius: Prior
-
-    def __post_init__(self) -> None:
-        if lower_bound(self.radius) < 0:
-            raise GravLensError("the radius of a position must not be negative")
+    radius: Annotated[Prior, Range(at_least=0)]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -106,7 +107,7 @@ class Box:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Lens:
+class Lens(Bounded):
     """Singular isothermal ellipsoid and external shear.
 
     Attributes:
@@ -121,7 +122,7 @@ class Lens:
             the priors of the light give.
     """
 
-    einstein_radius: Prior
+    einstein_radius: Annotated[Prior, Range(above=0)]
     e1: Prior
     e2: Prior
     position: Disc | Box
@@ -131,8 +132,7 @@ class Lens:
     light_follows_mass: bool = False
 
     def __post_init__(self) -> None:
-        if lower_bound(self.einstein_radius) <= 0:
-            raise GravLensError("einstein_radius must be positive, so its prior needs a low end")
+        check_ranges(self)
         _check_ellipticity("lens", (self.e1,), (self.e2,))
         if self.light is not None and self.light_follows_mass:
             _check_ellipticity("lens light", (self.e1, self.light.e1), (self.e2, self.light.e2))
@@ -152,7 +152,7 @@ class Source:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Subhaloes:
+class Subhaloes(Bounded):
     """Cold dark matter: point masses with a power-law mass function.
 
     Attributes:
@@ -165,23 +165,21 @@ class Subhaloes:
     """
 
     kind: Literal["subhaloes"] = "subhaloes"
-    mean_count: float = 25.0
-    slope: float = -0.9
-    mass_min: float = 1e6
-    mass_max: float = 1e10
-    radius_min: float = 0.25
-    radius_max: float = 2.0
+    mean_count: Positive = 25.0
+    slope: Number = -0.9
+    mass_min: Positive = 1e6
+    mass_max: Number = 1e10
+    radius_min: NonNegative = 0.25
+    radius_max: Number = 2.0
 
     def __post_init__(self) -> None:
-        require_positive("mean_count", self.mean_count)
-        if not 0 < self.mass_min < self.mass_max:
-            raise GravLensError("subhaloes need 0 < mass_min < mass_max")
-        if not 0 <= self.radius_min < self.radius_max:
-            raise GravLensError("subhaloes need 0 <= radius_min < radius_max")
+        check_ranges(self)
+        if not (self.mass_min < self.mass_max and self.radius_min < self.radius_max):
+            raise GravLensError("subhaloes need mass_min < mass_max and radius_min < radius_max")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Vortex:
+class Vortex(Bounded):
     """Axion dark matter: a vortex, mass spread evenly along a straight segment.
 
     The segment is one de Broglie wavelength h / (m v) long, is centred on the field and lies in
@@ -196,23 +194,19 @@ class Vortex:
     """
 
     kind: Literal["vortex"] = "vortex"
-    axion_mass: Prior
-    velocity: float = 200.0
-    mass: Prior | None = None
-    mass_fraction: Prior | None = None
+    axion_mass: Annotated[Prior, Range(above=0)]
+    velocity: Positive = 200.0
+    mass: Annotated[Prior | None, Range(at_least=0)] = None
+    mass_fraction: Annotated[Prior | None, Range(at_least=0)] = None
 
     def __post_init__(self) -> None:
-        require_positive("velocity", self.velocity)
-        if lower_bound(self.axion_mass) <= 0:
-            raise GravLensError("axion_mass must be positive")
+        check_ranges(self)
         if (self.mass is None) == (self.mass_fraction is None):
             raise GravLensError("a vortex needs either mass or mass_fraction")
-        if lower_bound(self.mass or self.mass_fraction or Constant(value=-1)) < 0:
-            raise GravLensError("the mass of a vortex must not be negative")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Scene:
+class Scene(Bounded):
     """One kind of image without a lens: an isolated galaxy, a galaxy with a companion, empty sky.
 
     Attributes:
@@ -225,17 +219,14 @@ class Scene:
     """
 
     name: str
-    weight: float
+    weight: Positive
     galaxy: Literal["lens"] | GalaxyLight | None = None
     companion: Source | None = None
-    companion_chance: float = 1.0
+    companion_chance: Annotated[float, Range(above=0, at_most=1)] = 1.0
 
     def __post_init__(self) -> None:
-        _check_name(self.name, "a scene")
-        if not 0 < self.weight < float("inf"):
-            raise GravLensError(f"scene '{self.name}' needs a positive weight, got {self.weight}")
-        if not 0 < self.companion_chance <= 1:
-            raise GravLensError(f"companion_chance must lie in (0, 1], got {self.companion_chance}")
+        check_ranges(self)
+        _check_names("scene", (self.name,))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -255,20 +246,16 @@ class LensClass:
     scenes: tuple[Scene, ...] = ()
 
     def __post_init__(self) -> None:
-        _check_name(self.name, "a class")
+        _check_names("class", (self.name,))
+        _check_names("scene", [scene.name for scene in self.scenes])
         if self.substructure is not None and not self.lensed:
             raise GravLensError(f"class '{self.name}' has substructure but does not lens")
         if self.scenes and self.lensed:
             raise GravLensError(f"class '{self.name}' has scenes without a lens, but lenses")
-        scene_names = [scene.name for scene in self.scenes]
-        if len(set(scene_names)) != len(scene_names):
-            raise GravLensError(
-                f"class '{self.name}' names a scene twice: {', '.join(scene_names)}"
-            )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Camera:
+class Camera(Bounded):
     """An instrument by its numbers.
 
     Attributes:
@@ -282,20 +269,11 @@ class Camera:
     """
 
     kind: Literal["camera"] = "camera"
-    pixel_scale: float
-    psf_fwhm: float
-    zero_point: float
-    background_rms: float | Prior
-    exposure_time: Prior | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("pixel_scale", "psf_fwhm"):
-            require_positive(name, getattr(self, name))
-        rms = self.background_rms
-        if (rms if isinstance(rms, int | float) else lower_bound(rms)) < 0:
-            raise GravLensError("background_rms must not be negative")
-        if self.exposure_time is not None:
-            require_positive("exposure_time", lower_bound(self.exposure_time))
+    pixel_scale: Positive
+    psf_fwhm: Positive
+    zero_point: Number
+    background_rms: Annotated[float | Prior, Range(at_least=0)]
+    exposure_time: Annotated[Prior | None, Range(above=0)] = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -313,7 +291,7 @@ class Telescope:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Imaging:
+class Imaging(Bounded):
     """How an image is taken and stored.
 
     Attributes:
@@ -327,17 +305,14 @@ class Imaging:
     """
 
     instrument: Camera | Telescope
-    num_pixels: int
-    supersampling: int = 1
+    num_pixels: Annotated[int, Range(at_least=8)]
+    supersampling: Count = 1
     flux_unit: Literal["peak", "e-/s"] = "e-/s"
     noise_free_twin: bool = False
     size: int | None = None
 
     def __post_init__(self) -> None:
-        if self.num_pixels < 8:
-            raise GravLensError(f"num_pixels must be at least 8, got {self.num_pixels}")
-        if self.supersampling < 1:
-            raise GravLensError(f"supersampling must be at least 1, got {self.supersampling}")
+        check_ranges(self)
         if self.size is not None and not 8 <= self.size <= self.num_pixels:
             raise GravLensError(
                 f"size must lie between 8 and the native {self.num_pixels} pixels, got {self.size}"
@@ -345,7 +320,7 @@ class Imaging:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class SimulationConfig:
+class SimulationConfig(Bounded):
     """Everything that a simulated set is made from, but its seed and number.
 
     Attributes:
@@ -363,21 +338,21 @@ class SimulationConfig:
     lens: Lens
     source: Source
     classes: tuple[LensClass, ...]
-    mix: tuple[float, ...]
+    mix: tuple[NonNegative, ...]
     imaging: Imaging
 
     def __post_init__(self) -> None:
+        check_ranges(self)
         names = [each.name for each in self.classes]
         if not names:
             raise GravLensError("at least one class is needed")
-        if len(set(names)) != len(names):
-            raise GravLensError(f"a class is named twice: {', '.join(names)}")
+        _check_names("class", names)
         if len(self.mix) != len(names):
             raise GravLensError(
                 f"mix has {len(self.mix)} weights for the {len(names)} classes {', '.join(names)}"
             )
-        if min(self.mix) < 0 or not 0 < sum(self.mix) < float("inf"):
-            raise GravLensError(f"mix needs weights of zero or more, not all zero, got {self.mix}")
+        if not 0 < sum(self.mix) < math.inf:
+            raise GravLensError(f"mix needs weights that are not all zero, got {self.mix}")
         needs_light = any(scene.galaxy == "lens" for scene in self.scenes)
         if needs_light and self.lens.light is None:
             raise GravLensError("a scene shows the light of a lens galaxy, but the lens is dark")
@@ -388,6 +363,9 @@ class SimulationConfig:
         return tuple(scene for each in self.classes for scene in each.scenes)
 
 
-def _check_name(name: str, what: str) -> None:
-    if not name or "," in name or name != name.strip():
-        raise GravLensError(f"'{name}' cannot be the name of {what}")
+def _check_names(what: str, names: Sequence[str]) -> None:
+    for k, name in enumerate(names):
+        if not name or "," in name or name != name.strip():
+            raise GravLensError(f"'{name}' cannot be the name of a {what}")
+        if name in names[:k]:
+            raise GravLensError(f"a {what} is named twice: {', '.join(names)}")

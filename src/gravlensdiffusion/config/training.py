@@ -1,9 +1,19 @@
 """Configurations of training runs: of a diffusion model, and of a distillation."""
 
-import math
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
 
+from gravlensdiffusion.config.bounds import (
+    Bounded,
+    Count,
+    NonNegative,
+    Positive,
+    Range,
+    Seed,
+    Share,
+    Whole,
+    check_ranges,
+)
 from gravlensdiffusion.config.model import ModelConfig
 from gravlensdiffusion.errors import GravLensError
 
@@ -12,7 +22,7 @@ Method = Literal["distribution", "consistency", "endpoint"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class OptimiserConfig:
+class OptimiserConfig(Bounded):
     """The optimiser and its learning rate.
 
     Attributes:
@@ -27,25 +37,17 @@ class OptimiserConfig:
     """
 
     kind: Literal["adam", "adamw", "muon"] = "adamw"
-    learning_rate: float = 1e-3
-    adam_learning_rate: float = 1.5e-3
-    beta2: float = 0.99
-    weight_decay: float = 0.01
-    warmup_images: int = 0
+    learning_rate: Positive = 1e-3
+    adam_learning_rate: Positive = 1.5e-3
+    beta2: Annotated[float, Range(above=0, below=1)] = 0.99
+    weight_decay: NonNegative = 0.01
+    warmup_images: Whole = 0
     decay: Literal["constant", "cosine"] = "constant"
-    max_grad_norm: float | None = 1.0
-
-    def __post_init__(self) -> None:
-        if not min(self.learning_rate, self.adam_learning_rate) > 0 or not 0 < self.beta2 < 1:
-            raise GravLensError("optimiser needs learning rates > 0 and 0 < beta2 < 1")
-        if self.weight_decay < 0 or self.warmup_images < 0:
-            raise GravLensError("optimiser weight_decay and warmup_images must not be negative")
-        if self.max_grad_norm is not None and not self.max_grad_norm > 0:
-            raise GravLensError("optimiser max_grad_norm must be positive or null")
+    max_grad_norm: Annotated[float | None, Range(above=0)] = 1.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class EMAConfig:
+class EMAConfig(Bounded):
     """The moving average of the weights, which is what sampling uses.
 
     Attributes:
@@ -53,16 +55,12 @@ class EMAConfig:
         ramp: Share of the images seen so far that the half-life may not exceed.
     """
 
-    halflife_images: int = 20_000
-    ramp: float = 0.05
-
-    def __post_init__(self) -> None:
-        if self.halflife_images < 0 or not self.ramp > 0:
-            raise GravLensError("ema needs halflife_images >= 0 and ramp > 0")
+    halflife_images: Whole = 20_000
+    ramp: Positive = 0.05
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class EarlyStopping:
+class EarlyStopping(Bounded):
     """Images that are never trained on, and when their loss ends a run.
 
     Attributes:
@@ -72,21 +70,13 @@ class EarlyStopping:
         patience: Measurements in a row without a new lowest loss after which the run ends.
     """
 
-    held_out: float = 0.0
-    every_images: int = 10_000
-    patience: int = 10
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.held_out <= 0.5:
-            raise GravLensError(
-                f"the held-out share must lie between 0 and 0.5, got {self.held_out}"
-            )
-        if self.every_images < 1 or self.patience < 1:
-            raise GravLensError("early stopping needs every_images and patience of at least 1")
+    held_out: Annotated[float, Range(at_least=0, at_most=0.5)] = 0.0
+    every_images: Count = 10_000
+    patience: Count = 10
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TrainingConfig:
+class TrainingConfig(Bounded):
     """A training run; progress is counted in images.
 
     Attributes:
@@ -126,52 +116,39 @@ class TrainingConfig:
     schema_version: Literal[1] = 1
     preset: str = ""
     model: ModelConfig = field(default_factory=ModelConfig)
-    size: int | None = None
+    size: Annotated[int | None, Range(at_least=4)] = None
     resize: Literal["bilinear", "area"] | None = None
-    batch_size: int = 64
-    total_images: int = 0
-    epochs: int = 40
+    batch_size: Count = 64
+    total_images: Whole = 0
+    epochs: Count = 40
     conditional: bool = True
-    label_dropout: float = 0.1
+    label_dropout: Share = 0.1
     parameters: tuple[str, ...] = ()
-    parameter_dropout: float = 0.2
-    parameters_dropout: float = 0.3
+    parameter_dropout: Share = 0.2
+    parameters_dropout: Share = 0.3
     noise: Literal["learned", "split", "carried"] = "learned"
     augment: Literal["none", "half_turn", "flips", "d4"] = "none"
     precision: Literal["fp32", "bf16"] = "fp32"
     compile: bool = False
-    prefetch: int = 0
-    seed: int = 0
+    prefetch: Whole = 0
+    seed: Seed = 0
     stratified_times: bool = True
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     ema: EMAConfig = field(default_factory=EMAConfig)
     early_stopping: EarlyStopping = field(default_factory=EarlyStopping)
-    log_images: int = 2_000
-    checkpoint_images: int = 20_000
-    sample_images: int = 40_000
-    keep_checkpoints: int = 2
+    log_images: Count = 2_000
+    checkpoint_images: Count = 20_000
+    sample_images: Whole = 40_000
+    keep_checkpoints: Count = 2
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "epochs", "log_images", "checkpoint_images"):
-            if getattr(self, name) < 1:
-                raise GravLensError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if self.total_images < 0 or self.sample_images < 0 or self.keep_checkpoints < 1:
-            raise GravLensError("total_images and sample_images must not be negative")
-        if self.prefetch < 0:
-            raise GravLensError(f"prefetch must not be negative, got {self.prefetch}")
-        if self.size is not None and self.size < 4:
-            raise GravLensError(f"size must be at least 4 pixels, got {self.size}")
+        check_ranges(self)
         if self.noise == "carried" and self.model.denoiser.skip:
             raise GravLensError("noise 'carried' needs a denoiser with skip false")
-        for name in ("label_dropout", "parameter_dropout", "parameters_dropout"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise GravLensError(f"{name} must lie in [0, 1], got {getattr(self, name)}")
-        if not 0 <= self.seed < 2**63:
-            raise GravLensError(f"seed must lie in [0, 2^63), got {self.seed}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class DistillationConfig:
+class DistillationConfig(Bounded):
     """A student that draws in a few steps what its teacher draws in many.
 
     Nothing but the teacher is needed: classes and parameters come from the table that it keeps of
@@ -208,39 +185,33 @@ class DistillationConfig:
 
     schema_version: Literal[1] = 1
     teacher: str = ""
-    steps: tuple[int, ...] = (1, 2, 4)
+    steps: tuple[Count, ...] = (1, 2, 4)
     levels: tuple[float, ...] = ()
     method: Method = "endpoint"
-    warmup_images: int = 0
-    teacher_steps: int = 4
-    critic_updates: int = 1
-    critic_rate: float = 4.0
-    batch_size: int = 64
-    total_images: int = 40_000
-    label_dropout: float = 0.1
-    parameter_dropout: float = 0.1
-    parameters_dropout: float = 0.1
+    warmup_images: Whole = 0
+    teacher_steps: Count = 4
+    critic_updates: Count = 1
+    critic_rate: Positive = 4.0
+    batch_size: Count = 64
+    total_images: Count = 40_000
+    label_dropout: Share = 0.1
+    parameter_dropout: Share = 0.1
+    parameters_dropout: Share = 0.1
     precision: Literal["fp32", "bf16"] = "fp32"
-    seed: int = 0
+    seed: Seed = 0
     optimiser: OptimiserConfig = field(
         default_factory=lambda: OptimiserConfig(
             learning_rate=6e-4, weight_decay=0.0, warmup_images=2_000, decay="cosine"
         )
     )
     ema: EMAConfig = field(default_factory=lambda: EMAConfig(halflife_images=5_000))
-    log_images: int = 2_000
-    checkpoint_images: int = 20_000
-    keep_checkpoints: int = 2
+    log_images: Count = 2_000
+    checkpoint_images: Count = 20_000
+    keep_checkpoints: Count = 2
 
     def __post_init__(self) -> None:
-        for name in ("teacher_steps", "batch_size", "total_images", "keep_checkpoints"):
-            if getattr(self, name) < 1:
-                raise GravLensError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if self.critic_updates < 1 or self.warmup_images < 0:
-            raise GravLensError("critic_updates must be at least 1, warmup_images not negative")
-        if not 0 < self.critic_rate < math.inf:
-            raise GravLensError(f"critic_rate must be positive, got {self.critic_rate}")
-        if not self.steps or min(self.steps) < 1:
+        check_ranges(self)
+        if not self.steps:
             raise GravLensError("steps must be at least one number from 1 up")
         most = max(self.steps)
         for steps in self.steps:
@@ -250,8 +221,3 @@ class DistillationConfig:
                 )
         if self.levels and len(self.levels) != most - 1:
             raise GravLensError(f"{most} steps need {most - 1} levels, got {len(self.levels)}")
-        for name in ("label_dropout", "parameter_dropout", "parameters_dropout"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise GravLensError(f"{name} must lie in [0, 1], got {getattr(self, name)}")
-        if not 0 <= self.seed < 2**63:
-            raise GravLensError(f"seed must lie in [0, 2^63), got {self.seed}")

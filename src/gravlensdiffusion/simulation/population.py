@@ -12,8 +12,6 @@ from gravlensdiffusion.config.priors import (
     Prior,
     TruncatedNormal,
     Uniform,
-    lower_bound,
-    upper_bound,
 )
 from gravlensdiffusion.config.simulation import (
     Box,
@@ -136,15 +134,15 @@ def prior_bounds(config: SimulationConfig) -> dict[str, tuple[float, float]]:
         Ends by the names of the parameters [their units]; infinite where a prior is.
     """
     priors = _lens_priors(config.lens) | _light_priors(SOURCE, config.source.light)
-    bounds = {name: (lower_bound(prior), upper_bound(prior)) for name, prior in priors.items()}
+    bounds = {name: prior.support for name, prior in priors.items()}
     place = config.source.position
     for axis in ("x", "y"):
         if isinstance(place, Disc):
-            radius = upper_bound(place.radius)
+            radius = place.radius.support[1]
             bounds[f"{SOURCE}_{axis}"] = -radius, radius
         else:
             prior = place.x if axis == "x" else place.y
-            bounds[f"{SOURCE}_{axis}"] = lower_bound(prior), upper_bound(prior)
+            bounds[f"{SOURCE}_{axis}"] = prior.support
     return bounds
 
 

@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.progress import shown_progress, tell
+from gravlensdiffusion.cli.options import FILES, MACHINE, FileOptions, MachineOptions
+from gravlensdiffusion.cli.wording import tell
+from gravlensdiffusion.config.bounds import Seed
+from gravlensdiffusion.progress import shown_progress
 
 if TYPE_CHECKING:
     from gravlensdiffusion.classification.judgement import Judgement
@@ -23,38 +25,30 @@ class Options:
 
     Writes predictions.csv, report.json and report.html: ROC curves, confusion matrix, recall and
     precision of each class, calibration, mistakes. Generated images do not judge.
+
+    Attributes:
+        data: Labelled images: an HDF5 file, a folder of shards, or a folder with one folder per
+            class.
+        model: Folder of the classifier.
+        out: Folder for the report; it is made where it does not exist.
+        prior: Mix of classes that the probabilities are for: training (that of the training set, as
+            `predict` has it by default), even, data (that of these images), or shares like
+            lens=0.01,no_lens=0.99.
+        merge: Count classes of these images as one of the classifier's, like lens=galaxy_lens,ring;
+            what was merged in training is merged by itself.
+        seed: Seed of the resamplings that the interval of the AUC comes from.
+        overwrite: Replace a report that exists.
     """
 
     data: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DATA")]
-    """Labelled images: an HDF5 file, a folder of shards, or a folder with one folder per class."""
     model: Path
-    """Folder of the classifier."""
     out: Path
-    """Folder for the report; it is made where it does not exist."""
     prior: str = "training"
-    """Mix of classes that the probabilities are for: training (that of the training set, as
-    `predict` has it by default), even, data (that of these images), or shares like
-    lens=0.01,no_lens=0.99."""
     merge: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
-    """Count classes of these images as one of the classifier's, like lens=galaxy_lens,ring; what
-    was merged in training is merged by itself."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where to compute."""
-    threads: int | None = None
-    """Threads to compute with; by default what OMP_NUM_THREADS says, else as many as there are free
-    cores."""
-    seed: int = 0
-    """Seed of the resamplings that the interval of the AUC comes from."""
-    band: str | None = None
-    """Keep this band where files, or images in FITS files, are of several: g, F814W."""
-    hdu: str | None = None
-    """Name or number of the HDU to read where FITS files hold several images: SCI, 2."""
-    skip_bad: bool = False
-    """Go on without files that cannot be used."""
-    allow_object_arrays: bool = False
-    """Read DeepLense's pickled [image, mass] arrays, without running any code in them."""
+    seed: Seed = 0
     overwrite: bool = False
-    """Replace a report that exists."""
+    files: FileOptions = FILES
+    machine: MachineOptions = MACHINE
 
 
 def run(options: Options) -> None:
@@ -67,8 +61,6 @@ def run(options: Options) -> None:
     from gravlensdiffusion.classification.classes import read_merged
     from gravlensdiffusion.files import refuse_existing
 
-    if options.seed < 0:
-        raise GravLensError(f"--seed must be at least 0, got {options.seed}")
     for name in (TABLE, JSON, HTML):
         refuse_existing(options.out / name, overwrite=options.overwrite)
     merged = read_merged(options.merge)
@@ -79,24 +71,17 @@ def run(options: Options) -> None:
         prepare_sorting,
     )
     from gravlensdiffusion.classification.sentences import auc_text, recalls
-    from gravlensdiffusion.cli.opening import open_data
     from gravlensdiffusion.model.checkpoint import load_classifier
 
     load_classifier(options.model)  # what is none is told before a long set is looked at
-    source = open_data(
-        options.data,
-        skip_bad=options.skip_bad,
-        allow_object_arrays=options.allow_object_arrays,
-        band=options.band,
-        hdu=options.hdu,
-    )
+    source = options.files.open(options.data)
     sorting = prepare_sorting(options.model, source, merged)
     check_judgeable(sorting)
     sorting = leave_known(sorting, options.model)
     check_judgeable(sorting)
     sorting.mix(options.prior, allow_data=True)
     with shown_progress(len(source)) as shown:
-        found = sorting.predict(options.device, shown.update)
+        found = sorting.predict(options.machine.device, shown.update)
     judgement = judge_set(
         sorting,
         found,

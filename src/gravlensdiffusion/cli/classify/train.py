@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from gravlensdiffusion.cli.options import FILES, MACHINE, FileOptions, MachineOptions
+from gravlensdiffusion.cli.wording import tell
+from gravlensdiffusion.config.bounds import Count
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.parallel import Processes
-from gravlensdiffusion.progress import shown_progress, tell
+from gravlensdiffusion.progress import shown_progress
 
 if TYPE_CHECKING:
     from gravlensdiffusion.classification.fitting import Plan
@@ -22,49 +25,42 @@ class Options:
 
     Part of the images of each class is held out: on these the weights are chosen, the probabilities
     calibrated, and the report written. Images that `gravlens balance` made train and never judge.
+
+    Attributes:
+        data: Labelled images: an HDF5 file, a folder of shards, or a folder with one folder per
+            class.
+        out: Folder for the classifier and its report; must not exist.
+        size: Train at this many pixels a side; by default the size of the images.
+        merge: Count classes as one, like lens=no_sub,cdm,axion; may be given several times.
+        augment: Turn training images at random: half_turn (by 180 degrees), flips (mirror images
+            too), d4 (quarter turns too). Only where all directions are alike in your images.
+        balance: What is done about classes of unequal size: weights (images of a rare class count
+            more), oversample (they come more often). With either, probabilities are for an even
+            mix.
+        held_out: Share of the original images of each class that is held out.
+        images: Images to learn from, each counted as often as it comes; training may end before.
+        batch_size: Images per step.
+        learning_rate: Peak learning rate.
+        precision: Arithmetic; bf16 is faster on recent GPUs and slower on CPUs.
+        seed: Seed of the images held out, of the weights and of the order.
+        dry_run: Say what would be trained, and stop.
     """
 
     data: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DATA")]
-    """Labelled images: an HDF5 file, a folder of shards, or a folder with one folder per class."""
     out: Path
-    """Folder for the classifier and its report; must not exist."""
-    size: int | None = None
-    """Train at this many pixels a side; by default the size of the images."""
+    size: Count | None = None
     merge: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
-    """Count classes as one, like lens=no_sub,cdm,axion; may be given several times."""
     augment: Literal["none", "half_turn", "flips", "d4"] = "none"
-    """Turn training images at random: half_turn (by 180 degrees), flips (mirror images too), d4
-    (quarter turns too). Only where all directions are alike in your images."""
     balance: Literal["none", "weights", "oversample"] = "none"
-    """What is done about classes of unequal size: weights (images of a rare class count more),
-    oversample (they come more often). With either, probabilities are for an even mix."""
     held_out: float = 0.2
-    """Share of the original images of each class that is held out."""
     images: int = 60_000
-    """Images to learn from, each counted as often as it comes; training may end before."""
     batch_size: int = 64
-    """Images per step."""
     learning_rate: float = 2e-3
-    """Peak learning rate."""
     precision: Literal["fp32", "bf16"] = "fp32"
-    """Arithmetic; bf16 is faster on recent GPUs and slower on CPUs."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where to train."""
-    threads: int | None = None
-    """Threads to compute with; by default what OMP_NUM_THREADS says, else as many as there are free
-    cores."""
     seed: int = 0
-    """Seed of the images held out, of the weights and of the order."""
-    band: str | None = None
-    """Keep this band where files, or images in FITS files, are of several: g, F814W."""
-    hdu: str | None = None
-    """Name or number of the HDU to read where FITS files hold several images: SCI, 2."""
-    skip_bad: bool = False
-    """Go on without files that cannot be used."""
-    allow_object_arrays: bool = False
-    """Read DeepLense's pickled [image, mass] arrays, without running any code in them."""
     dry_run: bool = False
-    """Say what would be trained, and stop."""
+    files: FileOptions = FILES
+    machine: MachineOptions = MACHINE
 
 
 def run(options: Options) -> None:
@@ -74,17 +70,10 @@ def run(options: Options) -> None:
         GravLensError: If an option or the data do not fit, or something is in the way.
     """
     from gravlensdiffusion.classification.classes import read_merged
-    from gravlensdiffusion.cli.opening import open_data
 
     recipe, merged = configure(options), read_merged(options.merge)
     refuse_folder(options.out)
-    source = open_data(
-        options.data,
-        skip_bad=options.skip_bad,
-        allow_object_arrays=options.allow_object_arrays,
-        band=options.band,
-        hdu=options.hdu,
-    )
+    source = options.files.open(options.data)
     from gravlensdiffusion.classification.fitting import plan
 
     planned = plan(
@@ -93,7 +82,7 @@ def run(options: Options) -> None:
         name=options.data.name,
         size=options.size,
         merged=merged,
-        device=options.device,
+        device=options.machine.device,
     )
     tell(*planned.notes)
     if options.dry_run:
@@ -110,8 +99,6 @@ def configure(options: Options) -> "ClassifierTraining":
     """
     from gravlensdiffusion.config.classifier import ClassifierTraining
 
-    if options.size is not None and options.size < 1:
-        raise GravLensError(f"--size must be at least 1 pixel, got {options.size}")
     return ClassifierTraining(
         total_images=options.images,
         batch_size=options.batch_size,
@@ -131,7 +118,7 @@ def refuse_folder(path: Path) -> None:
         GravLensError: If it does.
     """
     if path.exists() or path.is_symlink():
-        raise GravLensError(f"{path}: exists already; choose another --out")
+        raise GravLensError(f"{path}: exists already; choose another `out`")
 
 
 def describe(planned: "Plan") -> str:
@@ -167,7 +154,7 @@ def train(planned: "Plan", options: Options) -> None:
         TemporaryDirectory(prefix=f".{out.name}.", suffix=".tmp", dir=out.parent) as folder,
         shown_progress(planned.recipe.total_images) as shown,
     ):
-        fitted = fit(planned, Path(folder), device=options.device, progress=show)
+        fitted = fit(planned, Path(folder), device=options.machine.device, progress=show)
         if not Processes.launched().is_main:
             return
         refuse_folder(out)

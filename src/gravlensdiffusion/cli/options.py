@@ -1,0 +1,143 @@
+"""Options that several commands share, and what they ask for."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from gravlensdiffusion.cli.wording import tell
+from gravlensdiffusion.config.bounds import WISE_GUIDANCE, Count, require_guidance
+from gravlensdiffusion.errors import GravLensError
+
+if TYPE_CHECKING:
+    from gravlensdiffusion.sets.lens_set import LensSet
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MachineOptions:
+    """Where to compute.
+
+    Attributes:
+        device: The processor, or a GPU; auto takes a GPU where there is one.
+        threads: Threads to compute with; by default what OMP_NUM_THREADS says, else as many as
+            there are free cores.
+    """
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: Count | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SamplingOptions:
+    """How images are drawn.
+
+    Attributes:
+        quality: A measured number of steps instead of --steps: draft for the fastest images, best
+            for the closest ones, standard for the model's own; `gravlens models` lists them.
+        sampler: How noise is undone: dpmpp (DPM-Solver++ 2M), ddim, ddpm (1000 random steps), heun,
+            or consistency, by distilled weights. By default distilled weights where the model has
+            some for that number of steps, else the model's own.
+        steps: Number of steps; by default what suits model and sampler.
+        guidance: How strongly class and parameters are insisted on; 1 is the model as it was
+            trained.
+        batch_size: Images at a time; it bounds the memory.
+    """
+
+    quality: Literal["draft", "standard", "best"] | None = None
+    sampler: Literal["dpmpp", "ddim", "ddpm", "heun", "consistency"] | None = None
+    steps: Count | None = None
+    guidance: float = 1.0
+    batch_size: Count = 100
+
+    def check(self) -> None:
+        """Refuse what contradicts itself or draws no lenses, and doubt a guidance that is strong.
+
+        Raises:
+            GravLensError: If there is something to refuse.
+        """
+        for flag in ("steps", "sampler"):
+            if self.quality is not None and getattr(self, flag) is not None:
+                raise GravLensError(f"`quality` says how images are drawn, so leave out `{flag}`")
+        require_guidance(self.guidance)
+        if self.guidance > WISE_GUIDANCE:
+            tell(
+                f"guidance {self.guidance:g}: beyond {WISE_GUIDANCE:g}, lenses lose their shape and "
+                "their flux; look at them"
+            )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FileOptions:
+    """How files are read.
+
+    Attributes:
+        band: Keep this band where files, or images in FITS files, are of several: g, F814W.
+        hdu: Name or number of the HDU to read where FITS files hold several images: SCI, 2.
+        skip_bad: Go on without files that cannot be used.
+        allow_object_arrays: Read DeepLense's pickled [image, mass] arrays, without running any code
+            in them.
+    """
+
+    band: str | None = None
+    hdu: str | None = None
+    skip_bad: bool = False
+    allow_object_arrays: bool = False
+
+    def open(
+        self,
+        path: Path,
+        *,
+        crop: int | None = None,
+        mixed: bool = False,
+        any_unit: bool = False,
+        with_notes: bool = True,
+    ) -> "LensSet":
+        """Open a data set and print one line for each file that cannot be used.
+
+        Args:
+            path: A file or a folder.
+            crop: Height and width of the middle of each image to keep [pixel]; None for all of it.
+            mixed: Whether to go on with the most common size, unit and scale where images differ.
+            any_unit: Whether images may differ in flux unit.
+            with_notes: Whether what was left alone is told as well.
+
+        Raises:
+            GravLensError: If the set cannot be opened.
+        """
+        from gravlensdiffusion.errors import BadFilesError
+        from gravlensdiffusion.formats.companions import FITS_SUFFIXES
+        from gravlensdiffusion.formats.open import open_lenses
+        from gravlensdiffusion.store.reader import SHARD_SUFFIXES
+
+        try:
+            source = open_lenses(
+                path,
+                skip_bad=self.skip_bad,
+                allow_object_arrays=self.allow_object_arrays,
+                crop=crop,
+                mixed=mixed,
+                any_unit=any_unit,
+                band=self.band,
+                hdu=self.hdu,
+            )
+        except BadFilesError as error:
+            tell(*error.problems)
+            raise
+        tell(*source.problems, *(source.notes if with_notes else ()))
+        suffixes = {name.suffix.lower() for name in source.files}
+        has_fits = bool(suffixes & set(FITS_SUFFIXES))
+        has_names = path.is_dir() and not suffixes & set(SHARD_SUFFIXES)
+        for flag, counts in (("hdu", has_fits), ("band", has_fits or has_names)):
+            if getattr(self, flag) is not None and not counts:
+                tell(f"{path}: holds nothing that `{flag}` could choose from, so it plays no part")
+        if source.num_skipped:
+            tell(f"skipped {source.num_skipped}, go on with {len(source)}")
+        return source
+
+
+def tell_absent(source: "LensSet") -> None:
+    """Say which classes of a set have no images, so that they are left out."""
+    if source.absent_classes:
+        tell(f"no image belongs to {', '.join(source.absent_classes)}, left out")
+
+
+MACHINE, SAMPLING, FILES = MachineOptions(), SamplingOptions(), FileOptions()
