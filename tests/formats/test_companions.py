@@ -7,8 +7,9 @@ import pytest
 from astropy.io import fits
 
 from gravlensdiffusion.errors import BadFilesError, GravLensError
-from gravlensdiffusion.formats.companions import is_document, sort_files
+from gravlensdiffusion.formats.companions import sort_files
 from gravlensdiffusion.formats.open import open_lenses
+from gravlensdiffusion.sets.naming import is_document
 from tests.sets.files import lens_images, survey_folder
 
 WORDS = (

@@ -189,7 +189,7 @@ def test_the_child_is_told_what_is_chosen(tmp_path: Path, monkeypatch: pytest.Mo
     asked: list[tuple[str | None, str | None]] = []
 
     class Child:
-        def judge(self, path: Path, kind: str, choice: tuple[str | None, str | None]) -> None:
+        def judge(self, path: Path, judge: str, choice: tuple[str | None, str | None]) -> None:
             asked.append(choice)
 
     monkeypatch.setattr("gravlensdiffusion.untrusted.probe._child", Child)

@@ -19,9 +19,8 @@ from gravlensdiffusion.formats.png_stretch import KEYWORD, read_card
 from gravlensdiffusion.generation.conditions import read_conditions
 from gravlensdiffusion.model.checkpoint import read_shapes, read_tensors
 from gravlensdiffusion.sets.naming import natural_key
-from gravlensdiffusion.untrusted.npy_header import read_header
+from gravlensdiffusion.untrusted import read_header, read_object_array
 from gravlensdiffusion.untrusted.state_file import read_state_dict
-from gravlensdiffusion.untrusted.unpickle import read_object_array
 from tests.hostile.bases import Base
 from tests.hostile.corpus import good_files
 from tests.models import ORDERED

@@ -1,4 +1,4 @@
-"""Stands for the child process of `data.probe`: does with each file what the file's name says."""
+"""Stands for the child process of `untrusted.probe`: does with each file what the file's name says."""
 
 import json
 import os
@@ -10,7 +10,7 @@ from pathlib import Path
 def main() -> None:
     print("ready", flush=True)  # noqa: T201
     for line in sys.stdin:
-        path = Path(json.loads(line)["path"])
+        path = Path(json.loads(line)["path"] or "import")
         if "crash" in path.name:
             os.abort()
         if "hang" in path.name:

@@ -9,6 +9,7 @@ import pytest
 
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.store.reader import LensStore, write_store
+from gravlensdiffusion.store.trial import JUDGE
 from gravlensdiffusion.untrusted import probe
 from gravlensdiffusion.untrusted.probe import probe_file, probe_files, trust_file
 from tests.sets.files import HEADER, lens_records
@@ -41,7 +42,7 @@ def files(folder: Path, *names: str) -> list[Path]:
 @pytest.mark.usefixtures("failing")
 def test_a_crash_and_a_hang_are_told_and_the_others_are_still_tried(tmp_path: Path) -> None:
     paths = files(tmp_path, "a", "crash1", "bad1", "hang", "b", "crash2", "bad2")
-    found = probe_files(paths, "hdf5")
+    found = probe_files(paths, JUDGE)
     assert {path.name for path in found} == {"crash1", "bad1", "hang", "crash2", "bad2"}
     assert "ends the process that reads it" in found[paths[1]]
     assert "nothing came of it" in found[paths[3]]
@@ -59,12 +60,12 @@ def test_a_store_that_crashes_the_library_is_refused_in_one_line(tmp_path: Path)
 @pytest.mark.usefixtures("failing")
 def test_a_file_is_tried_again_only_when_it_has_changed(tmp_path: Path) -> None:
     path = files(tmp_path, "bad")[0]
-    assert probe_file(path, "hdf5") == "wrong"
+    assert probe_file(path, JUDGE) == "wrong"
     good = path.rename(tmp_path / "good")  # the same file, whose verdict is kept
     changed = good.stat().st_ctime_ns
     good.write_bytes(b"xx")
     assert good.stat().st_ctime_ns >= changed
-    assert probe_file(good, "hdf5") is None
+    assert probe_file(good, JUDGE) is None
 
 
 def test_what_this_process_wrote_is_not_tried_out(
@@ -83,7 +84,7 @@ def test_what_this_process_wrote_is_not_tried_out(
 
 def test_an_empty_file_or_none_is_left_to_the_caller(tmp_path: Path) -> None:
     (tmp_path / "empty").touch()
-    assert probe_files([tmp_path / "empty", tmp_path / "none", tmp_path], "hdf5") == {}
+    assert probe_files([tmp_path / "empty", tmp_path / "none", tmp_path], JUDGE) == {}
 
 
 def test_no_module_of_the_current_folder_is_imported(
@@ -95,9 +96,9 @@ def test_no_module_of_the_current_folder_is_imported(
     (tmp_path / "h5py.py").write_text("raise SystemExit")
     (tmp_path / "json.py").write_text("raise SystemExit")
     monkeypatch.chdir(tmp_path)
-    assert probe_file(path, "hdf5") is None
+    assert probe_file(path, JUDGE) is None
 
 
 def test_the_child_imports_no_torch() -> None:
-    code = "import sys, gravlensdiffusion.untrusted.probe_child; sys.exit('torch' in sys.modules)"
+    code = "import sys, gravlensdiffusion.store.trial, gravlensdiffusion.formats.fits; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,6 +1,5 @@
 """Which files of a folder are images of lenses, by their names, and which lie beside them."""
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,8 +9,6 @@ from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.sets.naming import NameParts, are_bands, parse_name
 
 FITS_SUFFIXES = (".fits", ".fit", ".fts")
-
-_DOCUMENT = re.compile(r"(licen[cs]e|copying|readme|citation)(\.(txt|md|rst|cff))?", re.IGNORECASE)
 
 Names = dict[Path, NameParts]
 Key = tuple[Path, tuple[str, ...]]
@@ -32,11 +29,6 @@ class Sorting:
     companions: dict[Path, str]
     other_bands: tuple[Path, ...]
     bands: dict[str, int]
-
-
-def is_document(name: str) -> bool:
-    """Return whether a file of this name says something about a data set, as LICENSE does."""
-    return _DOCUMENT.fullmatch(name) is not None
 
 
 def sort_files(files: Sequence[Path], band: str | None = None) -> Sorting:

@@ -27,7 +27,7 @@ from gravlensdiffusion.formats.entries import (
 from gravlensdiffusion.formats.source import Facts, ImageReader, as_printable, to_float32
 from gravlensdiffusion.sets.lens_set import Indices, LensSet, as_indices
 from gravlensdiffusion.sets.records import UNLABELLED
-from gravlensdiffusion.untrusted.probe import release
+from gravlensdiffusion.untrusted import release
 
 MAX_PROBLEMS = 100_000
 MAX_CLASSES = 2**15 - 1

@@ -13,12 +13,11 @@ from astropy import units
 from astropy.io import fits
 from numpy.typing import NDArray
 
-from gravlensdiffusion.errors import BadImageError
+from gravlensdiffusion.errors import AmbiguousImageError, BadImageError
 from gravlensdiffusion.formats.fits_extensions import Choice, choose_image, is_image, taken_text
 from gravlensdiffusion.formats.fits_text import read_text
 from gravlensdiffusion.formats.source import Facts, as_image, image_shape
-from gravlensdiffusion.untrusted.limits import check_unpacked, held_bytes
-from gravlensdiffusion.untrusted.probe import probe_file
+from gravlensdiffusion.untrusted import check_unpacked, held_bytes, probe_file
 
 ARCSEC_PER_DEGREE = 3600.0
 SCALE_CARDS = ("PIXSCALE", "PIXSCAL", "PIXSCAL1", "PIXELSCL")
@@ -30,6 +29,7 @@ MAX_HEADER_BYTES = 2**22
 """Size of a header that is still read; it is 10 kB in most files."""
 MAX_HDUS = 1000
 """Units before the first image that are still looked through."""
+JUDGE = f"{__name__}:judge"
 _SIGNATURE = b"SIMPLE  ="
 _MAX_SQUARE_ERROR = 0.01
 _MAX_UNNAMED_STEP = 0.1
@@ -134,12 +134,34 @@ class FitsReader:
     def _extensions(self, stream: IO[bytes], path: Path) -> fits.HDUList:
         """Return all units; images may be packed, and headers have no end."""
         choice = (self.choice.hdu, self.choice.band)
-        wrong = None if self._is_tried else probe_file(path, "fits", choice)
+        wrong = None if self._is_tried else probe_file(path, JUDGE, *choice)
         if wrong is not None:
             raise BadImageError(wrong)
         stream.seek(0)
         # The list of units is not closed: it would read all units for that.
         return fits.open(stream, memmap=False, lazy_load_hdus=True)
+
+
+def judge(path: Path, hdu: str | None = None, band: str | None = None) -> str | None:
+    """Return what is wrong with a file, or None; called in a process of its own.
+
+    That the user has to choose an image first is nothing wrong.
+
+    Args:
+        path: The file.
+        hdu: The HDU that is chosen, or None.
+        band: The band that is chosen, or None.
+    """
+    try:
+        FitsReader(Choice(hdu=hdu, band=band), is_tried=True).read(path)
+    except AmbiguousImageError:
+        return None
+    except MemoryError:
+        return "takes more memory than it may"
+    # A damaged file fails in the library in any way.
+    except Exception as error:  # noqa: BLE001
+        return str(error) or type(error).__name__
+    return None
 
 
 def pixel_scale(header: fits.Header) -> float | None:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.formats.companions import is_document, sort_files
-from gravlensdiffusion.sets.naming import natural_key, parse_name
+from gravlensdiffusion.formats.companions import sort_files
+from gravlensdiffusion.sets.naming import is_document, natural_key, parse_name
 from gravlensdiffusion.store.layout import format_folders, is_beside
 from gravlensdiffusion.store.reader import SHARD_SUFFIXES
 

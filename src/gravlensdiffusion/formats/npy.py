@@ -9,9 +9,14 @@ from numpy.typing import NDArray
 from gravlensdiffusion.errors import BadImageError
 from gravlensdiffusion.formats.numbers import of_type
 from gravlensdiffusion.formats.source import Facts, are_channels, as_image, check_dtype, image_shape
-from gravlensdiffusion.untrusted.limits import check_unpacked, held_bytes
-from gravlensdiffusion.untrusted.npy_header import MAX_OBJECT_BYTES, NpyHeader, read_header
-from gravlensdiffusion.untrusted.unpickle import read_object_array
+from gravlensdiffusion.untrusted import (
+    MAX_OBJECT_BYTES,
+    NpyHeader,
+    check_unpacked,
+    held_bytes,
+    read_header,
+    read_object_array,
+)
 
 MASS_NAME = "axion_mass"
 MASS_UNIT = "eV"

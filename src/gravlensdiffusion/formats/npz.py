@@ -17,8 +17,7 @@ from gravlensdiffusion.errors import BadImageError, one_line
 from gravlensdiffusion.formats.npy import check_stack, is_stack
 from gravlensdiffusion.formats.numbers import of_type
 from gravlensdiffusion.formats.source import Facts, as_image
-from gravlensdiffusion.untrusted.limits import check_unpacked, held_bytes
-from gravlensdiffusion.untrusted.npy_header import NpyHeader, read_header
+from gravlensdiffusion.untrusted import NpyHeader, check_unpacked, held_bytes, read_header
 
 IMAGES, LABELS, CLASS_NAMES = "images", "labels", "class_names"
 MAX_LABEL_BYTES = 2**28

@@ -20,7 +20,8 @@ from gravlensdiffusion.formats.png import PngReader
 from gravlensdiffusion.formats.source import MIN_SIDE, Facts, ImageReader
 from gravlensdiffusion.sets.lens_set import LensSet, middle
 from gravlensdiffusion.store.reader import SHARD_SUFFIXES, LensStore, find_bad_images
-from gravlensdiffusion.untrusted.probe import probe_files
+from gravlensdiffusion.store.trial import JUDGE
+from gravlensdiffusion.untrusted import probe_files
 
 
 def open_lenses(
@@ -92,7 +93,7 @@ def open_lenses(
 def _open_store(root: Path, listing: Listing, skip_bad: bool) -> LensSet:
     problems = list(listing.problems)
     good = []
-    probe_files(listing.shards, "hdf5")  # all in one process; what it says is told below
+    probe_files(listing.shards, JUDGE)  # all in one process; what it says is told below
     for shard in listing.shards:
         try:
             LensStore(shard)

@@ -14,7 +14,7 @@ from gravlensdiffusion.errors import BadImageError
 from gravlensdiffusion.formats.png_stretch import PngCard, read_card, unstretch
 from gravlensdiffusion.formats.source import Facts, image_shape
 from gravlensdiffusion.sets.flux import FULL_SCALE
-from gravlensdiffusion.untrusted.limits import check_unpacked, held_bytes
+from gravlensdiffusion.untrusted import check_unpacked, held_bytes
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _GREY, _GREY_ALPHA = 0, 4

@@ -18,8 +18,7 @@ from scipy.spatial import cKDTree
 from gravlensdiffusion.errors import BadImageError
 from gravlensdiffusion.sets.lens_set import LensSet
 from gravlensdiffusion.sets.naming import are_bands, object_words, parse_name
-from gravlensdiffusion.untrusted.limits import check_unpacked, held_bytes
-from gravlensdiffusion.untrusted.npy_header import read_header
+from gravlensdiffusion.untrusted import check_unpacked, held_bytes, read_header
 
 SIDE = 8
 """Height and width of the thumbnails that images are compared by."""

@@ -48,6 +48,7 @@ _FILTER = re.compile(
 _LETTER = re.compile(r"[a-z]|ks")
 _OPTICAL, _INFRARED = frozenset("ugrizy"), frozenset(("y", "j", "h", "k", "ks"))
 _FILTER_WORDS = ("band", "filter")
+_DOCUMENT = re.compile(r"(licen[cs]e|copying|readme|citation)(\.(txt|md|rst|cff))?", re.IGNORECASE)
 _NUMBER = re.compile(r"v?\d+")
 _OBSERVATION = re.compile(r"(epoch|visit|obs|observation|night)\d+")
 _NUMBERED = re.compile(r"(psf|noise|mask|rms|ivar|invvar|wht|weight)\d+")
@@ -191,6 +192,11 @@ def _role_at(words: list[str], start: int) -> tuple[str, bool, int]:
         if word in _ROLES and stop <= len(words):
             return *_ROLES[word], stop + (words[stop : stop + 1] == ["map"])
     return "", False, start
+
+
+def is_document(name: str) -> bool:
+    """Return whether a file of this name says something about a data set, as LICENSE does."""
+    return _DOCUMENT.fullmatch(name) is not None
 
 
 def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:

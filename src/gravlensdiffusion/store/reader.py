@@ -24,8 +24,9 @@ from gravlensdiffusion.store.schema import (
     joint_header,
     read_layout,
 )
+from gravlensdiffusion.store.trial import JUDGE
 from gravlensdiffusion.store.writer import write_store
-from gravlensdiffusion.untrusted.probe import probe_files
+from gravlensdiffusion.untrusted import probe_files
 
 __all__ = ["SHARD_SUFFIXES", "LensStore", "validate_store", "write_store"]
 
@@ -53,7 +54,7 @@ class LensStore(LensSet):
     ) -> None:
         self.path = Path(path)
         self.files = tuple(_shard_paths(self.path) if shards is None else shards)
-        for file, wrong in probe_files(self.files, "hdf5").items():
+        for file, wrong in probe_files(self.files, JUDGE).items():
             raise GravLensError(f"{file}: {wrong}")
         layouts = [_open_layout(file) for file in self.files]
         self.header = joint_header(self.files, layouts)

@@ -21,7 +21,7 @@ from gravlensdiffusion.store.schema import (
     SUBHALO_UNITS,
     fillings_text,
 )
-from gravlensdiffusion.untrusted.probe import trust_file
+from gravlensdiffusion.untrusted import trust_file
 
 _BUFFER_BYTES = 2**23
 _VECTOR_CHUNK = 4096

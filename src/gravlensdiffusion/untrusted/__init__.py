@@ -1,0 +1,27 @@
+"""The door to files that are not trusted: docs/security.md says what is promised.
+
+Readers ask here how much a file may take, what an `.npy` file holds, and whether a process of its own
+survives a file. Files of PyTorch have a door of their own, `state_file`, which loads that.
+"""
+
+from gravlensdiffusion.untrusted.limits import check_unpacked, held_bytes
+from gravlensdiffusion.untrusted.npy import (
+    MAX_OBJECT_BYTES,
+    NpyHeader,
+    read_header,
+    read_object_array,
+)
+from gravlensdiffusion.untrusted.probe import probe_file, probe_files, release, trust_file
+
+__all__ = [
+    "MAX_OBJECT_BYTES",
+    "NpyHeader",
+    "check_unpacked",
+    "held_bytes",
+    "probe_file",
+    "probe_files",
+    "read_header",
+    "read_object_array",
+    "release",
+    "trust_file",
+]

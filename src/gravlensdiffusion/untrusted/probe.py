@@ -1,8 +1,12 @@
 """Files tried out in a process of its own before this one opens them.
 
 HDF5 and the unpacking of compressed FITS images are written in C, and a damaged file can make them
-crash or loop for ever. A child process therefore does first all that opening such a file does.
-What ends the child is refused here in one line. docs/security.md says what this guarantees.
+crash or loop for ever. A child process therefore does first all that opening such a file does: it calls a
+judge, a function of the module that reads the format. What ends the child is refused here in one line.
+docs/security.md says what this guarantees.
+
+The child reads questions from standard input, a line of JSON each, and answers each with a line: ``null``
+or what is wrong. It may crash, take too long or run out of memory; its parent is prepared.
 """
 
 import atexit
@@ -14,18 +18,15 @@ import sys
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from queue import Empty, Queue
-from typing import Literal
 
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.untrusted.limits import held_bytes
 
-Kind = Literal["hdf5", "fits"]
 Identity = tuple[int, ...]
-Choice = tuple[str | None, str | None]
-"""HDU and band that are chosen in a FITS file."""
-_NO_CHOICE = (None, None)
+Arguments = tuple[str | None, ...]
 
 START_S = 60.0
 """How long the child may take to start [s]; it takes a fifth of a second on an idle machine."""
@@ -33,43 +34,46 @@ FILE_S = 5.0
 """How long the child may take for a file, besides the time for its bytes [s]."""
 BYTES_PER_S = 10e6
 """Speed at which the bytes of a file are granted more time [bytes / s]."""
-CHILD = "gravlensdiffusion.untrusted.probe_child"
+MEMORY_BYTES = 2**30 + 2**29
+"""Address space that a file may take in the child."""
+CHILD = "gravlensdiffusion.untrusted.probe"
 # The child imports what this process would, and nothing that lies in the current folder.
 _START = (
     "import sys, json, importlib; sys.path[:] = json.loads(sys.argv[1]); "
     "importlib.import_module(sys.argv[2]).main()"
 )
 
-_verdicts: dict[tuple[Identity, Choice], str | None] = {}
+_verdicts: dict[tuple[Identity, Arguments], str | None] = {}
 """What is wrong with files, as they were when they were tried out or written by this process."""
 
 
-def probe_files(paths: Sequence[Path], kind: Kind) -> dict[Path, str]:
+def probe_files(paths: Sequence[Path], judge: str) -> dict[Path, str]:
     """Try files out in a child process, the same one for all as long as none ends it.
 
     A file that has been tried out before and has not changed since is not tried again.
 
     Args:
         paths: The files; those that are empty or no regular files are left to the caller.
-        kind: Their format.
+        judge: See `probe_file`.
 
     Returns:
         What is wrong, for each file that must not be opened.
     """
-    found = {path: probe_file(path, kind) for path in paths}
+    found = {path: probe_file(path, judge) for path in paths}
     release()
     return {path: verdict for path, verdict in found.items() if verdict is not None}
 
 
-def probe_file(path: Path, kind: Kind, choice: Choice = _NO_CHOICE) -> str | None:
+def probe_file(path: Path, judge: str, *arguments: str | None) -> str | None:
     """Try one file out and return what is wrong with it, or None.
 
     The child stays for the next file; see `release`.
 
     Args:
         path: The file.
-        kind: Its format.
-        choice: HDU and band that are chosen in a FITS file; what else is in it is not tried out.
+        judge: Module and function as ``module:function``, which takes the file and the arguments, and
+            returns what is wrong, or None.
+        arguments: What else the judge is told, as which image of the file counts.
 
     Raises:
         GravLensError: If there is no child to be had.
@@ -77,9 +81,9 @@ def probe_file(path: Path, kind: Kind, choice: Choice = _NO_CHOICE) -> str | Non
     identity = _identity(path)
     if identity is None:
         return None
-    known = (identity, choice)
+    known = (identity, arguments)
     if known not in _verdicts:
-        verdict = _child().judge(path, kind, choice)
+        verdict = _child().judge(path, judge, arguments)
         if identity != _identity(path):
             return verdict
         _verdicts[known] = verdict
@@ -90,7 +94,7 @@ def trust_file(path: Path) -> None:
     """Remember a file that this process has written, so that it is not tried out."""
     identity = _identity(path)
     if identity is not None:
-        _verdicts[identity, _NO_CHOICE] = None
+        _verdicts[identity, ()] = None
 
 
 def release() -> None:
@@ -124,7 +128,7 @@ class _Child:
         # Threads of numerical libraries only cost time and address space here.
         environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
         self.owner = os.getpid()
-        self.kinds: set[Kind] = {"hdf5"}
+        self.judges: set[str] = set()
         try:
             self.process = subprocess.Popen(
                 command,
@@ -144,15 +148,15 @@ class _Child:
             self.close()
             raise GravLensError("files cannot be tried out: the process for it does not start")
 
-    def judge(self, path: Path, kind: Kind, choice: Choice = _NO_CHOICE) -> str | None:
+    def judge(self, path: Path, judge: str, arguments: Arguments) -> str | None:
         """Return what is wrong with a file, or None."""
         seconds = FILE_S + held_bytes(path) / BYTES_PER_S
-        if kind not in self.kinds:
+        if judge not in self.judges:
             # What has to be imported is no part of what the file takes.
-            self._ask(kind, None, START_S)
-            self.kinds.add(kind)
+            self._ask(judge, None, (), START_S)
+            self.judges.add(judge)
         # A link stays what it is: the reader opens it by this name as well.
-        answer = self._ask(kind, os.path.abspath(path), seconds, choice)  # noqa: PTH100
+        answer = self._ask(judge, os.path.abspath(path), arguments, seconds)  # noqa: PTH100
         if answer:
             verdict: str | None = json.loads(answer)
             return verdict
@@ -173,10 +177,10 @@ class _Child:
                     stream.close()
 
     def _ask(
-        self, kind: Kind, path: str | None, seconds: float, choice: Choice = _NO_CHOICE
+        self, judge: str, path: str | None, arguments: Arguments, seconds: float
     ) -> str | None:
         """Return the answer, an empty one if the child ends, or None when time is over."""
-        words = {"kind": kind, "path": path, "choice": choice}
+        words = {"judge": judge, "path": path, "arguments": arguments}
         question = json.dumps(words).encode() + b"\n"
         with suppress(OSError):  # a child that is gone says nothing
             if self.process.stdin is not None:
@@ -209,3 +213,31 @@ def _child() -> _Child:
     if not _children:
         _children.append(_Child())
     return _children[0]
+
+
+def main() -> None:
+    """Answer for each file that comes, in the child."""
+    _limit()
+    print("ready", flush=True)
+    for line in sys.stdin.buffer:
+        question = json.loads(line)
+        module, _, function = question["judge"].partition(":")
+        judge = getattr(import_module(module), function)
+        verdict = None
+        if question["path"] is None:
+            _limit()
+        else:
+            verdict = judge(Path(question["path"]), *question["arguments"])
+        print(json.dumps(verdict), flush=True)
+
+
+def _limit() -> None:
+    """Bound the memory of this process, and let it leave no core file when it crashes."""
+    with suppress(ImportError, OSError, ValueError):
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+        if hard == resource.RLIM_INFINITY or hard > used + MEMORY_BYTES:
+            resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY_BYTES, hard))

@@ -1,19 +1,12 @@
-"""The child process of `data.probe`: opens files as a set would, and says what is wrong.
+"""Trying out a lens set: all that opening it does, in a process that may end; see `untrusted.probe`."""
 
-It reads questions from standard input, a line of JSON each, and answers each with a line: ``null``
-or what is wrong. It may crash, take too long or run out of memory; its parent is prepared.
-"""
-
-import json
 import math
-import sys
-from contextlib import suppress
 from pathlib import Path
 
 import h5py
 import numpy as np
 
-from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.errors import BadImageError, GravLensError
 from gravlensdiffusion.store.schema import (
     NOISE_FREE,
     FileLayout,
@@ -21,10 +14,9 @@ from gravlensdiffusion.store.schema import (
     check_subhalo_rows,
     read_layout,
 )
-from gravlensdiffusion.untrusted.limits import MAX_UNPACKING, SMALL_BYTES
+from gravlensdiffusion.untrusted.limits import SMALL_BYTES, check_unpacked
 
-MEMORY_BYTES = 2**30 + 2**29
-"""Address space that a file may take in the child."""
+JUDGE = f"{__name__}:judge"
 NUM_SAMPLES = 64
 """Images without compression that are read, from the first to the last, evenly spread."""
 _BLOCK_BYTES = 2**22
@@ -37,57 +29,7 @@ FILTERS = {
 """Compression that is read; any other may load a plugin, or is rare and seldom tested."""
 
 
-def main() -> None:
-    """Answer for each file that comes."""
-    _limit()
-    print("ready", flush=True)
-    for line in sys.stdin.buffer:
-        question = json.loads(line)
-        path = question["path"]
-        verdict = None
-        if path is None:
-            prepare()
-        elif question["kind"] == "fits":
-            verdict = judge_fits(Path(path), *question["choice"])
-        else:
-            verdict = judge_hdf5(Path(path))
-        print(json.dumps(verdict), flush=True)
-
-
-def prepare() -> None:
-    """Import what FITS files need, which is no part of what a file takes."""
-    import gravlensdiffusion.formats.fits  # noqa: F401
-
-    _limit()
-
-
-def judge_fits(path: Path, hdu: str | None = None, band: str | None = None) -> str | None:
-    """Return what is wrong with a FITS file, or None.
-
-    That the user has to choose an image first is nothing wrong.
-
-    Args:
-        path: The file.
-        hdu: The HDU that is chosen, or None.
-        band: The band that is chosen, or None.
-    """
-    from gravlensdiffusion.errors import AmbiguousImageError
-    from gravlensdiffusion.formats.fits import FitsReader
-    from gravlensdiffusion.formats.fits_extensions import Choice
-
-    try:
-        FitsReader(Choice(hdu=hdu, band=band), is_tried=True).read(path)
-    except AmbiguousImageError:
-        return None
-    except MemoryError:
-        return "takes more memory than it may"
-    # A damaged file fails in the library in any way.
-    except Exception as error:  # noqa: BLE001
-        return str(error) or type(error).__name__
-    return None
-
-
-def judge_hdf5(path: Path) -> str | None:
+def judge(path: Path) -> str | None:
     """Return what is wrong with a lens set, or None."""
     try:
         with h5py.File(path, "r") as file:
@@ -134,11 +76,10 @@ def check_storage(dataset: h5py.Dataset, name: str, path: Path) -> None:
     held = min(_check_chunks(dataset, where, size) if dataset.chunks else declared, size)
     if dataset.chunks is None and dataset.id.get_storage_size() not in (0, declared):
         raise GravLensError(f"{where}: holds another number of bytes than its shape declares")
-    if declared > SMALL_BYTES + MAX_UNPACKING * held:
-        raise GravLensError(
-            f"{where}: declares {declared} bytes, of which it holds {held}: more than the limit of "
-            f"{MAX_UNPACKING} times as much"
-        )
+    try:
+        check_unpacked(declared, held)
+    except BadImageError as error:
+        raise GravLensError(f"{where}: {error}") from None
 
 
 def _check_chunks(dataset: h5py.Dataset, where: str, size: int) -> int:
@@ -182,15 +123,3 @@ def read_pixels(images: h5py.Dataset, name: str, path: Path) -> None:
             images[low : low + block]
     except (OSError, RuntimeError, ValueError) as error:
         raise GravLensError(f"{path}: /{name}: damaged: {error!s:.100}") from error
-
-
-def _limit() -> None:
-    """Bound the memory of this process, and let it leave no core file when it crashes."""
-    with suppress(ImportError, OSError, ValueError):
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-        hard = resource.getrlimit(resource.RLIMIT_AS)[1]
-        if hard == resource.RLIM_INFINITY or hard > used + MEMORY_BYTES:
-            resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY_BYTES, hard))
