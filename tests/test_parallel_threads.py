@@ -38,7 +38,7 @@ def test_the_library_changes_nothing() -> None:
 
 
 def test_a_number_below_one_is_refused() -> None:
-    with pytest.raises(GravLensError, match="--threads must be at least 1, got 0"):
+    with pytest.raises(GravLensError, match="`threads` must be at least 1, got 0"):
         use_threads(0)
 
 

@@ -35,7 +35,7 @@ class BadFilesError(GravLensError):
         count = len(self.problems)
         super().__init__(
             f"{path}: {count} file{'s' if count > 1 else ''} or image{'s' if count > 1 else ''} "
-            f"cannot be used (--skip-bad goes on without); "
+            f"cannot be used (`skip_bad` goes on without); "
             f"first: {self.problems[0]}"
         )
 

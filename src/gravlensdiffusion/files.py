@@ -157,7 +157,7 @@ def refuse_existing(path: Path, *, overwrite: bool) -> None:
     if path.is_dir():
         raise GravLensError(f"{path}: is a folder, cannot be written as a file")
     if not overwrite and (path.exists() or path.is_symlink()):
-        raise GravLensError(f"{path}: exists already; choose another name or use --overwrite")
+        raise GravLensError(f"{path}: exists already; choose another name or use `overwrite`")
 
 
 def _host() -> str:
@@ -219,7 +219,7 @@ def held(folder: Path) -> Iterator[None]:
         lock.acquire(timeout=0)
     except Timeout:
         raise GravLensError(
-            f"{folder}: another process is working there; wait for it, or choose another --out"
+            f"{folder}: another process is working there; wait for it, or choose another `out`"
         ) from None
     except OSError as error:
         if error.errno not in _NO_LOCKS:

@@ -198,7 +198,7 @@ def use_threads(num: int | None) -> None:
         GravLensError: If there is to be none.
     """
     if num is not None and num < 1:
-        raise GravLensError(f"--threads must be at least 1, got {num}")
+        raise GravLensError(f"`threads` must be at least 1, got {num}")
     if "torch" in sys.modules:
         if num is not None:
             sys.modules["torch"].set_num_threads(num)

@@ -66,7 +66,7 @@ def test_merges_are_read_from_texts():
     found = read_merged(["lens=no_sub, cdm", "rest=axion"])
     assert found == {"no_sub": "lens", "cdm": "lens", "axion": "rest"}
     for text in ("lens", "=a", "lens=a,,b"):
-        with pytest.raises(GravLensError, match="--merge must be like"):
+        with pytest.raises(GravLensError, match="`merge` must be like"):
             read_merged([text])
     with pytest.raises(GravLensError, match="both as a and b"):
         read_merged(["a=x", "b=x"])

@@ -20,14 +20,14 @@ def test_shares_come_by_name_in_any_order():
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("data", "--prior must be training, even or shares like empty=0.5,blob=0.5"),
-        ("blob", "--prior must be"),
-        ("blob=many,empty=0.5", "--prior must be"),
+        ("data", "`prior` must be training, even or shares like empty=0.5,blob=0.5"),
+        ("blob", "`prior` must be"),
+        ("blob=many,empty=0.5", "`prior` must be"),
         ("blob=0.5,ring=0.5", "names class 'ring'; the classifier has empty, blob"),
         ("blob=1", "says nothing of class 'empty'"),
         ("blob=0.5,empty=0.6", "sum to 1"),
         ("blob=0,empty=1", "positive"),
-        ("blob=nan,empty=1", "--prior must be"),
+        ("blob=nan,empty=1", "`prior` must be"),
     ],
 )
 def test_other_mixes_are_refused(text, words):

@@ -95,7 +95,7 @@ def test_classes_of_the_set_are_merged_into_those_of_the_classifier(tmp_path):
     sorting = prepare_sorting(tmp_path / "c", source)
     assert sorting.unknown == ("arc",)
     assert sorting.label_names[:4] == ("empty", "blob", "empty", "arc")
-    with pytest.raises(GravLensError, match="class 'arc', only empty, blob; --merge empty=arc"):
+    with pytest.raises(GravLensError, match="class 'arc', only empty, blob; `merge` empty=arc"):
         check_judgeable(sorting)
     check_judgeable(prepare_sorting(tmp_path / "c", source, {"arc": "blob"}))
     with pytest.raises(GravLensError, match="no class 'disc' to merge"):

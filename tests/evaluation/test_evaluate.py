@@ -168,7 +168,7 @@ def test_without_a_second_reference_both_numbers_are_halved(folder, real):
     generated = opened(folder / "halved.h5", flagged(NUM, NUM - 40))
     found = evaluate(Sets(generated=generated, reference=real["reference"]), SETTINGS)
     assert found.facts["num_generated"] == found.facts["num_reference"] == NUM // 2
-    assert any("--reference2" in note for note in found.notes)
+    assert any("a second or a larger reference" in note for note in found.notes)
     assert any("40 of the 300 images of halved are originals" in note for note in found.notes)
 
 

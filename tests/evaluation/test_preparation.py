@@ -26,7 +26,7 @@ def ring(num, size, seed=0, scale=1.0):
 
 def test_sets_of_different_sizes_need_a_size(tmp_path):
     sets = [opened(tmp_path, "small", ring(4, 28)), opened(tmp_path, "large", ring(4, 56))]
-    with pytest.raises(GravLensError, match=r"small has 28, large has 56.*--size 28"):
+    with pytest.raises(GravLensError, match=r"small has 28, large has 56.*`size` 28"):
         prepare_sets(sets, size=None, rescale="none")
     small, large = prepare_sets(sets, size=28, rescale="none")
     assert small.read([0]).shape == large.read([0]).shape == (1, 28, 28)
@@ -37,7 +37,7 @@ def test_sets_of_different_sizes_need_a_size(tmp_path):
 @pytest.mark.parametrize("size", [4, 57])
 def test_impossible_sizes_are_refused(tmp_path, size):
     sets = [opened(tmp_path, "one", ring(4, 56)), opened(tmp_path, "two", ring(4, 56))]
-    with pytest.raises(GravLensError, match="--size must lie between 8 and the 56 pixels"):
+    with pytest.raises(GravLensError, match="`size` must lie between 8 and the 56 pixels"):
         prepare_sets(sets, size=size, rescale="none")
 
 
@@ -55,7 +55,7 @@ def test_eight_bits_cannot_be_asked_for_of_other_flux(tmp_path):
         opened(tmp_path, "one", ring(5, 28, scale=7)),
         opened(tmp_path, "two", ring(5, 28, 1, 7)),
     ]
-    with pytest.raises(GravLensError, match="--rescale peak"):
+    with pytest.raises(GravLensError, match="`rescale` peak"):
         prepare_sets(sets, size=None, rescale="none", eight_bit=True)
     (first, _) = prepare_sets(sets, size=None, rescale="peak", eight_bit=True)
     values = first.read(slice(None)) * 255

@@ -102,6 +102,6 @@ def test_greys_are_not_compared_with_numbers_far_out_of_their_scale(tmp_path: Pa
         PreparedSource(opened(tmp_path / "bytes", GREYS), "bytes"),
         PreparedSource(opened(tmp_path / "floats", GREYS * np.float32(0.99)), "floats"),
     ]
-    with pytest.raises(GravLensError, match=r"images of floats reach far beyond 1.*--rescale peak"):
+    with pytest.raises(GravLensError, match=r"images of floats reach far beyond 1.*`rescale` peak"):
         prepare_sets(sets, size=None, rescale="none")
     assert len(prepare_sets(sets, size=None, rescale="peak")) == 2

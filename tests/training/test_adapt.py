@@ -273,7 +273,7 @@ def test_twins_keep_the_noise_apart_and_scale_with_the_sky(simulated: Path) -> N
 def test_images_that_do_not_fit_are_refused(known: Path) -> None:
     source = own_set()
     small = replace(source, images=source.images[..., 1:, 1:])
-    with pytest.raises(GravLensError, match=r"7 pixels a side, fewer than the 8 .* --size 7"):
+    with pytest.raises(GravLensError, match=r"7 pixels a side, fewer than the 8 .* `size` 7"):
         adapt(known, small)
     assert adapt(known, small, size=7).config.model.network == load_model(known).config.network
     colours = replace(source, images=source.images.repeat(3, axis=1))
@@ -289,7 +289,7 @@ def test_fewer_than_two_hundred_images_are_refused(known: Path) -> None:
     config = adapt(known, own_set()).config
     check_number(config, MIN_IMAGES)
     with pytest.raises(
-        GravLensError, match=r"199 different images are too few .* 200; --held-out 0"
+        GravLensError, match=r"199 different images are too few .* 200; `held_out` 0"
     ):
         check_number(config, MIN_IMAGES - 1)
     check_number(replace(config, early_stopping=EarlyStopping()), 10)

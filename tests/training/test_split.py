@@ -132,7 +132,7 @@ def test_sets_that_were_not_simulated_are_refused(source: LensStore) -> None:
 
 
 def test_twins_are_not_resized(source: LensStore, tmp_path: Path) -> None:
-    with pytest.raises(GravLensError, match=r"its set, 12 pixels, not at 8; make .* --size 8"):
+    with pytest.raises(GravLensError, match=r"its set, 12 pixels, not at 8; make .* `size` 8"):
         train(replace(split(), size=8), source, tmp_path / "run", device="cpu")
 
 

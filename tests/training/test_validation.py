@@ -85,7 +85,7 @@ def test_every_class_has_its_share_held_out_and_one_image_at_least() -> None:
     # Never all of a class, and images whose labels change place do so with them.
     assert split_off(labels, 0.5, seed=0)[labels == 2].sum() == 1
     assert 0 < np.flatnonzero(split_off(np.zeros(100), 0.1, seed=0)).std() > 10
-    with pytest.raises(GravLensError, match="--held-out 0"):
+    with pytest.raises(GravLensError, match="`held_out` 0"):
         split_off(np.array([0, 1]), 0.1, seed=0)
 
 
@@ -327,5 +327,5 @@ def test_bad_values_are_refused(changes: dict[str, Any], words: str) -> None:
 def test_a_set_without_two_images_of_a_class_cannot_be_split(tmp_path: Path) -> None:
     source = rings(2)
     assert isinstance(source, ArraySource)
-    with pytest.raises(GravLensError, match="--held-out 0"):
+    with pytest.raises(GravLensError, match="`held_out` 0"):
         train(stopping(), source, tmp_path / "run", device="cpu")

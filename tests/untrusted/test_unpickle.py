@@ -84,7 +84,7 @@ class TestFiles:
         save_folder(tmp_path / "cdm", lens_images(2))
         (tmp_path / "axion").mkdir()
         self._save(tmp_path / "axion" / "a.npy", lens_images(1)[0], MASS)
-        with pytest.raises(BadFilesError, match="can run any code; --allow-object-arrays"):
+        with pytest.raises(BadFilesError, match="can run any code; `allow_object_arrays`"):
             open_lenses(tmp_path)
 
     def test_the_mass_becomes_a_parameter(self, tmp_path: Path) -> None:

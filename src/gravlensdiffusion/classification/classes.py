@@ -108,10 +108,10 @@ def read_merged(texts: Iterable[str]) -> dict[str, str]:
         new, equals, old = text.partition("=")
         parts = [name.strip() for name in old.split(",")]
         if not equals or not new.strip() or not all(parts):
-            raise GravLensError(f"--merge must be like lens=no_sub,cdm,axion, got '{text}'")
+            raise GravLensError(f"`merge` must be like lens=no_sub,cdm,axion, got '{text}'")
         for name in parts:
             if merged.setdefault(name, new.strip()) != new.strip():
                 raise GravLensError(
-                    f"--merge counts class '{name}' both as {merged[name]} and {new}"
+                    f"`merge` counts class '{name}' both as {merged[name]} and {new}"
                 )
     return merged

@@ -49,16 +49,16 @@ def _shares(text: str, names: Sequence[str], *, allows_data: bool) -> NDArray[np
         except ValueError:
             share = math.nan
         if not equals or math.isnan(share):
-            raise GravLensError(f"--prior must be {allowed}, got '{text}'")
+            raise GravLensError(f"`prior` must be {allowed}, got '{text}'")
         if name.strip() not in names:
             raise GravLensError(
-                f"--prior names class '{name.strip()}'; the classifier has {', '.join(names)}"
+                f"`prior` names class '{name.strip()}'; the classifier has {', '.join(names)}"
             )
         shares[name.strip()] = share
     missing = [name for name in names if name not in shares]
     if missing:
-        raise GravLensError(f"--prior says nothing of class '{missing[0]}'")
+        raise GravLensError(f"`prior` says nothing of class '{missing[0]}'")
     mix = np.array([shares[name] for name in names])
     if not (mix > 0).all() or abs(mix.sum() - 1) > 1e-3:
-        raise GravLensError(f"--prior needs positive shares that sum to 1, got '{text}'")
+        raise GravLensError(f"`prior` needs positive shares that sum to 1, got '{text}'")
     return np.asarray(mix / mix.sum(), dtype=np.float64)

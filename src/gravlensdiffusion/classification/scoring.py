@@ -168,7 +168,7 @@ def check_judgeable(sorting: Sorting) -> None:
     if sorting.unknown:
         raise GravLensError(
             f"the classifier does not know class '{sorting.unknown[0]}', only {', '.join(names)}; "
-            f"--merge {names[0]}={sorting.unknown[0]} counts it as one of them"
+            f"`merge` {names[0]}={sorting.unknown[0]} counts it as one of them"
         )
     num = np.bincount(sorting.labels[sorting.judged()], minlength=len(names))
     if not num.any():
@@ -249,7 +249,7 @@ def _notes(sorting: Sorting, found: Predictions, mix: NDArray[np.float64] | None
         )
         notes.append(
             f"the probabilities are for another mix of classes: {shares}; what an image is called "
-            "and the calibration depend on it, the ROC curve of two classes does not; --prior "
+            "and the calibration depend on it, the ROC curve of two classes does not; the prior "
             "chooses it"
         )
     return notes

@@ -73,7 +73,7 @@ def inception_rows(
     """
     facts: dict[str, Any] = {"protocol": settings.protocol, "dims": inception.NUM_FEATURES}
     if settings.protocol == "none":
-        return _empty("not asked for (--protocol none)"), facts
+        return _empty("not asked for (protocol none)"), facts
     try:
         file = find_inception_weights(weights)
     except WeightsNotFound as error:

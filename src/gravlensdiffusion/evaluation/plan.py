@@ -127,7 +127,7 @@ def _notes(
 ) -> tuple[str, ...]:
     notes = []
     if (n, m) != (num_generated, num_reference):
-        more = "a larger" if num_second else "a second reference (--reference2) or a larger"
+        more = "a larger" if num_second else "a second or a larger"
         notes.append(
             f"value and floor are taken on {n:,} against {m:,} images, so that the floor has "
             f"disjoint real images; {more} reference would allow more"

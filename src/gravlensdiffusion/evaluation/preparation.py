@@ -278,12 +278,12 @@ def prepare_sets(
     sizes = {each.size for each in sets}
     if size is None and len(sizes) > 1:
         raise GravLensError(
-            f"{_listing(sets, 'size')}: the sizes differ; --size {min(sizes)} brings them to one"
+            f"{_listing(sets, 'size')}: the sizes differ; `size` {min(sizes)} brings them to one"
         )
     chosen = min(sizes) if size is None else size
     if not 8 <= chosen <= min(sizes):
         raise GravLensError(
-            f"--size must lie between 8 and the {min(sizes)} pixels of the smallest images, "
+            f"`size` must lie between 8 and the {min(sizes)} pixels of the smallest images, "
             f"got {chosen}"
         )
     if rescale == "none":
@@ -303,7 +303,7 @@ def prepare_sets(
     if not _is_unit_range(reference):
         if eight_bit:
             raise GravLensError(
-                "--eight-bit rounds images in [0, 1], and these have another range; --rescale peak "
+                "`eight_bit` rounds images in [0, 1], and these have another range; `rescale` peak "
                 "brings each image to it"
             )
         _, faint, bright = reference.extremes
@@ -330,14 +330,14 @@ def _check_units(sets: Sequence[PreparedSource]) -> None:
     known = {each.flux_unit for each in sets} - alike
     if len(known) > 1 or (known and any(each.flux_unit in UNIT_RANGE for each in sets)):
         raise GravLensError(
-            f"{_listing(sets, 'flux_unit')}: the flux units differ; --rescale peak brings each "
+            f"{_listing(sets, 'flux_unit')}: the flux units differ; `rescale` peak brings each "
             "image to [0, 1]"
         )
     for each in sets if any(one.flux_unit in UNIT_RANGE for one in sets) else ():
         if each.flux_unit == UNKNOWN and each.is_far_beyond_one:
             raise GravLensError(
                 f"{_listing(sets, 'flux_unit')}: the images of {each.name} reach far beyond 1, "
-                "the others lie between 0 and 1; --rescale peak brings each image there"
+                "the others lie between 0 and 1; `rescale` peak brings each image there"
             )
 
 

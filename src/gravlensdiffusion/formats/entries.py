@@ -118,7 +118,7 @@ def _keep_common(entries: list[Entry], problems: list[str]) -> list[Entry]:
         problems,
         lambda entry: entry.shape[1:],
         lambda shape: "{} x {} pixels".format(*shape),
-        advice=f"; --crop {smallest} takes the middle of each",
+        advice=f"; `crop` {smallest} takes the middle of each",
     )
     entries = _keep_equal(
         entries, problems, lambda entry: entry.facts.flux_unit, lambda unit: f"flux unit '{unit}'"

@@ -75,7 +75,7 @@ class NpyReader:
         if not self.allow_object_arrays:
             raise BadImageError(
                 "is a pickled object array, and loading a pickle can run any code; "
-                "--allow-object-arrays reads DeepLense's [image, mass] without running any"
+                "`allow_object_arrays` reads DeepLense's [image, mass] without running any"
             )
         if path.stat().st_size > MAX_OBJECT_BYTES:
             raise BadImageError("is a pickled object array of absurd size")

@@ -91,7 +91,7 @@ def check_targets(folder: Path, formats: Sequence[str], *, overwrite: bool) -> N
             continue
         if target.is_symlink() or not overwrite:
             raise GravLensError(
-                f"{target}: exists already; choose another folder or use --overwrite"
+                f"{target}: exists already; choose another folder or use `overwrite`"
             )
         other = foreign(target)
         if other:

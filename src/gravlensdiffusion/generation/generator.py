@@ -74,7 +74,7 @@ class LensGenerator:
             GravLensError: If there is no such model or no such device.
         """
         if device == "cuda" and not torch.cuda.is_available():
-            raise GravLensError("no CUDA device here; use --device cpu or auto")
+            raise GravLensError("no CUDA device here; use `device` cpu or auto")
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
         few_steps = load_few_steps(name_or_path, device)

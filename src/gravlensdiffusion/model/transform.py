@@ -89,7 +89,7 @@ def fit_transform(
         if not middle > low:
             raise GravLensError(
                 "the faint half of the pixels has no spread, so that there is no noise for asinh "
-                "to follow; use --transform linear"
+                "to follow; use `transform` linear"
             )
         config = replace(config, offset=low, scale=5 * (middle - low))
     config = replace(config, fit=False)
@@ -120,7 +120,7 @@ def _check_bounds(batches: Iterable[NDArray[np.float32]], bounds: tuple[float, f
     if low < bounds[0] - margin or high > bounds[1] + margin:
         raise GravLensError(
             f"this preset takes images from {bounds[0]:g} to {bounds[1]:g}, these run from {low:g} "
-            f"to {high:g}; scale them with --transform linear, asinh or peak, or use preset lens28"
+            f"to {high:g}; scale them with `transform` linear, asinh or peak, or use preset lens28"
         )
 
 

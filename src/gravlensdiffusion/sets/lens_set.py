@@ -158,7 +158,7 @@ class LensSet(ABC):
     def resized(
         self, size: int | None, method: str | None = None, *, flux_unit: str | None = None
     ) -> "LensSet":
-        """Return the images at another size, as ``gravlens simulate --size`` would have made them.
+        """Return the images at another size, as a simulation of that size would have made them.
 
         Args:
             size: New height and width [pixel]; None for their own.

@@ -24,7 +24,7 @@ def build_accelerator(device: str, precision: str) -> Accelerator:
         GravLensError: If there is no such device, or the processes do not find each other.
     """
     if device == "cuda" and not torch.cuda.is_available():
-        raise GravLensError("no CUDA device here; use --device cpu or auto")
+        raise GravLensError("no CUDA device here; use `device` cpu or auto")
     processes = Processes.launched()
     # Without a GPU, Accelerate takes each of several processes for one that is alone, unless told.
     is_on_cpu = device == "cpu" or (processes.num > 1 and not torch.cuda.is_available())

@@ -69,7 +69,7 @@ def check_number(config: TrainingConfig, num_images: int) -> None:
     if config.early_stopping.held_out and num_images < MIN_IMAGES:
         raise GravLensError(
             f"{num_images} different images are too few to adapt a model and hold some out, which takes "
-            f"{MIN_IMAGES}; --held-out 0 trains on all of them, for as long as --epochs says"
+            f"{MIN_IMAGES}; `held_out` 0 trains on all of them, for as long as `epochs` says"
         )
 
 
@@ -81,7 +81,7 @@ def _check_shape(known: ModelConfig, source: LensSet, size: int, init: str | Pat
     if side < size:
         raise GravLensError(
             f"the images have {side} pixels a side, fewer than the {size} to train at; start from "
-            f"a model of smaller images than {init}, or give --size {side - side % patch}"
+            f"a model of smaller images than {init}, or give `size` {side - side % patch}"
         )
 
 

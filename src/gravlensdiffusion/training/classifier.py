@@ -106,7 +106,7 @@ def refuse_missing(device: str) -> None:
         GravLensError: If it is not.
     """
     if device == "cuda" and not torch.cuda.is_available():
-        raise GravLensError("no CUDA device here; use --device cpu or auto")
+        raise GravLensError("no CUDA device here; use `device` cpu or auto")
 
 
 def configure(

@@ -56,7 +56,7 @@ class RunDirectory(RunFolder[TrainingConfig]):
             if size != source.image_shape[1]:
                 raise GravLensError(
                     f"noise 'split' trains at the size of its set, {source.image_shape[1]} pixels, "
-                    f"not at {size}; make the set with `gravlens simulate --size {size}`"
+                    f"not at {size}; make the set with `gravlens simulate`, `size` {size}"
                 )
             source = noise_free_twins(source)
         return prepare(

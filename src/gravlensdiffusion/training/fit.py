@@ -364,12 +364,12 @@ class Loop(ABC):
         if found:
             kept = (
                 f"the checkpoint of {found[-1].images_seen:,} images is kept: start from it with "
-                f"--init {found[-1].folder}, another --out and"
+                f"`init` {found[-1].folder}, another `out` and"
             )
         return (
             f"the loss was {what} {MAX_SKIPPED_IN_A_ROW} times in a row, at "
-            f"{self.counters.images_seen:,} images; {kept} a lower --learning-rate, {rate / 3:.2g} "
-            "say, or --precision fp32, after a look at the data with `gravlens inspect`"
+            f"{self.counters.images_seen:,} images; {kept} a lower `learning_rate`, {rate / 3:.2g} "
+            "say, or `precision` fp32, after a look at the data with `gravlens inspect`"
         )
 
     def _progress(self, started: float, images_before: int) -> Progress:

@@ -89,7 +89,7 @@ class RunFolder(Generic[ConfigT]):
             difference = first_difference(asdict(old), asdict(config))
             if difference is not None and checkpoints(folder):
                 raise GravLensError(
-                    f"{folder} holds a run with another {difference}; choose another --out"
+                    f"{folder} holds a run with another {difference}; choose another `out`"
                 )
         else:
             refuse_others(folder)
@@ -127,7 +127,7 @@ class RunFolder(Generic[ConfigT]):
         if (old.get("data_fingerprint"), known) != (fingerprint, parameters):
             raise GravLensError(
                 f"{self.folder} was trained on other data than those given now; "
-                "give the same --data, or choose another --out"
+                "give the same `data`, or choose another `out`"
             )
 
     def save(
@@ -236,7 +236,7 @@ def refuse_others(folder: Path) -> None:
     # A process that was killed before it had written its configuration leaves no more than these.
     own = re.compile(rf"{re.escape(LOCK)}|\.{re.escape(CONFIG)}\..*\.tmp")
     if not folder.is_dir() or any(not own.fullmatch(path.name) for path in folder.iterdir()):
-        raise GravLensError(f"{folder} exists and is not a run directory; choose another --out")
+        raise GravLensError(f"{folder} exists and is not a run directory; choose another `out`")
 
 
 def first_difference(old: Any, new: Any, path: str = "") -> str | None:

@@ -21,7 +21,7 @@ def noise_free_twins(source: LensSet) -> LensSet:
     """Return the noise-free twins of a set in the place of its images.
 
     Args:
-        source: A set made by ``gravlens simulate --noise-free --flux-unit e-/s``.
+        source: A set made by ``gravlens simulate`` with ``noise_free`` in e-/s.
 
     Raises:
         GravLensError: If the set has no noise-free twins, or another flux unit.
@@ -29,12 +29,12 @@ def noise_free_twins(source: LensSet) -> LensSet:
     if not source.has_noise_free:
         raise GravLensError(
             "noise 'split' needs a training set with noise-free images, as "
-            "`gravlens simulate --noise-free --flux-unit e-/s` makes them"
+            "`gravlens simulate` with `noise_free` and `flux_unit` e-/s makes them"
         )
     if source.header.flux_unit != UNIT:
         raise GravLensError(
             f"noise 'split' needs images in {UNIT}, these are in {source.header.flux_unit}; "
-            "make them with `gravlens simulate --flux-unit e-/s`"
+            "make them with `gravlens simulate`, `flux_unit` e-/s"
         )
     return source.twins()
 

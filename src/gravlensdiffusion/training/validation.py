@@ -91,7 +91,7 @@ def split_off(
     if not held_out.any() or held_out.all():
         different = "" if len(np.unique(groups)) == len(groups) else "different "
         raise GravLensError(
-            f"no class has two {different}images, so that none can be held out; use --held-out 0"
+            f"no class has two {different}images, so that none can be held out; use `held_out` 0"
         )
     return held_out
 
