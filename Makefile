@@ -4,6 +4,8 @@ PYTHON ?= python3
 # Python of the machine that a bundle is made for.
 GPU_PYTHON ?= 3.12
 INIT ?=
+# Processes that share the tests.
+TEST_PROCESSES ?= 2
 # Damaged files of each kind that `make fuzz` reads.
 FUZZ_SEEDS ?= 20
 # BENCH=long measures growth up to 100,000 images, and trains each arm of the comparison for twenty
@@ -36,15 +38,15 @@ demo: $(VENV)/runtime.stamp ## draw 100 lenses from the bundled model into demo/
 
 test: $(VENV)/dev.stamp ## run the tests
 	@# One thread: the arrays in the tests are too small for more, and the machine may be busy.
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile
 
-faults: $(VENV)/dev.stamp ## kill every command at hundreds of moments and write what came of it (minutes)
+faults: $(VENV)/dev.stamp ## kill every command at hundreds of moments, fill disks, launch several processes (minutes)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m faults
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.faults
 
 fuzz: $(VENV)/dev.stamp ## read thousands of damaged and hostile files; FUZZ_SEEDS=100 for more of them
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.hostile.measure --seeds $(FUZZ_SEEDS)
-	OMP_NUM_THREADS=1 GRAVLENS_TEST_PROFILE=fuzz $(BIN)/python -m pytest tests/hostile/test_readers.py tests/hostile/test_structures.py
+	OMP_NUM_THREADS=1 GRAVLENS_TEST_PROFILE=fuzz $(BIN)/python -m pytest -m "fuzz or not fuzz" tests/hostile
 
 lint: $(VENV)/dev.stamp ## check style, types and layers
 	$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""What all tests share: reproducible property tests, and an interpreter to start anew."""
+"""What all tests share: reproducible property tests, and the command, here or in a new process."""
 
 import os
 import subprocess
@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 import hypothesis
 import pytest
+
+from gravlensdiffusion.cli.main import main
 
 # The networks of tests are so small that threads would only wait for each other. Set before torch
 # is imported, and inherited by processes that tests start.
@@ -27,5 +29,17 @@ def run_gravlens() -> Run:
     def run(*words: object, **options: object) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "gravlensdiffusion", *map(str, words)]
         return subprocess.run(command, capture_output=True, text=True, check=False, **options)
+
+    return run
+
+
+@pytest.fixture
+def gravlens(capsys: pytest.CaptureFixture[str]) -> Run:
+    """Return a function that runs ``gravlens`` with some words in this process."""
+
+    def run(*words: object) -> subprocess.CompletedProcess[str]:
+        capsys.readouterr()
+        code = main([*map(str, words)])
+        return subprocess.CompletedProcess(words, code, *capsys.readouterr())
 
     return run

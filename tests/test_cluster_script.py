@@ -16,6 +16,8 @@ from gravlensdiffusion.model.checkpoint import checkpoints
 from tests.launching import ROOT, environment
 from tests.sources import rings, tiny
 
+pytestmark = pytest.mark.faults
+
 COMMANDS = {
     "srun": 'while [ "${1#--}" != "$1" ]; do shift; done\necho $$ > step.pid\nexec "$@"\n',
     "scancel": 'echo "scancel $*" >> calls\nkill -TERM "$(cat step.pid)"\n',

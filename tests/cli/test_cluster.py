@@ -67,6 +67,7 @@ def cluster(tmp_path: Path) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]
         yield found
 
 
+@pytest.mark.faults
 def test_a_worker_that_is_killed_changes_nothing(
     cluster: tuple[str, list[subprocess.Popen[bytes]]], tmp_path: Path
 ) -> None:
@@ -86,6 +87,7 @@ def test_a_worker_that_is_killed_changes_nothing(
     assert out.read_bytes() == (tmp_path / "near.h5").read_bytes()
 
 
+@pytest.mark.faults
 def test_work_that_kills_its_workers_is_told_of(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -102,6 +104,7 @@ def test_work_that_kills_its_workers_is_told_of(
     assert "died while running it" in said[-1]
 
 
+@pytest.mark.faults
 def test_workers_without_the_package_are_told_of(tmp_path: Path) -> None:
     worker = (
         "import sys; sys.modules['gravlensdiffusion'] = None; "

@@ -22,28 +22,22 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture
-def evaluate(run_gravlens, folder, tmp_path):
-    def run(generated, reference, *flags):
-        environment = {
-            "XDG_CACHE_HOME": str(tmp_path / "cache"),
-            "MPLBACKEND": "of_a_notebook",
-        }
-        return run_gravlens(
-            "evaluate",
-            generated,
-            reference,
-            "--out",
-            tmp_path / "report",
-            *FLAGS,
-            *flags,
-            env={**os.environ, **environment},
-        )
+def evaluate(gravlens, monkeypatch, tmp_path_factory, tmp_path):
+    cache = tmp_path_factory.getbasetemp() / "cache"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+
+    def run(generated, reference, *flags, by=gravlens, **options):
+        words = ("evaluate", generated, reference, "--out", tmp_path / "report", *FLAGS, *flags)
+        return by(*words, **options)
 
     return run
 
 
-def test_it_prints_the_table_and_writes_the_report(evaluate, folder, tmp_path):
-    done = evaluate(folder / "generated.h5", folder / "reference.h5")
+def test_it_prints_the_table_and_writes_the_report(evaluate, folder, tmp_path, run_gravlens):
+    """In a process of its own, started from a notebook."""
+    place = {**os.environ, "MPLBACKEND": "of_a_notebook"}
+    sets = (folder / "generated.h5", folder / "reference.h5")
+    done = evaluate(*sets, by=run_gravlens, env=place)
     assert done.returncode == 0, done.stderr
     assert "Fréchet" in done.stdout
     assert "few images" in done.stdout
@@ -54,7 +48,7 @@ def test_it_prints_the_table_and_writes_the_report(evaluate, folder, tmp_path):
     assert found["facts"]["sets"]["generated"]["name"] == "generated.h5"
     page = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
     assert "generated.h5" in page
-    again = evaluate(folder / "generated.h5", folder / "reference.h5")
+    again = evaluate(*sets)
     assert again.returncode == 2
     assert "exists already" in again.stderr
 

@@ -23,6 +23,7 @@ def evaluation(*words: object, out: Path) -> tuple[object, ...]:
     return ("evaluate", *words, *FLAGS, "--out", out)
 
 
+@pytest.mark.faults
 def test_two_processes_report_what_one_reports(run_gravlens: Run, tmp_path: Path) -> None:
     header = set_header(CONFIG, SEED)
     for name, start in (("generated", 0), ("reference", NUM)):
@@ -48,6 +49,7 @@ def test_two_processes_report_what_one_reports(run_gravlens: Run, tmp_path: Path
     assert (tmp_path / "measured-0.txt").read_text().startswith(f"{BLOCK} {BLOCK} ")
 
 
+@pytest.mark.faults
 def test_what_is_wrong_is_told_once(tmp_path: Path) -> None:
     for name, size in (("small", 28), ("large", 40)):
         np.savez(tmp_path / f"{name}.npz", images=np.random.default_rng(0).random((9, size, size)))
@@ -61,9 +63,12 @@ def test_what_is_wrong_is_told_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["simulate", "inspect", "distill", "classify predict"])
-def test_other_commands_run_in_one_process(command: str, run_gravlens: Run) -> None:
-    place = {**os.environ, "RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0"}
-    done = run_gravlens(*command.split(), env=place)
+def test_other_commands_run_in_one_process(
+    command: str, gravlens: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("RANK", "0"), ("WORLD_SIZE", "2"), ("LOCAL_RANK", "0")):
+        monkeypatch.setenv(name, value)
+    done = gravlens(*command.split())
     assert done.returncode == 2
     assert done.stderr == (
         f"gravlens: error: 'gravlens {command}' runs in one process; start it without a launcher\n"

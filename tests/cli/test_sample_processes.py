@@ -51,6 +51,7 @@ def test_two_processes_write_what_one_writes(model: Path, tmp_path: Path) -> Non
             np.testing.assert_array_equal(two.parameters[name], values)
 
 
+@pytest.mark.faults
 def test_what_is_wrong_is_told_once_and_leaves_nothing(model: Path, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "lenses.h5").write_bytes(b"mine")

@@ -171,6 +171,7 @@ def test_simulation_goes_to_shards(tmp_path: Path, capsys) -> None:
     assert contents(tmp_path / "set") == before
 
 
+@pytest.mark.faults
 def test_two_processes_make_the_same_shards(model: Path, tmp_path: Path) -> None:
     words = ("--num", 11, "--shard-size", 4)
     assert sample(model, tmp_path / "one", *words) == 0

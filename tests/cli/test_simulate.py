@@ -91,7 +91,7 @@ def test_bad_paths_are_refused_before_anything_is_simulated(tmp_path):
         run(Options(out=tmp_path / "folder.h5"))
 
 
-def test_mistake_on_the_command_line_is_one_line_and_code_2(run_gravlens, tmp_path):
-    done = run_gravlens("simulate", "--out", tmp_path / "lenses.h5", "--classes", "wdm")
+def test_mistake_on_the_command_line_is_one_line_and_code_2(gravlens, tmp_path):
+    done = gravlens("simulate", "--out", tmp_path / "lenses.h5", "--classes", "wdm")
     assert done.returncode == 2
     assert done.stderr == ("gravlens: error: unknown class 'wdm'; choose from no_sub, cdm, axion\n")

@@ -69,6 +69,7 @@ def test_a_bad_file_stops_training_unless_skipped(
     assert main([*words, "--skip-bad"]) == 0
 
 
+@pytest.mark.faults
 def test_sigterm_saves_and_the_same_command_goes_on(data: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     words = [sys.executable, "-m", "gravlensdiffusion", "train", "--device", "cpu", "--data"]
@@ -162,17 +163,16 @@ def test_mistakes_are_one_line(data: Path, tmp_path: Path) -> None:
         run(Options(data=data, out=tmp_path / "run", recipe=RecipeOptions(batch_size=0)))
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_a_run_in_a_process_of_its_own(precision: str, data: Path, tmp_path: Path) -> None:
+def test_a_run_in_a_process_of_its_own(data: Path, tmp_path: Path) -> None:
     words = [sys.executable, "-m", "gravlensdiffusion", "train", "--device", "cpu", "--data"]
     words += [str(data), "--out", str(tmp_path / "run"), "--epochs", "1", "--size", "8"]
     done = subprocess.run(
-        [*words, "--precision", precision], capture_output=True, text=True, check=False
+        [*words, "--precision", "bf16"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert (config["epochs"], config["size"], config["preset"]) == (1, 8, "lens28")
-    assert config["precision"] == precision
+    assert config["precision"] == "bf16"
     loss = read_metrics(tmp_path / "run")[-1]["loss"]
     # Nothing is learned in one step, and the target has unit variance.
     assert loss == pytest.approx(1, abs=0.15)

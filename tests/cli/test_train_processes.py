@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gravlensdiffusion.cli.main import main
 from gravlensdiffusion.codec import to_json
 from gravlensdiffusion.model.checkpoint import checkpoints
 from gravlensdiffusion.sets.records import LensRecord
@@ -18,6 +19,8 @@ from gravlensdiffusion.training.tracking import read_metrics
 from tests.classification.planted import HEADER, planted
 from tests.launching import TORCHRUN, environment, torchrun
 from tests.sources import rings, tiny
+from tests.training.test_processes import assert_alike
+from tests.training.together import RATE
 
 ACCELERATE = ("-m", "accelerate.commands.launch", "--multi_gpu", "--num_machines", "1")
 
@@ -27,7 +30,7 @@ def words(tmp_path: Path) -> list[str]:
     """Return a command that trains a tiny recipe on a few images."""
     np.savez(tmp_path / "rings.npz", images=rings(40).images)
     recipe = tmp_path / "recipe.json"
-    recipe.write_text(to_json(tiny(sample_images=96)))
+    recipe.write_text(to_json(tiny(sample_images=96, optimiser=RATE)))
     words = ["train", "--preset", recipe, "--data", tmp_path / "rings.npz"]
     return [*map(str, words), "--out", str(tmp_path / "run")]
 
@@ -50,8 +53,11 @@ def test_accelerate_launches_two_processes_that_train_and_speak_as_one(
     assert done.stderr.count("96 images in 12 steps") == 1
     assert [line["images"] for line in read_metrics(tmp_path / "run")] == [16, 32, 48, 64, 80, 96]
     assert [path.name for path in (tmp_path / "run" / "samples").iterdir()] == ["0000000096.png"]
+    assert main([*words[:-1], str(tmp_path / "alone")]) == 0
+    assert_alike(tmp_path / "run", tmp_path / "alone")
 
 
+@pytest.mark.faults
 def test_a_signal_to_one_process_saves_and_ends_all(words: list[str], tmp_path: Path) -> None:
     words += ["--epochs", "100000"]
     command = [*TORCHRUN, "--nproc-per-node", "2", "-m", "--", "gravlensdiffusion", *words]
@@ -70,6 +76,7 @@ def test_a_signal_to_one_process_saves_and_ends_all(words: list[str], tmp_path: 
     assert "gravlensdiffusion/cli" not in told
 
 
+@pytest.mark.faults
 def test_processes_that_cannot_share_a_batch_are_refused(words: list[str], tmp_path: Path) -> None:
     words += ["--batch-size", "3"]
     done = torchrun(2, "-m", "--", "gravlensdiffusion", *words)
@@ -79,6 +86,7 @@ def test_processes_that_cannot_share_a_batch_are_refused(words: list[str], tmp_p
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.faults
 def test_a_folder_that_is_no_run_is_refused_once(words: list[str], tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "thesis.tex").write_text("x")
@@ -88,6 +96,7 @@ def test_a_folder_that_is_no_run_is_refused_once(words: list[str], tmp_path: Pat
     assert "is not a run directory" in done.stderr
 
 
+@pytest.mark.faults
 def test_two_processes_train_one_classifier(tmp_path: Path) -> None:
     source = planted(200, 0)
     records = (

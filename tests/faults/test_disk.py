@@ -18,7 +18,6 @@ from tests.faults.conftest import Prepare
 from tests.faults.harness import Killing
 from tests.sources import rings, tiny
 
-pytestmark = pytest.mark.faults
 ADVICE = "make room there and run the same command again"
 
 
@@ -54,13 +53,16 @@ def fill(disk: Path, left: int) -> Path:
     return ballast
 
 
-@pytest.mark.parametrize(("room", "saved"), [(0, []), (1.5, ["0000000032"])])
+@pytest.mark.parametrize(
+    ("room", "saved"),
+    [pytest.param(0, [], marks=pytest.mark.faults), (1.5, ["0000000032"])],
+)
 def test_training_on_a_full_disk_goes_on_when_there_is_room(
     training: Killing, small_disk: Path, room: float, saved: list[str]
 ) -> None:
     """With room for some checkpoints."""
     size = sum(len(v) for k, v in training.expected.items() if k.startswith(TRAIN.done))
-    shutil.copytree(training.run / "start", small_disk, dirs_exist_ok=True)
+    shutil.copytree(training.folder / "start", small_disk, dirs_exist_ok=True)
     ballast = fill(small_disk, int(room * (size + 60_000)))
     assert training.run(small_disk) == 2
     check_error(training.said(), "No space left on device")
@@ -73,6 +75,7 @@ def test_training_on_a_full_disk_goes_on_when_there_is_room(
     assert results(small_disk) == training.expected
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("command", [TRAIN, SIMULATE, SAMPLE, BALANCE], ids=lambda c: c.name)
 def test_a_file_that_may_not_grow_is_one_line(command: Command, prepare: Prepare) -> None:
     killing = prepare(command)
@@ -86,7 +89,9 @@ def test_a_file_that_may_not_grow_is_one_line(command: Command, prepare: Prepare
     assert results(work) == killing.expected
 
 
-@pytest.mark.parametrize("number", [5, 6, 7, 8])
+@pytest.mark.parametrize(
+    "number", [5, *(pytest.param(k, marks=pytest.mark.faults) for k in (6, 7, 8))]
+)
 def test_the_last_checkpoint_stays_whole_whichever_file_of_the_next_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:

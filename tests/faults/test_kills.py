@@ -24,10 +24,10 @@ from tests.faults.commands import (
 from tests.faults.conftest import Prepare
 from tests.faults.harness import KILLED, Killing
 
-pytestmark = pytest.mark.faults
 SEED = 7
 
 
+@pytest.mark.faults
 def test_training_is_killed_at_random_moments(training: Killing) -> None:
     before = training.num_killed
     training.chain(training.random_moments(SEED, 4))
@@ -42,12 +42,14 @@ def test_training_is_killed_halfway_through_files_of_its_checkpoints(training: K
     assert training.num_torn >= 3
 
 
+@pytest.mark.faults
 def test_training_is_killed_between_two_changes_of_its_files(training: Killing) -> None:
     random = np.random.default_rng(SEED)
     steps = random.integers(1, training.num_file_steps, 3)
     training.chain([Fate(file_step=int(step)) for step in sorted(steps)])
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize(
     "command", [DISTILL, SIMULATE, SAMPLE, SHARDS, BALANCE], ids=lambda c: c.name
 )
@@ -70,6 +72,7 @@ def log_has_begun(work: Path) -> bool:
     return log.exists() and log.stat().st_size > 0
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("moment", [checkpoint_is_written, log_has_begun], ids=lambda m: m.__name__)
 def test_a_process_of_its_own_is_killed(training: Killing, moment: Callable[[Path], bool]) -> None:
     work = training.fresh(moment.__name__)

@@ -28,8 +28,8 @@ from tests.faults.commands import BALANCE, DISTILL, TRAIN, Command
 from tests.faults.harness import CONTEXT, QUIET
 from tests.sources import ArraySource, rings, tiny
 
-pytestmark = pytest.mark.faults
 SECONDS_TO_SAVE = 10
+RECORDS = ("prepared/prepared.json", "environment.json")
 
 
 @pytest.fixture
@@ -74,6 +74,7 @@ def terminate(words: Sequence[str], folder: Path, moment: Callable[[], bool]) ->
     return sent
 
 
+@pytest.mark.faults
 def test_sigterm_saves_soon(work: Path) -> None:
     (work / "recipe.json").write_text(to_json(tiny(total_images=10**8, checkpoint_images=10**8)))
     log = work / "run" / "metrics.jsonl"
@@ -98,6 +99,7 @@ def test_a_signal_before_the_first_step_ends_at_once(work: Path) -> None:
     assert main(words()) == 0
 
 
+@pytest.mark.faults
 def test_sigterm_leaves_nothing_half_written(work: Path) -> None:
     command = ["simulate", "--num", "100000", "--size", "28", "--jobs", "1", "--out", "many.h5"]
     terminate(command, work, lambda: any(work.glob(".many.*")))
@@ -280,17 +282,18 @@ def test_a_lone_bad_batch_does_not_keep_a_checkpoint_back_for_long(tmp_path: Pat
     assert len(checkpoints(tmp_path)) == 21
 
 
-@pytest.mark.parametrize("text", ["", "{", "[1]", "[" * 100_000, "\x00\xff"])
 def test_damaged_records_of_a_run_are_no_traceback(
-    work: Path, capsys: pytest.CaptureFixture[str], text: str
+    work: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(words()) == 0
-    prepared = work / "run" / "prepared" / "prepared.json"
-    whole = prepared.read_bytes()
-    prepared.write_text(text, encoding="latin-1")
-    # The images are prepared anew, and are what they were.
-    assert main(words()) == 0
-    assert prepared.read_bytes()[:60] == whole[:60]
-    (work / "run" / "environment.json").write_text(text, encoding="latin-1")
-    assert main(words()) == 2
-    assert one_line(capsys).startswith(f"{Path('run') / 'environment.json'}: damaged")
+    prepared, environment = (work / "run" / name for name in RECORDS)
+    whole = prepared.read_bytes(), environment.read_bytes()
+    for text in ("", "{", "[1]", "[" * 100_000, "\x00\xff"):
+        prepared.write_text(text, encoding="latin-1")
+        # The images are prepared anew, and are what they were.
+        assert main(words()) == 0
+        assert prepared.read_bytes()[:60] == whole[0][:60]
+        environment.write_text(text, encoding="latin-1")
+        assert main(words()) == 2
+        assert one_line(capsys).startswith(f"{Path('run') / 'environment.json'}: damaged")
+        environment.write_bytes(whole[1])

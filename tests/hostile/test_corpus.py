@@ -1,6 +1,7 @@
 """No hostile file runs code, ends the process, hangs, fills the memory or leaves files behind."""
 
 from collections import Counter
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -11,19 +12,29 @@ from tests.hostile.running import Report, marker, run
 MIN_FILES = 1000
 
 
+@pytest.fixture(
+    scope="module", params=[25, pytest.param(1, marks=pytest.mark.fuzz)], ids=["some", "all"]
+)
+def step(request: pytest.FixtureRequest) -> int:
+    """Return the step through the corpus: `make test` reads every 25th file, `make fuzz` all."""
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory, step: int) -> Path:
     return tmp_path_factory.mktemp("hostile")
 
 
 @pytest.fixture(scope="module")
-def report(folder: Path) -> Report:
-    return run(list(cases()), folder)
+def report(folder: Path, step: int) -> Report:
+    return run(list(islice(cases(), 0, None, step)), folder)
 
 
-def test_the_corpus_is_large(report: Report) -> None:
-    assert len(report.results) >= MIN_FILES
-    assert min(Counter(result.case.kind for result in report.results).values()) > 20
+@pytest.mark.fuzz
+def test_the_corpus_is_large() -> None:
+    kinds = Counter(case.kind for case in cases())
+    assert kinds.total() >= MIN_FILES
+    assert min(kinds.values()) > 20
 
 
 def test_every_file_is_read_or_refused_in_one_line(report: Report) -> None:
@@ -40,15 +51,15 @@ def test_nothing_is_written_but_where_it_was_asked_for(report: Report) -> None:
     assert not report.strays
 
 
-def test_good_files_are_read(report: Report) -> None:
+def test_good_files_are_read(report: Report, step: int) -> None:
     good = [result for result in report.results if result.case.title == UNDAMAGED]
-    assert len(good) > 10
+    assert len(good) > 10 / step
     # The tiny states of tensors are good files, but those of no network.
     refused = [result for result in good if result.outcome != "read"]
-    assert {result.case.kind for result in refused} == {"PyTorch"}
+    assert {result.case.kind for result in refused} <= {"PyTorch"}
 
 
-def test_what_leads_elsewhere_or_would_run_is_refused(report: Report) -> None:
+def test_what_leads_elsewhere_or_would_run_is_refused(report: Report, step: int) -> None:
     """Reading it would be no crash, and still be wrong."""
     words = (" link", " view of ", " lies in ", "code", "filter", "pickle that calls")
     risky = [
@@ -57,7 +68,7 @@ def test_what_leads_elsewhere_or_would_run_is_refused(report: Report) -> None:
         if result.case.kind in ("HDF5", "npy", "PyTorch")
         and any(word in result.case.title for word in words)
     ]
-    assert len(risky) > 50
+    assert len(risky) > 50 / step
     assert [str(result) for result in risky if result.outcome != "refused"] == []
 
 

@@ -93,7 +93,9 @@ def test_edited_sets(tmp_path: Path, name: str, data: st.DataObject) -> None:
     read_set(tmp_path / name, data.draw(edited(BASES[name].content)))
 
 
-@pytest.mark.parametrize("name", TRIED)
+@pytest.mark.parametrize(
+    "name", ["a.h5", *(pytest.param(name, marks=pytest.mark.fuzz) for name in TRIED[1:])]
+)
 @few
 @given(data=st.data())
 def test_edited_sets_that_are_tried_out(tmp_path: Path, name: str, data: st.DataObject) -> None:

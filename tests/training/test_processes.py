@@ -17,6 +17,7 @@ from tests.training.test_diffusion import final_tensors
 from tests.training.together import RECIPES, STOP_AFTER, run
 from tests.training.together import __file__ as together
 
+pytestmark = pytest.mark.faults
 ROUNDING = 5e-5
 """Weights differ by less; from one checkpoint to the next they move by five times as much."""
 

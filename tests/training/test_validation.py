@@ -224,7 +224,6 @@ def test_a_broken_run_ends_where_an_unbroken_one_does(
             assert torch.equal(tensor, averaged(two.folder)[name])
 
 
-@pytest.mark.faults
 def test_a_kill_between_the_best_checkpoint_and_its_record_loses_nothing(
     ended: tuple[Path, Progress, list[int]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
