@@ -20,14 +20,18 @@ class Crafted:
     build: Callable[[Path], Path]
 
 
-def crafted(kind: str, way: str, name: str, files: dict[str, bytes]) -> list[Crafted]:
+Content = bytes | Callable[[], bytes]
+"""What stands in a file, or a function that makes it where that takes long."""
+
+
+def crafted(kind: str, way: str, name: str, files: dict[str, Content]) -> list[Crafted]:
     """Return one case for each title and content."""
     return [Crafted(kind, title, way, _writer(name, content)) for title, content in files.items()]
 
 
-def _writer(name: str, content: bytes) -> Callable[[Path], Path]:
+def _writer(name: str, content: Content) -> Callable[[Path], Path]:
     def build(folder: Path) -> Path:
-        (folder / name).write_bytes(content)
+        (folder / name).write_bytes(content() if callable(content) else content)
         return folder / name
 
     return build

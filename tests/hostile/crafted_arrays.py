@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from tests.hostile.bases import deeplense, npy_bytes, npz_bytes, zip_bytes
-from tests.hostile.crafted import Crafted, Runs, crafted, sparse
+from tests.hostile.crafted import Content, Crafted, Runs, crafted, sparse
 from tests.sets.files import lens_images
 
 
@@ -137,27 +137,30 @@ def _pickles() -> Iterator[tuple[str, bytes]]:
     yield "no pickle", object_array(b"")
 
 
-def _archives() -> Iterator[tuple[str, bytes]]:
+def _packed(zeros: dict[str, tuple[str, str, int]], **others: bytes) -> bytes:
+    """Return an archive of arrays of zeros, each of some type, shape and number of bytes."""
+    arrays = {name: described(*head, b"") + bytes(num) for name, (*head, num) in zeros.items()}
+    whole = {f"{name}.npy": content for name, content in others.items()} | arrays
+    return zip_bytes(whole, zipfile.ZIP_DEFLATED)
+
+
+def _archives() -> Iterator[tuple[str, Content]]:
     stack = npy_bytes(lens_images(3))
-    zeros = described("'<f4'", "(1, 8000, 8000)", b"") + bytes(4 * 8000 * 8000)
-    yield (
-        "a plane of zeros packed by a factor of 1000",
-        zip_bytes({"images.npy": zeros}, zipfile.ZIP_DEFLATED),
-    )
-    many = described("'<f4'", "(70000, 32, 32)", b"") + bytes(4 * 70000 * 1024)
-    yield (
-        "a stack of zeros packed by a factor of 1000",
-        zip_bytes({"images.npy": many}, zipfile.ZIP_DEFLATED),
-    )
-    labels = described("'<U1000'", "(60000,)", b"") + bytes(4 * 1000 * 60000)
+    zeros = ("'<f4'", "(1, 8000, 8000)", 4 * 8000 * 8000)
+    many = ("'<f4'", "(70000, 32, 32)", 4 * 70000 * 1024)
+    labels = ("'<U1000'", "(60000,)", 4 * 1000 * 60000)
+    yield "a plane of zeros packed by a factor of 1000", lambda: _packed({"images.npy": zeros})
+    yield "a stack of zeros packed by a factor of 1000", lambda: _packed({"images.npy": many})
     yield (
         "labels packed by a factor of 1000",
-        zip_bytes({"images.npy": stack, "labels.npy": labels}, zipfile.ZIP_DEFLATED),
+        lambda: _packed({"labels.npy": labels}, images=stack),
     )
-    names = npz_bytes(
-        compress=True, images=lens_images(2), class_names=np.arange(10**6).astype("U7")
+    yield (
+        "a million classes",
+        lambda: npz_bytes(
+            compress=True, images=lens_images(2), class_names=np.arange(10**6).astype("U7")
+        ),
     )
-    yield "a million classes", names
     whole = zip_bytes({"images.npy": stack}, zipfile.ZIP_DEFLATED)
     place = whole.rindex(b"PK\x01\x02")
     for what, start in (("packed", 20), ("unpacked", 24), ("place", 42)):
@@ -181,7 +184,7 @@ def _archives() -> Iterator[tuple[str, bytes]]:
     ):
         yield f"a member called {name!r:.40}", zip_bytes({name: stack, "b.npy": stack})
         yield f"the only member called {name!r:.40}", zip_bytes({name: stack})
-    yield "20,000 members", zip_bytes({f"{k}.npy": b"" for k in range(20_000)})
+    yield "20,000 members", lambda: zip_bytes({f"{k}.npy": b"" for k in range(20_000)})
     yield "a member twice", _twice(stack)
     yield "pickled images", npz_bytes(images=deeplense())
     yield "pickled images that run code", _archive_of(object_array(pickle.dumps(Runs())))
