@@ -17,7 +17,7 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
-# PyTorch makes a folder of its own when this is first imported, which is no file's deed.
+# PyTorch makes a folder of its own when this is first imported, which is no deed of a file.
 import torch._dynamo  # noqa: F401
 
 from tests.hostile.watching import Watch

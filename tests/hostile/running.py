@@ -112,6 +112,7 @@ def read_some(
         "HOME": str(home),
         "XDG_CACHE_HOME": str(home / ".cache"),
         "TMPDIR": str(home),
+        "TORCHINDUCTOR_CACHE_DIR": str(home.with_name("inductor")),
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONPATH": os.pathsep.join([str(REPOSITORY), *sys.path]),
         "OMP_NUM_THREADS": "1",
