@@ -38,6 +38,7 @@ from gravlensdiffusion.evaluation.plan import make_plan
 from gravlensdiffusion.evaluation.preparation import PreparedSource
 from gravlensdiffusion.evaluation.result import Settings
 from gravlensdiffusion.evaluation.sets import Sets
+from gravlensdiffusion.files import write_atomically
 from gravlensdiffusion.formats.open import open_lenses
 from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.model.build import Model
@@ -50,7 +51,6 @@ from gravlensdiffusion.model.checkpoint import (
 )
 from gravlensdiffusion.presets.training import lens28
 from gravlensdiffusion.store.reader import write_store
-from gravlensdiffusion.training.tracking import write_atomically
 
 TRAININGS = {
     "base": "`lens28`: preconditioned, log-SNR schedule, 40% of levels even, asinh, learned noise",

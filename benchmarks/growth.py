@@ -28,8 +28,9 @@ from measuring import measure
 
 from gravlensdiffusion.codec import to_json
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.files import write_atomically
 from gravlensdiffusion.presets.training import lens28
-from gravlensdiffusion.training.tracking import environment, write_atomically
+from gravlensdiffusion.training.tracking import environment
 
 SETUP = "train, set-up and one step"
 TRAIN = "train"

@@ -25,10 +25,11 @@ from measuring import POLL_S, PROC
 
 from gravlensdiffusion.codec import to_json
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.files import write_atomically
 from gravlensdiffusion.presets.training import lens64
 from gravlensdiffusion.sets.records import LensRecord
 from gravlensdiffusion.store.reader import LensStore, write_store
-from gravlensdiffusion.training.tracking import environment, read_metrics, write_atomically
+from gravlensdiffusion.training.tracking import environment, read_metrics
 
 MB = 1e6
 BLOCK = 500

@@ -10,11 +10,11 @@ from augmenting.images import Pictures, Pool, real_images, run_gravlens
 from augmenting.settings import CLASSES, REGIMES, Options, Regime
 from gravlensdiffusion.codec import to_json
 from gravlensdiffusion.config.training import EarlyStopping
+from gravlensdiffusion.files import write_atomically
 from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.presets.training import lens28
 from gravlensdiffusion.sets.records import LensRecord
 from gravlensdiffusion.store.reader import write_store
-from gravlensdiffusion.training.tracking import write_atomically
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

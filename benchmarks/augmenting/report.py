@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 
 from augmenting.generators import DRAWING
 from augmenting.settings import ARMS, CLASSES, RARE, REGIMES, Arm, Options, Regime, read_piece
-from gravlensdiffusion.training.tracking import environment, write_atomically
+from gravlensdiffusion.files import write_atomically
+from gravlensdiffusion.training.tracking import environment
 
 BASE = "turned"
 """The arm that others are compared with."""

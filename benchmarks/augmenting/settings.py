@@ -7,7 +7,7 @@ from typing import Any
 
 from gravlensdiffusion.config.classifier import ClassifierTraining
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.training.tracking import write_atomically
+from gravlensdiffusion.files import write_atomically
 
 CLASSES = ("no_sub", "cdm", "axion")
 RARE = "axion"

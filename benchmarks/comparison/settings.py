@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.training.tracking import write_atomically
+from gravlensdiffusion.files import write_atomically
 
 TRAINED = ("reference", "diffusers", "ddpm-pytorch", "ours")
 """Arms that are trained."""

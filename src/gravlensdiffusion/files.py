@@ -46,6 +46,12 @@ def whole_file(path: Path, *, overwrite: bool) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def write_atomically(path: Path, text: str) -> None:
+    """Write a text file, in the place of another of that name; see `whole_file`."""
+    with whole_file(path, overwrite=True) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
 @contextmanager
 def whole_folder(
     folder: Path, check: Callable[[], object], replaced: Iterable[str] = ()

@@ -108,7 +108,7 @@ class Killing:
             if self.run(work, fate, after) != KILLED:
                 break
             self.num_killed += 1
-            self.num_torn += bool(list(work.glob("run/checkpoints/.*.tmp")))
+            self.num_torn += bool(list(work.glob("run/checkpoints/.*.partial")))
         code = self.run(work)
         # Killed after its result had got its name: there is nothing left to do.
         if not (code == 2 and EXISTS in self.said() and (work / self.command.done).exists()):

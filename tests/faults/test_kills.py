@@ -64,7 +64,7 @@ def test_another_command_is_killed(command: Command, prepare: Prepare) -> None:
 
 
 def checkpoint_is_written(work: Path) -> bool:
-    return any((work / "run" / "checkpoints").glob(".*.tmp"))
+    return any((work / "run" / "checkpoints").glob(".*.partial"))
 
 
 def log_has_begun(work: Path) -> bool:

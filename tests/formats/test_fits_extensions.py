@@ -13,9 +13,8 @@ from gravlensdiffusion.errors import (
     BadImageError,
     GravLensError,
 )
-from gravlensdiffusion.formats.content import looks_like
 from gravlensdiffusion.formats.fits import FitsReader
-from gravlensdiffusion.formats.fits_extensions import Choice
+from gravlensdiffusion.formats.fits_extensions import Choice, looks_like
 from gravlensdiffusion.formats.open import open_lenses
 from gravlensdiffusion.untrusted.probe import release
 from tests.sets.files import lens_images

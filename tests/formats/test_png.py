@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from gravlensdiffusion.formats.open import open_lenses
-from gravlensdiffusion.formats.png_stretch import PngCard, read_card, stretch, unstretch
+from gravlensdiffusion.formats.png import PngCard, read_card, stretch, unstretch
 
 GREY = (np.arange(64).reshape(8, 8) * 4).astype(np.uint8)
 

@@ -9,14 +9,9 @@ import torch
 from gravlensdiffusion.config.model import ModelConfig, ObservationConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.generation.generator import LensGenerator
-from gravlensdiffusion.generation.noise import (
-    Clipping,
-    add_noise,
-    asked_noise,
-    known_noise,
-    peak_scaled,
-)
+from gravlensdiffusion.generation.noise import Clipping, add_noise, asked_noise, known_noise
 from gravlensdiffusion.generation.samples import LensSamples
+from gravlensdiffusion.sets.flux import peak_scaled
 from tests.models import LEARNED, ORDERED, SKY, awake
 
 DARK = np.zeros((300, 1, 8, 8), dtype=np.float32)

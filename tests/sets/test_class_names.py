@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gravlensdiffusion.config.model import ModelConfig, ParameterConfig
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.formats.fits_text import PERCENT, read_text, text_cards
+from gravlensdiffusion.formats.fits_header import PERCENT, read_text, text_cards
 from gravlensdiffusion.formats.open import open_lenses
 from gravlensdiffusion.formats.writers import write_images
 from gravlensdiffusion.sets.records import LensRecord, SetHeader

@@ -12,7 +12,7 @@ from gravlensdiffusion.diffusion.randomness import Stream
 from gravlensdiffusion.diffusion.randomness import generator as random_numbers
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.generation.generator import LensGenerator
-from gravlensdiffusion.generation.noise import UNITS, known_noise, peak_scaled
+from gravlensdiffusion.generation.noise import UNITS, known_noise
 from gravlensdiffusion.generation.request import Request
 from gravlensdiffusion.generation.samples import LensSamples
 from gravlensdiffusion.sets.flux import (
@@ -22,6 +22,7 @@ from gravlensdiffusion.sets.flux import (
     bring_to_size,
     default_method,
     is_per_pixel,
+    peak_scaled,
 )
 from gravlensdiffusion.sets.lens_set import LensSet
 from gravlensdiffusion.sets.records import FilledClass

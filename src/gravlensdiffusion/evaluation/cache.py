@@ -12,6 +12,9 @@ from types import ModuleType
 import numpy as np
 from numpy.typing import NDArray
 
+from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.files import whole_file
+
 Arrays = dict[str, NDArray[np.generic]]
 
 
@@ -60,12 +63,5 @@ def cached(key: str, compute: Callable[[], Mapping[str, NDArray[np.generic]]]) -
 
 
 def _keep(path: Path, arrays: Arrays) -> None:
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp.npz")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as stream:
-            np.savez(stream, **arrays)  # type: ignore[arg-type]
-        temporary.replace(path)
-    except OSError:
-        with suppress(OSError):
-            temporary.unlink()
+    with suppress(GravLensError), whole_file(path, overwrite=True) as temporary:
+        np.savez(temporary, **arrays)  # type: ignore[arg-type]

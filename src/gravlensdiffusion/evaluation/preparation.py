@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.sets.copies import Signatures, sign
-from gravlensdiffusion.sets.flux import FULL_SCALE, PEAK, UNKNOWN, is_per_pixel
+from gravlensdiffusion.sets.flux import FULL_SCALE, PEAK, UNKNOWN, is_per_pixel, peak_scaled
 from gravlensdiffusion.sets.lens_set import LensSet
 
 Rescale = Literal["none", "peak"]
@@ -54,9 +54,7 @@ class Preparation:
     def __call__(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """Prepare images that have their size, shape ``(N, size, size)``."""
         if self.rescale == "peak":
-            low = images.min((1, 2), keepdims=True)
-            span = images.max((1, 2), keepdims=True) - low
-            images = (images - low) / np.where(span > 0, span, 1)
+            images, _ = peak_scaled(images)
         if self.levels is not None:
             images = np.round(np.clip(images, 0, 1) * self.levels) / np.float32(self.levels)
         return np.asarray(images, dtype=np.float32)

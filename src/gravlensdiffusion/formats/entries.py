@@ -6,9 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from gravlensdiffusion.formats import numbers
-from gravlensdiffusion.formats.source import Facts
-from gravlensdiffusion.sets.flux import UNKNOWN
+from gravlensdiffusion.formats.image import Facts
+from gravlensdiffusion.sets.flux import FULL_SCALE, PEAK, UNKNOWN, unit_of_ends
 from gravlensdiffusion.sets.naming import natural_key
 from gravlensdiffusion.sets.records import SetHeader
 
@@ -65,14 +64,13 @@ def _in_unit(entry: Entry, flux_unit: str, **changes: Any) -> Entry:
 
 def _with_units(entries: list[Entry]) -> list[Entry]:
     """Return the images with the unit that their numbers tell, where their files state none."""
-    told = numbers.unit_told(entry.facts for entry in entries)
-    if told is None:
-        return entries
+    silent = [entry.facts.flux_unit == UNKNOWN for entry in entries]
+    unit, white = unit_of_ends(
+        {entry.facts.top for entry, is_silent in zip(entries, silent, strict=True) if is_silent}
+    )
     return [
-        _in_unit(entry, told.flux_unit, white=told.white)
-        if entry.facts.flux_unit == UNKNOWN
-        else entry
-        for entry in entries
+        _in_unit(entry, unit, white=white) if is_silent and unit != UNKNOWN else entry
+        for entry, is_silent in zip(entries, silent, strict=True)
     ]
 
 
@@ -157,6 +155,27 @@ def _keep_equal(
         if value(entry) != common
     ]
     return [entry for entry in entries if value(entry) == common]
+
+
+def units_taken(entries: list[Entry]) -> list[str]:
+    """Say what the numbers of a set were taken for, one line each."""
+    whites = Counter(entry.facts.white for entry in entries)
+    lines = [
+        f"{_images(num)} whole numbers up to {white}: divided by that, so that white is 1 (flux "
+        f"unit '{FULL_SCALE}')"
+        for white, num in sorted((white, num) for white, num in whites.items() if white)
+    ]
+    num_peak = sum(entry.facts.flux_unit == PEAK and entry.facts.top == 1 for entry in entries)
+    if num_peak:
+        lines.append(
+            f"{_images(num_peak)} no unit and run exactly from 0 to 1: taken as each scaled by its "
+            f"own extremes (flux unit '{PEAK}')"
+        )
+    return lines
+
+
+def _images(num: int) -> str:
+    return "1 image has" if num == 1 else f"{num:,} images have"
 
 
 def stated_classes(entries: list[Entry]) -> tuple[str, ...]:

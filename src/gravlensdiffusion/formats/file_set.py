@@ -15,16 +15,22 @@ from gravlensdiffusion.errors import (
     GravLensError,
     one_line,
 )
-from gravlensdiffusion.formats import numbers
-from gravlensdiffusion.formats.content import has_two_whole_values
 from gravlensdiffusion.formats.entries import (
     Entry,
     agreed,
     common_header,
     stated_classes,
     taken,
+    units_taken,
 )
-from gravlensdiffusion.formats.source import Facts, ImageReader, as_printable, to_float32
+from gravlensdiffusion.formats.image import (
+    Facts,
+    ImageReader,
+    as_printable,
+    has_two_whole_values,
+    looked_at,
+    to_float32,
+)
 from gravlensdiffusion.sets.lens_set import Indices, LensSet, as_indices
 from gravlensdiffusion.sets.records import UNLABELLED
 from gravlensdiffusion.untrusted import release
@@ -86,8 +92,7 @@ class FileSet(LensSet):
         if not entries:
             raise GravLensError(f"{path}: holds no image that can be used")
         self.problems = tuple(found)
-        told = numbers.describe(entry.facts for entry in entries)
-        self.notes = (*notes, *taken(entries), *told)
+        self.notes = (*notes, *taken(entries), *units_taken(entries))
         self.num_skipped = len(found)
         self.dtypes = tuple(sorted({entry.dtype for entry in entries}))
         self._entries = entries
@@ -165,7 +170,7 @@ class FileSet(LensSet):
                 if class_name is not None:
                     facts = replace(stated, class_name=class_name, class_names=())
                 facts = self._printable(facts)
-                facts = numbers.looked_at(facts, pixels)
+                facts = looked_at(facts, pixels)
                 entries.append(
                     Entry(
                         path=path,

@@ -9,21 +9,15 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-from astropy import units
 from astropy.io import fits
 from numpy.typing import NDArray
 
 from gravlensdiffusion.errors import AmbiguousImageError, BadImageError
 from gravlensdiffusion.formats.fits_extensions import Choice, choose_image, is_image, taken_text
-from gravlensdiffusion.formats.fits_text import read_text
-from gravlensdiffusion.formats.source import Facts, as_image, image_shape
+from gravlensdiffusion.formats.fits_header import pixel_scale, read_text, stated_zero_point
+from gravlensdiffusion.formats.image import Facts, as_image, image_shape
 from gravlensdiffusion.untrusted import check_unpacked, held_bytes, probe_file
 
-ARCSEC_PER_DEGREE = 3600.0
-SCALE_CARDS = ("PIXSCALE", "PIXSCAL", "PIXSCAL1", "PIXELSCL")
-"""Cards that give the pixel scale in arcsec, read where the header has no coordinates."""
-ZERO_POINT_CARDS = ("MAGZERO", "MAGZEROP", "MAGZPT", "ZEROPNT", "PHOTZP", "ZPAB", "ZP_STACK")
-"""Cards that give the magnitude of one unit of flux."""
 MAX_FILE_BYTES = 2**33
 MAX_HEADER_BYTES = 2**22
 """Size of a header that is still read; it is 10 kB in most files."""
@@ -31,9 +25,6 @@ MAX_HDUS = 1000
 """Units before the first image that are still looked through."""
 JUDGE = f"{__name__}:judge"
 _SIGNATURE = b"SIMPLE  ="
-_MAX_SQUARE_ERROR = 0.01
-_MAX_UNNAMED_STEP = 0.1
-"""Largest step taken for degrees where the header names neither axis type nor unit [degree]."""
 
 
 class FitsReader:
@@ -71,7 +62,7 @@ class FitsReader:
             scale = pixel_scale(header)
             if scale is None and header is not primary:
                 scale = pixel_scale(primary)
-            zero_point = _zero_point(header, primary)
+            zero_point = stated_zero_point(header, primary)
             unit = read_text(header, "BUNIT") or read_text(primary, "BUNIT")
             if unit is None:
                 # Images of different zero points are not on one scale, so the unit tells them apart.
@@ -161,96 +152,6 @@ def judge(path: Path, hdu: str | None = None, band: str | None = None) -> str | 
     # A damaged file fails in the library in any way.
     except Exception as error:  # noqa: BLE001
         return str(error) or type(error).__name__
-    return None
-
-
-def pixel_scale(header: fits.Header) -> float | None:
-    """Return the side of a pixel [arcsec] that a header states, or None.
-
-    A CD matrix comes before CDELT with or without a PC matrix, as files that carry both have
-    CDELT at its default of 1; a plain card in arcsec comes last.
-
-    Raises:
-        BadImageError: If pixels are not square, or the matrix is singular.
-    """
-    degrees = _units_in_degrees(header)
-    matrix = _coordinate_matrix(header)
-    if matrix is not None and degrees is not None and _is_angular(header, matrix):
-        matrix = matrix * np.array(degrees)[:, None]
-        sides = np.hypot(matrix[0], matrix[1])
-        area = abs(np.linalg.det(matrix))
-        if not np.isfinite(matrix).all() or area == 0:
-            raise BadImageError("has a header whose coordinate matrix is not a scale")
-        if abs(sides[0] / sides[1] - 1) > _MAX_SQUARE_ERROR:
-            across, along = sides * ARCSEC_PER_DEGREE
-            raise BadImageError(f"has pixels of {across:.4g} x {along:.4g} arcsec, not square")
-        # Ten digits: the rest is the rounding of the conversion.
-        return float(f"{math.sqrt(area) * ARCSEC_PER_DEGREE:.10g}")
-    for name in SCALE_CARDS:
-        value = header.get(name)
-        if isinstance(value, (int, float)) and math.isfinite(value) and value > 0:
-            return float(value)
-    return None
-
-
-def _coordinate_matrix(header: fits.Header) -> NDArray[np.float64] | None:
-    """Return the matrix from pixels to coordinates, shape ``(2, 2)``, or None."""
-    if any(f"CD{i}_{j}" in header for i in (1, 2) for j in (1, 2)):
-        return _matrix(header, "CD", 0.0)
-    if "CDELT1" not in header and "CDELT2" not in header:
-        return None
-    steps = [_number(header, f"CDELT{i}", 1.0) for i in (1, 2)]
-    angle = math.radians(_number(header, "CROTA2", 0.0))
-    if any(f"PC{i}_{j}" in header for i in (1, 2) for j in (1, 2)):
-        turn = _matrix(header, "PC", 1.0)
-    else:
-        turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
-    return np.array(steps)[:, None] * turn
-
-
-def _is_angular(header: fits.Header, matrix: NDArray[np.float64]) -> bool:
-    """Return whether the axes are angles: by name, by unit, or by steps too small for pixels."""
-    kind = read_text(header, "CTYPE1") or ""
-    is_celestial = kind.startswith(("RA", "DEC")) or kind[1:4] in ("LON", "LAT")
-    is_small = float(np.abs(matrix).max()) <= _MAX_UNNAMED_STEP
-    return is_celestial or read_text(header, "CUNIT1") is not None or is_small
-
-
-def _matrix(header: fits.Header, name: str, diagonal: float) -> NDArray[np.float64]:
-    return np.array(
-        [
-            [_number(header, f"{name}{i}_{j}", diagonal if i == j else 0.0) for j in (1, 2)]
-            for i in (1, 2)
-        ]
-    )
-
-
-def _number(header: fits.Header, name: str, default: float) -> float:
-    value = header.get(name, default)
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise BadImageError(f"has a header where {name} is not a number")
-    return float(value)
-
-
-def _units_in_degrees(header: fits.Header) -> list[float] | None:
-    """Return the unit of both axes [degree], or None where they are no angles."""
-    factors = []
-    for i in (1, 2):
-        name = read_text(header, f"CUNIT{i}") or "deg"
-        try:
-            factors.append(float(units.Unit(name).to(units.deg)))
-        except (ValueError, TypeError, units.UnitConversionError):
-            return None
-    return factors
-
-
-def _zero_point(*headers: fits.Header) -> float | None:
-    """Return the magnitude of one unit of flux that the first of the headers states, or None."""
-    for name in ZERO_POINT_CARDS:
-        for header in headers:
-            value = header.get(name)
-            if isinstance(value, (int, float)) and math.isfinite(value) and value > 0:
-                return float(value)
     return None
 
 

@@ -7,8 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gravlensdiffusion.errors import BadImageError
-from gravlensdiffusion.formats.numbers import of_type
-from gravlensdiffusion.formats.source import Facts, are_channels, as_image, check_dtype, image_shape
+from gravlensdiffusion.formats.image import (
+    Facts,
+    are_channels,
+    as_image,
+    check_dtype,
+    image_shape,
+    of_type,
+)
 from gravlensdiffusion.untrusted import (
     MAX_OBJECT_BYTES,
     NpyHeader,

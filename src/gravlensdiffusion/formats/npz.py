@@ -14,9 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gravlensdiffusion.errors import BadImageError, one_line
+from gravlensdiffusion.formats.image import Facts, as_image, of_type
 from gravlensdiffusion.formats.npy import check_stack, is_stack
-from gravlensdiffusion.formats.numbers import of_type
-from gravlensdiffusion.formats.source import Facts, as_image
 from gravlensdiffusion.untrusted import NpyHeader, check_unpacked, held_bytes, read_header
 
 IMAGES, LABELS, CLASS_NAMES = "images", "labels", "class_names"

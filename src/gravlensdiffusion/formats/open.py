@@ -13,11 +13,10 @@ from gravlensdiffusion.formats.file_set import FileSet
 from gravlensdiffusion.formats.fits import FitsReader
 from gravlensdiffusion.formats.fits_extensions import Choice
 from gravlensdiffusion.formats.folder import IMAGE_SUFFIXES, Listing, list_folder
+from gravlensdiffusion.formats.image import MIN_SIDE, Facts, ImageReader, looked_at
 from gravlensdiffusion.formats.npy import NpyReader
 from gravlensdiffusion.formats.npz import NpzReader
-from gravlensdiffusion.formats.numbers import looked_at
 from gravlensdiffusion.formats.png import PngReader
-from gravlensdiffusion.formats.source import MIN_SIDE, Facts, ImageReader
 from gravlensdiffusion.sets.lens_set import LensSet, middle
 from gravlensdiffusion.store.reader import SHARD_SUFFIXES, LensStore, find_bad_images
 from gravlensdiffusion.store.trial import JUDGE

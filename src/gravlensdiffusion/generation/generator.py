@@ -19,19 +19,13 @@ from gravlensdiffusion.diffusion.randomness import Stream, Streams, generator
 from gravlensdiffusion.diffusion.samplers.base import prior, trajectory
 from gravlensdiffusion.diffusion.wrap import GuidedDenoiser
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.generation.noise import (
-    UNITS,
-    Clipping,
-    add_noise,
-    asked_noise,
-    known_noise,
-    peak_scaled,
-)
+from gravlensdiffusion.generation.noise import UNITS, Clipping, add_noise, asked_noise, known_noise
 from gravlensdiffusion.generation.request import Request, Span, class_indices, parameter_table
 from gravlensdiffusion.generation.samples import Frame, LensSamples
 from gravlensdiffusion.model.build import Model, build_sampler
 from gravlensdiffusion.model.checkpoint import fingerprint, load_few_steps, load_model
 from gravlensdiffusion.progress import shown_progress
+from gravlensdiffusion.sets.flux import peak_scaled
 from gravlensdiffusion.sets.records import SetHeader
 
 Quality = Literal["draft", "standard", "best"]

@@ -132,18 +132,3 @@ def add_noise(
         for k, image in zip(numbers, clean, strict=True)
     ]
     return np.stack(noisy).astype(np.float32)
-
-
-def peak_scaled(
-    images: NDArray[np.float32], clean: NDArray[np.float32] | None
-) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
-    """Shift and scale each image to [0, 1], and its noise-free twin with it.
-
-    Args:
-        images: Shape ``(B, C, H, W)``.
-        clean: Their twins, or None.
-    """
-    low = images.min((1, 2, 3), keepdims=True)
-    span = images.max((1, 2, 3), keepdims=True) - low
-    span = np.where(span > 0, span, 1)
-    return (images - low) / span, None if clean is None else (clean - low) / span

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import torch
 from safetensors import safe_open
@@ -22,7 +21,7 @@ from gravlensdiffusion.codec import read_json, to_json
 from gravlensdiffusion.config.classifier import ClassifierConfig, EncoderConfig
 from gravlensdiffusion.config.model import ModelConfig
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.files import unwritable
+from gravlensdiffusion.files import temporary_name, whole_folder
 from gravlensdiffusion.model.build import Model, build_model, least_size
 from gravlensdiffusion.nn.classifier import LensClassifier
 from gravlensdiffusion.nn.encoder import LensEncoder
@@ -79,9 +78,7 @@ def write_folder(
     Raises:
         GravLensError: If it cannot be written.
     """
-    temporary = folder.with_name(f".{folder.name}.{uuid4().hex[:8]}.tmp")
-    try:
-        temporary.mkdir(parents=True)
+    with whole_folder(folder, lambda: None) as temporary:
         for name, content in files.items():
             data = content if isinstance(content, bytes) else _to_safetensors(content)
             _write_bytes(temporary / name, data)
@@ -90,16 +87,11 @@ def write_folder(
             stream = BytesIO()
             torch.save(state, stream)
             _write_bytes(temporary / name, stream.getbuffer())
-        temporary.rename(folder)
-    except OSError as error:
-        raise unwritable(folder, error) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def remove_folder(folder: Path) -> None:
     """Remove what `write_folder` has written; killed on the way, it leaves no part under the name."""
-    doomed = folder.with_name(f".{folder.name}.{uuid4().hex[:8]}.tmp")
+    doomed = temporary_name(folder)
     folder.rename(doomed)
     shutil.rmtree(doomed)
 

@@ -1,6 +1,15 @@
-"""Resizing images: two named ways, both linear and separable, and what becomes of the flux unit."""
+"""Flux and its unit: what the numbers of images are, and what becomes of them at another size or scale.
+
+Images are resized in two named ways, both linear and separable.
+
+Unsigned whole numbers of 8 and 16 bits that state no unit are greys, with the largest number of the type
+as white. Numbers of other types tell by where each image ends: at exactly 1, from exactly 0, if it was
+scaled by its own extremes; at exactly 255, all of them whole, if it was a grey image of 8 bits. All others
+are flux per pixel of an unknown unit, and stay as they are.
+"""
 
 import re
+from collections.abc import Collection
 from functools import lru_cache
 
 import numpy as np
@@ -15,6 +24,9 @@ FULL_SCALE = "full scale"
 """Flux unit of images whose largest possible value, white, is 1."""
 UNKNOWN = "unknown"
 """Flux unit of images that do not tell theirs."""
+WHITE = {"uint8": 255, "uint16": 65535}
+"""Largest number of the types that hold greys."""
+EIGHT_BIT = 255
 _PER_AREA = re.compile(r"arcsec|arcmin|deg|beam|steradian|\bsr(?![a-z])", re.IGNORECASE)
 """What a unit of surface brightness mentions."""
 
@@ -139,3 +151,54 @@ def weights(old: int, new: int, method: str, window: float | None = None) -> NDA
     matrix[np.arange(new), left] = 1 - fraction
     matrix[np.arange(new), np.minimum(left + 1, old - 1)] += fraction
     return matrix
+
+
+def to_unit_range(
+    images: NDArray[np.floating],
+    low: NDArray[np.floating] | float,
+    high: NDArray[np.floating] | float,
+) -> NDArray[np.floating]:
+    """Shift and scale images so that two fluxes become 0 and 1; where they are equal, only shift."""
+    span = np.subtract(high, low)
+    return np.asarray((images - low) / np.where(span > 0, span, 1))
+
+
+def peak_scaled(
+    images: NDArray[np.float32], twins: NDArray[np.float32] | None = None
+) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+    """Shift and scale each image to [0, 1] by its own extremes, and its noise-free twin with it.
+
+    Args:
+        images: Shape ``(B, ..., H, W)``.
+        twins: Their twins, or None.
+    """
+    axes = tuple(range(1, images.ndim))
+    low, high = images.min(axes, keepdims=True), images.max(axes, keepdims=True)
+    return to_unit_range(images, low, high), (
+        None if twins is None else to_unit_range(twins, low, high)
+    )
+
+
+def end_of_numbers(pixels: NDArray[np.generic]) -> int | None:
+    """Return the number that an image of no known unit ends at, if that may tell what its numbers are.
+
+    Args:
+        pixels: The whole image as it is stored; a part of it need not end there.
+    """
+    if pixels.dtype.kind not in "iuf":
+        return None
+    numbers: NDArray[np.floating] = pixels  # type: ignore[assignment]
+    low, high = numbers.min(), numbers.max()
+    is_grey = low >= 0 and high == EIGHT_BIT and np.array_equal(numbers, np.floor(numbers))
+    return int(high) if is_grey or (low == 0 and high == 1) else None
+
+
+def unit_of_ends(ends: Collection[int | None]) -> tuple[str, int | None]:
+    """Return the unit of images of a set that state none, and the number that is white.
+
+    Args:
+        ends: The different numbers that the images end at; see `end_of_numbers`.
+    """
+    if set(ends) == {1}:
+        return PEAK, None
+    return (FULL_SCALE, EIGHT_BIT) if set(ends) == {EIGHT_BIT} else (UNKNOWN, None)

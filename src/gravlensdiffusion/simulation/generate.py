@@ -14,7 +14,7 @@ from gravlensdiffusion.codec import to_json
 from gravlensdiffusion.config.simulation import LensClass, SimulationConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.progress import shown_progress
-from gravlensdiffusion.sets.flux import PEAK, bring_to_size, default_method
+from gravlensdiffusion.sets.flux import PEAK, bring_to_size, default_method, to_unit_range
 from gravlensdiffusion.sets.records import LensRecord, SetHeader
 from gravlensdiffusion.simulation import substructure
 from gravlensdiffusion.simulation.cosmology import lens_geometry
@@ -250,9 +250,8 @@ def _stored(
     size = imaging.size or imaging.num_pixels
     image: NDArray[np.floating] = native[None]
     if imaging.flux_unit == PEAK:
-        floor, ceiling = limits
         # Empty sky without noise is the only flat image.
-        image = (image - floor) / ((ceiling - floor) or 1.0)
+        image = to_unit_range(image, *limits)
     if size != imaging.num_pixels:
         image = bring_to_size(image, size, default_method(size), imaging.flux_unit)
     return image.astype(np.float32)

@@ -15,7 +15,7 @@ from gravlensdiffusion.codec import read_json, read_record, to_json
 from gravlensdiffusion.config.model import ModelConfig
 from gravlensdiffusion.config.training import DistillationConfig, TrainingConfig
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.files import LOCK, held
+from gravlensdiffusion.files import LOCK, held, write_atomically
 from gravlensdiffusion.model.build import Model, build_model
 from gravlensdiffusion.model.checkpoint import (
     BEST,
@@ -29,20 +29,18 @@ from gravlensdiffusion.model.checkpoint import (
     remove_folder,
     write_folder,
 )
-from gravlensdiffusion.training.tracking import environment, write_atomically
+from gravlensdiffusion.training.tracking import environment
 from gravlensdiffusion.training.validation import Standing
 from gravlensdiffusion.untrusted.state_file import read_state
 
 TRAINING_STATE = "training_state.pt"
 
-LEFTOVERS = (
-    ".*.tmp",
-    "checkpoints/.*.tmp",
-    "prepared/.*.tmp",
-    "prepared/.*.partial.*",
-    "samples/.*.partial.png",
+LEFTOVERS = tuple(
+    f"{folder}.*.{suffix}"
+    for folder in ("", "checkpoints/", "prepared/", "samples/")
+    for suffix in ("partial", "partial.*", "tmp")
 )
-"""What a process that was killed while it wrote has left in a run directory."""
+"""What a process that was killed while it wrote has left in a run directory, of earlier versions too."""
 
 ConfigT = TypeVar("ConfigT", TrainingConfig, DistillationConfig)
 
@@ -234,7 +232,7 @@ def refuse_others(folder: Path) -> None:
     if not folder.exists() or (folder / CONFIG).is_file():
         return
     # A process that was killed before it had written its configuration leaves no more than these.
-    own = re.compile(rf"{re.escape(LOCK)}|\.{re.escape(CONFIG)}\..*\.tmp")
+    own = re.compile(rf"{re.escape(LOCK)}|\.{Path(CONFIG).stem}\..*\.(tmp|partial\.json)")
     if not folder.is_dir() or any(not own.fullmatch(path.name) for path in folder.iterdir()):
         raise GravLensError(f"{folder} exists and is not a run directory; choose another `out`")
 

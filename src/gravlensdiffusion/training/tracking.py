@@ -1,7 +1,6 @@
 """The record of a run: metrics.jsonl, TensorBoard curves, environment.json."""
 
 import json
-import os
 import platform
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -9,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
+
+from gravlensdiffusion.files import write_atomically
 
 PACKAGES = ("gravlensdiffusion", "torch", "numpy", "accelerate", "safetensors")
 
@@ -66,13 +67,3 @@ def environment(fingerprint: str, device: str) -> dict[str, Any]:
         "platform": platform.platform(),
         "versions": {name: version(name) for name in PACKAGES},
     }
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a text file under a temporary name and rename it."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""What every reader offers, and what it says about a file that it cannot use."""
+"""One image of a file: what readers offer and state of it, and which pixels they take."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gravlensdiffusion.errors import BadImageError, one_line
+from gravlensdiffusion.sets.flux import FULL_SCALE, UNKNOWN, WHITE, end_of_numbers
 from gravlensdiffusion.store.schema import MAX_NAME, MAX_PIXELS
 
 MIN_SIDE = 2
@@ -32,7 +33,7 @@ class Facts:
         is_stacked: Whether the file holds a stack of images.
         taken: Which of several images of the file this is, and which were left, or empty.
         white: Stored number that becomes 1, or None where numbers stay as they are.
-        top: Number that the image ends at, where it may tell what the numbers are; see `numbers`.
+        top: Number that the image ends at, where it may tell what the numbers are; see `sets.flux`.
     """
 
     pixel_scale_arcsec: float | None = None
@@ -61,6 +62,19 @@ def as_printable(facts: Facts) -> Facts:
         return facts
     class_name = None if facts.class_name is None else one_line(facts.class_name)
     return replace(facts, flux_unit=one_line(facts.flux_unit), class_name=class_name)
+
+
+def of_type(facts: Facts, dtype: np.dtype[np.generic]) -> Facts:
+    """Return the facts of an image as the type of the stored numbers tells them."""
+    white = WHITE.get(dtype.name)
+    return facts if white is None else replace(facts, flux_unit=FULL_SCALE, white=white)
+
+
+def looked_at(facts: Facts, pixels: NDArray[np.generic]) -> Facts:
+    """Return the facts of an image with where its numbers end, if that may tell what they are."""
+    if facts.flux_unit != UNKNOWN or facts.top is not None:
+        return facts
+    return replace(facts, top=end_of_numbers(pixels))
 
 
 class ImageReader(Protocol):
@@ -158,3 +172,10 @@ def to_float32(pixels: NDArray[np.generic], white: int | None = None) -> NDArray
     if low == high:
         raise BadImageError(f"is constant: every pixel is {float(low):g}")
     return image if white is None else image / np.float32(white)
+
+
+def has_two_whole_values(image: NDArray[np.float32]) -> bool:
+    """Return whether an image has two values, both whole, as a mask has and a photograph has not."""
+    low, high = image.min(), image.max()
+    are_whole = float(low).is_integer() and float(high).is_integer()
+    return are_whole and bool(((image == low) | (image == high)).all())

@@ -1,0 +1,158 @@
+"""What FITS headers state: pixel scale, zero point, and text of any letters, though they know ASCII only.
+
+A text that a header cannot hold as it stands is percent-encoded as in a web address: in UTF-8, each byte
+that is no ASCII letter, digit or common mark as ``%`` and two digits. The card `PERCENT` names the cards
+of which that is so: in any other a ``%`` means itself.
+"""
+
+import math
+from collections.abc import Iterable
+from urllib.parse import quote, unquote
+
+import numpy as np
+from astropy import units
+from astropy.io import fits
+from numpy.typing import NDArray
+
+from gravlensdiffusion.errors import BadImageError
+
+ARCSEC_PER_DEGREE = 3600.0
+SCALE_CARDS = ("PIXSCALE", "PIXSCAL", "PIXSCAL1", "PIXELSCL")
+"""Cards that give the pixel scale in arcsec, read where the header has no coordinates."""
+ZERO_POINT_CARDS = ("MAGZERO", "MAGZEROP", "MAGZPT", "ZEROPNT", "PHOTZP", "ZPAB", "ZP_STACK")
+"""Cards that give the magnitude of one unit of flux."""
+_MAX_SQUARE_ERROR = 0.01
+_MAX_UNNAMED_STEP = 0.1
+"""Largest step taken for degrees where the header names neither axis type nor unit [degree]."""
+PERCENT = "PERCENT"
+_SAFE = "!\"#$'()*+,-./:;<=>?@[]^_`{|}~"
+_MAX_COMMENTED = 40
+"""Letters of a text that leave room for a comment on their line."""
+Card = tuple[str, str, str]
+
+
+def text_cards(texts: Iterable[tuple[str, str | None, str]]) -> list[Card]:
+    """Return cards of a header, and `PERCENT` where it is needed.
+
+    Args:
+        texts: Keyword, any text, and comment; what is None is left out.
+    """
+    cards: list[Card] = []
+    encoded = []
+    for name, text, comment in texts:
+        if text is None:
+            continue
+        value = text
+        # A header drops blanks at the end, and the reader those at the start.
+        if not (text.isascii() and text.isprintable() and text == text.strip()):
+            value = quote(text, safe=_SAFE, errors="surrogateescape")
+            encoded.append(name)
+        cards.append((name, value, comment if len(value) <= _MAX_COMMENTED else ""))
+    if encoded:
+        cards.append((PERCENT, " ".join(encoded), "cards in percent-encoded UTF-8"))
+    return cards
+
+
+def read_text(header: fits.Header, name: str) -> str | None:
+    """Return the text of a card, or None where it has none.
+
+    Args:
+        header: A header.
+        name: The keyword.
+    """
+    value = header.get(name)
+    if not isinstance(value, str):
+        return None
+    if name in str(header.get(PERCENT, "")).split():
+        return unquote(value, errors="replace") or None
+    return value.strip() or None
+
+
+def pixel_scale(header: fits.Header) -> float | None:
+    """Return the side of a pixel [arcsec] that a header states, or None.
+
+    A CD matrix comes before CDELT with or without a PC matrix, as files that carry both have
+    CDELT at its default of 1; a plain card in arcsec comes last.
+
+    Raises:
+        BadImageError: If pixels are not square, or the matrix is singular.
+    """
+    degrees = _units_in_degrees(header)
+    matrix = _coordinate_matrix(header)
+    if matrix is not None and degrees is not None and _is_angular(header, matrix):
+        matrix = matrix * np.array(degrees)[:, None]
+        sides = np.hypot(matrix[0], matrix[1])
+        area = abs(np.linalg.det(matrix))
+        if not np.isfinite(matrix).all() or area == 0:
+            raise BadImageError("has a header whose coordinate matrix is not a scale")
+        if abs(sides[0] / sides[1] - 1) > _MAX_SQUARE_ERROR:
+            across, along = sides * ARCSEC_PER_DEGREE
+            raise BadImageError(f"has pixels of {across:.4g} x {along:.4g} arcsec, not square")
+        # Ten digits: the rest is the rounding of the conversion.
+        return float(f"{math.sqrt(area) * ARCSEC_PER_DEGREE:.10g}")
+    for name in SCALE_CARDS:
+        value = header.get(name)
+        if isinstance(value, (int, float)) and math.isfinite(value) and value > 0:
+            return float(value)
+    return None
+
+
+def _coordinate_matrix(header: fits.Header) -> NDArray[np.float64] | None:
+    """Return the matrix from pixels to coordinates, shape ``(2, 2)``, or None."""
+    if any(f"CD{i}_{j}" in header for i in (1, 2) for j in (1, 2)):
+        return _matrix(header, "CD", 0.0)
+    if "CDELT1" not in header and "CDELT2" not in header:
+        return None
+    steps = [_number(header, f"CDELT{i}", 1.0) for i in (1, 2)]
+    angle = math.radians(_number(header, "CROTA2", 0.0))
+    if any(f"PC{i}_{j}" in header for i in (1, 2) for j in (1, 2)):
+        turn = _matrix(header, "PC", 1.0)
+    else:
+        turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+    return np.array(steps)[:, None] * turn
+
+
+def _is_angular(header: fits.Header, matrix: NDArray[np.float64]) -> bool:
+    """Return whether the axes are angles: by name, by unit, or by steps too small for pixels."""
+    kind = read_text(header, "CTYPE1") or ""
+    is_celestial = kind.startswith(("RA", "DEC")) or kind[1:4] in ("LON", "LAT")
+    is_small = float(np.abs(matrix).max()) <= _MAX_UNNAMED_STEP
+    return is_celestial or read_text(header, "CUNIT1") is not None or is_small
+
+
+def _matrix(header: fits.Header, name: str, diagonal: float) -> NDArray[np.float64]:
+    return np.array(
+        [
+            [_number(header, f"{name}{i}_{j}", diagonal if i == j else 0.0) for j in (1, 2)]
+            for i in (1, 2)
+        ]
+    )
+
+
+def _number(header: fits.Header, name: str, default: float) -> float:
+    value = header.get(name, default)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise BadImageError(f"has a header where {name} is not a number")
+    return float(value)
+
+
+def _units_in_degrees(header: fits.Header) -> list[float] | None:
+    """Return the unit of both axes [degree], or None where they are no angles."""
+    factors = []
+    for i in (1, 2):
+        name = read_text(header, f"CUNIT{i}") or "deg"
+        try:
+            factors.append(float(units.Unit(name).to(units.deg)))
+        except (ValueError, TypeError, units.UnitConversionError):
+            return None
+    return factors
+
+
+def stated_zero_point(*headers: fits.Header) -> float | None:
+    """Return the magnitude of one unit of flux that the first of the headers states, or None."""
+    for name in ZERO_POINT_CARDS:
+        for header in headers:
+            value = header.get(name)
+            if isinstance(value, (int, float)) and math.isfinite(value) and value > 0:
+                return float(value)
+    return None
