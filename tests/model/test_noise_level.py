@@ -5,8 +5,7 @@ import pytest
 import torch
 
 from gravlensdiffusion.config.model import TransformConfig
-from gravlensdiffusion.model.noise_level import noise_level
-from gravlensdiffusion.model.transform import Transform
+from gravlensdiffusion.model.transform import Transform, noise_level
 from tests.sources import rings
 
 PLAIN = Transform(TransformConfig(kind="linear", gain=2.0), torch.zeros(1, 1, 1))

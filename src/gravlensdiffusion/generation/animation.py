@@ -75,7 +75,7 @@ def save_animation(
                 if moments[0].step:
                     advance(len(request))
                 if moments[0].step in kept:
-                    shown = [generator.to_display(moment) for moment in moments]
+                    shown = [to_display(generator, moment) for moment in moments]
                     yield np.concatenate(shown)[:NUM_SHOWN]
         except Exception as error:
             failed.append(error)
@@ -91,6 +91,21 @@ def save_animation(
     if failed:
         raise failed[0]
     return last
+
+
+def to_display(generator: LensGenerator, frame: Frame) -> NDArray[np.float32]:
+    """Map noisy images to the stretched scale of the transform.
+
+    Noise stays finite and lenses visible on it, where flux would span orders of magnitude. The mean
+    image, which is no part of model space, comes back as the noise goes: what is shown is
+    ``alpha_t z + sigma_t eps / gain`` for a stretched image z.
+
+    Returns:
+        Shape ``(B, C, H, W)``.
+    """
+    transform = generator.model.transform
+    shown = frame.x_t / transform.config.gain + frame.alpha_t * transform.mean
+    return np.asarray(shown.contiguous().float().cpu().numpy(), dtype=np.float32)
 
 
 def kept_steps(num_steps: int) -> frozenset[int]:

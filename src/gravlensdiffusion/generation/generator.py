@@ -15,12 +15,24 @@ from gravlensdiffusion.codec import to_json
 from gravlensdiffusion.conditioning import Condition
 from gravlensdiffusion.config.model import CONSISTENCY
 from gravlensdiffusion.diffusion.denoise import Denoiser
-from gravlensdiffusion.diffusion.randomness import Stream, Streams, generator
+from gravlensdiffusion.diffusion.randomness import Stream, Streams
 from gravlensdiffusion.diffusion.samplers.base import prior, trajectory
 from gravlensdiffusion.diffusion.wrap import GuidedDenoiser
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.generation.noise import UNITS, Clipping, add_noise, asked_noise, known_noise
-from gravlensdiffusion.generation.request import Request, Span, class_indices, parameter_table
+from gravlensdiffusion.generation.noise import (
+    UNITS,
+    Clipping,
+    add_noise,
+    asked_noise,
+    known_noise,
+)
+from gravlensdiffusion.generation.request import (
+    Request,
+    Span,
+    class_indices,
+    parameter_table,
+    take_training_parameters,
+)
 from gravlensdiffusion.generation.samples import Frame, LensSamples
 from gravlensdiffusion.model.build import Model, build_sampler
 from gravlensdiffusion.model.checkpoint import fingerprint, load_few_steps, load_model
@@ -29,8 +41,6 @@ from gravlensdiffusion.sets.flux import peak_scaled
 from gravlensdiffusion.sets.records import SetHeader
 
 Quality = Literal["draft", "standard", "best"]
-Asked = Mapping[str, ArrayLike | Span]
-"""Physical parameters by name."""
 
 
 class LensGenerator:
@@ -90,7 +100,7 @@ class LensGenerator:
         num: int,
         *,
         label: str | Sequence[str] | None = None,
-        parameters: Asked | None = None,
+        parameters: Mapping[str, ArrayLike | Span] | None = None,
         seed: int = 0,
         first: int = 0,
         sampler: str | None = None,
@@ -141,7 +151,9 @@ class LensGenerator:
             )
         if guidance != 1.0 and not self.is_conditional:
             raise GravLensError(f"model '{self.name}' knows nothing to guide by")
-        self._take_training_parameters(labels, table, numbers, seed)
+        if self.config.prior_size:
+            prior_table = self.model.prior.cpu().numpy().astype(np.float64)
+            take_training_parameters(self.config, prior_table, labels, table, numbers, seed)
         return Request(
             labels=labels,
             parameters=table,
@@ -156,54 +168,22 @@ class LensGenerator:
         )
 
     def sample(
-        self,
-        num: int,
-        *,
-        label: str | Sequence[str] | None = None,
-        parameters: Asked | None = None,
-        seed: int = 0,
-        sampler: str | None = None,
-        num_steps: int | None = None,
-        guidance: float = 1.0,
-        exposure_s: float | None = None,
-        sky_rms: float | None = None,
-        flux_unit: Literal["peak"] | None = None,
-        batch_size: int = 100,
-        progress: bool = False,
+        self, num: int, *, batch_size: int = 100, progress: bool = False, **asked: Any
     ) -> LensSamples:
-        """Generate images; see `request` for what is asked of them.
+        """Generate images.
 
         Image k depends on (seed, k), on what it is asked to be and on the sampler alone.
 
         Args:
             num: Number of images N.
-            label: See `request`, like all others.
-            parameters: Physical parameters.
-            seed: Seed.
-            sampler: Name of the sampler.
-            num_steps: Number of steps.
-            guidance: Scale of classifier-free guidance.
-            exposure_s: Exposure time [s].
-            sky_rms: Noise of sky and read-out [e- / s].
-            flux_unit: Unit of the images.
             batch_size: Images at a time.
             progress: Whether to show on stderr how far it is.
+            asked: Classes, parameters, seed, sampler and all else that `request` takes.
 
         Raises:
             GravLensError: If a value is not allowed, or the model does not know or cannot do it.
         """
-        request = self.request(
-            num,
-            label=label,
-            parameters=parameters,
-            seed=seed,
-            sampler=sampler,
-            num_steps=num_steps,
-            guidance=guidance,
-            exposure_s=exposure_s,
-            sky_rms=sky_rms,
-            flux_unit=flux_unit,
-        )
+        request = self.request(num, **asked)
         images = np.empty((num, *self.image_shape), dtype=np.float32)
         noise_free = np.empty_like(images) if request.noise_free else None
         done, clipping = 0, []
@@ -356,31 +336,6 @@ class LensGenerator:
         is_short = sampler == CONSISTENCY and self.few_steps is not None
         return self.few_steps if is_short and self.few_steps is not None else self.model
 
-    def _take_training_parameters(
-        self,
-        labels: NDArray[np.int16],
-        parameters: NDArray[np.float64],
-        numbers: range,
-        seed: int,
-    ) -> None:
-        """Give each image without any parameters all of those of one training image.
-
-        It is one of its class where there are such. Which one depends on (seed, k) and the class.
-        """
-        open_rows = np.flatnonzero(np.isnan(parameters).all(axis=1))
-        if not self.config.prior_size or not len(open_rows):
-            return
-        table = self.model.prior.cpu().numpy().astype(np.float64)
-        # Rounding to single precision may have led out of a range.
-        low, high = ([getattr(p, end) for p in self.config.parameters] for end in ("low", "high"))
-        table[:, 1:] = np.clip(table[:, 1:], low, high)
-        own = {label: np.flatnonzero(table[:, 0] == label) for label in set(labels.tolist())}
-        for place in open_rows:
-            of_class = own[int(labels[place])]
-            rows = of_class if len(of_class) else np.arange(len(table))
-            u = generator(seed, numbers[int(place)], Stream.CONDITION).random()
-            parameters[place] = table[rows[int(u * len(rows))], 1:]
-
     def stored_parameters(self, request: Request) -> dict[str, NDArray[np.float64]]:
         """Return what the images were asked to be, and their noise, as the store keeps it.
 
@@ -408,20 +363,6 @@ class LensGenerator:
         """Map images from model space ``(B, C, H, W)`` to flux."""
         flux = self.model.transform.inverse(x).contiguous().float().cpu().numpy()
         return np.asarray(flux, dtype=np.float32)
-
-    def to_display(self, frame: Frame) -> NDArray[np.float32]:
-        """Map noisy images to the stretched scale of the transform, for pictures.
-
-        Noise stays finite and lenses visible on it, where flux would span orders of magnitude. The
-        mean image, which is no part of model space, comes back as the noise goes: what is shown is
-        ``alpha_t z + sigma_t eps / gain`` for a stretched image z.
-
-        Returns:
-            Shape ``(B, C, H, W)``.
-        """
-        transform = self.model.transform
-        shown = frame.x_t / transform.config.gain + frame.alpha_t * transform.mean
-        return np.asarray(shown.contiguous().float().cpu().numpy(), dtype=np.float32)
 
     def header(self, request: Request) -> SetHeader:
         """Describe a set of images made by this model."""

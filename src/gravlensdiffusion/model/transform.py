@@ -13,6 +13,8 @@ from gravlensdiffusion.errors import GravLensError
 
 NUM_QUANTILE_PIXELS = 2_000_000
 """Pixels kept for the quantiles when a transform is fitted."""
+MEDIAN_OF_NORMAL = 0.6745
+"""Median of the absolute value of a standard normal number."""
 
 
 class Transform(nn.Module):
@@ -111,6 +113,30 @@ def fit_transform(
     if config.centre == "none":
         mean = torch.zeros_like(mean)
     return Transform(config, mean.float())
+
+
+def noise_level(batches: Iterable[NDArray[np.float32]], transform: Transform) -> float:
+    """Estimate the standard deviation of white noise in model space.
+
+    Second differences along both axes, ``[1, -2, 1]`` times its transpose, take away whatever is
+    smooth and leave six times the noise. Half of the pixels of an image may hold anything else.
+
+    Args:
+        batches: Flux, each of shape ``(B, C, H, W)`` with H and W of 3 at least.
+        transform: Flux to model space.
+
+    Returns:
+        The median over the images [model units].
+
+    References:
+        Immerkaer 1996, Fast noise variance estimation (with a median in place of the mean).
+    """
+    found = []
+    for batch in batches:
+        x = transform(torch.from_numpy(batch)).double()
+        left = x.diff(n=2, dim=-1).diff(n=2, dim=-2)
+        found.append(left.abs().flatten(1).median(dim=1).values)
+    return float(torch.cat(found).median()) / MEDIAN_OF_NORMAL / 6
 
 
 def _check_bounds(batches: Iterable[NDArray[np.float32]], bounds: tuple[float, float]) -> None:

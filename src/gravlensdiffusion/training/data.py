@@ -18,8 +18,7 @@ from gravlensdiffusion.config.model import (
 from gravlensdiffusion.config.training import TrainingConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.model.build import Model, build_model
-from gravlensdiffusion.model.noise_level import noise_level
-from gravlensdiffusion.model.transform import fit_transform
+from gravlensdiffusion.model.transform import fit_transform, noise_level
 from gravlensdiffusion.nn.lens_equation import ABSENT
 from gravlensdiffusion.sets.copies import group, sign
 from gravlensdiffusion.sets.flux import default_method
