@@ -44,7 +44,7 @@ DEFAULTS = Settings()
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """What a balance will do.
+    """What a balance does.
 
     Attributes:
         filling: What is made, of which class and by what; it goes into the file.
@@ -65,26 +65,14 @@ class Plan:
     notes: tuple[str, ...]
 
     @property
-    def classes(self) -> tuple[FilledClass, ...]:
-        """What is made of each class, in the order of the set's."""
-        return self.filling.classes
+    def made(self) -> dict[str, int]:
+        """Images to be generated, by class, in the order of the set's."""
+        return {each.name: each.num for each in self.filling.classes}
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Balanced:
-    """What a balance has written.
-
-    Attributes:
-        path: The file.
-        num_kept: Images that were taken over from the set.
-        num_made_before: How many of these were generated before.
-        made: Images generated now, by class.
-    """
-
-    path: Path
-    num_kept: int
-    num_made_before: int
-    made: dict[str, int]
+    @property
+    def num_made_before(self) -> int:
+        """Images of the set that were generated before."""
+        return int((~self.seen.is_original).sum())
 
 
 def plan_balance(
@@ -134,36 +122,6 @@ def plan_balance(
     )
 
 
-def rehearse(
-    source: LensSet,
-    generator: LensGenerator,
-    out: str | os.PathLike[str],
-    *,
-    targets: Mapping[str, int] | None = None,
-    settings: Settings = DEFAULTS,
-    overwrite: bool = False,
-) -> Plan:
-    """Say what `balance` would do, after all that it checks before it draws; write nothing.
-
-    Args:
-        source: See `balance`, like all others.
-        generator: The model.
-        out: The file that would be written.
-        targets: Images that a class shall have in the end, by name.
-        settings: How the images are drawn.
-        overwrite: Whether files and unfinished work may be replaced.
-
-    Raises:
-        GravLensError: Where `balance` would raise it before it draws.
-    """
-    out = Path(out)
-    check_out(out, overwrite=overwrite)
-    with held_folder(out, writes=False) as folder:
-        plan = plan_balance(source, generator, targets=targets, settings=settings)
-        other_request(folder, plan.identity, overwrite=overwrite)
-    return plan
-
-
 def balance(
     source: LensSet,
     generator: LensGenerator,
@@ -172,9 +130,10 @@ def balance(
     targets: Mapping[str, int] | None = None,
     settings: Settings = DEFAULTS,
     overwrite: bool = False,
+    dry_run: bool = False,
     tell: Callable[[str], object] = lambda line: line,
     advance: Callable[[int], object] = lambda num: num,
-) -> Balanced:
+) -> Plan:
     """Fill the rare classes of a set with generated images, and write it as one `lenses.h5`.
 
     The originals come first, as they are. Generated images follow, class by class, with 1 in the
@@ -190,8 +149,12 @@ def balance(
         settings: How the images are drawn.
         overwrite: Whether an existing file may be replaced, and unfinished work of another request
             thrown away.
+        dry_run: Whether to stop after all checks, before anything is drawn or written.
         tell: Called with each line that the user should know.
         advance: Called with the number of images that have been made.
+
+    Returns:
+        What was done; of a dry run, what would be.
 
     Raises:
         GravLensError: If the set has no classes, the model does not fit, a file is in the way, or
@@ -199,8 +162,11 @@ def balance(
     """
     out = Path(out)
     check_out(out, overwrite=overwrite)
-    with held_folder(out) as folder:
+    with held_folder(out, writes=not dry_run) as folder:
         plan = plan_balance(source, generator, targets=targets, settings=settings)
+        if dry_run:
+            other_request(folder, plan.identity, overwrite=overwrite)
+            return plan
         parts = Shards(folder, [request.numbers for request in plan.requests], PART)
         for note in (*plan.notes, begin(parts, plan.identity, overwrite=overwrite)):
             if note:
@@ -220,13 +186,7 @@ def balance(
         num = len(source) + plan.filling.num
         write_store(out, records, header, num=num, overwrite=overwrite)
         clear(folder)
-    made = {each.name: each.num for each in plan.classes}
-    return Balanced(
-        path=out,
-        num_kept=len(source),
-        num_made_before=int((~plan.seen.is_original).sum()),
-        made=made,
-    )
+    return plan
 
 
 def _requests(

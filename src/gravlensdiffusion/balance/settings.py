@@ -40,15 +40,6 @@ class Settings:
         require_guidance(self.guidance)
 
 
-def count_classes(source: LensSet) -> dict[str, int]:
-    """Return the number of images of each class; unlabelled ones are counted nowhere."""
-    return source.class_counts
-
-
-def _present(source: LensSet) -> dict[str, int]:
-    return {name: num for name, num in count_classes(source).items() if num}
-
-
 def to_largest(source: LensSet) -> dict[str, int]:
     """Return targets that bring every class that has images to the size of the largest."""
     counts = _present(source)
@@ -63,18 +54,16 @@ def per_class(source: LensSet, num: int) -> dict[str, int]:
 def alike(source: LensSet, targets: Mapping[str, int]) -> dict[str, int]:
     """Return targets that add as many images to every class as the one that lacks most gets.
 
-    A class without images gets none.
-
-    Where only the rare class has generated images, a classifier can tell it by their being
-    generated.
-
-    Args:
-        source: The set.
-        targets: Images that a class shall have at least.
+    A class without images gets none. Where only the rare class has generated images, a classifier
+    can tell it by their being generated.
     """
     counts = _present(source)
     most = max((targets.get(name, 0) - num for name, num in counts.items()), default=0)
     return {name: num + max(most, 0) for name, num in counts.items()}
+
+
+def _present(source: LensSet) -> dict[str, int]:
+    return {name: num for name, num in source.class_counts.items() if num}
 
 
 def fill(source: LensSet, targets: Mapping[str, int], seed: int) -> tuple[FilledClass, ...]:
@@ -91,7 +80,7 @@ def fill(source: LensSet, targets: Mapping[str, int], seed: int) -> tuple[Filled
     Raises:
         GravLensError: If the set has no classes, lacks one that is named, or a number is negative.
     """
-    counts = count_classes(source)
+    counts = source.class_counts
     if not counts:
         raise GravLensError("the set has no classes, so there is nothing to balance")
     for name, num in targets.items():

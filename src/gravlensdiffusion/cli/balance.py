@@ -23,7 +23,7 @@ from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.progress import shown_progress
 
 if TYPE_CHECKING:
-    from gravlensdiffusion.balance.balance import Balanced, Plan
+    from gravlensdiffusion.balance.balance import Plan
     from gravlensdiffusion.balance.settings import Settings
     from gravlensdiffusion.sets.lens_set import LensSet
 
@@ -76,7 +76,7 @@ def run(options: Options) -> None:
         GravLensError: If an option, the set or the model does not fit, or a file is in the way.
     """
     check(options)
-    from gravlensdiffusion.balance.balance import balance, rehearse
+    from gravlensdiffusion.balance.balance import balance
     from gravlensdiffusion.balance.settings import alike, per_class, to_largest
     from gravlensdiffusion.generation.generator import LensGenerator
 
@@ -91,29 +91,23 @@ def run(options: Options) -> None:
     targets = to_largest(source) if num is None else per_class(source, num)
     if options.alike:
         targets = alike(source, targets)
-    if options.dry_run:
-        plan = rehearse(
+    num_missing = 0 if options.dry_run else missing(source, targets)
+    with going_on_later(options.out), shown_progress(num_missing) as shown:
+        plan = balance(
             source,
             generator,
             options.out,
             targets=targets,
             settings=settings,
             overwrite=options.overwrite,
-        )
-        say(*describe(source, plan), *(f"note: {note}" for note in plan.notes))
-        return
-    with going_on_later(options.out), shown_progress(missing(source, targets)) as shown:
-        done = balance(
-            source,
-            generator,
-            options.out,
-            targets=targets,
-            settings=settings,
-            overwrite=options.overwrite,
+            dry_run=options.dry_run,
             tell=tell,
             advance=shown.advance,
         )
-    print(summary(done, generator.name))
+    if options.dry_run:
+        say(*describe(source, plan), *(f"note: {note}" for note in plan.notes))
+    else:
+        say(summary(options.out, plan))
 
 
 def check(options: Options) -> None:
@@ -156,37 +150,32 @@ def read_settings(options: Options, steps: int | None) -> "Settings":
 
 def missing(source: "LensSet", targets: dict[str, int]) -> int:
     """Return how many images are to be made."""
-    from gravlensdiffusion.balance.settings import count_classes
-
-    return sum(max(0, targets[name] - num) for name, num in count_classes(source).items())
+    return sum(max(0, targets[name] - num) for name, num in source.class_counts.items())
 
 
 def describe(source: "LensSet", plan: "Plan") -> Iterator[str]:
     """Yield the lines of a dry run."""
-    from gravlensdiffusion.balance.settings import count_classes
-
-    filling, counts = plan.filling, count_classes(source)
+    filling, counts = plan.filling, source.class_counts
     yield (
         f"would keep {plan.num_kept:,} images and make {filling.num:,} by {filling.model} "
         f"({filling.sampler}, {filling.num_steps} steps, seed {filling.seed})"
     )
     width = max(map(len, counts))
-    for each in plan.classes:
+    for each in filling.classes:
         yield f"  {each.name:{width}}  {counts[each.name]:,} + {each.num:,}"
     num = plan.num_kept - sum(counts.values())
     if num:
         yield f"  unlabelled, kept and counted nowhere: {num:,}"
 
 
-def summary(done: "Balanced", model: str) -> str:
+def summary(out: Path, plan: "Plan") -> str:
     """Say in one line what was written."""
-    kept = f"{done.num_kept:,} originals"
-    if done.num_made_before:
-        kept = f"{done.num_kept:,} kept, {done.num_made_before:,} of them generated before"
-    num = sum(done.made.values())
-    made = ", ".join(f"{name} {num:,}" for name, num in done.made.items())
-    added = f"{num:,} by {model} ({made})" if num else "nothing was missing"
-    return f"wrote {done.num_kept + num:,} images to {done.path}: {kept}; {added}"
+    kept, num = f"{plan.num_kept:,} originals", plan.filling.num
+    if plan.num_made_before:
+        kept = f"{plan.num_kept:,} kept, {plan.num_made_before:,} of them generated before"
+    made = ", ".join(f"{name} {num:,}" for name, num in plan.made.items())
+    added = f"{num:,} by {plan.filling.model} ({made})" if num else "nothing was missing"
+    return f"wrote {plan.num_kept + num:,} images to {out}: {kept}; {added}"
 
 
 @contextmanager
