@@ -42,13 +42,8 @@ from gravlensdiffusion.files import write_atomically
 from gravlensdiffusion.formats.open import open_lenses
 from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.model.build import Model
-from gravlensdiffusion.model.checkpoint import (
-    WEIGHTS,
-    checkpoints,
-    load_model,
-    load_weights,
-    read_tensors,
-)
+from gravlensdiffusion.model.checkpoint import load_model, load_weights, read_tensors
+from gravlensdiffusion.model.folders import WEIGHTS, checkpoints
 from gravlensdiffusion.presets.training import lens28
 from gravlensdiffusion.store.reader import write_store
 

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
 from gravlensdiffusion.config.classifier import EncoderConfig
-from gravlensdiffusion.model.checkpoint import load_encoder, save_encoder
+from gravlensdiffusion.model.checkpoint import load_encoder, save_model
 from gravlensdiffusion.nn.encoder import LensEncoder
 from gravlensdiffusion.sets.flux import default_method, resize
 from gravlensdiffusion.store.reader import LensStore
@@ -118,7 +118,7 @@ def train(options: Options, training: list[EncoderSet]) -> None:
     )
     print(f"trained in {(time.perf_counter() - start) / 60:.1f} min")
     network.whiten(encode(network, training[0].images))
-    save_encoder(options.out, network)
+    save_model(options.out, network, half=True)
 
 
 def report_progress(done: int, steps: int, loss: float) -> None:

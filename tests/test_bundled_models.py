@@ -7,7 +7,7 @@ from gravlensdiffusion.evaluation.measure import Encoder, measure_images
 from gravlensdiffusion.evaluation.preparation import PreparedSource, prepare_sets
 from gravlensdiffusion.formats.open import open_lenses
 from gravlensdiffusion.generation.generator import LensGenerator
-from gravlensdiffusion.model.checkpoint import MODELS_FOLDER, bundled_models
+from gravlensdiffusion.model.folders import MODELS_FOLDER, bundled_models
 from gravlensdiffusion.presets.simulation import simulation_preset
 from gravlensdiffusion.simulation.generate import select, set_header, simulate
 from gravlensdiffusion.store.reader import write_store

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from gravlensdiffusion.codec import to_json
-from gravlensdiffusion.model.checkpoint import checkpoints
+from gravlensdiffusion.model.folders import checkpoints
 from tests.launching import ROOT, environment
 from tests.sources import rings, tiny
 

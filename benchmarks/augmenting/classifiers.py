@@ -18,7 +18,7 @@ from gravlensdiffusion.metrics.memorisation import (
     pixel_vectors,
     summarise_memorisation,
 )
-from gravlensdiffusion.model.checkpoint import load_classifier, save_classifier
+from gravlensdiffusion.model.checkpoint import load_classifier, save_model
 from gravlensdiffusion.nn.classifier import LensClassifier
 from gravlensdiffusion.training.classifier import (
     Training,
@@ -90,7 +90,7 @@ def run_bound(options: Options, pool: Pool, test: Pictures) -> dict[str, Any]:
     training = train_classifier(data, shortened(BOUND, options), device="cpu")
     folder = options.out / "bound"
     if not folder.exists():
-        save_classifier(folder, training.network)
+        save_model(folder, training.network)
     facts = {"images": data.counts(), **outcome(training, test)}
     return facts | {"processor_s": time.process_time() - started}
 

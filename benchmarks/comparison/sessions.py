@@ -14,7 +14,7 @@ from comparison.peers import PEER_CLASSES
 from comparison.settings import PEERS, Options, base_name, read_piece, write_piece
 from gravlensdiffusion.cli.train import read_preset
 from gravlensdiffusion.formats.open import open_lenses
-from gravlensdiffusion.model.checkpoint import checkpoints
+from gravlensdiffusion.model.folders import checkpoints
 from gravlensdiffusion.training.diffusion import Trainer
 from gravlensdiffusion.training.run import TRAINING_STATE
 

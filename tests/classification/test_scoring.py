@@ -11,7 +11,7 @@ from gravlensdiffusion.classification.scoring import (
     prepare_sorting,
 )
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.model.checkpoint import save_classifier
+from gravlensdiffusion.model.checkpoint import save_model
 from gravlensdiffusion.sets.records import GENERATED
 from tests.classification.networks import CONFIG, untrained
 from tests.classification.planted import HEADER, planted, trained
@@ -22,7 +22,7 @@ def model(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models") / "planted"
     network = trained().network
     network.config = replace(network.config, pixel_scale_arcsec=0.1, flux_unit="e-/s")
-    save_classifier(folder, network)
+    save_model(folder, network)
     return folder
 
 
@@ -79,7 +79,7 @@ def test_another_mix_is_said_and_can_be_chosen(model):
 def test_the_training_set_itself_is_recognised(tmp_path):
     source = planted(60, 5)
     folder = tmp_path / "c"
-    save_classifier(folder, untrained())
+    save_model(folder, untrained())
     sorting = prepare_sorting(folder, source)
     digest = sorting.predict("cpu").digest
     assert TRAINED_ON_IT not in judgement(sorting).notes
@@ -88,7 +88,7 @@ def test_the_training_set_itself_is_recognised(tmp_path):
 
 
 def test_classes_of_the_set_are_merged_into_those_of_the_classifier(tmp_path):
-    save_classifier(tmp_path / "c", untrained(replace(CONFIG, merged=(("ring", "blob"),))))
+    save_model(tmp_path / "c", untrained(replace(CONFIG, merged=(("ring", "blob"),))))
     source = planted(40, 0)
     source.header = replace(HEADER, class_names=("empty", "ring", "arc"))
     source.labels[3] = 2

@@ -9,7 +9,8 @@ from PIL import Image
 from gravlensdiffusion.cli.main import main
 from gravlensdiffusion.config.training import DistillationConfig
 from gravlensdiffusion.generation.generator import LensGenerator
-from gravlensdiffusion.model.checkpoint import FEW_STEPS, checkpoints, load_model, save_model
+from gravlensdiffusion.model.checkpoint import load_model, save_model
+from gravlensdiffusion.model.folders import FEW_STEPS, checkpoints
 from gravlensdiffusion.store.reader import LensStore
 from gravlensdiffusion.training.distill import distill
 from tests.models import awake

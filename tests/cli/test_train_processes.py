@@ -12,7 +12,7 @@ import pytest
 
 from gravlensdiffusion.cli.main import main
 from gravlensdiffusion.codec import to_json
-from gravlensdiffusion.model.checkpoint import checkpoints
+from gravlensdiffusion.model.folders import checkpoints
 from gravlensdiffusion.sets.records import LensRecord
 from gravlensdiffusion.store.reader import write_store
 from gravlensdiffusion.training.tracking import read_metrics

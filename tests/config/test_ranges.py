@@ -7,12 +7,11 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from gravlensdiffusion.cli.models import MODELS_FOLDER
 from gravlensdiffusion.codec import from_json
 from gravlensdiffusion.config.model import SLACK, ModelConfig, ParameterConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.generation.request import check_ranges
-from gravlensdiffusion.model.checkpoint import bundled_models
+from gravlensdiffusion.model.folders import MODELS_FOLDER, bundled_models
 from gravlensdiffusion.presets.simulation import simulation_preset
 from gravlensdiffusion.simulation.population import prior_bounds
 

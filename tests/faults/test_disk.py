@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from gravlensdiffusion.model import checkpoint
-from gravlensdiffusion.model.checkpoint import checkpoints, load_model
+from gravlensdiffusion.model.checkpoint import load_model
+from gravlensdiffusion.model.folders import checkpoints
 from gravlensdiffusion.training.diffusion import train
 from tests.faults.child import Fate
 from tests.faults.commands import BALANCE, SAMPLE, SIMULATE, TRAIN, Command, results

@@ -18,7 +18,7 @@ from gravlensdiffusion.config.model import TransformConfig
 from gravlensdiffusion.config.training import OptimiserConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.files import held
-from gravlensdiffusion.model.checkpoint import checkpoints
+from gravlensdiffusion.model.folders import checkpoints
 from gravlensdiffusion.sets.records import LensRecord
 from gravlensdiffusion.store.reader import write_store
 from gravlensdiffusion.training.diffusion import Trainer, train

@@ -12,7 +12,8 @@ from safetensors.torch import load_file, save_file
 from gravlensdiffusion.config.model import LensEquationConfig, TransformConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.model.build import Model, build_model, least_size
-from gravlensdiffusion.model.checkpoint import checkpoints, load_model, save_model, write_folder
+from gravlensdiffusion.model.checkpoint import load_model, save_model, write_folder
+from gravlensdiffusion.model.folders import checkpoints
 from gravlensdiffusion.nn.reference import ReferenceUNet
 from gravlensdiffusion.presets.training import PRESETS
 from gravlensdiffusion.training.diffusion import train

@@ -19,7 +19,8 @@ from gravlensdiffusion.config.training import (
 )
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.generation.generator import LensGenerator
-from gravlensdiffusion.model.checkpoint import checkpoints, load_model, read_tensors, save_model
+from gravlensdiffusion.model.checkpoint import load_model, read_tensors, save_model
+from gravlensdiffusion.model.folders import checkpoints
 from gravlensdiffusion.presets.simulation import deeplense
 from gravlensdiffusion.presets.training import MIN_IMAGES
 from gravlensdiffusion.training.adapt import adapt, check_number

@@ -21,7 +21,8 @@ from gravlensdiffusion.config.training import (
 )
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.model.build import Model, build_network
-from gravlensdiffusion.model.checkpoint import checkpoints, load_model
+from gravlensdiffusion.model.checkpoint import load_model
+from gravlensdiffusion.model.folders import checkpoints
 from gravlensdiffusion.sets import training_set as dataset
 from gravlensdiffusion.sets.lens_set import Indices, LensSet
 from gravlensdiffusion.sets.records import GENERATED

@@ -14,7 +14,8 @@ from gravlensdiffusion.diffusion.randomness import Streams
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.model.build import Model
-from gravlensdiffusion.model.checkpoint import checkpoints, load_model
+from gravlensdiffusion.model.checkpoint import load_model
+from gravlensdiffusion.model.folders import checkpoints
 from gravlensdiffusion.training.distill import distill, draw_condition
 from gravlensdiffusion.training.fit import Hooks
 from gravlensdiffusion.training.tracking import read_metrics

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from gravlensdiffusion.config.classifier import EncoderConfig
-from gravlensdiffusion.model.checkpoint import load_encoder, save_encoder
+from gravlensdiffusion.model.checkpoint import load_encoder, save_model
 from gravlensdiffusion.presets.simulation import simulation_preset
 from gravlensdiffusion.simulation.generate import select, simulate
 from gravlensdiffusion.simulation.render import build_renderer
@@ -85,7 +85,7 @@ def test_training_is_a_function_of_its_seed():
 @torch.no_grad()
 def test_half_precision_on_disk_changes_little(trained, tmp_path):
     images = rings(50, 2).images
-    save_encoder(tmp_path / "encoder16", trained)
+    save_model(tmp_path / "encoder16", trained, half=True)
     loaded = load_encoder(tmp_path / "encoder16")
     before, after = encode(trained, images), encode(loaded, images)
     assert loaded.config == trained.config

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from gravlensdiffusion.model.checkpoint import checkpoints
+from gravlensdiffusion.model.folders import checkpoints
 from gravlensdiffusion.training.fit import Hooks
 from gravlensdiffusion.training.tracking import read_metrics
 from tests.launching import torchrun

@@ -16,7 +16,8 @@ from gravlensdiffusion.config.simulation import SimulationConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.generation.noise import add_noise
-from gravlensdiffusion.model.checkpoint import checkpoints, load_model
+from gravlensdiffusion.model.checkpoint import load_model
+from gravlensdiffusion.model.folders import checkpoints
 from gravlensdiffusion.presets.simulation import simulation_preset
 from gravlensdiffusion.simulation.generate import select, set_header, simulate
 from gravlensdiffusion.store.reader import LensStore, write_store

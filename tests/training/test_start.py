@@ -15,7 +15,8 @@ from gravlensdiffusion.config.model import LensEquationConfig, UNetConfig
 from gravlensdiffusion.config.training import EMAConfig, OptimiserConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.model.build import build_model
-from gravlensdiffusion.model.checkpoint import CONFIG, WEIGHTS, load_model, write_folder
+from gravlensdiffusion.model.checkpoint import load_model, write_folder
+from gravlensdiffusion.model.folders import CONFIG, WEIGHTS
 from gravlensdiffusion.training.diffusion import train
 from gravlensdiffusion.training.start import start_from
 from tests.models import ORDERED, awake

@@ -20,13 +20,8 @@ from gravlensdiffusion.config.training import (
     TrainingConfig,
 )
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.model.checkpoint import (
-    MODELS_FOLDER,
-    best_checkpoint,
-    checkpoints,
-    load_model,
-    read_tensors,
-)
+from gravlensdiffusion.model.checkpoint import load_model, read_tensors
+from gravlensdiffusion.model.folders import MODELS_FOLDER, best_checkpoint, checkpoints
 from gravlensdiffusion.sets.training_set import TrainingSet, prepare
 from gravlensdiffusion.training.diffusion import train
 from gravlensdiffusion.training.fit import Hooks, Progress

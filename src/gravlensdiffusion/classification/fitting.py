@@ -14,7 +14,7 @@ from gravlensdiffusion.classification.facts import classifier_facts, data_facts,
 from gravlensdiffusion.classification.html import page
 from gravlensdiffusion.classification.judgement import Judged, Judgement, judge, to_json
 from gravlensdiffusion.config.classifier import ClassifierTraining
-from gravlensdiffusion.model.checkpoint import save_classifier
+from gravlensdiffusion.model.checkpoint import save_model
 from gravlensdiffusion.nn.classifier import LensClassifier
 from gravlensdiffusion.reports.drawing import spared
 from gravlensdiffusion.reports.page.document import encode
@@ -259,4 +259,4 @@ def save(fitted: Fitted, out: Path, tell: Callable[[str], object] = lambda line:
     }
     with spared(PAGE, tell):
         files[PAGE] = encode(page(fitted.judgement))
-    save_classifier(out, fitted.network, files)
+    save_model(out, fitted.network, files=files)

@@ -5,12 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gravlensdiffusion.model.folders import CONFIG, FEW_STEPS, MODELS_FOLDER
+
 if TYPE_CHECKING:
     from gravlensdiffusion.config.model import ParameterConfig
-
-MODELS_FOLDER = Path(__file__).parents[1] / "models"
-FEW_STEPS = "few_steps"
-"""Folder of distilled weights; see `checkpoint`, which would bring torch along."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,7 +30,7 @@ def bundled_folders(root: Path = MODELS_FOLDER) -> Iterator[Path]:
     """Yield the folder of each bundled model, lens28 before lens150."""
     from gravlensdiffusion.sets.naming import natural_key
 
-    found = (path.parent for path in root.glob("*/config.json"))
+    found = (path.parent for path in root.glob(f"*/{CONFIG}"))
     yield from sorted(found, key=lambda folder: natural_key(folder.name))
 
 
@@ -53,8 +51,8 @@ def describe(folder: Path) -> str:
     if config.pixel_scale_arcsec is not None:
         size += f" of {config.pixel_scale_arcsec:.4g} arcsec"
     few_steps = ""
-    if (folder / FEW_STEPS / "config.json").is_file():
-        text = (folder / FEW_STEPS / "config.json").read_bytes()
+    if (folder / FEW_STEPS / CONFIG).is_file():
+        text = (folder / FEW_STEPS / CONFIG).read_bytes()
         source = f"{folder.name}/{FEW_STEPS}/config.json"
         short = from_json(ModelConfig, text, source=source).sampling.few_steps
         few_steps = f", distilled for {', '.join(map(str, short))}"

@@ -107,7 +107,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def _kept(out: Path) -> str:
     """Say what is left of a run."""
-    from gravlensdiffusion.model.checkpoint import checkpoints
+    from gravlensdiffusion.model.folders import checkpoints
 
     found = checkpoints(out)
     if not found:

@@ -97,7 +97,7 @@ def run(options: Options) -> None:
         GravLensError: If an option, the data or the run directory does not fit.
         SystemExit: With code 130 or 143 after a signal, once the run is saved.
     """
-    from gravlensdiffusion.model.checkpoint import find_model
+    from gravlensdiffusion.model.folders import find_model
     from gravlensdiffusion.training.diffusion import plan, train
 
     # A mistake in a recipe or a name is told before a long folder is read.

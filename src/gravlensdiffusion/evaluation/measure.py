@@ -16,7 +16,8 @@ from gravlensdiffusion.evaluation.preparation import PreparedSource
 from gravlensdiffusion.evaluation.team import Task, Team, joined
 from gravlensdiffusion.metrics import einstein, morphology, physics, profiles, sky
 from gravlensdiffusion.metrics import images as images_module
-from gravlensdiffusion.model.checkpoint import WEIGHTS, bundled_encoders, load_encoder
+from gravlensdiffusion.model.checkpoint import load_encoder
+from gravlensdiffusion.model.folders import WEIGHTS, bundled_encoders
 from gravlensdiffusion.nn.encoder import LensEncoder
 from gravlensdiffusion.sets.flux import default_method, resize
 

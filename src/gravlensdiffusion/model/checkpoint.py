@@ -1,16 +1,14 @@
 """Models on disk: safetensors and JSON, written whole or not at all, never a pickle."""
 
 import hashlib
-import json
 import math
 import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import safe_open
@@ -23,44 +21,13 @@ from gravlensdiffusion.config.model import ModelConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.files import temporary_name, whole_folder
 from gravlensdiffusion.model.build import Model, build_model, least_size
+from gravlensdiffusion.model.folders import CONFIG, EMA_WEIGHTS, FEW_STEPS, WEIGHTS, find_model
 from gravlensdiffusion.nn.classifier import LensClassifier
 from gravlensdiffusion.nn.encoder import LensEncoder
 from gravlensdiffusion.nn.reference import load_reference_state
 from gravlensdiffusion.presets.training import reference
 
-MODELS_FOLDER = Path(__file__).parents[1] / "models"
-"""The bundled models, one folder each."""
-
-ENCODERS_FOLDER = MODELS_FOLDER / "encoders"
-"""The bundled lens encoders, one folder each."""
-
-WEIGHTS = "model.safetensors"
-EMA_WEIGHTS = "ema.safetensors"
-CONFIG = "config.json"
-BEST = "best.json"
-"""File of a run that names its checkpoint with the lowest held-out loss."""
-FEW_STEPS = "few_steps"
-"""Folder within that of a model, which holds its distilled weights."""
-
-
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
-    """One complete checkpoint of a run.
-
-    Attributes:
-        folder: Where it lies.
-        images_seen: Training images seen when it was written.
-    """
-
-    folder: Path
-    images_seen: int
-
-
-def bundled_models() -> tuple[str, ...]:
-    """Return the names of the models that come with the package."""
-    if not MODELS_FOLDER.is_dir():
-        return ()
-    return tuple(sorted(path.parent.name for path in MODELS_FOLDER.glob(f"*/{CONFIG}")))
+Network = TypeVar("Network", bound=nn.Module)
 
 
 def write_folder(
@@ -96,16 +63,24 @@ def remove_folder(folder: Path) -> None:
     shutil.rmtree(doomed)
 
 
-def save_model(folder: Path, model: Model, *, half: bool = False) -> None:
-    """Write a model for inference: ``model.safetensors`` and ``config.json``.
+def save_model(
+    folder: Path,
+    model: Model | LensEncoder | LensClassifier,
+    *,
+    half: bool = False,
+    files: Mapping[str, bytes] | None = None,
+) -> None:
+    """Write a model, an encoder or a classifier: ``model.safetensors`` and ``config.json``.
 
     Args:
         folder: Final place; must not exist.
-        model: The model.
+        model: What is written.
         half: Whether to store the weights in half precision; buffers stay in single precision.
+        files: What else belongs into the folder, by name.
     """
     state = halved(model) if half else model.state_dict()
-    write_folder(folder, {WEIGHTS: state, CONFIG: to_json(model.config).encode()})
+    config = to_json(model.config).encode()
+    write_folder(folder, {**(files or {}), WEIGHTS: state, CONFIG: config})
 
 
 def halved(module: nn.Module) -> dict[str, Tensor]:
@@ -113,32 +88,6 @@ def halved(module: nn.Module) -> dict[str, Tensor]:
     weights = {name for name, _ in module.named_parameters()}
     state = module.state_dict()
     return {name: t.half() if name in weights else t for name, t in state.items()}
-
-
-def checkpoints(run: Path) -> list[Checkpoint]:
-    """Return the complete checkpoints of a run, oldest first."""
-    folders = [path for path in (run / "checkpoints").glob("*") if path.name.isdigit()]
-    found = [Checkpoint(folder, int(folder.name)) for folder in folders]
-    return sorted(found, key=lambda checkpoint: checkpoint.images_seen)
-
-
-def best_checkpoint(run: Path) -> Checkpoint | None:
-    """Return the checkpoint of a run with the lowest held-out loss, or None for no such record.
-
-    Raises:
-        GravLensError: If the record is damaged, or names a checkpoint that is not there.
-    """
-    path = run / BEST
-    if not path.is_file():
-        return None
-    try:
-        images_seen = int(json.loads(path.read_bytes())["images_seen"])
-    except (ValueError, KeyError, TypeError):
-        raise GravLensError(f"{path}: not a record of the best checkpoint") from None
-    for found in checkpoints(run):
-        if found.images_seen == images_seen:
-            return found
-    raise GravLensError(f"{path}: names checkpoint {images_seen}, which is not there")
 
 
 def load_model(name_or_path: str | Path, device: torch.device | str = "cpu") -> Model:
@@ -187,62 +136,14 @@ def load_few_steps(name_or_path: str | Path, device: torch.device | str = "cpu")
     return load_model(folder, device) if (folder / CONFIG).is_file() else None
 
 
-def find_model(name_or_path: str | Path) -> Path:
-    """Return the folder that holds a model's configuration and weights, or the reference's file.
-
-    Raises:
-        GravLensError: If there is no such model.
-    """
-    path = Path(name_or_path)
-    if str(name_or_path) in bundled_models():
-        return MODELS_FOLDER / str(name_or_path)
-    if not path.exists():
-        known = ", ".join(bundled_models()) or "none"
-        raise GravLensError(f"no model '{name_or_path}': not a path, and bundled are: {known}")
-    if path.is_file() or ((path / CONFIG).is_file() and not (path / "checkpoints").is_dir()):
-        return path
-    found = checkpoints(path)
-    if not found:
-        raise GravLensError(f"{path}: no {CONFIG} and no checkpoint in this folder")
-    return (best_checkpoint(path) or found[-1]).folder
-
-
-def save_encoder(folder: Path, encoder: LensEncoder) -> None:
-    """Write a lens encoder, its weights in half precision.
-
-    Args:
-        folder: Final place; must not exist.
-        encoder: The encoder.
-    """
-    write_folder(folder, {WEIGHTS: halved(encoder), CONFIG: to_json(encoder.config).encode()})
-
-
 def load_encoder(folder: Path) -> LensEncoder:
     """Read a lens encoder.
 
     Raises:
         GravLensError: If its files are missing or damaged.
     """
-    config = read_json(EncoderConfig, folder / CONFIG)
-    encoder = LensEncoder(config)
-    weights = folder / WEIGHTS
-    load_weights(encoder, read_tensors(weights), source=weights)
-    encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return encoder.eval()
-
-
-def save_classifier(
-    folder: Path, classifier: LensClassifier, files: Mapping[str, bytes] | None = None
-) -> None:
-    """Write a classifier.
-
-    Args:
-        folder: Final place; must not exist.
-        classifier: The classifier.
-        files: What else belongs into the folder, by name.
-    """
-    config = to_json(classifier.config).encode()
-    write_folder(folder, {**(files or {}), WEIGHTS: classifier.state_dict(), CONFIG: config})
+    encoder = LensEncoder(read_json(EncoderConfig, folder / CONFIG))
+    return _with_weights(encoder, folder / WEIGHTS)
 
 
 def load_classifier(folder: Path) -> LensClassifier:
@@ -251,22 +152,18 @@ def load_classifier(folder: Path) -> LensClassifier:
     Raises:
         GravLensError: If its files are missing or damaged.
     """
-    path = folder / CONFIG
     try:
-        config = read_json(ClassifierConfig, path)
+        config = read_json(ClassifierConfig, folder / CONFIG)
     except GravLensError as error:
         raise GravLensError(f"{error}; is this the folder of a classifier?") from None
-    classifier = LensClassifier(config)
-    load_weights(classifier, read_tensors(folder / WEIGHTS), source=folder / WEIGHTS)
-    classifier.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return classifier.eval()
+    return _with_weights(LensClassifier(config), folder / WEIGHTS)
 
 
-def bundled_encoders() -> dict[int, Path]:
-    """Return the folders of the lens encoders that come with the package, by image size."""
-    folders = (path.parent for path in sorted(ENCODERS_FOLDER.glob(f"*/{CONFIG}")))
-    found = {int(folder.name.removeprefix("encoder")): folder for folder in folders}
-    return dict(sorted(found.items()))
+def _with_weights(network: Network, path: Path) -> Network:
+    """Return a network with the weights of a file, ready to be used."""
+    load_weights(network, read_tensors(path), source=path)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network.eval()
 
 
 def load_weights(model: nn.Module, state: Mapping[str, Tensor], source: Path) -> None:

@@ -15,7 +15,8 @@ from gravlensdiffusion.config.training import TrainingConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.files import FileWatch
 from gravlensdiffusion.model.build import Model
-from gravlensdiffusion.model.checkpoint import checkpoints, load_model
+from gravlensdiffusion.model.checkpoint import load_model
+from gravlensdiffusion.model.folders import checkpoints
 from gravlensdiffusion.parallel import Processes
 from gravlensdiffusion.sets.lens_set import LensSet
 from gravlensdiffusion.sets.training_set import TrainingSet

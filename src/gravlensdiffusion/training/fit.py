@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from gravlensdiffusion.config.training import OptimiserConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.model.build import Model
-from gravlensdiffusion.model.checkpoint import checkpoints
+from gravlensdiffusion.model.folders import checkpoints
 from gravlensdiffusion.training.optimiser import learning_rate, set_rate
 from gravlensdiffusion.training.tracking import Tracker
 from gravlensdiffusion.training.validation import Standing

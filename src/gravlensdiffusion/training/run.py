@@ -18,16 +18,18 @@ from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.files import LOCK, held, write_atomically
 from gravlensdiffusion.model.build import Model, build_model
 from gravlensdiffusion.model.checkpoint import (
+    load_weights,
+    read_tensors,
+    remove_folder,
+    write_folder,
+)
+from gravlensdiffusion.model.folders import (
     BEST,
     CONFIG,
     EMA_WEIGHTS,
     WEIGHTS,
     Checkpoint,
     checkpoints,
-    load_weights,
-    read_tensors,
-    remove_folder,
-    write_folder,
 )
 from gravlensdiffusion.training.tracking import environment
 from gravlensdiffusion.training.validation import Standing

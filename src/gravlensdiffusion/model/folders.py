@@ -1,0 +1,94 @@
+"""Where models lie: bundled ones, runs and their checkpoints, and what is in the folder of one."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from gravlensdiffusion.errors import GravLensError
+
+MODELS_FOLDER = Path(__file__).parents[1] / "models"
+"""The bundled models, one folder each."""
+
+ENCODERS_FOLDER = MODELS_FOLDER / "encoders"
+"""The bundled lens encoders, one folder each."""
+
+WEIGHTS = "model.safetensors"
+EMA_WEIGHTS = "ema.safetensors"
+CONFIG = "config.json"
+BEST = "best.json"
+"""File of a run that names its checkpoint with the lowest held-out loss."""
+FEW_STEPS = "few_steps"
+"""Folder within that of a model, which holds its distilled weights."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """One complete checkpoint of a run.
+
+    Attributes:
+        folder: Where it lies.
+        images_seen: Training images seen when it was written.
+    """
+
+    folder: Path
+    images_seen: int
+
+
+def bundled_models() -> tuple[str, ...]:
+    """Return the names of the models that come with the package."""
+    if not MODELS_FOLDER.is_dir():
+        return ()
+    return tuple(sorted(path.parent.name for path in MODELS_FOLDER.glob(f"*/{CONFIG}")))
+
+
+def bundled_encoders() -> dict[int, Path]:
+    """Return the folders of the lens encoders that come with the package, by image size."""
+    folders = (path.parent for path in sorted(ENCODERS_FOLDER.glob(f"*/{CONFIG}")))
+    found = {int(folder.name.removeprefix("encoder")): folder for folder in folders}
+    return dict(sorted(found.items()))
+
+
+def checkpoints(run: Path) -> list[Checkpoint]:
+    """Return the complete checkpoints of a run, oldest first."""
+    folders = [path for path in (run / "checkpoints").glob("*") if path.name.isdigit()]
+    found = [Checkpoint(folder, int(folder.name)) for folder in folders]
+    return sorted(found, key=lambda checkpoint: checkpoint.images_seen)
+
+
+def best_checkpoint(run: Path) -> Checkpoint | None:
+    """Return the checkpoint of a run with the lowest held-out loss, or None for no such record.
+
+    Raises:
+        GravLensError: If the record is damaged, or names a checkpoint that is not there.
+    """
+    path = run / BEST
+    if not path.is_file():
+        return None
+    try:
+        images_seen = int(json.loads(path.read_bytes())["images_seen"])
+    except (ValueError, KeyError, TypeError):
+        raise GravLensError(f"{path}: not a record of the best checkpoint") from None
+    for found in checkpoints(run):
+        if found.images_seen == images_seen:
+            return found
+    raise GravLensError(f"{path}: names checkpoint {images_seen}, which is not there")
+
+
+def find_model(name_or_path: str | Path) -> Path:
+    """Return the folder that holds a model's configuration and weights, or the reference's file.
+
+    Raises:
+        GravLensError: If there is no such model.
+    """
+    path = Path(name_or_path)
+    if str(name_or_path) in bundled_models():
+        return MODELS_FOLDER / str(name_or_path)
+    if not path.exists():
+        known = ", ".join(bundled_models()) or "none"
+        raise GravLensError(f"no model '{name_or_path}': not a path, and bundled are: {known}")
+    if path.is_file() or ((path / CONFIG).is_file() and not (path / "checkpoints").is_dir()):
+        return path
+    found = checkpoints(path)
+    if not found:
+        raise GravLensError(f"{path}: no {CONFIG} and no checkpoint in this folder")
+    return (best_checkpoint(path) or found[-1]).folder
