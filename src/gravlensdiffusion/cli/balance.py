@@ -53,7 +53,7 @@ class Options:
         dry_run: Say how many images of each class would be made, and by what, and stop.
     """
 
-    data: Annotated[Path, tyro.conf.Positional]
+    data: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DATA")]
     out: Path
     model: str
     per_class: Count | None = None

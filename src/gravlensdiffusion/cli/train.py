@@ -61,16 +61,16 @@ class Options:
     Attributes:
         data: Training images: a lenses.h5, a folder of shards, .npy, FITS or PNG files, or an .npz.
         out: Run directory: configuration, log, sample grids, checkpoints.
-        preset: Recipe: lens28 (small and fast, learns classes), quick28, lens64 and lens150
-            (classes and physical parameters, of a set with noise-free twins), ddpm (Ho et al.
-            2020), reference (the earlier project, to the letter), or a .json file like a run's
+        preset: Recipe: lens28 (small and fast, learns classes), quick28, lens64 and
+            lens150 (classes and physical parameters, of a set with noise-free twins), ddpm (Ho et
+            al. 2020), reference (the earlier project, to the letter), or a .json file like a run's
             config.json, changed as you like. By default lens28, or with --init a recipe that adapts
             that model to your images.
         size: Train at this many pixels a side; the recipe's own by default.
         epochs: Passes over the training set, instead of the number of images that the recipe sees.
-        init: Start from the weights of this model: a bundled name, a run or a checkpoint. Without
-            --preset the model is adapted to your images, 200 or more: network and size are the
-            model's, scaling is measured, and classes that it never saw are learned.
+        init: Start from the weights of this model: a bundled name, a run or a checkpoint.
+            Without --preset the model is adapted to your images, 200 or more: network and size are
+            the model's, scaling is measured, and classes that it never saw are learned.
         seed: Seed of weights, order and noise; the recipe's own, 0, by default.
         crop: Train on the middle of each image only, this many pixels a side.
         dry_run: Say what would be trained, and stop.

@@ -31,8 +31,8 @@ class Options:
             class.
         model: Folder of the classifier.
         out: Folder for the report; it is made where it does not exist.
-        prior: Mix of classes that the probabilities are for: training (that of the training set, as
-            `predict` has it by default), even, data (that of these images), or shares like
+        prior: Mix of classes that the probabilities are for: training (that of the training set,
+            as `predict` has it by default), even, data (that of these images), or shares like
             lens=0.01,no_lens=0.99.
         merge: Count classes of these images as one of the classifier's, like lens=galaxy_lens,ring;
             what was merged in training is merged by itself.

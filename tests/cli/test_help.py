@@ -1,0 +1,37 @@
+"""What ``--help`` of each command shows: a first group that can be taken in, the rest under headings."""
+
+import re
+
+import pytest
+
+from gravlensdiffusion.cli.classify import COMMANDS as CLASSIFY
+from gravlensdiffusion.cli.main import COMMANDS, main
+
+WORDS = [[name] for name in COMMANDS if name != "classify"]
+WORDS += [["classify", name] for name in CLASSIFY]
+MOST = 15
+
+
+@pytest.mark.parametrize("words", WORDS, ids=" ".join)
+@pytest.mark.parametrize("columns", ["80", "120"])
+def test_the_help_can_be_taken_in(words, columns, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", columns)
+    assert main([*words, "--help"]) == 0
+    shown = capsys.readouterr().out
+    _, *parts = re.split(r"^ (\w[\w ]*?) +\n -{4,} *\n", shown, flags=re.M)
+    flags = {
+        name: re.findall(r"^  (--[a-z][\w-]*)", group, re.M)
+        for name, group in zip(parts[::2], parts[1::2], strict=True)
+    }
+    assert len(flags["options"]) <= MOST
+    assert all(len(each) <= 8 for name, each in flags.items() if name != "options")
+    assert all(len(line) <= int(columns) for line in shown.splitlines() if line[:1] == " ")
+    assert "None" not in shown
+    assert "(default: False)" not in shown
+
+
+def test_flags_of_a_group_go_by_their_own_name(capsys):
+    assert main(["sample", "--help"]) == 0
+    shown = capsys.readouterr().out
+    for flag in ("--theta-E", "--steps", "--sky-rms", "--threads"):
+        assert f"  {flag} " in shown
