@@ -5,8 +5,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-ANY = -1
-"""The label that stands for "any class"."""
+from gravlensdiffusion.config.bounds import UNLABELLED
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -14,7 +13,7 @@ class Condition:
     """The condition of a batch.
 
     Attributes:
-        label: Class index of each image, int64 of shape ``(B,)``; `ANY` where it is left out.
+        label: Class index of each image, int64 of shape ``(B,)``; `UNLABELLED` where it is left out.
         parameters: Shape ``(B, P)``, physical units; NaN where a value is left out. None for a
             model without physical parameters.
     """
@@ -39,4 +38,4 @@ class Condition:
         parameters = None
         if self.parameters is not None:
             parameters = torch.full_like(self.parameters, torch.nan)
-        return replace(self, label=torch.full_like(self.label, ANY), parameters=parameters)
+        return replace(self, label=torch.full_like(self.label, UNLABELLED), parameters=parameters)

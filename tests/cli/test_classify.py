@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 
 from gravlensdiffusion.cli.main import main
+from gravlensdiffusion.config.bounds import UNLABELLED
 from gravlensdiffusion.model.checkpoint import load_classifier
-from gravlensdiffusion.sets.records import UNLABELLED, LensRecord
+from gravlensdiffusion.sets.records import LensRecord
 from gravlensdiffusion.store.reader import write_store
 from tests.classification.planted import HEADER, NAMES, planted
 

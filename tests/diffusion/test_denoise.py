@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gravlensdiffusion.conditioning import ANY, Condition
+from gravlensdiffusion.conditioning import Condition
+from gravlensdiffusion.config.bounds import UNLABELLED
 from gravlensdiffusion.diffusion.denoise import (
     EpsilonDenoiser,
     IndexedDenoiser,
@@ -243,7 +244,7 @@ def test_guidance_mixes_the_conditioned_and_the_free_estimate(
 ) -> None:
     x, _, t = images
     denoiser = PreconditionedDenoiser(LabelNet(), VariancePreservingLogSNR())
-    condition = Condition(label=torch.tensor([0, 1, 2, ANY, 1]))
+    condition = Condition(label=torch.tensor([0, 1, 2, UNLABELLED, 1]))
     conditioned, free = denoiser(x, t, condition), denoiser(x, t, condition.dropped())
     for scale in (0.0, 0.5, 1.0, 3.0):
         expected = free + scale * (conditioned - free)
@@ -258,7 +259,7 @@ def test_guidance_carries_physical_parameters_along() -> None:
     guided = GuidedDenoiser(EpsilonDenoiser(net, DDPMSchedule()), 2.0)
     guided(torch.zeros(2, 1, 2, 2), torch.tensor(0.5), condition)
     seen = net.seen[2]
-    assert seen.label.tolist() == [0, 1, ANY, ANY]
+    assert seen.label.tolist() == [0, 1, UNLABELLED, UNLABELLED]
     assert seen.parameters[:2].flatten().tolist() == [1, 2]
     assert seen.parameters[2:].isnan().all()
 

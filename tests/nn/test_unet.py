@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gravlensdiffusion.conditioning import ANY, Condition
+from gravlensdiffusion.conditioning import Condition
+from gravlensdiffusion.config.bounds import UNLABELLED
 from gravlensdiffusion.config.model import ParameterConfig, UNetConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.nn.layers import SelfAttention, SinusoidalFeatures
@@ -52,7 +53,7 @@ def test_any_size_comes_out_as_it_went_in(size: int, levels: tuple[int, ...]) ->
 def test_images_of_a_batch_do_not_touch_each_other() -> None:
     net = awake()
     x, noise = torch.randn(3, 1, 8, 8), torch.randn(3)
-    condition = Condition(label=torch.tensor([0, 1, ANY]))
+    condition = Condition(label=torch.tensor([0, 1, UNLABELLED]))
     together = net(x, noise, condition)
     alone = torch.cat([net(x[k : k + 1], noise[k : k + 1], condition[k : k + 1]) for k in range(3)])
     assert torch.allclose(together, alone, atol=1e-5)
@@ -61,7 +62,7 @@ def test_images_of_a_batch_do_not_touch_each_other() -> None:
 def test_labels_and_noise_levels_matter_and_no_condition_means_any() -> None:
     net = awake()
     x, noise = torch.randn(1, 1, 8, 8).expand(4, -1, -1, -1), torch.zeros(4)
-    by_label = net(x, noise, Condition(label=torch.tensor([0, 1, 2, ANY])))
+    by_label = net(x, noise, Condition(label=torch.tensor([0, 1, 2, UNLABELLED])))
     for k in range(3):
         assert (by_label[k] - by_label[k + 1]).abs().max() > 1e-3
     assert torch.equal(net(x, noise)[3], by_label[3])
@@ -86,7 +87,7 @@ def test_each_parameter_matters_by_itself() -> None:
 def test_no_condition_means_neither_class_nor_parameters() -> None:
     net = awake(parameters=PARAMETERS)
     x, noise = torch.randn(2, 1, 8, 8), torch.randn(2)
-    label = torch.full((2,), ANY)
+    label = torch.full((2,), UNLABELLED)
     nothing = Condition(label=label, parameters=table((math.nan, math.nan), (math.nan, math.nan)))
     assert torch.equal(net(x, noise), net(x, noise, nothing))
     assert torch.equal(net(x, noise, Condition(label=label)), net(x, noise, nothing))
@@ -100,7 +101,7 @@ def test_no_condition_means_neither_class_nor_parameters() -> None:
 def test_left_out_parameters_leave_no_nan_in_gradients() -> None:
     net = awake(num_classes=0, parameters=PARAMETERS)
     rows = table((math.nan, math.nan), (1.2, math.nan))
-    condition = Condition(label=torch.full((2,), ANY), parameters=rows)
+    condition = Condition(label=torch.full((2,), UNLABELLED), parameters=rows)
     net(torch.randn(2, 1, 8, 8), torch.zeros(2), condition).square().sum().backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in net.parameters())
     assert net.parameter_embedding is not None
@@ -113,7 +114,7 @@ def test_left_out_parameters_leave_no_nan_in_gradients() -> None:
 def test_every_weight_is_used() -> None:
     net = awake(parameters=PARAMETERS)
     rows = table((1.2, 10), (1.3, math.nan), (math.nan, 20), (1.9, 40))
-    condition = Condition(label=torch.tensor([0, 1, 2, ANY]), parameters=rows)
+    condition = Condition(label=torch.tensor([0, 1, 2, UNLABELLED]), parameters=rows)
     net(torch.randn(4, 1, 8, 8), torch.randn(4), condition).square().sum().backward()
     unused = [n for n, p in net.named_parameters() if p.grad is None or not p.grad.any()]
     assert unused == []

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from gravlensdiffusion.codec import to_json
-from gravlensdiffusion.conditioning import ANY
+from gravlensdiffusion.config.bounds import UNLABELLED
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.presets.simulation import simulation_preset
 from gravlensdiffusion.sets.training_set import TrainingSet, prepare
@@ -43,9 +43,9 @@ def test_labels_are_hidden_as_often_as_asked(tmp_path: Path) -> None:
     data = prepare(rings(), tmp_path, 8, "area")
     batch = draw_batch(data, tiny(label_dropout=0.25), np.arange(4000), conditional=True)
     assert batch.condition is not None
-    hidden = (batch.condition.label == ANY).double().mean().item()
+    hidden = (batch.condition.label == UNLABELLED).double().mean().item()
     assert hidden == pytest.approx(0.25, abs=4 * np.sqrt(0.25 * 0.75 / 4000))
-    shown = batch.condition.label != ANY
+    shown = batch.condition.label != UNLABELLED
     where = positions(0, np.arange(4000), 40)
     assert torch.equal(batch.condition.label[shown], torch.from_numpy(data.labels[where])[shown])
 
@@ -80,7 +80,7 @@ def test_parameters_are_hidden_one_by_one_and_all_at_once(tmp_path: Path) -> Non
     assert shares(~hidden.any(1)) == pytest.approx(none * 0.8**3, abs=0.03)
     # A class is hidden whatever becomes of the parameters.
     assert batch.condition is not None
-    unlabelled = batch.condition.label == ANY
+    unlabelled = batch.condition.label == UNLABELLED
     assert shares(unlabelled, hidden.all(1)) == pytest.approx(0.25 * (0.3 + every), abs=0.03)
     # What is shown is what the image has, through the shuffle.
     expected = torch.from_numpy(data.parameters[positions(0, np.arange(4000), 40)])

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from gravlensdiffusion.codec import to_json
-from gravlensdiffusion.conditioning import ANY, Condition
+from gravlensdiffusion.conditioning import Condition
+from gravlensdiffusion.config.bounds import UNLABELLED
 from gravlensdiffusion.config.model import LensEquationConfig, UNetConfig
 from gravlensdiffusion.config.training import EMAConfig, OptimiserConfig
 from gravlensdiffusion.errors import GravLensError
@@ -47,9 +48,9 @@ def answers(run: Path, labels: list[int]) -> torch.Tensor:
 @pytest.mark.parametrize(
     ("classes", "labels", "theirs"),
     [
-        (("small", "large"), [ANY, 0, 1], [ANY, 0, 1]),
-        (("large", "lopsided"), [ANY, 0, 1], [ANY, 1, ANY]),
-        ((), [ANY], [ANY]),
+        (("small", "large"), [UNLABELLED, 0, 1], [UNLABELLED, 0, 1]),
+        (("large", "lopsided"), [UNLABELLED, 0, 1], [UNLABELLED, 1, UNLABELLED]),
+        ((), [UNLABELLED], [UNLABELLED]),
     ],
 )
 def test_the_new_network_answers_as_the_old_one(
@@ -153,7 +154,7 @@ def test_larger_patches_see_an_enlarged_image_as_the_smaller_ones_saw_it(
     config = replace(config, model=replace(config.model, image_size=16, network=network))
     train(config, rings(), tmp_path / "patched", device="cpu", init=first)
     x = torch.randn(3, 1, 8, 8, generator=torch.Generator().manual_seed(0))
-    noise, condition = torch.zeros(3), Condition(label=torch.tensor([0, 1, ANY]))
+    noise, condition = torch.zeros(3), Condition(label=torch.tensor([0, 1, UNLABELLED]))
     small, large = load_model(first).network, load_model(tmp_path / "patched").network
     with torch.no_grad():
         wanted = enlarged(small(x, noise, condition))

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from gravlensdiffusion.codec import from_json, to_json
-from gravlensdiffusion.conditioning import ANY
+from gravlensdiffusion.config.bounds import UNLABELLED
 from gravlensdiffusion.config.training import (
     EarlyStopping,
     EMAConfig,
@@ -145,7 +145,7 @@ def test_held_out_noise_is_spread_over_levels_and_always_the_same(prepared: Trai
     assert eps.shape == x.shape
     assert eps.std() == pytest.approx(1, abs=0.02)
     assert len(eps.flatten(1).unique(dim=0)) == 130
-    assert (label != ANY).all()
+    assert (label != UNLABELLED).all()
     assert torch.equal(label[:10], torch.from_numpy(prepared.labels))
     assert torch.equal(radius[:10, 0], torch.from_numpy(prepared.parameters[:, 0]))
 

@@ -28,7 +28,11 @@ WISE_GUIDANCE = 3.0
 MAX_GUIDANCE = 10.0
 """Scale at which rings have become arcs or speckles; no larger one is taken."""
 
-RESERVED = {"any": "leaves the class open", "unlabelled": "stands for images without a class"}
+ANY = "any"
+"""What to ask for where the class, or a value, is left to the model."""
+UNLABELLED = -1
+"""The label of an image whose class is not known, or is left to the model."""
+RESERVED = {ANY: "leaves the class open", "unlabelled": "stands for images without a class"}
 """Words that no class is called, in letters of either case, and what they mean."""
 SEPARATORS = ",="
 """Letters that lists of classes are taken apart at, as in ``a,b`` and ``lens=a,b``."""

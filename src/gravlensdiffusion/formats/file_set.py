@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from gravlensdiffusion.config.bounds import check_class_names
+from gravlensdiffusion.config.bounds import UNLABELLED, check_class_names
 from gravlensdiffusion.errors import (
     AmbiguousImageError,
     BadFilesError,
@@ -32,7 +32,6 @@ from gravlensdiffusion.formats.image import (
     to_float32,
 )
 from gravlensdiffusion.sets.lens_set import Indices, LensSet, as_indices
-from gravlensdiffusion.sets.records import UNLABELLED
 from gravlensdiffusion.untrusted import release
 
 MAX_PROBLEMS = 100_000

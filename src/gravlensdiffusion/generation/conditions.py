@@ -10,10 +10,10 @@ from typing import TextIO
 import numpy as np
 from numpy.typing import NDArray
 
+from gravlensdiffusion.config.bounds import ANY
 from gravlensdiffusion.config.model import ModelConfig, ParameterConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.generation.request import (
-    ANY_LABEL,
     class_index,
     complaint,
     parse_number,
@@ -25,7 +25,7 @@ MAX_ROWS = 10_000_000
 MAX_LINE = 100_000
 """Letters that one of its lines may have."""
 
-_LEFT_OUT = ("", ANY_LABEL, "nan")
+_LEFT_OUT = ("", ANY, "nan")
 
 
 def read_conditions(
@@ -116,7 +116,7 @@ def _columns(path: Path, header: list[str], config: ModelConfig) -> list[str]:
 
 def _label(path: Path, line: int, cell: str, config: ModelConfig, model_name: str) -> str:
     if cell.lower() in _LEFT_OUT and cell not in config.class_names:
-        return ANY_LABEL
+        return ANY
     try:
         # The name that all rows of the class share.
         return config.class_names[class_index(config, cell, model_name)]

@@ -15,14 +15,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gravlensdiffusion.codec import to_json
-from gravlensdiffusion.config.bounds import require_guidance
+from gravlensdiffusion.config.bounds import ANY, UNLABELLED, require_guidance
 from gravlensdiffusion.config.model import ModelConfig, ObservationConfig, ParameterConfig
 from gravlensdiffusion.diffusion.randomness import Stream, generator
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.sets.records import UNLABELLED
-
-ANY_LABEL = "any"
-"""What to ask for where the class, or a value, is left to the model."""
 
 _TOLD = {
     "num_steps": "number of steps",
@@ -148,10 +144,10 @@ def class_index(config: ModelConfig, name: str, model_name: str) -> int:
         GravLensError: If the model does not know it.
     """
     known = config.class_names
-    if name == ANY_LABEL:
+    if name == ANY:
         return UNLABELLED
     if name not in known:
-        allowed = ", ".join((*known, ANY_LABEL)) if known else f"only '{ANY_LABEL}'"
+        allowed = ", ".join((*known, ANY)) if known else f"only '{ANY}'"
         raise GravLensError(f"model '{model_name}' has no class '{name}'; it has: {allowed}")
     return known.index(name)
 
@@ -165,7 +161,7 @@ def class_indices(
         GravLensError: If the model does not know a class.
     """
     if label is None:
-        label = list(config.class_names) or ANY_LABEL
+        label = list(config.class_names) or ANY
     names = [label] if isinstance(label, str) else list(label)
     cycle = [class_index(config, name, model_name) for name in names]
     return np.resize(np.array(cycle, dtype=np.int16), num)

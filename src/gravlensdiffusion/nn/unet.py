@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gravlensdiffusion.conditioning import ANY, Condition
+from gravlensdiffusion.conditioning import Condition
+from gravlensdiffusion.config.bounds import UNLABELLED
 from gravlensdiffusion.config.model import ParameterConfig, UNetConfig
 from gravlensdiffusion.nn.layers import (
     Downsample,
@@ -178,7 +179,7 @@ class UNet(nn.Module):
         embedding: Tensor = self.noise_embedding(self.noise_features(noise))
         if self.label_embedding is not None:
             if condition is None:
-                label = torch.full_like(noise, ANY, dtype=torch.long)
+                label = torch.full_like(noise, UNLABELLED, dtype=torch.long)
             else:
                 label = condition.label
             embedding = embedding + self.label_embedding(label + 1)

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from gravlensdiffusion.config.bounds import UNLABELLED
 from gravlensdiffusion.sets.copies import Signatures, group, sign
 from gravlensdiffusion.sets.lens_set import LensSet
-from gravlensdiffusion.sets.records import UNLABELLED
 
 QUANTILES = (0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999)
 NUM_QUANTILE_PIXELS = 2_000_000

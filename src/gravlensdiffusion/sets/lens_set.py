@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gravlensdiffusion.config.bounds import UNLABELLED
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.sets.flux import UNKNOWN, bring_to_size, default_method
-from gravlensdiffusion.sets.records import GENERATED, UNLABELLED, SetHeader
+from gravlensdiffusion.sets.records import GENERATED, SetHeader
 
 Indices = Sequence[int] | NDArray[np.integer] | slice
 """Which images: whole numbers in any order, each as often as wanted, or a slice."""

@@ -6,11 +6,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from gravlensdiffusion.config.bounds import check_class_names
+from gravlensdiffusion.config.bounds import UNLABELLED, check_class_names
 from gravlensdiffusion.errors import GravLensError
-
-UNLABELLED = -1
-"""The label of an image whose class is not known."""
 
 GENERATED = "is_generated"
 """Name of the parameter that is 1 for an image made by a model and 0 for an original."""

@@ -12,10 +12,10 @@ import h5py
 import numpy as np
 
 from gravlensdiffusion.codec import from_json, to_json
-from gravlensdiffusion.config.bounds import check_class_names
+from gravlensdiffusion.config.bounds import UNLABELLED, check_class_names
 from gravlensdiffusion.errors import GravLensError, one_line
 from gravlensdiffusion.sets.lens_set import SUBHALO_DTYPE
-from gravlensdiffusion.sets.records import UNLABELLED, Filling, SetHeader
+from gravlensdiffusion.sets.records import Filling, SetHeader
 
 SCHEMA_VERSION = 1
 MAX_PIXELS = 64_000_000

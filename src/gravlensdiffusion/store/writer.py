@@ -8,10 +8,11 @@ from typing import Any
 import h5py
 import numpy as np
 
+from gravlensdiffusion.config.bounds import UNLABELLED
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.files import whole_file
 from gravlensdiffusion.sets.lens_set import SUBHALO_DTYPE
-from gravlensdiffusion.sets.records import UNLABELLED, LensRecord, SetHeader
+from gravlensdiffusion.sets.records import LensRecord, SetHeader
 from gravlensdiffusion.store.hdf5_file import new_hdf5, undisturbed
 from gravlensdiffusion.store.schema import (
     FILLINGS,

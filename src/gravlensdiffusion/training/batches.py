@@ -15,7 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gravlensdiffusion.conditioning import ANY, Condition
+from gravlensdiffusion.conditioning import Condition
+from gravlensdiffusion.config.bounds import UNLABELLED
 from gravlensdiffusion.config.training import TrainingConfig
 from gravlensdiffusion.diffusion.randomness import Stream, Streams, generator
 from gravlensdiffusion.sets.training_set import TrainingSet
@@ -83,7 +84,7 @@ def draw_batch(
     condition = None
     if conditional:
         hidden = streams.uniform(Stream.TRAIN_CONDITION) < config.label_dropout
-        label = torch.from_numpy(data.labels[where]).masked_fill(hidden, ANY)
+        label = torch.from_numpy(data.labels[where]).masked_fill(hidden, UNLABELLED)
         parameters = hide_parameters(values, config, streams)
         condition = Condition(label=label, parameters=parameters)
     return Batch(flux, u, eps, condition)

@@ -11,6 +11,7 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from gravlensdiffusion.conditioning import Condition
+from gravlensdiffusion.config.bounds import UNLABELLED
 from gravlensdiffusion.config.model import ModelConfig, SamplingConfig
 from gravlensdiffusion.config.training import DistillationConfig
 from gravlensdiffusion.diffusion.randomness import Stream, Streams
@@ -309,5 +310,5 @@ def draw_condition(model: Model, config: DistillationConfig, streams: Streams) -
         if known.parameters:
             parameters = torch.full((len(u), len(known.parameters)), torch.nan).double()
     hidden = streams.uniform(Stream.TRAIN_CONDITION) < config.label_dropout
-    label = label.masked_fill(hidden | (not known.class_names), -1)
+    label = label.masked_fill(hidden | (not known.class_names), UNLABELLED)
     return Condition(label=label, parameters=parameters).to(model.transform.mean.device)
