@@ -162,10 +162,11 @@ def test_a_crash_loses_only_what_came_after_the_last_checkpoint(tmp_path: Path) 
 
 def test_the_loss_falls_far_below_that_of_no_model(tmp_path: Path) -> None:
     config = tiny(
+        batch_size=32,
         total_images=4000,
         log_images=1000,
         checkpoint_images=4000,
-        optimiser=OptimiserConfig(learning_rate=3e-3),
+        optimiser=OptimiserConfig(learning_rate=6e-3),
     )
     train(config, rings(200), tmp_path / "run", device="cpu")
     losses = [line["loss"] for line in read_metrics(tmp_path / "run")]
