@@ -316,7 +316,7 @@ def test_bad_values_are_refused(changes: dict[str, Any], words: str) -> None:
     with pytest.raises(GravLensError, match=words):
         EarlyStopping(**changes)
     text = to_json(stopping()).replace('"patience": 3', '"patience": 0')
-    with pytest.raises(GravLensError, match="patience of at least 1"):
+    with pytest.raises(GravLensError, match="patience must be at least 1"):
         from_json(TrainingConfig, text)
 
 
