@@ -21,14 +21,34 @@ from gravlensdiffusion.config.simulation import (
 )
 from gravlensdiffusion.errors import GravLensError
 
-CENTRE = Box(x=Constant(value=0.0), y=Constant(value=0.0))
+
+def _normal(mean: float, std: float, low: float, high: float) -> TruncatedNormal:
+    return TruncatedNormal(mean=mean, std=std, low=low, high=high)
+
+
+def _symmetric(std: float, most: float) -> TruncatedNormal:
+    return _normal(0.0, std, -most, most)
+
+
+def _even(low: float, high: float) -> Uniform:
+    return Uniform(low=low, high=high)
+
+
+def _fixed(value: float) -> Constant:
+    return Constant(value=value)
+
+
+CENTRE = Box(x=_fixed(0.0), y=_fixed(0.0))
 AXION_MASS = LogUniform(low=1e-24, high=1e-22)
-EUCLID_GALAXY = TruncatedNormal(mean=19.8, std=0.6, low=18.3, high=21.3)
-EUCLID_SOURCE = TruncatedNormal(mean=23.6, std=0.6, low=22.2, high=25.0)
-HST_GALAXY = TruncatedNormal(mean=18.3, std=0.6, low=16.8, high=19.8)
-HST_SOURCE = TruncatedNormal(mean=22.8, std=0.6, low=21.4, high=24.2)
-HALF_LENSES = (1.0, 1.0, 1.0, 3.0)
-"""Weights of three classes of lenses and of one without."""
+CLASSES = (
+    LensClass(name="no_sub"),
+    LensClass(name="cdm", substructure=Subhaloes(slope=-1.1)),
+    LensClass(
+        name="axion",
+        substructure=Vortex(axion_mass=AXION_MASS, mass_fraction=_even(0.02, 0.04)),
+    ),
+)
+"""The three classes, at the strength at which `deeplense` tells them apart."""
 
 
 def deeplense() -> SimulationConfig:
@@ -36,24 +56,24 @@ def deeplense() -> SimulationConfig:
     return SimulationConfig(
         preset="deeplense",
         lens=Lens(
-            einstein_radius=Uniform(low=1.0, high=1.65),
-            e1=TruncatedNormal(mean=-0.04, std=0.026, low=-0.1, high=0.02),
-            e2=TruncatedNormal(mean=0.0, std=0.011, low=-0.03, high=0.03),
+            einstein_radius=_even(1.0, 1.65),
+            e1=_normal(-0.04, 0.026, -0.1, 0.02),
+            e2=_symmetric(0.011, 0.03),
             position=CENTRE,
-            gamma1=Uniform(low=0.0, high=0.29),
-            gamma2=TruncatedNormal(mean=-0.01, std=0.012, low=-0.04, high=0.02),
+            gamma1=_even(0.0, 0.29),
+            gamma2=_normal(-0.01, 0.012, -0.04, 0.02),
         ),
         source=Source(
             light=GalaxyLight(
-                magnitude=Constant(value=20.0),
-                effective_radius=TruncatedNormal(mean=0.48, std=0.02, low=0.42, high=0.54),
-                sersic_index=TruncatedNormal(mean=1.25, std=0.05, low=1.1, high=1.4),
-                e1=Uniform(low=0.02, high=0.38),
-                e2=TruncatedNormal(mean=-0.02, std=0.027, low=-0.08, high=0.06),
+                magnitude=_fixed(20.0),
+                effective_radius=_normal(0.48, 0.02, 0.42, 0.54),
+                sersic_index=_normal(1.25, 0.05, 1.1, 1.4),
+                e1=_even(0.02, 0.38),
+                e2=_normal(-0.02, 0.027, -0.08, 0.06),
             ),
-            position=Disc(radius=Uniform(low=0.0, high=0.5)),
+            position=Disc(radius=_even(0.0, 0.5)),
         ),
-        classes=_classes(),
+        classes=CLASSES,
         mix=(1.0, 1.0, 1.0),
         imaging=Imaging(
             instrument=Camera(
@@ -72,35 +92,31 @@ def deeplense_wide() -> SimulationConfig:
     that of `deeplense`.
     """
     narrow = deeplense()
+    assert isinstance(narrow.imaging.instrument, Camera)
+    noise = LogUniform(low=0.00043, high=0.0069)
     return replace(
         narrow,
         preset="deeplense-wide",
         lens=Lens(
-            einstein_radius=Uniform(low=0.7, high=2.0),
-            e1=TruncatedNormal(mean=0.0, std=0.1, low=-0.25, high=0.25),
-            e2=TruncatedNormal(mean=0.0, std=0.1, low=-0.25, high=0.25),
-            position=Disc(radius=Uniform(low=0.0, high=0.05)),
-            gamma1=Uniform(low=-0.3, high=0.3),
-            gamma2=Uniform(low=-0.3, high=0.3),
+            einstein_radius=_even(0.7, 2.0),
+            e1=_symmetric(0.1, 0.25),
+            e2=_symmetric(0.1, 0.25),
+            position=Disc(radius=_even(0.0, 0.05)),
+            gamma1=_even(-0.3, 0.3),
+            gamma2=_even(-0.3, 0.3),
         ),
         source=Source(
             light=GalaxyLight(
-                magnitude=Uniform(low=19.5, high=20.5),
+                magnitude=_even(19.5, 20.5),
                 effective_radius=LogUniform(low=0.2, high=0.8),
-                sersic_index=Uniform(low=0.7, high=2.0),
-                e1=TruncatedNormal(mean=0.0, std=0.15, low=-0.4, high=0.4),
-                e2=TruncatedNormal(mean=0.0, std=0.15, low=-0.4, high=0.4),
+                sersic_index=_even(0.7, 2.0),
+                e1=_symmetric(0.15, 0.4),
+                e2=_symmetric(0.15, 0.4),
             ),
-            position=Disc(radius=Uniform(low=0.0, high=0.7)),
+            position=Disc(radius=_even(0.0, 0.7)),
         ),
         imaging=replace(
-            narrow.imaging,
-            instrument=Camera(
-                pixel_scale=0.05,
-                psf_fwhm=0.087,
-                zero_point=25.0,
-                background_rms=LogUniform(low=0.00043, high=0.0069),
-            ),
+            narrow.imaging, instrument=replace(narrow.imaging.instrument, background_rms=noise)
         ),
     )
 
@@ -117,31 +133,28 @@ def deeplense_sim() -> SimulationConfig:
     return SimulationConfig(
         preset="deeplense-sim",
         lens=Lens(
-            einstein_radius=Constant(value=1.6645),
-            e1=Constant(value=0.1),
-            e2=Constant(value=0.0),
+            einstein_radius=_fixed(1.6645),
+            e1=_fixed(0.1),
+            e2=_fixed(0.0),
             position=CENTRE,
-            gamma1=Constant(value=0.05),
-            gamma2=Constant(value=0.0),
+            gamma1=_fixed(0.05),
+            gamma2=_fixed(0.0),
         ),
         source=Source(
             light=GalaxyLight(
                 # Amplitude 20 at the half-light radius.
-                magnitude=Constant(value=22.063),
-                effective_radius=Constant(value=0.25),
-                sersic_index=Constant(value=1.0),
-                e1=Constant(value=-0.1),
-                e2=Constant(value=0.1),
+                magnitude=_fixed(22.063),
+                effective_radius=_fixed(0.25),
+                sersic_index=_fixed(1.0),
+                e1=_fixed(-0.1),
+                e2=_fixed(0.1),
             ),
-            position=Box(x=Uniform(low=-0.35, high=0.35), y=Uniform(low=-0.35, high=0.35)),
+            position=Box(x=_even(-0.35, 0.35), y=_even(-0.35, 0.35)),
         ),
         classes=(
             LensClass(name="no_sub"),
             LensClass(name="cdm", substructure=Subhaloes(slope=-0.9)),
-            LensClass(
-                name="axion",
-                substructure=Vortex(axion_mass=AXION_MASS, mass=Constant(value=3e10)),
-            ),
+            LensClass(name="axion", substructure=Vortex(axion_mass=AXION_MASS, mass=_fixed(3e10))),
         ),
         mix=(1.0, 1.0, 1.0),
         imaging=Imaging(
@@ -159,61 +172,64 @@ def deeplense_sim() -> SimulationConfig:
 
 def euclid() -> SimulationConfig:
     """Galaxy-scale lenses as the Euclid wide survey sees them in VIS."""
-    return SimulationConfig(
-        preset="euclid",
-        lens=_massive_galaxy(EUCLID_GALAXY),
-        source=_star_forming_galaxy(EUCLID_SOURCE),
-        classes=(
-            *_classes(),
-            _no_lens(
-                EUCLID_GALAXY,
-                TruncatedNormal(mean=22.0, std=0.8, low=20.4, high=23.6),
-                EUCLID_SOURCE,
-            ),
-        ),
-        mix=HALF_LENSES,
-        imaging=Imaging(
-            instrument=Telescope(name="Euclid", band="VIS"), num_pixels=100, supersampling=3
-        ),
+    return _survey(
+        "euclid",
+        Telescope(name="Euclid", band="VIS"),
+        galaxy=_normal(19.8, 0.6, 18.3, 21.3),
+        companion=_normal(22.0, 0.8, 20.4, 23.6),
+        source=_normal(23.6, 0.6, 22.2, 25.0),
     )
 
 
 def hst() -> SimulationConfig:
     """Galaxy-scale lenses in two orbits of the Hubble Space Telescope, WFC3 F160W."""
+    return _survey(
+        "hst",
+        Telescope(name="HST", band="WFC3_F160W"),
+        galaxy=_normal(18.3, 0.6, 16.8, 19.8),
+        companion=_normal(21.0, 0.8, 19.4, 22.6),
+        source=_normal(22.8, 0.6, 21.4, 24.2),
+    )
+
+
+def _survey(
+    name: str, instrument: Telescope, *, galaxy: Prior, companion: Prior, source: Prior
+) -> SimulationConfig:
+    """Return lenses of three classes and as many images without one, as a survey sees them.
+
+    Args:
+        name: Name of the preset.
+        instrument: The telescope.
+        galaxy: Magnitude of the lens galaxies [mag].
+        companion: Magnitude of a companion, about that of lensed arcs [mag].
+        source: Magnitude of the sources [mag].
+    """
+    behind = _star_forming_galaxy(source)
     return SimulationConfig(
-        preset="hst",
-        lens=_massive_galaxy(HST_GALAXY),
-        source=_star_forming_galaxy(HST_SOURCE),
-        classes=(
-            *_classes(),
-            _no_lens(
-                HST_GALAXY,
-                TruncatedNormal(mean=21.0, std=0.8, low=19.4, high=22.6),
-                HST_SOURCE,
-            ),
-        ),
-        mix=HALF_LENSES,
-        imaging=Imaging(
-            instrument=Telescope(name="HST", band="WFC3_F160W"), num_pixels=100, supersampling=3
-        ),
+        preset=name,
+        lens=_massive_galaxy(galaxy),
+        source=behind,
+        classes=(*CLASSES, _no_lens(galaxy, companion, behind)),
+        mix=(1.0, 1.0, 1.0, 3.0),
+        imaging=Imaging(instrument=instrument, num_pixels=100, supersampling=3),
     )
 
 
 def _massive_galaxy(magnitude: Prior) -> Lens:
     """Return an early-type galaxy at redshift 0.5, its light aligned with its mass."""
     return Lens(
-        einstein_radius=Uniform(low=0.7, high=1.8),
-        e1=TruncatedNormal(mean=0.0, std=0.1, low=-0.25, high=0.25),
-        e2=TruncatedNormal(mean=0.0, std=0.1, low=-0.25, high=0.25),
-        position=Disc(radius=Uniform(low=0.0, high=0.05)),
-        gamma1=TruncatedNormal(mean=0.0, std=0.04, low=-0.15, high=0.15),
-        gamma2=TruncatedNormal(mean=0.0, std=0.04, low=-0.15, high=0.15),
+        einstein_radius=_even(0.7, 1.8),
+        e1=_symmetric(0.1, 0.25),
+        e2=_symmetric(0.1, 0.25),
+        position=Disc(radius=_even(0.0, 0.05)),
+        gamma1=_symmetric(0.04, 0.15),
+        gamma2=_symmetric(0.04, 0.15),
         light=GalaxyLight(
             magnitude=magnitude,
-            effective_radius=TruncatedNormal(mean=0.8, std=0.25, low=0.3, high=1.6),
-            sersic_index=TruncatedNormal(mean=4.0, std=0.7, low=2.0, high=6.0),
-            e1=TruncatedNormal(mean=0.0, std=0.03, low=-0.1, high=0.1),
-            e2=TruncatedNormal(mean=0.0, std=0.03, low=-0.1, high=0.1),
+            effective_radius=_normal(0.8, 0.25, 0.3, 1.6),
+            sersic_index=_normal(4.0, 0.7, 2.0, 6.0),
+            e1=_symmetric(0.03, 0.1),
+            e2=_symmetric(0.03, 0.1),
         ),
         light_follows_mass=True,
     )
@@ -225,27 +241,21 @@ def _star_forming_galaxy(magnitude: Prior) -> Source:
         light=GalaxyLight(
             magnitude=magnitude,
             effective_radius=LogUniform(low=0.12, high=0.4),
-            sersic_index=TruncatedNormal(mean=1.2, std=0.4, low=0.5, high=2.5),
-            e1=TruncatedNormal(mean=0.0, std=0.15, low=-0.45, high=0.45),
-            e2=TruncatedNormal(mean=0.0, std=0.15, low=-0.45, high=0.45),
+            sersic_index=_normal(1.2, 0.4, 0.5, 2.5),
+            e1=_symmetric(0.15, 0.45),
+            e2=_symmetric(0.15, 0.45),
         ),
-        position=Disc(radius=Uniform(low=0.0, high=0.5)),
+        position=Disc(radius=_even(0.0, 0.5)),
     )
 
 
-def _no_lens(galaxy: Prior, companion: Prior, background: Prior) -> LensClass:
-    """Return the class of images that do not lens.
-
-    Args:
-        galaxy: Magnitude of the galaxy in the middle [mag].
-        companion: Magnitude of a companion, about that of lensed arcs [mag].
-        background: Magnitude of a galaxy in empty sky, that of the sources [mag].
-    """
-    turn = TruncatedNormal(mean=0.0, std=0.25, low=-0.6, high=0.6)
+def _no_lens(galaxy: Prior, companion: Prior, background: Source) -> LensClass:
+    """Return the class of images that do not lens; see `_survey`."""
+    turn = _symmetric(0.25, 0.6)
     disc = GalaxyLight(
         magnitude=galaxy,
-        effective_radius=TruncatedNormal(mean=0.9, std=0.3, low=0.3, high=1.8),
-        sersic_index=TruncatedNormal(mean=1.1, std=0.3, low=0.6, high=2.0),
+        effective_radius=_normal(0.9, 0.3, 0.3, 1.8),
+        sersic_index=_normal(1.1, 0.3, 0.6, 2.0),
         e1=turn,
         e2=turn,
     )
@@ -253,14 +263,13 @@ def _no_lens(galaxy: Prior, companion: Prior, background: Prior) -> LensClass:
         light=GalaxyLight(
             magnitude=companion,
             effective_radius=LogUniform(low=0.15, high=0.6),
-            sersic_index=TruncatedNormal(mean=1.2, std=0.4, low=0.5, high=2.5),
+            sersic_index=_normal(1.2, 0.4, 0.5, 2.5),
             e1=turn,
             e2=turn,
         ),
-        position=Disc(radius=Uniform(low=0.6, high=3.0)),
+        position=Disc(radius=_even(0.6, 3.0)),
     )
-    anywhere = Uniform(low=-3.5, high=3.5)
-    faint = replace(_star_forming_galaxy(background), position=Box(x=anywhere, y=anywhere))
+    faint = replace(background, position=Box(x=_even(-3.5, 3.5), y=_even(-3.5, 3.5)))
     return LensClass(
         name="no_lens",
         lensed=False,
@@ -269,18 +278,6 @@ def _no_lens(galaxy: Prior, companion: Prior, background: Prior) -> LensClass:
             Scene(name="disc", weight=0.2, galaxy=disc),
             Scene(name="pair", weight=0.3, galaxy="lens", companion=near),
             Scene(name="empty", weight=0.15, companion=faint, companion_chance=0.5),
-        ),
-    )
-
-
-def _classes() -> tuple[LensClass, ...]:
-    """Return the three classes at the strength at which `deeplense` tells them apart."""
-    return (
-        LensClass(name="no_sub"),
-        LensClass(name="cdm", substructure=Subhaloes(slope=-1.1)),
-        LensClass(
-            name="axion",
-            substructure=Vortex(axion_mass=AXION_MASS, mass_fraction=Uniform(low=0.02, high=0.04)),
         ),
     )
 
