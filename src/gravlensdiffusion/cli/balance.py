@@ -70,12 +70,8 @@ class Options:
 
 
 def run(options: Options) -> None:
-    """Fill the classes and write one file.
-
-    Raises:
-        GravLensError: If an option, the set or the model does not fit, or a file is in the way.
-    """
-    check(options)
+    """Fill the classes and write one file."""
+    _check(options)
     from gravlensdiffusion.balance.balance import balance
     from gravlensdiffusion.balance.settings import alike, per_class, to_largest
     from gravlensdiffusion.generation.generator import LensGenerator
@@ -86,13 +82,13 @@ def run(options: Options) -> None:
     tell_absent(source)
     quality = options.sampling.quality
     steps = options.sampling.steps if quality is None else generator.steps_of(quality)
-    settings = read_settings(options, steps)
+    settings = _read_settings(options, steps)
     num = options.per_class
     targets = to_largest(source) if num is None else per_class(source, num)
     if options.alike:
         targets = alike(source, targets)
-    num_missing = 0 if options.dry_run else missing(source, targets)
-    with going_on_later(options.out), shown_progress(num_missing) as shown:
+    num_missing = 0 if options.dry_run else _missing(source, targets)
+    with _going_on_later(options.out), shown_progress(num_missing) as shown:
         plan = balance(
             source,
             generator,
@@ -105,36 +101,27 @@ def run(options: Options) -> None:
             advance=shown.advance,
         )
     if options.dry_run:
-        say(*describe(source, plan), *(f"note: {note}" for note in plan.notes))
+        say(*_describe(source, plan), *(f"note: {note}" for note in plan.notes))
     else:
-        say(summary(options.out, plan))
+        say(_summary(options.out, plan))
 
 
-def check(options: Options) -> None:
-    """Refuse what can be refused before anything is opened.
-
-    Raises:
-        GravLensError: If a value is out of range, flags contradict each other, or a file is in the
-            way.
-    """
+def _check(options: Options) -> None:
+    """Refuse what can be refused before anything is opened."""
     from gravlensdiffusion.balance.unfinished import check_out
 
     if options.per_class is not None and options.to_largest:
         raise GravLensError("`per_class` and `to_largest` say different things; leave one out")
     options.sampling.check()
-    read_settings(options, options.sampling.steps)
+    _read_settings(options, options.sampling.steps)
     check_out(options.out, overwrite=options.overwrite)
     out, data = options.out.resolve(), options.data.resolve()
     if out == data or data in out.parents:
         raise GravLensError(f"{options.out}: belongs to the set that is balanced; name another")
 
 
-def read_settings(options: Options, steps: int | None) -> "Settings":
-    """Return how the images are drawn.
-
-    Raises:
-        GravLensError: If a value is out of range.
-    """
+def _read_settings(options: Options, steps: int | None) -> "Settings":
+    """Return how the images are drawn."""
     from gravlensdiffusion.balance.settings import Settings
 
     return Settings(
@@ -148,12 +135,12 @@ def read_settings(options: Options, steps: int | None) -> "Settings":
     )
 
 
-def missing(source: "LensSet", targets: dict[str, int]) -> int:
+def _missing(source: "LensSet", targets: dict[str, int]) -> int:
     """Return how many images are to be made."""
     return sum(max(0, targets[name] - num) for name, num in source.class_counts.items())
 
 
-def describe(source: "LensSet", plan: "Plan") -> Iterator[str]:
+def _describe(source: "LensSet", plan: "Plan") -> Iterator[str]:
     """Yield the lines of a dry run."""
     filling, counts = plan.filling, source.class_counts
     yield (
@@ -168,7 +155,7 @@ def describe(source: "LensSet", plan: "Plan") -> Iterator[str]:
         yield f"  unlabelled, kept and counted nowhere: {num:,}"
 
 
-def summary(out: Path, plan: "Plan") -> str:
+def _summary(out: Path, plan: "Plan") -> str:
     """Say in one line what was written."""
     kept, num = f"{plan.num_kept:,} originals", plan.filling.num
     if plan.num_made_before:
@@ -179,7 +166,7 @@ def summary(out: Path, plan: "Plan") -> str:
 
 
 @contextmanager
-def going_on_later(out: Path) -> Iterator[None]:
+def _going_on_later(out: Path) -> Iterator[None]:
     """Say how to go on after Ctrl-C or SIGTERM."""
     try:
         yield

@@ -43,16 +43,12 @@ class Options:
 
 
 def run(options: Options) -> None:
-    """Print the numbers and write the preview.
-
-    Raises:
-        GravLensError: If the data cannot be read, or the picture exists.
-    """
+    """Print the numbers and write the preview."""
     from gravlensdiffusion.files import check_picture, check_writable, whole_file
     from gravlensdiffusion.reports.drawing import spared
     from gravlensdiffusion.sets.inspection import inspect_lenses
 
-    out = options.out or default_preview(options.path)
+    out = options.out or _default_preview(options.path)
     check_writable(out)
     check_picture(out, overwrite=options.overwrite)
     source = options.files.open(
@@ -62,26 +58,26 @@ def run(options: Options) -> None:
         with_notes=False,
     )
     summary = inspect_lenses(source)
-    say(*describe(summary))
+    say(*_describe(summary))
     told = ""
     with (
         spared(str(out), tell),
         whole_file(out, overwrite=options.overwrite) as temporary,
     ):
-        num = save_preview(source, summary, temporary)
+        num = _save_preview(source, summary, temporary)
         told = f"wrote a preview of {num} of {summary.num_images} images to {out}"
     if told:
         print(told)
 
 
-def default_preview(path: Path) -> Path:
+def _default_preview(path: Path) -> Path:
     """Return the name of the picture of a data set, in the current folder."""
     whole = path.resolve()
     name = whole.name if whole.is_dir() else whole.stem
     return Path(f"{name or 'data'}-preview.png")
 
 
-def describe(summary: "DataSummary") -> "Iterator[str]":
+def _describe(summary: "DataSummary") -> "Iterator[str]":
     """Yield the lines that are printed."""
     channels, height, width = summary.image_shape
     pixels = summary.pixels
@@ -144,7 +140,7 @@ def _duplicate_rows(summary: "DataSummary") -> "Iterator[tuple[str, str]]":
         yield "", " = ".join(group[:3]) + (" = ..." if len(group) > 3 else "")
 
 
-def save_preview(source: "LensSet", summary: "DataSummary", path: Path) -> int:
+def _save_preview(source: "LensSet", summary: "DataSummary", path: Path) -> int:
     """Write images evenly spread over the set as one picture, and return their number."""
     import numpy as np
 

@@ -134,14 +134,7 @@ def _dispatch(words: list[str]) -> None:
 
 
 def _choose(path: tuple[str, ...], commands: Commands, about: str, words: list[str]) -> None:
-    """Run the command of a table that the first word names.
-
-    Args:
-        path: The words that led here.
-        commands: The table.
-        about: What its commands are for.
-        words: The words that follow.
-    """
+    """Run the command of a table that the first word names."""
     if not words:
         known = ", ".join(" ".join((*path, name)) for name in commands)
         raise GravLensError(f"no command given, expected one of {known}")

@@ -63,7 +63,7 @@ def describe(folder: Path) -> str:
     rows = {
         "images": f"{size}, in units of {config.flux_unit}",
         "classes": ", ".join(config.class_names) or "none",
-        "parameters": ", ".join(shown_range(each) for each in config.parameters) or "none",
+        "parameters": ", ".join(_shown_range(each) for each in config.parameters) or "none",
         "weights": f"{sum(weights) / 1e6:.1f} MB",
         "sampler": f"{own.sampler}, {own.num_steps} steps{few_steps}",
         "quality": qualities,
@@ -73,6 +73,6 @@ def describe(folder: Path) -> str:
     return "\n".join(lines)
 
 
-def shown_range(parameter: "ParameterConfig") -> str:
+def _shown_range(parameter: "ParameterConfig") -> str:
     """Say what values of a parameter can be ordered."""
     return f"{parameter.name} {' to '.join(parameter.shown_ends())} {parameter.unit}".rstrip()

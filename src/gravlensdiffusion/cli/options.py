@@ -140,4 +140,9 @@ def tell_absent(source: "LensSet") -> None:
         tell(f"no image belongs to {', '.join(source.absent_classes)}, left out")
 
 
+def split(text: str) -> list[str]:
+    """Return what stands between commas."""
+    return [part.strip() for part in text.split(",")]
+
+
 MACHINE, SAMPLING, FILES = MachineOptions(), SamplingOptions(), FileOptions()

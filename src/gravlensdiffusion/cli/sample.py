@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from gravlensdiffusion.cli.options import MACHINE, SAMPLING, MachineOptions, SamplingOptions
+from gravlensdiffusion.cli.options import MACHINE, SAMPLING, MachineOptions, SamplingOptions, split
 from gravlensdiffusion.cli.wording import tell
 from gravlensdiffusion.config.bounds import Count, NoiseSeed, NonNegative, Positive
 from gravlensdiffusion.errors import GravLensError
@@ -111,15 +111,11 @@ class Options:
 
 
 def run(options: Options) -> None:
-    """Draw images and write them.
-
-    Raises:
-        GravLensError: If an option does not fit the model, or a file exists.
-    """
+    """Draw images and write them."""
     formats = tuple(dict.fromkeys(split(options.format)))
     processes = Processes.launched()
     processes.join()
-    processes.main_first(lambda: check(options, formats) if processes.is_main else None)
+    processes.main_first(lambda: _check(options, formats) if processes.is_main else None)
     from gravlensdiffusion.formats.writers import check_channels
     from gravlensdiffusion.generation.generator import LensGenerator
     from gravlensdiffusion.generation.saving import save_set, save_shards
@@ -127,7 +123,7 @@ def run(options: Options) -> None:
 
     generator = LensGenerator.from_pretrained(options.model, device=options.machine.device)
     check_channels(generator.config.num_channels, formats)
-    request = read_request(options, generator)
+    request = _read_request(options, generator)
     num = str(len(request))
     if options.shard_size is not None:
         shards = Shards.of_size(options.out, len(request), options.shard_size)
@@ -169,17 +165,13 @@ def run(options: Options) -> None:
         print(f"wrote {num} images of {generator.name} to {options.out}: {what}")
 
 
-def read_request(options: Options, generator: "LensGenerator") -> "Request":
-    """Return what is asked for.
-
-    Raises:
-        GravLensError: If a value cannot be read, or the model does not know or cannot do it.
-    """
+def _read_request(options: Options, generator: "LensGenerator") -> "Request":
+    """Return what is asked for."""
     from gravlensdiffusion.generation.conditions import read_conditions
 
     num = DEFAULT_NUM if options.num is None else options.num
     labels = None if options.order.label is None else split(options.order.label)
-    parameters: Mapping[str, Any] = spans(options)
+    parameters: Mapping[str, Any] = _spans(options)
     if options.order.conditions is not None:
         labels, parameters = read_conditions(
             options.order.conditions, generator.config, generator.name
@@ -201,30 +193,22 @@ def read_request(options: Options, generator: "LensGenerator") -> "Request":
     )
 
 
-def spans(options: Options) -> dict[str, "Span"]:
-    """Return the values and ranges that are asked for, by the names of parameters.
-
-    Raises:
-        GravLensError: If one cannot be read.
-    """
+def _spans(options: Options) -> dict[str, "Span"]:
+    """Return the values and ranges that are asked for, by the names of parameters."""
     from gravlensdiffusion.generation.request import parse_span
 
     asked = {each: getattr(options.order, each) for each in ORDERED_BY}
     return {each: parse_span(text, each) for each, text in asked.items() if text is not None}
 
 
-def check(options: Options, formats: Sequence[str]) -> None:
-    """Refuse what can be refused before a model is loaded.
-
-    Raises:
-        GravLensError: If a value is out of range, a format unknown, or a file in the way.
-    """
+def _check(options: Options, formats: Sequence[str]) -> None:
+    """Refuse what can be refused before a model is loaded."""
     from gravlensdiffusion.formats.writers import check_set
 
     options.sampling.check()
     if options.instrument.noise_free and "h5" not in formats:
         raise GravLensError("`noise_free` writes to lenses.h5, so `format` must name h5")
-    spans(options)
+    _spans(options)
     if options.order.conditions is not None:
         orders = [
             each for each in ("label", *ORDERED_BY) if getattr(options.order, each) is not None
@@ -233,24 +217,9 @@ def check(options: Options, formats: Sequence[str]) -> None:
             raise GravLensError(
                 f"`conditions` says all about each image, so leave out `{others[0]}`"
             )
-    if options.shard_size is not None:
-        check_shards(options, formats)
-        return
-    check_set(options.out, formats, overwrite=options.overwrite)
-
-
-def check_shards(options: Options, formats: Sequence[str]) -> None:
-    """Refuse flags that do not go with shards.
-
-    Raises:
-        GravLensError: If there are some.
-    """
-    if tuple(formats) != ("h5",):
+    if options.shard_size is None:
+        check_set(options.out, formats, overwrite=options.overwrite)
+    elif tuple(formats) != ("h5",):
         raise GravLensError("`shard_size` writes HDF5 files alone, so leave out `format`")
-    if options.gif:
+    elif options.gif:
         raise GravLensError("`shard_size` writes no pictures, so leave out `gif`")
-
-
-def split(text: str) -> list[str]:
-    """Return what stands between commas."""
-    return [part.strip() for part in text.split(",")]

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from gravlensdiffusion.cli.cluster import dask_cluster
+from gravlensdiffusion.cli.options import split
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.progress import shown_progress
 
@@ -64,15 +65,11 @@ class Options:
 
 
 def run(options: Options) -> None:
-    """Simulate and write one file.
-
-    Raises:
-        GravLensError: If an option does not fit or the file exists.
-    """
+    """Simulate and write one file."""
     if options.dask is not None and options.jobs is not None:
         raise GravLensError("`jobs` is for this machine and `dask` for a cluster; leave one out")
-    config = configure(options)
-    check_out(options)
+    config = _configure(options)
+    _check_out(options)
     from joblib import cpu_count
 
     from gravlensdiffusion.simulation.generate import set_header, simulate
@@ -83,23 +80,19 @@ def run(options: Options) -> None:
     num_jobs = jobs if options.dask is None else None
     records = simulate(config, options.num, options.seed, num_jobs=num_jobs, progress=True)
     done = "would write" if options.dry_run else "wrote"
-    told = f"{done} {describe(config, header, options.num)} to {options.out}"
+    told = f"{done} {_describe(config, header, options.num)} to {options.out}"
     with nullcontext() if options.dask is None else dask_cluster(options.dask):
         if options.shard_size is not None:
-            told += f": {simulate_shards(options, config, header, num_jobs)}"
+            told += f": {_simulate_shards(options, config, header, num_jobs)}"
         elif not options.dry_run:
             write_store(options.out, records, header, num=options.num, overwrite=options.overwrite)
     print(told)
 
 
-def simulate_shards(
+def _simulate_shards(
     options: Options, config: "SimulationConfig", header: "SetHeader", num_jobs: int | None
 ) -> str:
-    """Simulate the shards that are not there, unless it is a dry run, and say which those are.
-
-    Raises:
-        GravLensError: If one is damaged or of another request, or cannot be written.
-    """
+    """Simulate the shards that are not there, unless it is a dry run, and say which those are."""
     import hashlib
 
     from gravlensdiffusion.simulation.generate import simulate
@@ -130,12 +123,8 @@ def simulate_shards(
     return shards.summary(len(missing))
 
 
-def configure(options: Options) -> "SimulationConfig":
-    """Return the preset with what the options change.
-
-    Raises:
-        GravLensError: If the preset or a class is unknown or a value is not allowed.
-    """
+def _configure(options: Options) -> "SimulationConfig":
+    """Return the preset with what the options change."""
     from gravlensdiffusion.presets.simulation import simulation_preset
     from gravlensdiffusion.simulation.generate import select
 
@@ -153,12 +142,8 @@ def configure(options: Options) -> "SimulationConfig":
     )
 
 
-def check_out(options: Options) -> None:
-    """Refuse a path that cannot become the file or the shards, before anything is simulated.
-
-    Raises:
-        GravLensError: If the suffix is no HDF5 suffix, or something is there already.
-    """
+def _check_out(options: Options) -> None:
+    """Refuse a path that cannot become the file or the shards, before anything is simulated."""
     path = options.out
     if options.shard_size is not None:
         from gravlensdiffusion.store.shards import Shards
@@ -174,7 +159,7 @@ def check_out(options: Options) -> None:
         raise GravLensError(f"{path}: exists already; give `overwrite` to replace it")
 
 
-def describe(config: "SimulationConfig", header: "SetHeader", num: int) -> str:
+def _describe(config: "SimulationConfig", header: "SetHeader", num: int) -> str:
     """Say in one line what the file holds."""
     size = config.imaging.size or config.imaging.num_pixels
     noun = "image" if num == 1 else "images"
@@ -185,11 +170,6 @@ def describe(config: "SimulationConfig", header: "SetHeader", num: int) -> str:
         f"{header.pixel_scale_arcsec:.4g} arcsec each, flux unit {header.flux_unit},{twins} "
         f"classes {', '.join(header.class_names)}, preset {header.preset}, seed {header.seed}"
     )
-
-
-def split(text: str) -> list[str]:
-    """Return the words between the commas."""
-    return [word.strip() for word in text.split(",")]
 
 
 def _number(word: str) -> float:
