@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from comparison.images import PeakScaled, training_images
+from comparison.images import peak_scaled_set, training_images
 from comparison.layouts import LAYOUTS, faster_layout
 from comparison.peers import PEER_CLASSES
 from comparison.settings import PEERS, Options, base_name, read_piece, write_piece
@@ -61,7 +61,7 @@ class TrainerSession:
         config = read_preset(options.recipe if is_ours else "reference")
         self._folder = options.out / "training" / arm
         run = self._folder / "run"
-        given = source if is_ours else PeakScaled(source)
+        given = source if is_ours else peak_scaled_set(source)
         self._trainer = Trainer(config, given, run, "cpu", None)
         self.batch_size = config.batch_size
         network = self._trainer.model.network

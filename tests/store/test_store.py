@@ -45,8 +45,7 @@ def test_everything_comes_back(path: Path) -> None:
 
 def test_a_record_comes_back_as_it_was(path: Path) -> None:
     store = LensStore(path)
-    for k, record in enumerate(lens_records()):
-        again = store.record(k)
+    for again, record in zip(store.records(), lens_records(), strict=True):
         np.testing.assert_array_equal(again.image, record.image)
         assert again.label == record.label
         assert dict(again.parameters) == dict(record.parameters)

@@ -9,8 +9,6 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from gravlensdiffusion import __version__
 from gravlensdiffusion.balance.fit import Fit, fit_model, stored_units
 from gravlensdiffusion.balance.settings import Settings, fill, to_largest
@@ -270,25 +268,13 @@ def _header(source: LensSet, generator: LensGenerator, plan: Plan) -> SetHeader:
 
 
 def _originals(source: LensSet, has_twins: bool) -> Iterator[LensRecord]:
-    labels, rows = source.labels, source.subhaloes
-    values = dict(source.parameters)
-    flags = values.pop(GENERATED, np.zeros(len(source)))
-    values[GENERATED] = np.where(flags == 1, 1.0, 0.0)
-    table = np.stack([rows[name] for name in ("x", "y", "mass")], axis=1)
-    edges = np.searchsorted(rows["image"], np.arange(len(source) + 1))
-    for block in source.slices():
-        images = source.read(block)
-        clean = source.read_noise_free(block) if has_twins else None
-        for place, k in enumerate(range(block.start, block.stop)):
-            own = table[edges[k] : edges[k + 1]]
-            yield LensRecord(
-                image=images[place],
-                label=int(labels[k]),
-                # NaN too, as it stands there: a name that no image has a value of is kept.
-                parameters={name: float(each[k]) for name, each in values.items()},
-                subhaloes=own if len(own) else None,
-                noise_free=None if clean is None else clean[place],
-            )
+    # NaN too, as it stands there: a name that no image has a value of is kept.
+    records = source.records(with_unknown=True)
+    for record, is_made in zip(records, source.is_generated, strict=True):
+        parameters = {**record.parameters, GENERATED: float(is_made)}
+        yield replace(
+            record, parameters=parameters, noise_free=record.noise_free if has_twins else None
+        )
 
 
 def _note_extremes(fit: Fit, seen: Survey) -> list[str]:

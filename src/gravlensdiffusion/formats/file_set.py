@@ -31,7 +31,7 @@ from gravlensdiffusion.formats.image import (
     looked_at,
     to_float32,
 )
-from gravlensdiffusion.sets.lens_set import Indices, LensSet, as_indices
+from gravlensdiffusion.sets.lens_set import Indices, LensSet, as_indices, middle
 from gravlensdiffusion.untrusted import release
 
 MAX_PROBLEMS = 100_000
@@ -55,6 +55,7 @@ class FileSet(LensSet):
         skip_bad: Whether to go on without what cannot be used.
         mixed: Whether to go on with the most common size, unit and scale where images differ.
         any_unit: Whether flux units may differ; that of the set is not known then.
+        crop: Height and width of the middle of each image to keep [pixel]; None for all of it.
 
     Raises:
         BadFilesError: If anything cannot be used, unless ``skip_bad``.
@@ -73,9 +74,10 @@ class FileSet(LensSet):
         skip_bad: bool = False,
         mixed: bool = False,
         any_unit: bool = False,
+        crop: int | None = None,
     ) -> None:
         self.path = path
-        self._readers = readers
+        self._readers, self._crop = readers, crop
         named = tuple(map(one_line, class_names))
         _check_names(path, named)
         self._stated: dict[str, str] = {}
@@ -126,7 +128,8 @@ class FileSet(LensSet):
             entry = self._entries[k]
             reader = self._readers[entry.path.suffix.lower()]
             try:
-                image = to_float32(reader.pixels(entry.path, entry.index), entry.facts.white)
+                pixels = self._cropped(reader.pixels(entry.path, entry.index))
+                image = to_float32(pixels, entry.facts.white)
             # A damaged file fails in a library in any way.
             except Exception as error:
                 raise GravLensError(f"{entry.name}: {_reason(error)}") from error
@@ -156,7 +159,8 @@ class FileSet(LensSet):
             if path.stat().st_size == 0:
                 raise BadImageError("is empty: 0 bytes")
             reader = self._readers[path.suffix.lower()]
-            for index, (pixels, stated) in enumerate(reader.images(path)):
+            for index, (whole, stated) in enumerate(reader.images(path)):
+                pixels = self._cropped(whole)
                 name = f"{path}[{index}]" if stated.is_stacked else str(path)
                 try:
                     image = to_float32(pixels)
@@ -169,7 +173,7 @@ class FileSet(LensSet):
                 if class_name is not None:
                     facts = replace(stated, class_name=class_name, class_names=())
                 facts = self._printable(facts)
-                facts = looked_at(facts, pixels)
+                facts = looked_at(facts, whole)
                 entries.append(
                     Entry(
                         path=path,
@@ -193,6 +197,16 @@ class FileSet(LensSet):
             return []
         problems += bad
         return entries
+
+    def _cropped(self, pixels: NDArray[np.generic]) -> NDArray[np.generic]:
+        if self._crop is None:
+            return pixels
+        height, width = pixels.shape[-2:]
+        if min(height, width) < self._crop:
+            raise BadImageError(
+                f"has {height} x {width} pixels, fewer than the {self._crop} to crop to"
+            )
+        return middle(pixels, self._crop)
 
     def _printable(self, facts: Facts) -> Facts:
         """Return facts as they can be shown, in which two classes stay two."""

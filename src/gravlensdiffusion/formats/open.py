@@ -1,23 +1,21 @@
 """The one way into a data set, whatever its files are."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from gravlensdiffusion.errors import BadFilesError, BadImageError, GravLensError, one_line
+from gravlensdiffusion.errors import BadFilesError, GravLensError, one_line
 from gravlensdiffusion.formats.companions import FITS_SUFFIXES
 from gravlensdiffusion.formats.file_set import FileSet
 from gravlensdiffusion.formats.fits import FitsReader
 from gravlensdiffusion.formats.fits_extensions import Choice
 from gravlensdiffusion.formats.folder import IMAGE_SUFFIXES, Listing, list_folder
-from gravlensdiffusion.formats.image import MIN_SIDE, Facts, ImageReader, looked_at
+from gravlensdiffusion.formats.image import MIN_SIDE, ImageReader
 from gravlensdiffusion.formats.npy import NpyReader
 from gravlensdiffusion.formats.npz import NpzReader
 from gravlensdiffusion.formats.png import PngReader
-from gravlensdiffusion.sets.lens_set import LensSet, middle
+from gravlensdiffusion.sets.lens_set import LensSet
 from gravlensdiffusion.store.reader import SHARD_SUFFIXES, LensStore, find_bad_images
 from gravlensdiffusion.store.trial import JUDGE
 from gravlensdiffusion.untrusted import probe_files
@@ -67,12 +65,14 @@ def open_lenses(
             raise GravLensError(f"{root}: cannot be read ({error.strerror})") from error
     else:
         listing = _list_file(root)
-    readers = _readers(allow_stacks=not root.is_dir(), allow_object_arrays=allow_object_arrays)
-    readers.update(dict.fromkeys(FITS_SUFFIXES, FitsReader(Choice(hdu=hdu, band=band))))
-    if crop is not None:
-        if crop < MIN_SIDE:
-            raise GravLensError(f"crop must be at least {MIN_SIDE} pixels, got {crop}")
-        readers = {suffix: CropReader(reader, crop) for suffix, reader in readers.items()}
+    readers: dict[str, ImageReader] = {
+        ".npy": NpyReader(allow_stacks=not root.is_dir(), allow_object_arrays=allow_object_arrays),
+        ".npz": NpzReader(),
+        ".png": PngReader(),
+        **dict.fromkeys(FITS_SUFFIXES, FitsReader(Choice(hdu=hdu, band=band))),
+    }
+    if crop is not None and crop < MIN_SIDE:
+        raise GravLensError(f"crop must be at least {MIN_SIDE} pixels, got {crop}")
     if listing.shards:
         store = _open_store(root, listing, skip_bad)
         return store if crop is None else store.crop(crop)
@@ -86,6 +86,7 @@ def open_lenses(
         skip_bad=skip_bad,
         mixed=mixed,
         any_unit=any_unit,
+        crop=crop,
     )
 
 
@@ -130,38 +131,3 @@ def _list_file(path: Path) -> Listing:
         return Listing(files=[(path, None)])
     allowed = " ".join((*SHARD_SUFFIXES, *IMAGE_SUFFIXES))
     raise GravLensError(f"{path}: no kind of file that can be read; allowed are {allowed}")
-
-
-def _readers(*, allow_stacks: bool, allow_object_arrays: bool) -> dict[str, ImageReader]:
-    npy = NpyReader(allow_stacks=allow_stacks, allow_object_arrays=allow_object_arrays)
-    readers: dict[str, ImageReader] = {".npy": npy, ".npz": NpzReader(), ".png": PngReader()}
-    return readers
-
-
-class CropReader:
-    """Reads the middle of each image; one that is smaller cannot be used.
-
-    Args:
-        reader: Reads the whole images.
-        size: Height and width that are kept [pixel].
-    """
-
-    def __init__(self, reader: ImageReader, size: int) -> None:
-        self._reader, self._size = reader, size
-
-    def images(self, path: Path) -> Iterator[tuple[NDArray[np.generic], Facts]]:
-        """Yield the middle of each image of a file."""
-        for pixels, facts in self._reader.images(path):
-            yield self._cropped(pixels), looked_at(facts, pixels)
-
-    def pixels(self, path: Path, index: int) -> NDArray[np.generic]:
-        """Return the middle of an image of a file."""
-        return self._cropped(self._reader.pixels(path, index))
-
-    def _cropped(self, pixels: NDArray[np.generic]) -> NDArray[np.generic]:
-        height, width = pixels.shape[-2:]
-        if min(height, width) < self._size:
-            raise BadImageError(
-                f"has {height} x {width} pixels, fewer than the {self._size} to crop to"
-            )
-        return middle(pixels, self._size)

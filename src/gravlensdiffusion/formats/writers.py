@@ -175,8 +175,8 @@ def _write_folder(
         common = _png_card(store, origin, png_stretch)
         writers["png"] = lambda path, record, k: _write_png(path, record, k, origin, common)
     folder.mkdir()
-    for k in range(len(store)):
-        writers[name](folder / f"{k:05d}.{name}", store.record(k), k)
+    for k, record in enumerate(store.records()):
+        writers[name](folder / f"{k:05d}.{name}", record, k)
 
 
 def _write_npy(path: Path, record: LensRecord, _: int) -> None:

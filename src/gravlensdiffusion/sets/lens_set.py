@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from gravlensdiffusion.config.bounds import UNLABELLED
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.sets.flux import UNKNOWN, bring_to_size, default_method
-from gravlensdiffusion.sets.records import GENERATED, SetHeader
+from gravlensdiffusion.sets.records import GENERATED, LensRecord, SetHeader
 
 Indices = Sequence[int] | NDArray[np.integer] | slice
 """Which images: whole numbers in any order, each as often as wanted, or a slice."""
@@ -130,6 +130,33 @@ class LensSet(ABC):
     def blocks(self, num: int | None = None) -> "Blocks":
         """Return the images in order, block by block, as often as asked; ``num`` is as in `slices`."""
         return Blocks(self, num)
+
+    def records(self, *, with_unknown: bool = False) -> Iterator[LensRecord]:
+        """Yield the images in order with what is known of each.
+
+        Args:
+            with_unknown: Whether parameters that an image lacks are there as NaN, not left out.
+        """
+        rows, values = self.subhaloes, self.parameters
+        table = np.stack([rows[name] for name in ("x", "y", "mass")], axis=1)
+        edges = np.searchsorted(rows["image"], np.arange(len(self) + 1))
+        for where in self.slices():
+            images = self.read(where)
+            twins = self.read_noise_free(where) if self.has_noise_free else None
+            for place, k in enumerate(range(where.start, where.stop)):
+                known = {name: float(each[k]) for name, each in values.items()}
+                own = table[edges[k] : edges[k + 1]]
+                yield LensRecord(
+                    image=images[place],
+                    label=int(self.labels[k]),
+                    parameters={
+                        name: value
+                        for name, value in known.items()
+                        if with_unknown or not np.isnan(value)
+                    },
+                    subhaloes=own if len(own) else None,
+                    noise_free=None if twins is None else twins[place],
+                )
 
     def select(self, indices: Indices) -> "LensSet":
         """Return some of the images, in the order asked for."""

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.sets.lens_set import SUBHALO_DTYPE, Indices, LensSet, as_indices
 from gravlensdiffusion.sets.naming import natural_key
-from gravlensdiffusion.sets.records import LensRecord
 from gravlensdiffusion.store.schema import (
     NOISE_FREE,
     FileLayout,
@@ -151,20 +150,6 @@ class LensStore(LensSet):
         """Return where image ``index`` comes from: file, and position in it."""
         shard = int(np.searchsorted(self._starts, index, side="right")) - 1
         return f"{self.files[shard]}[{index - int(self._starts[shard])}]"
-
-    def record(self, index: int) -> LensRecord:
-        """Return image ``index`` with its truth; parameters that it lacks are left out."""
-        rows = self.subhaloes
-        low, high = np.searchsorted(rows["image"], [index, index + 1])
-        table = np.stack([rows[name][low:high] for name in ("x", "y", "mass")], axis=1)
-        values = {name: float(values[index]) for name, values in self.parameters.items()}
-        return LensRecord(
-            image=self.read([index])[0],
-            label=int(self.labels[index]),
-            parameters={name: value for name, value in values.items() if not np.isnan(value)},
-            subhaloes=table if len(table) else None,
-            noise_free=self.read_noise_free([index])[0] if self.has_noise_free else None,
-        )
 
     def close(self) -> None:
         """Close the files; a later read opens them again."""

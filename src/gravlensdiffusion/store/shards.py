@@ -137,7 +137,7 @@ class Shards:
         for path in map(self.path, range(len(self))):
             if path.exists():
                 with LensStore(path) as store:
-                    yield from map(store.record, range(len(store)))
+                    yield from store.records()
 
     def summary(self, num_made: int) -> str:
         """Say in a few words which shards were made, and which were there."""
