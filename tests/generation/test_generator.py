@@ -121,6 +121,10 @@ def test_images_come_in_flux_units(generator: LensGenerator) -> None:
     records = list(samples.records())
     assert [record.label for record in records] == [0, 1, 2]
     assert np.array_equal(records[1].image, samples.images[1])
+    part = samples.select([2, 0]).resized(4)
+    assert part.labels.tolist() == [2, 0]
+    assert part.header.pixel_scale_arcsec == pytest.approx(0.2)
+    assert np.allclose(part.read(slice(None)).sum((1, 2, 3)), samples.images[[2, 0]].sum((1, 2, 3)))
 
 
 def test_a_trajectory_starts_from_unit_noise_with_no_lens_in_it(generator: LensGenerator) -> None:

@@ -8,12 +8,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gravlensdiffusion.generation.noise import Clipping
+from gravlensdiffusion.sets.lens_set import Indices, LensSet, as_indices
 from gravlensdiffusion.sets.records import LensRecord, SetHeader
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LensSamples:
-    """Generated images.
+@dataclass(kw_only=True, eq=False)
+class LensSamples(LensSet):
+    """Generated images, a set like any other.
 
     Attributes:
         images: Float32 of shape ``(N, C, H, W)``, in ``header.flux_unit``.
@@ -34,18 +35,24 @@ class LensSamples:
     header: SetHeader
     clipping: Clipping = field(default_factory=Clipping)
 
-    def __len__(self) -> int:
-        return len(self.images)
+    def __post_init__(self) -> None:
+        _, channels, height, width = self.images.shape
+        self.image_shape = (channels, height, width)
+        self.has_noise_free = self.noise_free is not None
 
-    def records(self) -> Iterator[LensRecord]:
-        """Yield one record per image, as the store takes them."""
-        for k, (image, label) in enumerate(zip(self.images, self.labels, strict=True)):
-            yield LensRecord(
-                image=image,
-                label=int(label),
-                parameters={name: float(values[k]) for name, values in self.parameters.items()},
-                noise_free=None if self.noise_free is None else self.noise_free[k],
-            )
+    def read(self, indices: Indices) -> NDArray[np.float32]:
+        """Return images, shape ``(B, C, H, W)``."""
+        return self.images[as_indices(indices, len(self))]
+
+    def read_noise_free(self, indices: Indices) -> NDArray[np.float32]:
+        """Return the noise-free twins of images, shape ``(B, C, H, W)``."""
+        if self.noise_free is None:
+            return super().read_noise_free(indices)
+        return self.noise_free[as_indices(indices, len(self))]
+
+    def records(self, *, with_unknown: bool = True) -> Iterator[LensRecord]:
+        """Yield the images with what is known of each; what was left out is there as NaN."""
+        return super().records(with_unknown=with_unknown)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
