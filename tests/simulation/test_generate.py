@@ -222,10 +222,10 @@ def test_telescope_presets_have_lens_light():
     [
         ({"classes": ("wdm",)}, "unknown class 'wdm'; choose from no_sub, cdm, axion"),
         ({"classes": ()}, "at least one class"),
-        ({"classes": ("cdm", "cdm")}, "named twice"),
+        ({"classes": ("cdm", "cdm")}, "names a class twice: cdm, cdm"),
         ({"mix": (1, 2)}, "mix has 2 weights for the 3 classes no_sub, cdm, axion"),
         ({"mix": (0, 0, 0)}, "mix needs weights"),
-        ({"mix": (1, -1, 1)}, "mix needs weights"),
+        ({"mix": (1, -1, 1)}, "mix must not be negative"),
         ({"flux_unit": "Jy"}, "unknown flux unit 'Jy'; choose from peak, e-/s"),
         ({"size": 151}, "size must lie between 8 and the native 150 pixels"),
     ],

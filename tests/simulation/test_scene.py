@@ -186,8 +186,8 @@ def test_a_set_goes_into_a_file_and_is_told_with_what_it_lacks(config, tmp_path)
     ("make", "message"),
     [
         (lambda s: replace(s, name=""), "cannot be the name of a scene"),
-        (lambda s: replace(s, weight=0.0), "needs a positive weight"),
-        (lambda s: replace(s, companion_chance=0.0), "companion_chance must lie in"),
+        (lambda s: replace(s, weight=0.0), "scene weight must be positive, got 0.0"),
+        (lambda s: replace(s, companion_chance=0.0), "companion_chance must lie between"),
         (lambda s: LensClass(name="a", scenes=(s,)), "has scenes without a lens, but lenses"),
         (lambda s: LensClass(name="a", lensed=False, scenes=(s, s)), "names a scene twice: s, s"),
         (

@@ -179,7 +179,7 @@ def test_conditions_come_from_the_training_set_of_the_teacher(config: ModelConfi
         ({"levels": (1.0,)}, "4 steps need 3 levels, got 1"),
         ({"critic_updates": 0}, "critic_updates must be at least 1"),
         ({"total_images": 0}, "total_images must be at least 1"),
-        ({"label_dropout": 2.0}, r"label_dropout must lie in \[0, 1\]"),
+        ({"label_dropout": 2.0}, r"label_dropout must lie between 0 and 1, got 2.0"),
     ],
 )
 def test_settings_are_checked(changes: dict[str, object], message: str) -> None:

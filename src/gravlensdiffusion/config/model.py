@@ -183,7 +183,9 @@ class UNetConfig(Bounded):
                 f"network channels must name at least one level, at most {MAX_LEVELS}"
             )
         if any(num % 8 for num in self.channels) or self.embedding_dim % 2:
-            raise GravLensError("network channels must be multiples of 8, and embedding_dim even")
+            raise GravLensError(
+                "network needs channels that are multiples of 8 and an even embedding_dim"
+            )
         if len(self.attention_levels) > MAX_LEVELS:
             raise GravLensError("network attention_levels must name each level once")
         if any(level >= len(self.channels) for level in self.attention_levels):

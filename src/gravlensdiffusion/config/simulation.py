@@ -247,7 +247,7 @@ class LensClass:
 
     def __post_init__(self) -> None:
         _check_names("class", (self.name,))
-        _check_names("scene", [scene.name for scene in self.scenes])
+        _check_names("scene", [each.name for each in self.scenes], f"class '{self.name}'")
         if self.substructure is not None and not self.lensed:
             raise GravLensError(f"class '{self.name}' has substructure but does not lens")
         if self.scenes and self.lensed:
@@ -363,9 +363,9 @@ class SimulationConfig(Bounded):
         return tuple(scene for each in self.classes for scene in each.scenes)
 
 
-def _check_names(what: str, names: Sequence[str]) -> None:
+def _check_names(what: str, names: Sequence[str], where: str = "the simulation") -> None:
     for k, name in enumerate(names):
         if not name or "," in name or name != name.strip():
             raise GravLensError(f"'{name}' cannot be the name of a {what}")
         if name in names[:k]:
-            raise GravLensError(f"a {what} is named twice: {', '.join(names)}")
+            raise GravLensError(f"{where} names a {what} twice: {', '.join(names)}")
