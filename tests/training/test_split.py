@@ -104,7 +104,7 @@ def test_an_instrument_with_photon_noise_has_an_exposure(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"noise_free": False}, "with noise-free images, as `gravlens simulate --noise-free"),
+        ({"noise_free": False}, "with noise-free images, as `gravlens simulate` with `noise_free`"),
         ({"flux_unit": "peak"}, "needs images in e-/s, these are in peak"),
     ],
 )
