@@ -16,7 +16,7 @@ from gravlensdiffusion.formats.npy import NpyReader
 from gravlensdiffusion.formats.npz import NpzReader
 from gravlensdiffusion.formats.png import PngReader
 from gravlensdiffusion.sets.lens_set import LensSet
-from gravlensdiffusion.store.reader import SHARD_SUFFIXES, LensStore, find_bad_images
+from gravlensdiffusion.store.reader import SHARD_SUFFIXES, LensStore
 from gravlensdiffusion.store.trial import JUDGE
 from gravlensdiffusion.untrusted import probe_files
 
@@ -106,7 +106,7 @@ def _open_store(root: Path, listing: Listing, skip_bad: bool) -> LensSet:
         raise GravLensError(f"{root}: holds no shard that can be used; first: {problems[0]}")
     store = LensStore(root, shards=good)
     listing.check_same(root, good[0].name, len(store))
-    bad = find_bad_images(store)
+    bad = _bad_images(store)
     problems += [f"{store.name(k)}: {what}" for k, what in sorted(bad.items())]
     problems = [one_line(problem) for problem in problems]
     if not problems:
@@ -119,6 +119,25 @@ def _open_store(root: Path, listing: Listing, skip_bad: bool) -> LensSet:
     chosen = store.select(kept)
     chosen.problems, chosen.num_skipped = tuple(problems), len(problems)
     return chosen
+
+
+def _bad_images(store: LensStore) -> dict[int, str]:
+    """Look at every image once and return what is wrong, by index."""
+    found = {}
+    for where in store.slices():
+        images = store.read(where)
+        low, high = images.min(axis=(1, 2, 3)), images.max(axis=(1, 2, 3))
+        for k in np.flatnonzero(~(np.isfinite(low) & np.isfinite(high))):
+            num = int(np.count_nonzero(~np.isfinite(images[k])))
+            found[where.start + int(k)] = f"is not finite in {num} of {images[k].size} pixels"
+        for k in np.flatnonzero(low == high):
+            found[where.start + int(k)] = f"is constant: every pixel is {float(low[k]):g}"
+        if store.has_noise_free:
+            twins = store.read_noise_free(where)
+            for k in np.flatnonzero(~np.isfinite(twins).all(axis=(1, 2, 3))):
+                found.setdefault(where.start + int(k), "has a noise-free image that is not finite")
+    store.close()
+    return found
 
 
 def _list_file(path: Path) -> Listing:

@@ -204,29 +204,6 @@ def validate_store(path: str | os.PathLike[str]) -> None:
                     )
 
 
-def find_bad_images(store: LensSet) -> dict[int, str]:
-    """Look at every image once and return what is wrong, by index.
-
-    Raises:
-        GravLensError: If the file is damaged.
-    """
-    found = {}
-    for where in store.slices():
-        images = store.read(where)
-        low, high = images.min(axis=(1, 2, 3)), images.max(axis=(1, 2, 3))
-        for k in np.flatnonzero(~(np.isfinite(low) & np.isfinite(high))):
-            num = int(np.count_nonzero(~np.isfinite(images[k])))
-            found[where.start + int(k)] = f"is not finite in {num} of {images[k].size} pixels"
-        for k in np.flatnonzero(low == high):
-            found[where.start + int(k)] = f"is constant: every pixel is {float(low[k]):g}"
-        if store.has_noise_free:
-            twins = store.read_noise_free(where)
-            for k in np.flatnonzero(~np.isfinite(twins).all(axis=(1, 2, 3))):
-                found.setdefault(where.start + int(k), "has a noise-free image that is not finite")
-    store.close()
-    return found
-
-
 def _shard_paths(path: Path) -> list[Path]:
     if not path.exists():
         raise GravLensError(f"{path}: no such file or folder")
