@@ -10,8 +10,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 
-from filelock import FileLock, Timeout
-
 from gravlensdiffusion.errors import GravLensError
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -220,6 +218,8 @@ def held(folder: Path) -> Iterator[None]:
     Raises:
         GravLensError: If another process holds it.
     """
+    from filelock import FileLock, Timeout  # a tenth of a second, which `gravlens --help` spares
+
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / LOCK)
     try:

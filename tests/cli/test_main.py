@@ -76,7 +76,7 @@ def test_nothing_heavy_is_imported_without_a_command(words):
     code = (
         "import sys; from gravlensdiffusion.cli.main import main; "
         f"main({words}); "
-        "heavy = {'torch', 'numpy', 'scipy', 'tyro', 'rich', 'h5py', 'matplotlib', 'pydantic'}; "
+        "heavy = {'torch', 'filelock', 'numpy', 'scipy', 'tyro', 'rich', 'h5py', 'matplotlib', 'pydantic'}; "
         "sys.exit(', '.join(heavy & set(sys.modules)) or 0)"
     )
     result = run_python(code)
