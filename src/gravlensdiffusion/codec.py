@@ -4,7 +4,7 @@ import json
 from dataclasses import is_dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_type_hints
+from typing import Any, TypeVar, cast, get_args, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
@@ -23,20 +23,15 @@ def to_json(config: object, indent: int | None = 2) -> str:
 
 
 def from_json(cls: type[T], text: str | bytes, source: str = "configuration") -> T:
-    """Read a configuration dataclass from JSON text.
-
-    Args:
-        cls: The dataclass to build.
-        text: The JSON text.
-        source: What the text came from, for the error message.
+    """Read a configuration dataclass from JSON text, which came from a source that messages name.
 
     Raises:
         GravLensError: If the text is not JSON, has an unknown or missing key, or a value that is
             not allowed; the first fault is named.
     """
+    adapter: TypeAdapter[T] = _adapter(cast("Any", cls))
     try:
-        hashable: Any = cls
-        value: T = _adapter(hashable).validate_json(text)
+        return adapter.validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "top level"
@@ -46,19 +41,13 @@ def from_json(cls: type[T], text: str | bytes, source: str = "configuration") ->
     except GravLensError as error:
         # The checks of the dataclasses themselves do not know what they are read from.
         raise GravLensError(f"{source}: {error}") from None
-    return value
 
 
 def read_json(cls: type[T], path: Path) -> T:
-    """Read a configuration dataclass from a file.
-
-    Args:
-        cls: The dataclass to build.
-        path: The file.
+    """Read a configuration dataclass from a file; see `from_json`.
 
     Raises:
-        GravLensError: If it cannot be read, is no regular file, is too large, or holds anything
-            else; see `from_json`.
+        GravLensError: If it cannot be read, is no regular file, is too large, or holds anything else.
     """
     try:
         # A pipe or a device may never end.
