@@ -27,8 +27,9 @@ from gravlensdiffusion.presets.training import PRESETS
 from gravlensdiffusion.sets.lens_set import LensSet
 from gravlensdiffusion.simulation.generate import select, set_header, simulate
 from gravlensdiffusion.store.reader import write_store
+from gravlensdiffusion.training.accelerator import build_accelerator
 from gravlensdiffusion.training.batches import Batch, positions
-from gravlensdiffusion.training.diffusion import Trainer
+from gravlensdiffusion.training.diffusion import DiffusionTraining
 
 WARM_UP = 3
 """Steps that do not count: memory is taken, kernels are chosen."""
@@ -117,12 +118,15 @@ def open_source(config: TrainingConfig, options: Options, folder: Path) -> LensS
     return open_lenses(path)
 
 
-def begin(config: TrainingConfig, source: LensSet, folder: Path, options: Options) -> Trainer:
+def begin(
+    config: TrainingConfig, source: LensSet, folder: Path, options: Options
+) -> DiffusionTraining:
     """Return a run that is about to take its first step."""
-    return Trainer(config, source, folder / f"run-{config.prefetch}", options.device, None)
+    accelerator = build_accelerator(options.device, config.precision)
+    return DiffusionTraining(config, source, folder / f"run-{config.prefetch}", accelerator, None)
 
 
-def waited(trainer: Trainer, num_steps: int) -> tuple[float, float]:
+def waited(trainer: DiffusionTraining, num_steps: int) -> tuple[float, float]:
     """Return the mean time of a step, and how long it waited for its batch [s]."""
     take = trainer.batches.take
     waits: list[float] = []
@@ -145,7 +149,7 @@ def waited(trainer: Trainer, num_steps: int) -> tuple[float, float]:
     return whole / num_steps, sum(waits) / num_steps
 
 
-def drawing(trainer: Trainer) -> tuple[float, float, float, float]:
+def drawing(trainer: DiffusionTraining) -> tuple[float, float, float, float]:
     """Return the time of assembling a batch, of reading its images, and of its noise [s].
 
     The last is that of noise levels and of what hides conditions and turns images.
@@ -158,7 +162,7 @@ def drawing(trainer: Trainer) -> tuple[float, float, float, float]:
     whole, reading, noise = (
         timed(work)
         for work in (
-            lambda: trainer._draw(0),
+            lambda: trainer.load(0),
             lambda: data.images[where],
             lambda: streams.normal(Stream.TRAIN_NOISE, shape),
         )

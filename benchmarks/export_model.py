@@ -20,7 +20,7 @@ from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.model.checkpoint import load_model, save_model
 from gravlensdiffusion.reports.charts import save_curve
 from gravlensdiffusion.reports.mosaics import percentile_limits, save_grid
-from gravlensdiffusion.training.tracking import read_metrics
+from gravlensdiffusion.training.run import read_metrics
 
 NUM_SHOWN = 64
 NUM_LARGE_SHOWN = 24

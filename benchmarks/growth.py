@@ -30,7 +30,7 @@ from gravlensdiffusion.codec import to_json
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.files import write_atomically
 from gravlensdiffusion.presets.training import lens28
-from gravlensdiffusion.training.tracking import environment
+from gravlensdiffusion.training.run import environment
 
 SETUP = "train, set-up and one step"
 TRAIN = "train"

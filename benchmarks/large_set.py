@@ -29,7 +29,7 @@ from gravlensdiffusion.files import write_atomically
 from gravlensdiffusion.presets.training import lens64
 from gravlensdiffusion.sets.records import LensRecord
 from gravlensdiffusion.store.reader import LensStore, write_store
-from gravlensdiffusion.training.tracking import environment, read_metrics
+from gravlensdiffusion.training.run import environment, read_metrics
 
 MB = 1e6
 BLOCK = 500

@@ -113,18 +113,10 @@ def train(options: Options, training: list[EncoderSet]) -> None:
         training_data=f"{len(both):,} images of presets deeplense and deeplense-wide",
     )
     start = time.perf_counter()
-    network = train_encoder(
-        config, both, epochs=options.epochs, seed=options.seed, progress=report_progress
-    )
+    network = train_encoder(config, both, epochs=options.epochs, seed=options.seed, progress=True)
     print(f"trained in {(time.perf_counter() - start) / 60:.1f} min")
     network.whiten(encode(network, training[0].images))
     save_model(options.out, network, half=True)
-
-
-def report_progress(done: int, steps: int, loss: float) -> None:
-    """Print a line now and then."""
-    if done % 200 == 0:
-        print(f"{done}/{steps} loss {loss:.3f}", flush=True)
 
 
 def load(path: Path, size: int, *, held_out: bool) -> EncoderSet:

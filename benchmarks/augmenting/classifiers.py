@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from augmenting.generators import DRAWING, draw, draws
 from augmenting.images import Pictures, Pool, added, fresh_images, real_images
 from augmenting.settings import CLASSES, RECIPE, Arm, Options, Regime
+from gravlensdiffusion.classification.predictions import probabilities
 from gravlensdiffusion.classification.scores import Scores, score
 from gravlensdiffusion.config.classifier import ClassifierTraining
 from gravlensdiffusion.metrics.memorisation import (
@@ -21,9 +22,8 @@ from gravlensdiffusion.metrics.memorisation import (
 from gravlensdiffusion.model.checkpoint import load_classifier, save_model
 from gravlensdiffusion.nn.classifier import LensClassifier
 from gravlensdiffusion.training.classifier import (
-    Training,
+    TrainedClassifier,
     predict_logits,
-    probabilities,
     train_classifier,
 )
 from gravlensdiffusion.training.labelled import LabelledSet
@@ -95,7 +95,7 @@ def run_bound(options: Options, pool: Pool, test: Pictures) -> dict[str, Any]:
     return facts | {"processor_s": time.process_time() - started}
 
 
-def outcome(training: Training, test: Pictures) -> dict[str, Any]:
+def outcome(training: TrainedClassifier, test: Pictures) -> dict[str, Any]:
     """Return what a classifier does on the test set, whose mix is even.
 
     Under ``even`` stands what its probabilities are worth once they are carried over to that mix.

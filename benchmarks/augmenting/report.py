@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from augmenting.generators import DRAWING
 from augmenting.settings import ARMS, CLASSES, RARE, REGIMES, Arm, Options, Regime, read_piece
 from gravlensdiffusion.files import write_atomically
-from gravlensdiffusion.training.tracking import environment
+from gravlensdiffusion.training.run import environment
 
 BASE = "turned"
 """The arm that others are compared with."""

@@ -15,7 +15,8 @@ from comparison.settings import PEERS, Options, base_name, read_piece, write_pie
 from gravlensdiffusion.cli.train import read_preset
 from gravlensdiffusion.formats.open import open_lenses
 from gravlensdiffusion.model.folders import checkpoints
-from gravlensdiffusion.training.diffusion import Trainer
+from gravlensdiffusion.training.accelerator import build_accelerator
+from gravlensdiffusion.training.diffusion import DiffusionTraining
 from gravlensdiffusion.training.run import TRAINING_STATE
 
 Clock = dict[str, float]
@@ -62,7 +63,9 @@ class TrainerSession:
         self._folder = options.out / "training" / arm
         run = self._folder / "run"
         given = source if is_ours else peak_scaled_set(source)
-        self._trainer = Trainer(config, given, run, "cpu", None)
+        self._trainer = DiffusionTraining(
+            config, given, run, build_accelerator("cpu", config.precision), None
+        )
         self.batch_size = config.batch_size
         network = self._trainer.model.network
         self.num_parameters = sum(each.numel() for each in network.parameters())

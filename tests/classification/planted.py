@@ -7,7 +7,7 @@ from scipy.stats import norm
 
 from gravlensdiffusion.config.classifier import ClassifierTraining
 from gravlensdiffusion.sets.records import SetHeader
-from gravlensdiffusion.training.classifier import Training, train_classifier
+from gravlensdiffusion.training.classifier import TrainedClassifier, train_classifier
 from gravlensdiffusion.training.labelled import LabelledSet
 from tests.sources import ArraySource
 
@@ -42,6 +42,6 @@ def labelled(source: ArraySource, is_generated: np.ndarray | None = None) -> Lab
 
 
 @cache
-def trained() -> Training:
+def trained() -> TrainedClassifier:
     """Return a classifier of the planted problem."""
     return train_classifier(labelled(planted(3000, 0)), RECIPE, device="cpu")

@@ -20,7 +20,7 @@ from gravlensdiffusion.config.training import TrainingConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.model.checkpoint import load_model
 from gravlensdiffusion.training.diffusion import train
-from gravlensdiffusion.training.tracking import read_metrics
+from gravlensdiffusion.training.run import read_metrics
 from tests.sources import rings, tiny
 
 

@@ -21,12 +21,12 @@ from gravlensdiffusion.files import held
 from gravlensdiffusion.model.folders import checkpoints
 from gravlensdiffusion.sets.records import LensRecord
 from gravlensdiffusion.store.reader import write_store
-from gravlensdiffusion.training.diffusion import Trainer, train
-from gravlensdiffusion.training.fit import Hooks, Progress
+from gravlensdiffusion.training.diffusion import DiffusionTraining, open_training, train
 from tests.faults.child import run
 from tests.faults.commands import BALANCE, DISTILL, TRAIN, Command
 from tests.faults.harness import CONTEXT, QUIET
 from tests.sources import ArraySource, rings, tiny
+from tests.training.driving import drive
 
 SECONDS_TO_SAVE = 10
 RECORDS = ("prepared/prepared.json", "environment.json")
@@ -124,14 +124,14 @@ def test_a_second_process_is_refused(
 
 
 def test_prepared_images_that_change_stop_the_training(work: Path) -> None:
-    def spoil(progress: Progress) -> None:
-        if progress.images_seen == 40:
+    def spoil(training: DiffusionTraining) -> None:
+        if training.counters.images_seen == 40:
             path = work / "run" / "prepared" / "images.npy"
             path.write_bytes(path.read_bytes()[:-4] + b"\0\0\0\0")
 
     train(tiny(), rings(), work / "whole", device="cpu")
     with pytest.raises(GravLensError, match=r"images\.npy: has changed while it was trained on"):
-        train(tiny(), rings(), work / "run", device="cpu", hooks=Hooks(progress=spoil))
+        drive(open_training(tiny(), rings(), work / "run", device="cpu"), after_step=spoil)
     assert [each.images_seen for each in checkpoints(work / "run")] == [32]
     train(tiny(), rings(), work / "run", device="cpu")
     last = "checkpoints/0000000096/model.safetensors"
@@ -141,19 +141,19 @@ def test_prepared_images_that_change_stop_the_training(work: Path) -> None:
 def test_a_set_that_changes_is_told_and_not_taken_up(
     work: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain = Trainer.step
+    plain = DiffusionTraining.loss
     other = rings()
     # Not among the images that are looked at first.
     other.images[7] *= 2
 
-    def step(self: Trainer) -> None:
-        plain(self)
-        if self.counters.images_seen == 40:
+    def loss(self: DiffusionTraining, first: int) -> torch.Tensor:
+        if first == 40:
             save(other, work / "lenses.h5")
-        if self.counters.images_seen == 72:
+        if first == 72:
             raise KeyboardInterrupt
+        return plain(self, first)
 
-    monkeypatch.setattr(Trainer, "step", step)
+    monkeypatch.setattr(DiffusionTraining, "loss", loss)
     assert main(words()) == 130
     assert capsys.readouterr().err.count("lenses.h5 has changed since the training began") == 1
     assert [each.images_seen for each in checkpoints(work / "run")] == [32, 64]
@@ -188,13 +188,13 @@ def test_nan_in_the_data_is_named(work: Path, capsys: pytest.CaptureFixture[str]
 def test_an_exploding_loss_stops_and_spoils_no_checkpoint(
     work: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, num_before: int
 ) -> None:
-    plain = Trainer._loss
+    plain = DiffusionTraining.loss
 
-    def loss(self: Trainer) -> torch.Tensor:
-        scale = 1e5 if self.counters.images_seen > 16 + num_before else 1.0
-        return plain(self) * scale
+    def loss(self: DiffusionTraining, first: int) -> torch.Tensor:
+        scale = 1e5 if first > 16 + num_before else 1.0
+        return plain(self, first) * scale
 
-    monkeypatch.setattr(Trainer, "_loss", loss)
+    monkeypatch.setattr(DiffusionTraining, "loss", loss)
     recipe = tiny(total_images=320, log_images=8, checkpoint_images=32)
     (work / "recipe.json").write_text(to_json(recipe))
     assert main(words()) == 2
@@ -229,14 +229,14 @@ def test_a_lack_of_memory_is_one_line_and_keeps_the_state(
     monkeypatch: pytest.MonkeyPatch,
     error: Exception,
 ) -> None:
-    plain = Trainer.step
+    plain = DiffusionTraining.loss
 
-    def step(self: Trainer) -> None:
-        if self.counters.images_seen == 40:
+    def loss(self: DiffusionTraining, first: int) -> torch.Tensor:
+        if first == 40:
             raise error
-        plain(self)
+        return plain(self, first)
 
-    monkeypatch.setattr(Trainer, "step", step)
+    monkeypatch.setattr(DiffusionTraining, "loss", loss)
     assert main(words()) == 2
     said = one_line(capsys)
     assert said.startswith("out of memory; the checkpoint of 32 images is kept: ")

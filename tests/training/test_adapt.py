@@ -27,7 +27,7 @@ from gravlensdiffusion.training.adapt import adapt, check_number
 from gravlensdiffusion.training.diffusion import train
 from gravlensdiffusion.training.fit import Progress
 from gravlensdiffusion.training.start import LABELS
-from gravlensdiffusion.training.validation import split_off
+from gravlensdiffusion.training.validation import choose_validation
 from tests.models import ORDERED, awake
 from tests.sources import ArraySource, rings, tiny
 
@@ -220,7 +220,7 @@ def test_held_out_images_leave_no_trace(
 ) -> None:
     init = known if noise == "learned" else simulated
     clean, poisoned = own_set(), own_set()
-    held_out = split_off(clean.labels, 0.1, seed=0)
+    held_out = choose_validation(clean.labels, 0.1, seed=0)
     assert [int(held_out[clean.labels == label].sum()) for label in (0, 1)] == [12, 12]
     poisoned.images[held_out] = np.random.default_rng(0).normal(50, 5, (24, 1, SIZE, SIZE))
     weights, configs, losses = [], [], []

@@ -13,7 +13,7 @@ from gravlensdiffusion.config.bounds import UNLABELLED
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.presets.simulation import simulation_preset
 from gravlensdiffusion.sets.training_set import TrainingSet, prepare
-from gravlensdiffusion.training.batches import Batch, BatchesAhead, draw_batch, positions
+from gravlensdiffusion.training.batches import Batch, Prefetcher, load_batch, positions
 from gravlensdiffusion.training.data import learned_parameters
 from gravlensdiffusion.training.optimiser import learning_rate
 from tests.sources import rings, tiny
@@ -30,8 +30,8 @@ def test_a_batch_in_two_parts_is_the_same_batch(tmp_path: Path) -> None:
     data = prepare(rings(), tmp_path, 8, "area")
     config = tiny()
     counts = np.arange(36, 44)  # across the end of the first epoch of 40
-    whole = draw_batch(data, config, counts, conditional=True)
-    parts = [draw_batch(data, config, c, conditional=True) for c in (counts[:3], counts[3:])]
+    whole = load_batch(data, config, counts, conditional=True)
+    parts = [load_batch(data, config, c, conditional=True) for c in (counts[:3], counts[3:])]
     for name in ("flux", "u", "eps"):
         assert torch.equal(getattr(whole, name), torch.cat([getattr(p, name) for p in parts]))
     assert whole.condition is not None
@@ -41,7 +41,7 @@ def test_a_batch_in_two_parts_is_the_same_batch(tmp_path: Path) -> None:
 
 def test_labels_are_hidden_as_often_as_asked(tmp_path: Path) -> None:
     data = prepare(rings(), tmp_path, 8, "area")
-    batch = draw_batch(data, tiny(label_dropout=0.25), np.arange(4000), conditional=True)
+    batch = load_batch(data, tiny(label_dropout=0.25), np.arange(4000), conditional=True)
     assert batch.condition is not None
     hidden = (batch.condition.label == UNLABELLED).double().mean().item()
     assert hidden == pytest.approx(0.25, abs=4 * np.sqrt(0.25 * 0.75 / 4000))
@@ -56,7 +56,7 @@ NAMES = ("theta_E", "source_x", "signal_to_noise")
 def with_parameters(folder: Path, **changes: object) -> tuple[TrainingSet, Batch, torch.Tensor]:
     """Return a set, 4000 training images of it, and their parameters, shape ``(4000, 3)``."""
     data = prepare(rings(), folder, 8, "area", parameters=NAMES)
-    batch = draw_batch(data, tiny(parameters=NAMES, **changes), np.arange(4000), conditional=True)
+    batch = load_batch(data, tiny(parameters=NAMES, **changes), np.arange(4000), conditional=True)
     assert batch.condition is not None
     assert batch.condition.parameters is not None
     return data, batch, batch.condition.parameters
@@ -100,7 +100,7 @@ def test_always_and_never_are_meant(
 def test_parameters_change_nothing_else_of_a_batch(tmp_path: Path) -> None:
     _, batch, _ = with_parameters(tmp_path, parameter_dropout=0.5)
     data = prepare(rings(), tmp_path, 8, "area")
-    plain = draw_batch(data, tiny(), np.arange(4000), conditional=True)
+    plain = load_batch(data, tiny(), np.arange(4000), conditional=True)
     for name in ("flux", "u", "eps"):
         assert torch.equal(getattr(plain, name), getattr(batch, name))
     assert plain.condition is not None
@@ -114,7 +114,7 @@ def test_a_value_that_an_image_lacks_stays_unknown(tmp_path: Path) -> None:
     source.parameters["source_x"][::2] = np.nan
     data = prepare(source, tmp_path, 8, "area", parameters=("source_x", "theta_E"))
     config = tiny(parameters=("source_x", "theta_E"), parameter_dropout=0.0, parameters_dropout=0.0)
-    batch = draw_batch(data, config, np.arange(40), conditional=True)
+    batch = load_batch(data, config, np.arange(40), conditional=True)
     assert batch.condition is not None
     assert batch.condition.parameters is not None
     lacking = torch.from_numpy(positions(0, np.arange(40), 40) % 2 == 0)
@@ -183,13 +183,13 @@ def test_ranges_end_where_the_priors_of_a_simulated_set_do(tmp_path: Path) -> No
 
 def test_stratified_times_fill_every_part_of_the_interval(tmp_path: Path) -> None:
     data = prepare(rings(), tmp_path, 8, "area")
-    u = draw_batch(data, tiny(), np.arange(16, 24), conditional=False).u
+    u = load_batch(data, tiny(), np.arange(16, 24), conditional=False).u
     assert sorted(torch.floor(u * 8).int().tolist()) == list(range(8))
 
 
 def test_noise_is_standard_normal_and_never_repeats(tmp_path: Path) -> None:
     data = prepare(rings(), tmp_path, 8, "area")
-    eps = draw_batch(data, tiny(), np.arange(1000), conditional=False).eps.flatten(1)
+    eps = load_batch(data, tiny(), np.arange(1000), conditional=False).eps.flatten(1)
     assert eps.mean().abs() < 5 / np.sqrt(eps.numel())
     assert eps.var().item() == pytest.approx(1, abs=5 * np.sqrt(2 / eps.numel()))
     correlation = torch.corrcoef(eps[:50]) - torch.eye(50)
@@ -211,9 +211,9 @@ def test_batches_assembled_ahead_are_those_of_their_place(num_ahead: int, tmp_pa
     data = prepare(rings(), tmp_path, 8, "area")
 
     def draw(first: int) -> Batch:
-        return draw_batch(data, tiny(), np.arange(first, first + 8), conditional=True)
+        return load_batch(data, tiny(), np.arange(first, first + 8), conditional=True)
 
-    ahead = BatchesAhead(draw, 8, num_ahead)
+    ahead = Prefetcher(draw, 8, num_ahead)
     for first in range(16, 72, 8):
         taken, drawn = ahead.take(first), draw(first)
         assert torch.equal(taken.flux, drawn.flux)
@@ -235,7 +235,7 @@ def test_batches_are_assembled_in_other_threads_before_they_are_asked_for() -> N
         nothing = torch.empty(0)
         return Batch(nothing, nothing, nothing, None)
 
-    ahead = BatchesAhead(draw, 10, 2)
+    ahead = Prefetcher(draw, 10, 2)
     ahead.take(0)
     assert third_begun.wait(10)
     assert threading.main_thread() not in drawn.values()

@@ -4,17 +4,15 @@ import numpy as np
 import pytest
 import torch
 
+from gravlensdiffusion.classification.predictions import probabilities
 from gravlensdiffusion.classification.scores import calibration_error, score
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.training.classifier import (
-    configure,
     fit_temperature,
-    measure_scales,
     predict_logits,
-    probabilities,
     train_classifier,
 )
-from gravlensdiffusion.training.labelled import split
+from gravlensdiffusion.training.labelled import configure, measure_scales, split
 from tests.classification.networks import CONFIG
 from tests.classification.planted import (
     BEST_AUC,

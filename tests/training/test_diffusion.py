@@ -20,24 +20,17 @@ from gravlensdiffusion.config.training import (
     TrainingConfig,
 )
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.model.build import Model, build_network
+from gravlensdiffusion.model.build import build_network
 from gravlensdiffusion.model.checkpoint import load_model
 from gravlensdiffusion.model.folders import checkpoints
 from gravlensdiffusion.sets import training_set as dataset
 from gravlensdiffusion.sets.lens_set import Indices, LensSet
 from gravlensdiffusion.sets.records import GENERATED
-from gravlensdiffusion.training.diffusion import train
-from gravlensdiffusion.training.fit import Hooks, Progress
+from gravlensdiffusion.training.diffusion import DiffusionTraining, open_training, train
 from gravlensdiffusion.training.optimiser import learning_rate
-from gravlensdiffusion.training.run import RunFolder
-from gravlensdiffusion.training.tracking import read_metrics
+from gravlensdiffusion.training.run import RunDirectory, read_metrics
 from tests.sources import rings, tiny
-
-
-def stop_after(steps: int) -> Hooks:
-    """Ask a run to stop after a number of steps."""
-    count = iter(range(1, 10**6))
-    return Hooks(should_stop=lambda: next(count) == steps)
+from tests.training.driving import drive
 
 
 def final_tensors(run: Path) -> dict[str, torch.Tensor]:
@@ -81,7 +74,7 @@ def test_a_broken_run_ends_with_the_same_bits_as_an_unbroken_one(
     train(config, source, tmp_path / "whole", device="cpu")
     # Stopped between two checkpoints, and once more right after going on.
     for steps in (3, 1):
-        train(config, source, tmp_path / "broken", device="cpu", hooks=stop_after(steps))
+        drive(open_training(config, source, tmp_path / "broken", device="cpu"), stop_after=steps)
     train(config, source, tmp_path / "broken", device="cpu")
 
     whole, broken = final_tensors(tmp_path / "whole"), final_tensors(tmp_path / "broken")
@@ -95,7 +88,7 @@ def test_a_broken_run_ends_with_the_same_bits_as_an_unbroken_one(
 def test_a_run_that_assembles_ahead_ends_with_the_same_bits(tmp_path: Path) -> None:
     train(tiny(), rings(), tmp_path / "whole", device="cpu")
     config = tiny(prefetch=2)
-    train(config, rings(), tmp_path / "ahead", device="cpu", hooks=stop_after(5))
+    drive(open_training(config, rings(), tmp_path / "ahead", device="cpu"), stop_after=5)
     train(config, rings(), tmp_path / "ahead", device="cpu")
     whole, ahead = final_tensors(tmp_path / "whole"), final_tensors(tmp_path / "ahead")
     assert all(torch.equal(whole[name], ahead[name]) for name in whole)
@@ -118,15 +111,17 @@ def test_a_compiled_run_resumes_and_keeps_the_names_of_its_weights(
     train(replace(config, compile=False), rings(), tmp_path / "plain", device="cpu")
     assert not steps
     sampled: list[int] = []
-    train(config, rings(), tmp_path / "run", device="cpu", hooks=stop_after(2))
+    drive(open_training(config, rings(), tmp_path / "run", device="cpu"), stop_after=2)
 
-    def sample(model: Model, images_seen: int) -> None:
-        before = len(steps)
-        model.network(torch.zeros(3, 1, 8, 8), torch.zeros(3))
-        assert len(steps) == before
-        sampled.append(images_seen)
+    def sample(training: DiffusionTraining) -> None:
+        if training.is_sample_due:
+            before = len(steps)
+            with training.averaged() as model:
+                model.network(torch.zeros(3, 1, 8, 8), torch.zeros(3))
+            assert len(steps) == before
+            sampled.append(training.counters.images_seen)
 
-    train(config, rings(), tmp_path / "run", device="cpu", hooks=Hooks(sample=sample))
+    drive(open_training(config, rings(), tmp_path / "run", device="cpu"), after_step=sample)
     assert len(steps) == 4
     assert sampled == [32]
     plain, compiled = final_tensors(tmp_path / "plain"), final_tensors(tmp_path / "run")
@@ -142,12 +137,12 @@ def test_a_crash_loses_only_what_came_after_the_last_checkpoint(tmp_path: Path) 
     class CrashError(Exception):
         pass
 
-    def crash_late(progress: Progress) -> None:
-        if progress.images_seen >= 88:
+    def crash_late(training: DiffusionTraining) -> None:
+        if training.counters.images_seen >= 88:
             raise CrashError
 
     with pytest.raises(CrashError):
-        train(config, rings(), tmp_path / "run", device="cpu", hooks=Hooks(progress=crash_late))
+        drive(open_training(config, rings(), tmp_path / "run", device="cpu"), after_step=crash_late)
     with (tmp_path / "run" / "metrics.jsonl").open("a") as log:
         log.write('{"images": 88, "lo')
     torn = tmp_path / "run" / "checkpoints" / ".0000000088.abc.tmp"
@@ -184,10 +179,11 @@ def test_the_moving_average_follows_its_half_life(tmp_path: Path) -> None:
     )
     sampled_with: dict[str, torch.Tensor] = {}
 
-    def remember(model: Model, _: int) -> None:
-        sampled_with.update({k: v.clone() for k, v in model.state_dict().items()})
+    def remember(training: DiffusionTraining) -> None:
+        with training.averaged() as model:
+            sampled_with.update({k: v.clone() for k, v in model.state_dict().items()})
 
-    train(config, rings(), tmp_path, device="cpu", hooks=Hooks(sample=remember))
+    drive(open_training(config, rings(), tmp_path, device="cpu"), after_step=remember)
     folder = checkpoints(tmp_path)[-1].folder
     weights = load_file(folder / "model.safetensors")
     average = load_file(folder / "ema.safetensors")
@@ -270,7 +266,8 @@ def test_a_run_goes_on_elsewhere_and_longer(
     # Back to what it began with: nothing is left to do, and nothing is lost.
     told: list[str] = []
     before = final_tensors(tmp_path / "run")
-    done = train(config, rings(), tmp_path / "run", device="cpu", hooks=Hooks(tell=told.append))
+    opening = open_training(config, rings(), tmp_path / "run", device="cpu", tell=told.append)
+    done = drive(opening)
     assert done.images_seen == 48
     assert told[-1].endswith(
         "has seen 48 images already, more than the 16 asked for: nothing is left to do"
@@ -302,10 +299,10 @@ def test_all_else_is_what_a_run_is(tmp_path: Path) -> None:
     assert {*others, *ELSEWHERE, *LONGER} == {each.name for each in fields(TrainingConfig)}
     for name, value in others.items():
         with pytest.raises(GravLensError, match="holds a run with another"):
-            RunFolder.open(tmp_path / "run", replace(tiny(total_images=8), **{name: value}))
+            RunDirectory.open(tmp_path / "run", replace(tiny(total_images=8), **{name: value}))
     held_out = tiny(total_images=8, early_stopping=EarlyStopping(held_out=0.1))
     with pytest.raises(GravLensError, match="another held_out"):
-        RunFolder.open(tmp_path / "run", held_out)
+        RunDirectory.open(tmp_path / "run", held_out)
 
 
 def test_a_run_of_an_earlier_version_goes_on(tmp_path: Path) -> None:
@@ -314,7 +311,7 @@ def test_a_run_of_an_earlier_version_goes_on(tmp_path: Path) -> None:
     source = rings(20, size=8)
     source.images = source.images.clip(0, 1)
     source.header = replace(source.header, class_names=())
-    train(config, source, tmp_path, device="cpu", hooks=stop_after(1))
+    drive(open_training(config, source, tmp_path, device="cpu"), stop_after=1)
     path = tmp_path / "config.json"
     old = json.loads(path.read_text())
     optimiser = {name: old["optimiser"][name] for name in OPTIMISER_OF_VERSION_0_1}

@@ -16,10 +16,10 @@ from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.model.build import Model
 from gravlensdiffusion.model.checkpoint import load_model
 from gravlensdiffusion.model.folders import checkpoints
-from gravlensdiffusion.training.distill import distill, draw_condition
-from gravlensdiffusion.training.fit import Hooks
-from gravlensdiffusion.training.tracking import read_metrics
+from gravlensdiffusion.training.distill import distill, draw_condition, open_distillation
+from gravlensdiffusion.training.run import read_metrics
 from tests.models import LEARNED, ORDERED, PRIOR, awake
+from tests.training.driving import drive
 
 
 def small(method: Method = "distribution", **changes: object) -> DistillationConfig:
@@ -36,12 +36,6 @@ def small(method: Method = "distribution", **changes: object) -> DistillationCon
         checkpoint_images=24,
     )
     return replace(config, **changes)  # type: ignore[arg-type]
-
-
-def stop_after(steps: int) -> Hooks:
-    """Ask a run to stop after a number of steps."""
-    count = iter(range(1, 10**6))
-    return Hooks(should_stop=lambda: next(count) == steps)
 
 
 def final_tensors(run: Path) -> dict[str, torch.Tensor]:
@@ -65,7 +59,9 @@ def test_a_broken_run_ends_with_the_same_bits_as_an_unbroken_one(
 ) -> None:
     distill(config, awake(), tmp_path / "whole", device="cpu")
     for steps in (2, 3):
-        distill(config, awake(), tmp_path / "broken", device="cpu", hooks=stop_after(steps))
+        drive(
+            open_distillation(config, awake(), tmp_path / "broken", device="cpu"), stop_after=steps
+        )
     distill(config, awake(), tmp_path / "broken", device="cpu")
 
     whole, broken = final_tensors(tmp_path / "whole"), final_tensors(tmp_path / "broken")
@@ -97,7 +93,7 @@ def test_the_student_is_a_model_of_its_own_that_draws_in_its_steps(tmp_path: Pat
 
 
 def test_a_run_does_not_go_on_with_another_teacher_or_other_settings(tmp_path: Path) -> None:
-    distill(small(), awake(), tmp_path / "run", device="cpu", hooks=stop_after(1))
+    drive(open_distillation(small(), awake(), tmp_path / "run", device="cpu"), stop_after=1)
     other = awake()
     with torch.no_grad():
         next(iter(other.network.parameters())).add_(1e-3)
@@ -127,7 +123,7 @@ def model_with(**changes: object) -> Model:
 
 
 def test_a_teacher_that_cannot_be_followed_is_refused(tmp_path: Path) -> None:
-    distill(small(), awake(), tmp_path / "run", device="cpu", hooks=stop_after(1))
+    drive(open_distillation(small(), awake(), tmp_path / "run", device="cpu"), stop_after=1)
     with pytest.raises(GravLensError, match="'tiny' is distilled already"):
         distill(small(), load_model(tmp_path / "run"), tmp_path / "again", device="cpu")
     denoiser = replace(ORDERED.denoiser, prediction="epsilon")

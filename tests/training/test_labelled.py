@@ -3,8 +3,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from gravlensdiffusion.classification.classes import merge
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.training.labelled import LabelledSet, merge, split
+from gravlensdiffusion.training.labelled import LabelledSet, split
 
 NAMES = ("no_sub", "cdm")
 

@@ -10,10 +10,10 @@ import pytest
 from gravlensdiffusion.config.training import EarlyStopping, TrainingConfig
 from gravlensdiffusion.model.checkpoint import load_model
 from gravlensdiffusion.presets.training import PRESETS
-from gravlensdiffusion.training.diffusion import plan, train
-from gravlensdiffusion.training.fit import Hooks
+from gravlensdiffusion.training.diffusion import open_training
 from gravlensdiffusion.training.length import FROM_NOTHING, count_different, doubt
 from tests.sources import rings, tiny
+from tests.training.driving import drive
 
 
 def length(config: TrainingConfig, num: int) -> int:
@@ -76,9 +76,10 @@ def test_copies_are_counted_once(tmp_path: Path) -> None:
     assert count_different([source.images[:15], source.images[15:]]) == 8
     told: list[str] = []
     config = tiny(total_images=16)
-    planned = plan(config, source, tmp_path / "run", device="cpu")
+    with open_training(config, source, tmp_path / "run", device="cpu", writes=False) as training:
+        planned = training.plan
     assert not (tmp_path / "run").exists()
-    done = train(config, source, tmp_path / "run", device="cpu", hooks=Hooks(tell=told.append))
+    done = drive(open_training(config, source, tmp_path / "run", device="cpu", tell=told.append))
     assert done.num_different == planned.num_different == 8
     assert load_model(tmp_path / "run").config.training_data.startswith(
         "40 images, 8 of them different"

@@ -1,7 +1,6 @@
 """Two processes train as one does: the same images, the same loss, the same weights."""
 
 import json
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from gravlensdiffusion.model.folders import checkpoints
-from gravlensdiffusion.training.fit import Hooks
-from gravlensdiffusion.training.tracking import read_metrics
+from gravlensdiffusion.training.run import read_metrics
 from tests.launching import torchrun
 from tests.training.test_diffusion import final_tensors
 from tests.training.together import RECIPES, STOP_AFTER, run
@@ -38,8 +36,7 @@ def alone(one: Path) -> dict[str, Any]:
 def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder of the runs of two processes, one of them begun by one process."""
     folder = tmp_path_factory.mktemp("two")
-    steps = count(1)
-    run("moved", folder, Hooks(should_stop=lambda: next(steps) == STOP_AFTER))
+    run("moved", folder, STOP_AFTER)
     done = torchrun(2, together, folder)
     assert done.returncode == 0, done.stderr
     return folder

@@ -21,11 +21,10 @@ from gravlensdiffusion.model.folders import checkpoints
 from gravlensdiffusion.presets.simulation import simulation_preset
 from gravlensdiffusion.simulation.generate import select, set_header, simulate
 from gravlensdiffusion.store.reader import LensStore, write_store
-from gravlensdiffusion.training.data import NEAR
-from gravlensdiffusion.training.diffusion import train
-from gravlensdiffusion.training.fit import Hooks, Progress
-from gravlensdiffusion.training.split import noise_free_twins, observation_of
+from gravlensdiffusion.training.data import NEAR, noise_free_twins, observation_of
+from gravlensdiffusion.training.diffusion import open_training, train
 from tests.sources import rings, tiny
+from tests.training.driving import drive
 
 NATIVE, SIZE, NUM = 24, 12, 12
 NAMES = ("theta_E", "source_x", "signal_to_noise")
@@ -181,9 +180,7 @@ def test_the_checkpoint_knows_noise_parameters_and_training_lenses(
 def test_a_broken_run_ends_with_the_same_bits_as_an_unbroken_one(
     source: LensStore, run: Path, tmp_path: Path
 ) -> None:
-    steps = iter(range(1, 100))
-    hooks = Hooks(should_stop=lambda: next(steps) == 2)
-    train(split(), source, tmp_path / "run", device="cpu", hooks=hooks)
+    drive(open_training(split(), source, tmp_path / "run", device="cpu"), stop_after=2)
     assert checkpoints(tmp_path / "run")[-1].images_seen == 16
     train(split(), source, tmp_path / "run", device="cpu")
     for name in ("model.safetensors", "ema.safetensors"):
@@ -218,10 +215,9 @@ def test_images_without_a_lens_are_learned_beside_lenses(tmp_path: Path) -> None
     truth = source.parameters
     assert np.isnan(truth["theta_E"]).tolist() == (source.labels == 1).tolist()
     assert np.isnan(truth["signal_to_noise"]).any()
-    told: list[Progress] = []
-    train(split(), source, tmp_path / "run", device="cpu", hooks=Hooks(progress=told.append))
-    assert told[-1].num_skipped == 0
-    assert np.isfinite(told[-1].loss)
+    done = train(split(), source, tmp_path / "run", device="cpu")
+    assert done.num_skipped == 0
+    assert np.isfinite(done.loss)
     generator = LensGenerator.from_pretrained(tmp_path / "run", device="cpu")
     for each in generator.config.parameters:
         low, high = np.nanmin(truth[each.name]), np.nanmax(truth[each.name])

@@ -23,12 +23,12 @@ from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.model.checkpoint import load_model, read_tensors
 from gravlensdiffusion.model.folders import MODELS_FOLDER, best_checkpoint, checkpoints
 from gravlensdiffusion.sets.training_set import TrainingSet, prepare
-from gravlensdiffusion.training.diffusion import train
-from gravlensdiffusion.training.fit import Hooks, Progress
-from gravlensdiffusion.training.run import RunFolder
-from gravlensdiffusion.training.tracking import read_metrics
-from gravlensdiffusion.training.validation import HeldOutLoss, Standing, split_off
+from gravlensdiffusion.training.diffusion import DiffusionTraining, open_training, train
+from gravlensdiffusion.training.fit import Progress
+from gravlensdiffusion.training.run import RunDirectory, read_metrics
+from gravlensdiffusion.training.validation import Validation, ValidationLoss, choose_validation
 from tests.sources import ArraySource, rings, tiny
+from tests.training.driving import drive
 
 NUM = 20
 SHARE = 0.2
@@ -66,37 +66,42 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Progress, lis
     """A run that ended early, how it went, and at which numbers of images grids were drawn."""
     folder = tmp_path_factory.mktemp("ended") / "run"
     grids: list[int] = []
-    hooks = Hooks(sample=lambda _, seen: grids.append(seen))
-    progress = train(stopping(sample_images=320), rings(NUM), folder, device="cpu", hooks=hooks)
+
+    def note(training: DiffusionTraining) -> None:
+        if training.is_sample_due:
+            grids.append(training.counters.images_seen)
+
+    config = stopping(sample_images=320)
+    progress = drive(open_training(config, rings(NUM), folder, device="cpu"), after_step=note)
     return folder, progress, grids
 
 
 def test_every_class_has_its_share_held_out_and_one_image_at_least() -> None:
     labels = np.repeat([0, 1, 2, 3, -1], [40, 10, 2, 1, 3])
-    held_out = split_off(labels, 0.1, seed=3)
+    held_out = choose_validation(labels, 0.1, seed=3)
     counts = {int(k): int(held_out[labels == k].sum()) for k in set(labels)}
     assert counts == {0: 4, 1: 1, 2: 1, 3: 0, -1: 1}
-    assert np.array_equal(held_out, split_off(labels, 0.1, seed=3))
-    assert not np.array_equal(held_out, split_off(labels, 0.1, seed=4))
+    assert np.array_equal(held_out, choose_validation(labels, 0.1, seed=3))
+    assert not np.array_equal(held_out, choose_validation(labels, 0.1, seed=4))
     # Never all of a class, and images whose labels change place do so with them.
-    assert split_off(labels, 0.5, seed=0)[labels == 2].sum() == 1
-    assert 0 < np.flatnonzero(split_off(np.zeros(100), 0.1, seed=0)).std() > 10
+    assert choose_validation(labels, 0.5, seed=0)[labels == 2].sum() == 1
+    assert 0 < np.flatnonzero(choose_validation(np.zeros(100), 0.1, seed=0)).std() > 10
     with pytest.raises(GravLensError, match="`held_out` 0"):
-        split_off(np.array([0, 1]), 0.1, seed=0)
+        choose_validation(np.array([0, 1]), 0.1, seed=0)
 
 
 def test_copies_are_held_out_together() -> None:
     labels, groups = np.repeat([0, 1], (50, 50)), np.tile(np.arange(20), 5)
-    held_out = split_off(labels, 0.2, 0, groups)
+    held_out = choose_validation(labels, 0.2, 0, groups)
     assert not set(groups[held_out]) & set(groups[~held_out])
     assert set(labels[held_out]) == set(labels[~held_out]) == {0, 1}
     with pytest.raises(GravLensError, match="no class has two different images"):
-        split_off(labels, 0.2, 0, np.zeros(100, dtype=np.int64))
+        choose_validation(labels, 0.2, 0, np.zeros(100, dtype=np.int64))
 
 
 def test_nothing_of_held_out_images_reaches_the_model(tmp_path: Path) -> None:
     clean, poisoned = rings(NUM), rings(NUM)
-    held_out = split_off(clean.labels, SHARE, seed=0)
+    held_out = choose_validation(clean.labels, SHARE, seed=0)
     assert held_out.sum() == 4
     poisoned.images[held_out] = np.random.default_rng(0).normal(50, 5, (4, 1, 16, 16))
     poisoned.parameters["theta_E"][held_out] = 99.0
@@ -130,7 +135,7 @@ def test_held_out_noise_is_spread_over_levels_and_always_the_same(prepared: Trai
     transform: Any = lambda flux: flux  # noqa: E731
     transform.mean = torch.zeros(1)
     model: Any = SimpleNamespace(transform=transform, denoiser=denoiser)
-    held_out = HeldOutLoss(prepared, seed=1, is_conditional=True)
+    held_out = ValidationLoss(prepared, seed=1, is_conditional=True)
     assert held_out.num_draws == 130
     total = held_out.total(model)
     # The mean of evenly spread numbers is one half, to half a step.
@@ -180,12 +185,12 @@ def test_a_run_that_overfits_ends_and_its_best_weights_are_the_model(
     for name, tensor in averaged(checkpoints(run)[0].folder).items():
         assert torch.equal(model.state_dict()[name], tensor)
     # The record is what the weights on disk get.
-    rows = np.flatnonzero(split_off(rings(NUM).labels, SHARE, seed=0))
+    rows = np.flatnonzero(choose_validation(rings(NUM).labels, SHARE, seed=0))
     held_out = prepare(rings(NUM), run / "prepared", 8, "area").select(rows)
-    measured = HeldOutLoss(held_out, 0, is_conditional=True)
+    measured = ValidationLoss(held_out, 0, is_conditional=True)
     assert float(measured.total(model)) / measured.num_draws == pytest.approx(losses[best])
-    # The last grid is that of the best weights, not that of the last ones.
-    assert grids == [*range(320, progress.images_seen, 320), best]
+    # None of the last weights: those that count are the best ones.
+    assert grids == list(range(320, progress.images_seen, 320))
 
 
 def test_a_run_that_has_ended_has_nothing_left_to_do(
@@ -205,9 +210,7 @@ def test_a_broken_run_ends_where_an_unbroken_one_does(
     whole, progress, _ = ended
     run, config = tmp_path / "run", stopping(sample_images=320)
     for steps in (7, 33, 20):
-        count = iter(range(1, 10**6))
-        hooks = Hooks(should_stop=lambda n=steps, c=count: next(c) == n)  # type: ignore[misc]
-        train(config, rings(NUM), run, device="cpu", hooks=hooks)
+        drive(open_training(config, rings(NUM), run, device="cpu"), stop_after=steps)
     broken = train(config, rings(NUM), run, device="cpu")
     assert broken.images_seen == progress.images_seen
     assert (run / "best.json").read_text() == (whole / "best.json").read_text()
@@ -227,17 +230,17 @@ def test_a_kill_between_the_best_checkpoint_and_its_record_loses_nothing(
     class Killed(BaseException):
         pass
 
-    record = RunFolder.record_best
+    record = RunDirectory.record_best
     written: list[int] = []
 
-    def killed(run: RunFolder[Any], standing: Standing) -> None:
-        written.append(standing.best_images)
+    def killed(run: RunDirectory, images_seen: int, loss: float) -> None:
+        written.extend([images_seen] if images_seen else [])
         if len(written) == 3:
             raise Killed
-        record(run, standing)
+        record(run, images_seen, loss)
 
     run = tmp_path / "run"
-    monkeypatch.setattr(RunFolder, "record_best", killed)
+    monkeypatch.setattr(RunDirectory, "record_best", killed)
     with pytest.raises(Killed):
         train(stopping(sample_images=320), rings(NUM), run, device="cpu")
     # The old record stands, with its checkpoint.
@@ -247,9 +250,8 @@ def test_a_kill_between_the_best_checkpoint_and_its_record_loses_nothing(
     load_model(run)
     monkeypatch.undo()
 
-    count = iter(range(1, 10**6))
-    hooks = Hooks(should_stop=lambda: next(count) == 1)
-    train(stopping(sample_images=320), rings(NUM), run, device="cpu", hooks=hooks)
+    opening = open_training(stopping(sample_images=320), rings(NUM), run, device="cpu")
+    drive(opening, stop_after=1)
     new = best_checkpoint(run)
     assert new is not None
     assert new.images_seen == written[2]
@@ -271,7 +273,7 @@ def test_a_record_that_leads_nowhere_is_refused(
 
 
 def test_losses_that_are_not_finite_are_no_best() -> None:
-    standing = Standing()
+    standing = Validation()
     for seen, loss in ((0, 1.0), (8, 0.5), (16, np.nan), (24, 0.5), (32, 0.4), (40, np.inf)):
         standing.note(loss, seen)
     assert (standing.start, standing.best, standing.best_images) == (1.0, 0.4, 32)

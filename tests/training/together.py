@@ -7,7 +7,6 @@ import hashlib
 import json
 import sys
 from dataclasses import replace
-from itertools import count
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -18,9 +17,9 @@ from gravlensdiffusion.config.model import TransformConfig
 from gravlensdiffusion.config.training import EarlyStopping, OptimiserConfig, TrainingConfig
 from gravlensdiffusion.parallel import Processes
 from gravlensdiffusion.training import diffusion
-from gravlensdiffusion.training.batches import Batch, draw_batch
-from gravlensdiffusion.training.fit import Hooks
+from gravlensdiffusion.training.batches import Batch, load_batch
 from tests.sources import ArraySource, rings, tiny
+from tests.training.driving import drive
 
 ORDERED = ("theta_E", "signal_to_noise")
 
@@ -64,7 +63,7 @@ class Recorder:
     def __call__(
         self, data: Any, config: TrainingConfig, counts: np.ndarray, conditional: bool
     ) -> Batch:
-        batch = draw_batch(data, config, counts, conditional)
+        batch = load_batch(data, config, counts, conditional)
         assert batch.condition is not None
         parts = [batch.flux, batch.u, batch.eps, batch.condition.label]
         for k, number in enumerate(counts):
@@ -75,12 +74,13 @@ class Recorder:
         return batch
 
 
-def run(name: str, folder: Path, hooks: Hooks | None = None) -> dict[str, Any]:
+def run(name: str, folder: Path, stop_after: int = 0) -> dict[str, Any]:
     """Train one of the recipes and return what this process saw of it."""
     config, source = RECIPES[name]
     recorder = Recorder()
-    with patch.object(diffusion, "draw_batch", recorder):
-        progress = diffusion.train(config, source, folder / name, device="cpu", hooks=hooks)
+    with patch.object(diffusion, "load_batch", recorder):
+        opening = diffusion.open_training(config, source, folder / name, device="cpu")
+        progress = drive(opening, stop_after=stop_after)
     return {
         "drawn": recorder.drawn,
         "images_seen": progress.images_seen,
@@ -91,9 +91,8 @@ def run(name: str, folder: Path, hooks: Hooks | None = None) -> dict[str, Any]:
 
 def main() -> None:
     folder, processes = Path(sys.argv[1]), Processes.launched()
-    steps = count(1)
-    told = Hooks(should_stop=lambda: next(steps) == STOP_AFTER and not processes.is_main)
-    seen = {name: run(name, folder, told if name == "stopped" else None) for name in RECIPES}
+    stop_after = 0 if processes.is_main else STOP_AFTER
+    seen = {name: run(name, folder, stop_after if name == "stopped" else 0) for name in RECIPES}
     (folder / f"seen-{processes.index}.json").write_text(json.dumps(seen))
     processes.leave()
 

@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.sets.lens_set import LensSet
-from gravlensdiffusion.training.labelled import merge
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -115,3 +114,28 @@ def read_merged(texts: Iterable[str]) -> dict[str, str]:
                     f"`merge` counts class '{name}' both as {merged[name]} and {new}"
                 )
     return merged
+
+
+def merge(
+    names: Sequence[str], labels: NDArray[np.integer], merged: Mapping[str, str]
+) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+    """Count classes as others.
+
+    Args:
+        names: Names of the classes.
+        labels: Class of each image, shape ``(N,)``; -1 where it is not known.
+        merged: The class that a class is counted as, by its name.
+
+    Returns:
+        The names that remain, in the order of their first appearance, and the new labels.
+
+    Raises:
+        GravLensError: If a class is not known.
+    """
+    unknown = [name for name in merged if name not in names]
+    if unknown:
+        raise GravLensError(f"no class '{unknown[0]}' to merge; there are: {', '.join(names)}")
+    targets = [merged.get(name, name) for name in names]
+    kept = tuple(dict.fromkeys(targets))
+    table = np.array([*(kept.index(target) for target in targets), -1], dtype=np.int64)
+    return kept, table[np.asarray(labels, dtype=np.int64)]

@@ -13,6 +13,7 @@ from gravlensdiffusion.classification.classes import Classes, read_classes
 from gravlensdiffusion.classification.facts import classifier_facts, data_facts, judging_facts
 from gravlensdiffusion.classification.html import page
 from gravlensdiffusion.classification.judgement import Judged, Judgement, judge, to_json
+from gravlensdiffusion.classification.predictions import probabilities
 from gravlensdiffusion.config.classifier import ClassifierTraining
 from gravlensdiffusion.model.checkpoint import save_model
 from gravlensdiffusion.nn.classifier import LensClassifier
@@ -27,17 +28,14 @@ from gravlensdiffusion.sets.copies import (
 )
 from gravlensdiffusion.sets.lens_set import LensSet
 from gravlensdiffusion.sets.training_set import prepare
+from gravlensdiffusion.training.accelerator import refuse_missing
 from gravlensdiffusion.training.classifier import (
-    Look,
-    Training,
-    configure,
+    TrainedClassifier,
     predict_logits,
-    probabilities,
-    refuse_missing,
     train_classifier,
 )
-from gravlensdiffusion.training.labelled import Images, LabelledSet, split
-from gravlensdiffusion.training.tracking import environment
+from gravlensdiffusion.training.labelled import Images, LabelledSet, configure, split
+from gravlensdiffusion.training.run import environment
 
 THUMBNAILS = "training_images.npy"
 TRAINING, REPORT, PAGE = "training.json", "report.json", "report.html"
@@ -174,7 +172,7 @@ def fit(
     folder: Path,
     *,
     device: str = "auto",
-    progress: Callable[[Look], None] = lambda _: None,
+    progress: bool = False,
 ) -> Fitted:
     """Train a classifier and judge it.
 
@@ -182,7 +180,7 @@ def fit(
         planned: What to train on.
         folder: Where the images are kept in the meantime, at their training size.
         device: ``cpu``, ``cuda`` or ``auto``.
-        progress: Called after each look at the held-out images.
+        progress: Whether to show on stderr how far the training is.
 
     Raises:
         GravLensError: If the images cannot be learned from, or there is no such device.
@@ -227,7 +225,7 @@ def fit(
     return Fitted(network=network, record=record, judgement=judgement, thumbnails=thumbnails)
 
 
-def _record(planned: Plan, training: Training, facts: Mapping[str, Any]) -> dict[str, Any]:
+def _record(planned: Plan, training: TrainedClassifier, facts: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "recipe": asdict(planned.recipe),
         "trained_on": planned.trained_on,

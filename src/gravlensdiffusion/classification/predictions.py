@@ -10,11 +10,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from gravlensdiffusion.config.classifier import ClassifierConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.nn.classifier import LensClassifier
 from gravlensdiffusion.sets.lens_set import LensSet
 from gravlensdiffusion.sets.training_set import digest_of
-from gravlensdiffusion.training.classifier import predict_logits, refuse_missing
+from gravlensdiffusion.training.accelerator import refuse_missing
+from gravlensdiffusion.training.classifier import predict_logits
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,6 +67,28 @@ def predict(
     if not np.isfinite(logits).all():
         raise GravLensError("the classifier gives no finite number; its weights are damaged")
     return Predictions(logits=logits, digest=digest)
+
+
+def probabilities(
+    config: ClassifierConfig, logits: NDArray[np.float32], mix: NDArray[np.float64] | None = None
+) -> NDArray[np.float64]:
+    """Return calibrated probabilities, shape ``(N, K)``.
+
+    Args:
+        config: The classifier's configuration.
+        logits: Shape ``(N, K)``.
+        mix: Share of each class among the images, shape ``(K,)``, where it is not that of the
+            training set; probabilities are carried over by Bayes' theorem.
+
+    References:
+        Guo et al. 2017, On calibration of modern neural networks, arXiv:1706.04599, section 4.2.
+    """
+    scaled = logits.astype(np.float64) / config.temperature
+    if mix is not None:
+        scaled = scaled + np.log(mix) - np.log(config.class_mix)
+    scaled -= scaled.max(axis=1, keepdims=True)
+    odds = np.exp(scaled)
+    return odds / odds.sum(axis=1, keepdims=True)
 
 
 def write_table(

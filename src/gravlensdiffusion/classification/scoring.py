@@ -14,7 +14,7 @@ from gravlensdiffusion.classification.facts import classifier_facts, data_facts,
 from gravlensdiffusion.classification.fitting import THUMBNAILS, TRAINING
 from gravlensdiffusion.classification.judgement import Judged, Judgement, judge
 from gravlensdiffusion.classification.mixes import read_mix
-from gravlensdiffusion.classification.predictions import Predictions, predict
+from gravlensdiffusion.classification.predictions import Predictions, predict, probabilities
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.model.checkpoint import load_classifier
 from gravlensdiffusion.nn.classifier import LensClassifier
@@ -25,7 +25,6 @@ from gravlensdiffusion.sets.copies import (
     sign,
 )
 from gravlensdiffusion.sets.lens_set import LensSet
-from gravlensdiffusion.training.classifier import probabilities
 
 DIFFERENT = 0.05
 """Difference of a class's share beyond which the mix is said to be another."""

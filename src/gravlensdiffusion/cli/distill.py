@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from gravlensdiffusion.cli.options import MACHINE, MachineOptions
 from gravlensdiffusion.cli.running import run_shown
-from gravlensdiffusion.cli.wording import say
+from gravlensdiffusion.cli.wording import say, tell
 from gravlensdiffusion.errors import GravLensError
 
 if TYPE_CHECKING:
@@ -59,11 +59,20 @@ def run(options: Options) -> None:
     """
     config = configure(options)
     from gravlensdiffusion.model.checkpoint import load_model
-    from gravlensdiffusion.training.distill import distill, plan
+    from gravlensdiffusion.training.distill import open_distillation
 
     teacher = load_model(options.teacher)
+    opening = open_distillation(
+        config,
+        teacher,
+        options.out,
+        device=options.machine.device,
+        writes=not options.dry_run,
+        tell=tell,
+    )
     if options.dry_run:
-        planned = plan(config, teacher, options.out, device=options.machine.device)
+        with opening as training:
+            planned = training.plan
         steps = ", ".join(map(str, sorted(set(config.steps))))
         print(
             f"would distill {options.teacher} to {steps} steps by {config.method} on "
@@ -71,12 +80,7 @@ def run(options: Options) -> None:
         )
         say(*(f"note: {note}" for note in planned.notes))
         return
-    progress = run_shown(
-        options.out,
-        lambda hooks: distill(
-            config, teacher, options.out, device=options.machine.device, hooks=hooks
-        ),
-    )
+    progress = run_shown(options.out, opening)
     skipped = f", {progress.num_skipped} steps skipped" if progress.num_skipped else ""
     print(
         f"distilled {options.teacher} into {options.out} on {progress.images_seen:,} images{skipped}"

@@ -1,40 +1,39 @@
 """A long run at the command line: a progress bar, and signals that save before they end it."""
 
-import math
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from gravlensdiffusion.cli.wording import tell
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.files import FULL, unwritable
 from gravlensdiffusion.parallel import Processes
-from gravlensdiffusion.progress import shown_progress
 
 if TYPE_CHECKING:
-    from gravlensdiffusion.model.build import Model
-    from gravlensdiffusion.progress import ProgressBar
-    from gravlensdiffusion.training.fit import Hooks, Progress
+    from gravlensdiffusion.training.fit import Progress, Training
+
+TrainingT = TypeVar("TrainingT", bound="Training")
 
 
 def run_shown(
     out: Path,
-    work: Callable[["Hooks"], "Progress"],
-    sample: Callable[["Model", int], None] = lambda *_: None,
+    opening: AbstractContextManager[TrainingT],
+    after_step: Callable[[TrainingT], None] = lambda _: None,
 ) -> "Progress":
-    """Run, and show on stderr how far it is.
+    """Train, and show on stderr how far it is.
 
     Args:
         out: Where the run is saved.
-        work: The run; it stops and saves when its hooks say so.
-        sample: What to do with a model when a sample grid is due.
+        opening: Opens the training.
+        after_step: Called after each step.
 
     Raises:
         SystemExit: With code 130 or 143 after a signal, once the run is saved.
     """
-    from gravlensdiffusion.training.fit import Hooks
+    from gravlensdiffusion.training.fit import shown
 
     stopped: list[int] = []
     has_begun = False
@@ -48,24 +47,14 @@ def run_shown(
 
     previous = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        with shown_progress(0) as shown:
-
-            def show(state: "Progress") -> None:
-                nonlocal has_begun
-                if not has_begun:
-                    # What came before, by another process or while the first step was compiled.
-                    shown.begin(state.images_seen)
+        with opening as training:
+            for _ in shown(training):
                 has_begun = True
-                _show(shown, state)
-
-            progress = work(
-                Hooks(
-                    progress=show,
-                    sample=sample,
-                    should_stop=lambda: bool(stopped),
-                    tell=tell,
-                )
-            )
+                if stopped:
+                    training.stop()
+                else:
+                    after_step(training)
+            progress = training.progress
     except OSError as error:
         if error.errno not in FULL:
             raise
@@ -113,10 +102,3 @@ def _kept(out: Path) -> str:
     if not found:
         return "nothing was saved yet"
     return f"the checkpoint of {found[-1].images_seen:,} images is kept"
-
-
-def _show(shown: "ProgressBar", state: "Progress") -> None:
-    is_measured = math.isfinite(state.held_out_loss)
-    held_out = f", held out {state.held_out_loss:.4f}" if is_measured else ""
-    total = state.images_seen if state.ended_early else state.total_images
-    shown.update(state.images_seen, f"loss {state.loss:.4f}{held_out}", total)

@@ -8,11 +8,13 @@ from gravlensdiffusion.cli.options import FILES, MACHINE, FileOptions, MachineOp
 from gravlensdiffusion.cli.running import run_shown
 from gravlensdiffusion.cli.wording import say, tell
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.parallel import Processes
 
 if TYPE_CHECKING:
     from gravlensdiffusion.config.training import TrainingConfig
-    from gravlensdiffusion.model.build import Model
+    from gravlensdiffusion.generation.generator import LensGenerator
     from gravlensdiffusion.sets.lens_set import LensSet
+    from gravlensdiffusion.training.diffusion import DiffusionTraining
     from gravlensdiffusion.training.fit import Plan, Progress
 
 
@@ -97,8 +99,9 @@ def run(options: Options) -> None:
         GravLensError: If an option, the data or the run directory does not fit.
         SystemExit: With code 130 or 143 after a signal, once the run is saved.
     """
+    from gravlensdiffusion.generation.generator import LensGenerator
     from gravlensdiffusion.model.folders import find_model
-    from gravlensdiffusion.training.diffusion import plan, train
+    from gravlensdiffusion.training.diffusion import open_training
 
     # A mistake in a recipe or a name is told before a long folder is read.
     if options.init is not None:
@@ -109,27 +112,31 @@ def run(options: Options) -> None:
     source = source.with_present_classes()
     if config is None:
         config = adapted(options, source)
+    opening = open_training(
+        config,
+        source,
+        options.out,
+        device=options.machine.device,
+        init=options.init,
+        writes=not options.dry_run,
+        tell=tell,
+    )
     if options.dry_run:
-        planned = plan(
-            config, source, options.out, device=options.machine.device, init=options.init
-        )
+        with opening as training:
+            planned = training.plan
         say(describe(config, source, planned))
         say(*(f"note: {note}" for note in planned.notes))
         return
-    progress = run_shown(
-        options.out,
-        lambda hooks: train(
-            config,
-            source,
-            options.out,
-            device=options.machine.device,
-            init=options.init,
-            hooks=hooks,
-        ),
-        sample=lambda model, seen: save_samples(
-            model, options.out / "samples" / f"{seen:010d}.png"
-        ),
-    )
+
+    def draw_due(training: "DiffusionTraining") -> None:
+        if training.is_sample_due:
+            with training.averaged() as model:
+                save_samples(LensGenerator(model), options.out, training.counters.images_seen)
+
+    progress = run_shown(options.out, opening, draw_due)
+    if progress.best_images and config.sample_images and Processes.launched().is_main:
+        generator = LensGenerator.from_pretrained(options.out, options.machine.device)
+        save_samples(generator, options.out, progress.best_images)
     print(f"trained {options.out} on {told(progress)}")
     if progress.doubt:
         tell(f"note: {progress.doubt}")
@@ -239,14 +246,14 @@ def describe(config: "TrainingConfig", source: "LensSet", planned: "Plan") -> st
     )
 
 
-def save_samples(model: "Model", path: Path) -> None:
-    """Save a grid of 36 images of the model, made in 20 quick steps whatever its own sampler."""
+def save_samples(generator: "LensGenerator", out: Path, images_seen: int) -> None:
+    """Save a grid of 36 images, made in 20 quick steps whatever the model's own sampler."""
     from gravlensdiffusion.files import whole_file
-    from gravlensdiffusion.generation.generator import LensGenerator
     from gravlensdiffusion.reports.drawing import spared
     from gravlensdiffusion.reports.mosaics import save_grid
 
-    samples = LensGenerator(model).sample(36, sampler="dpmpp", num_steps=20, batch_size=36)
+    path = out / "samples" / f"{images_seen:010d}.png"
+    samples = generator.sample(36, sampler="dpmpp", num_steps=20, batch_size=36)
     with (
         spared(str(path), tell),
         whole_file(path, overwrite=True) as temporary,

@@ -23,8 +23,7 @@ def build_accelerator(device: str, precision: str) -> Accelerator:
     Raises:
         GravLensError: If there is no such device, or the processes do not find each other.
     """
-    if device == "cuda" and not torch.cuda.is_available():
-        raise GravLensError("no CUDA device here; use `device` cpu or auto")
+    refuse_missing(device)
     processes = Processes.launched()
     # Without a GPU, Accelerate takes each of several processes for one that is alone, unless told.
     is_on_cpu = device == "cpu" or (processes.num > 1 and not torch.cuda.is_available())
@@ -72,3 +71,13 @@ def refuse_unequal(batch_size: int, accelerator: Accelerator) -> None:
         raise GravLensError(
             f"batch size {batch_size} does not divide among {accelerator.num_processes} processes"
         )
+
+
+def refuse_missing(device: str) -> None:
+    """Refuse a device that is not there.
+
+    Raises:
+        GravLensError: If it is not.
+    """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise GravLensError("no CUDA device here; use `device` cpu or auto")

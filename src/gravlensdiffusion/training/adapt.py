@@ -14,7 +14,7 @@ from gravlensdiffusion.model.checkpoint import load_model
 from gravlensdiffusion.presets.training import MIN_IMAGES, adaptation
 from gravlensdiffusion.sets.lens_set import LensSet
 from gravlensdiffusion.simulation.observe import observe
-from gravlensdiffusion.training.split import noise_free_twins, observation_of
+from gravlensdiffusion.training.data import noise_free_twins, observation_of
 
 Noise = Literal["learned", "split", "carried"]
 

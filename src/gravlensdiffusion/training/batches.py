@@ -19,6 +19,7 @@ from gravlensdiffusion.conditioning import Condition
 from gravlensdiffusion.config.bounds import UNLABELLED
 from gravlensdiffusion.config.training import TrainingConfig
 from gravlensdiffusion.diffusion.randomness import Stream, Streams, generator
+from gravlensdiffusion.model.build import Model
 from gravlensdiffusion.sets.training_set import TrainingSet
 from gravlensdiffusion.training.augment import augment
 
@@ -39,6 +40,16 @@ class Batch:
     eps: Tensor
     condition: Condition | None
 
+    def inputs(
+        self, model: Model, device: torch.device
+    ) -> tuple[Tensor, Tensor, Tensor, Condition | None]:
+        """Return what the loss of a model takes: images as it sees them, times, noise, condition."""
+        layout = torch.channels_last
+        x = model.transform(self.flux.to(device)).to(memory_format=layout)
+        t = model.denoiser.sample_t(self.u).to(device)
+        eps = self.eps.to(device, memory_format=layout)
+        return x, t, eps, None if self.condition is None else self.condition.to(device)
+
 
 def positions(seed: int, counts: NDArray[np.int64], num_images: int) -> NDArray[np.int64]:
     """Return where the i-th training images stand in the set: a new shuffle in every epoch.
@@ -57,7 +68,7 @@ def _shuffle(seed: int, epoch: int, num_images: int) -> NDArray[np.int64]:
     return generator(seed, int(epoch), Stream.TRAIN_ORDER).permutation(num_images)
 
 
-def draw_batch(
+def load_batch(
     data: TrainingSet, config: TrainingConfig, counts: NDArray[np.int64], conditional: bool
 ) -> Batch:
     """Assemble the training images number ``counts``.
@@ -121,28 +132,28 @@ def hide_parameters(values: Tensor, config: Dropouts, streams: Streams) -> Tenso
     return values.masked_fill(hidden, torch.nan)
 
 
-class BatchesAhead:
+class Prefetcher:
     """Batches that threads assemble while the steps before them are taken.
 
     Args:
-        draw: Assembles the batch whose first image has a given number.
+        load: Assembles the batch whose first image has a given number.
         stride: Images from one batch to the next.
         num_ahead: Batches, and threads, ahead of the one that is asked for; 0 for no threads.
     """
 
-    def __init__(self, draw: Callable[[int], Batch], stride: int, num_ahead: int) -> None:
-        self._draw, self._stride, self._num_ahead = draw, stride, num_ahead
+    def __init__(self, load: Callable[[int], Batch], stride: int, num_ahead: int) -> None:
+        self._load, self._stride, self._num_ahead = load, stride, num_ahead
         self._pool = ThreadPoolExecutor(num_ahead) if num_ahead else None
         self._waiting: dict[int, Future[Batch]] = {}
 
     def take(self, first: int) -> Batch:
         """Return the batch that begins with image ``first``, or raise what its drawing raised."""
         if self._pool is None:
-            return self._draw(first)
+            return self._load(first)
         for k in range(self._num_ahead + 1):
             place = first + k * self._stride
             if place not in self._waiting:
-                self._waiting[place] = self._pool.submit(self._draw, place)
+                self._waiting[place] = self._pool.submit(self._load, place)
         return self._waiting.pop(first).result()
 
     def close(self) -> None:

@@ -1,8 +1,6 @@
-"""Training of a classifier: the weights that do best on held-out originals, calibrated on them."""
+"""Training of a classifier: the weights that do best on validation images, calibrated on them."""
 
-import copy
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,31 +9,31 @@ import torch.nn.functional as F
 from accelerate import Accelerator
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
-from torch import Tensor, nn
+from torch import Tensor
 
-from gravlensdiffusion.config.classifier import ClassifierConfig, ClassifierTraining
+from gravlensdiffusion.config.classifier import ClassifierTraining
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.nn.classifier import LensClassifier
-from gravlensdiffusion.training.accelerator import build_accelerator, refuse_unequal
+from gravlensdiffusion.training.accelerator import (
+    build_accelerator,
+    refuse_missing,
+    refuse_unequal,
+)
 from gravlensdiffusion.training.augment import augment
-from gravlensdiffusion.training.labelled import Images, LabelledSet, split
-
-SCALE_IMAGES = 1000
-"""Images that the scales of the pixels are measured on."""
-MIN_SIZE = 8
-"""Pixels that an image has at least on each side."""
+from gravlensdiffusion.training.fit import Training, shown
+from gravlensdiffusion.training.labelled import Images, LabelledSet, configure, split
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Look:
-    """How training stands.
+class Measurement:
+    """How a training stood when its validation loss was measured, as its record keeps it.
 
     Attributes:
         images_seen: Images seen.
         total_images: Images after which training ends at the latest.
-        loss: Mean loss since the last look.
-        held_out_loss: Mean negative log-likelihood of the held-out images [nat].
-        is_best: Whether no look before was better.
+        loss: Mean loss since the last measurement.
+        held_out_loss: Mean negative log-likelihood of the validation images [nat].
+        is_best: Whether none before was better.
     """
 
     images_seen: int
@@ -46,18 +44,18 @@ class Look:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Training:
+class TrainedClassifier:
     """A trained classifier, and how it came about.
 
     Attributes:
         network: The classifier.
-        held_out: Positions of the images that were held out, shape ``(H,)``.
+        held_out: Positions of the validation images, shape ``(H,)``.
         looks: How training went.
     """
 
     network: LensClassifier
     held_out: NDArray[np.int64]
-    looks: tuple[Look, ...]
+    looks: tuple[Measurement, ...]
 
 
 def train_classifier(
@@ -65,18 +63,18 @@ def train_classifier(
     recipe: ClassifierTraining,
     *,
     device: str = "auto",
-    progress: Callable[[Look], None] = lambda _: None,
-) -> Training:
+    progress: bool = False,
+) -> TrainedClassifier:
     """Train a classifier on a labelled set.
 
-    Held-out images are weighted so that the classes count as they do in training; generated images
-    are never among them.
+    Validation images are weighted so that the classes count as they do in training; generated
+    images are never among them.
 
     Args:
         data: The set.
         recipe: How to train.
         device: ``cpu``, ``cuda`` or ``auto``.
-        progress: Called after each look at the held-out images.
+        progress: Whether to show on stderr how far it is.
 
     Raises:
         GravLensError: If there is no such device, if there are too few images of a class, if they
@@ -86,105 +84,39 @@ def train_classifier(
     trained_on, held_out = split(data, recipe.held_out, recipe.seed)
     accelerator = build_accelerator(device, recipe.precision)
     refuse_unequal(recipe.batch_size, accelerator)
+    looks = list[Measurement]()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         network = LensClassifier(configure(data, recipe, trained_on))
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        run = _Run(network, data, recipe, accelerator, trained_on, held_out)
-        looks = run.fit(progress)
+        network.to(accelerator.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        training = _ClassifierTraining(network, data, recipe, accelerator, trained_on, held_out)
+        for state in shown(training, is_shown=progress):
+            if state.num_skipped:
+                raise GravLensError("the loss of the classifier is not finite; lower its rate")
+            if training.due(recipe.check_images):
+                is_best = state.best_images == state.images_seen
+                if is_best or not looks:
+                    best = {name: value.clone() for name, value in network.state_dict().items()}
+                looks.append(
+                    Measurement(
+                        images_seen=state.images_seen,
+                        total_images=state.total_images,
+                        loss=state.loss,
+                        held_out_loss=state.held_out_loss,
+                        is_best=is_best,
+                    )
+                )
+    network.load_state_dict(best)
+    network.to("cpu").eval()
     logits = torch.from_numpy(predict_logits(network, data.images, held_out))
     labels = torch.from_numpy(data.labels[held_out])
-    temperature = fit_temperature(logits, labels, run.held_out_weights)
+    temperature = fit_temperature(logits, labels, training.validation_weights)
     network.config = replace(network.config, temperature=temperature)
-    return Training(network=network, held_out=held_out, looks=tuple(looks))
+    return TrainedClassifier(network=network, held_out=held_out, looks=tuple(looks))
 
 
-def refuse_missing(device: str) -> None:
-    """Refuse a device that is not there.
-
-    Raises:
-        GravLensError: If it is not.
-    """
-    if device == "cuda" and not torch.cuda.is_available():
-        raise GravLensError("no CUDA device here; use `device` cpu or auto")
-
-
-def configure(
-    data: LabelledSet, recipe: ClassifierTraining, trained_on: NDArray[np.int64]
-) -> ClassifierConfig:
-    """Return the configuration of a network for a set.
-
-    Args:
-        data: The set.
-        recipe: How to train.
-        trained_on: Positions of the training images.
-
-    Raises:
-        GravLensError: If the images are too small or have no light above their noise.
-    """
-    _, num_channels, height, width = data.images.shape
-    if height != width or height < MIN_SIZE:
-        raise GravLensError(
-            f"a classifier needs square images of {MIN_SIZE} pixels or more, these have "
-            f"{height} x {width}"
-        )
-    places = np.linspace(0, len(trained_on) - 1, min(SCALE_IMAGES, len(trained_on)))
-    sky, noise, bright = measure_scales(data.images[trained_on[places.astype(np.int64)]])
-    mix = np.bincount(data.labels[trained_on], minlength=len(data.class_names)).astype(float)
-    if recipe.balance != "none":
-        mix[:] = 1.0
-    strides = _strides(height)
-    return ClassifierConfig(
-        image_size=height,
-        num_channels=num_channels,
-        class_names=data.class_names,
-        class_mix=tuple(float(share) for share in mix / mix.sum()),
-        channels=tuple(16 * min(2**k, 6) for k in range(len(strides))),
-        strides=strides,
-        dropout=recipe.dropout,
-        sky=sky,
-        noise=noise,
-        bright=bright,
-    )
-
-
-def _strides(size: int) -> tuple[int, ...]:
-    """Return strides that leave a map of four to seven pixels a side."""
-    strides = [1] if size < 48 else [2]
-    size = (size - 1) // strides[0] + 1
-    while size > 7 or len(strides) < 2:
-        strides.append(2)
-        size = (size - 1) // 2 + 1
-    return tuple(strides)
-
-
-def measure_scales(
-    images: NDArray[np.float32],
-) -> tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...]]:
-    """Return sky level, noise rms and brightness above the sky of each channel.
-
-    Args:
-        images: Shape ``(N, C, S, S)``.
-
-    Raises:
-        GravLensError: If there is nothing to see in the images.
-    """
-    pixels = images.transpose(1, 0, 2, 3).reshape(images.shape[1], len(images), -1)
-    sky = np.median(np.quantile(pixels, 0.3, axis=2), axis=1)
-    bright = np.median(np.quantile(pixels, 0.99, axis=2), axis=1) - sky
-    steps = np.abs(np.diff(images, axis=-1)).transpose(1, 0, 2, 3).reshape(len(sky), -1)
-    # A quarter of the absolute values of a normal variable lie below 0.319 of its deviation.
-    noise = np.quantile(steps, 0.25, axis=1) / (0.319 * math.sqrt(2))
-    if not (bright > 0).all():
-        raise GravLensError("the images have no bright pixels; look with `gravlens inspect`")
-    noise = np.maximum(noise, 1e-4 * bright)
-    scales = (tuple(float(value) for value in each) for each in (sky, noise, bright))
-    sky_, noise_, bright_ = scales
-    return sky_, noise_, bright_
-
-
-class _Run:
-    """A training in memory."""
+class _ClassifierTraining(Training):
+    """The training of a classifier: weighted cross-entropy, on images drawn with replacement."""
 
     def __init__(
         self,
@@ -195,114 +127,75 @@ class _Run:
         trained_on: NDArray[np.int64],
         held_out: NDArray[np.int64],
     ) -> None:
-        self.network, self.data, self.recipe = network, data, recipe
-        self.accelerator = accelerator
-        self.trained_on, self.held_out = trained_on, held_out
-        self.steps = math.ceil(recipe.total_images / recipe.batch_size)
         decayed = [p for p in network.parameters() if p.ndim > 1]
         others = [p for p in network.parameters() if p.ndim <= 1]
-        optimiser = torch.optim.AdamW(
-            [
-                {"params": decayed, "weight_decay": recipe.weight_decay},
-                {"params": others, "weight_decay": 0.0},
-            ],
-            lr=recipe.learning_rate,
+        groups = [
+            {"params": decayed, "weight_decay": recipe.weight_decay},
+            {"params": others, "weight_decay": 0.0},
+        ]
+        num_steps = math.ceil(recipe.total_images / recipe.batch_size)
+        super().__init__(
+            network,
+            torch.optim.AdamW(groups, lr=recipe.learning_rate),
+            accelerator=accelerator,
+            batch_size=recipe.batch_size,
+            total_images=recipe.total_images,
+            rate=lambda seen: recipe.learning_rate * _rate(seen // recipe.batch_size, num_steps),
+            max_grad_norm=5.0,
+            log_images=recipe.check_images,
         )
-        self.wrapped, self.optimiser = accelerator.prepare(network, optimiser)
-        self.rng = np.random.default_rng([recipe.seed, 0xC1A55])
+        self.patience = recipe.patience
+        self._data, self._recipe = data, recipe
+        self._trained_on, self._held_out = trained_on, held_out
+        self._wrapped = accelerator.prepare(network)
+        self._rng = np.random.default_rng([recipe.seed, 0xC1A55])
         labels = data.labels[trained_on]
         counts = np.bincount(labels, minlength=len(data.class_names))
         rarity = len(labels) / (len(counts) * counts)
-        self.rates = rarity[labels] / len(labels) if recipe.balance == "oversample" else None
+        self._shares = rarity[labels] / len(labels) if recipe.balance == "oversample" else None
         weights = rarity if recipe.balance == "weights" else np.ones(len(counts))
-        self.class_weights = torch.from_numpy(weights).float().to(accelerator.device)
+        self._class_weights = torch.from_numpy(weights).float().to(accelerator.device)
         judged = np.bincount(data.labels[held_out], minlength=len(counts))
         mix = np.array(network.config.class_mix) / judged * judged.sum()
-        self.held_out_weights = torch.from_numpy(mix[data.labels[held_out]])
+        self.validation_weights = torch.from_numpy(mix[data.labels[held_out]])
 
-    def fit(self, progress: Callable[[Look], None]) -> list[Look]:
-        """Train, and leave the network with the weights that did best."""
-        recipe, looks = self.recipe, list[Look]()
-        best, weights = math.inf, copy.deepcopy(self.network.state_dict())
-        losses: list[float] = []
-        without_better = 0
-        for step in range(self.steps):
-            losses.append(self._step(step))
-            if not math.isfinite(losses[-1]):
-                raise GravLensError("the loss of the classifier is not finite; lower its rate")
-            seen = (step + 1) * recipe.batch_size
-            passed = seen // recipe.check_images > step * recipe.batch_size // recipe.check_images
-            if not passed and step + 1 < self.steps:
-                continue
-            held_out_loss = self._held_out_loss()
-            is_best = held_out_loss < best
-            looks.append(
-                Look(
-                    images_seen=seen,
-                    total_images=self.steps * recipe.batch_size,
-                    loss=float(np.mean(losses)),
-                    held_out_loss=held_out_loss,
-                    is_best=is_best,
-                )
-            )
-            losses.clear()
-            progress(looks[-1])
-            if is_best:
-                best, weights, without_better = held_out_loss, _copied(self.network), 0
-            else:
-                without_better += 1
-                if without_better >= recipe.patience:
-                    break
-        self.network.load_state_dict(weights)
-        self.network.to("cpu").eval()
-        return looks
-
-    def _step(self, step: int) -> float:
-        share = self.recipe.batch_size // self.accelerator.num_processes
+    def loss(self, first: int) -> Tensor:
+        """Return the loss of this process's part of the next batch."""
+        share = self.batch_size // self.accelerator.num_processes
         low = self.accelerator.process_index * share
-        images, labels = self._draw()
-        rate = self.recipe.learning_rate * _rate(step, self.steps)
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
-        self.wrapped.train()
+        images, labels = (part[low : low + share] for part in self._draw())
         device = self.accelerator.device
+        self._wrapped.train()
         with self.accelerator.autocast():
-            logits = self.wrapped(images[low : low + share].to(device))
-        own = labels[low : low + share].to(device)
+            logits = self._wrapped(images.to(device))
+        own = labels.to(device)
         losses = F.cross_entropy(logits.float(), own, reduction="none")
         # Divided by the number of images, not by the sum of weights: each image counts alike.
-        loss = (losses * self.class_weights[own]).mean()
-        self.optimiser.zero_grad(set_to_none=True)
-        self.accelerator.backward(loss)
-        self.accelerator.clip_grad_norm_(self.network.parameters(), 5.0)
-        self.optimiser.step()
-        return float(self.accelerator.reduce(loss.detach(), reduction="mean"))
+        return (losses * self._class_weights[own]).mean()
 
     def _draw(self) -> tuple[Tensor, Tensor]:
         """Return a batch of the whole run; every process draws the same."""
-        places = self.rng.choice(len(self.trained_on), self.recipe.batch_size, p=self.rates)
-        chosen = self.trained_on[places]
-        images = torch.from_numpy(np.asarray(self.data.images[chosen], dtype=np.float32))
-        u = torch.from_numpy(self.rng.random(len(chosen)))
-        images, _ = augment(self.recipe.augment, images, {}, u)
-        return images, torch.from_numpy(self.data.labels[chosen])
+        places = self._rng.choice(len(self._trained_on), self.batch_size, p=self._shares)
+        chosen = self._trained_on[places]
+        images = torch.from_numpy(np.asarray(self._data.images[chosen], dtype=np.float32))
+        u = torch.from_numpy(self._rng.random(len(chosen)))
+        images, _ = augment(self._recipe.augment, images, {}, u)
+        return images, torch.from_numpy(self._data.labels[chosen])
 
-    def _held_out_loss(self) -> float:
-        logits = torch.from_numpy(predict_logits(self.network, self.data.images, self.held_out))
-        losses = F.cross_entropy(
-            logits, torch.from_numpy(self.data.labels[self.held_out]), reduction="none"
-        )
-        return float((losses * self.held_out_weights).mean())
+    def validation_loss(self) -> float | None:
+        """Measure the negative log-likelihood of the validation images, where it is due."""
+        if not (self.counters.images_seen and self.due(self._recipe.check_images)):
+            return None
+        logits = torch.from_numpy(predict_logits(self.model, self._data.images, self._held_out))
+        labels = torch.from_numpy(self._data.labels[self._held_out])
+        losses = F.cross_entropy(logits, labels, reduction="none")
+        return float((losses * self.validation_weights).mean())
 
 
-def _rate(step: int, steps: int) -> float:
+def _rate(step: int, num_steps: int) -> float:
     """Return the share of the peak rate: a rise over 5% of the steps, then half a cosine."""
-    rise = max(1.0, 0.05 * steps)
-    return min((step + 1) / rise, 0.5 * (1 + math.cos(math.pi * step / steps)))
-
-
-def _copied(network: nn.Module) -> dict[str, Tensor]:
-    return {name: value.clone() for name, value in network.state_dict().items()}
+    rise = max(1.0, 0.05 * num_steps)
+    return min((step + 1) / rise, 0.5 * (1 + math.cos(math.pi * step / num_steps)))
 
 
 @torch.no_grad()
@@ -329,28 +222,6 @@ def predict_logits(
         parts.append(network(torch.from_numpy(batch).to(device)).float().cpu())
     network.train(was_training)
     return torch.cat(parts).numpy()
-
-
-def probabilities(
-    config: ClassifierConfig, logits: NDArray[np.float32], mix: NDArray[np.float64] | None = None
-) -> NDArray[np.float64]:
-    """Return calibrated probabilities, shape ``(N, K)``.
-
-    Args:
-        config: The classifier's configuration.
-        logits: Shape ``(N, K)``.
-        mix: Share of each class among the images, shape ``(K,)``, where it is not that of the
-            training set; probabilities are carried over by Bayes' theorem.
-
-    References:
-        Guo et al. 2017, On calibration of modern neural networks, arXiv:1706.04599, section 4.2.
-    """
-    scaled = logits.astype(np.float64) / config.temperature
-    if mix is not None:
-        scaled = scaled + np.log(mix) - np.log(config.class_mix)
-    scaled -= scaled.max(axis=1, keepdims=True)
-    odds = np.exp(scaled)
-    return odds / odds.sum(axis=1, keepdims=True)
 
 
 def fit_temperature(logits: Tensor, labels: Tensor, weights: Tensor) -> float:

@@ -1,20 +1,25 @@
-"""The run directory of a training: its data, and what the model takes from them."""
+"""What a model takes from its training images: their size and scale, parameters, noise."""
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from gravlensdiffusion.codec import from_json
 from gravlensdiffusion.config.model import (
     ModelConfig,
+    ObservationConfig,
     ParameterConfig,
     ReferenceUNetConfig,
+    Resize,
     UNetConfig,
 )
+from gravlensdiffusion.config.simulation import SimulationConfig
 from gravlensdiffusion.config.training import TrainingConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.model.build import Model, build_model
@@ -23,11 +28,10 @@ from gravlensdiffusion.nn.lens_equation import ABSENT
 from gravlensdiffusion.sets.copies import group, sign
 from gravlensdiffusion.sets.flux import default_method
 from gravlensdiffusion.sets.lens_set import LensSet
+from gravlensdiffusion.sets.records import SetHeader
 from gravlensdiffusion.sets.training_set import TrainingSet, prepare
 from gravlensdiffusion.simulation.population import prior_bounds
-from gravlensdiffusion.training.run import RunFolder
-from gravlensdiffusion.training.split import noise_free_twins, observation_of, simulation_of
-from gravlensdiffusion.training.validation import split_off
+from gravlensdiffusion.training.validation import choose_validation
 
 PRIOR_SIZE = 8192
 """Training images whose class and parameters go with the weights."""
@@ -36,74 +40,83 @@ LOGARITHMIC = frozenset({"signal_to_noise"})
 NEAR = 0.05
 """Distance from the end of a prior, in units of its width, at which values are taken to reach it."""
 
+UNIT = "e-/s"
+"""Flux unit that the noise of an instrument is told in."""
+SIMULATED = "noise 'split' needs a training set that `gravlens simulate` made"
+"""What to say of a set that does not know its instrument."""
 
-@dataclass(frozen=True, slots=True)
-class RunDirectory(RunFolder[TrainingConfig]):
-    """The folder of a training run."""
 
-    def prepare_data(
-        self, source: LensSet, *, writes: bool = True, keeps: bool = True
-    ) -> TrainingSet:
-        """Resize the training set, or find it resized; see `dataset.prepare`.
+def prepare_data(
+    config: TrainingConfig,
+    source: LensSet,
+    folder: Path,
+    *,
+    writes: bool = True,
+    keeps: bool = True,
+) -> TrainingSet:
+    """Resize the training set, or find it resized in a run directory; see `prepared.prepare`.
 
-        Raises:
-            GravLensError: If the images cannot be trained on.
-        """
-        size = source.image_shape[1] if self.config.size is None else self.config.size
-        method = self.config.resize or default_method(size)
-        if self.config.noise == "split":
-            if size != source.image_shape[1]:
-                raise GravLensError(
-                    f"noise 'split' trains at the size of its set, {source.image_shape[1]} pixels, "
-                    f"not at {size}; make the set with `gravlens simulate`, `size` {size}"
-                )
-            source = noise_free_twins(source)
-        return prepare(
-            source,
-            self.folder / "prepared",
-            size,
-            method,
-            parameters=self.config.parameters,
-            writes=writes,
-            keeps=keeps,
-        )
+    Raises:
+        GravLensError: If the images cannot be trained on.
+    """
+    size = source.image_shape[1] if config.size is None else config.size
+    if config.noise == "split":
+        if size != source.image_shape[1]:
+            raise GravLensError(
+                f"noise 'split' trains at the size of its set, {source.image_shape[1]} pixels, "
+                f"not at {size}; make the set with `gravlens simulate`, `size` {size}"
+            )
+        source = noise_free_twins(source)
+    return prepare(
+        source,
+        folder / "prepared",
+        size,
+        config.resize or default_method(size),
+        parameters=config.parameters,
+        writes=writes,
+        keeps=keeps,
+    )
 
-    def hold_out(
-        self, data: TrainingSet, names: Sequence[str] = ()
-    ) -> tuple[TrainingSet, TrainingSet | None]:
-        """Return the images to train on, and those that are held out, if any.
 
-        Args:
-            data: All images.
-            names: Where each comes from, which tells bands of one object; empty where it does not.
+def split_validation(
+    config: TrainingConfig, data: TrainingSet, names: Sequence[str] = ()
+) -> tuple[TrainingSet, TrainingSet | None]:
+    """Return the images to train on, and those that are held out, if any.
 
-        Raises:
-            GravLensError: If there are too few images to hold any out.
-        """
-        share = self.config.early_stopping.held_out
-        if not share:
-            return data, None
-        copies = group([sign(data.images.blocks())], names)
-        held_out = split_off(data.labels, share, self.config.seed, copies.groups)
-        return data.select(np.flatnonzero(~held_out)), data.select(np.flatnonzero(held_out))
+    Args:
+        config: The recipe.
+        data: All images.
+        names: Where each comes from, which tells bands of one object; empty where it does not.
 
-    def fresh_model(self, source: LensSet, data: TrainingSet, num_different: int) -> Model:
-        """Fit the transform to the data and build a model with fresh weights.
+    Raises:
+        GravLensError: If there are too few images to hold any out.
+    """
+    share = config.early_stopping.held_out
+    if not share:
+        return data, None
+    copies = group([sign(data.images.blocks())], names)
+    held_out = choose_validation(data.labels, share, config.seed, copies.groups)
+    return data.select(np.flatnonzero(~held_out)), data.select(np.flatnonzero(held_out))
 
-        Args:
-            source: The images.
-            data: Those to train on, at their training size.
-            num_different: How many of these are different.
-        """
-        transform = fit_transform(
-            self.config.model.transform, data.images.blocks(), data.images.shape[1:]
-        )
-        config = complete(self.config, source, data, transform.config, num_different)
-        if self.config.noise == "carried":
-            config = carry_noise(config, noise_level(data.images.blocks(), transform))
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.config.seed)
-            return build_model(config, transform, prior_table(data, config.prior_size))
+
+def fresh_model(
+    config: TrainingConfig, source: LensSet, data: TrainingSet, num_different: int
+) -> Model:
+    """Fit the transform to the data and build a model with fresh weights.
+
+    Args:
+        config: The recipe.
+        source: The images.
+        data: Those to train on, at their training size.
+        num_different: How many of these are different.
+    """
+    transform = fit_transform(config.model.transform, data.images.blocks(), data.images.shape[1:])
+    found = complete(config, source, data, transform.config, num_different)
+    if config.noise == "carried":
+        found = carry_noise(found, noise_level(data.images.blocks(), transform))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        return build_model(found, transform, prior_table(data, found.prior_size))
 
 
 def carry_noise(config: ModelConfig, noise: float) -> ModelConfig:
@@ -229,3 +242,59 @@ def prior_table(data: TrainingSet, num: int) -> Tensor | None:
         return None
     rows = np.column_stack([data.labels[:num], data.parameters[:num]])
     return torch.from_numpy(rows.astype(np.float32))
+
+
+def noise_free_twins(source: LensSet) -> LensSet:
+    """Return the noise-free twins of a set in the place of its images.
+
+    Args:
+        source: A set made by ``gravlens simulate`` with ``noise_free`` in e-/s.
+
+    Raises:
+        GravLensError: If the set has no noise-free twins, or another flux unit.
+    """
+    if not source.has_noise_free:
+        raise GravLensError(
+            "noise 'split' needs a training set with noise-free images, as "
+            "`gravlens simulate` with `noise_free` and `flux_unit` e-/s makes them"
+        )
+    if source.header.flux_unit != UNIT:
+        raise GravLensError(
+            f"noise 'split' needs images in {UNIT}, these are in {source.header.flux_unit}; "
+            "make them with `gravlens simulate`, `flux_unit` e-/s"
+        )
+    return source.twins()
+
+
+def simulation_of(header: SetHeader) -> SimulationConfig | None:
+    """Return what a set was simulated from, or None where it was not or does not say so."""
+    try:
+        return (
+            from_json(SimulationConfig, header.config, source="the set") if header.config else None
+        )
+    except GravLensError:
+        # That of a model, say: generated images keep their noise-free twins too.
+        return None
+
+
+def observation_of(source: LensSet) -> ObservationConfig:
+    """Return the noise that a simulated set was made with; medians where images differ.
+
+    Raises:
+        GravLensError: If the set does not say how it was simulated.
+    """
+    values = source.parameters
+    header = source.header
+    simulation = simulation_of(header)
+    if simulation is None or "background_rms" not in values:
+        raise GravLensError(SIMULATED)
+    if header.resize is not None and header.resize not in get_args(Resize):
+        raise GravLensError(f"the training set went through an unknown resize, '{header.resize}'")
+    times = values.get("exposure_time", np.empty(0))
+    times = times[np.isfinite(times)]
+    return ObservationConfig(
+        num_pixels=simulation.imaging.num_pixels,
+        background_rms=float(np.median(values["background_rms"])),
+        exposure_time=float(np.median(times)) if len(times) else None,
+        resize=cast("Resize | None", header.resize),
+    )

@@ -1,7 +1,7 @@
 """Training of a lens encoder on simulated images."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,7 +12,9 @@ from torch import Tensor
 
 from gravlensdiffusion.config.classifier import EncoderConfig
 from gravlensdiffusion.nn.encoder import LensEncoder
+from gravlensdiffusion.training.accelerator import build_accelerator
 from gravlensdiffusion.training.augment import DIRECTED, turn_lenses
+from gravlensdiffusion.training.fit import Training, trained
 
 TARGETS = (
     "theta_E",
@@ -90,7 +92,7 @@ def train_encoder(
     seed: int = 0,
     batch_size: int = 128,
     peak_rate: float = 3e-3,
-    progress: Callable[[int, int, float], None] = lambda *_: None,
+    progress: bool = False,
 ) -> LensEncoder:
     """Train an encoder; images are mirrored, turned and scaled at random.
 
@@ -101,44 +103,58 @@ def train_encoder(
         seed: Seed of weights, order and augmentation.
         batch_size: Images per step.
         peak_rate: Largest learning rate.
-        progress: Called after each step with steps done, steps in all, and the loss.
+        progress: Whether to show on stderr how far it is.
     """
-    spread = data.targets.std(axis=0)
     # Mirrored and turned, what has a direction has mean zero.
-    means = np.where(_directed(), 0.0, data.targets.mean(axis=0))
+    directed = np.array([name in DIRECTED for name in TARGETS])
+    means = np.where(directed, 0.0, data.targets.mean(axis=0))
     config = replace(
         config,
         target_means=tuple(float(v) for v in means),
-        target_stds=tuple(float(v) for v in spread),
+        target_stds=tuple(float(v) for v in data.targets.std(axis=0)),
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = LensEncoder(config).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    steps = epochs * (len(data) // batch_size)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=peak_rate, weight_decay=0.02)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimiser, lambda k: min((k + 1) / 200, 0.5 * (1 + math.cos(math.pi * k / steps)))
-    )
-    network.train()
-    for done, (images, targets, labels) in enumerate(_batches(data, epochs, batch_size, seed), 1):
-        loss = _loss(network, images, targets, labels)
-        optimiser.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
-        optimiser.step()
-        schedule.step()
-        progress(done, steps, loss.item())
+    training = _EncoderTraining(network.train(), data, epochs, seed, batch_size, peak_rate)
+    trained(training, progress=progress)
     return network.eval()
 
 
-def _directed() -> NDArray[np.bool_]:
-    return np.array([name in DIRECTED for name in TARGETS])
+class _EncoderTraining(Training):
+    def __init__(
+        self,
+        network: LensEncoder,
+        data: EncoderSet,
+        epochs: int,
+        seed: int,
+        batch_size: int,
+        peak_rate: float,
+    ) -> None:
+        num_steps = epochs * (len(data) // batch_size)
+        super().__init__(
+            network,
+            torch.optim.AdamW(network.parameters(), lr=peak_rate, weight_decay=0.02),
+            accelerator=build_accelerator("cpu", "fp32"),
+            batch_size=batch_size,
+            total_images=num_steps * batch_size,
+            rate=lambda seen: peak_rate * _rate(seen // batch_size, num_steps),
+            max_grad_norm=5.0,
+            log_images=200 * batch_size,
+        )
+        self._batches = _batches(data, epochs, batch_size, seed)
+
+    def loss(self, first: int) -> Tensor:
+        """Return the loss of the next batch."""
+        images, targets, labels = next(self._batches)
+        predicted, logits = self.model.standardised(self.model(images))
+        error = predicted - (targets - self.model.target_means) / self.model.target_stds
+        return error.square().mean() + CLASS_WEIGHT * F.cross_entropy(logits, labels)
 
 
-def _loss(network: LensEncoder, images: Tensor, targets: Tensor, labels: Tensor) -> Tensor:
-    predicted, logits = network.standardised(network(images))
-    error = predicted - (targets - network.target_means) / network.target_stds
-    return error.square().mean() + CLASS_WEIGHT * F.cross_entropy(logits, labels)
+def _rate(step: int, num_steps: int) -> float:
+    """Return the share of the peak rate: a rise over 200 steps, then half a cosine."""
+    return min((step + 1) / 200, 0.5 * (1 + math.cos(math.pi * step / num_steps)))
 
 
 def _batches(

@@ -1,34 +1,31 @@
-"""What all training loops share: counting in images, logging, saving, stopping."""
+"""The driver of all trainings: counting in images, logging, saving, stopping, going on."""
 
 import math
 import time
-from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Protocol
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
+from accelerate import Accelerator
 from torch import Tensor, nn
 
-from gravlensdiffusion.config.training import OptimiserConfig
+from gravlensdiffusion.config.training import EMAConfig
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.model.build import Model
 from gravlensdiffusion.model.folders import checkpoints
-from gravlensdiffusion.training.optimiser import learning_rate, set_rate
-from gravlensdiffusion.training.tracking import Tracker
-from gravlensdiffusion.training.validation import Standing
+from gravlensdiffusion.progress import shown_progress
+from gravlensdiffusion.training.optimiser import MovingAverage, set_rate
+from gravlensdiffusion.training.run import MetricsLog, RunDirectory, Saved
+from gravlensdiffusion.training.validation import Validation
 
 MAX_SKIPPED_IN_A_ROW = 10
 """Steps with a loss or gradient that is of no use, in a row, after which a run stops."""
-EXPLODED = 1000.0
-"""A loss this many times the mean between the last two lines of the log is of no use."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Progress:
-    """Where a run stands.
+    """Where a training stands.
 
     Attributes:
         images_seen: Images seen.
@@ -36,11 +33,11 @@ class Progress:
         loss: Mean loss since the last line of the log began.
         images_per_s: Speed of this process group [image/s].
         num_skipped: Steps skipped because the loss was not finite, or far beyond the usual.
-        held_out_loss: Held-out loss at the last measurement; NaN for none.
-        start_loss: Held-out loss before the first step; NaN for none.
-        best_loss: Lowest held-out loss after a step; infinite for none.
+        held_out_loss: Validation loss at the last measurement; NaN for none.
+        start_loss: Validation loss before the first step; NaN for none.
+        best_loss: Lowest validation loss after a step; infinite for none.
         best_images: Images seen when it was measured; 0 for never.
-        ended_early: Whether the run ended because the held-out loss fell no longer.
+        ended_early: Whether the training ended because the validation loss fell no longer.
         num_different: Different images in the set that is learned from; 0 for none.
         doubt: What speaks against a good model at the end; empty for nothing.
     """
@@ -57,11 +54,6 @@ class Progress:
     ended_early: bool = False
     num_different: int = 0
     doubt: str = ""
-
-    @property
-    def seconds_left(self) -> float:
-        """Time until the end at this speed [s]."""
-        return (self.total_images - self.images_seen) / max(self.images_per_s, 1e-9)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -120,246 +112,293 @@ class Counters:
     usual_loss: float = math.inf
     num_different: int = 0
 
-    def start_window(self) -> None:
-        """Begin what goes into the next line of the log."""
-        if self.losses:
-            self.usual_loss = float(np.mean(self.losses))
-        self.losses.clear()
 
+class Training:
+    """A training in memory; what is learned, a subclass says.
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Hooks:
-    """What the caller of a training loop wants to hear.
+    To go through it is to train. After each step it yields where it stands, and whoever drives it
+    may show that, draw samples with `averaged`, or ask for the end with `stop`. At the end, or when
+    patience runs out, or when it is asked, all is saved. To break out of the loop saves nothing.
 
-    Attributes:
-        progress: Called after every step.
-        sample: Called with the averaged model and the images seen when a sample grid is due.
-        should_stop: Asked after every step; True saves and ends.
+        for progress in training:
+            print(progress.loss)
+
+    Args:
+        model: What is learned.
+        optimiser: The optimiser of its weights.
+        accelerator: Where it computes.
+        batch_size: Images per step.
+        total_images: Images after which it ends; rounded up to whole steps.
+        rate: Learning rate of the step that begins after a number of images.
+        max_grad_norm: Norm to which gradients are clipped, or None.
+        log_images: Images between two lines of the log.
+        run: Where it is saved; None for nowhere.
+        checkpoint_images: Images between two checkpoints.
+        ema: The moving average of the weights, if there is to be one.
+        saved: What it goes on from; ``model`` is the one in there.
         tell: Called with each line that the user should know.
     """
 
-    progress: Callable[[Progress], None] = lambda _: None
-    sample: Callable[[Model, int], None] = lambda *_: None
-    should_stop: Callable[[], bool] = lambda: False
-    tell: Callable[[str], None] = lambda _: None
-
-
-class Pace(Protocol):
-    """What a loop needs to know of a configuration."""
-
-    @property
-    def batch_size(self) -> int:
-        """Images per step."""
-
-    @property
-    def log_images(self) -> int:
-        """Images between two lines of the log."""
-
-    @property
-    def checkpoint_images(self) -> int:
-        """Images between two checkpoints."""
-
-    @property
-    def optimiser(self) -> OptimiserConfig:
-        """The optimiser."""
-
-
-class Loop(ABC):
-    """Steps until a number of images is seen, patience runs out, or told to stop; all save.
-
-    Args:
-        pace: Batch size, and how often to log and to save.
-        folder: The run directory.
-        total_images: Images after which the run ends.
-    """
-
-    is_main: bool = True
-    """Whether this process writes."""
+    exploded: float = 0.0
+    """A loss this many times the mean between the last two lines of the log is of no use; 0 for none."""
     patience: int = 0
-    """Measurements without a new lowest held-out loss after which the run ends; 0 for no end."""
+    """Measurements without a new lowest validation loss after which it ends; 0 for no end."""
     num_images: int = 0
     """Images in the set that is learned from; 0 for none."""
     doubt: str = ""
     """What speaks against a good model at the end; empty for nothing."""
 
-    def __init__(self, pace: Pace, folder: Path, total_images: int) -> None:
-        self._pace = pace
-        self._folder = folder
-        self.total_images = total_images
-        self.counters = Counters()
-        self.standing = Standing()
-        self.last_loss = math.nan
+    def __init__(
+        self,
+        model: nn.Module,
+        optimiser: torch.optim.Optimizer,
+        *,
+        accelerator: Accelerator,
+        batch_size: int,
+        total_images: int,
+        rate: Callable[[int], float],
+        max_grad_norm: float | None,
+        log_images: int,
+        run: RunDirectory | None = None,
+        checkpoint_images: int = 0,
+        ema: EMAConfig | None = None,
+        saved: Saved | None = None,
+        tell: Callable[[str], object] = lambda _: None,
+    ) -> None:
+        self.model: Any = model
+        self.optimiser, self.accelerator = optimiser, accelerator
+        self._peak_rate = float(optimiser.param_groups[0]["lr"])
+        self.batch_size = batch_size
+        self.total_images = math.ceil(total_images / batch_size) * batch_size
+        self.rate, self.max_grad_norm = rate, max_grad_norm
+        self.log_images, self.checkpoint_images = log_images, checkpoint_images
+        self.run, self.tell = run, tell
+        self.ema = MovingAverage(model, ema) if ema and ema.halflife_images else None
+        self.counters, self.validation = Counters(), Validation()
+        if saved is not None:
+            optimiser.load_state_dict(saved.state["optimiser"])
+            self.counters = Counters(**saved.state["counters"])
+            self.validation = Validation(**saved.state.get("held_out", {}))
+            if self.ema is not None:
+                self.ema.load(saved.average)
+        self._loss = math.nan
+        self._began, self._seen_before = time.monotonic(), self.counters.images_seen
+        self._is_asked_to_stop = False
 
-    @abstractmethod
-    def step(self) -> None:
-        """Train on one batch."""
+    def loss(self, first: int) -> Tensor:
+        """Return the loss of the batch that begins with image ``first``."""
+        raise NotImplementedError
 
-    @abstractmethod
-    def check_data(self, hooks: Hooks) -> None:
+    def after_update(self) -> bool:
+        """Train what else is trained in a step, and return whether that was of use."""
+        return True
+
+    def validation_loss(self) -> float | None:
+        """Measure the loss of images that are not trained on, if there are any and it is due."""
+        return None
+
+    def check_data(self) -> None:
         """Look whether what is learned from is still what it was; called before each checkpoint.
 
         Raises:
             GravLensError: If the steps since the last checkpoint are not to be trusted.
         """
 
-    @abstractmethod
-    def save(self) -> None:
-        """Write a checkpoint."""
+    def extra_state(self) -> dict[str, Any]:
+        """Return what else it takes to go on."""
+        return {}
 
-    @abstractmethod
     def close(self) -> None:
-        """Let go of what the loop holds."""
+        """Let go of what the training holds."""
+
+    def stop(self) -> None:
+        """Ask for the end after this step; several processes end together."""
+        self._is_asked_to_stop = True
 
     @property
-    @abstractmethod
-    def rate(self) -> float:
-        """Learning rate of the last step."""
+    def has_ended(self) -> bool:
+        """Whether there is nothing left to do."""
+        return self.counters.images_seen >= self.total_images or self._is_exhausted
 
-    @abstractmethod
-    def after_step(self, hooks: Hooks) -> None:
-        """Do what else is due after a step."""
+    @property
+    def _is_exhausted(self) -> bool:
+        return 0 < self.patience <= self.validation.waited
 
-    @abstractmethod
-    def finish(self, hooks: Hooks) -> None:
-        """Do what is due once the run has ended, before it is saved."""
+    @property
+    def is_main(self) -> bool:
+        """Whether this process writes."""
+        return bool(self.accelerator.is_main_process)
 
-    def held_out_loss(self) -> float | None:
-        """Measure the loss of held-out images, if there are any and it is due."""
-        return None
+    def due(self, every: int) -> bool:
+        """Whether a multiple of ``every`` images was passed in this step, or the training ended."""
+        seen = self.counters.images_seen
+        passed = seen // every > (seen - self.batch_size) // every
+        return passed or self.has_ended
 
     @property
     def plan(self) -> Plan:
-        """What the run will do."""
+        """What the training will do."""
         seen, total = self.counters.images_seen, self.total_images
         notes = (self.doubt,) if self.doubt else ()
-        if seen > total:
-            told = f"{self._folder} has seen {seen:,} images already, more than the {total:,} asked"
-            notes = (f"{told} for: nothing is left to do",)
+        if seen > total and self.run is not None:
+            told = f"{self.run.folder} has seen {seen:,} images already, more than the {total:,}"
+            notes = (f"{told} asked for: nothing is left to do",)
         return Plan(
             images_seen=seen,
             total_images=total,
-            batch_size=self._pace.batch_size,
+            batch_size=self.batch_size,
             num_images=self.num_images,
             num_different=self.counters.num_different,
             notes=notes,
         )
 
     @property
-    def is_exhausted(self) -> bool:
-        """Whether patience has run out."""
-        return 0 < self.patience <= self.standing.waited
+    def progress(self) -> Progress:
+        """Where the training stands."""
+        counters, validation = self.counters, self.validation
+        num_done = counters.images_seen - self._seen_before
+        return Progress(
+            images_seen=counters.images_seen,
+            total_images=self.total_images,
+            loss=self._loss,
+            images_per_s=num_done / max(time.monotonic() - self._began, 1e-9),
+            num_skipped=counters.num_skipped,
+            held_out_loss=validation.last,
+            start_loss=validation.start,
+            best_loss=validation.best,
+            best_images=validation.best_images,
+            ended_early=self._is_exhausted,
+            num_different=counters.num_different,
+            doubt=self.doubt,
+        )
 
-    @property
-    def has_ended(self) -> bool:
-        """Whether there is nothing left to do."""
-        return self.counters.images_seen >= self.total_images or self.is_exhausted
-
-    def agree(self, wish: bool) -> bool:
-        """Whether any of the processes that train together wishes something."""
-        return wish
-
-    def fit(self, hooks: Hooks) -> Progress:
-        """Train to the end, until patience runs out, or until told to stop; all save."""
-        counters, pace = self.counters, self._pace
-        tracker = Tracker(self._folder, counters.images_seen) if self.is_main else None
-        started, images_before = time.monotonic(), counters.images_seen
-        is_owed = False
+    def __iter__(self) -> Iterator[Progress]:
+        counters = self.counters
+        self._began, self._seen_before = time.monotonic(), counters.images_seen
+        log = None
+        if self.run is not None and self.is_main:
+            log = MetricsLog(self.run.folder, counters.images_seen)
         if not self.has_ended:
-            hooks.tell(self.plan.length)
-        if not self.has_ended or images_before > self.total_images:
+            self.tell(self.plan.length)
+        if not self.has_ended or self._seen_before > self.total_images:
             for note in self.plan.notes:
-                hooks.tell(f"note: {note}")
+                self.tell(f"note: {note}")
+        is_owed = False
         try:
-            if not images_before:
-                self._log(tracker, self._measure())
+            if not counters.images_seen:
+                self._record(log)
             while not self.has_ended:
                 self.step()
-                measured = self._measure()
-                progress = self._progress(started, images_before)
-                hooks.progress(progress)
-                numbers = self._numbers(progress) if self.due(pace.log_images) else {}
-                self._log(tracker, numbers | measured)
-                if self.due(pace.log_images):
-                    counters.start_window()
-                if self.agree(hooks.should_stop()):
+                self._record(log)
+                yield self.progress
+                if self._agree(self._is_asked_to_stop):
                     break
-                self.after_step(hooks)
-                is_owed |= self.due(pace.checkpoint_images)
-                is_best = self.standing.best_images == counters.images_seen
+                is_owed |= self.run is not None and self.due(self.checkpoint_images)
+                is_best = self.validation.best_images == counters.images_seen
                 # Weights that may be spoilt must not take the place of good ones.
                 if is_best or (is_owed and not counters.skipped_in_a_row and not self.has_ended):
-                    self.check_data(hooks)
                     self.save()
                     is_owed = False
-            self.check_data(hooks)
-            if self.has_ended:
-                # Once more if it has been done: a run may have been killed on the way.
-                self.finish(hooks)
             self.save()
         finally:
             self.close()
-            if tracker is not None:
-                tracker.close()
-        return self._progress(started, images_before)
+            if log is not None:
+                log.close()
 
-    def due(self, every: int) -> bool:
-        """Whether a multiple of ``every`` images was passed in this step, or the run ended."""
-        seen = self.counters.images_seen
-        passed = seen // every > (seen - self._pace.batch_size) // every
-        return passed or self.has_ended
-
-    def _measure(self) -> dict[str, float]:
-        """Return the held-out loss where it is due, and take it in."""
-        loss = self.held_out_loss()
-        if loss is None:
-            return {}
-        self.standing.note(loss, self.counters.images_seen)
-        return {"held_out_loss": loss}
-
-    def _log(self, tracker: Tracker | None, numbers: dict[str, float]) -> None:
-        if tracker is not None and numbers:
-            tracker.log(self.counters.images_seen, numbers)
-
-    def set_rate(self, optimiser: torch.optim.Optimizer) -> None:
-        """Set the learning rate of the step that is about to be made."""
-        rate = learning_rate(self._pace.optimiser, self.counters.images_seen, self.total_images)
-        set_rate(optimiser, rate)
-
-    def clipped_norm(self, network: nn.Module) -> Tensor:
-        """Clip the gradients and return their norm before."""
-        limit = self._pace.optimiser.max_grad_norm or math.inf
-        return torch.nn.utils.clip_grad_norm_(network.parameters(), limit)
-
-    def is_useful(self, loss: float, norm: float = 0.0) -> bool:
-        """Whether a loss and the norm of its gradient are finite, and the loss has not exploded."""
-        usual = self.counters.usual_loss
-        return math.isfinite(loss) and math.isfinite(norm) and loss <= EXPLODED * usual
-
-    def count(self, loss: float, *, is_useful: bool) -> None:
-        """Count a batch, and its loss if it was trained on.
-
-        Raises:
-            GravLensError: After `MAX_SKIPPED_IN_A_ROW` batches that were not.
-        """
-        counters = self.counters
-        counters.images_seen += self._pace.batch_size
-        if is_useful:
-            counters.losses.append(loss)
-            self.last_loss = float(np.mean(counters.losses))
-            counters.skipped_in_a_row = 0
+    def step(self) -> None:
+        """Train on one batch; skip it if its loss or gradient is of no use."""
+        seen, counters = self.counters.images_seen, self.counters
+        set_rate(self.optimiser, self.rate(seen))
+        loss, is_useful = self.update(self.model, self.optimiser, self.loss(seen))
+        is_useful &= self.after_update()
+        counters.images_seen += self.batch_size
+        if not is_useful:
+            counters.num_skipped += 1
+            counters.skipped_in_a_row += 1
+            if counters.skipped_in_a_row >= MAX_SKIPPED_IN_A_ROW:
+                raise GravLensError(self._divergence(loss))
             return
-        counters.num_skipped += 1
-        counters.skipped_in_a_row += 1
-        if counters.skipped_in_a_row >= MAX_SKIPPED_IN_A_ROW:
-            raise GravLensError(self._divergence(loss))
+        counters.skipped_in_a_row = 0
+        counters.losses.append(loss)
+        self._loss = float(np.mean(counters.losses))
+        if self.ema is not None:
+            self.ema.update(self.model, counters.images_seen, self.batch_size)
+
+    def update(
+        self, model: nn.Module, optimiser: torch.optim.Optimizer, loss: Tensor
+    ) -> tuple[float, bool]:
+        """Make a step of an optimiser, unless the loss or its gradient is of no use.
+
+        Returns:
+            The loss, as the mean over all processes, and whether it was of use.
+        """
+        self.accelerator.backward(loss)
+        limit = self.max_grad_norm or math.inf
+        norm = float(torch.nn.utils.clip_grad_norm_(model.parameters(), limit))
+        mean = float(self.accelerator.reduce(loss.detach(), reduction="mean"))
+        is_useful = math.isfinite(mean) and math.isfinite(norm)
+        if self.exploded and mean > self.exploded * self.counters.usual_loss:
+            is_useful = False
+        if is_useful:
+            optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+        return mean, is_useful
+
+    def _record(self, log: MetricsLog | None) -> None:
+        """Measure the validation loss where it is due, and write a line of the log."""
+        counters, numbers = self.counters, dict[str, float]()
+        validation_loss = self.validation_loss()
+        if validation_loss is not None:
+            self.validation.note(validation_loss, counters.images_seen)
+        if counters.images_seen and self.due(self.log_images):
+            progress = self.progress
+            numbers = {
+                "loss": progress.loss,
+                "learning_rate": float(self.optimiser.param_groups[0]["lr"]),
+                "images_per_s": progress.images_per_s,
+                "num_skipped": progress.num_skipped,
+            }
+            if counters.losses:
+                counters.usual_loss = float(np.mean(counters.losses))
+            counters.losses.clear()
+        if validation_loss is not None:
+            numbers["held_out_loss"] = validation_loss
+        if log is not None and numbers:
+            log.log(counters.images_seen, numbers)
+
+    def save(self) -> None:
+        """Write a checkpoint, from the main process."""
+        if self.run is None:
+            return
+        self.check_data()
+        self.accelerator.wait_for_everyone()
+        if self.is_main:
+            state = {
+                "optimiser": self.optimiser.state_dict(),
+                "counters": asdict(self.counters),
+                "held_out": asdict(self.validation),
+                **self.extra_state(),
+            }
+            average = None if self.ema is None else self.ema.state
+            best = self.validation.best_images, self.validation.best
+            self.run.save(self.counters.images_seen, self.model, average, state, best)
+        # A launcher ends all processes soon after the first has left.
+        self.accelerator.wait_for_everyone()
+
+    def _agree(self, wish: bool) -> bool:
+        """Whether any of the processes that train together wishes so; all ask after every step."""
+        if self.accelerator.num_processes == 1:
+            return wish
+        wishes = torch.tensor(float(wish), device=self.accelerator.device)
+        return float(self.accelerator.reduce(wishes, reduction="sum")) > 0
 
     def _divergence(self, loss: float) -> str:
         """Say what has happened and what can be done."""
-        usual, rate = self.counters.usual_loss, self._pace.optimiser.learning_rate
+        usual, rate = self.counters.usual_loss, self._peak_rate
         what = "not finite"
         if math.isfinite(loss) and math.isfinite(usual):
             what = f"{loss:.3g} where {usual:.3g} is usual"
-        found = checkpoints(self._folder)
+        found = [] if self.run is None else checkpoints(self.run.folder)
         kept = "nothing was saved yet: try"
         if found:
             kept = (
@@ -372,28 +411,33 @@ class Loop(ABC):
             "say, or `precision` fp32, after a look at the data with `gravlens inspect`"
         )
 
-    def _progress(self, started: float, images_before: int) -> Progress:
-        counters = self.counters
-        done = counters.images_seen - images_before
-        return Progress(
-            images_seen=counters.images_seen,
-            total_images=self.total_images,
-            loss=self.last_loss,
-            images_per_s=done / max(time.monotonic() - started, 1e-9),
-            num_skipped=counters.num_skipped,
-            held_out_loss=self.standing.last,
-            start_loss=self.standing.start,
-            best_loss=self.standing.best,
-            best_images=self.standing.best_images,
-            ended_early=self.is_exhausted,
-            num_different=counters.num_different,
-            doubt=self.doubt,
-        )
 
-    def _numbers(self, progress: Progress) -> dict[str, float]:
-        return {
-            "loss": progress.loss,
-            "learning_rate": self.rate,
-            "images_per_s": progress.images_per_s,
-            "num_skipped": progress.num_skipped,
-        }
+def shown(training: Training, *, is_shown: bool = True) -> Iterator[Progress]:
+    """Go through a training, and show on stderr how far it is.
+
+    Args:
+        training: The training.
+        is_shown: Whether it is shown.
+    """
+    with shown_progress(training.total_images, is_shown=is_shown) as bar:
+        for k, progress in enumerate(training):
+            if not k:
+                # What came before, by another process or while the first step was compiled.
+                bar.begin(progress.images_seen)
+            is_measured = math.isfinite(progress.held_out_loss)
+            held_out = f", held out {progress.held_out_loss:.4f}" if is_measured else ""
+            total = progress.images_seen if progress.ended_early else progress.total_images
+            bar.update(progress.images_seen, f"loss {progress.loss:.4f}{held_out}", total)
+            yield progress
+
+
+def trained(training: Training, *, progress: bool = False) -> Progress:
+    """Train to the end and return where the training then stands.
+
+    Args:
+        training: The training.
+        progress: Whether to show on stderr how far it is.
+    """
+    for _ in shown(training, is_shown=progress):
+        pass
+    return training.progress

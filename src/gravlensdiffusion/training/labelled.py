@@ -1,16 +1,22 @@
-"""Labelled images for a classifier: which of them train, and which judge."""
+"""Labelled images for a classifier: which train, which judge, and what the network takes from them."""
 
-from collections.abc import Mapping, Sequence
+import math
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gravlensdiffusion.config.classifier import ClassifierConfig, ClassifierTraining
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.training.validation import hold_out
 
 MIN_PER_CLASS = 5
 """Original images that each class needs at least."""
+SCALE_IMAGES = 1000
+"""Images that the scales of the pixels are measured on."""
+MIN_SIZE = 8
+"""Pixels that an image has at least on each side."""
 
 
 class Images(Protocol):
@@ -70,11 +76,12 @@ def split(
         GravLensError: If a class has fewer than `MIN_PER_CLASS` different original images, or none is left to
             train on.
     """
-    rng = np.random.default_rng([seed, 0x5E1D])
     groups = np.arange(len(data.labels)) if data.groups is None else data.groups
-    held = np.empty(0, np.int64)
-    for label, name in enumerate(data.class_names):
-        own = np.flatnonzero((data.labels == label) & ~data.is_generated)
+    classes = [
+        np.flatnonzero((data.labels == label) & ~data.is_generated)
+        for label in range(len(data.class_names))
+    ]
+    for own, name in zip(classes, data.class_names, strict=True):
         num_different = len(np.unique(groups[own]))
         if num_different < MIN_PER_CLASS:
             different = "" if num_different == len(own) else "different "
@@ -82,13 +89,8 @@ def split(
                 f"class '{name}' has {num_different} {different}original images; a classifier needs "
                 f"{MIN_PER_CLASS} of each class, part of which it is judged by"
             )
-        num = min(max(1, round(share * num_different)), num_different - 1)
-        order = groups[rng.permutation(own)]
-        order = order[np.sort(np.unique(order, return_index=True)[1])]
-        # What copies of other classes have taken along counts.
-        missing = num - int(np.isin(order, held).sum())
-        held = np.append(held, order[~np.isin(order, held)][: max(missing, 0)])
-    is_held = np.isin(groups, held)
+    rng = np.random.default_rng([seed, 0x5E1D])
+    is_held = hold_out((rng.permutation(own) for own in classes), groups, share)
     judges = np.flatnonzero(is_held & (data.labels >= 0) & ~data.is_generated)
     pairs = np.stack([groups[judges], data.labels[judges]])
     held_out = judges[np.sort(np.unique(pairs, axis=1, return_index=True)[1])]
@@ -101,26 +103,75 @@ def split(
     return trained_on, held_out
 
 
-def merge(
-    names: Sequence[str], labels: NDArray[np.integer], merged: Mapping[str, str]
-) -> tuple[tuple[str, ...], NDArray[np.int64]]:
-    """Count classes as others.
+def configure(
+    data: LabelledSet, recipe: ClassifierTraining, trained_on: NDArray[np.int64]
+) -> ClassifierConfig:
+    """Return the configuration of a network for a set.
 
     Args:
-        names: Names of the classes.
-        labels: Class of each image, shape ``(N,)``; -1 where it is not known.
-        merged: The class that a class is counted as, by its name.
-
-    Returns:
-        The names that remain, in the order of their first appearance, and the new labels.
+        data: The set.
+        recipe: How to train.
+        trained_on: Positions of the training images.
 
     Raises:
-        GravLensError: If a class is not known.
+        GravLensError: If the images are too small or have no light above their noise.
     """
-    unknown = [name for name in merged if name not in names]
-    if unknown:
-        raise GravLensError(f"no class '{unknown[0]}' to merge; there are: {', '.join(names)}")
-    targets = [merged.get(name, name) for name in names]
-    kept = tuple(dict.fromkeys(targets))
-    table = np.array([*(kept.index(target) for target in targets), -1], dtype=np.int64)
-    return kept, table[np.asarray(labels, dtype=np.int64)]
+    _, num_channels, height, width = data.images.shape
+    if height != width or height < MIN_SIZE:
+        raise GravLensError(
+            f"a classifier needs square images of {MIN_SIZE} pixels or more, these have "
+            f"{height} x {width}"
+        )
+    places = np.linspace(0, len(trained_on) - 1, min(SCALE_IMAGES, len(trained_on)))
+    sky, noise, bright = measure_scales(data.images[trained_on[places.astype(np.int64)]])
+    mix = np.bincount(data.labels[trained_on], minlength=len(data.class_names)).astype(float)
+    if recipe.balance != "none":
+        mix[:] = 1.0
+    strides = _strides(height)
+    return ClassifierConfig(
+        image_size=height,
+        num_channels=num_channels,
+        class_names=data.class_names,
+        class_mix=tuple(float(share) for share in mix / mix.sum()),
+        channels=tuple(16 * min(2**k, 6) for k in range(len(strides))),
+        strides=strides,
+        dropout=recipe.dropout,
+        sky=sky,
+        noise=noise,
+        bright=bright,
+    )
+
+
+def _strides(size: int) -> tuple[int, ...]:
+    """Return strides that leave a map of four to seven pixels a side."""
+    strides = [1] if size < 48 else [2]
+    size = (size - 1) // strides[0] + 1
+    while size > 7 or len(strides) < 2:
+        strides.append(2)
+        size = (size - 1) // 2 + 1
+    return tuple(strides)
+
+
+def measure_scales(
+    images: NDArray[np.float32],
+) -> tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...]]:
+    """Return sky level, noise rms and brightness above the sky of each channel.
+
+    Args:
+        images: Shape ``(N, C, S, S)``.
+
+    Raises:
+        GravLensError: If there is nothing to see in the images.
+    """
+    pixels = images.transpose(1, 0, 2, 3).reshape(images.shape[1], len(images), -1)
+    sky = np.median(np.quantile(pixels, 0.3, axis=2), axis=1)
+    bright = np.median(np.quantile(pixels, 0.99, axis=2), axis=1) - sky
+    steps = np.abs(np.diff(images, axis=-1)).transpose(1, 0, 2, 3).reshape(len(sky), -1)
+    # A quarter of the absolute values of a normal variable lie below 0.319 of its deviation.
+    noise = np.quantile(steps, 0.25, axis=1) / (0.319 * math.sqrt(2))
+    if not (bright > 0).all():
+        raise GravLensError("the images have no bright pixels; look with `gravlens inspect`")
+    noise = np.maximum(noise, 1e-4 * bright)
+    scales = (tuple(float(value) for value in each) for each in (sky, noise, bright))
+    sky_, noise_, bright_ = scales
+    return sky_, noise_, bright_

@@ -1,15 +1,18 @@
-"""A run directory: its configuration and its checkpoints."""
+"""A run directory: what makes a run, its log, its checkpoints, and how it is gone on with."""
 
 import json
+import platform
 import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, NamedTuple
 
 from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
 
 from gravlensdiffusion.codec import read_json, read_record, to_json
 from gravlensdiffusion.config.model import ModelConfig
@@ -28,14 +31,11 @@ from gravlensdiffusion.model.folders import (
     CONFIG,
     EMA_WEIGHTS,
     WEIGHTS,
-    Checkpoint,
     checkpoints,
 )
-from gravlensdiffusion.training.tracking import environment
-from gravlensdiffusion.training.validation import Standing
 from gravlensdiffusion.untrusted.state_file import read_state
 
-TRAINING_STATE = "training_state.pt"
+TRAINING_STATE, METRICS, ENVIRONMENT = "training_state.pt", "metrics.jsonl", "environment.json"
 
 LEFTOVERS = tuple(
     f"{folder}.*.{suffix}"
@@ -44,7 +44,7 @@ LEFTOVERS = tuple(
 )
 """What a process that was killed while it wrote has left in a run directory, of earlier versions too."""
 
-ConfigT = TypeVar("ConfigT", TrainingConfig, DistillationConfig)
+PACKAGES = ("gravlensdiffusion", "torch", "numpy", "accelerate", "safetensors")
 
 NO_IDENTITY = frozenset(
     {
@@ -55,21 +55,26 @@ NO_IDENTITY = frozenset(
 )
 """Length, machine, and what is kept: a run goes on with others than it began with."""
 
+Config = TrainingConfig | DistillationConfig
+
+
+class Saved(NamedTuple):
+    """What a checkpoint holds: model, moving average (empty for none), state of the training."""
+
+    model: Model
+    average: dict[str, Tensor]
+    state: dict[str, Any]
+
 
 @dataclass(frozen=True, slots=True)
-class RunFolder(Generic[ConfigT]):
-    """The folder of a run, of whatever kind.
-
-    Attributes:
-        folder: Where it lies.
-        config: What was asked for.
-    """
+class RunDirectory:
+    """The folder of a run, of whatever kind, and how many checkpoints it keeps."""
 
     folder: Path
-    config: ConfigT
+    keep_checkpoints: int
 
     @classmethod
-    def open(cls, folder: Path, config: ConfigT, *, writes: bool = True) -> Self:
+    def open(cls, folder: Path, config: Config, *, writes: bool = True) -> "RunDirectory":
         """Create a run directory, or reopen one that holds the same configuration.
 
         A run that has no checkpoint yet has nothing to lose, and takes any configuration. One that
@@ -96,7 +101,7 @@ class RunFolder(Generic[ConfigT]):
         if writes:
             folder.mkdir(parents=True, exist_ok=True)
             write_atomically(path, to_json(config))
-        return cls(folder, config)
+        return cls(folder, config.keep_checkpoints)
 
     def record_environment(
         self, fingerprint: str, device: str, parameters: str = "", *, writes: bool = True
@@ -112,14 +117,13 @@ class RunFolder(Generic[ConfigT]):
         Raises:
             GravLensError: If the run began with something else, or its record is damaged.
         """
-        path = self.folder / "environment.json"
-        if not path.is_file() or self.last_checkpoint() is None:
-            if not writes:
-                return
-            facts = environment(fingerprint, device)
-            if parameters:
-                facts["parameters_fingerprint"] = parameters
-            write_atomically(path, json.dumps(facts, indent=2))
+        path = self.folder / ENVIRONMENT
+        if not path.is_file() or not checkpoints(self.folder):
+            if writes:
+                facts = environment(fingerprint, device)
+                if parameters:
+                    facts["parameters_fingerprint"] = parameters
+                write_atomically(path, json.dumps(facts, indent=2))
             return
         old = read_record(path)
         # A run of an earlier version does not know its parameters.
@@ -134,73 +138,62 @@ class RunFolder(Generic[ConfigT]):
         self,
         images_seen: int,
         model: Model,
-        ema: Mapping[str, Tensor] | None,
+        average: Mapping[str, Tensor] | None,
         state: dict[str, Any],
-        standing: Standing | None = None,
+        best: tuple[int, float] = (0, 0.0),
     ) -> None:
-        """Write a checkpoint and drop the oldest ones, but for that with the lowest held-out loss.
+        """Write a checkpoint and drop the oldest ones, but for that with the lowest validation loss.
 
         A run that is killed on the way has its old record with the old checkpoint, or the new one
         with the new.
+
+        Args:
+            images_seen: Images seen.
+            model: The model.
+            average: The moving average of its weights, or None.
+            state: What it takes to go on.
+            best: See `record_best`.
         """
         folder = self.folder / "checkpoints" / f"{images_seen:010d}"
         if not folder.exists():
-            self._write(folder, model, ema, state)
-        if standing is not None:
-            self.record_best(standing)
-        best_images = 0 if standing is None else standing.best_images
-        for old in checkpoints(self.folder)[: -self.config.keep_checkpoints]:
-            if old.images_seen != best_images:
+            files: dict[str, bytes | Mapping[str, Tensor]] = {
+                WEIGHTS: model.state_dict(),
+                CONFIG: to_json(model.config).encode(),
+            }
+            if average is not None:
+                files[EMA_WEIGHTS] = average
+            write_folder(folder, files, {TRAINING_STATE: state})
+        self.record_best(*best)
+        for old in checkpoints(self.folder)[: -self.keep_checkpoints]:
+            if old.images_seen != best[0]:
                 remove_folder(old.folder)
 
-    def _write(
-        self,
-        folder: Path,
-        model: Model,
-        ema: Mapping[str, Tensor] | None,
-        state: dict[str, Any],
-    ) -> None:
-        files: dict[str, bytes | Mapping[str, Tensor]] = {
-            WEIGHTS: model.state_dict(),
-            CONFIG: to_json(model.config).encode(),
-        }
-        if ema is not None:
-            files[EMA_WEIGHTS] = ema
-        write_folder(folder, files, {TRAINING_STATE: state})
-
-    def record_best(self, standing: Standing) -> None:
-        """Write down which checkpoint has the lowest held-out loss, if one was measured."""
-        if standing.best_images:
-            record = {"images_seen": standing.best_images, "held_out_loss": standing.best}
+    def record_best(self, images_seen: int, loss: float) -> None:
+        """Write down which checkpoint has the lowest validation loss; 0 images for none."""
+        if images_seen:
+            record = {"images_seen": images_seen, "held_out_loss": loss}
             write_atomically(self.folder / BEST, json.dumps(record))
 
-    def load(self, checkpoint: Checkpoint) -> tuple[Model, dict[str, Tensor], dict[str, Any]]:
-        """Read a checkpoint: model, moving average (empty for none), training state.
+    def load(self) -> Saved | None:
+        """Read the newest complete checkpoint, if there is one.
 
         Raises:
             GravLensError: If it is damaged, which a kill or a full disk does not do.
         """
+        found = checkpoints(self.folder)
+        if not found:
+            return None
+        folder = found[-1].folder
         try:
-            return self._load(checkpoint)
+            model = build_model(read_json(ModelConfig, folder / CONFIG))
+            load_weights(model, read_tensors(folder / WEIGHTS), source=folder / WEIGHTS)
+            average = folder / EMA_WEIGHTS
+            state = read_state(folder / TRAINING_STATE, "training state")
+            return Saved(model, read_tensors(average) if average.is_file() else {}, state)
         except (GravLensError, OSError) as error:
             raise GravLensError(
-                f"{error}; remove {checkpoint.folder} to go on from the checkpoint before"
+                f"{error}; remove {folder} to go on from the checkpoint before"
             ) from error
-
-    def _load(self, checkpoint: Checkpoint) -> tuple[Model, dict[str, Tensor], dict[str, Any]]:
-        path = checkpoint.folder / CONFIG
-        model = build_model(read_json(ModelConfig, path))
-        weights = checkpoint.folder / WEIGHTS
-        load_weights(model, read_tensors(weights), source=weights)
-        ema = checkpoint.folder / EMA_WEIGHTS
-        average = read_tensors(ema) if ema.is_file() else {}
-        state = read_state(checkpoint.folder / TRAINING_STATE, "training state")
-        return model, average, state
-
-    def last_checkpoint(self) -> Checkpoint | None:
-        """Return the newest complete checkpoint, or None."""
-        found = checkpoints(self.folder)
-        return found[-1] if found else None
 
 
 @contextmanager
@@ -226,11 +219,7 @@ def held_run(folder: Path, *, writes: bool = True) -> Iterator[None]:
 
 
 def refuse_others(folder: Path) -> None:
-    """Refuse a path that holds something else than a run.
-
-    Raises:
-        GravLensError: If it does.
-    """
+    """Refuse a path that holds something else than a run."""
     if not folder.exists() or (folder / CONFIG).is_file():
         return
     # A process that was killed before it had written its configuration leaves no more than these.
@@ -240,7 +229,7 @@ def refuse_others(folder: Path) -> None:
 
 
 def first_difference(old: Any, new: Any, path: str = "") -> str | None:
-    """Describe the first value in which two configurations of a run differ, or return None.
+    """Describe the first value by which two configurations are of different runs, or return None.
 
     Args:
         old: The one, as nested mappings.
@@ -257,3 +246,55 @@ def first_difference(old: Any, new: Any, path: str = "") -> str | None:
         return None
     name = path.rpartition(".")[2] or "configuration"
     return None if old == new else f"{name} ({old} there, {new} here)"
+
+
+class MetricsLog:
+    """Appends one line of numbers at a time to ``metrics.jsonl`` and to TensorBoard.
+
+    Args:
+        folder: The run directory.
+        images_seen: Where the run goes on; later lines, of work that was lost, are dropped, and
+            all of them where it begins.
+    """
+
+    def __init__(self, folder: Path, images_seen: int) -> None:
+        lines = read_metrics(folder) if images_seen else []
+        kept = (json.dumps(line) + "\n" for line in lines if line["images"] <= images_seen)
+        write_atomically(folder / METRICS, "".join(kept))
+        self._file = (folder / METRICS).open("a", encoding="utf-8")
+        self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=images_seen + 1)
+
+    def log(self, images: int, numbers: Mapping[str, float]) -> None:
+        """Append the numbers that hold after ``images`` training images."""
+        self._file.write(json.dumps({"images": images, **numbers}) + "\n")
+        self._file.flush()
+        for name, value in numbers.items():
+            self._board.add_scalar(name, value, images)
+
+    def close(self) -> None:
+        """Flush and close."""
+        self._file.close()
+        self._board.close()
+
+
+def read_metrics(folder: Path) -> list[dict[str, Any]]:
+    """Return the lines of ``metrics.jsonl``; a last line cut short by a crash is left out."""
+    path = folder / METRICS
+    lines = []
+    for text in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
+        try:
+            lines.append(json.loads(text))
+        except json.JSONDecodeError:
+            break
+    return lines
+
+
+def environment(fingerprint: str, device: str) -> dict[str, Any]:
+    """Describe what a run depends on: versions, machine, and the digest of its data."""
+    return {
+        "data_fingerprint": fingerprint,
+        "device": device,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "versions": {name: version(name) for name in PACKAGES},
+    }

@@ -1,7 +1,7 @@
-"""Held-out images: which they are, their loss, and when it ends a run."""
+"""Images that are never trained on: which they are, their loss, and when it ends a run."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,7 @@ from gravlensdiffusion.sets.training_set import TrainingSet
 from gravlensdiffusion.training.batches import Batch
 
 NUM_DRAWS = 1024
-"""Draws of noise that a held-out loss is a mean of, at least."""
+"""Draws of noise that a validation loss is a mean of, at least."""
 CHUNK = 64
 """Draws that go through the network at once."""
 TIME, NOISE, PLACES = 1, 2, 3
@@ -25,8 +25,8 @@ TIME, NOISE, PLACES = 1, 2, 3
 
 
 @dataclass(slots=True)
-class Standing:
-    """How a run stands by its held-out loss, kept in its checkpoints.
+class Validation:
+    """How a run stands by its validation loss, kept in its checkpoints.
 
     Attributes:
         start: Loss before the first step.
@@ -53,16 +53,39 @@ class Standing:
             self.waited += 1
 
 
-def split_off(
+def hold_out(
+    classes: Iterable[NDArray[np.integer]], groups: NDArray[np.int64], share: float
+) -> NDArray[np.bool_]:
+    """Choose the images to hold out, the same share of each class; copies go together.
+
+    Of a class with two different images or more at least one is held out and one is not.
+
+    Args:
+        classes: Positions of the images of each class, in the order in which they are taken.
+        groups: Number of the group of copies of each image, shape ``(N,)``.
+        share: Share to hold out, above 0.
+
+    Returns:
+        Whether each image is one of these or a copy of one, shape ``(N,)``.
+    """
+    held = np.empty(0, np.int64)
+    for members in classes:
+        own = groups[members]
+        own = own[np.sort(np.unique(own, return_index=True)[1])]
+        num = min(max(round(share * len(own)), 1), len(own) - 1)
+        # What copies of other classes have taken along counts.
+        missing = num - int(np.isin(own, held).sum())
+        held = np.append(held, own[~np.isin(own, held)][: max(missing, 0)])
+    return np.isin(groups, held)
+
+
+def choose_validation(
     labels: NDArray[np.integer],
     share: float,
     seed: int,
     groups: NDArray[np.int64] | None = None,
 ) -> NDArray[np.bool_]:
-    """Choose the images to hold out, the same share of each class.
-
-    Of a class with two different images or more at least one is held out and one is not. Copies are
-    held out together.
+    """Choose the validation images of a diffusion model; see `hold_out`.
 
     Args:
         labels: Class indices, shape ``(N,)``; images without a class count as a class.
@@ -70,24 +93,13 @@ def split_off(
         seed: Seed of the run.
         groups: Number of the group of copies of each image, shape ``(N,)``; None where all differ.
 
-    Returns:
-        Whether each image is held out, shape ``(N,)``.
-
     Raises:
         GravLensError: If no class has two different images, or all images would be held out.
     """
     groups = np.arange(len(labels)) if groups is None else groups
-    held = np.empty(0, np.int64)
     order = generator(seed, 0, Stream.HELD_OUT).permutation(len(labels))
-    for label in np.unique(labels):
-        members = order[labels[order] == label]
-        own = groups[members]
-        own = own[np.sort(np.unique(own, return_index=True)[1])]
-        num = min(max(round(share * len(own)), 1), len(own) - 1)
-        # What copies of other classes have taken along counts.
-        missing = num - int(np.isin(own, held).sum())
-        held = np.append(held, own[~np.isin(own, held)][: max(missing, 0)])
-    held_out = np.isin(groups, held)
+    classes = (order[labels[order] == label] for label in np.unique(labels))
+    held_out = hold_out(classes, groups, share)
     if not held_out.any() or held_out.all():
         different = "" if len(np.unique(groups)) == len(groups) else "different "
         raise GravLensError(
@@ -96,7 +108,7 @@ def split_off(
     return held_out
 
 
-class HeldOutLoss:
+class ValidationLoss:
     """The loss of images that are not trained on, always with the same noise.
 
     Every image is seen at as many noise levels as it takes to make `NUM_DRAWS` in all, spread
@@ -104,7 +116,7 @@ class HeldOutLoss:
     measurements differ, the weights do.
 
     Args:
-        data: The held-out images.
+        data: The validation images.
         seed: Seed of the run.
         is_conditional: Whether the model knows classes or parameters.
     """
@@ -132,16 +144,10 @@ class HeldOutLoss:
         device = model.transform.mean.device
         total = torch.zeros((), dtype=torch.float64, device=device)
         for batch in self._batches(first, step):
-            layout = torch.channels_last
-            x = model.transform(batch.flux.to(device)).to(memory_format=layout)
-            t = model.denoiser.sample_t(batch.u).to(device)
-            eps = batch.eps.to(device, memory_format=layout)
-            condition = None if batch.condition is None else batch.condition.to(device)
-            total += model.denoiser.loss(x, t, eps, condition).double().sum()
+            total += model.denoiser.loss(*batch.inputs(model, device)).double().sum()
         return total
 
     def _batches(self, first: int, step: int) -> Iterator[Batch]:
-        """Yield the draws, a chunk at a time."""
         num = len(self._data)
         for low in range(first * CHUNK, self.num_draws, step * CHUNK):
             draws = np.arange(low, min(low + CHUNK, self.num_draws))

@@ -104,11 +104,10 @@ def write(
     """Write the three files, each whole or not at all, and name them."""
     from gravlensdiffusion.classification.html import page
     from gravlensdiffusion.classification.judgement import to_json
-    from gravlensdiffusion.classification.predictions import write_table
+    from gravlensdiffusion.classification.predictions import probabilities, write_table
     from gravlensdiffusion.files import whole_file
     from gravlensdiffusion.reports.drawing import spared
     from gravlensdiffusion.reports.page.document import write_page
-    from gravlensdiffusion.training.classifier import probabilities
 
     config = sorting.network.config
     chances = probabilities(config, found.logits, sorting.mix(options.prior, allow_data=True))

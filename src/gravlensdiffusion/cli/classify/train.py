@@ -11,12 +11,10 @@ from gravlensdiffusion.cli.wording import tell
 from gravlensdiffusion.config.bounds import Count
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.parallel import Processes
-from gravlensdiffusion.progress import shown_progress
 
 if TYPE_CHECKING:
     from gravlensdiffusion.classification.fitting import Plan
     from gravlensdiffusion.config.classifier import ClassifierTraining
-    from gravlensdiffusion.training.classifier import Look
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -145,16 +143,10 @@ def train(planned: "Plan", options: Options) -> None:
     from gravlensdiffusion.classification.fitting import fit, save
     from gravlensdiffusion.classification.sentences import auc_text, recalls
 
-    def show(look: "Look") -> None:
-        shown.update(look.images_seen, f"loss {look.loss:.4f}, held out {look.held_out_loss:.4f}")
-
     out = options.out
     out.parent.mkdir(parents=True, exist_ok=True)
-    with (
-        TemporaryDirectory(prefix=f".{out.name}.", suffix=".tmp", dir=out.parent) as folder,
-        shown_progress(planned.recipe.total_images) as shown,
-    ):
-        fitted = fit(planned, Path(folder), device=options.machine.device, progress=show)
+    with TemporaryDirectory(prefix=f".{out.name}.", suffix=".tmp", dir=out.parent) as folder:
+        fitted = fit(planned, Path(folder), device=options.machine.device, progress=True)
         if not Processes.launched().is_main:
             return
         refuse_folder(out)

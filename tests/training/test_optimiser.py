@@ -11,8 +11,7 @@ from gravlensdiffusion.config.training import OptimiserConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.nn.reference import ReferenceUNet
 from gravlensdiffusion.nn.unet import UNet
-from gravlensdiffusion.training.muon import Muon, orthogonalised
-from gravlensdiffusion.training.optimiser import build_optimiser, set_rate
+from gravlensdiffusion.training.optimiser import Muon, build_optimiser, orthogonalised, set_rate
 
 
 @pytest.mark.parametrize("shape", [(2, 24, 60), (3, 60, 24), (1, 16, 16)])
