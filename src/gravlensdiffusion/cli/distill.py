@@ -57,7 +57,7 @@ def run(options: Options) -> None:
         GravLensError: If an option, the teacher or the run directory does not fit.
         SystemExit: With code 130 or 143 after a signal, once the run is saved.
     """
-    config = configure(options)
+    config = _configure(options)
     from gravlensdiffusion.model.checkpoint import load_model
     from gravlensdiffusion.training.distill import open_distillation
 
@@ -87,15 +87,11 @@ def run(options: Options) -> None:
     )
 
 
-def configure(options: Options) -> "DistillationConfig":
-    """Return the configuration that the options ask for.
-
-    Raises:
-        GravLensError: If a value is not allowed.
-    """
+def _configure(options: Options) -> "DistillationConfig":
+    """Return the configuration that the options ask for."""
     from gravlensdiffusion.config.training import DistillationConfig
 
-    config = DistillationConfig(teacher=options.teacher, steps=read_steps(options.steps))
+    config = DistillationConfig(teacher=options.teacher, steps=_read_steps(options.steps))
     if options.learning_rate is not None:
         optimiser = replace(config.optimiser, learning_rate=options.learning_rate)
         config = replace(config, optimiser=optimiser)
@@ -109,12 +105,8 @@ def configure(options: Options) -> "DistillationConfig":
     return replace(config, **changes)
 
 
-def read_steps(text: str) -> tuple[int, ...]:
-    """Return the numbers that stand between commas.
-
-    Raises:
-        GravLensError: If one of them is no whole number.
-    """
+def _read_steps(text: str) -> tuple[int, ...]:
+    """Return the numbers that stand between commas."""
     try:
         return tuple(int(part) for part in text.split(","))
     except ValueError:

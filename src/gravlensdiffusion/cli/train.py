@@ -106,12 +106,12 @@ def run(options: Options) -> None:
     # A mistake in a recipe or a name is told before a long folder is read.
     if options.init is not None:
         find_model(options.init)
-    config = None if is_adaptation(options) else configure(options)
+    config = None if _is_adaptation(options) else configure(options)
     source = options.files.open(options.data, crop=options.crop)
     tell_absent(source)
     source = source.with_present_classes()
     if config is None:
-        config = adapted(options, source)
+        config = _adapted(options, source)
     opening = open_training(
         config,
         source,
@@ -124,7 +124,7 @@ def run(options: Options) -> None:
     if options.dry_run:
         with opening as training:
             planned = training.plan
-        say(describe(config, source, planned))
+        say(_describe(config, source, planned))
         say(*(f"note: {note}" for note in planned.notes))
         return
 
@@ -137,12 +137,12 @@ def run(options: Options) -> None:
     if progress.best_images and config.sample_images and Processes.launched().is_main:
         generator = LensGenerator.from_pretrained(options.out, options.machine.device)
         save_samples(generator, options.out, progress.best_images)
-    print(f"trained {options.out} on {told(progress)}")
+    print(f"trained {options.out} on {_told(progress)}")
     if progress.doubt:
         tell(f"note: {progress.doubt}")
 
 
-def told(progress: "Progress") -> str:
+def _told(progress: "Progress") -> str:
     """Say in one line how a run went."""
     early = ", ended early" if progress.ended_early else ""
     skipped = f", {progress.num_skipped} steps skipped" if progress.num_skipped else ""
@@ -156,17 +156,13 @@ def told(progress: "Progress") -> str:
     )
 
 
-def is_adaptation(options: Options) -> bool:
+def _is_adaptation(options: Options) -> bool:
     """Whether a model is adapted, with the recipe that follows it."""
     return options.init is not None and options.preset is None
 
 
-def adapted(options: Options, source: "LensSet") -> "TrainingConfig":
-    """Return the recipe that adapts a model, and say on stderr what the set makes different.
-
-    Raises:
-        GravLensError: If there is no such model, or the images do not fit it or are too few.
-    """
+def _adapted(options: Options, source: "LensSet") -> "TrainingConfig":
+    """Return the recipe that adapts a model, and say on stderr what the set makes different."""
     from gravlensdiffusion.sets.copies import find_copies
     from gravlensdiffusion.training.adapt import adapt, check_number
 
@@ -229,7 +225,7 @@ def read_preset(preset: str) -> "TrainingConfig":
     return PRESETS[preset]()
 
 
-def describe(config: "TrainingConfig", source: "LensSet", planned: "Plan") -> str:
+def _describe(config: "TrainingConfig", source: "LensSet", planned: "Plan") -> str:
     """Say in one line what would be trained."""
     channels, height, width = source.image_shape
     size = config.size or height

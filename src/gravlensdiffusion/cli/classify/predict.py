@@ -38,12 +38,7 @@ class Options:
 
 
 def run(options: Options) -> None:
-    """Classify and write.
-
-    Raises:
-        GravLensError: If the classifier or the data cannot be read, do not go together, or a file
-            is in the way.
-    """
+    """Classify and write."""
     from gravlensdiffusion.files import refuse_existing, whole_file
 
     if options.out.suffix.lower() != ".csv":
