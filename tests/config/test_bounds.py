@@ -26,11 +26,12 @@ class ToyConfig(Bounded):
         ({"share": 1.5}, "toy share must lie between 0 and 1, got 1.5"),
         ({"share": math.nan}, "toy share must lie between 0 and 1, got nan"),
         ({"size": 7}, "toy size must be at least 8, got 7"),
-        ({"rates": (1.0, 0.0)}, "toy rates must be positive, got (1.0, 0.0)"),
-        ({"rates": (math.inf,)}, "toy rates must be positive, got (inf,)"),
-        ({"noise": {"sky": -1.0}}, "toy noise must not be negative, got {'sky': -1.0}"),
+        ({"rates": (1.0, 0.0)}, "toy rates must be positive, got 0.0"),
+        ({"rates": (math.inf,)}, "toy rates must be positive, got inf"),
+        ({"noise": {"sky": -1.0}}, "toy noise must not be negative, got -1.0"),
         ({"depth": 1.0}, "toy depth must lie between 0 and 1 (not 0 or 1), got 1.0"),
         ({"num": 0}, "toy num must be at least 1, got 0"),
+        ({"num": -(10**400)}, f"toy num must be at least 1, got -1{'0' * 400}"),
     ],
 )
 def test_a_number_out_of_its_range_is_told_with_its_field_and_what_is_allowed(changes, words):

@@ -114,10 +114,11 @@ def check_ranges(config: object, name: str = "") -> None:
         words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", cls.__name__.removesuffix("Config"))
         name = f"{words.lower()} {{}}"
     for field, ranges in _ranges(cls).items():
-        value = getattr(config, field)
-        for number in _numbers(value):
+        for value in _leaves(getattr(config, field)):
+            ends = getattr(value, "support", (value,))
+            is_finite = not isinstance(value, float) or math.isfinite(value)
             for each in ranges:
-                if number not in each:
+                if not (is_finite and all(end in each for end in ends)):
                     raise GravLensError(f"{name.format(field)} must {each}, got {value}")
 
 
@@ -135,18 +136,13 @@ def _metadata(hint: Any) -> Iterator[Range]:
             yield from _metadata(part)
 
 
-def _numbers(value: Any) -> Iterator[float]:
-    """Yield the numbers that must lie in a range; infinite ones as the NaN that lies in none."""
-    match value:
-        case int() | float():
-            yield value if math.isfinite(value) else math.nan
-        case tuple():
-            for each in value:
-                yield from _numbers(each)
-        case dict():
-            yield from _numbers(tuple(value.values()))
-        case _:
-            yield from getattr(value, "support", ())
+def _leaves(value: Any) -> Iterator[Any]:
+    """Yield the numbers and priors of a value, those of a long list one by one."""
+    if isinstance(value, tuple | dict):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _leaves(each)
+    elif isinstance(value, int | float) or hasattr(value, "support"):
+        yield value
 
 
 def _shown(number: float) -> str:
