@@ -130,6 +130,21 @@ def test_a_compiled_run_resumes_and_keeps_the_names_of_its_weights(
         assert torch.allclose(value, compiled[name], atol=1e-5), name
 
 
+def test_a_notebook_sees_how_far_it_is_if_it_asks_and_may_stop_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("gravlensdiffusion.progress.FIRST_S", 0.0)
+    train(tiny(total_images=24), rings(), tmp_path / "run", device="cpu", progress=True)
+    assert "of 24 images" in capsys.readouterr().err
+    train(tiny(total_images=40), rings(), tmp_path / "run", device="cpu")
+    assert not capsys.readouterr().err
+    with open_training(tiny(), rings(), tmp_path / "run", device="cpu") as training:
+        for progress in training:
+            if progress.images_seen == 56:
+                training.stop()
+    assert checkpoints(tmp_path / "run")[-1].images_seen == 56
+
+
 def test_a_crash_loses_only_what_came_after_the_last_checkpoint(tmp_path: Path) -> None:
     config = tiny()
     train(config, rings(), tmp_path / "whole", device="cpu")

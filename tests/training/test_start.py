@@ -18,8 +18,8 @@ from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.model.build import build_model
 from gravlensdiffusion.model.checkpoint import load_model, write_folder
 from gravlensdiffusion.model.folders import CONFIG, WEIGHTS
+from gravlensdiffusion.training.adapt import start_from
 from gravlensdiffusion.training.diffusion import train
-from gravlensdiffusion.training.start import start_from
 from tests.models import ORDERED, awake
 from tests.sources import rings, tiny
 

@@ -1,22 +1,41 @@
-"""Adapting a trained model to a small set: the recipe that follows both."""
+"""Starting from a trained model: the recipe that adapts it to a small set, and its weights."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
 
-from gravlensdiffusion.config.model import ModelConfig, ObservationConfig, TransformConfig
+from gravlensdiffusion.config.model import (
+    ModelConfig,
+    ObservationConfig,
+    ParameterConfig,
+    TransformConfig,
+)
 from gravlensdiffusion.config.training import TrainingConfig
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.model.checkpoint import load_model
+from gravlensdiffusion.model.build import Model
+from gravlensdiffusion.model.checkpoint import load_model, load_weights
 from gravlensdiffusion.presets.training import MIN_IMAGES, adaptation
+from gravlensdiffusion.sets.flux import weights
 from gravlensdiffusion.sets.lens_set import LensSet
 from gravlensdiffusion.simulation.observe import observe
 from gravlensdiffusion.training.data import noise_free_twins, observation_of
 
 Noise = Literal["learned", "split", "carried"]
+
+LABELS = "network.label_embedding.weight"
+PARAMETERS = "network.parameter_embedding."
+FEATURES = PARAMETERS + "1.weight"
+STEM = "network.stem.weight"
+LENS_STEM = "network.lens_stem.weight"
+ADDITIONS = ("network.lens_stem.", "network.refine.")
+HEAD = "network.head."
+BIAS = "network.noise_embedding.2.bias"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -136,3 +155,123 @@ def _sky_rms(observation: ObservationConfig, size: int) -> float:
     rng = np.random.default_rng(0)
     empty = np.zeros((1, size, size))
     return float(np.std([observe(empty, observation, rng) for _ in range(8)]))
+
+
+def start_from(model: Model, init: str | Path) -> None:
+    """Copy the network's weights from another model; the transform stays that of the new data.
+
+    Classes are matched by name. A class that the other model has not seen starts as "any class".
+    Parameters are matched by name, unit and scale. One that the other model has not seen starts
+    without effect. Where ranges differ, a value starts with what the other model learned of the
+    same place in its own range. Where the patches of the two networks differ in size, the first
+    convolution sees each patch reduced to the other size, and the last one's patches are enlarged:
+    the levels between see lenses at the scale that they know.
+
+    Args:
+        model: The fresh model, changed in place.
+        init: The other model; see `checkpoint.load_model`.
+
+    Raises:
+        GravLensError: If there is no such model or its network has another shape.
+    """
+    other = load_model(init)
+    _check_networks(model.config, other.config, init)
+    own = model.state_dict()
+    state = {k: v.clone() for k, v in other.state_dict().items() if k.startswith("network.")}
+    if LABELS in state or LABELS in own:
+        _carry_classes(state, model.config.class_names, other.config.class_names)
+    _carry_parameters(state, own, model.config.parameters, other.config.parameters)
+    here, there = (getattr(each.config.network, "patch", 1) for each in (model, other))
+    if here != there:
+        _carry_patches(state, here, there)
+    _carry_additions(state, own)
+    kept = {k: v for k, v in own.items() if not k.startswith("network.")}
+    load_weights(model, {**kept, **state}, source=Path(init))
+
+
+def _check_networks(own: ModelConfig, other: ModelConfig, init: str | Path) -> None:
+    """Refuse networks whose difference the names of tensors would hardly tell."""
+    if own.network.kind != other.network.kind:
+        raise GravLensError(
+            f"{init}: cannot start from a network of another kind ({other.network.kind} there, "
+            f"{own.network.kind} here)"
+        )
+
+
+def _carry_classes(
+    state: dict[str, Tensor], classes: tuple[str, ...], known: tuple[str, ...]
+) -> None:
+    """Rewrite the rows of the label embedding, the first of which stands for any class."""
+    rows = state.pop(LABELS, None)
+    if rows is None:
+        if BIAS in state:
+            state[LABELS] = torch.zeros(len(classes) + 1, len(state[BIAS]))
+        return
+    if not classes:
+        # Without classes nothing is added to the embedding of the noise level: fold it in.
+        state[BIAS] += rows[0]
+        return
+    wanted = [0] + [known.index(name) + 1 if name in known else 0 for name in classes]
+    state[LABELS] = rows[wanted]
+
+
+def _carry_parameters(
+    state: dict[str, Tensor],
+    own: Mapping[str, Tensor],
+    parameters: Sequence[ParameterConfig],
+    known: Sequence[ParameterConfig],
+) -> None:
+    """Rewrite the parameter embedding, in which a parameter that is left out has zero features."""
+    if not known:
+        fresh = {name: t.clone() for name, t in own.items() if name.startswith(PARAMETERS)}
+        for name in ("3.weight", "3.bias") if fresh else ():
+            fresh[PARAMETERS + name].zero_()
+        state.update(fresh)
+        return
+    if not parameters:
+        # What is added where all of them are left out becomes part of every embedding.
+        names = ("1.weight", "1.bias", "3.weight", "3.bias")
+        _, bias, weight, last_bias = (state.pop(PARAMETERS + name) for name in names)
+        state[BIAS] += weight @ F.silu(bias) + last_bias
+        return
+    columns = dict(zip(map(_identity, known), state[FEATURES].chunk(len(known), 1), strict=True))
+    unseen = torch.zeros_like(next(iter(columns.values())))
+    wanted = [columns.get(_identity(each), unseen) for each in parameters]
+    state[FEATURES] = torch.cat(wanted, dim=1)
+
+
+def _carry_patches(state: dict[str, Tensor], here: int, there: int) -> None:
+    """Rewrite the first and the last convolution for patches of another size."""
+    reduce = torch.from_numpy(weights(here, there, "area")).float()
+    enlarge = torch.from_numpy(weights(there, here, "area")).float()
+    old = (-1, there, there)
+    for name in (STEM, LENS_STEM):
+        if name in state:
+            width, _, height, length = state[name].shape
+            stem = state[name].reshape(width, *old, height, length)
+            stem = torch.einsum("ocpqyx,pr,qs->ocrsyx", stem, reduce, reduce)
+            state[name] = stem.flatten(1, 3)
+    for name, shape in ((HEAD + "weight", "cpqiyx"), (HEAD + "bias", "cpq")):
+        head = state[name].reshape(*old, *state[name].shape[1:])
+        new = shape.replace("p", "r").replace("q", "s")
+        state[name] = torch.einsum(f"{shape},rp,sq->{new}", head, enlarge, enlarge).flatten(0, 2)
+
+
+def _carry_additions(state: dict[str, Tensor], own: Mapping[str, Tensor]) -> None:
+    """Leave out the lens equation and the refinement where the model has none.
+
+    Where the other has none, or one of another shape, the model's own start without effect.
+    """
+    for name in [name for name in state if name.startswith(ADDITIONS) and name not in own]:
+        del state[name]
+    for name, fresh in own.items():
+        if name.startswith(ADDITIONS) and (name not in state or state[name].shape != fresh.shape):
+            state[name] = fresh.clone()
+    for name in (HEAD + "weight", HEAD + "bias"):
+        # The image comes first, the features that the refinement takes after it.
+        known = state[name][: len(own[name])]
+        state[name] = torch.cat([known, own[name][len(known) :]])
+
+
+def _identity(parameter: ParameterConfig) -> tuple[str, str, str]:
+    return parameter.name, parameter.unit, parameter.scale

@@ -20,6 +20,7 @@ from gravlensdiffusion.parallel import Processes
 from gravlensdiffusion.sets.lens_set import LensSet
 from gravlensdiffusion.sets.training_set import TrainingSet
 from gravlensdiffusion.training.accelerator import build_accelerator, refuse_unequal
+from gravlensdiffusion.training.adapt import start_from
 from gravlensdiffusion.training.augment import check_names
 from gravlensdiffusion.training.batches import Batch, Prefetcher, load_batch
 from gravlensdiffusion.training.data import fresh_model, prepare_data, split_validation
@@ -27,7 +28,6 @@ from gravlensdiffusion.training.fit import Progress, Training, trained
 from gravlensdiffusion.training.length import count_different, doubt
 from gravlensdiffusion.training.optimiser import build_optimiser, learning_rate
 from gravlensdiffusion.training.run import RunDirectory, held_run
-from gravlensdiffusion.training.start import start_from
 from gravlensdiffusion.training.validation import ValidationLoss
 
 
