@@ -118,43 +118,30 @@ def run(options: Options) -> None:
     processes.main_first(lambda: _check(options, formats) if processes.is_main else None)
     from gravlensdiffusion.formats.writers import check_channels
     from gravlensdiffusion.generation.generator import LensGenerator
-    from gravlensdiffusion.generation.saving import save_set, save_shards
+    from gravlensdiffusion.generation.saving import SampleWriter
     from gravlensdiffusion.store.shards import Shards
 
     generator = LensGenerator.from_pretrained(options.model, device=options.machine.device)
     check_channels(generator.config.num_channels, formats)
     request = _read_request(options, generator)
+    writer = SampleWriter(
+        generator=generator,
+        request=request,
+        batch_size=options.sampling.batch_size,
+        overwrite=options.overwrite,
+        processes=processes,
+        tell=tell,
+        progress=True,
+    )
     num = str(len(request))
     if options.shard_size is not None:
         shards = Shards.of_size(options.out, len(request), options.shard_size)
-        num_made = save_shards(
-            shards,
-            generator,
-            request,
-            batch_size=options.sampling.batch_size,
-            overwrite=options.overwrite,
-            dry_run=options.dry_run,
-            processes=processes,
-            tell=tell,
-            progress=True,
-        )
-        num, what = f"{len(request):,}", shards.summary(num_made)
+        what = shards.summary(writer.write_shards(shards, dry_run=options.dry_run))
+        num = f"{len(request):,}"
     elif options.dry_run:
         what = ", ".join([*formats, GRID, *[GIF] * options.gif])
     else:
-        names = save_set(
-            options.out,
-            generator,
-            request,
-            formats,
-            batch_size=options.sampling.batch_size,
-            gif=options.gif,
-            overwrite=options.overwrite,
-            processes=processes,
-            tell=tell,
-            progress=True,
-        )
-        what = ", ".join(names)
+        what = ", ".join(writer.write_set(options.out, formats, gif=options.gif))
     if options.dry_run:
         steps = "step" if request.num_steps == 1 else "steps"
         print(

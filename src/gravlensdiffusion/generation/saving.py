@@ -1,6 +1,7 @@
 """Images of a model to files: one set with its pictures, or shards of one."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -28,175 +29,170 @@ PART = ".lenses.part-"
 """What the images of each of several processes are called until the main one puts them together."""
 
 
-def save_set(
-    folder: Path,
-    generator: LensGenerator,
-    request: Request,
-    formats: Sequence[str] = ("h5",),
-    *,
-    batch_size: int = 100,
-    gif: bool = False,
-    overwrite: bool = False,
-    processes: Processes = ALONE,
-    tell: Callable[[str], object] = lambda line: line,
-    progress: bool = False,
-) -> list[str]:
-    """Draw a set of images, with a grid of the first hundred.
+@dataclass(frozen=True, kw_only=True)
+class SampleWriter:
+    """Draws what is asked of a model to files.
 
-    Of several processes each draws its share, and the main one puts all into the set.
-
-    Args:
-        folder: Where to write.
+    Attributes:
         generator: The model.
         request: What is asked of all images.
-        formats: Some of `layout.FORMATS`.
         batch_size: Images at a time.
-        gif: Whether the way of the first hundred from noise is written too.
-        overwrite: Whether an earlier set may be replaced, in all its formats.
+        overwrite: Whether an earlier set may be replaced, in all its formats; of shards, those that
+            are damaged or of another request.
         processes: The processes that share the work.
         tell: Takes each line that the user should know.
         progress: Whether to show on stderr how far it is.
-
-    Returns:
-        The names of what was written; nothing on all but the main process.
-
-    Raises:
-        GravLensError: If something is in the way, or cannot be written.
     """
-    shares = [partition(len(request), batch_size, processes.num, k) for k in range(processes.num)]
-    parts = Shards(folder, shares, PART)
-    own = request.part(shares[processes.index])
-    header = generator.header(request)
-    clipping: list[Clipping] = []
-    shown: list[NDArray[np.float32]] = []
 
-    def save_part() -> None:
-        records = _records(generator.generate(own, batch_size=batch_size), clipping)
-        if len(own):
-            parts.write(processes.index, records, header, {})
+    generator: LensGenerator
+    request: Request
+    batch_size: int = 100
+    overwrite: bool = False
+    processes: Processes = ALONE
+    tell: Callable[[str], object] = lambda line: line
+    progress: bool = False
 
-    def of_others() -> Iterator[LensRecord]:
-        processes.together(lambda: None)
-        yield from parts.records()
+    def write_set(
+        self, folder: Path, formats: Sequence[str] = ("h5",), *, gif: bool = False
+    ) -> list[str]:
+        """Write one set, with a grid of the first hundred images.
 
-    processes.main_first(lambda: parts.clear() if processes.is_main else None)
-    if not processes.is_main:
-        processes.together(save_part)
-        return []
-    try:
-        with (
-            whole_folder(
-                folder, lambda: check_set(folder, formats, overwrite=overwrite), SET_ENTRIES
-            ) as partial,
-            shown_progress(len(own), steps=request.num_steps, is_shown=progress) as bar,
-        ):
-            batches = (
-                _draw_with_gif(
-                    partial / GIF, generator, request, own, batch_size, bar.advance, tell
+        Of several processes each draws its share, and the main one puts all into the set.
+
+        Args:
+            folder: Where to write.
+            formats: Some of `layout.FORMATS`.
+            gif: Whether the way of the first hundred from noise is written too.
+
+        Returns:
+            The names of what was written; nothing on all but the main process.
+
+        Raises:
+            GravLensError: If something is in the way, or cannot be written.
+        """
+        request, num, index = self.request, self.processes.num, self.processes.index
+        shares = [partition(len(request), self.batch_size, num, k) for k in range(num)]
+        parts = Shards(folder, shares, PART)
+        own, header = request.part(shares[index]), self.generator.header(request)
+        clipping: list[Clipping] = []
+        shown: list[NDArray[np.float32]] = []
+
+        def write_part() -> None:
+            if len(own):
+                parts.write(index, _records(self._draw(own), clipping), header, {})
+
+        def of_others() -> Iterator[LensRecord]:
+            self.processes.together(lambda: None)
+            yield from parts.records()
+
+        def check() -> None:
+            check_set(folder, formats, overwrite=self.overwrite)
+
+        self.processes.main_first(lambda: parts.clear() if self.processes.is_main else None)
+        if not self.processes.is_main:
+            self.processes.together(write_part)
+            return []
+        try:
+            with (
+                whole_folder(folder, check, SET_ENTRIES) as partial,
+                shown_progress(len(own), steps=request.num_steps, is_shown=self.progress) as bar,
+            ):
+                batches = (
+                    self._draw_with_gif(partial / GIF, own, bar.advance)
+                    if gif
+                    else self._draw(own, bar.advance)
                 )
-                if gif
-                else generator.generate(own, batch_size=batch_size, advance=bar.advance)
-            )
-            records = _keeping(chain(_records(batches, clipping), of_others()), shown)
-            written = write_images(
-                partial, records, header, formats, model=generator.name, num=len(request)
-            )
-            with spared(GRID, tell):
-                save_grid(np.stack(shown), partial / GRID)
-            pictures = [name for name in (GRID, GIF) if (partial / name).exists()]
-    finally:
-        parts.clear()
-    for line in Clipping.total(clipping).notes(seen=request.noise_free):
-        tell(line)
-    return [path.name for path in written] + pictures
+                records = _keeping(chain(_records(batches, clipping), of_others()), shown)
+                name = self.generator.name
+                written = write_images(
+                    partial, records, header, formats, model=name, num=len(request)
+                )
+                with spared(GRID, self.tell):
+                    save_grid(np.stack(shown), partial / GRID)
+                pictures = [each for each in (GRID, GIF) if (partial / each).exists()]
+        finally:
+            parts.clear()
+        self._tell_clipping(clipping)
+        return [path.name for path in written] + pictures
 
+    def write_shards(self, shards: Shards, *, dry_run: bool = False) -> int:
+        """Write the shards of a set that are not there, process i of P the shards i, i + P, ...
 
-def save_shards(
-    shards: Shards,
-    generator: LensGenerator,
-    request: Request,
-    *,
-    batch_size: int = 100,
-    overwrite: bool = False,
-    dry_run: bool = False,
-    processes: Processes = ALONE,
-    tell: Callable[[str], object] = lambda line: line,
-    progress: bool = False,
-) -> int:
-    """Draw the shards of a set that are not there, process i of P the shards i, i + P, ...
+        Args:
+            shards: The set.
+            dry_run: Whether to stop after all checks.
 
-    Args:
-        shards: The set.
-        generator: The model.
-        request: What is asked of all images.
-        batch_size: Images at a time.
-        overwrite: Whether shards that are damaged or of another request make way.
-        dry_run: Whether to stop after all checks.
-        processes: The processes that share the work.
-        tell: Takes each line that the user should know.
-        progress: Whether to show on stderr how far it is.
+        Returns:
+            How many shards were missing, on the main process.
 
-    Returns:
-        How many shards were missing, on the main process.
+        Raises:
+            GravLensError: If something else is in the folder, a shard is damaged or of another
+                request, or cannot be written.
+        """
+        common = self.generator.identity(self.request.sampler)
+        header = self.generator.header(self.request)
+        clipping: list[Clipping] = []
 
-    Raises:
-        GravLensError: If something else is in the folder, a shard is damaged or of another request,
-            or cannot be written.
-    """
-    common = generator.identity(request.sampler)
-    clipping: list[Clipping] = []
+        def identity(images: range) -> dict[str, Any]:
+            return common | self.request.part(images).identity()
 
-    def identity(images: range) -> dict[str, Any]:
-        return common | request.part(images).identity()
+        def begin() -> None:
+            if self.processes.is_main:
+                shards.check_folder(overwrite=self.overwrite)
+                shards.clean()
 
-    def begin() -> None:
-        if processes.is_main:
-            shards.check_folder(overwrite=overwrite)
-            shards.clean()
+        def work() -> int:
+            own = range(self.processes.index, len(shards), self.processes.num)
+            missing = shards.missing(own, identity, overwrite=self.overwrite)
+            num, steps = sum(len(shards.pieces[k]) for k in missing), self.request.num_steps
+            with shown_progress(num, steps=steps, is_shown=self.progress) as bar:
+                for k in missing:
+                    images = shards.pieces[k]
+                    batches = self._draw(self.request.part(images), bar.advance)
+                    shards.write(k, _records(batches, clipping), header, identity(images))
+            return len(missing)
 
-    def work() -> int:
-        own = range(processes.index, len(shards), processes.num)
-        missing = shards.missing(own, identity, overwrite=overwrite)
-        num_images = sum(len(shards.pieces[k]) for k in missing)
-        with shown_progress(num_images, steps=request.num_steps, is_shown=progress) as bar:
-            for k in missing:
-                part = request.part(shards.pieces[k])
-                batches = generator.generate(part, batch_size=batch_size, advance=bar.advance)
-                header = generator.header(part)
-                shards.write(k, _records(batches, clipping), header, common | part.identity())
-        return len(missing)
+        if dry_run:
+            shards.check_folder(overwrite=self.overwrite)
+            which = range(len(shards))
+            return len(shards.missing(which, identity, overwrite=self.overwrite, removes=False))
+        self.processes.main_first(begin)
+        num_made = sum(self.processes.gather(self.processes.together(work)))
+        self._tell_clipping(clipping)
+        return num_made
 
-    if dry_run:
-        shards.check_folder(overwrite=overwrite)
-        which = range(len(shards))
-        return len(shards.missing(which, identity, overwrite=overwrite, removes=False))
-    processes.main_first(begin)
-    num_made = sum(processes.gather(processes.together(work)))
-    for line in Clipping.total(clipping).notes(seen=request.noise_free):
-        tell(line)
-    return num_made
+    def _draw(
+        self, request: Request, advance: Callable[[int], object] = lambda num: num
+    ) -> Iterator[LensSamples]:
+        """Yield images batch by batch."""
+        return self.generator.generate(request, batch_size=self.batch_size, advance=advance)
 
+    def _draw_with_gif(
+        self, path: Path, own: Request, advance: Callable[[int], object]
+    ) -> Iterator[LensSamples]:
+        """Yield the images of the main process; those at the end of the GIF are not drawn again."""
+        first = shown_request(self.generator, self.request, self.batch_size)
+        asked = (self.request.sampler, self.request.num_steps)
+        is_same = (first.sampler, first.num_steps) == asked
+        last = save_animation(
+            path,
+            self.generator,
+            first,
+            self.batch_size,
+            advance=advance if is_same else lambda num: num,
+            tell=self.tell,
+        )
+        if is_same:
+            served = own[: len(first)]
+            for batch, frame in zip(served.batches(self.batch_size), last, strict=False):
+                yield self.generator.finished(batch, frame.x_t)
+            own = own[len(served) :]
+        yield from self._draw(own, advance)
 
-def _draw_with_gif(
-    path: Path,
-    generator: LensGenerator,
-    request: Request,
-    own: Request,
-    batch_size: int,
-    advance: Callable[[int], object],
-    tell: Callable[[str], object],
-) -> Iterator[LensSamples]:
-    """Yield the images of the main process; those at the end of the GIF are not drawn again."""
-    first = shown_request(generator, request, batch_size)
-    is_same = (first.sampler, first.num_steps) == (request.sampler, request.num_steps)
-    counted = advance if is_same else lambda num: num
-    last = save_animation(path, generator, first, batch_size, advance=counted, tell=tell)
-    if is_same:
-        served = own[: len(first)]
-        for batch, frame in zip(served.batches(batch_size), last, strict=False):
-            yield generator.finished(batch, frame.x_t)
-        own = own[len(served) :]
-    yield from generator.generate(own, batch_size=batch_size, advance=advance)
+    def _tell_clipping(self, parts: Iterable[Clipping]) -> None:
+        """Say what was cut off at zero flux, where it matters."""
+        for line in Clipping.total(parts).notes(seen=self.request.noise_free):
+            self.tell(line)
 
 
 def _records(batches: Iterable[LensSamples], clipping: list[Clipping]) -> Iterator[LensRecord]:
