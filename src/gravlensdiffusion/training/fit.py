@@ -421,7 +421,7 @@ def shown(training: Training, *, is_shown: bool = True) -> Iterator[Progress]:
     """
     with shown_progress(training.total_images, is_shown=is_shown) as bar:
         for k, progress in enumerate(training):
-            if not k:
+            if not k and training.run is not None:
                 # What came before, by another process or while the first step was compiled.
                 bar.begin(progress.images_seen)
             is_measured = math.isfinite(progress.held_out_loss)
