@@ -31,13 +31,13 @@ from gravlensdiffusion.codec import to_json
 from gravlensdiffusion.config.model import ScheduleConfig, TransformConfig
 from gravlensdiffusion.config.training import TrainingConfig
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.evaluation.comparison import compare
+from gravlensdiffusion.evaluation.compare import compare
 from gravlensdiffusion.evaluation.measure import Encoder, measure_set
-from gravlensdiffusion.evaluation.metrics_table import lens_metrics, relative_shift
 from gravlensdiffusion.evaluation.plan import make_plan
 from gravlensdiffusion.evaluation.preparation import PreparedSource
 from gravlensdiffusion.evaluation.result import Settings
 from gravlensdiffusion.evaluation.sets import Sets
+from gravlensdiffusion.evaluation.statistics import FRECHET, relative_shift
 from gravlensdiffusion.files import write_atomically
 from gravlensdiffusion.formats.open import open_lenses
 from gravlensdiffusion.generation.generator import LensGenerator
@@ -200,7 +200,7 @@ def compared(options: Options, path: Path) -> dict[str, float | str]:
     sets = Sets(generated=found, reference=reference, second=second).prepared(settings)
     encoder = Encoder(sets.reference.preparation.size)
     ours, theirs, more = (measure_set(each, encoder) for each in (sets.generated, *sets.real))
-    rows = compare(lens_metrics()[:1], ours, theirs.joined(more), plan, {}, seed=settings.seed)
+    rows = compare([FRECHET], ours, theirs.joined(more), plan, {}, seed=settings.seed)
     return {
         "distance": rows[0].value,
         "floor": rows[0].floor,

@@ -26,7 +26,7 @@ from PIL import Image
 from torch.nn.functional import interpolate
 
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.evaluation.inception_weights import find_inception_weights
+from gravlensdiffusion.evaluation.inception import find_inception_weights
 from gravlensdiffusion.evaluation.preparation import UNIT_RANGE, Preparation, PreparedSource
 from gravlensdiffusion.formats.open import open_lenses
 from gravlensdiffusion.metrics.frechet import frechet_distance

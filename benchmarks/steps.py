@@ -23,8 +23,8 @@ import tyro
 
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.evaluation.measure import Encoder, Measurements, measure_images
-from gravlensdiffusion.evaluation.metrics_table import relative_shift, scaled_wasserstein
 from gravlensdiffusion.evaluation.preparation import PreparedSource, prepare_sets
+from gravlensdiffusion.evaluation.statistics import relative_shift, scaled_wasserstein
 from gravlensdiffusion.formats.open import open_lenses
 from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.metrics.frechet import frechet_distance

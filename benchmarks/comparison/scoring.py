@@ -28,8 +28,8 @@ from gravlensdiffusion.evaluation.measure import (
     measure_images,
     measure_set,
 )
-from gravlensdiffusion.evaluation.metrics_table import relative_shift
 from gravlensdiffusion.evaluation.preparation import EIGHT_BIT, PreparedSource, prepare_sets
+from gravlensdiffusion.evaluation.statistics import relative_shift
 from gravlensdiffusion.formats.open import open_lenses
 from gravlensdiffusion.metrics.frechet import frechet_distance
 

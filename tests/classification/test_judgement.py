@@ -2,8 +2,10 @@ import json
 
 import numpy as np
 import pytest
+from sklearn.metrics import auc
 
-from gravlensdiffusion.classification.judgement import NUM_MISTAKES, to_json
+from gravlensdiffusion.classification.judgement import NUM_MISTAKES
+from gravlensdiffusion.classification.report import to_json
 from tests.classification.judgements import judged, judgement
 
 
@@ -45,6 +47,5 @@ def test_intervals_belong_to_their_numbers():
     for k in range(2):
         assert found.recall_intervals[k, 0] < found.scores.recall[k] < found.recall_intervals[k, 1]
     assert found.auc_interval[0] < found.scores.auc < found.auc_interval[1]
-    assert found.scores.recall[0] == pytest.approx(
-        found.curves[0][1].max() * found.scores.recall[0]
-    )
+    for curve, area in zip(found.curves, found.scores.class_auc, strict=True):
+        assert auc(*curve) == pytest.approx(area)

@@ -103,7 +103,7 @@ def test_a_page_that_cannot_be_drawn_costs_no_numbers(classify, work, tmp_path, 
     def fail(*_: object) -> bytes:
         raise ZeroDivisionError("no ink")
 
-    monkeypatch.setattr("gravlensdiffusion.classification.html.roc_png", fail)
+    monkeypatch.setattr("gravlensdiffusion.classification.report.roc_png", fail)
     data, model = work / "test.h5", work / "c"
     status, out, err = classify("score", data, "--model", model, "--out", tmp_path / "r")
     assert status == 0

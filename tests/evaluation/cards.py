@@ -4,23 +4,38 @@ from dataclasses import replace
 
 import numpy as np
 
-from gravlensdiffusion.evaluation.comparison import Row
-from gravlensdiffusion.evaluation.fulfilment import ClassPair, Requested
+from gravlensdiffusion.evaluation.compare import Row
+from gravlensdiffusion.evaluation.conditioning import ClassPair, Requested
 from gravlensdiffusion.evaluation.measure import Measurements
-from gravlensdiffusion.evaluation.result import Evaluation, Neighbours
+from gravlensdiffusion.evaluation.memorisation import Neighbours
+from gravlensdiffusion.evaluation.result import Evaluation
+from gravlensdiffusion.evaluation.statistics import (
+    COVERAGE,
+    FID,
+    FRECHET,
+    MEASURED,
+    Space,
+    auc,
+    nearest,
+)
 
 SIZE = 16
 EVIL = "<script>alert('x')</script>&\".h5"
 """A name of a file or class that would run if it were not escaped."""
 USUAL = Row(
-    name="", group="", value=0.15, floor=0.1, floor_spread=0.02, ratio=1.5, z=2.5, corrected=0.11
+    statistic=MEASURED["einstein_radius"],
+    value=0.15,
+    floor=0.1,
+    floor_spread=0.02,
+    ratio=1.5,
+    z=2.5,
+    corrected=0.11,
 )
 """A distance that is 1.5 times its floor, and not far from it."""
 ROWS = (
     replace(
         USUAL,
-        name="lens Fréchet distance",
-        group="encoder features",
+        statistic=FRECHET,
         value=2.351,
         value_spread=0.012,
         floor=1.353,
@@ -29,21 +44,12 @@ ROWS = (
         z=12.5,
         equivalent="like a 6.9% flux error",
     ),
+    Row(statistic=COVERAGE[0], value=0.9, floor=0.95, floor_spread=0.01, z=-5.0),
+    replace(USUAL, shift=-0.012, p_value=1e-7),
+    replace(USUAL, statistic=MEASURED["total_flux"], ratio=3.0, z=10.0, shift=0.091),
+    Row(statistic=MEASURED["m20"], note="cannot be measured on these images"),
     Row(
-        name="precision",
-        group="encoder features",
-        value=0.9,
-        floor=0.95,
-        floor_spread=0.01,
-        z=-5.0,
-    ),
-    replace(USUAL, name="einstein_radius", group="lens physics", shift=-0.012, p_value=1e-7),
-    replace(USUAL, name="total_flux", group="lens physics", ratio=3.0, z=10.0, shift=0.091),
-    Row(name="m20", group="lens physics", note="cannot be measured on these images"),
-    Row(
-        name="AUC, pixels",
-        group="two-sample test",
-        space="pixels",
+        statistic=auc(Space.PIXELS),
         is_valid=False,
         value=0.71,
         floor=0.5,
@@ -51,23 +57,15 @@ ROWS = (
         z=21.0,
         note="invalid: 0.91 on planted noise",
     ),
+    Row(statistic=auc(Space.FEATURES), value=0.6, floor=0.5),
     Row(
-        name="AUC, encoder features",
-        group="two-sample test",
-        space="encoder features",
-        value=0.6,
-        floor=0.5,
-    ),
-    Row(
-        name="nearest, pixels",
-        group="memorisation",
-        space="pixels",
+        statistic=nearest(Space.PIXELS),
         value=0.5,
         floor=1.0,
         is_memorised=True,
         note="MEMORISED: 9%",
     ),
-    Row(name="FID", group="Inception features", note=f"not computed: no file {EVIL}"),
+    Row(statistic=FID, note=f"not computed: no file {EVIL}"),
 )
 
 
@@ -94,7 +92,7 @@ def evaluation(size: int = SIZE, num_shown: int = 9, **changes: object) -> Evalu
     """Return an evaluation with something of everything."""
     images = np.random.default_rng(0).random((2, num_shown, size, size), dtype=np.float32)
     near = Neighbours(
-        space="pixels",
+        space=Space.PIXELS,
         generated=images[0, :2],
         training=images[1, :2],
         distances=np.array([0.25, np.inf]),

@@ -7,9 +7,8 @@ import pytest
 import torch
 
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.evaluation import inception_rows as module
-from gravlensdiffusion.evaluation.inception_rows import inception_rows
-from gravlensdiffusion.evaluation.inception_weights import WeightsNotFound
+from gravlensdiffusion.evaluation import inception as module
+from gravlensdiffusion.evaluation.inception import WeightsNotFound, inception_rows
 from gravlensdiffusion.evaluation.result import Settings
 from gravlensdiffusion.metrics.inception import FIDInception
 from tests.evaluation.sets import opened, records

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.evaluation import inception_weights
-from gravlensdiffusion.evaluation.inception_weights import (
+from gravlensdiffusion.evaluation import inception as inception_weights
+from gravlensdiffusion.evaluation.inception import (
     INSTALL,
     PACKAGED_FILE,
     WeightsNotFound,

@@ -3,11 +3,9 @@
 import numpy as np
 import pytest
 
-from gravlensdiffusion.evaluation import memorisation_rows as memorisation
-from gravlensdiffusion.evaluation import two_sample_rows
+from gravlensdiffusion.evaluation import memorisation, two_sample
 from gravlensdiffusion.evaluation.measure import Encoder, features_alone, measure_set
 from gravlensdiffusion.evaluation.plan import make_plan
-from gravlensdiffusion.evaluation.result import Settings
 from tests.evaluation.sets import opened, records
 
 NUM = 60
@@ -27,7 +25,7 @@ def search(tmp_path, monkeypatch):
 
     def run(most):
         monkeypatch.setattr(memorisation, "MAX_FEATURE_QUERIES", most)
-        rows, neighbours = memorisation.memorisation_rows(*sets, measured, encoder, Settings())
+        rows, neighbours = memorisation.memorisation_rows(*sets, measured, encoder, 0)
         return rows, neighbours[1]
 
     return run, sets, encoder
@@ -65,15 +63,15 @@ def test_the_classifier_sees_a_part_of_many_features(monkeypatch):
     generated, real = (features_alone(rng.normal(size=(n, 3))) for n in (80, 160))
     plan = make_plan(80, 80, 80, num_seeds=1, seed=0)
     seen = []
-    compare = two_sample_rows.compare_features
+    compare = two_sample.compare_features
 
     def note(one, two, seed):
         seen.append((one, two))
         return compare(one, two, seed)
 
-    monkeypatch.setattr(two_sample_rows, "compare_features", note)
-    two_sample_rows.feature_rows(generated, real, plan, Settings())
+    monkeypatch.setattr(two_sample, "compare_features", note)
+    two_sample.feature_rows(generated, real, plan, 0)
     assert np.array_equal(seen[0][0], generated.features[plan.splits[0].generated])
-    monkeypatch.setattr(two_sample_rows, "MAX_CLASSIFIED", 30)
-    two_sample_rows.feature_rows(generated, real, plan, Settings())
+    monkeypatch.setattr(two_sample, "MAX_CLASSIFIED", 30)
+    two_sample.feature_rows(generated, real, plan, 0)
     assert [(len(one), len(two)) for one, two in seen[2:]] == [(30, 30), (30, 30)]

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gravlensdiffusion.evaluation.labels import label
-from gravlensdiffusion.evaluation.report import WIDTH, table, to_dict, write_json
+from gravlensdiffusion.evaluation.report import to_dict, to_json, to_text
+from gravlensdiffusion.reports.terminal import WIDTH
 from tests.evaluation.cards import EVIL, ROWS, evaluation
 
 
@@ -18,12 +18,11 @@ def refuse(constant: str) -> None:
 
 @pytest.fixture(scope="module")
 def text() -> str:
-    return table(evaluation())
+    return to_text(evaluation())
 
 
-def test_json_is_strict_and_holds_every_number(tmp_path):
-    write_json(evaluation(), tmp_path / "r.json")
-    found = json.loads((tmp_path / "r.json").read_text("utf-8"), parse_constant=refuse)
+def test_json_is_strict_and_holds_every_number():
+    found = json.loads(to_json(evaluation()), parse_constant=refuse)
     assert found == to_dict(evaluation())
     assert found["schema_version"] == 1
     assert [row["name"] for row in found["rows"]] == [row.name for row in ROWS]
@@ -43,16 +42,36 @@ def test_json_is_strict_and_holds_every_number(tmp_path):
     assert found["notes"] == ["few images"]
 
 
-def test_json_of_one_evaluation_is_always_the_same(tmp_path):
-    for name in ("a", "b"):
-        write_json(evaluation(), tmp_path / name)
-    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+def test_json_of_one_evaluation_is_always_the_same():
+    assert to_json(evaluation()) == to_json(evaluation())
 
 
-def test_names_that_are_no_text_are_written_all_the_same(tmp_path):
-    facts = {"sets": {"generated": {"name": "caf\udce9.h5"}}}
-    write_json(evaluation(facts=facts), tmp_path / "r.json")
-    found = json.loads((tmp_path / "r.json").read_text("utf-8"))
+def test_rows_of_json_have_the_keys_that_are_documented():
+    row = to_dict(evaluation())["rows"][5]
+    assert row == {
+        "name": "AUC, pixels",
+        "group": "two-sample test",
+        "value": 0.71,
+        "value_spread": None,
+        "floor": 0.5,
+        "floor_spread": 0.01,
+        "ratio": None,
+        "z": 21.0,
+        "corrected": None,
+        "p_value": None,
+        "shift": None,
+        "offset": None,
+        "widening": None,
+        "equivalent": "",
+        "space": "pixels",
+        "is_valid": False,
+        "is_memorised": False,
+        "note": "invalid: 0.91 on planted noise",
+    }
+
+
+def test_names_that_are_no_text_are_written_all_the_same():
+    found = json.loads(to_json(evaluation(facts={"sets": {"generated": {"name": "caf\udce9.h5"}}})))
     assert found["facts"]["sets"]["generated"]["name"] == "caf?.h5"
 
 
@@ -60,7 +79,7 @@ def test_table_fits_and_has_every_row_once(text):
     lines = text.splitlines()
     assert max(map(len, lines)) <= WIDTH
     for row in ROWS:
-        assert sum(line[2:].startswith(label(row.name) + "  ") for line in lines) == 1, row.name
+        assert sum(line[2:].startswith(row.statistic.title + "  ") for line in lines) == 1, row.name
 
 
 def line_of(text: str, name: str) -> str:
@@ -89,7 +108,7 @@ def test_rows_far_from_the_floor_are_marked(text):
 def test_rows_without_a_value_say_why(text):
     assert line_of(text, "M20").endswith("cannot be measured on these images")
     bare = replace(ROWS[-1], note="")
-    assert line_of(table(evaluation(rows=(bare,))), "FID").endswith("not computed")
+    assert line_of(to_text(evaluation(rows=(bare,))), "FID").endswith("not computed")
 
 
 def test_notes_of_rows_stand_below_them(text):
@@ -106,12 +125,12 @@ def test_everything_else_is_said(text):
 
 
 def test_a_narrow_terminal_wraps_but_loses_nothing():
-    narrow = table(evaluation(), width=80)
+    narrow = to_text(evaluation(), width=80)
     assert "likea6.9%fluxerror" in "".join(narrow.split())
 
 
 def test_facts_may_be_missing_and_rows_alone_are_enough():
     bare = evaluation(facts={}, class_pairs=(), requested=(), notes=(), neighbours=())
-    assert "the generated images against the reference images, at 16 pixels" in table(bare)
+    assert "the generated images against the reference images, at 16 pixels" in to_text(bare)
     json.dumps(to_dict(bare), allow_nan=False)
     assert to_dict(replace(bare, facts={"when": np.datetime64("2020")}))["facts"]

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from gravlensdiffusion.evaluation.comparison import Row
-from gravlensdiffusion.evaluation.faults import stands_out
-from gravlensdiffusion.evaluation.fulfilment import ClassPair
+from gravlensdiffusion.evaluation.compare import Row
+from gravlensdiffusion.evaluation.conditioning import ClassPair
 from gravlensdiffusion.evaluation.result import Evaluation
+from gravlensdiffusion.evaluation.statistics import COVERAGE, MEASURED, Space, auc
 from gravlensdiffusion.evaluation.verdict import headline, verdict
 from tests.evaluation.cards import EVIL, ROWS, USUAL, evaluation
 
@@ -19,8 +19,8 @@ from tests.evaluation.cards import EVIL, ROWS, USUAL, evaluation
         ({"z": 3.9}, False),
         ({"z": -9.0}, False),
         ({"z": -9.0, "ratio": None}, True),
-        ({"z": -9.0, "ratio": None, "group": "two-sample test"}, False),
-        ({"z": 9.0, "ratio": None, "group": "two-sample test"}, True),
+        ({"z": -9.0, "ratio": None, "statistic": auc(Space.PIXELS)}, False),
+        ({"z": 9.0, "ratio": None, "statistic": auc(Space.PIXELS)}, True),
         ({"z": None, "ratio": 1.6}, True),
         ({"z": None, "ratio": 1.4}, False),
         ({"z": None, "ratio": None}, False),
@@ -30,7 +30,7 @@ from tests.evaluation.cards import EVIL, ROWS, USUAL, evaluation
     ],
 )
 def test_a_row_stands_out_where_it_is_worse_than_real_images(changes, far):
-    assert stands_out(replace(USUAL, **changes)) is far
+    assert replace(USUAL, **changes).stands_out is far
 
 
 def said(*rows: Row, **changes: object) -> str:
@@ -57,7 +57,14 @@ def test_physics_counts_what_was_measured_and_names_the_farthest_first():
     text = said(*physics)
     assert "Of 2 measures of lens physics, 1 lies above the floor. The total flux differs" in text
     assert "None of the 1 measures" in said(ROWS[2])
-    far = [replace(ROWS[3], name=f"statistic {k}", value=float(k)) for k in range(1, 8)]
+    far = [
+        replace(
+            ROWS[3],
+            statistic=replace(ROWS[3].statistic, label=f"statistic {k}"),
+            value=float(k),
+        )
+        for k in range(1, 8)
+    ]
     assert "The farthest: the statistic 7 differs" in said(*far)
     assert "statistic 3 " not in said(*far)
 
@@ -106,18 +113,10 @@ def told(
 
 
 SIMULATED = {"origin": "simulated"}
-NEAR = replace(USUAL, group="lens physics", name="sky_rms", ratio=1.1, z=0.5)
+NEAR = replace(USUAL, statistic=MEASURED["sky_rms"], ratio=1.1, z=0.5)
 AREAS = tuple(
-    Row(
-        name=f"AUC, {space}",
-        group="two-sample test",
-        space=space,
-        value=0.51,
-        floor=0.5,
-        floor_spread=0.01,
-        z=1.0,
-    )
-    for space in ("encoder features", "pixels")
+    Row(statistic=auc(space), value=0.51, floor=0.5, floor_spread=0.01, z=1.0)
+    for space in (Space.FEATURES, Space.PIXELS)
 )
 
 
@@ -134,7 +133,7 @@ AREAS = tuple(
 )
 def test_the_worst_fault_comes_first_in_plain_words(changes, words):
     sky = replace(NEAR, value=3.1, ratio=31.0, z=150.0, **changes)
-    flux = replace(sky, name="total_flux", value=0.12, shift=0.01, offset=0.02)
+    flux = replace(sky, statistic=MEASURED["total_flux"], value=0.12, shift=0.01, offset=0.02)
     first = verdict(told(flux, sky, *AREAS, reference=SIMULATED))[0]
     assert first.startswith("Worst fault: ")
     assert words in first
@@ -147,7 +146,7 @@ def test_the_worst_fault_comes_first_in_plain_words(changes, words):
 def test_only_everything_at_its_floor_is_not_told_apart():
     fine = verdict(told(NEAR, *AREAS, reference=SIMULATED))
     assert fine[0] == "Nothing that was measured on 600 images tells them from simulations."
-    unusual = replace(NEAR, name="power_spectrum", ratio=1.56, z=3.0)
+    unusual = replace(NEAR, statistic=MEASURED["power_spectrum"], ratio=1.56, z=3.0)
     area = replace(AREAS[0], value=0.53, z=3.0)
     invalid = replace(AREAS[1], is_valid=False)
     close = ClassPair(names=("cdm", "axion"), generated=0.52, real=0.7, kept=0.1, spread=0.05)
@@ -166,8 +165,10 @@ def test_only_everything_at_its_floor_is_not_told_apart():
 
 
 def test_what_is_certain_and_does_not_matter_is_no_worst_fault():
-    shape = replace(NEAR, name="total_flux", value=0.12, z=9.0, shift=0.004, offset=0.02)
-    density = Row(name="density", group="encoder features", value=1.01, floor=0.98, z=17.0)
+    shape = replace(
+        NEAR, statistic=MEASURED["total_flux"], value=0.12, z=9.0, shift=0.004, offset=0.02
+    )
+    density = Row(statistic=COVERAGE[2], value=1.01, floor=0.98, z=17.0)
     first = verdict(told(density, shape, *AREAS, reference=SIMULATED))[0]
     assert first.startswith("Only small differences were found: the total flux is 0.4% higher than")
     assert "Not good for" not in first

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from gravlensdiffusion.evaluation import inception_weights
+from gravlensdiffusion.evaluation import inception as inception_weights
 from gravlensdiffusion.metrics import inception
 from gravlensdiffusion.metrics.inception import FIDInception
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from gravlensdiffusion.evaluation.inception_weights import WeightsNotFound, find_inception_weights
+from gravlensdiffusion.evaluation.inception import WeightsNotFound, find_inception_weights
 from gravlensdiffusion.metrics.inception import inception_features, load_inception, normalise
 
 pytestmark = pytest.mark.parity

@@ -10,15 +10,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gravlensdiffusion.classification.classes import Classes, read_classes
-from gravlensdiffusion.classification.facts import classifier_facts, data_facts, judging_facts
-from gravlensdiffusion.classification.html import page
-from gravlensdiffusion.classification.judgement import Judged, Judgement, judge, to_json
+from gravlensdiffusion.classification.judgement import (
+    Judged,
+    Judgement,
+    classifier_facts,
+    data_facts,
+    judge,
+    judging_facts,
+)
+from gravlensdiffusion.classification.report import to_html, to_json
 from gravlensdiffusion.classification.predictions import probabilities
 from gravlensdiffusion.config.classifier import ClassifierTraining
 from gravlensdiffusion.model.checkpoint import save_model
 from gravlensdiffusion.nn.classifier import LensClassifier
+from gravlensdiffusion.reports.document import encoded
 from gravlensdiffusion.reports.drawing import spared
-from gravlensdiffusion.reports.page.document import encode
 from gravlensdiffusion.sets.copies import (
     Copies,
     Signatures,
@@ -251,10 +257,10 @@ def save(fitted: Fitted, out: Path, tell: Callable[[str], object] = lambda line:
     """
     record = json.dumps(fitted.record, indent=2, allow_nan=False)
     files = {
-        TRAINING: encode(record + "\n"),
+        TRAINING: encoded(record + "\n"),
         REPORT: to_json(fitted.judgement),
         THUMBNAILS: encode_thumbnails(fitted.thumbnails),
     }
     with spared(PAGE, tell):
-        files[PAGE] = encode(page(fitted.judgement))
+        files[PAGE] = to_html(fitted.judgement)
     save_model(out, fitted.network, files=files)

@@ -1,23 +1,31 @@
 """A classifier judged on images whose class is known: what its report says and shows."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.metrics import roc_curve
 
-from gravlensdiffusion.classification.scores import Reliability, Scores, reliability, roc, score
-from gravlensdiffusion.classification.uncertainty import (
+from gravlensdiffusion.classification.scores import (
+    LEVEL,
+    NUM_RESAMPLINGS,
     Interval,
+    Reliability,
+    Scores,
     auc_interval,
     chance_error,
+    reliability,
+    score,
     wilson,
 )
-from gravlensdiffusion.reports.page.document import encode
+from gravlensdiffusion.config.classifier import ClassifierConfig
+from gravlensdiffusion.sets.lens_set import LensSet
 from gravlensdiffusion.training.labelled import Images
 
+PACKAGES = ("gravlensdiffusion", "torch", "numpy", "scikit-learn")
 NUM_MISTAKES = 16
 """Mistakes that a report shows, at most."""
 
@@ -121,7 +129,10 @@ def judge(
     scores = score(probabilities, judged.labels, judged.class_names)
     hits, called = np.diag(scores.confusion), scores.confusion.sum(axis=0)
     bins = reliability(probabilities, judged.labels)
-    curves = (roc(probabilities, judged.labels, k)[:2] for k in range(len(scores.class_names)))
+    curves = (
+        roc_curve(judged.labels == k, probabilities[:, k])[:2]
+        for k in range(len(scores.class_names))
+    )
     return Judgement(
         title=title,
         scores=scores,
@@ -157,54 +168,58 @@ def find_mistakes(judged: Judged, probabilities: NDArray[np.float64]) -> tuple[M
     )
 
 
-def to_json(judgement: Judgement) -> bytes:
-    """Return a judgement as the bytes of a JSON file; the same judgement gives the same bytes."""
-    text = json.dumps(to_dict(judgement), indent=2, ensure_ascii=False, allow_nan=False)
-    return encode(text + "\n")
+def data_facts(name: str, source: LensSet, digest: str) -> dict[str, Any]:
+    """Return what is known of a set.
 
-
-def to_dict(judgement: Judgement) -> dict[str, Any]:
-    """Return a judgement as what JSON can hold, its pictures left out."""
-    scores = asdict(judgement.scores)
-    names = judgement.scores.class_names
-    pairs = [
-        {"classes": [names[a], names[b]], "auc": value}
-        for (a, b), value in judgement.scores.pair_auc.items()
-    ]
-    mistakes = [
-        {
-            "name": each.name,
-            "label": names[each.label],
-            "called": names[each.called],
-            "probability": each.probability,
-        }
-        for each in judgement.mistakes
-    ]
+    Args:
+        name: What it is called.
+        source: The set, at the size that the classifier sees.
+        digest: Digest of its images and labels.
+    """
+    header = source.header
     return {
-        "schema_version": 1,
-        "title": judgement.title,
-        "notes": list(judgement.notes),
-        "facts": plain(judgement.facts),
-        "scores": plain({name: v for name, v in scores.items() if name != "pair_auc"}),
-        "pairs": plain(pairs),
-        "auc_interval": plain(judgement.auc_interval),
-        "recall_intervals": plain(judgement.recall_intervals),
-        "precision_intervals": plain(judgement.precision_intervals),
-        "reliability": plain(asdict(judgement.reliability)),
-        "chance_calibration_error": judgement.chance_error,
-        "num_mistakes": judgement.num_mistakes,
-        "mistakes": plain(mistakes),
+        "name": name,
+        "images": len(source),
+        "digest": digest,
+        "pixel_scale_arcsec": header.pixel_scale_arcsec,
+        "flux_unit": header.flux_unit,
+        "resize": header.resize,
     }
 
 
-def plain(value: Any) -> Any:
-    """Return a value as JSON knows it; a number that is not finite becomes None."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(each) for key, each in value.items()}
-    if isinstance(value, np.ndarray | np.generic):
-        return plain(value.tolist())
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [plain(each) for each in value]
-    if isinstance(value, float):
-        return value if np.isfinite(value) else None
-    return value
+def classifier_facts(config: ClassifierConfig) -> dict[str, Any]:
+    """Return what a classifier is."""
+    return {
+        "classes": list(config.class_names),
+        "merged": [f"{old} as {new}" for old, new in config.merged],
+        "training_data": config.training_data,
+        "training_mix": by_class(config, config.class_mix),
+        "image_size": config.image_size,
+        "channels": list(config.channels),
+        "temperature": config.temperature,
+    }
+
+
+def judging_facts(
+    config: ClassifierConfig, mix: NDArray[np.float64] | None, seed: int
+) -> dict[str, Any]:
+    """Return how a classifier was judged.
+
+    Args:
+        config: Its configuration.
+        mix: The mix of classes that the probabilities are for, shape ``(K,)``; None for that of
+            the training set.
+        seed: Seed of the resamplings.
+    """
+    return {
+        "probabilities_for": by_class(config, config.class_mix if mix is None else mix),
+        "intervals": f"{LEVEL:.0%}: AUC by {NUM_RESAMPLINGS:,} resamplings of the images, seed {seed}; "
+        "recall and precision after Wilson (1927)",
+        "versions": {name: version(name) for name in PACKAGES},
+    }
+
+
+def by_class(config: ClassifierConfig, values: Any) -> dict[str, float]:
+    """Return numbers by the name of their class."""
+    named: Mapping[str, float] = dict(zip(config.class_names, map(float, values), strict=True))
+    return {name: round(value, 6) for name, value in named.items()}

@@ -1,17 +1,24 @@
-"""How good a classifier's probabilities are: ROC, confusion, recall, calibration."""
+"""How good a classifier's probabilities are, and how far that can be trusted."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
+from astropy.stats import binom_conf_interval
 from numpy.typing import NDArray
-from sklearn.metrics import confusion_matrix, roc_auc_score, roc_curve
+from sklearn.metrics import confusion_matrix, roc_auc_score
 
 from gravlensdiffusion.errors import GravLensError
 
 NUM_BINS = 15
 """Bins of the calibration error, each with equally many images."""
+LEVEL = 0.95
+"""Share of cases in which an interval holds the truth."""
+NUM_RESAMPLINGS = 1000
+"""Bootstrap resamplings."""
+
+Interval = tuple[float, float]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -155,9 +162,73 @@ def calibration_error(
     return float((gaps * bins.num).sum() / len(labels))
 
 
-def roc(
-    probabilities: NDArray[np.float64], labels: NDArray[np.int64], label: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Return false and true positive rates of a class against all others, and the thresholds."""
-    false, true, thresholds = roc_curve(labels == label, probabilities[:, label])
-    return false, true, thresholds
+def wilson(hits: NDArray[np.integer], num: NDArray[np.integer]) -> NDArray[np.float64]:
+    """Return Wilson's intervals for shares, shape ``(..., 2)``; NaN where ``num`` is zero.
+
+    Args:
+        hits: Number of hits, any shape.
+        num: Number of trials, of the same shape.
+    """
+    trials = np.maximum(num, 1)
+    intervals = binom_conf_interval(np.minimum(hits, trials), trials, LEVEL, interval="wilson")
+    return np.moveaxis(np.where(np.asarray(num) > 0, intervals, np.nan), 0, -1)
+
+
+def auc_interval(
+    probabilities: NDArray[np.float64],
+    labels: NDArray[np.int64],
+    seed: int,
+    num: int = NUM_RESAMPLINGS,
+) -> Interval:
+    """Return an interval for the mean area under the ROC curves, by bootstrap over the images.
+
+    Each class keeps its number of images.
+
+    Args:
+        probabilities: Shape ``(N, K)``.
+        labels: Shape ``(N,)``.
+        seed: Seed of the resamplings.
+        num: Number of resamplings.
+    """
+    rng = np.random.default_rng([seed, 0xA0C])
+    places = [np.flatnonzero(labels == k) for k in range(probabilities.shape[1])]
+    ranked = [_Ranked(probabilities[:, k], labels == k) for k in range(probabilities.shape[1])]
+    areas = []
+    for _ in range(num):
+        drawn = np.concatenate([rng.choice(own, len(own)) for own in places])
+        weights = np.bincount(drawn, minlength=len(labels)).astype(float)
+        areas.append(np.mean([each.area(weights) for each in ranked]))
+    low, high = np.quantile(areas, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
+    return float(low), float(high)
+
+
+class _Ranked:
+    """Images in the order of a score, so that areas of many resamplings need one sort."""
+
+    def __init__(self, score: NDArray[np.float64], positive: NDArray[np.bool_]) -> None:
+        _, self.group = np.unique(score, return_inverse=True)
+        self.positive = positive
+        self.num = int(self.group.max()) + 1
+
+    def area(self, weights: NDArray[np.float64]) -> float:
+        """Return the area where each image counts by its weight; ties count half."""
+        above, below = (
+            np.bincount(self.group, weights * rows, minlength=self.num)
+            for rows in (self.positive, ~self.positive)
+        )
+        lower = np.cumsum(below) - below / 2
+        return float((above * lower).sum() / (above.sum() * below.sum()))
+
+
+def chance_error(reliability: Reliability, seed: int, num: int = 200) -> float:
+    """Return the calibration error that probabilities without fault would get.
+
+    Args:
+        reliability: Bins of like confidence.
+        seed: Seed of the draws.
+        num: Number of draws.
+    """
+    rng = np.random.default_rng([seed, 0xCA1])
+    hits = rng.binomial(reliability.num, reliability.confidence, (num, len(reliability.num)))
+    gaps = np.abs(hits / reliability.num - reliability.confidence)
+    return float((gaps * reliability.num).sum(axis=1).mean() / reliability.num.sum())

@@ -8,12 +8,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from gravlensdiffusion.classification.classes import classes_known_to
+from gravlensdiffusion.classification.classes import classes_known_to, read_mix
 from gravlensdiffusion.classification.compatibility import doubts, for_classifier
-from gravlensdiffusion.classification.facts import classifier_facts, data_facts, judging_facts
 from gravlensdiffusion.classification.fitting import THUMBNAILS, TRAINING
-from gravlensdiffusion.classification.judgement import Judged, Judgement, judge
-from gravlensdiffusion.classification.mixes import read_mix
+from gravlensdiffusion.classification.judgement import (
+    Judged,
+    Judgement,
+    classifier_facts,
+    data_facts,
+    judge,
+    judging_facts,
+)
 from gravlensdiffusion.classification.predictions import Predictions, predict, probabilities
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.model.checkpoint import load_classifier

@@ -126,8 +126,7 @@ def compare(options: Options, settings: "Settings", sets: "Sets", processes: Pro
         GravLensError: If the sets do not go together, or a report is in the way.
     """
     from gravlensdiffusion.evaluation.evaluate import assist, evaluate
-    from gravlensdiffusion.evaluation.html import write_html
-    from gravlensdiffusion.evaluation.report import table, write_json
+    from gravlensdiffusion.evaluation.report import to_html, to_json, to_text
     from gravlensdiffusion.files import whole_file
     from gravlensdiffusion.reports.drawing import spared
 
@@ -143,13 +142,13 @@ def compare(options: Options, settings: "Settings", sets: "Sets", processes: Pro
         progress=True,
     )
     with whole_file(options.out / JSON, overwrite=options.overwrite) as numbers:
-        write_json(found, numbers)
+        numbers.write_bytes(to_json(found))
     html = options.out / HTML
     if options.overwrite:
         html.unlink(missing_ok=True)  # it was drawn of other numbers
     with spared(HTML, tell), whole_file(html, overwrite=False) as page:
-        write_html(found, page)
-    say(*table(found).splitlines())
+        page.write_bytes(to_html(found))
+    say(*to_text(found).splitlines())
     print(f"wrote {JSON}{f' and {HTML}' if html.exists() else ''} to {options.out}")
 
 

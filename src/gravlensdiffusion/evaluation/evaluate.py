@@ -1,7 +1,7 @@
 """Two sets of images in, one evaluation out."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -10,25 +10,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gravlensdiffusion import __version__
-from gravlensdiffusion.evaluation.comparison import Row, compare
-from gravlensdiffusion.evaluation.equivalents import Planting, ladders
-from gravlensdiffusion.evaluation.fulfilment import class_pairs, matched_labels, requested
-from gravlensdiffusion.evaluation.inception_rows import inception_rows
+from gravlensdiffusion.evaluation.compare import Row, compare
+from gravlensdiffusion.evaluation.conditioning import class_pairs, matched_labels, requested
+from gravlensdiffusion.evaluation.inception import inception_rows
 from gravlensdiffusion.evaluation.measure import (
     Encoder,
     Measurements,
+    Team,
     measure_images,
     measure_set,
 )
-from gravlensdiffusion.evaluation.memorisation_rows import memorisation_rows
-from gravlensdiffusion.evaluation.metrics_table import lens_metrics, physics_metrics
-from gravlensdiffusion.evaluation.overlap import note_copies
+from gravlensdiffusion.evaluation.memorisation import Neighbours, memorisation_rows
 from gravlensdiffusion.evaluation.placement import place
 from gravlensdiffusion.evaluation.plan import HANDFUL, Plan, make_plan
-from gravlensdiffusion.evaluation.result import Evaluation, Neighbours, Settings
-from gravlensdiffusion.evaluation.sets import Sets
-from gravlensdiffusion.evaluation.team import Team
-from gravlensdiffusion.evaluation.two_sample_rows import feature_rows, pixel_rows
+from gravlensdiffusion.evaluation.planting import Planting, ladders
+from gravlensdiffusion.evaluation.preparation import PreparedSource
+from gravlensdiffusion.evaluation.result import Evaluation, Settings
+from gravlensdiffusion.evaluation.sets import Sets, note_copies, note_mixed
+from gravlensdiffusion.evaluation.statistics import ENCODER, PHYSICS
+from gravlensdiffusion.evaluation.two_sample import feature_rows, pixel_rows
 from gravlensdiffusion.metrics.inception import load_inception
 from gravlensdiffusion.parallel import Processes
 
@@ -79,8 +79,8 @@ def evaluate(
     for note in copies:
         tell(note)
     with Team(ready.all, encoder, processes, progress=progress) as team:
-        found = _evaluated(ready, settings, plan, team, inception_weights, tell)
-    return replace(found, notes=(*found.notes, *copies))
+        work = _Work(ready, settings, plan, team, inception_weights, tell)
+        return work.evaluation((*plan.notes, *note_mixed(ready), *copies))
 
 
 def assist(sets: Sets, settings: Settings, processes: Processes) -> None:
@@ -103,138 +103,99 @@ def _ready(sets: Sets, settings: Settings) -> tuple[Sets, Encoder]:
     return sets, Encoder(sets.reference.preparation.size)
 
 
-def _evaluated(
-    sets: Sets,
-    settings: Settings,
-    plan: Plan,
-    team: Team,
-    inception_weights: Path | None,
-    tell: Callable[[str], None],
-) -> Evaluation:
-    encoder = team.encoder
-    generated, real = _measured(sets, team, tell)
-    # A view: no image's measurements are held twice.
-    reference = real[: len(sets.reference)]
-    rows: tuple[Row, ...] = ()
-    neighbours: tuple[Neighbours, ...] = ()
-    inception_facts: dict[str, Any] = {"protocol": "none"}
-    if plan.splits:
-        rows, neighbours, inception_facts = _distances(
-            sets, (generated, real), plan, team, settings, inception_weights, tell
-        )
-    names = encoder.network.config.class_names
-    labels = [
-        matched_labels(each.labels, each.class_names, names)
-        for each in (sets.generated, sets.reference)
-    ]
-    shown, shown_real = _shown(sets, labels)
-    return Evaluation(
-        rows=rows,
-        class_pairs=tuple(class_pairs(generated, labels[0], reference, labels[1], names)),
-        requested=tuple(
-            requested(generated, sets.generated.parameters, reference, sets.reference.parameters)
-        ),
-        notes=(*plan.notes, *note_mixed(sets)),
-        facts=_facts(sets, settings, plan, encoder) | {"inception": inception_facts},
-        generated=generated,
-        real=real,
-        generated_images=shown,
-        real_images=shown_real,
-        neighbours=neighbours,
-        placements=place(generated, reference) if len(reference) < HANDFUL else (),
-    )
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What every step of an evaluation needs."""
 
+    sets: Sets
+    settings: Settings
+    plan: Plan
+    team: Team
+    inception_weights: Path | None
+    tell: Callable[[str], None]
 
-def note_mixed(sets: Sets) -> list[str]:
-    """Say which sets of a `gravlens balance` mix originals and generated images.
-
-    Args:
-        sets: The images.
-    """
-    found = []
-    for each in sets.real:
-        num = int(each.is_generated.sum())
-        if num:
-            found.append(
-                f"{num:,} of the {len(each):,} images of {each.name} are flagged as generated, and "
-                "count as real here"
+    def evaluation(self, notes: tuple[str, ...]) -> Evaluation:
+        """Measure and compare everything."""
+        sets, encoder = self.sets, self.team.encoder
+        generated, *parts = map(self.measured, (sets.generated, *sets.real))
+        reference = parts[0]
+        real = reference.joined(parts[1]) if len(parts) > 1 else reference
+        # A view: no image's measurements are held twice.
+        reference = real[: len(sets.reference)]
+        rows: list[Row] = []
+        neighbours: tuple[Neighbours, ...] = ()
+        inception: dict[str, Any] = {"protocol": "none"}
+        if self.plan.splits:
+            rows = self.distances(generated, reference, real)
+            near, neighbours = self.copies(generated, reference)
+            more, inception = inception_rows(
+                sets.generated, sets.real, self.settings, self.inception_weights, self.tell
             )
-    judged = sets.generated
-    num = len(judged) - int(judged.is_generated.sum())
-    if 0 < num < len(judged):
-        found.append(
-            f"{num:,} of the {len(judged):,} images of {judged.name} are originals, and are judged "
-            "with those that are generated"
+            rows += [*near, *more]
+        names = encoder.network.config.class_names
+        labels = [
+            matched_labels(each.labels, each.class_names, names)
+            for each in (sets.generated, sets.reference)
+        ]
+        pairs = class_pairs(generated, labels[0], reference, labels[1], names)
+        asked, truth = sets.generated.parameters, sets.reference.parameters
+        shown, shown_real = _shown(sets, labels)
+        return Evaluation(
+            rows=tuple(rows),
+            class_pairs=tuple(pairs),
+            requested=tuple(requested(generated, asked, reference, truth)),
+            notes=notes,
+            facts=_facts(sets, self.settings, self.plan, encoder) | {"inception": inception},
+            generated=generated,
+            real=real,
+            generated_images=shown,
+            real_images=shown_real,
+            neighbours=neighbours,
+            placements=place(generated, reference) if len(reference) < HANDFUL else (),
         )
-    return found
 
+    def measured(self, source: PreparedSource) -> Measurements:
+        """Measure a set."""
+        self.tell(f"measuring {len(source):,} images of {source.name}")
+        return measure_set(source, self.team.encoder, self.team)
 
-def _measured(
-    sets: Sets, team: Team, tell: Callable[[str], None]
-) -> tuple[Measurements, Measurements]:
-    """Measure the generated set, and the reference followed by the second reference."""
-    found = []
-    for each in (sets.generated, *sets.real):
-        tell(f"measuring {len(each):,} images of {each.name}")
-        found.append(measure_set(each, team.encoder, team))
-    generated, reference = found[:2]
-    return generated, reference if len(found) == 2 else reference.joined(found[2])
+    def distances(
+        self, generated: Measurements, reference: Measurements, real: Measurements
+    ) -> list[Row]:
+        """Return the rows of what was measured, and of the two-sample test."""
+        sets, seed, statistics = self.sets, self.settings.seed, (*ENCODER, *PHYSICS)
+        self.tell("planting defects")
+        planting = Planting(
+            read=sets.reference.read,
+            measure=lambda images: measure_images(images, sets.reference, self.team.encoder),
+            measured=reference,
+        )
+        rungs = ladders(planting, statistics, seed=seed)
+        self.tell("comparing")
+        rows = compare(statistics, generated, real, self.plan, rungs, seed=seed)
+        self.tell("training classifiers to tell the sets apart")
+        rows += feature_rows(generated, real, self.plan, seed)
+        if self.settings.pixel_test:
+            rows += pixel_rows(sets.generated, sets.real, self.plan, seed)
+        return rows
 
-
-def _distances(
-    sets: Sets,
-    measured: tuple[Measurements, Measurements],
-    plan: Plan,
-    team: Team,
-    settings: Settings,
-    inception_weights: Path | None,
-    tell: Callable[[str], None],
-) -> tuple[tuple[Row, ...], tuple[Neighbours, ...], dict[str, Any]]:
-    """Return all rows, the closest pairs, and the facts of the Inception metrics."""
-    generated, real = measured
-    reference, encoder = real[: len(sets.reference)], team.encoder
-    rows = _physics_and_features(sets, generated, reference, real, plan, encoder, settings, tell)
-    tell("training classifiers to tell the sets apart")
-    rows += feature_rows(generated, real, plan, settings)
-    if settings.pixel_test:
-        rows += pixel_rows(sets.generated, sets.real, plan, settings)
-    near: list[Row] = []
-    neighbours: tuple[Neighbours, ...] = ()
-    if sets.training is not None:
-        tell(f"looking for copies of {len(sets.training):,} training images")
-        near, neighbours = memorisation_rows(
+    def copies(
+        self, generated: Measurements, reference: Measurements
+    ) -> tuple[list[Row], tuple[Neighbours, ...]]:
+        """Return the rows on memorisation, and the pairs that are closest."""
+        sets = self.sets
+        if sets.training is None:
+            return [], ()
+        self.tell(f"looking for copies of {len(sets.training):,} training images")
+        return memorisation_rows(
             sets.generated,
             sets.reference,
             sets.training,
             (generated, reference),
-            encoder,
-            settings,
-            team,
+            self.team.encoder,
+            self.settings.seed,
+            self.team,
         )
-    more, facts = inception_rows(sets.generated, sets.real, settings, inception_weights, tell)
-    return (*rows, *near, *more), neighbours, facts
-
-
-def _physics_and_features(
-    sets: Sets,
-    generated: Measurements,
-    reference: Measurements,
-    real: Measurements,
-    plan: Plan,
-    encoder: Encoder,
-    settings: Settings,
-    tell: Callable[[str], None],
-) -> list[Row]:
-    metrics = (*lens_metrics(), *physics_metrics(tuple(generated.profiles)))
-    tell("planting defects")
-    planting = Planting(
-        read=sets.reference.read,
-        measure=lambda images: measure_images(images, sets.reference, encoder),
-        measured=reference,
-    )
-    rungs = ladders(planting, metrics, seed=settings.seed)
-    tell("comparing")
-    return compare(metrics, generated, real, plan, rungs, seed=settings.seed)
 
 
 def _shown(
@@ -253,18 +214,12 @@ def _shown(
 
 
 def _facts(sets: Sets, settings: Settings, plan: Plan, encoder: Encoder) -> dict[str, Any]:
-    preparation = sets.reference.preparation
-    given = {
-        "generated": sets.generated,
-        "reference": sets.reference,
-        "reference2": sets.second,
-        "train": sets.training,
-    }
+    roles = {"second": "reference2", "training": "train"}
     return {
         "settings": asdict(settings),
-        "preparation": asdict(preparation),
+        "preparation": asdict(sets.reference.preparation),
         "sets": {
-            role: {
+            roles.get(name, name): {
                 "name": each.name,
                 "num_images": len(each),
                 "origin": each.origin,
@@ -274,12 +229,12 @@ def _facts(sets: Sets, settings: Settings, plan: Plan, encoder: Encoder) -> dict
                 "resize": each.resize_method,
                 "sha256": each.digest,
             }
-            for role, each in given.items()
-            if each is not None
+            for name, each in sets.named.items()
         },
         "pixel_scale_arcsec": sets.reference.pixel_scale_arcsec,
         "num_generated": plan.num_generated,
         "num_reference": plan.num_reference,
         "encoder": {"name": encoder.name, "sha256": encoder.digest},
-        "versions": {"gravlensdiffusion": __version__} | {name: version(name) for name in PACKAGES},
+        "versions": {"gravlensdiffusion": __version__}
+        | {package: version(package) for package in PACKAGES},
     }

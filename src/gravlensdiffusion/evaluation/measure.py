@@ -1,9 +1,12 @@
 """What is measured of every image: lens physics, profiles, encoder features."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -12,17 +15,20 @@ from numpy.typing import NDArray
 
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.evaluation.cache import Arrays, cached, key_of
-from gravlensdiffusion.evaluation.preparation import PreparedSource
-from gravlensdiffusion.evaluation.team import Task, Team, joined
+from gravlensdiffusion.evaluation.preparation import BLOCK, PreparedSource
 from gravlensdiffusion.metrics import einstein, morphology, physics, profiles, sky
 from gravlensdiffusion.metrics import images as images_module
 from gravlensdiffusion.model.checkpoint import load_encoder
 from gravlensdiffusion.model.folders import WEIGHTS, bundled_encoders
 from gravlensdiffusion.nn.encoder import LensEncoder
+from gravlensdiffusion.parallel import Processes
+from gravlensdiffusion.progress import shown_progress
 from gravlensdiffusion.sets.flux import default_method, resize
 
 NUM_THREADS = 2
 """Blocks that are measured at the same time, at most."""
+STRIDE = 4 * BLOCK
+"""Images after which it is told how far the measuring is; whole blocks, some of them at a time."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,10 +64,10 @@ class Measurements:
     def joined(self, other: "Measurements") -> "Measurements":
         """Return these images followed by those of another set."""
         return Measurements(
-            physics=_joined(self.physics, other.physics),
-            profiles=_joined(self.profiles, other.profiles),
+            physics=_concatenated([self.physics, other.physics]),
+            profiles=_concatenated([self.profiles, other.profiles]),
             features=np.concatenate([self.features, other.features]),
-            estimates=_joined(self.estimates, other.estimates),
+            estimates=_concatenated([self.estimates, other.estimates]),
             logits=np.concatenate([self.logits, other.logits]),
         )
 
@@ -70,12 +76,6 @@ def features_alone(features: NDArray[np.float64]) -> Measurements:
     """Return measurements that consist of features ``(N, F)`` and nothing else."""
     nothing = np.empty((len(features), 0))
     return Measurements(physics={}, profiles={}, features=features, estimates={}, logits=nothing)
-
-
-def _joined(
-    one: Mapping[str, NDArray[np.float64]], two: Mapping[str, NDArray[np.float64]]
-) -> dict[str, NDArray[np.float64]]:
-    return {name: np.concatenate([values, two[name]]) for name, values in one.items()}
 
 
 class Encoder:
@@ -117,6 +117,83 @@ class Encoder:
         features = self.network(torch.from_numpy(np.ascontiguousarray(images))[:, None])
         targets, logits = self.network.estimate(features)
         return tuple(part.double().numpy() for part in (features, targets, logits))
+
+
+Task = Callable[[PreparedSource, Encoder, range], Arrays]
+"""Measures some images of a set: arrays by name, one row per image. A function of a module, by whose
+name other processes find it."""
+
+
+class Team:
+    """The processes that share the measuring of an evaluation: the main one asks, all measure.
+
+    Args:
+        sources: The sets, the same on all processes.
+        encoder: The encoder of the report.
+        processes: The processes.
+        progress: Whether the main one shows on stderr how far its own share is.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[PreparedSource],
+        encoder: Encoder,
+        processes: Processes,
+        *,
+        progress: bool = False,
+    ) -> None:
+        self._sources = tuple(sources)
+        self._processes = processes
+        self._is_shown = progress
+        self.encoder = encoder
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Let the others go."""
+        self._processes.broadcast(None)
+
+    def measure(self, task: Task, source: PreparedSource) -> Arrays:
+        """Measure all images of a set, from the main process.
+
+        Raises:
+            GravLensError: If a process cannot.
+        """
+        number = next(k for k, each in enumerate(self._sources) if each is source)
+        self._processes.broadcast((task, number))
+        return _concatenated(self._parts(task, number))
+
+    def serve(self) -> None:
+        """Measure what the main process asks for, until it lets this one go."""
+        while True:
+            request: tuple[Task, int] | None = self._processes.broadcast(None)
+            if request is None:
+                return
+            # The main process hears of it, and says it.
+            with suppress(GravLensError):
+                self._parts(*request)
+
+    def _parts(self, task: Task, number: int) -> list[Arrays]:
+        """Return the shares of all processes, in their order, on the main one."""
+        source = self._sources[number]
+        share = self._processes.share(len(source), BLOCK)
+        parts = self._processes.together(lambda: self._own(task, source, share))
+        return [each for some in self._processes.gather(parts) for each in some]
+
+    def _own(self, task: Task, source: PreparedSource, share: range) -> list[Arrays]:
+        """Return the parts of a share."""
+        parts = []
+        with shown_progress(len(share), is_shown=self._is_shown) as shown:
+            for low in range(0, len(share), STRIDE):
+                parts.append(task(source, self.encoder, share[low : low + STRIDE]))
+                shown.update(min(low + STRIDE, len(share)))
+        return parts
 
 
 def measure_set(source: PreparedSource, encoder: Encoder, team: Team | None = None) -> Measurements:
@@ -163,8 +240,7 @@ def _measure(source: PreparedSource, encoder: Encoder, share: range) -> Arrays:
     tasks = (delayed(_measure_block)(block, source, encoder) for block in source.blocks(share))
     num = min(NUM_THREADS, torch.get_num_threads())
     workers = Parallel(n_jobs=num, prefer="threads", pre_dispatch=num, return_as="generator")
-    parts: list[Arrays] = list(workers(tasks))
-    return joined(parts)
+    return _concatenated(list(workers(tasks)))
 
 
 def _encode(source: PreparedSource, encoder: Encoder, share: range) -> Arrays:
@@ -199,3 +275,11 @@ def _unpack(arrays: Arrays, encoder: Encoder) -> Measurements:
         estimates=dict(zip(encoder.network.config.targets, targets.T, strict=True)),
         logits=arrays["logits"].astype(np.float64, copy=False),
     )
+
+
+def _concatenated(parts: Sequence[Mapping[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
+    """Return the arrays of parts that follow each other."""
+    return {
+        name: first if len(parts) == 1 else np.concatenate([part[name] for part in parts])
+        for name, first in parts[0].items()
+    }

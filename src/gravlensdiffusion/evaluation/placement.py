@@ -1,12 +1,12 @@
 """A handful of real images, each placed among the generated ones."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gravlensdiffusion.evaluation.measure import Measurements
+from gravlensdiffusion.evaluation.statistics import MEASURED
 
 LEVELS = (0.05, 0.5, 0.95)
 """Quantiles of the generated images that a real one is held against."""
@@ -27,6 +27,11 @@ class Placement:
     quantiles: tuple[float, float, float]
     values: tuple[float | None, ...]
     below: tuple[float | None, ...]
+
+    @property
+    def title(self) -> str:
+        """What people call the statistic."""
+        return MEASURED[self.name].title
 
     @property
     def num_measured(self) -> int:
@@ -63,20 +68,16 @@ def place(generated: Measurements, real: Measurements) -> tuple[Placement, ...]:
             Placement(
                 name=name,
                 quantiles=(low, middle, high),
-                values=_finite(values, values),
-                below=_finite(np.mean(smaller, axis=0) / len(ours), values),
+                values=_where_known(values, values),
+                below=_where_known(np.mean(smaller, axis=0) / len(ours), values),
             )
         )
     return tuple(found)
 
 
-def farthest(placements: Sequence[Placement]) -> list[Placement]:
-    """Return the statistics in which real images lie outside, those with the most of them first."""
-    outside = [each for each in placements if each.num_outside]
-    return sorted(outside, key=lambda each: each.num_outside / each.num_measured, reverse=True)
-
-
-def _finite(numbers: NDArray[np.float64], values: NDArray[np.float64]) -> tuple[float | None, ...]:
+def _where_known(
+    numbers: NDArray[np.float64], values: NDArray[np.float64]
+) -> tuple[float | None, ...]:
     """Return numbers, None where the value they belong to is not finite."""
     pairs = zip(numbers, values, strict=True)
     return tuple(float(number) if np.isfinite(value) else None for number, value in pairs)

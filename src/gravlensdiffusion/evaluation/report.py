@@ -1,38 +1,34 @@
-"""An evaluation as JSON, and as a table for a terminal."""
+"""The three forms of a report: JSON, a table for a terminal, and a page."""
 
-import json
-import math
-import textwrap
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, fields
 from itertools import groupby
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from gravlensdiffusion.evaluation.comparison import Row
-from gravlensdiffusion.evaluation.faults import FAR, stands_out
-from gravlensdiffusion.evaluation.formats import (
-    cells_of,
-    number,
-    placement_cells,
-    plus_minus,
-    share,
-)
-from gravlensdiffusion.evaluation.labels import group_title, label
+from gravlensdiffusion.evaluation import pictures
+from gravlensdiffusion.evaluation.compare import FAR, Row
+from gravlensdiffusion.evaluation.conditioning import ClassPair, Requested
+from gravlensdiffusion.evaluation.placement import Placement
 from gravlensdiffusion.evaluation.result import Evaluation
 from gravlensdiffusion.evaluation.verdict import headline, verdict
+from gravlensdiffusion.reports import document, terminal
+from gravlensdiffusion.reports.document import Document, Facts, Group, Line, Section, Table, Words
+from gravlensdiffusion.reports.numbers import (
+    number,
+    percentage,
+    plus_minus,
+    probability,
+    share,
+    signed,
+)
 
 SCHEMA_VERSION = 1
 """Version of the layout of ``report.json``."""
-WIDTH = 120
-"""Columns of the table."""
-MIN_TEXT = 24
-"""Columns that texts have at least."""
-NOTE_INDENT = " " * 6
-HEADINGS = (
-    "",
+ABOVE, BELOW = "\N{BLACK UP-POINTING TRIANGLE}", "\N{BLACK DOWN-POINTING TRIANGLE}"
+MAX_PLACED, MAX_PLACED_IN_TERMINAL = 12, 5
+"""Real images that are told one by one, at most."""
+COLUMNS = ("metric", "value", "floor", "ratio", "z", "corrected", "shift", "p", "equivalent")
+BRIEF_COLUMNS = (
     "metric",
     "value",
     "floor",
@@ -42,165 +38,254 @@ HEADINGS = (
     "p",
     "equivalent",
 )
-MAX_PLACED = 5
-"""Real images that are told one by one, at most."""
-CLASS_HEADINGS = ("classes", "generated", "real", "kept")
-REQUESTED_HEADINGS = ("parameter", "images", "bias ± scatter", "the encoder's own")
+WORDS = {
+    "value": (
+        "Generated images compared with real ones. The lens Fréchet distance compares mean and "
+        "spread of features in which a small network, trained on simulated lenses, sees lens "
+        "physics. A measure of lens physics is the Wasserstein distance between two distributions: "
+        "how far values must be moved on average to turn one into the other, in units of the "
+        "scatter of the real images. Most values are smaller the better; precision, recall, "
+        "density and coverage should be like their floor; an AUC should be 0.5."
+    ),
+    "floor": (
+        "What real images get against other real images, at the same numbers of images, as mean ± "
+        "standard deviation over several draws. No generator can be expected to do better, and a "
+        "value means nothing without it: few images give large distances whatever they show."
+    ),
+    "ratio": (
+        "Value over floor, for distances. 1: as good as real images at this number of images."
+    ),
+    "z": (
+        "Value less floor, in units of the floor's standard deviation. Rows beyond "
+        f"{FAR:g} are marked. The standard deviation comes from a few draws only, so one or "
+        "two rows in a hundred are marked by chance."
+    ),
+    "corrected": (
+        "The value extrapolated to infinitely many images, where the floor is 0: what is left is "
+        "the difference between the generator and reality. Values of different numbers of images "
+        "can be compared by it."
+    ),
+    "shift": ("How far the mean of a statistic is off, relative to the real mean."),
+    "p": (
+        "Probability that two sets of real images differ as much as these: for lens physics by the "
+        "Kolmogorov-Smirnov test. With many images it is small for differences that do not matter."
+    ),
+    "equivalent": (
+        "The defect that would give the same value if it were planted in real images: flux or noise "
+        "off by so much, a blur or a shift of so many pixels, or so many images turned."
+    ),
+    "two-sample test": (
+        "A classifier is trained to tell generated from real images and tried on images that it "
+        "has not seen. The area under its ROC curve (AUC) is 0.5 if it can only guess, and 1 if it "
+        "is always right."
+    ),
+    "memorisation": (
+        "Copies of training images would lie nearer to the training set than real images do that "
+        "the generator has not seen. Both are compared: by the median distance, whose ratio should "
+        "be 1, and by how many generated images lie nearer than the nearest held-out ones."
+    ),
+}
+"""Each term of a report and what it means."""
 
 
 def to_dict(evaluation: Evaluation) -> dict[str, Any]:
     """Return an evaluation as what JSON can hold; a number that is not finite becomes None."""
-    return {
+    found = {
         "schema_version": SCHEMA_VERSION,
-        "facts": _plain(evaluation.facts),
-        "notes": list(evaluation.notes),
-        "rows": [_plain(asdict(row)) for row in evaluation.rows],
-        "class_pairs": [_plain(asdict(pair)) for pair in evaluation.class_pairs],
-        "requested": [_plain(asdict(each)) for each in evaluation.requested],
+        "facts": evaluation.facts,
+        "notes": evaluation.notes,
+        "rows": [_row(row) for row in evaluation.rows],
+        "class_pairs": [asdict(pair) for pair in evaluation.class_pairs],
+        "requested": [asdict(each) for each in evaluation.requested],
         "closest_pairs": [
-            {"space": near.space, "distances": _plain(near.distances)}
-            for near in evaluation.neighbours
+            {"space": near.space, "distances": near.distances} for near in evaluation.neighbours
         ],
-        "placements": [_plain(asdict(each)) for each in evaluation.placements],
+        "placements": [asdict(each) for each in evaluation.placements],
     }
+    return {name: document.plain(each) for name, each in found.items()}
 
 
-def write_json(evaluation: Evaluation, path: Path) -> None:
-    """Write an evaluation as JSON; the same evaluation gives the same bytes."""
-    text = json.dumps(to_dict(evaluation), indent=2, ensure_ascii=False, allow_nan=False)
-    # A name of a file need not be text; its odd bytes become question marks.
-    path.write_text(text + "\n", encoding="utf-8", errors="replace")
+def _row(row: Row) -> dict[str, Any]:
+    statistic = row.statistic
+    named = {"name": statistic.name, "group": statistic.group, "space": statistic.source}
+    numbers = {each.name: getattr(row, each.name) for each in fields(row)}
+    return named | {name: value for name, value in numbers.items() if name != "statistic"}
 
 
-def table(evaluation: Evaluation, width: int = WIDTH) -> str:
+def to_json(evaluation: Evaluation) -> bytes:
+    """Return an evaluation as a JSON file; the same evaluation gives the same bytes."""
+    return document.to_json(to_dict(evaluation))
+
+
+def to_text(evaluation: Evaluation, width: int = terminal.WIDTH) -> str:
     """Return an evaluation as plain text.
 
     Args:
         evaluation: The evaluation.
         width: Columns to fill at most, where numbers leave room for that.
     """
+    rows = terminal.table_lines(_statistics(evaluation.rows, is_brief=True), width)
+    if any(row.stands_out for row in evaluation.rows):
+        rows += ["", f"* more than {FAR:g} spreads of the floor away from it, or memorised"]
+    said = terminal.listed(verdict(evaluation), width)
+    notes = terminal.listed(evaluation.notes, width)
     parts = [
-        _wrapped(headline(evaluation), width),
-        _rows(evaluation.rows, width) if evaluation.rows else [],
-        _placements(evaluation),
-        _class_pairs(evaluation),
-        _requested(evaluation),
-        ["In short", *_listed(verdict(evaluation), width)],
-        ["Notes", *_listed(evaluation.notes, width)] if evaluation.notes else [],
+        terminal.wrapped(headline(evaluation), width),
+        rows,
+        terminal.table_lines(_placed(evaluation.placements, MAX_PLACED_IN_TERMINAL), width),
+        terminal.table_lines(_classes(evaluation.class_pairs), width),
+        terminal.table_lines(_requested(evaluation.requested), width),
+        ["In short", *said],
+        ["Notes", *notes] if notes else [],
     ]
     return "\n\n".join("\n".join(part) for part in parts if part)
 
 
-def _rows(rows: Sequence[Row], width: int) -> list[str]:
-    """Return the lines of the table."""
-    grid = [[*HEADINGS]]
-    for row in rows:
-        cells = cells_of(row)
-        mark = "*" if stands_out(row) else ""
-        grid.append([mark, label(row.name), cells.value, cells.floor, cells.ratio or cells.z])
-        grid[-1] += [cells.corrected, cells.shift, cells.p_value, cells.equivalent]
-    numbers = [line for line, row in zip(grid[1:], rows, strict=True) if row.value is not None]
-    columns = zip(*(line[:-1] for line in (grid[0], *numbers)), strict=True)
-    widths = [max(map(len, column)) for column in columns]
-    widths[:2] = [1, max(len(line[1]) for line in grid)]
-    room = max(MIN_TEXT, width - sum(widths) - 2 * len(widths) + 1)
-    found = list(_aligned(grid[0], widths, room))
-    lines = iter(grid[1:])
-    for group, members in groupby(rows, key=lambda row: row.group):
-        found += ["", group_title(group)]
-        for row in members:
-            line = next(lines)
-            if row.value is None:
-                found += _empty(row, widths, width)
-                continue
-            found += _aligned(line, widths, room)
-            found += textwrap.wrap(
-                row.note, width, initial_indent=NOTE_INDENT, subsequent_indent=NOTE_INDENT
-            )
-    if any(line[0] for line in grid):
-        found += ["", f"* more than {FAR:g} spreads of the floor away from it, or memorised"]
-    return found
+def to_html(evaluation: Evaluation) -> bytes:
+    """Return an evaluation as a page; the same evaluation gives the same bytes."""
+    ours, theirs = (
+        str(evaluation.set_fact(role, "name") or f"{role} images")
+        for role in ("generated", "reference")
+    )
+    asked = [_classes(evaluation.class_pairs), _requested(evaluation.requested)]
+    placed = _placed(evaluation.placements, MAX_PLACED)
+    sections = (
+        pictures.images(evaluation),
+        Section("placed", "Real images, one by one", "", [placed] if evaluation.placements else []),
+        Section(
+            "table",
+            "Table",
+            "Rows with a bar and a triangle differ from the reference by more than its images differ "
+            "among themselves. Real stands for the reference, whatever it is of.",
+            [_statistics(evaluation.rows)] if evaluation.rows else [],
+        ),
+        pictures.distributions(evaluation),
+        pictures.profiles(evaluation),
+        pictures.neighbours(evaluation),
+        Section(
+            "conditioning",
+            "Asked for and measured",
+            "",
+            [table for table in asked if table.groups[0].lines],
+        ),
+        Section("reading", "How to read this", "", [Words(WORDS)]),
+        Section(
+            "protocol",
+            "Protocol",
+            "All that the numbers depend on. A distance means nothing without the encoder, named by "
+            "the digest of its weights, and without the digests of the sets.",
+            [Facts(evaluation.facts)],
+        ),
+    )
+    return document.to_html(
+        Document(
+            kind="Evaluation",
+            title=f"{ours} against {theirs}",
+            lead=headline(evaluation),
+            verdict=verdict(evaluation),
+            notes=evaluation.notes,
+            sections=sections,
+        )
+    )
 
 
-def _aligned(line: Sequence[str], widths: Sequence[int], room: int) -> Iterator[str]:
-    """Yield a line of the table, its last text wrapped within its own column."""
-    *cells, text = line
-    texts = [f"{cells[0]:{widths[0]}} {cells[1]:{widths[1]}}"]
-    texts += [f"{cell:>{size}}" for cell, size in zip(cells[2:], widths[2:], strict=True)]
-    start = "  ".join(texts)
-    first, *more = textwrap.wrap(text, room) or [""]
-    yield f"{start}  {first}".rstrip()
-    for each in more:
-        yield " " * (len(start) + 2) + each
-
-
-def _empty(row: Row, widths: Sequence[int], width: int) -> list[str]:
-    """Return the lines of a row without a value: its name, and why."""
-    start = f"{'':{widths[0]}} {label(row.name):{widths[1]}}  "
-    wrapped = textwrap.wrap(row.note or "not computed", max(MIN_TEXT, width - len(start)))
-    return [(start if k == 0 else " " * len(start)) + text for k, text in enumerate(wrapped)]
-
-
-def _placements(evaluation: Evaluation) -> list[str]:
-    headings, *grid = placement_cells(evaluation.placements, MAX_PLACED)
-    title = "Each real image, and the per cent of the generated images with a smaller value"
-    return _small_table(title, headings, grid)
-
-
-def _class_pairs(evaluation: Evaluation) -> list[str]:
-    grid = [
-        [" / ".join(pair.names), number(pair.generated), number(pair.real), share(pair.kept)]
-        for pair in evaluation.class_pairs
+def _statistics(rows: Sequence[Row], *, is_brief: bool = False) -> Table:
+    """Return the table of all rows; in brief it has fewer columns, and no spread of the values."""
+    columns = BRIEF_COLUMNS if is_brief else COLUMNS
+    groups = [
+        Group(
+            title=group,
+            about=group.about,
+            lines=[_line(row, columns) for row in members],
+        )
+        for group, members in groupby(rows, key=lambda row: row.statistic.group)
     ]
-    return _small_table("Classes told apart by the encoder (AUC)", CLASS_HEADINGS, grid)
+    return Table(headings=columns, groups=groups, ends_in_text=True, is_wide=True)
 
 
-def _requested(evaluation: Evaluation) -> list[str]:
-    grid = [
-        [
-            label(each.name),
-            f"{each.num:,}",
-            plus_minus(each.bias, each.scatter),
-            plus_minus(each.encoder_bias, each.encoder_scatter),
+def _line(row: Row, columns: Sequence[str]) -> Line:
+    name = row.statistic.title
+    if row.value is None:
+        return Line(name=name, note=row.note or "not computed")
+    ratio = "" if row.ratio is None else "x" + number(row.ratio)
+    z = "" if row.z is None else signed(row.z)
+    value = number(row.value, like=row.floor_spread)
+    if row.value_spread and columns is COLUMNS:
+        value = plus_minus(row.value, row.value_spread)
+    cells = {
+        "value": value,
+        "floor": plus_minus(row.floor, row.floor_spread),
+        "ratio": ratio,
+        "z": z,
+        "ratio or z": ratio or z,
+        "corrected": number(row.corrected),
+        "shift": "" if row.shift is None else percentage(row.shift),
+        "p": probability(row.p_value),
+        "equivalent": row.equivalent,
+    }
+    # A triangle and a word, for those who see no colours.
+    mark = ""
+    if row.is_memorised and row.is_valid:
+        mark = f"{ABOVE} memorised"
+    elif row.stands_out:
+        mark = f"{BELOW} below floor" if row.z is not None and row.z < 0 else f"{ABOVE} above floor"
+    return Line(name=name, cells=[cells[each] for each in columns[1:]], mark=mark, note=row.note)
+
+
+def _placed(placements: Sequence[Placement], most: int) -> Table:
+    """Return each of a handful of real images among the generated ones, the first so many."""
+    num = min(most, len(placements[0].values)) if placements else 0
+    lines = []
+    for each in placements:
+        low, _, high = each.quantiles
+        cells = [
+            "" if value is None else f"{number(value)} ({share(below)})"
+            for value, below in zip(each.values[:num], each.below[:num], strict=True)
         ]
-        for each in evaluation.requested
+        lines.append(Line(name=each.title, cells=[f"{number(low)} to {number(high)}", *cells]))
+    return Table(
+        headings=["statistic", "generated, 5% to 95%", *(f"real {k + 1}" for k in range(num))],
+        groups=[Group(lines=lines)],
+        about="Each real image in the order of its set, and in brackets the share of the generated "
+        "images with a smaller value. Near 0% or 100%, the generated images hardly reach it.",
+    )
+
+
+def _classes(pairs: Sequence[ClassPair]) -> Table:
+    lines = [
+        Line(
+            name=" / ".join(pair.names),
+            cells=[number(pair.generated), number(pair.real) or "no labels", share(pair.kept)],
+        )
+        for pair in pairs
     ]
-    return _small_table("Measured less requested", REQUESTED_HEADINGS, grid)
+    return Table(
+        title="Classes",
+        about="Area under the ROC curve with which the lens encoder tells two classes apart, on "
+        "generated images by the class asked for, and on real images by their true class. Kept: "
+        "how much of the difference from 0.5 is there.",
+        headings=("classes", "generated", "real", "kept"),
+        groups=[Group(lines=lines)],
+    )
 
 
-def _small_table(title: str, headings: Sequence[str], grid: Sequence[Sequence[str]]) -> list[str]:
-    if not grid:
-        return []
-    widths = [max(map(len, column)) for column in zip(headings, *grid, strict=True)]
-    lines = [title]
-    for line in (headings, *grid):
-        first = f"{line[0]:{widths[0]}}"
-        others = (f"{cell:>{size}}" for cell, size in zip(line[1:], widths[1:], strict=True))
-        lines.append("  " + "  ".join([first, *others]))
-    return lines
-
-
-def _listed(sentences: Sequence[str], width: int) -> list[str]:
-    lines: list[str] = []
-    for sentence in sentences:
-        lines += textwrap.wrap(sentence, width, initial_indent="- ", subsequent_indent="  ")
-    return lines
-
-
-def _wrapped(text: str, width: int) -> list[str]:
-    return textwrap.wrap(text, width)
-
-
-def _plain(value: Any) -> Any:
-    """Return a value as JSON knows it."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(each) for key, each in value.items()}
-    if isinstance(value, np.ndarray | np.generic):
-        return _plain(value.tolist())
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [_plain(each) for each in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if value is None or isinstance(value, bool | int | str):
-        return value
-    return str(value)
+def _requested(requested: Sequence[Requested]) -> Table:
+    lines = [
+        Line(
+            name=each.title,
+            cells=[
+                f"{each.num:,}",
+                plus_minus(each.bias, each.scatter),
+                plus_minus(each.encoder_bias, each.encoder_scatter) or "not known",
+            ],
+        )
+        for each in requested
+    ]
+    return Table(
+        title="Parameters",
+        about="What the lens encoder measures on generated images, less what was asked for: mean "
+        "and standard deviation. The encoder's own errors, on real images of known truth, are the "
+        "least that can be expected.",
+        headings=("parameter", "images", "generated", "encoder itself"),
+        groups=[Group(lines=lines)],
+    )

@@ -1,19 +1,22 @@
-"""What an evaluation finds."""
+"""What an evaluation is asked, and what it finds."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.evaluation.comparison import Row
-from gravlensdiffusion.evaluation.fulfilment import ClassPair, Requested
+from gravlensdiffusion.evaluation.compare import Row
+from gravlensdiffusion.evaluation.conditioning import ClassPair, Requested
 from gravlensdiffusion.evaluation.measure import Measurements
+from gravlensdiffusion.evaluation.memorisation import Neighbours
 from gravlensdiffusion.evaluation.placement import Placement
 
-Protocol = Literal["full", "reference", "none"]
+SIMULATIONS = "simulations"
+NOUNS = {"simulated": SIMULATIONS, "generated": "generated reference images"}
+"""What the images of a reference are called, by where they come from."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,7 +37,7 @@ class Settings:
     size: int | None = None
     rescale: Literal["none", "peak"] = "none"
     eight_bit: bool = False
-    protocol: Protocol = "full"
+    protocol: Literal["full", "reference", "none"] = "full"
     pixel_test: bool = True
     num_seeds: int = 5
     seed: int = 0
@@ -44,23 +47,6 @@ class Settings:
             raise GravLensError(f"the number of seeds must be at least 1, got {self.num_seeds}")
         if self.seed < 0:
             raise GravLensError(f"the seed must not be negative, got {self.seed}")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Neighbours:
-    """The generated images closest to training images.
-
-    Attributes:
-        space: ``pixels`` or ``encoder features``.
-        generated: The images, shape ``(K, H, W)``, closest first.
-        training: The training image closest to each, shape ``(K, H, W)``.
-        distances: Distance of each pair, shape ``(K,)``.
-    """
-
-    space: str
-    generated: NDArray[np.float32]
-    training: NDArray[np.float32]
-    distances: NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,34 +77,32 @@ class Evaluation:
     real: Measurements
     generated_images: NDArray[np.float32]
     real_images: NDArray[np.float32]
-    neighbours: tuple[Neighbours, ...] = field(default=())
-    placements: tuple[Placement, ...] = field(default=())
+    neighbours: tuple[Neighbours, ...] = ()
+    placements: tuple[Placement, ...] = ()
 
+    def set_fact(self, role: str, key: str) -> Any:
+        """Return what is known of one of the sets, or None.
 
-SIMULATIONS = "simulations"
-NOUNS = {"simulated": SIMULATIONS, "generated": "generated reference images"}
-"""What the images of a reference are called, by where they come from."""
+        Args:
+            role: ``generated``, ``reference``, ``reference2`` or ``train``.
+            key: Such as ``name``, ``num_images`` or ``flux_unit``.
+        """
+        return self.facts.get("sets", {}).get(role, {}).get(key)
 
+    @property
+    def noun(self) -> str:
+        """What the images of the reference are called: simulations are no real images."""
+        return NOUNS.get(str(self.set_fact("reference", "origin")), "reference images")
 
-def set_fact(evaluation: Evaluation, role: str, key: str) -> Any:
-    """Return what is known of one of the sets, or None.
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """How many generated images are compared with how many of the reference."""
+        n, m = (self.facts.get(key, 0) for key in ("num_generated", "num_reference"))
+        return int(n), int(m)
 
-    Args:
-        evaluation: The evaluation.
-        role: ``generated``, ``reference``, ``reference2`` or ``train``.
-        key: Such as ``name``, ``num_images`` or ``flux_unit``.
-    """
-    sets = evaluation.facts.get("sets", {})
-    found = sets.get(role, {}) if isinstance(sets, Mapping) else {}
-    return found.get(key)
-
-
-def noun(evaluation: Evaluation) -> str:
-    """Return what the images of the reference are called: simulations are no real images."""
-    return NOUNS.get(str(set_fact(evaluation, "reference", "origin")), "reference images")
-
-
-def sizes(evaluation: Evaluation) -> tuple[int, int]:
-    """Return how many generated images are compared with how many of the reference."""
-    n, m = (evaluation.facts.get(key, 0) for key in ("num_generated", "num_reference"))
-    return int(n), int(m)
+    @property
+    def units(self) -> tuple[float | None, str]:
+        """Side of a pixel [arcsec] and flux unit of what was measured."""
+        rescale = self.facts.get("preparation", {}).get("rescale")
+        unit = "peak" if rescale == "peak" else self.set_fact("reference", "flux_unit")
+        return self.facts.get("pixel_scale_arcsec"), str(unit or "flux")

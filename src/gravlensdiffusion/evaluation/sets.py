@@ -1,10 +1,11 @@
 """The sets of images that an evaluation is of."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.evaluation.preparation import PreparedSource, prepare_sets
 from gravlensdiffusion.evaluation.result import Settings
+from gravlensdiffusion.sets.copies import are_known, group
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,40 +25,86 @@ class Sets:
     training: PreparedSource | None = None
 
     @property
-    def real(self) -> tuple[PreparedSource, ...]:
-        """The reference and, where there is one, the second reference."""
-        return (self.reference,) if self.second is None else (self.reference, self.second)
+    def named(self) -> dict[str, PreparedSource]:
+        """All sets that there are, by the name of their attribute."""
+        names = ("generated", "reference", "second", "training")
+        return {name: each for name in names if (each := getattr(self, name)) is not None}
 
     @property
     def all(self) -> tuple[PreparedSource, ...]:
         """All sets that there are."""
-        training = () if self.training is None else (self.training,)
-        return (self.generated, *self.real, *training)
+        return tuple(self.named.values())
+
+    @property
+    def real(self) -> tuple[PreparedSource, ...]:
+        """The reference and, where there is one, the second reference."""
+        return (self.reference,) if self.second is None else (self.reference, self.second)
 
     def of_channel(self, channel: int) -> "Sets":
         """Return another channel of all sets, by its number from 0."""
-        return Sets(
-            generated=self.generated.of_channel(channel),
-            reference=self.reference.of_channel(channel),
-            second=None if self.second is None else self.second.of_channel(channel),
-            training=None if self.training is None else self.training.of_channel(channel),
-        )
+        return replace(self, **{k: each.of_channel(channel) for k, each in self.named.items()})
 
     def prepared(self, settings: Settings) -> "Sets":
         """Return all sets on common ground; see `preparation.prepare_sets`."""
-        given = [self.generated, self.reference, self.second, self.training]
-        there = [each for each in given if each is not None]
-        ready = iter(
-            prepare_sets(
-                there,
-                size=settings.size,
-                rescale=settings.rescale,
-                eight_bit=settings.eight_bit,
+        ready = prepare_sets(
+            self.all,
+            size=settings.size,
+            rescale=settings.rescale,
+            eight_bit=settings.eight_bit,
+        )
+        return replace(self, **dict(zip(self.named, ready, strict=True)))
+
+
+def note_copies(sets: Sets) -> list[str]:
+    """Say which sets hold copies of one another's images, or of their own.
+
+    Args:
+        sets: The sets, on common ground.
+
+    Raises:
+        GravLensError: If all images of a set are copies of images that it is compared with, so that
+            nothing could be learned.
+    """
+    pairs = [(sets.generated, each, "the generated images") for each in sets.real]
+    if sets.second is not None:
+        pairs.append((sets.second, sets.reference, "the second reference"))
+    if sets.training is not None:
+        pairs += [(each, sets.training, "the reference") for each in sets.real]
+    notes = []
+    for own, other, role in pairs:
+        num = int(are_known(own.signatures, other.signatures).sum())
+        text = (
+            f"{num:,} of the {len(own):,} images of {own.name} are copies of those of {other.name}"
+        )
+        if num == len(own):
+            raise GravLensError(f"{text}; {role} must be others")
+        if num:
+            notes.append(f"{text}; {role} should be others")
+    for each in (sets.generated, *sets.real):
+        copies = group([each.signatures])
+        if copies.num_different < len(each):
+            notes.append(
+                f"{len(each) - copies.num_different:,} of the {len(each):,} images of {each.name} "
+                f"are copies of others among them, {copies.num_different:,} are different"
             )
+    return notes
+
+
+def note_mixed(sets: Sets) -> list[str]:
+    """Say which sets of a `gravlens balance` mix originals and generated images."""
+    found = []
+    for each in sets.real:
+        num = int(each.is_generated.sum())
+        if num:
+            found.append(
+                f"{num:,} of the {len(each):,} images of {each.name} are flagged as generated, and "
+                "count as real here"
+            )
+    judged = sets.generated
+    num = len(judged) - int(judged.is_generated.sum())
+    if 0 < num < len(judged):
+        found.append(
+            f"{num:,} of the {len(judged):,} images of {judged.name} are originals, and are judged "
+            "with those that are generated"
         )
-        generated, reference, second, training = (
-            None if each is None else next(ready) for each in given
-        )
-        if generated is None or reference is None:
-            raise GravLensError("an evaluation needs a generated set and a reference")
-        return Sets(generated=generated, reference=reference, second=second, training=training)
+    return found

@@ -1,4 +1,4 @@
-"""What the rows say, in sentences.
+"""What an evaluation says in sentences.
 
 The first sentence names the worst fault, and what the images are not good for because of it. That
 nothing tells the images from the reference is said only where every row lies within its floor, a
@@ -8,30 +8,17 @@ classifier finds nothing either, and there are enough images to see more than gr
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from gravlensdiffusion.evaluation.comparison import Row
-from gravlensdiffusion.evaluation.faults import (
-    MEMORISATION,
-    PHYSICS,
-    TWO_SAMPLE,
-    alike,
-    difference,
-    excess,
-    floor,
-    floors,
-    names,
-    spaces,
-    stands_out,
-    too_alike,
-)
-from gravlensdiffusion.evaluation.formats import number
-from gravlensdiffusion.evaluation.fulfilment import ClassPair
-from gravlensdiffusion.evaluation.labels import label
-from gravlensdiffusion.evaluation.metrics_table import FID, FRECHET
-from gravlensdiffusion.evaluation.placement import farthest
-from gravlensdiffusion.evaluation.plan import HANDFUL
-from gravlensdiffusion.evaluation.result import SIMULATIONS, Evaluation, noun, set_fact, sizes
-from gravlensdiffusion.evaluation.summary import summary
+from gravlensdiffusion.evaluation.compare import FAR_RATIO, Row
+from gravlensdiffusion.evaluation.conditioning import KEPT, ClassPair
+from gravlensdiffusion.evaluation.plan import FEW_IMAGES, HANDFUL
+from gravlensdiffusion.evaluation.result import SIMULATIONS, Evaluation
+from gravlensdiffusion.evaluation.statistics import FID, FRECHET, Group, Space, Use
+from gravlensdiffusion.reports.numbers import compared, number, plus_minus
 
+MATTERS = 0.1
+"""Excess of a measure of lens physics over its floor [scatter of the reference] that is a fault."""
+TELLING = 0.6
+"""Area of a two-sample test from which on a network would learn which images are generated."""
 MOST_NAMED = 4
 """Statistics that a sentence names."""
 OTHER_MIXTURE = 0.1
@@ -42,11 +29,11 @@ def headline(evaluation: Evaluation) -> str:
     """Return what was compared with what, and how."""
     ours, theirs = (_described(evaluation, role) for role in ("generated", "reference"))
     parts = [f"{ours} against {theirs}, at {evaluation.generated_images.shape[-1]} pixels."]
-    n, m = sizes(evaluation)
+    n, m = evaluation.sizes
     if evaluation.rows:
         seeds = evaluation.facts.get("settings", {}).get("num_seeds")
         over = f", mean of {seeds} draws" if isinstance(seeds, int) and seeds > 1 else ""
-        those = noun(evaluation)
+        those = evaluation.noun
         parts.append(
             f"Values: {n:,} generated images against {m:,} {those}. Floors: {n:,} {those} against "
             f"{m:,} others{over}."
@@ -55,66 +42,180 @@ def headline(evaluation: Evaluation) -> str:
 
 
 def _described(evaluation: Evaluation, role: str) -> str:
-    name = set_fact(evaluation, role, "name") or f"the {role} images"
-    num = set_fact(evaluation, role, "num_images")
-    what = SIMULATIONS if set_fact(evaluation, role, "origin") == "simulated" else "images"
+    name = evaluation.set_fact(role, "name") or f"the {role} images"
+    num = evaluation.set_fact(role, "num_images")
+    what = SIMULATIONS if evaluation.set_fact(role, "origin") == "simulated" else "images"
     return f"{name} ({num:,} {what})" if isinstance(num, int) else str(name)
 
 
 def verdict(evaluation: Evaluation) -> list[str]:
-    """Return what the rows say, the worst first, a sentence or two for each thing to say."""
-    rows, those = evaluation.rows, noun(evaluation)
-    return [
-        *_handful(evaluation),
-        *_placed(evaluation),
-        *summary(evaluation),
-        *_mixtures(evaluation),
-        *(_distance(row) for row in rows if row.name in (FRECHET, FID) and row.value is not None),
-        *_physics([row for row in rows if row.group == PHYSICS], those),
-        *_two_sample([row for row in rows if row.group == TWO_SAMPLE], those),
-        *_memorisation([row for row in rows if row.group == MEMORISATION]),
-        *_classes(evaluation.class_pairs, those),
-        *_missing(rows),
-    ]
+    """Return what was found, the worst first, a sentence or two for each thing to say."""
+    return [sentence for sentence in _sentences(evaluation) if sentence]
 
 
-def _handful(evaluation: Evaluation) -> list[str]:
+def _sentences(evaluation: Evaluation) -> Iterator[str]:
+    rows, those = evaluation.rows, evaluation.noun
+    by_group = {group: [row for row in rows if row.statistic.group is group] for group in Group}
+    yield _handful(evaluation)
+    yield _placed(evaluation)
+    yield _summary(evaluation)
+    yield _mixtures(evaluation)
+    for row in rows:
+        if row.statistic in (FRECHET, FID) and row.value is not None:
+            yield _distance(row)
+    yield _physics(by_group[Group.PHYSICS], those)
+    yield _two_sample(by_group[Group.TWO_SAMPLE], those)
+    yield _memorisation(by_group[Group.MEMORISATION])
+    yield _classes(evaluation.class_pairs, those)
+    if empty := [row for row in rows if row.value is None]:
+        yield f"Not computed: {_titles(empty)}; the table says why."
+
+
+def _handful(evaluation: Evaluation) -> str:
     """Return a warning where there are too few images for any of the rest."""
-    n, m = sizes(evaluation)
+    n, m = evaluation.sizes
     if not n or min(n, m) >= HANDFUL:
-        return []
-    text = f"Only {n:,} generated and {m:,} {noun(evaluation)} are compared: too few for any"
-    return [f"{text} distance to tell populations apart. Compare the images one by one."]
+        return ""
+    return (
+        f"Only {n:,} generated and {m:,} {evaluation.noun} are compared: too few for any distance "
+        "to tell populations apart. Compare the images one by one."
+    )
 
 
-def _placed(evaluation: Evaluation) -> list[str]:
-    """Return where a handful of images of the reference lie outside of the generated ones."""
-    placements, those = evaluation.placements, noun(evaluation)
+def _placed(evaluation: Evaluation) -> str:
+    """Say where a handful of images of the reference lie outside of the generated ones."""
+    placements, those = evaluation.placements, evaluation.noun
     if not placements:
-        return []
-    far = farthest(placements)
+        return ""
+    far = [each for each in placements if each.num_outside]
+    far.sort(key=lambda each: each.num_outside / each.num_measured, reverse=True)
     usual = "outside of the middle 90% of the generated ones"
     if not far:
-        return [f"None of the {those} lie {usual} in any of {len(placements)} statistics."]
-    named = [f"{label(each.name)} ({each.num_outside} of {each.num_measured})" for each in far]
+        return f"None of the {those} lie {usual} in any of {len(placements)} statistics."
+    named = ", ".join(f"{each.title} ({each.num_outside} of {each.num_measured})" for each in far)
     counted = f"Some {those} lie {usual} in {len(far)} of {len(placements)} statistics"
-    return [f"{counted}: {', '.join(named)}. By chance, one value in ten would."]
+    return f"{counted}: {named}. By chance, one value in ten would."
 
 
-def _mixtures(evaluation: Evaluation) -> list[str]:
+def _summary(evaluation: Evaluation) -> str:
+    """Name the worst fault, and what the images are good for and not good for."""
+    those = evaluation.noun
+    n, m = evaluation.sizes
+    if not any(row.value is not None for row in evaluation.rows) or min(n, m) < HANDFUL:
+        return ""
+    worst, small = _worst(evaluation), _largest(evaluation)
+    if worst is None and small is None:
+        return _nothing_found(evaluation)
+    text = f"Worst fault: {worst}." if worst else f"Only small differences were found: {small}."
+    bad, good = _uses(evaluation)
+    if bad:
+        text += f" Not good for: {'; '.join(bad)}."
+    if good:
+        text += f" No such fault was found for: {'; '.join(good)}."
+    if min(n, m) < FEW_IMAGES:
+        images = those if m <= n else "images"
+        text += f" With {min(n, m):,} {images} smaller faults would not show."
+    return text
+
+
+def _worst(evaluation: Evaluation) -> str | None:
+    """Return the worst fault in plain words; None where none matters."""
+    rows, those = evaluation.rows, evaluation.noun
+    if copied := [row for row in rows if row.is_memorised]:
+        return f"images are copies of training images, seen in {_sources(copied)}"
+    if any(row.excess >= MATTERS for row in _standing_out(rows, Group.PHYSICS)):
+        return _largest(evaluation)
+    told = _standing_out(rows, Group.TWO_SAMPLE)
+    if told:
+        worst = max(told, key=lambda row: row.value or 0.0)
+        return (
+            f"a classifier tells the images from {those} with an area of {number(worst.value)} from "
+            f"{worst.statistic.source}, where 0.5 is guessing; no measure of lens physics is off by "
+            "a tenth of its scatter"
+        )
+    if close := _too_alike(evaluation.class_pairs):
+        return _alike(close[0], those)
+    for row in rows:
+        # Of a share such as coverage only less than the floor is a fault.
+        short = row.ratio is None and -row.excess >= MATTERS
+        far = row.ratio is not None and row.ratio > FAR_RATIO
+        if row.statistic.group is not Group.PHYSICS and row.stands_out and (far or short):
+            name = row.statistic.title
+            return f"the {name} is {number(row.value)} where {those} have {_floor(row)}"
+    return None
+
+
+def _largest(evaluation: Evaluation) -> str | None:
+    """Return the largest certain difference in lens physics in plain words, or None."""
+    far = _standing_out(evaluation.rows, Group.PHYSICS)
+    return f"{_difference(far[0], evaluation.noun)} ({_above_floor(far[0])})" if far else None
+
+
+def _nothing_found(evaluation: Evaluation) -> str:
+    """Say that no row stands out, and how much that means."""
+    those = evaluation.noun
+    n, m = evaluation.sizes
+    if min(n, m) < FEW_IMAGES:
+        return (
+            f"No fault was found, but with {min(n, m):,} images on a side only gross faults would "
+            f"show: this does not say that the images are like {those}."
+        )
+    measured = [row for row in evaluation.rows if row.is_measured]
+    if loose := [row for row in measured if not row.is_within_floor]:
+        return (
+            f"No fault was found for certain, but {_titles(loose)} "
+            f"{'lie' if len(loose) > 1 else 'lies'} farther from the floor than usual: more images "
+            "or draws would tell."
+        )
+    untested = set(Space) - {
+        row.statistic.space for row in measured if row.statistic.group is Group.TWO_SAMPLE
+    }
+    if untested:
+        return (
+            f"No fault was found. No classifier could be tried on {' or '.join(sorted(untested))}, so "
+            "that this is no proof."
+        )
+    return f"Nothing that was measured on {n:,} images tells them from {those}."
+
+
+def _uses(evaluation: Evaluation) -> tuple[list[str], list[str]]:
+    """Return what the images are not good for, and that of which no fault was found."""
+    rows, pairs = evaluation.rows, evaluation.class_pairs
+    if any(row.is_memorised for row in rows):
+        return ["what takes them for new images"], []
+    bad, good = list[str](), list[str]()
+    for use in Use:
+        found = [row for row in rows if row.statistic.use is use and row.value is not None]
+        if any(row.stands_out and row.excess >= MATTERS for row in found):
+            bad.append(use)
+        elif found:
+            good.append(use)
+    kept = [pair.kept for pair in pairs if pair.kept is not None]
+    if _too_alike(pairs):
+        bad.append("telling the classes apart")
+    elif kept and min(kept) >= KEPT:
+        good.append("telling the classes apart")
+    if any((row.value or 0.0) >= TELLING for row in _standing_out(rows, Group.TWO_SAMPLE)):
+        bad.append("training networks in which one class has more of them than another")
+    return bad, good
+
+
+def _mixtures(evaluation: Evaluation) -> str:
     """Say where the sets are of other classes, since every row then counts that as a fault."""
     ours, theirs = (
-        _shares(set_fact(evaluation, role, "classes")) for role in ("generated", "reference")
+        _shares(evaluation.set_fact(role, "classes")) for role in ("generated", "reference")
     )
     both = ours.keys() | theirs.keys()
     away = sum(abs(ours.get(name, 0.0) - theirs.get(name, 0.0)) for name in both) / 2
     # So much comes about by chance where the classes are drawn.
-    chance = (len(both) / max(min(sizes(evaluation)), 1)) ** 0.5
+    chance = (len(both) / max(min(evaluation.sizes), 1)) ** 0.5
     if not ours or not theirs or away <= max(OTHER_MIXTURE, chance):
-        return []
-    text = f"The generated images are {_mixed(ours)}; the {noun(evaluation)} are {_mixed(theirs)}."
-    counts = "What differs between the classes counts as a fault in every row"
-    return [f"{text} {counts}: compare with a reference of the same classes."]
+        return ""
+    return (
+        f"The generated images are {_mixed(ours)}; the {evaluation.noun} are {_mixed(theirs)}. What "
+        "differs between the classes counts as a fault in every row: compare with a reference of "
+        "the same classes."
+    )
 
 
 def _shares(counts: Any) -> dict[str, float]:
@@ -136,65 +237,105 @@ def _distance(row: Row) -> str:
     text = f"The {row.name} is {number(row.value, like=row.floor_spread)}"
     if row.ratio is None:
         return text + "."
-    like = f", {row.equivalent}" if row.equivalent and stands_out(row) else ""
-    return f"{text}, {number(row.ratio)} times its floor of {floor(row)}{like}."
+    like = f", {row.equivalent}" if row.equivalent and row.stands_out else ""
+    return f"{text}, {number(row.ratio)} times its floor of {_floor(row)}{like}."
 
 
-def _physics(rows: Sequence[Row], those: str) -> list[str]:
+def _physics(rows: Sequence[Row], those: str) -> str:
     measured = [row for row in rows if row.value is not None]
-    far = [row for row in measured if stands_out(row)]
+    far = _standing_out(rows, Group.PHYSICS)
     if not measured:
-        return []
+        return ""
     if not far:
-        return [f"None of the {len(measured)} measures of lens physics stands out from its floor."]
-    far.sort(key=excess, reverse=True)
-    named = [f"{difference(row, those)} ({floors(row)})" for row in far[:MOST_NAMED]]
+        return f"None of the {len(measured)} measures of lens physics stands out from its floor."
+    named = [f"{_difference(row, those)} ({_above_floor(row)})" for row in far[:MOST_NAMED]]
     lie, first = ("lies", "") if len(far) == 1 else ("lie", "The farthest: ")
     text = f"{first}{'; '.join(named)}."
     counted = f"Of {len(measured)} measures of lens physics, {len(far)} {lie} above the floor."
-    return [f"{counted} {text[:1].upper()}{text[1:]}"]
+    return f"{counted} {text[:1].upper()}{text[1:]}"
 
 
-def _two_sample(rows: Sequence[Row], those: str) -> list[str]:
-    valid = [row for row in rows if row.value is not None and row.is_valid]
+def _two_sample(rows: Sequence[Row], those: str) -> str:
     sentences = []
-    if valid:
-        areas = " and ".join(f"{number(row.value)} from {row.space}" for row in valid)
+    if valid := [row for row in rows if row.is_measured]:
+        areas = " and ".join(f"{number(row.value)} from {row.statistic.source}" for row in valid)
         sentences.append(
             f"Classifiers tell generated images from {those} with an area under the ROC curve of "
             f"{areas}, where 0.5 is guessing and 1 is never wrong."
         )
-    invalid = [row for row in rows if not row.is_valid]
-    if invalid:
+    if invalid := [row for row in rows if not row.is_valid]:
         sentences.append(
-            f"The two-sample test from {spaces(invalid)} is invalid; the table says why."
+            f"The two-sample test from {_sources(invalid)} is invalid; the table says why."
         )
-    return [" ".join(sentences)] if sentences else []
+    return " ".join(sentences)
 
 
-def _memorisation(rows: Sequence[Row]) -> list[str]:
+def _memorisation(rows: Sequence[Row]) -> str:
     measured = [row for row in rows if row.value is not None]
-    found = [row for row in measured if row.is_memorised]
-    if found:
-        nearer = "Generated images lie nearer to training images than held-out images do"
-        return [f"{nearer}, in {spaces(found)}: a sign of copies."]
-    if measured:
-        return [f"No sign of copies of training images, in {spaces(measured)}."]
-    return []
+    if found := [row for row in measured if row.is_memorised]:
+        return (
+            "Generated images lie nearer to training images than held-out images do, in "
+            f"{_sources(found)}: a sign of copies."
+        )
+    return f"No sign of copies of training images, in {_sources(measured)}." if measured else ""
 
 
-def _classes(pairs: Sequence[ClassPair], those: str) -> Iterator[str]:
-    """Yield how different the classes are, beside what they should be."""
+def _classes(pairs: Sequence[ClassPair], those: str) -> str:
+    """Say how different the classes are, beside what they should be."""
     measured = [pair for pair in pairs if pair.kept is not None]
-    close = too_alike(measured)
+    close = _too_alike(measured)
     if close:
-        text = alike(close[0], those)
         more = f" So are {len(close) - 1} more of {len(measured)} pairs." if len(close) > 1 else ""
-        yield f"{text}.{more}"
-    elif measured:
-        yield f"No two classes are certainly more alike than in {those}, as the encoder sees them."
+        return f"{_alike(close[0], those)}.{more}"
+    if measured:
+        return f"No two classes are certainly more alike than in {those}, as the encoder sees them."
+    return ""
 
 
-def _missing(rows: Sequence[Row]) -> list[str]:
-    empty = [row for row in rows if row.value is None]
-    return [f"Not computed: {names(empty)}; the table says why."] if empty else []
+def _standing_out(rows: Sequence[Row], group: Group) -> list[Row]:
+    """Return the rows of a section that stand out, the farthest from its floor first."""
+    far = [row for row in rows if row.statistic.group is group and row.stands_out]
+    return sorted(far, key=lambda row: row.excess, reverse=True)
+
+
+def _difference(row: Row, those: str) -> str:
+    """Say in plain words in what a statistic differs."""
+    name = row.statistic.title
+    if row.shift is not None and row.offset is not None and abs(row.offset) >= row.excess / 2:
+        return f"the {name} is {compared(row.shift)} in {those}"
+    if row.offset is not None and abs(row.offset) >= row.excess / 2:
+        way = "larger" if row.offset > 0 else "smaller"
+        return f"the {name} is {way} than in {those} by {number(abs(row.offset))} of its scatter"
+    if row.widening is not None and abs(row.widening) >= MATTERS:
+        return f"the {name} varies {'more' if row.widening > 0 else 'less'} than in {those}"
+    return f"the {name} differs from that of {those} by {number(row.excess)} of its scatter"
+
+
+def _floor(row: Row) -> str:
+    return plus_minus(row.floor, row.floor_spread)
+
+
+def _above_floor(row: Row) -> str:
+    if row.ratio is not None:
+        return f"{number(row.ratio)} times the floor"
+    return f"{number(row.value)} where the floor is {_floor(row)}"
+
+
+def _sources(rows: Sequence[Row]) -> str:
+    return " and ".join(row.statistic.source for row in rows)
+
+
+def _titles(rows: Sequence[Row]) -> str:
+    return ", ".join(row.statistic.title for row in rows)
+
+
+def _too_alike(pairs: Sequence[ClassPair]) -> list[ClassPair]:
+    """Return the pairs of classes that are too alike, the worst first."""
+    return sorted((pair for pair in pairs if pair.is_too_alike), key=lambda pair: pair.kept or 0.0)
+
+
+def _alike(pair: ClassPair, those: str) -> str:
+    return (
+        f"{' and '.join(pair.names)} are too alike: the encoder tells them apart with an area of "
+        f"{number(pair.generated)}, in {those} with {number(pair.real)}, where 0.5 is guessing"
+    )

@@ -64,13 +64,13 @@ def run(options: Options) -> None:
     for name in (TABLE, JSON, HTML):
         refuse_existing(options.out / name, overwrite=options.overwrite)
     merged = read_merged(options.merge)
+    from gravlensdiffusion.classification.report import auc_text, recalls
     from gravlensdiffusion.classification.scoring import (
         check_judgeable,
         judge_set,
         leave_known,
         prepare_sorting,
     )
-    from gravlensdiffusion.classification.sentences import auc_text, recalls
     from gravlensdiffusion.model.checkpoint import load_classifier
 
     load_classifier(options.model)  # what is none is told before a long set is looked at
@@ -102,12 +102,10 @@ def write(
     options: Options, sorting: "Sorting", found: "Predictions", judgement: "Judgement"
 ) -> str:
     """Write the three files, each whole or not at all, and name them."""
-    from gravlensdiffusion.classification.html import page
-    from gravlensdiffusion.classification.judgement import to_json
     from gravlensdiffusion.classification.predictions import probabilities, write_table
+    from gravlensdiffusion.classification.report import to_html, to_json
     from gravlensdiffusion.files import whole_file
     from gravlensdiffusion.reports.drawing import spared
-    from gravlensdiffusion.reports.page.document import write_page
 
     config = sorting.network.config
     chances = probabilities(config, found.logits, sorting.mix(options.prior, allow_data=True))
@@ -122,5 +120,5 @@ def write(
     if options.overwrite:
         html.unlink(missing_ok=True)  # it was drawn of other numbers
     with spared(HTML, tell), whole_file(html, overwrite=False) as file:
-        write_page(page(judgement), file)
+        file.write_bytes(to_html(judgement))
     return f"{TABLE}, {JSON} and {HTML}" if html.exists() else f"{TABLE} and {JSON}"

@@ -141,7 +141,7 @@ def train(planned: "Plan", options: Options) -> None:
     from tempfile import TemporaryDirectory
 
     from gravlensdiffusion.classification.fitting import fit, save
-    from gravlensdiffusion.classification.sentences import auc_text, recalls
+    from gravlensdiffusion.classification.report import auc_text, recalls
 
     out = options.out
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -1,15 +1,15 @@
 """The rows on memorisation: are generated images closer to the training set than real ones?"""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gravlensdiffusion.evaluation.comparison import Row
-from gravlensdiffusion.evaluation.measure import Encoder, Measurements, encode_set
+from gravlensdiffusion.evaluation.compare import Row
+from gravlensdiffusion.evaluation.measure import Encoder, Measurements, Team, encode_set
 from gravlensdiffusion.evaluation.preparation import BLOCK, PreparedSource
-from gravlensdiffusion.evaluation.result import Neighbours, Settings
-from gravlensdiffusion.evaluation.team import Team
+from gravlensdiffusion.evaluation.statistics import Space, nearest
 from gravlensdiffusion.metrics.memorisation import (
     MIN_IMAGES,
     Memorisation,
@@ -19,7 +19,6 @@ from gravlensdiffusion.metrics.memorisation import (
     summarise_memorisation,
 )
 
-GROUP = "memorisation"
 MAX_PIXEL_QUERIES = 2000
 """Images of each set whose pixels are compared with the training set; a random choice of more."""
 MAX_FEATURE_QUERIES = 10_000
@@ -30,13 +29,30 @@ NUM_PAIRS = 8
 Vectors = NDArray[np.floating]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Neighbours:
+    """The generated images closest to training images.
+
+    Attributes:
+        space: What closeness is measured by.
+        generated: The images, shape ``(K, H, W)``, closest first.
+        training: The training image closest to each, shape ``(K, H, W)``.
+        distances: Distance of each pair, shape ``(K,)``.
+    """
+
+    space: Space
+    generated: NDArray[np.float32]
+    training: NDArray[np.float32]
+    distances: NDArray[np.float64]
+
+
 def memorisation_rows(
     generated: PreparedSource,
     held_out: PreparedSource,
     training: PreparedSource,
     measured: tuple[Measurements, Measurements],
     encoder: Encoder,
-    settings: Settings,
+    seed: int,
     team: Team | None = None,
 ) -> tuple[list[Row], tuple[Neighbours, ...]]:
     """Compare distances to the training set, in pixels and in encoder features.
@@ -47,38 +63,37 @@ def memorisation_rows(
         training: What the generator was trained on.
         measured: Measurements of the generated and of the held-out images.
         encoder: The encoder of the report.
-        settings: The seed.
+        seed: Seed of the choice of images.
         team: Who shares the measuring; None for this process alone.
 
     Returns:
         A row for each space, and the closest pairs in each.
     """
+    spaces = (Space.PIXELS, Space.FEATURES)
     if min(len(generated), len(held_out)) < 2 * MIN_IMAGES:
         why = f"not computed: at least {2 * MIN_IMAGES} images of each set are needed"
-        return [
-            Row(name=f"nearest, {space}", group=GROUP, space=space, note=why) for space in SPACES
-        ], ()
-    rng = np.random.default_rng(settings.seed)
+        return [Row(statistic=nearest(space), note=why) for space in spaces], ()
+    rng = np.random.default_rng(seed)
     ours, theirs = (_choice(len(each), MAX_PIXEL_QUERIES, rng) for each in (generated, held_out))
     # From a source of their own, so that the halves of the floor stay those of smaller sets.
-    own_rng = np.random.default_rng([settings.seed, MAX_FEATURE_QUERIES])
+    own_rng = np.random.default_rng([seed, MAX_FEATURE_QUERIES])
     encoded = [_choice(len(each), MAX_FEATURE_QUERIES, own_rng) for each in measured]
-    queries = {
-        "pixels": (_pixels(generated.read(ours)), _pixels(held_out.read(theirs))),
-        "encoder features": tuple(
-            each.features[chosen] for each, chosen in zip(measured, encoded, strict=True)
-        ),
-    }
-    blocks = {
-        "pixels": (_pixels(block) for block in training.blocks()),
-        "encoder features": _parts(encode_set(training, encoder, team)),
-    }
     rows, neighbours = [], []
-    for space in SPACES:
-        near, far = find_nearest(queries[space][0], queries[space][1], blocks[space])
+    for space in spaces:
+        blocks: Iterator[Vectors]
+        queries: tuple[Vectors, Vectors]
+        if space is Space.PIXELS:
+            positions = ours
+            queries = (_pixels(generated.read(ours)), _pixels(held_out.read(theirs)))
+            blocks = map(_pixels, training.blocks())
+        else:
+            positions = encoded[0]
+            queries = (measured[0].features[encoded[0]], measured[1].features[encoded[1]])
+            features = encode_set(training, encoder, team)
+            blocks = (features[k : k + BLOCK] for k in range(0, len(features), BLOCK))
+        near, far = find_nearest(queries[0], queries[1], blocks)
         found = summarise_memorisation(near, far, num_pairs=NUM_PAIRS)
         rows.append(_row(space, found, _floor(far, rng)))
-        positions = ours if space == "pixels" else encoded[0]
         neighbours.append(
             Neighbours(
                 space=space,
@@ -90,9 +105,6 @@ def memorisation_rows(
     return rows, tuple(neighbours)
 
 
-SPACES = ("pixels", "encoder features")
-
-
 def _choice(num: int, most: int, rng: np.random.Generator) -> NDArray[np.int64]:
     return np.sort(rng.permutation(num)[:most])
 
@@ -101,32 +113,24 @@ def _pixels(images: NDArray[np.float32]) -> Vectors:
     return pixel_vectors(images[:, None])
 
 
-def _parts(features: Vectors) -> Iterator[Vectors]:
-    for start in range(0, len(features), BLOCK):
-        yield features[start : start + BLOCK]
-
-
 def _floor(far: Nearest, rng: np.random.Generator) -> Memorisation:
     """Return what one half of the held-out images gives against the other half."""
     order = rng.permutation(len(far.distances))
-    halves = (order[::2], order[1::2])
     one, two = (
         Nearest(
             distances=far.distances[half],
             second_distances=far.second_distances[half],
             indices=far.indices[half],
         )
-        for half in halves
+        for half in (order[::2], order[1::2])
     )
     return summarise_memorisation(one, two)
 
 
-def _row(space: str, found: Memorisation, floor: Memorisation) -> Row:
+def _row(space: Space, found: Memorisation, floor: Memorisation) -> Row:
     verdict = "MEMORISED" if found.memorised else "no sign of memorisation"
     return Row(
-        name=f"nearest, {space}",
-        group=GROUP,
-        space=space,
+        statistic=nearest(space),
         is_memorised=found.memorised,
         value=found.median_ratio,
         floor=floor.median_ratio,

@@ -1,62 +1,16 @@
 """Numbers as people read them, with the digits that they are good for."""
 
 import math
-from collections.abc import Sequence
-from typing import NamedTuple
-
-from gravlensdiffusion.evaluation.comparison import Row
-from gravlensdiffusion.evaluation.labels import label
-from gravlensdiffusion.evaluation.placement import Placement
+import re
 
 SMALL, LARGE = 1e-3, 1e5
 """Between these, numbers are written without an exponent."""
 MAX_DIGITS = 4
 
-
-class Cells(NamedTuple):
-    """The texts of a row of the table; empty where there is no number."""
-
-    value: str
-    floor: str
-    ratio: str
-    z: str
-    corrected: str
-    shift: str
-    p_value: str
-    equivalent: str
-
-
-def cells_of(row: Row) -> Cells:
-    """Return the texts of a row."""
-    return Cells(
-        value=number(row.value, like=row.floor_spread),
-        floor=plus_minus(row.floor, row.floor_spread),
-        ratio="" if row.ratio is None else "x" + number(row.ratio),
-        z="" if row.z is None else signed(row.z),
-        corrected=number(row.corrected),
-        shift="" if row.shift is None else percentage(row.shift),
-        p_value=probability(row.p_value),
-        equivalent=row.equivalent,
-    )
-
-
-def placement_cells(placements: Sequence[Placement], most: int) -> list[list[str]]:
-    """Return the headings, and a line for each statistic of real images among generated ones.
-
-    Args:
-        placements: The statistics.
-        most: Real images to show at most, the first ones.
-    """
-    num = min(most, len(placements[0].values)) if placements else 0
-    lines = [["statistic", "generated, 5% to 95%", *(f"real {k + 1}" for k in range(num))]]
-    for each in placements:
-        low, _, high = each.quantiles
-        cells = [
-            "" if value is None else f"{number(value)} ({share(below)})"
-            for value, below in zip(each.values[:num], each.below[:num], strict=True)
-        ]
-        lines.append([label(each.name), f"{number(low)} to {number(high)}", *cells])
-    return lines
+EXPONENT = re.compile(r"(?<=[\d)])e(-?\d+)")
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+FACTOR = re.compile(r"\bx(?=\d)")
+NEGATIVE = re.compile(r"-(?=\d)")
 
 
 def number(value: float | None, digits: int = 3, like: float | None = None) -> str:
@@ -98,6 +52,16 @@ def share(value: float | None) -> str:
     return "" if value is None else f"{100 * value:.0f}%"
 
 
+def exact_share(value: float) -> str:
+    """Return a share in per cent; only what is all or nothing is written as 100% or 0%."""
+    text = f"{100 * value:.1f}"
+    if text == "100.0" and value < 1:
+        return ">99.9%"
+    if text == "0.0" and value > 0:
+        return "<0.1%"
+    return f"{text.removesuffix('.0')}%"
+
+
 def signed(value: float) -> str:
     """Return a number with its sign, one decimal where that matters."""
     return f"{value:+.1f}" if abs(value) < 99.95 else f"{value:+.3g}".replace("e+0", "e")
@@ -122,6 +86,16 @@ def probability(value: float | None) -> str:
     if value is None or not math.isfinite(value):
         return ""
     return "<0.001" if value < SMALL else number(value, 2)
+
+
+def typeset(text: str) -> str:
+    """Return a number with the signs and powers that print uses."""
+    text = FACTOR.sub("\N{MULTIPLICATION SIGN}", EXPONENT.sub(_power, text))
+    return NEGATIVE.sub("\N{MINUS SIGN}", text)
+
+
+def _power(found: re.Match[str]) -> str:
+    return f"\N{THIN SPACE}\N{MULTIPLICATION SIGN}\N{THIN SPACE}10{found[1].translate(RAISED)}"
 
 
 def _decimals(value: float, digits: int) -> int:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from gravlensdiffusion.evaluation.fulfilment import class_pairs, matched_labels, requested
+from gravlensdiffusion.evaluation.conditioning import class_pairs, matched_labels, requested
 from gravlensdiffusion.evaluation.measure import Measurements
 
 NAMES = ("no_sub", "cdm")

@@ -7,9 +7,8 @@ import pytest
 
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.evaluation.evaluate import evaluate
-from gravlensdiffusion.evaluation.overlap import note_copies
 from gravlensdiffusion.evaluation.result import Settings
-from gravlensdiffusion.evaluation.sets import Sets
+from gravlensdiffusion.evaluation.sets import Sets, note_copies
 from tests.evaluation.sets import opened, pixels, records
 
 NUM = 30
@@ -63,7 +62,7 @@ def test_nothing_is_measured_where_a_set_is_compared_with_itself(
     def measure(*_: object) -> None:
         raise AssertionError("a set was measured")
 
-    monkeypatch.setattr("gravlensdiffusion.evaluation.evaluate._measured", measure)
+    monkeypatch.setattr("gravlensdiffusion.evaluation.evaluate.measure_set", measure)
     sets = Sets(**given | {"generated": given["reference"]})
     with pytest.raises(GravLensError, match="the generated images must be others"):
         evaluate(sets, Settings(protocol="none"))

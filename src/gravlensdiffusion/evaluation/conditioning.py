@@ -13,6 +13,18 @@ from gravlensdiffusion.evaluation.measure import Measurements
 
 MIN_OF_CLASS = 20
 """Images of each class that a pair of classes needs to be compared."""
+KEPT = 0.8
+"""Share of the difference between two classes below which they are too alike."""
+PARAMETERS = {
+    "theta_E": "Einstein radius [arcsec]",
+    "source_x": "source x [arcsec]",
+    "source_y": "source y [arcsec]",
+    "gamma1": "shear gamma1",
+    "gamma2": "shear gamma2",
+    "log_signal_to_noise": "log10 signal-to-noise",
+    "log_mean_flux": "log10 mean flux",
+}
+"""What the parameters are called where people read them."""
 CERTAIN = 3.0
 """Spreads of guessing above 0.5 from which on an area is certainly better than that."""
 
@@ -36,6 +48,12 @@ class ClassPair:
     kept: float | None
     spread: float = 0.0
 
+    @property
+    def is_too_alike(self) -> bool:
+        """Whether the classes certainly differ less than they should."""
+        lost = (self.real or 0.0) - self.generated
+        return self.kept is not None and self.kept < KEPT and lost > CERTAIN * self.spread
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Requested:
@@ -56,6 +74,11 @@ class Requested:
     scatter: float
     encoder_bias: float | None
     encoder_scatter: float | None
+
+    @property
+    def title(self) -> str:
+        """What people call the parameter; a name that is not known stays as it is."""
+        return PARAMETERS.get(self.name, self.name)
 
 
 def class_pairs(
@@ -107,24 +130,20 @@ def requested(
     """
     found = []
     for name, estimates in generated.estimates.items():
-        wanted = asked.get(_stored_name(name))
-        if wanted is None or not np.isfinite(wanted).any():
-            continue
-        error = _errors(name, estimates, wanted)
-        own = truth.get(_stored_name(name))
-        own_error = None if own is None else _errors(name, real.estimates[name], own)
-        if own_error is not None and not len(own_error):
-            own_error = None
-        found.append(
-            Requested(
-                name=name,
-                num=len(error),
-                bias=float(error.mean()),
-                scatter=float(error.std()),
-                encoder_bias=None if own_error is None else float(own_error.mean()),
-                encoder_scatter=None if own_error is None else float(own_error.std()),
+        stored = name.removeprefix("log_")
+        error = _errors(name, estimates, asked.get(stored))
+        own = _errors(name, real.estimates[name], truth.get(stored))
+        if len(error):
+            found.append(
+                Requested(
+                    name=name,
+                    num=len(error),
+                    bias=float(error.mean()),
+                    scatter=float(error.std()),
+                    encoder_bias=float(own.mean()) if len(own) else None,
+                    encoder_scatter=float(own.std()) if len(own) else None,
+                )
             )
-        )
     return found
 
 
@@ -150,13 +169,11 @@ def _guessing_spread(labels: NDArray[np.integer], a: int, b: int) -> float:
     return math.sqrt((num_a + num_b + 1) / (12 * num_a * num_b))
 
 
-def _stored_name(target: str) -> str:
-    return target.removeprefix("log_")
-
-
 def _errors(
-    name: str, estimates: NDArray[np.float64], values: NDArray[np.float64]
+    name: str, estimates: NDArray[np.float64], truth: NDArray[np.float64] | None
 ) -> NDArray[np.float64]:
-    given = np.isfinite(values)
-    wanted = np.log10(values[given]) if name.startswith("log_") else values[given]
-    return estimates[given] - wanted
+    """Return measured less true values, of those images whose truth is known."""
+    if truth is None:
+        return np.empty(0)
+    known = np.isfinite(truth)
+    return estimates[known] - (np.log10(truth[known]) if name.startswith("log_") else truth[known])

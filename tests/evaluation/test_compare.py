@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from gravlensdiffusion.evaluation.comparison import compare, filled_row
+from gravlensdiffusion.evaluation.compare import compare, filled_row
 from gravlensdiffusion.evaluation.measure import features_alone
-from gravlensdiffusion.evaluation.metrics_table import FRECHET, lens_metrics, scaled_wasserstein
 from gravlensdiffusion.evaluation.plan import make_plan
+from gravlensdiffusion.evaluation.statistics import FRECHET, KID, scaled_wasserstein
 
 
 def frechet_row(shift):
@@ -15,8 +15,7 @@ def frechet_row(shift):
     generated[:, 0] += shift
     real = features_alone(rng.normal(size=(2000, 8)))
     plan = make_plan(1000, 1000, 1000, num_seeds=4, seed=0)
-    metrics = [metric for metric in lens_metrics() if FRECHET in metric.names]
-    (row,) = compare(metrics, features_alone(generated), real, plan, {}, seed=0)
+    (row,) = compare([FRECHET], features_alone(generated), real, plan, {}, seed=0)
     return row
 
 
@@ -37,7 +36,7 @@ def test_the_corrected_distance_is_that_of_the_distributions():
 
 
 def test_a_value_that_no_seed_changes_has_no_spread():
-    row = filled_row("name", "group", [0.1 + 1e-17, 0.1], [0.2, 0.4], is_distance=True)
+    row = filled_row(KID, [0.1 + 1e-17, 0.1], [0.2, 0.4])
     assert row.value_spread is None
     assert row.floor_spread == pytest.approx(0.2 / np.sqrt(2))
 

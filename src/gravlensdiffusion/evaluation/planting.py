@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gravlensdiffusion.evaluation.measure import Measurements
-from gravlensdiffusion.evaluation.metrics_table import Defect, Metric
+from gravlensdiffusion.evaluation.statistics import Defect, Statistic, values
 from gravlensdiffusion.metrics.defects import add_noise, blur, rotate, scale_flux
 
 NUM_PLANTED = 1000
@@ -122,16 +122,18 @@ class Planting:
     most: int = NUM_PLANTED
 
 
-def ladders(planting: Planting, metrics: Sequence[Metric], *, seed: int) -> dict[str, list[Ladder]]:
+def ladders(
+    planting: Planting, statistics: Sequence[Statistic], *, seed: int
+) -> dict[str, list[Ladder]]:
     """Plant defects in half of some real images and compare them with the other half.
 
     Args:
         planting: The real images.
-        metrics: The metrics whose values are to be translated.
+        statistics: The statistics whose values are to be translated.
         seed: Seed of the choice of images and of the planted noise.
 
     Returns:
-        By the name of each row whose metric names defects: their ladders, in that order.
+        By the name of each statistic that names defects: their ladders, in that order.
     """
     measured = planting.measured
     chosen = np.random.default_rng(seed).permutation(len(measured))
@@ -140,29 +142,24 @@ def ladders(planting: Planting, metrics: Sequence[Metric], *, seed: int) -> dict
     images = planting.read(planted)
     found: dict[tuple[str, Defect], Ladder] = {}
     for defect, strengths in LADDERS.items():
-        of_defect = [metric for metric in metrics if defect in metric.defects]
-        if not of_defect:
+        told = [each for each in statistics if defect in each.defects]
+        if not told:
             continue
-        bare = _values(of_defect, measured[planted], clean, seed)
-        excess: dict[str, list[float]] = {name: [] for name in bare}
-        for strength in strengths:
-            faulty = plant(images, defect, strength, np.random.default_rng(seed))
-            values = _values(of_defect, planting.measure(faulty), clean, seed)
-            for name, value in values.items():
-                excess[name].append(value - bare[name])
-        found |= {(name, defect): Ladder(defect, np.array(e)) for name, e in excess.items()}
+        bare = values(told, measured[planted], clean, seed)
+        faulty = [
+            values(
+                told,
+                planting.measure(plant(images, defect, strength, np.random.default_rng(seed))),
+                clean,
+                seed,
+            )
+            for strength in strengths
+        ]
+        for name, value in bare.items():
+            excess = np.array([each[name] - value for each in faulty])
+            found[name, defect] = Ladder(defect, excess)
     return {
-        name: [found[name, defect] for defect in metric.defects]
-        for metric in metrics
-        for name in metric.names
-        if metric.defects
+        each.name: [found[each.name, defect] for defect in each.defects]
+        for each in statistics
+        if each.defects
     }
-
-
-def _values(
-    metrics: Sequence[Metric], one: Measurements, two: Measurements, seed: int
-) -> dict[str, float]:
-    values: dict[str, float] = {}
-    for metric in metrics:
-        values |= metric.compare(one, two, np.random.default_rng(seed))
-    return values

@@ -2,13 +2,14 @@
 
 import pytest
 
-from gravlensdiffusion.evaluation.formats import (
+from gravlensdiffusion.reports.numbers import (
     number,
     percentage,
     plus_minus,
     probability,
     share,
     signed,
+    typeset,
 )
 
 
@@ -77,3 +78,11 @@ def test_signs_and_shares():
         "0.042",
         "0.90",
     ]
+
+
+def test_numbers_are_set_with_the_signs_of_print():
+    times, minus, thin = "\N{MULTIPLICATION SIGN}", "\N{MINUS SIGN}", "\N{THIN SPACE}"
+    assert typeset("x1.23") == f"{times}1.23"
+    assert typeset("-5.0 ± 0.1") == f"{minus}5.0 ± 0.1"
+    assert typeset("1.23e-4") == f"1.23{thin}{times}{thin}10⁻⁴"
+    assert typeset("no_sub-x") == "no_sub-x"

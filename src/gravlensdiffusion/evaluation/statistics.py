@@ -1,0 +1,308 @@
+"""The statistics of a report: what each is called, compares, tells of, and is likened to."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from functools import partial
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import wasserstein_distance
+
+from gravlensdiffusion.evaluation.measure import Measurements
+from gravlensdiffusion.metrics import physics
+from gravlensdiffusion.metrics.coverage import measure_coverage
+from gravlensdiffusion.metrics.frechet import frechet_distance
+from gravlensdiffusion.metrics.kernel import kid, mmd_test
+
+Compare = Callable[[Measurements, Measurements, np.random.Generator], Mapping[str, float]]
+Defect = Literal["flux", "noise", "blur", "shift", "turned"]
+
+NEIGHBOURS = 5
+"""Neighbours of the coverage metrics."""
+MAX_COVERAGE_IMAGES = 5000
+"""Images of each set that precision, recall, density and coverage use; a random choice of more."""
+
+
+class Group(StrEnum):
+    """Sections of the table of statistics."""
+
+    ENCODER = "encoder features"
+    PHYSICS = "lens physics"
+    TWO_SAMPLE = "two-sample test"
+    MEMORISATION = "memorisation"
+    INCEPTION = "Inception features"
+
+    @property
+    def about(self) -> str:
+        """What the numbers of the section are."""
+        return _ABOUT[self]
+
+
+_ABOUT = {
+    Group.ENCODER: "features of the lens encoder",
+    Group.PHYSICS: "Wasserstein distance in units of the scatter of the real images",
+    Group.TWO_SAMPLE: "AUC of a classifier; 0.5: it cannot tell generated from real",
+    Group.MEMORISATION: (
+        "median distance to the nearest training image, over that of held-out images"
+    ),
+    Group.INCEPTION: "features of the public Inception network",
+}
+
+
+class Space(StrEnum):
+    """What images are told apart by."""
+
+    FEATURES = "encoder features"
+    PIXELS = "pixels"
+
+
+class Use(StrEnum):
+    """What images may be wanted for, to stand after "good for"."""
+
+    FLUX = "measuring flux"
+    SKY = "what depends on the sky and its noise"
+    RADII = "measuring Einstein radii"
+    POSITIONS = "measuring positions"
+    SHAPES = "measuring shapes and shear"
+    ARCS = "the fine structure of arcs"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Statistic:
+    """One statistic by which a generated set is compared with a real one: a row of the report.
+
+    Attributes:
+        name: Its name in ``report.json``.
+        group: Section of the table.
+        label: What people call it; its name where this is empty.
+        compare: Returns its value by its name, from the generated and the real measurements and a
+            source of random numbers; statistics that are computed at once share one function. None
+            for what is compared in its own way.
+        defects: Planted defects that its values are likened to, the most telling first.
+        bias: How the value falls with the number of images N: ``1/N``, ``1/sqrt(N)`` for the
+            distances whose square falls as 1/N, ``none`` for what is unbiased or no distance.
+        is_relative: Whether a relative error makes sense: positive, with a meaningful zero.
+        use: What images with another value are not good for.
+        space: What it is computed from, where statistics differ in that alone.
+        bag_size: Images that are seen at a time.
+        has_upper_floor: Whether only values above the floor tell sets apart, although it is no
+            distance.
+    """
+
+    name: str
+    group: Group
+    label: str = ""
+    compare: Compare | None = None
+    defects: tuple[Defect, ...] = ()
+    bias: Literal["1/N", "1/sqrt(N)", "none"] = "none"
+    is_relative: bool = False
+    use: Use | None = None
+    space: Space | None = None
+    bag_size: int = 1
+    has_upper_floor: bool = False
+
+    @property
+    def title(self) -> str:
+        """What people call it."""
+        return self.label or self.name
+
+    @property
+    def source(self) -> str:
+        """What it is computed from, in words; empty where that is told by its section."""
+        of_bag = "" if self.bag_size == 1 else f", mean of {self.bag_size} images"
+        return f"{self.space or ''}{of_bag}"
+
+    def with_unit(self, pixel_scale_arcsec: float | None, flux_unit: str) -> str:
+        """Return its title and the unit of what is measured of an image.
+
+        Args:
+            pixel_scale_arcsec: Side of a pixel [arcsec]; None where lengths are in pixels.
+            flux_unit: Unit of the pixel values.
+        """
+        unit = physics.units(pixel_scale_arcsec, flux_unit).get(self.name, "").replace("^2", "²")
+        return f"{self.title} [{unit}]" if unit else self.title
+
+
+def values(
+    statistics: Sequence[Statistic],
+    generated: Measurements,
+    real: Measurements,
+    seed: int | Sequence[int],
+) -> dict[str, float]:
+    """Return the values of some statistics by name, each with random numbers of its own."""
+    found: dict[str, float] = {}
+    for compare in dict.fromkeys(each.compare for each in statistics if each.compare):
+        found |= compare(generated, real, np.random.default_rng(seed))
+    return found
+
+
+def scaled_wasserstein(generated: NDArray[np.float64], reference: NDArray[np.float64]) -> float:
+    """Return the Wasserstein distance in units of the real scatter.
+
+    Args:
+        generated: Values, shape ``(N,)``; those that are not finite are left out.
+        reference: Real values, shape ``(M,)``.
+
+    Returns:
+        NaN where a side has no values or the real ones have no scatter.
+    """
+    one, two = finite(generated), finite(reference)
+    if not len(one) or not len(two) or not two.std() > 0:
+        return float("nan")
+    return float(wasserstein_distance(one, two) / two.std())
+
+
+def relative_shift(name: str, generated: Measurements, reference: Measurements) -> float:
+    """Return how far the mean of one statistic is off, in units of the real mean."""
+    one, two = (finite(each.physics[name]) for each in (generated, reference))
+    if not len(one) or not len(two) or two.mean() == 0:
+        return float("nan")
+    return float(one.mean() / two.mean() - 1)
+
+
+def finite(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the values that are finite."""
+    return values[np.isfinite(values)]
+
+
+def _frechet(
+    name: str, generated: Measurements, reference: Measurements, rng: np.random.Generator
+) -> dict[str, float]:
+    del rng
+    return {name: frechet_distance(generated.features, reference.features)}
+
+
+def _kid(
+    generated: Measurements, reference: Measurements, rng: np.random.Generator
+) -> dict[str, float]:
+    return {KID.name: kid(generated.features, reference.features, rng).value}
+
+
+def _mmd(
+    generated: Measurements, reference: Measurements, rng: np.random.Generator
+) -> dict[str, float]:
+    test = mmd_test(generated.features, reference.features, rng, num_permutations=1)
+    return {MMD.name: test.value}
+
+
+def _coverage(
+    generated: Measurements, reference: Measurements, rng: np.random.Generator
+) -> dict[str, float]:
+    ours, theirs = (
+        each.features
+        if len(each) <= MAX_COVERAGE_IMAGES
+        else each.features[np.sort(rng.permutation(len(each))[:MAX_COVERAGE_IMAGES])]
+        for each in (generated, reference)
+    )
+    scores = measure_coverage(ours, theirs, min(NEIGHBOURS, len(ours) - 1, len(theirs) - 1))
+    return {each.name: getattr(scores, each.name) for each in COVERAGE}
+
+
+def _wasserstein(
+    name: str, generated: Measurements, reference: Measurements, rng: np.random.Generator
+) -> dict[str, float]:
+    del rng
+    return {name: scaled_wasserstein(generated.physics[name], reference.physics[name])}
+
+
+def _profile(
+    name: str, generated: Measurements, reference: Measurements, rng: np.random.Generator
+) -> dict[str, float]:
+    del rng
+    pairs = zip(generated.profiles[name].T, reference.profiles[name].T, strict=True)
+    return {name: float(np.mean([scaled_wasserstein(one, two) for one, two in pairs]))}
+
+
+FRECHET = Statistic(
+    name="lens Fréchet distance",
+    group=Group.ENCODER,
+    compare=partial(_frechet, "lens Fréchet distance"),
+    defects=("flux", "noise", "blur"),
+    bias="1/N",
+)
+MMD = Statistic(
+    name="lens MMD²", group=Group.ENCODER, compare=_mmd, defects=("flux", "noise", "blur")
+)
+COVERAGE = tuple(
+    Statistic(name=name, group=Group.ENCODER, compare=_coverage)
+    for name in ("precision", "recall", "density", "coverage")
+)
+ENCODER = (FRECHET, MMD, *COVERAGE)
+"""Statistics in the space of the lens encoder."""
+
+FID = Statistic(
+    name="FID",
+    group=Group.INCEPTION,
+    compare=partial(_frechet, "FID"),
+    defects=("flux",),
+    bias="1/N",
+)
+KID = Statistic(name="KID", group=Group.INCEPTION, compare=_kid, defects=("flux",))
+
+
+def _measured(
+    name: str,
+    label: str,
+    use: Use,
+    *defects: Defect,
+    is_relative: bool = False,
+    compare: Callable[..., Mapping[str, float]] = _wasserstein,
+) -> Statistic:
+    """Return a statistic of what is measured of each image."""
+    return Statistic(
+        name=name,
+        group=Group.PHYSICS,
+        label=label,
+        compare=partial(compare, name),
+        defects=defects,
+        bias="1/sqrt(N)",
+        is_relative=is_relative,
+        use=use,
+    )
+
+
+PHYSICS = (
+    _measured("einstein_radius", "Einstein radius", Use.RADII, "blur", "shift", is_relative=True),
+    _measured("total_flux", "total flux", Use.FLUX, "flux", "blur", "noise", is_relative=True),
+    _measured("maximum", "brightest pixel", Use.FLUX, "flux", "blur", "noise", is_relative=True),
+    _measured("centroid_x", "centroid x", Use.POSITIONS, "shift"),
+    _measured("centroid_y", "centroid y", Use.POSITIONS, "turned"),
+    _measured("ellipticity", "ellipticity", Use.SHAPES, "blur", "noise", is_relative=True),
+    _measured("ellipticity_1", "ellipticity e1", Use.SHAPES, "turned"),
+    _measured("ellipticity_2", "ellipticity e2", Use.SHAPES, "turned"),
+    _measured("quadrupole_plus", "quadrupole, plus", Use.SHAPES, "turned"),
+    _measured("quadrupole_cross", "quadrupole, cross", Use.SHAPES, "turned"),
+    _measured("asymmetry", "asymmetry", Use.ARCS, "shift", "blur"),
+    _measured("gini", "Gini coefficient", Use.ARCS, "blur", "noise", is_relative=True),
+    _measured("m20", "M20", Use.ARCS, "blur", "noise"),
+    _measured("sky_level", "sky level", Use.SKY, is_relative=True),
+    _measured("sky_rms", "sky rms", Use.SKY, "noise", "blur", is_relative=True),
+    _measured("sky_whiteness", "sky correlation", Use.SKY, "blur"),
+    _measured("radial_profile", "radial profile", Use.RADII, "flux", "blur", compare=_profile),
+    _measured("power_spectrum", "power spectrum", Use.ARCS, "noise", "blur", compare=_profile),
+)
+"""Statistics of lens physics; the first of them are the numbers of `metrics.physics`."""
+
+MEASURED = {each.name: each for each in PHYSICS}
+"""The same by name."""
+
+
+def auc(space: Space, bag_size: int = 1) -> Statistic:
+    """Return the area of a two-sample test that sees so many images at a time."""
+    one = Statistic(
+        name="AUC", group=Group.TWO_SAMPLE, space=space, bag_size=bag_size, has_upper_floor=True
+    )
+    return replace(one, name=f"AUC, {one.source}")
+
+
+def nearest(space: Space) -> Statistic:
+    """Return the distance to the nearest training image."""
+    short = "features" if space is Space.FEATURES else space
+    return Statistic(
+        name=f"nearest, {space}",
+        group=Group.MEMORISATION,
+        label=f"nearest, in {short}",
+        space=space,
+    )

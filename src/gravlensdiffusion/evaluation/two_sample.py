@@ -1,0 +1,120 @@
+"""The rows of the classifier two-sample test, on encoder features and on pixels."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gravlensdiffusion.evaluation.compare import Row
+from gravlensdiffusion.evaluation.measure import Measurements
+from gravlensdiffusion.evaluation.plan import Plan
+from gravlensdiffusion.evaluation.preparation import PreparedSource
+from gravlensdiffusion.evaluation.statistics import Space, auc
+from gravlensdiffusion.metrics.pixel_test import (
+    VALID_AUC,
+    compare_pixels,
+    planted_scores,
+)
+from gravlensdiffusion.metrics.two_sample import MIN_IMAGES, Auc, compare_features
+
+Indices = NDArray[np.int64]
+
+MAX_CLASSIFIED = 20_000
+"""Images of each side that the test on features takes, at most."""
+MAX_PER_SIDE = 4000
+"""Images of each side that the pixel test takes, at most."""
+
+
+def feature_rows(generated: Measurements, real: Measurements, plan: Plan, seed: int) -> list[Row]:
+    """Train classifiers on encoder features: generated against real, and real against real.
+
+    Args:
+        generated: Measurements of the generated images.
+        real: Those of the reference, followed by those of the second reference.
+        plan: Which images are compared; the first split is used.
+        seed: Seed of the classifiers.
+    """
+    if min(plan.num_generated, plan.num_reference) < MIN_IMAGES:
+        return [_too_few(Space.FEATURES)]
+    split = plan.splits[0]
+
+    def compared(one: Measurements, first: Indices, second: Indices) -> Auc:
+        sides = (
+            one.features[_kept(first, MAX_CLASSIFIED)],
+            real.features[_kept(second, MAX_CLASSIFIED)],
+        )
+        return compare_features(*sides, seed).auc
+
+    value = compared(generated, split.generated, split.reference)
+    return [_row(Space.FEATURES, 1, value, compared(real, split.floor, split.floor_reference))]
+
+
+def pixel_rows(
+    generated: PreparedSource, real: Sequence[PreparedSource], plan: Plan, seed: int
+) -> list[Row]:
+    """Train a small network on pixels: generated against real, and real against real.
+
+    To know what it is worth, it is also trained to find defects planted in real images.
+
+    Args:
+        generated: The generated images.
+        real: The reference and, where there is one, the second reference.
+        plan: Which images are compared; the first split is used.
+        seed: Seed of the networks.
+    """
+    split = plan.splits[0]
+    sides = (split.generated, split.reference, split.floor, split.floor_reference)
+    if min(map(len, sides)) < MIN_IMAGES:
+        return [_too_few(Space.PIXELS)]
+    ours = _images([generated], split.generated)
+    reals = [_images(real, indices) for indices in sides[1:]]
+    rng = np.random.default_rng(seed)
+    value, floor = compare_pixels(ours, reals[0], rng), compare_pixels(reals[1], reals[2], rng)
+    planted = planted_scores(np.concatenate(reals[1:]), rng)
+    sizes = [1]
+    if planted.valid_bag is not None and planted.valid_bag in value.bags:
+        sizes = sorted({1, planted.valid_bag})
+    rows = []
+    for size in sizes:
+        if size in floor.bags:
+            row = _row(Space.PIXELS, size, value.bags[size], floor.bags[size])
+            noise, blur = planted.noise.bags[size].value, planted.blur.bags[size].value
+            seen = f"finds noise x 1.1 with {noise:.2f} and a half-pixel blur with {blur:.2f}"
+            is_valid = min(noise, blur) >= VALID_AUC
+            note = f"valid: {seen}" if is_valid else f"invalid: {seen}, not {VALID_AUC:.2f}"
+            rows.append(replace(row, is_valid=is_valid, note=note))
+    return rows
+
+
+def _row(space: Space, bag_size: int, value: Auc, floor: Auc) -> Row:
+    """Return the row of an area under the ROC curve; its spread is the standard error."""
+    return Row(
+        statistic=auc(space, bag_size),
+        value=value.value,
+        value_spread=value.standard_error,
+        floor=floor.value,
+        floor_spread=floor.standard_error,
+        z=(value.value - floor.value) / np.hypot(value.standard_error, floor.standard_error),
+    )
+
+
+def _too_few(space: Space) -> Row:
+    why = f"not computed: at least {MIN_IMAGES} images of each set are needed"
+    return Row(statistic=auc(space), note=why)
+
+
+def _images(sources: Sequence[PreparedSource], indices: Indices) -> NDArray[np.float32]:
+    """Return at most `MAX_PER_SIDE` of some images, shape ``(N, 1, H, W)``, counted through all."""
+    kept = _kept(indices, MAX_PER_SIDE)
+    parts, start = [], 0
+    for source in sources:
+        here = kept[(kept >= start) & (kept < start + len(source))] - start
+        parts.append(source.read(here))
+        start += len(source)
+    return np.concatenate(parts)[:, None]
+
+
+def _kept(indices: Indices, most: int) -> Indices:
+    """Return at most so many of some indices, evenly spread; all of them where they are no more."""
+    return indices[np.linspace(0, len(indices) - 1, min(len(indices), most)).astype(int)]

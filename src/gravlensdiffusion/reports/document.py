@@ -1,0 +1,244 @@
+"""A report as a document: what it holds, and how it becomes HTML and JSON.
+
+The page is one file that needs nothing else: no scripts, no network. How it looks is in `templates`.
+"""
+
+import base64
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+
+from gravlensdiffusion.reports.drawing import GENERATED, REAL
+from gravlensdiffusion.reports.numbers import typeset
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Line:
+    """A line of a table.
+
+    Attributes:
+        name: What it is of.
+        cells: Its texts, one for each further column; none where nothing is known.
+        mark: Why it stands out, in a word or two.
+        note: What stands below it, or in place of its cells.
+    """
+
+    name: str
+    cells: Sequence[str] = ()
+    mark: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Group:
+    """Lines of a table below a heading of their own, where they have one."""
+
+    lines: Sequence[Line]
+    title: str = ""
+    about: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Table:
+    """A table, whose first column is text and whose others are numbers.
+
+    Attributes:
+        headings: Of all columns.
+        groups: Its lines.
+        title: What stands above it, or empty.
+        about: What it shows, or empty.
+        ends_in_text: Whether the last column is text, too.
+        is_wide: Whether it takes the width of the page, and on a narrow one a card per line.
+    """
+
+    headings: Sequence[str]
+    groups: Sequence[Group]
+    title: str = ""
+    about: str = ""
+    ends_in_text: bool = False
+    is_wide: bool = False
+    kind: ClassVar[str] = "table"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Figure:
+    """A picture and its words.
+
+    Attributes:
+        png: The file.
+        alt: What it shows, for those who do not see it.
+        heading: What stands above it, or empty.
+        caption: What stands below it, or empty.
+        hint: Shown where a mouse rests on it, or empty.
+        is_photo: Whether it shows images, and not a chart.
+    """
+
+    png: bytes
+    alt: str
+    heading: str = ""
+    caption: str = ""
+    hint: str = ""
+    is_photo: bool = False
+    kind: ClassVar[str] = "figure"
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height [pixel], which keep the page from jumping while it loads."""
+        width, height = (int.from_bytes(self.png[k : k + 4], "big") for k in (16, 20))
+        return width, height
+
+    @property
+    def data(self) -> str:
+        """The file as text."""
+        return base64.b64encode(self.png).decode("ascii")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Beside:
+    """Figures, or a figure and tables, side by side.
+
+    Attributes:
+        blocks: What stands beside each other; a sequence stands below each other.
+        layout: ``columns`` for two, ``small`` for many charts, ``pairs`` for many images.
+        title: What stands above them, or empty.
+        has_key: Whether it is said how the two sets are drawn.
+    """
+
+    blocks: Sequence["Figure | Sequence[Table]"]
+    layout: Literal["columns", "small", "pairs"] = "columns"
+    title: str = ""
+    has_key: bool = False
+    kind: ClassVar[str] = "beside"
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """Terms and what they mean."""
+
+    words: Mapping[str, str]
+    kind: ClassVar[str] = "words"
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Facts by name, nested ones by names joined by dots."""
+
+    facts: Mapping[str, Any]
+    kind: ClassVar[str] = "facts"
+
+    def flattened(self) -> Iterator[tuple[str, str]]:
+        """Yield names and texts."""
+        yield from _flattened(self.facts, "")
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A part of the page.
+
+    Attributes:
+        anchor: What links to it name.
+        heading: Its heading.
+        text: What it shows, or empty.
+        blocks: What it holds; without any it is left out.
+    """
+
+    anchor: str
+    heading: str
+    text: str
+    blocks: Sequence[Table | Beside | Words | Facts]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Document:
+    """A report for people.
+
+    Attributes:
+        kind: What it is, for the title of its window.
+        title: Its heading.
+        lead: What was done, in one sentence.
+        verdict: What was found, one sentence each.
+        notes: What a reader should know, one sentence each.
+        sections: What follows.
+    """
+
+    kind: str
+    title: str
+    lead: str
+    verdict: Sequence[str]
+    notes: Sequence[str]
+    sections: Sequence[Section]
+
+
+def to_html(document: Document) -> bytes:
+    """Return a document as a page; the same document gives the same bytes."""
+    shown = [section for section in document.sections if section.blocks]
+    # Nothing is loaded and nothing runs, whatever the names of files and classes contain.
+    page = _template().render(document=document, sections=shown, generated=GENERATED, real=REAL)
+    return encoded(page + "\n")
+
+
+def to_json(facts: Mapping[str, Any]) -> bytes:
+    """Return the bytes of a JSON file; the same facts give the same bytes."""
+    text = json.dumps(plain(facts), indent=2, ensure_ascii=False, allow_nan=False)
+    return encoded(text + "\n")
+
+
+def encoded(text: str) -> bytes:
+    """Return a text as the bytes of a file."""
+    # A name of a file need not be text; its odd bytes become question marks.
+    return text.encode("utf-8", errors="replace")
+
+
+def plain(value: Any) -> Any:
+    """Return a value as JSON knows it; a number that is not finite becomes None."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(each) for key, each in value.items()}
+    if isinstance(value, np.ndarray | np.generic):
+        return plain(value.tolist())
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [plain(each) for each in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, bool | int | str) else str(value)
+
+
+@cache
+def _template() -> "Template":
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    # Names in a report come from the files of strangers: all is escaped.
+    environment = Environment(
+        loader=PackageLoader("gravlensdiffusion.reports"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["typeset"] = typeset
+    return environment.get_template("report.html")
+
+
+def _flattened(facts: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str]]:
+    for key, value in facts.items():
+        if isinstance(value, Mapping):
+            yield from _flattened(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", _fact(value)
+
+
+def _fact(value: Any) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_fact, value)) or "none"
+    return str(value)

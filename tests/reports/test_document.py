@@ -1,0 +1,66 @@
+from gravlensdiffusion.reports.document import (
+    Beside,
+    Document,
+    Facts,
+    Figure,
+    Group,
+    Line,
+    Section,
+    Table,
+    Words,
+    encoded,
+    to_html,
+)
+from tests.reports.reader import check_harmless, read_page
+
+EVIL = "<script>alert('x')</script>"
+MINUS = "\N{MINUS SIGN}"
+
+
+def test_a_page_is_whole_and_runs_nothing_whatever_its_words():
+    line = Line(name=EVIL, cells=["-1", EVIL], mark=EVIL, note=EVIL)
+    why = Line(name=EVIL, note=EVIL)
+    groups = [Group(title=EVIL, about=EVIL, lines=[line, why])]
+    tables = [
+        Table(
+            headings=(EVIL, "value", EVIL),
+            groups=groups,
+            title=EVIL,
+            about=EVIL,
+            ends_in_text=True,
+            is_wide=is_wide,
+        )
+        for is_wide in (True, False)
+    ]
+    figure = Figure(png=bytes(24), alt=EVIL, heading=EVIL, caption=EVIL, hint=EVIL)
+    blocks = [
+        *tables,
+        Beside(blocks=[figure, tables], title=EVIL, has_key=True),
+        Words({EVIL: EVIL}),
+        Facts({EVIL: {EVIL: EVIL}}),
+    ]
+    document = Document(
+        kind=EVIL,
+        title=EVIL,
+        lead=EVIL,
+        verdict=[EVIL],
+        notes=[EVIL, "few images"],
+        sections=[Section("a", EVIL, EVIL, blocks), Section("b", EVIL, EVIL, [])],
+    )
+    text = to_html(document).decode()
+    check_harmless(text)
+    read = read_page(text)
+    assert {EVIL, "few images", f"{MINUS}1", f"{EVIL}.{EVIL}"} <= set(read.texts)
+    assert [each["id"] for each in read.all("section")] == ["a"]
+    assert [each["href"] for each in read.all("a")] == ["#a"]
+    (picture,) = read.all("img")
+    assert picture["alt"] == EVIL
+
+
+def test_facts_are_spelled_out():
+    facts = {"a": {"b": None, "c": True}, "d": [1, 0], "e": 1}
+    assert dict(Facts(facts).flattened()) == {"a.b": "none", "a.c": "yes", "d": "1, 0", "e": "1"}
+
+
+def test_odd_bytes_of_a_file_name_become_question_marks():
+    assert encoded("a\udcffb") == b"a?b"
