@@ -18,8 +18,8 @@ from gravlensdiffusion.classification.judgement import (
     judge,
     judging_facts,
 )
-from gravlensdiffusion.classification.report import to_html, to_json
 from gravlensdiffusion.classification.predictions import probabilities
+from gravlensdiffusion.classification.report import to_html, to_json
 from gravlensdiffusion.config.classifier import ClassifierTraining
 from gravlensdiffusion.model.checkpoint import save_model
 from gravlensdiffusion.nn.classifier import LensClassifier

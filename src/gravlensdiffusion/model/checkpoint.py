@@ -43,9 +43,14 @@ def write_folder(
         states: By name: nested tensors and numbers, which ``torch.load(weights_only=True)`` reads.
 
     Raises:
-        GravLensError: If it cannot be written.
+        GravLensError: If it holds something already, or cannot be written.
     """
-    with whole_folder(folder, lambda: None) as temporary:
+
+    def refuse_filled() -> None:
+        if folder.is_dir() and any(folder.iterdir()):
+            raise GravLensError(f"{folder}: exists and is not empty; what is in it is kept")
+
+    with whole_folder(folder, refuse_filled) as temporary:
         for name, content in files.items():
             data = content if isinstance(content, bytes) else _to_safetensors(content)
             _write_bytes(temporary / name, data)
