@@ -32,7 +32,7 @@ def test_script_is_the_module():
     [
         (["sample"], "missing: --out PATH (see gravlens sample --help)"),
         (["train"], "missing: --data PATH, --out PATH (see gravlens train --help)"),
-        (["inspect"], "missing: PATH (see gravlens inspect --help)"),
+        (["inspect"], "missing: DATA (see gravlens inspect --help)"),
         (["sample", "--out", "x", "--num", "many"], "--num: 'many' is not a whole number"),
         (["sample", "--out", "x", "--colour", "red"], "not understood: --colour"),
     ],

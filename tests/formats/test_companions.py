@@ -147,7 +147,7 @@ def test_a_survey_folder(tmp_path: Path) -> None:
     (problem,) = caught.value.problems
     assert problem == (
         f"{folder / 'ID_1.fits'}: has 11 x 11 pixels where most have 16 x 16 pixels; "
-        "--crop 11 takes the middle of each"
+        "`crop` 11 takes the middle of each"
     )
     source = open_lenses(folder, mixed=True, band="VIS")
     assert len(source) == 2
