@@ -1,11 +1,17 @@
 """The package's front door."""
 
+import re
 import subprocess
 import sys
+from importlib import import_module
+from pathlib import Path
 
 import pytest
 
 import gravlensdiffusion
+
+ROOT = Path(__file__).parents[1]
+IMPORT = re.compile(r"^ *from (gravlensdiffusion[\w.]*) import ([\w, ]+)$", re.MULTILINE)
 
 
 def test_every_public_name_can_be_had() -> None:
@@ -28,3 +34,17 @@ def test_importing_costs_no_more_than_it_must(module: str, unwanted: set[str]) -
     code = f"import sys, {module}; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not unwanted & set(done.stdout.split())
+
+
+def test_what_scripts_and_pages_import_is_there() -> None:
+    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*")]
+    found = [
+        (page.name, module, name.strip())
+        for page in pages
+        if page.suffix in {".md", ".sh", ".py", ".ipynb"}
+        for module, names in IMPORT.findall(page.read_text(encoding="utf-8"))
+        for name in names.split(",")
+    ]
+    assert {"README.md", "train.sh"} <= {page for page, *_ in found}
+    missing = [each for each in found if not hasattr(import_module(each[1]), each[2])]
+    assert not missing

@@ -70,7 +70,8 @@ import shutil
 import sys
 from pathlib import Path
 
-from gravlensdiffusion.model.checkpoint import checkpoints, load_model, save_model
+from gravlensdiffusion.model.checkpoint import load_model, save_model
+from gravlensdiffusion.model.folders import checkpoints
 
 work = Path(sys.argv[1])
 if checkpoints(work / "run"):
