@@ -64,6 +64,7 @@ def test_wheel_holds_command_types_and_licence(installed):
         (metadata / "entry_points.txt").read_text()
     )
     assert (installed / "gravlensdiffusion" / "py.typed").is_file()
+    assert (installed / "gravlensdiffusion" / "reports" / "templates" / "report.html").is_file()
     assert list(metadata.glob("**/LICENSE"))
 
 
