@@ -76,7 +76,7 @@ def test_the_middle_keeps_the_centre_or_lies_half_a_pixel_before_it(side, size, 
 
 def test_a_part_keeps_what_is_known_of_its_images(tmp_path):
     store = LensStore(write_store(tmp_path / "a.h5", with_twins(lens_records()), HEADER))
-    rows = np.array([5, 2, 6])
+    rows = np.array([4, 2, 1])
     part = pickle.loads(pickle.dumps(store.select(rows).crop(4).select([2, 1, 0])))
     rows = rows[::-1]
     np.testing.assert_array_equal(part.read([1]), store.read([2])[..., 2:6, 2:6])
@@ -90,6 +90,7 @@ def test_a_part_keeps_what_is_known_of_its_images(tmp_path):
         own = part.subhaloes[part.subhaloes["image"] == k]
         theirs = store.subhaloes[store.subhaloes["image"] == row]
         assert own["mass"].tolist() == theirs["mass"].tolist()
-    assert part.name(0) == store.name(6)
+    assert len(part.subhaloes) == 5
+    assert part.name(0) == store.name(1)
     with pytest.raises(IndexError, match="0 to 2"):
         part.read([3])

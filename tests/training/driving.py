@@ -4,7 +4,8 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import TypeVar
 
-from gravlensdiffusion.training.fit import Progress, Training
+from gravlensdiffusion.training.counters import Progress
+from gravlensdiffusion.training.fit import Training
 
 T = TypeVar("T", bound=Training)
 

@@ -24,8 +24,8 @@ from gravlensdiffusion.model.folders import checkpoints
 from gravlensdiffusion.presets.simulation import deeplense
 from gravlensdiffusion.presets.training import MIN_IMAGES
 from gravlensdiffusion.training.adapt import LABELS, adapt, check_number
+from gravlensdiffusion.training.counters import Progress
 from gravlensdiffusion.training.diffusion import train
-from gravlensdiffusion.training.fit import Progress
 from gravlensdiffusion.training.validation import choose_validation
 from tests.models import ORDERED, awake
 from tests.sources import ArraySource, rings, tiny

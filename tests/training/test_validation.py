@@ -23,8 +23,8 @@ from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.model.checkpoint import load_model, read_tensors
 from gravlensdiffusion.model.folders import MODELS_FOLDER, best_checkpoint, checkpoints
 from gravlensdiffusion.sets.training_set import TrainingSet, prepare
+from gravlensdiffusion.training.counters import Progress
 from gravlensdiffusion.training.diffusion import DiffusionTraining, open_training, train
-from gravlensdiffusion.training.fit import Progress
 from gravlensdiffusion.training.run import RunDirectory, read_metrics
 from gravlensdiffusion.training.validation import Validation, ValidationLoss, choose_validation
 from tests.sources import ArraySource, rings, tiny

@@ -78,7 +78,10 @@ def test_what_this_process_wrote_is_not_tried_out(
     assert len(LensStore(own)) == 7
     with pytest.raises(GravLensError, match="does not start"):
         LensStore(other)
-    trust_file(other)
+    trust_file(other, "some.other:judge")
+    with pytest.raises(GravLensError, match="does not start"):
+        LensStore(other)
+    trust_file(other, JUDGE)
     assert len(LensStore(other)) == 7
 
 

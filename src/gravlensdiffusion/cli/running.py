@@ -13,7 +13,8 @@ from gravlensdiffusion.files import FULL, unwritable
 from gravlensdiffusion.parallel import Processes
 
 if TYPE_CHECKING:
-    from gravlensdiffusion.training.fit import Progress, Training
+    from gravlensdiffusion.training.counters import Progress
+    from gravlensdiffusion.training.fit import Training
 
 TrainingT = TypeVar("TrainingT", bound="Training")
 

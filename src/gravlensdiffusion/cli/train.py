@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from gravlensdiffusion.config.training import TrainingConfig
     from gravlensdiffusion.generation.generator import LensGenerator
     from gravlensdiffusion.sets.lens_set import LensSet
+    from gravlensdiffusion.training.counters import Plan, Progress
     from gravlensdiffusion.training.diffusion import DiffusionTraining
-    from gravlensdiffusion.training.fit import Plan, Progress
 
 
 DEFAULT = "lens28"

@@ -22,6 +22,7 @@ from gravlensdiffusion.store.schema import (
     SUBHALO_UNITS,
     fillings_text,
 )
+from gravlensdiffusion.store.trial import JUDGE
 from gravlensdiffusion.untrusted import trust_file
 
 _BUFFER_BYTES = 2**23
@@ -68,7 +69,7 @@ def write_store(
             sink.check()
         with undisturbed():
             writer.finish(num)
-    trust_file(path)
+    trust_file(path, JUDGE)
     return path
 
 

@@ -23,8 +23,9 @@ from gravlensdiffusion.training.accelerator import build_accelerator, refuse_une
 from gravlensdiffusion.training.adapt import start_from
 from gravlensdiffusion.training.augment import check_names
 from gravlensdiffusion.training.batches import Batch, Prefetcher, load_batch
+from gravlensdiffusion.training.counters import Progress
 from gravlensdiffusion.training.data import fresh_model, prepare_data, split_validation
-from gravlensdiffusion.training.fit import Progress, Training, trained
+from gravlensdiffusion.training.fit import Training, trained
 from gravlensdiffusion.training.length import count_different, doubt
 from gravlensdiffusion.training.optimiser import build_optimiser, learning_rate
 from gravlensdiffusion.training.run import RunDirectory, held_run

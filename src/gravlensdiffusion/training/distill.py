@@ -21,7 +21,8 @@ from gravlensdiffusion.model.build import Model, build_model
 from gravlensdiffusion.model.checkpoint import fingerprint
 from gravlensdiffusion.training.accelerator import build_accelerator
 from gravlensdiffusion.training.batches import hide_parameters
-from gravlensdiffusion.training.fit import Progress, Training, trained
+from gravlensdiffusion.training.counters import Progress
+from gravlensdiffusion.training.fit import Training, trained
 from gravlensdiffusion.training.objectives import (
     FollowSolver,
     MatchDistribution,

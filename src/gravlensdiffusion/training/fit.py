@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -15,102 +15,13 @@ from gravlensdiffusion.config.training import EMAConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.model.folders import checkpoints
 from gravlensdiffusion.progress import shown_progress
+from gravlensdiffusion.training.counters import Counters, Plan, Progress
 from gravlensdiffusion.training.optimiser import MovingAverage, set_rate
 from gravlensdiffusion.training.run import MetricsLog, RunDirectory, Saved
 from gravlensdiffusion.training.validation import Validation
 
 MAX_SKIPPED_IN_A_ROW = 10
 """Steps with a loss or gradient that is of no use, in a row, after which a run stops."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Progress:
-    """Where a training stands.
-
-    Attributes:
-        images_seen: Images seen.
-        total_images: Images after which it ends.
-        loss: Mean loss since the last line of the log began.
-        images_per_s: Speed of this process group [image/s].
-        num_skipped: Steps skipped because the loss was not finite, or far beyond the usual.
-        held_out_loss: Validation loss at the last measurement; NaN for none.
-        start_loss: Validation loss before the first step; NaN for none.
-        best_loss: Lowest validation loss after a step; infinite for none.
-        best_images: Images seen when it was measured; 0 for never.
-        ended_early: Whether the training ended because the validation loss fell no longer.
-        num_different: Different images in the set that is learned from; 0 for none.
-        doubt: What speaks against a good model at the end; empty for nothing.
-    """
-
-    images_seen: int
-    total_images: int
-    loss: float
-    images_per_s: float
-    num_skipped: int
-    held_out_loss: float = math.nan
-    start_loss: float = math.nan
-    best_loss: float = math.inf
-    best_images: int = 0
-    ended_early: bool = False
-    num_different: int = 0
-    doubt: str = ""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Plan:
-    """What a run will do.
-
-    Attributes:
-        images_seen: Images seen before.
-        total_images: Images after which it ends.
-        batch_size: Images per step.
-        num_images: Images in the set that is learned from; 0 for none.
-        num_different: How many of them are different.
-        notes: What the user should know, one line each.
-    """
-
-    images_seen: int
-    total_images: int
-    batch_size: int
-    num_images: int
-    num_different: int
-    notes: tuple[str, ...]
-
-    @property
-    def length(self) -> str:
-        """How long the run is, in a few words."""
-        steps = f"{self.total_images:,} images in {self.total_images // self.batch_size:,} steps"
-        if self.images_seen:
-            steps += f", {self.images_seen:,} of them seen before"
-        if not self.num_images:
-            return steps
-        different = ""
-        if self.num_different < self.num_images:
-            different = f" ({self.num_different:,} different)"
-        times = self.total_images / self.num_images
-        passes = f"{times:,.1f} times" if times < 100 else f"{times:,.0f} times"
-        return f"{steps}, each of {self.num_images:,} images{different} {passes}"
-
-
-@dataclass(slots=True)
-class Counters:
-    """What a run counts, kept in its checkpoints.
-
-    Attributes:
-        images_seen: Images seen.
-        num_skipped: Steps skipped.
-        skipped_in_a_row: Of these, the last ones.
-        losses: Losses since the last line of the log.
-        usual_loss: Mean loss between the last two lines of the log; infinite before.
-        num_different: Different images in the set; 0 before they are counted.
-    """
-
-    images_seen: int = 0
-    num_skipped: int = 0
-    skipped_in_a_row: int = 0
-    losses: list[float] = field(default_factory=list)
-    usual_loss: float = math.inf
-    num_different: int = 0
 
 
 class Training:

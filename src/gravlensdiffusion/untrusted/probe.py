@@ -43,8 +43,8 @@ _START = (
     "importlib.import_module(sys.argv[2]).main()"
 )
 
-_verdicts: dict[tuple[Identity, Arguments], str | None] = {}
-"""What is wrong with files, as they were when they were tried out or written by this process."""
+_verdicts: dict[tuple[Identity, str, Arguments], str | None] = {}
+"""What judges found wrong with files, as they were when tried out or written by this process."""
 
 
 def probe_files(paths: Sequence[Path], judge: str) -> dict[Path, str]:
@@ -81,7 +81,7 @@ def probe_file(path: Path, judge: str, *arguments: str | None) -> str | None:
     identity = _identity(path)
     if identity is None:
         return None
-    known = (identity, arguments)
+    known = (identity, judge, arguments)
     if known not in _verdicts:
         verdict = _child().judge(path, judge, arguments)
         if identity != _identity(path):
@@ -90,11 +90,11 @@ def probe_file(path: Path, judge: str, *arguments: str | None) -> str | None:
     return _verdicts[known]
 
 
-def trust_file(path: Path) -> None:
-    """Remember a file that this process has written, so that it is not tried out."""
+def trust_file(path: Path, judge: str) -> None:
+    """Remember a file that this process has written, so that a judge need not try it out."""
     identity = _identity(path)
     if identity is not None:
-        _verdicts[identity, ()] = None
+        _verdicts[identity, judge, ()] = None
 
 
 def release() -> None:
