@@ -44,13 +44,15 @@ def test_a_page_is_whole_and_runs_nothing_whatever_its_words():
         title=EVIL,
         lead=EVIL,
         verdict=[EVIL],
-        notes=[EVIL, "few images"],
+        notes=[EVIL, "few images", f"see `gravlens {EVIL}` first"],
         sections=[Section("a", EVIL, EVIL, blocks), Section("b", EVIL, EVIL, [])],
     )
     text = to_html(document).decode()
     check_harmless(text)
     read = read_page(text)
     assert {EVIL, "few images", f"{MINUS}1", f"{EVIL}.{EVIL}"} <= set(read.texts)
+    assert len(read.all("code")) == 1
+    assert f"gravlens {EVIL}" in read.texts
     assert [each["id"] for each in read.all("section")] == ["a"]
     assert [each["href"] for each in read.all("a")] == ["#a"]
     (picture,) = read.all("img")
