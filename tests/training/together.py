@@ -3,6 +3,7 @@
 Trains each of `RECIPES` in a folder of its name, and notes what this process drew.
 """
 
+import gc
 import hashlib
 import json
 import sys
@@ -12,6 +13,7 @@ from typing import Any
 from unittest.mock import patch
 
 import numpy as np
+from torch.nn.parallel import DistributedDataParallel
 
 from gravlensdiffusion.config.model import TransformConfig
 from gravlensdiffusion.config.training import EarlyStopping, OptimiserConfig, TrainingConfig
@@ -91,9 +93,12 @@ def run(name: str, folder: Path, stop_after: int = 0) -> dict[str, Any]:
 
 def main() -> None:
     folder, processes = Path(sys.argv[1]), Processes.launched()
+    gc.disable()  # what is let go of only by chance is still there below
     stop_after = 0 if processes.is_main else STOP_AFTER
     seen = {name: run(name, folder, stop_after if name == "stopped" else 0) for name in RECIPES}
     (folder / f"seen-{processes.index}.json").write_text(json.dumps(seen))
+    # One that outlives the process group may abort its process at exit.
+    assert not any(isinstance(each, DistributedDataParallel) for each in gc.get_objects())
     processes.leave()
 
 

@@ -256,8 +256,9 @@ class DiffusionTraining(Training):
             )
 
     def close(self) -> None:
-        """Stop the threads that load batches."""
+        """Stop the threads that load batches, and let go of what ties the processes together."""
         self.batches.close()
+        super().close()
 
     @contextmanager
     def averaged(self) -> Iterator[Model]:

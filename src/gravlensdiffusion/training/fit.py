@@ -92,6 +92,7 @@ class Training:
             self.validation = Validation(**saved.state.get("held_out", {}))
             if self.ema is not None:
                 self.ema.load(saved.average)
+        self._wrapped: Any = None
         self._loss = math.nan
         self._began, self._seen_before = time.monotonic(), self.counters.images_seen
         self._is_asked_to_stop = False
@@ -120,7 +121,11 @@ class Training:
         return {}
 
     def close(self) -> None:
-        """Let go of what the training holds."""
+        """Let go of what the training holds.
+
+        A wrapped model that outlives its process group may abort its process at exit.
+        """
+        self._wrapped = None
 
     def stop(self) -> None:
         """Ask for the end after this step; several processes end together."""
