@@ -39,7 +39,7 @@ from gravlensdiffusion.evaluation.result import Settings
 from gravlensdiffusion.evaluation.sets import Sets
 from gravlensdiffusion.evaluation.statistics import FRECHET, relative_shift
 from gravlensdiffusion.files import write_atomically
-from gravlensdiffusion.formats.open import open_lenses
+from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.model.build import Model
 from gravlensdiffusion.model.checkpoint import load_model, load_weights, read_tensors
@@ -190,7 +190,7 @@ def compared(options: Options, path: Path) -> dict[str, float | str]:
     Images on the scale of their peak are compared with the reference brought to that scale.
     """
     found, reference, second = (
-        PreparedSource(open_lenses(each), each.name)
+        PreparedSource(open_set(each), each.name)
         for each in (path, options.reference, options.reference2)
     )
     rescale = "none" if found.flux_unit == reference.flux_unit else "peak"

@@ -21,7 +21,7 @@ import tyro
 from gravlensdiffusion.config.training import TrainingConfig
 from gravlensdiffusion.diffusion.randomness import Stream, Streams
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.formats.open import open_lenses
+from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.presets.simulation import simulation_preset
 from gravlensdiffusion.presets.training import PRESETS
 from gravlensdiffusion.sets.lens_set import LensSet
@@ -104,7 +104,7 @@ def recipe(name: str, options: Options) -> TrainingConfig:
 def open_source(config: TrainingConfig, options: Options, folder: Path) -> LensSet:
     """Open the training images, or simulate some."""
     if options.data is not None:
-        return open_lenses(options.data)
+        return open_set(options.data)
     is_split = config.noise == "split"
     simulation = select(
         simulation_preset("deeplense"),
@@ -115,7 +115,7 @@ def open_source(config: TrainingConfig, options: Options, folder: Path) -> LensS
     records = simulate(simulation, options.num, seed=0)
     path = folder / "lenses.h5"
     write_store(path, records, set_header(simulation, 0), num=options.num)
-    return open_lenses(path)
+    return open_set(path)
 
 
 def begin(

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.formats.open import open_lenses
+from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.metrics.detail import fine_power, negative_share, pits, seams
 
 
@@ -39,7 +39,7 @@ def rows(path: Path, depth: float) -> Iterator[str]:
     Raises:
         GravLensError: If the set has no noise-free images.
     """
-    source = open_lenses(path)
+    source = open_set(path)
     if not source.has_noise_free:
         raise GravLensError(f"{path}: has no noise-free images")
     images = source.read_noise_free(slice(0, len(source)))[:, 0]

@@ -15,7 +15,7 @@ import numpy as np
 import tyro
 
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.formats.open import open_lenses
+from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.model.checkpoint import load_model, save_model
 from gravlensdiffusion.reports.charts import save_curve
@@ -55,7 +55,7 @@ def main(options: Options) -> None:
     generator = LensGenerator.from_pretrained(options.out, device="cpu")
     num = NUM_SHOWN if generator.config.image_size < LARGE else NUM_LARGE_SHOWN
     generated = generator.sample(num, seed=options.seed)
-    source = open_lenses(options.data)
+    source = open_set(options.data)
     real = source.read(matching(source.labels, generated.labels))
     if real.shape[-1] != generated.images.shape[-1]:
         raise GravLensError(f"{options.data} has {real.shape[-1]} pixels a side, not the model's")

@@ -28,7 +28,7 @@ from torch.nn.functional import interpolate
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.evaluation.inception import find_inception_weights
 from gravlensdiffusion.evaluation.preparation import UNIT_RANGE, Preparation, PreparedSource
-from gravlensdiffusion.formats.open import open_lenses
+from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.metrics.frechet import frechet_distance
 from gravlensdiffusion.metrics.images import quantise_rounding, quantise_truncating
 from gravlensdiffusion.metrics.inception import (
@@ -173,7 +173,7 @@ def main(options: Options) -> None:
 def opened(path: Path) -> PreparedSource:
     """Open a set and bring it to 28 pixels."""
     preparation = Preparation(size=SIZE, flux_unit="peak")
-    source = PreparedSource(open_lenses(path), name_of(path), preparation)
+    source = PreparedSource(open_set(path), name_of(path), preparation)
     if source.flux_unit not in (*UNIT_RANGE, "unknown"):
         raise GravLensError(f"{path}: FID is of images in [0, 1], these are in {source.flux_unit}")
     return source
@@ -245,9 +245,7 @@ def ways(options: Options, store: FeatureStore) -> Iterator[dict[str, object]]:
         both = frechet_distance(store.of(models[0], way), theirs) if models else None
         yield one_way(way, frechet_distance(theirs, plain), both)
     if options.native is not None:
-        for way, smaller in reductions(
-            open_lenses(options.native).read(slice(0, WAYS_NUM))
-        ).items():
+        for way, smaller in reductions(open_set(options.native).read(slice(0, WAYS_NUM))).items():
             yield one_way(way, frechet_distance(store.of(smaller), plain), None)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import tyro
 from numpy.typing import NDArray
 
-from gravlensdiffusion.formats.open import open_lenses
+from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.presets.simulation import simulation_preset
 from gravlensdiffusion.reports.mosaics import save_grid
@@ -42,7 +42,7 @@ class Options:
 def main(options: Options) -> None:
     """Draw the grid and print which is which."""
     rng = np.random.default_rng(options.seed)
-    source = open_lenses(options.real)
+    source = open_set(options.real)
     chosen = np.sort(rng.choice(len(source), options.num, replace=False))
     config = simulation_preset("deeplense")
     simulated = [record.image for record in simulate(config, options.num, options.seed)]

@@ -24,7 +24,7 @@ from scipy.ndimage import gaussian_filter, maximum_filter
 from scipy.optimize import curve_fit
 
 from gravlensdiffusion.formats.companions import sort_files
-from gravlensdiffusion.formats.open import open_lenses
+from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.metrics.physics import measure
 from gravlensdiffusion.metrics.profiles import radial_profile
 from gravlensdiffusion.metrics.sky import measure_sky
@@ -83,9 +83,9 @@ class Options:
 def main(options: Options) -> None:
     """Measure, write the numbers and the picture."""
     instrument = build_instrument(simulation_preset("euclid").imaging)
-    sets = {"simulated": open_lenses(options.simulated)}
+    sets = {"simulated": open_set(options.simulated)}
     if options.generated is not None:
-        sets["generated"] = open_lenses(options.generated)
+        sets["generated"] = open_set(options.generated)
     size = sets["simulated"].image_shape[-1]
     real = {
         path.stem: RealImage(path, size, options.zero_point, instrument.zero_point)
@@ -142,8 +142,8 @@ class RealImage:
     """
 
     def __init__(self, path: Path, size: int, zero_point: float, target: float) -> None:
-        whole = open_lenses(path, band=BAND)
-        middle = open_lenses(path, band=BAND, crop=size)
+        whole = open_set(path, band=BAND)
+        middle = open_set(path, band=BAND, crop=size)
         stated = whole.parameters.get("zero_point")
         self.zero_point = zero_point if stated is None else float(stated[0])
         self.states_zero_point = stated is not None
@@ -155,7 +155,7 @@ class RealImage:
         self.image -= measure_sky(self.whole[None].astype(np.float32)).level[0]
         noise = path.with_name(path.name.replace("_data", "_noise_map"))
         has_noise = noise != path and noise.is_file()
-        self.noise = open_lenses(noise).read([0])[0, 0] * self.factor if has_noise else None
+        self.noise = open_set(noise).read([0])[0, 0] * self.factor if has_noise else None
 
     def facts(self) -> dict[str, Any]:
         """Return what is known and measured of it."""
@@ -238,7 +238,7 @@ def psf_facts(folder: Path) -> dict[str, Any]:
     ours = np.asarray(instrument.numerics.re_size_convolve(light))
     found = {"simulated": psf_values(ours, instrument.pixel_scale)}
     for path in sorted(folder.glob("*_psf.fits")):
-        source = open_lenses(path)
+        source = open_set(path)
         image = source.read([0])[0, 0].astype(np.float64)
         found[path.stem] = psf_values(image, source.header.pixel_scale_arcsec or 0.1)
     return found

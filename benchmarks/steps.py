@@ -25,7 +25,7 @@ from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.evaluation.measure import Encoder, Measurements, measure_images
 from gravlensdiffusion.evaluation.preparation import PreparedSource, prepare_sets
 from gravlensdiffusion.evaluation.statistics import relative_shift, scaled_wasserstein
-from gravlensdiffusion.formats.open import open_lenses
+from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.metrics.frechet import frechet_distance
 from gravlensdiffusion.model.checkpoint import load_model
@@ -72,7 +72,7 @@ def main(options: Options) -> None:
     if options.few_steps is not None:
         student = load_model(options.few_steps)
         generator = LensGenerator(generator.model, generator.name, student)
-    given = PreparedSource(open_lenses(options.reference), options.reference.name)
+    given = PreparedSource(open_set(options.reference), options.reference.name)
     if given.flux_unit != generator.config.flux_unit:
         raise GravLensError(
             f"{options.reference} is in {given.flux_unit}, the model's images are in "

@@ -5,7 +5,7 @@ import pytest
 
 from gravlensdiffusion.evaluation.measure import Encoder, measure_images
 from gravlensdiffusion.evaluation.preparation import PreparedSource, prepare_sets
-from gravlensdiffusion.formats.open import open_lenses
+from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.model.folders import MODELS_FOLDER, bundled_models
 from gravlensdiffusion.presets.simulation import simulation_preset
@@ -69,6 +69,6 @@ def measured(tmp_path, images: np.ndarray, size: int) -> dict[str, np.ndarray]:
     config = select(simulation_preset("deeplense"), size=size, flux_unit="e-/s")
     path = tmp_path / f"reference{len(list(tmp_path.iterdir()))}.h5"
     write_store(path, simulate(config, 8, 3), set_header(config, 3))
-    reference = PreparedSource(open_lenses(path), path.name)
+    reference = PreparedSource(open_set(path), path.name)
     source = prepare_sets([reference, reference], size=None, rescale="none")[0]
     return dict(measure_images(images, source, Encoder(size)).estimates)

@@ -20,7 +20,7 @@ from gravlensdiffusion.metrics.memorisation import (
     summarise_memorisation,
 )
 from gravlensdiffusion.model.checkpoint import load_classifier, save_model
-from gravlensdiffusion.nn.classifier import LensClassifier
+from gravlensdiffusion.nn.classifier import ClassifierNetwork
 from gravlensdiffusion.training.classifier import (
     TrainedClassifier,
     predict_logits,
@@ -135,7 +135,7 @@ def scan(options: Options, guidance: float, num: int = 300) -> dict[str, Any]:
     how = replace(DRAWING["guided"], guidance=guidance)
     images = draw(options.guided_model, 12 if options.quick else num, SCAN_SEED, how)
     labels = np.repeat(np.arange(len(CLASSES)), len(images) // len(CLASSES))
-    network: LensClassifier = load_classifier(options.out / "bound")
+    network: ClassifierNetwork = load_classifier(options.out / "bound")
     seen = score(probabilities(network.config, predict_logits(network, images)), labels, CLASSES)
     return {"guidance": guidance, "model": options.guided_model, **plain(seen)}
 
@@ -148,7 +148,7 @@ def judge(
     Beside it stands how near they are to the real images that an honest generator learned from.
     """
     images, labels = draws(options, pool, kind, regime, seed)
-    network: LensClassifier = load_classifier(options.out / "bound")
+    network: ClassifierNetwork = load_classifier(options.out / "bound")
     seen = score(probabilities(network.config, predict_logits(network, images)), labels, CLASSES)
     facts: dict[str, Any] = {"kind": kind, "regime": regime.name, "seed": seed, **plain(seen)}
     if kind == "honest":

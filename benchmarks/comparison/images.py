@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from gravlensdiffusion.formats.open import open_lenses
+from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.sets.flux import PEAK, peak_scaled
 from gravlensdiffusion.sets.lens_set import LensSet, View
 
@@ -19,7 +19,7 @@ MARGIN = 2
 
 def training_images(path: Path) -> Tensor:
     """Return all images of a set, each scaled to [0, 1], shape ``(N, 1, H, W)``."""
-    source = open_lenses(path)
+    source = open_set(path)
     return torch.from_numpy(peak_scaled(source.read(slice(None)))[0])
 
 

@@ -30,7 +30,7 @@ from gravlensdiffusion.evaluation.measure import (
 )
 from gravlensdiffusion.evaluation.preparation import EIGHT_BIT, PreparedSource, prepare_sets
 from gravlensdiffusion.evaluation.statistics import relative_shift
-from gravlensdiffusion.formats.open import open_lenses
+from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.metrics.frechet import frechet_distance
 
 NUM_DRAWS = 5
@@ -58,7 +58,7 @@ class Ground:
         Raises:
             GravLensError: If they are not each scaled to [0, 1].
         """
-        given = PreparedSource(open_lenses(options.reference), options.reference.name)
+        given = PreparedSource(open_set(options.reference), options.reference.name)
         if given.flux_unit != "peak":
             raise GravLensError(f"{options.reference} must be in peak, not {given.flux_unit}")
         pair = [given, given]
@@ -143,7 +143,7 @@ def score_published(options: Options, path: Path) -> None:
 
     They have 8 bits, so that all images are rounded to 8 bits here.
     """
-    source = open_lenses(path)
+    source = open_set(path)
     published = source.read(slice(0, len(source)))[:, 0]
     if source.dtypes == ("uint8",):
         published = (published / EIGHT_BIT).astype(np.float32)

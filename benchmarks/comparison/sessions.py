@@ -13,7 +13,7 @@ from comparison.layouts import LAYOUTS, faster_layout
 from comparison.peers import PEER_CLASSES
 from comparison.settings import PEERS, Options, base_name, read_piece, write_piece
 from gravlensdiffusion.cli.train import read_preset
-from gravlensdiffusion.formats.open import open_lenses
+from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.model.folders import checkpoints
 from gravlensdiffusion.training.accelerator import build_accelerator
 from gravlensdiffusion.training.diffusion import DiffusionTraining
@@ -57,7 +57,7 @@ class TrainerSession:
     """
 
     def __init__(self, options: Options, arm: str) -> None:
-        source = open_lenses(options.data)
+        source = open_set(options.data)
         is_ours = base_name(arm) == "ours"
         config = read_preset(options.recipe if is_ours else "reference")
         self._folder = options.out / "training" / arm

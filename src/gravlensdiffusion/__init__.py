@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gravlensdiffusion.errors import GravLensError
-    from gravlensdiffusion.formats.open import open_lenses
+    from gravlensdiffusion.formats.open import open_set
     from gravlensdiffusion.generation.generator import LensGenerator
     from gravlensdiffusion.generation.samples import LensSamples
     from gravlensdiffusion.sets.records import LensRecord, SetHeader
@@ -26,7 +26,7 @@ _MODULES = {
     "LensSamples": "generation.samples",
     "LensStore": "store.reader",
     "SetHeader": "sets.records",
-    "open_lenses": "formats.open",
+    "open_set": "formats.open",
     "simulate": "simulation.generate",
     "train": "training.diffusion",
     "write_store": "store.reader",
@@ -39,7 +39,7 @@ __all__ = [
     "LensSamples",
     "LensStore",
     "SetHeader",
-    "open_lenses",
+    "open_set",
     "simulate",
     "train",
     "write_store",

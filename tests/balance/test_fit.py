@@ -11,7 +11,7 @@ from gravlensdiffusion.balance.balance import balance, plan_balance
 from gravlensdiffusion.balance.fit import Fit
 from gravlensdiffusion.balance.settings import Settings
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.formats.open import open_lenses
+from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.sets.flux import resize_flux
 from gravlensdiffusion.store.reader import LensStore
 from tests.balance.sets import LABELS, save_set, tiny
@@ -252,7 +252,7 @@ def class_folders(tmp_path: Path) -> Path:
 def test_npy_files_that_are_no_exact_peak_are_balanced_when_it_is_told(tmp_path: Path) -> None:
     folder = class_folders(tmp_path)
     np.save(folder / "cdm" / "sample2.npy", np.load(folder / "cdm" / "sample2.npy") * 0.999)
-    source = open_lenses(folder)
+    source = open_set(folder)
     assert source.header.flux_unit == "unknown"
     done = balance(source, tiny(), tmp_path / "out.h5", settings=Settings(flux_unit="peak"))
     assert done.made == {"axion": 3, "cdm": 0}
@@ -267,7 +267,7 @@ def test_a_unit_that_is_not_true_is_refused(tmp_path: Path) -> None:
     folder = class_folders(tmp_path)
     np.save(folder / "cdm" / "sample3.npy", np.linspace(0, 255, 64).reshape(8, 8))
     with pytest.raises(GravLensError, match="is no peak: image 3 runs from 0 to 255, not from 0"):
-        plan_balance(open_lenses(folder), tiny(), settings=Settings(flux_unit="peak"))
+        plan_balance(open_set(folder), tiny(), settings=Settings(flux_unit="peak"))
     with pytest.raises(GravLensError, match="says that its flux unit is 'e-/s', not 'peak'"):
         fit(tmp_path, settings=Settings(flux_unit="peak"))
 

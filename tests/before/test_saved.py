@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
-from gravlensdiffusion import LensGenerator, LensRecord, LensStore, open_lenses, write_store
+from gravlensdiffusion import LensGenerator, LensRecord, LensStore, open_set, write_store
 from gravlensdiffusion.cli.main import main
 from gravlensdiffusion.model.checkpoint import load_classifier, load_encoder, load_model
 from gravlensdiffusion.training.encoder import encode
@@ -52,7 +52,7 @@ def expected(saved: Path) -> dict[str, NDArray[np.float32]]:
 
 
 def images(path: Path) -> NDArray[np.float32]:
-    source = open_lenses(path)
+    source = open_set(path)
     return np.asarray(source.read(range(len(source))))
 
 

@@ -3,7 +3,7 @@
 import torch
 
 from gravlensdiffusion.config.classifier import ClassifierConfig
-from gravlensdiffusion.nn.classifier import LensClassifier
+from gravlensdiffusion.nn.classifier import ClassifierNetwork
 from tests.classification.planted import NAMES, SIZE
 
 CONFIG = ClassifierConfig(
@@ -23,7 +23,7 @@ CONFIG = ClassifierConfig(
 )
 
 
-def untrained(config: ClassifierConfig = CONFIG) -> LensClassifier:
+def untrained(config: ClassifierConfig = CONFIG) -> ClassifierNetwork:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return LensClassifier(config).eval()
+        return ClassifierNetwork(config).eval()

@@ -279,6 +279,6 @@ def test_mistakes_are_told_before_a_set_is_looked_at(
     def look(*_: object, **__: object) -> None:
         raise AssertionError("the set was looked at")
 
-    monkeypatch.setattr("gravlensdiffusion.formats.open.open_lenses", look)
+    monkeypatch.setattr("gravlensdiffusion.formats.open.open_set", look)
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     assert message in run(command.format(w=work).split(), capsys)

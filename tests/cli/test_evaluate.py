@@ -127,7 +127,7 @@ def test_a_set_cannot_be_its_own_opposite(folder, tmp_path, capsys, monkeypatch,
     def look(*_: object, **__: object) -> None:
         raise AssertionError("a set was looked at")
 
-    monkeypatch.setattr("gravlensdiffusion.formats.open.open_lenses", look)
+    monkeypatch.setattr("gravlensdiffusion.formats.open.open_set", look)
     same = folder / ".." / folder.name / "reference.h5"
     words = [folder / "generated.h5", folder / "reference.h5", "--out", tmp_path / "r", flag, same]
     assert main(["evaluate", *map(str, words)]) == 2

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from gravlensdiffusion.evaluation.preparation import PreparedSource
-from gravlensdiffusion.formats.open import open_lenses
+from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.presets.simulation import simulation_preset
 from gravlensdiffusion.sets.records import LensRecord
 from gravlensdiffusion.simulation.generate import select, set_header, simulate
@@ -35,4 +35,4 @@ def opened(path: Path, of: tuple[LensRecord, ...], images: np.ndarray | None = N
             for image, record in zip(images, of, strict=True)
         )
     write_store(path, of, set_header(CONFIG, SEED), num=len(of))
-    return PreparedSource(open_lenses(path), path.stem)
+    return PreparedSource(open_set(path), path.stem)

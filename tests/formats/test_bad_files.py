@@ -17,7 +17,7 @@ from hypothesis.extra import numpy as npst
 from PIL import Image
 
 from gravlensdiffusion.errors import BadFilesError, GravLensError
-from gravlensdiffusion.formats.open import open_lenses
+from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.sets.lens_set import LensSet
 from gravlensdiffusion.store.reader import write_store
 from tests.sets.files import HEADER, lens_images, lens_records, save_folder
@@ -212,11 +212,11 @@ def test_a_bad_file_is_named_and_only_left_out_when_asked(tmp_path: Path, kind: 
     save_folder(tmp_path, lens_images(3))
     (tmp_path / name).write_bytes(content)
     with pytest.raises(BadFilesError, match=message) as caught:
-        open_lenses(tmp_path)
+        open_set(tmp_path)
     problems = caught.value.problems
     assert all(str(tmp_path / name) in line for line in problems)
     assert all("\n" not in line for line in (*problems, str(caught.value)))
-    source = open_lenses(tmp_path, skip_bad=True)
+    source = open_set(tmp_path, skip_bad=True)
     assert len(source) == 3
     assert source.problems == problems
     assert source.num_skipped == len(problems) >= 1
@@ -240,7 +240,7 @@ def test_a_bad_file_alone_is_refused_in_one_line(tmp_path: Path, kind: str) -> N
     (tmp_path / name).write_bytes(content)
     for skip_bad in (False, True):
         with pytest.raises(GravLensError) as caught:
-            open_lenses(tmp_path / name, skip_bad=skip_bad)
+            open_set(tmp_path / name, skip_bad=skip_bad)
         assert name in str(caught.value)
         assert "\n" not in str(caught.value)
 
@@ -250,7 +250,7 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
     for name in ("b.npy", "c.npy", "d.npy"):
         (tmp_path / name).write_bytes(b"")
     with pytest.raises(BadFilesError, match="3 files or images cannot be used") as caught:
-        open_lenses(tmp_path)
+        open_set(tmp_path)
     assert [line.split(": ")[0] for line in caught.value.problems] == [
         str(tmp_path / name) for name in ("b.npy", "c.npy", "d.npy")
     ]
@@ -259,7 +259,7 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
 def test_the_size_that_most_files_have_is_the_right_one(tmp_path: Path) -> None:
     save_folder(tmp_path, lens_images(2, size=9), "a{}.npy")
     save_folder(tmp_path, lens_images(3), "b{}.npy")
-    source = open_lenses(tmp_path, skip_bad=True)
+    source = open_set(tmp_path, skip_bad=True)
     assert source.image_shape == (1, 8, 8)
     assert source.num_skipped == 2
 
@@ -269,7 +269,7 @@ def test_bad_images_inside_an_archive_are_counted(tmp_path: Path) -> None:
     images[1] = 3
     images[2, 0, 0] = np.nan
     np.savez(tmp_path / "a.npz", images=images, labels=[0, 0, 1, 1])
-    source = open_lenses(tmp_path / "a.npz", skip_bad=True)
+    source = open_set(tmp_path / "a.npz", skip_bad=True)
     assert [line.removeprefix(str(tmp_path)) for line in source.problems] == [
         "/a.npz[1]: is constant: every pixel is 3",
         "/a.npz[2]: is not finite in 1 of 64 pixels",
@@ -281,11 +281,11 @@ def test_bad_images_inside_an_archive_are_counted(tmp_path: Path) -> None:
 class TestFolders:
     def test_an_empty_folder(self, tmp_path: Path) -> None:
         with pytest.raises(GravLensError, match="holds no images"):
-            open_lenses(tmp_path)
+            open_set(tmp_path)
 
     def test_no_such_folder(self, tmp_path: Path) -> None:
         with pytest.raises(GravLensError, match="no such file or folder"):
-            open_lenses(tmp_path / "none")
+            open_set(tmp_path / "none")
 
     def test_an_empty_class(self, tmp_path: Path) -> None:
         save_folder(tmp_path / "cdm", lens_images(2))
@@ -293,7 +293,7 @@ class TestFolders:
         (tmp_path / "__MACOSX").mkdir()
         (tmp_path / "no_sub").mkdir()
         (tmp_path / "no_sub" / ".DS_Store").touch()
-        source = open_lenses(tmp_path)
+        source = open_set(tmp_path)
         assert source.header.class_names == ("cdm",)
         assert "folders without images, left out: axion, no_sub" in source.notes
 
@@ -302,31 +302,31 @@ class TestFolders:
         (tmp_path / "axion").mkdir()
         (tmp_path / "axion" / "a.npy").write_bytes(b"no array")
         with pytest.raises(BadFilesError):
-            open_lenses(tmp_path)
-        assert open_lenses(tmp_path, skip_bad=True).header.class_names == ("cdm",)
+            open_set(tmp_path)
+        assert open_set(tmp_path, skip_bad=True).header.class_names == ("cdm",)
 
     def test_a_folder_in_a_class(self, tmp_path: Path) -> None:
         save_folder(tmp_path / "cdm", lens_images(2))
         save_folder(tmp_path / "cdm" / "more", lens_images(2))
         with pytest.raises(BadFilesError, match="more: is a folder, expected an image"):
-            open_lenses(tmp_path)
+            open_set(tmp_path)
 
     def test_images_and_folders_side_by_side(self, tmp_path: Path) -> None:
         save_folder(tmp_path, lens_images(2))
         save_folder(tmp_path / "cdm", lens_images(2))
         with pytest.raises(GravLensError, match=r"images \(sample1.npy, ...\) and folders \(cdm"):
-            open_lenses(tmp_path, skip_bad=True)
+            open_set(tmp_path, skip_bad=True)
 
     def test_a_store_and_images_side_by_side(self, tmp_path: Path) -> None:
         save_folder(tmp_path, lens_images(2))
         write_store(tmp_path / "lenses.h5", lens_records(), HEADER)
         with pytest.raises(GravLensError, match=r"HDF5 files \(lenses.h5, ...\) and images"):
-            open_lenses(tmp_path, skip_bad=True)
+            open_set(tmp_path, skip_bad=True)
 
     def test_hidden_entries_are_mentioned(self, tmp_path: Path) -> None:
         save_folder(tmp_path, lens_images(2))
         (tmp_path / ".DS_Store").write_bytes(b"x")
-        source = open_lenses(tmp_path)
+        source = open_set(tmp_path)
         assert len(source) == 2
         assert source.notes == (
             "hidden entries, whose names begin with a dot or __MACOSX, left alone: 1",
@@ -343,7 +343,7 @@ class TestLinks:
         folder = self._set_with(
             tmp_path, lambda folder: (folder / "a.npy").symlink_to(folder / "sample2.npy")
         )
-        np.testing.assert_array_equal(open_lenses(folder).read([0])[0, 0], lens_images(2)[1])
+        np.testing.assert_array_equal(open_set(folder).read([0])[0, 0], lens_images(2)[1])
 
     @pytest.mark.parametrize("is_folder", [False, True])
     def test_a_link_that_leaves_the_folder_is_refused(
@@ -353,41 +353,41 @@ class TestLinks:
         target = outside if is_folder else outside / "sample1.npy"
         folder = self._set_with(tmp_path, lambda folder: (folder / "a.npy").symlink_to(target))
         with pytest.raises(BadFilesError, match="is a link that leaves"):
-            open_lenses(folder)
-        assert len(open_lenses(folder, skip_bad=True)) == 2
+            open_set(folder)
+        assert len(open_set(folder, skip_bad=True)) == 2
 
     def test_a_link_to_nothing(self, tmp_path: Path) -> None:
         folder = self._set_with(
             tmp_path, lambda folder: (folder / "a.npy").symlink_to(folder / "none")
         )
         with pytest.raises(BadFilesError, match=r"a\.npy: cannot be read"):
-            open_lenses(folder)
+            open_set(folder)
 
     def test_a_link_in_a_circle(self, tmp_path: Path) -> None:
         folder = self._set_with(
             tmp_path, lambda folder: (folder / "a.npy").symlink_to(folder / "a.npy")
         )
         with pytest.raises(BadFilesError, match=r"a\.npy: cannot be read"):
-            open_lenses(folder)
+            open_set(folder)
 
     def test_a_pipe_is_not_waited_for(self, tmp_path: Path) -> None:
         folder = self._set_with(tmp_path, lambda folder: os.mkfifo(folder / "a.npy"))
         with pytest.raises(BadFilesError, match=r"a\.npy: is no regular file"):
-            open_lenses(folder)
+            open_set(folder)
         with pytest.raises(GravLensError, match="is no regular file"):
-            open_lenses(folder / "a.npy")
+            open_set(folder / "a.npy")
 
     def test_the_folder_itself_may_be_a_link(self, tmp_path: Path) -> None:
         folder = self._set_with(tmp_path, lambda _: None)
         (tmp_path / "link").symlink_to(folder)
-        assert len(open_lenses(tmp_path / "link")) == 2
+        assert len(open_set(tmp_path / "link")) == 2
 
 
 def opened(path: Path) -> LensSet | None:
     """Open a set; return None where it is refused in one line."""
     refusals: list[str] = []
     try:
-        return open_lenses(path)
+        return open_set(path)
     except GravLensError as error:
         refusals.append(str(error))
     assert "\n" not in refusals[0]

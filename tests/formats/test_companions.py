@@ -8,7 +8,7 @@ from astropy.io import fits
 
 from gravlensdiffusion.errors import BadFilesError, GravLensError
 from gravlensdiffusion.formats.companions import sort_files
-from gravlensdiffusion.formats.open import open_lenses
+from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.sets.naming import is_document
 from tests.sets.files import lens_images, survey_folder
 
@@ -137,19 +137,19 @@ def test_bands_of_different_objects_are_told() -> None:
 def test_a_survey_folder(tmp_path: Path) -> None:
     folder = survey_folder(tmp_path)
     with pytest.raises(GravLensError) as asked:
-        open_lenses(folder, mixed=True)
+        open_set(folder, mixed=True)
     assert str(asked.value) == (
         f"{folder}: holds 1 object in several bands, as J1+2.5_nir_h_data.fits and "
         "J1+2.5_vis_data.fits; choose one with `band`: nir_h (1), vis (2)"
     )
     with pytest.raises(BadFilesError) as caught:
-        open_lenses(folder, band="vis")
+        open_set(folder, band="vis")
     (problem,) = caught.value.problems
     assert problem == (
         f"{folder / 'ID_1.fits'}: has 11 x 11 pixels where most have 16 x 16 pixels; "
         "`crop` 11 takes the middle of each"
     )
-    source = open_lenses(folder, mixed=True, band="VIS")
+    source = open_set(folder, mixed=True, band="VIS")
     assert len(source) == 2
     assert source.problems == (problem,)
     assert source.header.pixel_scale_arcsec == pytest.approx(0.1)
@@ -170,15 +170,15 @@ def test_one_folder_per_object(tmp_path: Path, names: str) -> None:
         folder.mkdir()
         for name in names.format(folder.name).split():
             fits.writeto(folder / f"{name}.fits", image)
-    source = open_lenses(tmp_path)
+    source = open_set(tmp_path)
     assert len(source) == 3
     assert source.header.class_names == ()
     assert source.notes[0] == "folders of one object each, whose names are no classes: 3"
     for name in ("v1.fits", "v2.fits"):
         fits.writeto(tmp_path / "J2" / name, lens_images(1, seed=1)[0])
     with pytest.raises(GravLensError, match="J2: is not one object, as most folders are: holds 3"):
-        open_lenses(tmp_path)
-    assert len(open_lenses(tmp_path, skip_bad=True)) == 2
+        open_set(tmp_path)
+    assert len(open_set(tmp_path, skip_bad=True)) == 2
 
 
 @pytest.mark.parametrize("image", ["images", "data", "sci"])
@@ -188,7 +188,7 @@ def test_one_folder_per_kind(tmp_path: Path, image: str, beside: str) -> None:
         (tmp_path / name).mkdir()
         for k, pixels in enumerate(lens_images(2, seed=len(name))):
             np.save(tmp_path / name / f"lens_{k}.npy", pixels)
-    source = open_lenses(tmp_path)
+    source = open_set(tmp_path)
     assert len(source) == 2
     assert source.header.class_names == ()
     assert source.notes[0].endswith(f"; {beside} first")
@@ -198,7 +198,7 @@ def test_classes_of_one_image_are_classes(tmp_path: Path) -> None:
     for name, image in zip(("lens", "no_lens"), lens_images(2), strict=True):
         (tmp_path / name).mkdir()
         np.save(tmp_path / name / f"{name}.npy", image)
-    assert open_lenses(tmp_path).header.class_names == ("lens", "no_lens")
+    assert open_set(tmp_path).header.class_names == ("lens", "no_lens")
 
 
 def test_a_folder_of_companions_alone_is_refused(tmp_path: Path) -> None:
@@ -207,11 +207,11 @@ def test_a_folder_of_companions_alone_is_refused(tmp_path: Path) -> None:
     with pytest.raises(
         GravLensError, match=r"are named like companions of images.*noise_1\.npy is one"
     ):
-        open_lenses(tmp_path)
+        open_set(tmp_path)
 
 
 def test_a_companion_can_be_looked_at_by_itself(tmp_path: Path) -> None:
-    source = open_lenses(survey_folder(tmp_path) / "J1+2.5_vis_psf.fits")
+    source = open_set(survey_folder(tmp_path) / "J1+2.5_vis_psf.fits")
     assert source.image_shape == (1, 7, 7)
 
 
@@ -219,9 +219,9 @@ def test_unlike_files_go_on_only_where_they_may(tmp_path: Path) -> None:
     folder = survey_folder(tmp_path)
     (folder / "broken.fits").write_bytes(b"SIMPLE")
     with pytest.raises(BadFilesError) as caught:
-        open_lenses(folder, mixed=True, band="vis")
+        open_set(folder, mixed=True, band="vis")
     assert len(caught.value.problems) == 2
-    assert len(open_lenses(folder, skip_bad=True, band="vis")) == 2
+    assert len(open_set(folder, skip_bad=True, band="vis")) == 2
 
 
 def test_companions_in_class_folders(tmp_path: Path) -> None:
@@ -230,6 +230,6 @@ def test_companions_in_class_folders(tmp_path: Path) -> None:
         for k, image in enumerate(lens_images(2, seed=len(name))):
             fits.writeto(tmp_path / name / f"{k}.fits", image)
             fits.writeto(tmp_path / name / f"{k}_rms.fits", np.sqrt(image))
-    source = open_lenses(tmp_path)
+    source = open_set(tmp_path)
     assert len(source) == 4
     assert source.labels.tolist() == [0, 0, 1, 1]

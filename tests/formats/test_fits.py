@@ -9,7 +9,7 @@ from astropy.io import fits
 
 from gravlensdiffusion.errors import BadImageError, GravLensError
 from gravlensdiffusion.formats.fits import pixel_scale
-from gravlensdiffusion.formats.open import open_lenses
+from gravlensdiffusion.formats.open import open_set
 from tests.sets.files import lens_images
 
 STEP = 0.05 / 3600
@@ -88,7 +88,7 @@ def test_the_image_extension_where_the_primary_has_none(tmp_path: Path, compress
     hdus[0].header["PIXSCALE"] = 0.2
     hdus[1].header["BUNIT"] = "nJy"
     hdus.writeto(tmp_path / "a.fits")
-    source = open_lenses(tmp_path / "a.fits")
+    source = open_set(tmp_path / "a.fits")
     # Compression of floats loses a little.
     np.testing.assert_allclose(source.read([0])[0, 0], first, atol=0.05)
     assert source.header.flux_unit == "nJy"
@@ -102,14 +102,14 @@ def test_scaled_integers(tmp_path: Path) -> None:
     with fits.open(tmp_path / "a.fits", do_not_scale_image_data=True) as hdus:
         hdus[0].header["BSCALE"], hdus[0].header["BZERO"] = 0.5, 100.0
         hdus.writeto(tmp_path / "b.fits")
-    image = open_lenses(tmp_path / "b.fits").read([0])[0, 0]
+    image = open_set(tmp_path / "b.fits").read([0])[0, 0]
     np.testing.assert_array_equal(image, 100 + 0.5 * np.arange(64).reshape(8, 8))
 
 
 @pytest.mark.parametrize("suffix", [".fits", ".FITS", ".fit", ".fts"])
 def test_suffixes(tmp_path: Path, suffix: str) -> None:
     fits.writeto(tmp_path / f"a{suffix}", lens_images(1))
-    assert open_lenses(tmp_path).image_shape == (1, 8, 8)
+    assert open_set(tmp_path).image_shape == (1, 8, 8)
 
 
 def test_declared_sizes_are_checked_before_anything_is_read(tmp_path: Path) -> None:
@@ -118,13 +118,13 @@ def test_declared_sizes_are_checked_before_anything_is_read(tmp_path: Path) -> N
     )
     (tmp_path / "a.fits").write_bytes(header.tostring().encode())
     with pytest.raises(GravLensError, match="1000000 x 1000000 pixels, more than the limit"):
-        open_lenses(tmp_path / "a.fits")
+        open_set(tmp_path / "a.fits")
 
 
 def test_cut_outs_whose_scales_differ_in_the_last_digits_are_one_set(tmp_path: Path) -> None:
     for k, image in enumerate(lens_images(3)):
         fits.writeto(tmp_path / f"{k}.fits", image, fits.Header({"PIXSCALE": 0.1 + k * 1e-6}))
-    assert len(open_lenses(tmp_path)) == 3
+    assert len(open_set(tmp_path)) == 3
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_flux_unit_and_zero_point(
     tmp_path: Path, cards: dict[str, object], unit: str, zero_point: float | None
 ) -> None:
     fits.writeto(tmp_path / "a.fits", lens_images(1)[0], fits.Header(cards))
-    source = open_lenses(tmp_path / "a.fits")
+    source = open_set(tmp_path / "a.fits")
     assert source.header.flux_unit == unit
     if zero_point is None:
         assert "zero_point" not in source.parameters
@@ -155,4 +155,4 @@ def test_images_of_other_zero_points_are_no_set_without_a_unit(tmp_path: Path) -
     for k, image in enumerate(lens_images(3)):
         fits.writeto(tmp_path / f"{k}.fits", image, fits.Header({"MAGZERO": 24.6 + (k == 2)}))
     with pytest.raises(GravLensError, match=r"flux unit '1 at 25\.6 mag' where most have"):
-        open_lenses(tmp_path)
+        open_set(tmp_path)

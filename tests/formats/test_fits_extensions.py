@@ -15,7 +15,7 @@ from gravlensdiffusion.errors import (
 )
 from gravlensdiffusion.formats.fits import FitsReader
 from gravlensdiffusion.formats.fits_extensions import Choice, looks_like
-from gravlensdiffusion.formats.open import open_lenses
+from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.untrusted.probe import release
 from tests.sets.files import lens_images
 
@@ -61,7 +61,7 @@ def test_companions_before_and_behind_the_image_are_left(
 ) -> None:
     beside = [(other, NOISE + 10 * LENS) for other in others.split()]
     path = save(tmp_path / "a.fits", beside[0], (name, LENS), *beside[1:], packed=packed)
-    source = open_lenses(path)
+    source = open_set(path)
     assert is_lens(source.read([0])[0, 0])
     left = ", ".join(others.split())
     assert source.notes == (f"of FITS files HDU {name} taken, {left} left: 1 image, a.fits first",)
@@ -81,11 +81,11 @@ def test_companions_before_and_behind_the_image_are_left(
 def test_headers_tell_companions(tmp_path: Path, card: str, value: str) -> None:
     other = fits.ImageHDU(LENS[::-1], header=fits.Header({card: value}))
     fits.HDUList([fits.PrimaryHDU(), other, fits.ImageHDU(LENS)]).writeto(tmp_path / "a.fits")
-    assert is_lens(open_lenses(tmp_path / "a.fits").read([0])[0, 0])
+    assert is_lens(open_set(tmp_path / "a.fits").read([0])[0, 0])
     other.writeto(tmp_path / "b.fits")
     with pytest.raises(GravLensError, match=r"holds only 1 \(.*\); `hdu` chooses one all the same"):
-        open_lenses(tmp_path / "b.fits")
-    assert len(open_lenses(tmp_path / "b.fits", hdu="1")) == 1
+        open_set(tmp_path / "b.fits")
+    assert len(open_set(tmp_path / "b.fits", hdu="1")) == 1
 
 
 @pytest.mark.parametrize("kind", ["PSF", "map", "mask"])
@@ -93,10 +93,10 @@ def test_headers_tell_companions(tmp_path: Path, card: str, value: str) -> None:
 def test_pixels_decide_where_names_do_not(tmp_path: Path, kind: str, is_primary: bool) -> None:
     first = None if is_primary else ""
     assert is_lens(
-        open_lenses(save(tmp_path / "a.fits", (first, LENS), ("", CONTENTS[kind]))).read([0])[0, 0]
+        open_set(save(tmp_path / "a.fits", (first, LENS), ("", CONTENTS[kind]))).read([0])[0, 0]
     )
     assert is_lens(
-        open_lenses(save(tmp_path / "b.fits", (first, CONTENTS[kind]), ("", LENS))).read([0])[0, 0]
+        open_set(save(tmp_path / "b.fits", (first, CONTENTS[kind]), ("", LENS))).read([0])[0, 0]
     )
 
 
@@ -119,15 +119,15 @@ def test_where_in_doubt_the_user_is_asked(tmp_path: Path, names: tuple[str | Non
     for k in (2, 3):
         np.save(tmp_path / f"{k}.npy", LENS)
     with pytest.raises(GravLensError, match=f"holds {len(names)} images; choose one with `hdu`: "):
-        open_lenses(path)
+        open_set(path)
     # It is the same for all files, so it is said once.
     with pytest.raises(GravLensError, match=r"a\.fits: holds") as caught:
-        open_lenses(tmp_path)
+        open_set(tmp_path)
     assert not isinstance(caught.value, BadFilesError)
-    assert len(open_lenses(tmp_path, skip_bad=True)) == 2
+    assert len(open_set(tmp_path, skip_bad=True)) == 2
     first = 0 if names[0] is None else 1
     for k, image in enumerate(images):
-        np.testing.assert_array_equal(open_lenses(path, hdu=str(k + first)).read([0])[0, 0], image)
+        np.testing.assert_array_equal(open_set(path, hdu=str(k + first)).read([0])[0, 0], image)
 
 
 def test_extensions_by_name_version_and_band(tmp_path: Path) -> None:
@@ -138,17 +138,17 @@ def test_extensions_by_name_version_and_band(tmp_path: Path) -> None:
         ("VIS_RMS", "VIS_RMS"),
         (" hsc_g_flux,1", "HSC_G_FLUX"),
     ):
-        np.testing.assert_array_equal(open_lenses(path, hdu=asked).read([0])[0, 0], images[name])
+        np.testing.assert_array_equal(open_set(path, hdu=asked).read([0])[0, 0], images[name])
     for asked, name in (("vis", "VIS_FLUX"), ("g", "HSC_G_FLUX"), ("HSC-G", "HSC_G_FLUX")):
-        np.testing.assert_array_equal(open_lenses(path, band=asked).read([0])[0, 0], images[name])
+        np.testing.assert_array_equal(open_set(path, band=asked).read([0])[0, 0], images[name])
     with pytest.raises(GravLensError, match="no image in HDU 'SCI'; there are HSC_G_FLUX, VIS_FL"):
-        open_lenses(path, hdu="SCI")
+        open_set(path, hdu="SCI")
     with pytest.raises(GravLensError, match="no image of band 'r'; there are hsc_g, vis"):
-        open_lenses(path, band="r")
+        open_set(path, band="r")
     chips = [fits.ImageHDU(LENS * k, name="SCI", ver=k) for k in (1, 2)]
     fits.HDUList([fits.PrimaryHDU(), *chips]).writeto(tmp_path / "b.fits")
     np.testing.assert_array_equal(
-        open_lenses(tmp_path / "b.fits", hdu="sci, 2").read([0])[0, 0], 2 * LENS
+        open_set(tmp_path / "b.fits", hdu="sci, 2").read([0])[0, 0], 2 * LENS
     )
 
 
@@ -157,15 +157,15 @@ def test_a_mask_among_images_is_refused(tmp_path: Path) -> None:
         np.save(tmp_path / f"{k}.npy", image)
     np.save(tmp_path / "a.npy", MASK[:8, 8:16])
     with pytest.raises(GravLensError, match=r"a\.npy: looks like a mask: it has two values"):
-        open_lenses(tmp_path)
-    assert len(open_lenses(tmp_path, skip_bad=True)) == 3
-    assert "two values" in open_lenses(tmp_path / "a.npy").notes[0]
+        open_set(tmp_path)
+    assert len(open_set(tmp_path, skip_bad=True)) == 3
+    assert "two values" in open_set(tmp_path / "a.npy").notes[0]
 
 
 def test_many_images_are_not_looked_at_one_by_one(tmp_path: Path) -> None:
     path = save(tmp_path / "a.fits", *[("", PSF)] * 19, ("", LENS))
     with pytest.raises(GravLensError, match=r"holds 20 images; choose .*, 12 and 8 more"):
-        open_lenses(path)
+        open_set(path)
 
 
 def test_the_child_process_makes_the_same_choice(

@@ -8,7 +8,7 @@ from astropy.io import fits
 
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.evaluation.preparation import PreparedSource, prepare_sets
-from gravlensdiffusion.formats.open import open_lenses
+from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.sets.training_set import prepare
 from tests.sets.files import save_folder
 
@@ -21,13 +21,13 @@ PEAK[:, 6, 5], PEAK[:, 0, 0] = 1, 0
 def opened(path: Path, images: np.ndarray, form: str = "npy", **options: object) -> object:
     if form == "folder":
         save_folder(path, images)
-        return open_lenses(path, **options)
+        return open_set(path, **options)
     path = path.with_suffix(f".{form}")
     if form == "npy":
         np.save(path, images)
     else:
         np.savez_compressed(path, images=images)
-    return open_lenses(path, **options)
+    return open_set(path, **options)
 
 
 @pytest.mark.parametrize("form", ["npy", "npz", "folder"])
@@ -84,7 +84,7 @@ def test_all_other_numbers_stay_as_they_are(images: np.ndarray, tmp_path: Path) 
 def test_whole_numbers_of_fits_are_counts(dtype: type, tmp_path: Path) -> None:
     counts = (GREYS[0] // 2).astype(dtype)
     fits.PrimaryHDU(counts).writeto(tmp_path / "image.fits")
-    source = open_lenses(tmp_path / "image.fits")
+    source = open_set(tmp_path / "image.fits")
     assert (source.header.flux_unit, source.notes) == ("unknown", ())
     assert np.array_equal(source.read([0])[0, 0], counts)
 
@@ -94,7 +94,7 @@ def test_types_that_are_not_on_one_scale_make_no_set(tmp_path: Path) -> None:
     save_folder(folder, GREYS)
     np.save(folder / "z.npy", PEAK[0].astype(np.float32))
     with pytest.raises(GravLensError, match="flux unit 'peak' where most have flux unit 'full"):
-        open_lenses(folder)
+        open_set(folder)
 
 
 def test_greys_are_not_compared_with_numbers_far_out_of_their_scale(tmp_path: Path) -> None:

@@ -6,20 +6,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gravlensdiffusion.formats.open import open_lenses
+from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.formats.png import PngCard, read_card, stretch, unstretch
 
 GREY = (np.arange(64).reshape(8, 8) * 4).astype(np.uint8)
 
 
 def read(path: Path) -> np.ndarray:
-    return open_lenses(path).read([0])[0, 0]
+    return open_set(path).read([0])[0, 0]
 
 
 def test_8_and_16_bits_have_one_scale(tmp_path: Path) -> None:
     Image.fromarray(GREY).save(tmp_path / "a.png")
     Image.fromarray(GREY.astype(np.uint16) * 257).save(tmp_path / "b.png")
-    source = open_lenses(tmp_path)
+    source = open_set(tmp_path)
     assert source.header.flux_unit == "full scale"
     images = source.read(slice(None))[:, 0]
     np.testing.assert_array_equal(images[0], (GREY / 255).astype(np.float32))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.formats.open import open_lenses
+from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.store.reader import LensStore, write_store
 from tests.sets.files import HEADER, SHARED_DATA, lens_images, lens_records, save_folder
 
@@ -23,7 +23,7 @@ def test_npy_files_of_every_shape_and_dtype(
 ) -> None:
     images = (lens_images(3, size=9)[:, :8] * 100).astype(dtype)
     save_folder(tmp_path, images.reshape(3, *shape))
-    source = open_lenses(tmp_path)
+    source = open_set(tmp_path)
     assert source.image_shape == (1, 8, 9)
     assert source.dtypes == (np.dtype(dtype).name,)
     assert source.labels.tolist() == [-1, -1, -1]
@@ -37,12 +37,12 @@ def test_npy_files_of_every_shape_and_dtype(
 def test_fortran_order(tmp_path: Path) -> None:
     image = np.asfortranarray(lens_images(1, size=9)[0, :8])
     np.save(tmp_path / "a.npy", image)
-    np.testing.assert_array_equal(open_lenses(tmp_path).read([0])[0, 0], image)
+    np.testing.assert_array_equal(open_set(tmp_path).read([0])[0, 0], image)
 
 
 def test_files_come_in_natural_order(tmp_path: Path) -> None:
     images = lens_images(12)
-    source = open_lenses(save_folder(tmp_path, images))
+    source = open_set(save_folder(tmp_path, images))
     np.testing.assert_array_equal(source.read(slice(None))[:, 0], images)
     assert source.name(9) == str(tmp_path / "sample10.npy")
 
@@ -52,7 +52,7 @@ def test_class_folders_give_labels(tmp_path: Path) -> None:
     save_folder(tmp_path / "no_sub", images[:3])
     save_folder(tmp_path / "axion", images[3:4])
     save_folder(tmp_path / "cdm", images[4:])
-    source = open_lenses(tmp_path)
+    source = open_set(tmp_path)
     assert source.header.class_names == ("axion", "cdm", "no_sub")
     assert source.labels.tolist() == [0, 1, 1, 2, 2, 2]
     np.testing.assert_array_equal(source.read([0, 3])[:, 0], images[[3, 0]])
@@ -60,7 +60,7 @@ def test_class_folders_give_labels(tmp_path: Path) -> None:
 
 def test_only_the_images_asked_for_are_read(tmp_path: Path) -> None:
     images = lens_images(5)
-    source = open_lenses(save_folder(tmp_path, images))
+    source = open_set(save_folder(tmp_path, images))
     for k in (1, 2, 3, 5):
         (tmp_path / f"sample{k}.npy").unlink()
     np.testing.assert_array_equal(source.read([3])[0, 0], images[3])
@@ -69,7 +69,7 @@ def test_only_the_images_asked_for_are_read(tmp_path: Path) -> None:
 
 
 def test_a_file_that_changes_its_size_is_told(tmp_path: Path) -> None:
-    source = open_lenses(save_folder(tmp_path, lens_images(2)))
+    source = open_set(save_folder(tmp_path, lens_images(2)))
     np.save(tmp_path / "sample2.npy", lens_images(1, size=9)[0])
     with pytest.raises(GravLensError, match=r"sample2\.npy: has changed its size"):
         source.read([1])
@@ -80,7 +80,7 @@ def test_a_file_that_changes_its_size_is_told(tmp_path: Path) -> None:
 def test_npz_archives(tmp_path: Path, save: Callable[..., None], shape: tuple[int, ...]) -> None:
     images = lens_images(5, size=9)[:, :8]
     save(tmp_path / "a.npz", images=images.reshape(shape), labels=[1, 0, -1, 2, 0], extra=[1.0])
-    source = open_lenses(tmp_path / "a.npz")
+    source = open_set(tmp_path / "a.npz")
     assert source.image_shape == (1, 8, 9)
     assert source.header.class_names == ("0", "1", "2")
     assert source.labels.tolist() == [1, 0, -1, 2, 0]
@@ -94,7 +94,7 @@ def test_npz_with_names_of_classes(tmp_path: Path) -> None:
     np.savez(
         tmp_path / "b.npz", images=images, labels=[2, 0, 2], class_names=["no_sub", "cdm", "axion"]
     )
-    by_text, by_number = open_lenses(tmp_path / "a.npz"), open_lenses(tmp_path / "b.npz")
+    by_text, by_number = open_set(tmp_path / "a.npz"), open_set(tmp_path / "b.npz")
     assert by_text.header.class_names == ("axion", "cdm")
     assert by_text.labels.tolist() == [1, 0, 1]
     assert by_number.header.class_names == ("no_sub", "cdm", "axion")
@@ -104,21 +104,21 @@ def test_npz_with_names_of_classes(tmp_path: Path) -> None:
 def test_the_only_array_of_an_archive(tmp_path: Path) -> None:
     images = lens_images(2)
     np.savez(tmp_path / "a.npz", stamps=images)
-    np.testing.assert_array_equal(open_lenses(tmp_path / "a.npz").read([1])[0, 0], images[1])
+    np.testing.assert_array_equal(open_set(tmp_path / "a.npz").read([1])[0, 0], images[1])
 
 
 def test_a_folder_of_archives_is_one_set(tmp_path: Path) -> None:
     images = lens_images(5)
     np.savez(tmp_path / "p1.npz", images=images[:2])
     np.savez_compressed(tmp_path / "p2.npz", images=images[2:])
-    source = open_lenses(tmp_path)
+    source = open_set(tmp_path)
     np.testing.assert_array_equal(source.read([4, 0, 2])[:, 0], images[[4, 0, 2]])
 
 
 def test_one_npy_file_may_hold_a_stack(tmp_path: Path) -> None:
     images = lens_images(4)
     np.save(tmp_path / "all.npy", images)
-    source = open_lenses(tmp_path / "all.npy")
+    source = open_set(tmp_path / "all.npy")
     np.testing.assert_array_equal(source.read([3, 1])[:, 0], images[[3, 1]])
 
 
@@ -130,7 +130,7 @@ def test_a_large_stack_does_not_fill_the_memory(tmp_path: Path, kind: str) -> No
     images = np.round(images, 1)
     save(tmp_path / kind, images)
     tracemalloc.start()
-    source = open_lenses(tmp_path / kind)
+    source = open_set(tmp_path / kind)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert len(source) == 256
@@ -143,7 +143,7 @@ def test_a_pickled_source_reads_the_same(tmp_path: Path, name: str) -> None:
     images = lens_images(4)
     save = {"a.npy": np.save, "a.npz": np.savez, "packed.npz": np.savez_compressed}[name]
     save(tmp_path / name, images)
-    source = open_lenses(tmp_path / name)
+    source = open_set(tmp_path / name)
     source.read([0])
     content = pickle.dumps(source)
     assert len(content) < 4000
@@ -152,7 +152,7 @@ def test_a_pickled_source_reads_the_same(tmp_path: Path, name: str) -> None:
 
 class TestStores:
     def test_a_good_store_is_opened_as_it_is(self, tmp_path: Path) -> None:
-        source = open_lenses(write_store(tmp_path / "lenses.h5", lens_records(), HEADER))
+        source = open_set(write_store(tmp_path / "lenses.h5", lens_records(), HEADER))
         assert isinstance(source, LensStore)
         assert source.problems == ()
         assert source.header == HEADER
@@ -162,9 +162,9 @@ class TestStores:
         records[1].image[:] = 0.5
         path = write_store(tmp_path / "lenses.h5", records, HEADER)
         with pytest.raises(GravLensError, match=r"1 file or image cannot be used") as caught:
-            open_lenses(path)
+            open_set(path)
         assert caught.value.problems == (f"{path}[1]: is constant: every pixel is 0.5",)
-        source = open_lenses(path, skip_bad=True)
+        source = open_set(path, skip_bad=True)
         assert source.num_skipped == 1
         assert len(source) == 6
         assert source.labels.tolist() == [0, 2, 0, 1, 2, 0]
@@ -179,8 +179,8 @@ class TestStores:
         (tmp_path / "2.h5").write_bytes((tmp_path / "3.h5").read_bytes()[:-64])
         (tmp_path / "notes.txt").write_text("mine")
         with pytest.raises(GravLensError, match="2 files or images cannot be used"):
-            open_lenses(tmp_path)
-        source = open_lenses(tmp_path, skip_bad=True)
+            open_set(tmp_path)
+        source = open_set(tmp_path, skip_bad=True)
         assert len(source) == 5
         assert [line.split(": ")[0] for line in source.problems] == [
             str(tmp_path / "notes.txt"),
@@ -198,8 +198,8 @@ class TestRealData:
             with pytest.raises(
                 GravLensError, match=r"holds 8 images; choose one with `hdu`: .*VIS_"
             ):
-                open_lenses(path)
-        source = open_lenses(path, band="vis")
+                open_set(path)
+        source = open_set(path, band="vis")
         assert len(source) == 1
         assert source.header.pixel_scale_arcsec == pytest.approx(0.1, rel=1e-6)
         assert np.isfinite(source.read([0])).all()
@@ -207,25 +207,25 @@ class TestRealData:
     @needs_shared_data
     def test_the_euclid_folder_holds_one_lens_in_two_bands(self) -> None:
         with pytest.raises(GravLensError, match=r"choose one with `band`: nir_h \(1\), vis \(2\)"):
-            open_lenses(SHARED_DATA / "euclid_q1")
+            open_set(SHARED_DATA / "euclid_q1")
 
     @needs_shared_data
     def test_a_folder_of_folders_of_one_lens_each(self) -> None:
-        source = open_lenses(SHARED_DATA / "slacs", mixed=True)
+        source = open_set(SHARED_DATA / "slacs", mixed=True)
         assert source.image_shape == (1, 201, 201)
         assert source.header.class_names == ()
         assert all(Path(source.name(k)).name == "image.fits" for k in range(len(source)))
 
     @needs_shared_data
     def test_the_early_release_image_knows_its_zero_point(self) -> None:
-        source = open_lenses(SHARED_DATA / "euclid_q1" / "ID_37174.fits", crop=64)
+        source = open_set(SHARED_DATA / "euclid_q1" / "ID_37174.fits", crop=64)
         assert source.image_shape == (1, 64, 64)
         assert source.header.flux_unit == "1 at 30.132 mag"
         assert source.parameters["zero_point"].tolist() == [30.132]
 
     @needs_shared_data
     def test_the_recovered_deeplense_images(self) -> None:
-        source = open_lenses(SHARED_DATA / "deeplense_samples_36.npz")
+        source = open_set(SHARED_DATA / "deeplense_samples_36.npz")
         assert len(source) == 36
         assert source.image_shape == (1, 150, 150)
         assert source.read(slice(None)).mean() == pytest.approx(0.06, abs=0.005)

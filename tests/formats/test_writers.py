@@ -11,7 +11,7 @@ from astropy.io import fits
 from PIL import Image
 
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.formats.open import open_lenses
+from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.formats.writers import FORMATS, check_targets, write_images
 from gravlensdiffusion.sets.records import LensRecord, SetHeader
 from gravlensdiffusion.store.reader import LensStore, validate_store
@@ -56,7 +56,7 @@ def test_the_store_keeps_everything(folder: Path) -> None:
 @pytest.mark.parametrize("name", ["npy", "fits"])
 def test_npy_and_fits_are_exact(folder: Path, name: str) -> None:
     assert (folder / name / f"00011.{name}").is_file()
-    source = open_lenses(folder / name)
+    source = open_set(folder / name)
     np.testing.assert_array_equal(source.read(slice(None))[:, 0], lens_images(12))
 
 
@@ -66,7 +66,7 @@ def test_npy_files_have_the_shape_of_deeplense_files(folder: Path) -> None:
 
 @pytest.mark.parametrize("name", ["fits", "png"])
 def test_scale_unit_and_classes_come_back(folder: Path, name: str) -> None:
-    source = open_lenses(folder / name)
+    source = open_set(folder / name)
     assert source.header.pixel_scale_arcsec == pytest.approx(0.05, rel=1e-9)
     assert source.header.flux_unit == "e-/s"
     assert source.header.class_names == HEADER.class_names
@@ -76,7 +76,7 @@ def test_scale_unit_and_classes_come_back(folder: Path, name: str) -> None:
 def test_an_unknown_scale_stays_unknown(tmp_path: Path) -> None:
     write(tmp_path, replace(HEADER, pixel_scale_arcsec=None))
     for name in ("lenses.h5", "fits", "png"):
-        assert open_lenses(tmp_path / name).header.pixel_scale_arcsec is None
+        assert open_set(tmp_path / name).header.pixel_scale_arcsec is None
 
 
 def test_fits_headers(tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_png_of_peak_scaled_images_is_linear(tmp_path: Path) -> None:
     with Image.open(tmp_path / "png" / "00003.png") as image:
         grey = np.asarray(image)
     np.testing.assert_array_equal(grey, np.rint(lens_images(12)[3] * 255))
-    source = open_lenses(tmp_path / "png")
+    source = open_set(tmp_path / "png")
     assert source.header.flux_unit == "peak"
     np.testing.assert_allclose(
         source.read(slice(None))[:, 0], lens_images(12), atol=0.5 / 255 + 1e-6
@@ -125,7 +125,7 @@ def test_png_of_flux_has_one_stretch_for_the_set(tmp_path: Path) -> None:
     assert cards[0]["stretch"] == "asinh"
     assert cards[0]["low"] == images.min()
     assert cards[0]["high"] == images.max()
-    again = open_lenses(tmp_path / "png").read(slice(None))[:, 0]
+    again = open_set(tmp_path / "png").read(slice(None))[:, 0]
     # One grey level is 0.04% of the range at its faint end and 1.8% at its bright end.
     np.testing.assert_allclose(again, images, atol=0.01 * images.max())
     np.testing.assert_allclose(again[0], images[0], atol=0.0003 * images.max())
@@ -167,7 +167,7 @@ class TestRefusals:
     def test_an_earlier_set_is_replaced_as_a_whole(self, folder: Path) -> None:
         write(folder, num=3, overwrite=True)
         for name in ("lenses.h5", "npy", "fits", "png"):
-            assert len(open_lenses(folder / name)) == 3
+            assert len(open_set(folder / name)) == 3
 
     @pytest.mark.parametrize("name", FORMATS)
     def test_nothing_of_an_earlier_set_is_left(self, folder: Path, name: str) -> None:
@@ -177,7 +177,7 @@ class TestRefusals:
         write(folder, formats=(name,), num=3, overwrite=True)
         entry = "lenses.h5" if name == "h5" else name
         assert sorted(path.name for path in folder.iterdir()) == sorted([entry, "notes.txt"])
-        assert len(open_lenses(folder / entry)) == 3
+        assert len(open_set(folder / entry)) == 3
 
     def test_a_set_is_never_put_beside_another(self, tmp_path: Path) -> None:
         write(tmp_path / "out", formats=("npy",))
@@ -210,7 +210,7 @@ class TestRefusals:
             try:
                 write(folder, formats=("h5", "npy"), num=3, overwrite=True)
             except KeyboardInterrupt:
-                assert len(open_lenses(folder / "lenses.h5")) in (3, 12)
+                assert len(open_set(folder / "lenses.h5")) in (3, 12)
             else:
                 break
         assert not (folder / "fits").exists()
@@ -256,5 +256,5 @@ class TestRefusals:
         with pytest.raises(GravLensError, match="cannot be written: No space left"):
             write(folder, num=3, overwrite=True)
         for name in ("lenses.h5", "npy", "fits", "png"):
-            assert len(open_lenses(folder / name)) == 12
+            assert len(open_set(folder / name)) == 12
         assert not [path for path in folder.iterdir() if path.name.startswith(".")]

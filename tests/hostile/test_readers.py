@@ -14,7 +14,7 @@ from gravlensdiffusion.codec import from_json, to_json
 from gravlensdiffusion.config.model import ModelConfig
 from gravlensdiffusion.config.training import TrainingConfig
 from gravlensdiffusion.errors import BadImageError, GravLensError, one_line
-from gravlensdiffusion.formats.open import open_lenses
+from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.formats.png import KEYWORD, read_card
 from gravlensdiffusion.generation.conditions import read_conditions
 from gravlensdiffusion.model.checkpoint import read_shapes, read_tensors
@@ -66,7 +66,7 @@ def test_image_files(tmp_path: Path, drawn: tuple[Base, bytes]) -> None:
     base, content = drawn
     path = tmp_path / base.name
     path.write_bytes(content)
-    source = outcome(lambda: open_lenses(path, allow_object_arrays=True))
+    source = outcome(lambda: open_set(path, allow_object_arrays=True))
     assert source is None or np.isfinite(source.read(slice(None))).all()  # type: ignore[attr-defined]
 
 

@@ -20,7 +20,7 @@ from gravlensdiffusion.codec import from_json
 from gravlensdiffusion.config.model import ModelConfig
 from gravlensdiffusion.config.training import TrainingConfig
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.formats.open import open_lenses
+from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.model.checkpoint import load_model
 from gravlensdiffusion.untrusted.state_file import read_state_dict
 from tests.hostile.bases import leaves, model_files, npy_bytes, with_leaf
@@ -71,7 +71,7 @@ def read_set(path: Path, content: bytes, **options: bool) -> None:
     path.write_bytes(content)
 
     def read(skip_bad: bool) -> None:
-        source = open_lenses(path, skip_bad=skip_bad, **options)
+        source = open_set(path, skip_bad=skip_bad, **options)
         assert source.header.flux_unit.isprintable()
         assert all(name.isprintable() for name in source.header.class_names)
         source.read(slice(0, 4))

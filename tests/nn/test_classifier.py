@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from gravlensdiffusion.config.classifier import ClassifierConfig
-from gravlensdiffusion.nn.classifier import LensClassifier
+from gravlensdiffusion.nn.classifier import ClassifierNetwork
 
 CONFIG = ClassifierConfig(
     image_size=28,
@@ -22,7 +22,7 @@ CONFIG = ClassifierConfig(
 @pytest.fixture
 def classifier():
     torch.manual_seed(0)
-    return LensClassifier(CONFIG).eval()
+    return ClassifierNetwork(CONFIG).eval()
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_units_of_flux_do_not_matter(classifier, images):
         name: tuple(factor * value for value in getattr(CONFIG, name))
         for name in ("sky", "noise", "bright")
     }
-    other = LensClassifier(replace(CONFIG, **scales)).eval()
+    other = ClassifierNetwork(replace(CONFIG, **scales)).eval()
     other.load_state_dict(classifier.state_dict())
     torch.testing.assert_close(other(factor * images), classifier(images), atol=1e-4, rtol=1e-4)
 
@@ -70,4 +70,4 @@ def test_dropout_hides_features_in_training_alone(classifier, images):
 @pytest.mark.parametrize("size", [8, 13])
 def test_any_size_and_stride_fit_together(size):
     config = replace(CONFIG, image_size=size)
-    assert LensClassifier(config)(torch.rand(2, 2, size, size)).shape == (2, 3)
+    assert ClassifierNetwork(config)(torch.rand(2, 2, size, size)).shape == (2, 3)

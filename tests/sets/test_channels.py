@@ -10,7 +10,7 @@ from gravlensdiffusion.cli.evaluate import Options, reports
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.evaluation.preparation import PreparedSource, prepare_sets
 from gravlensdiffusion.evaluation.sets import Sets
-from gravlensdiffusion.formats.open import open_lenses
+from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.formats.writers import check_channels, write_images
 from gravlensdiffusion.sets.records import LensRecord, SetHeader
 from gravlensdiffusion.sets.training_set import prepare
@@ -36,14 +36,14 @@ def assert_alike(found: np.ndarray, form: str = "") -> None:
 @pytest.mark.parametrize("form", ["h5", "npy", "fits", "png"])
 def test_every_format_is_read_back_and_used(form: str, tmp_path: Path) -> None:
     folder = written(tmp_path / "set", form)
-    source = open_lenses(folder if form == "h5" else folder / form)
+    source = open_set(folder if form == "h5" else folder / form)
     assert source.image_shape == (3, 16, 16)
     assert_alike(source.read(slice(None)), form)
     if form != "npy":
         assert source.header.flux_unit == "e-/s"
         assert source.labels.tolist() == [0, 1, 0, 1, 0, 1]
     assert_alike(prepare(source, tmp_path / "run", 16, "area").images[:], form)
-    cropped = open_lenses(folder if form == "h5" else folder / form, crop=8)
+    cropped = open_set(folder if form == "h5" else folder / form, crop=8)
     assert np.array_equal(cropped.read([4]), source.read([4])[..., 4:12, 4:12])
     pair = [PreparedSource(source, "mine", channel=2)] * 2
     ready = prepare_sets(pair, size=8, rescale="none")[0]
@@ -65,34 +65,34 @@ def test_channels_are_the_first_axis_of_an_image_or_the_last(
         np.savez_compressed(path, images=images)
     else:
         np.save(path, images)
-    np.testing.assert_array_equal(open_lenses(path).read(slice(None)), IMAGES)
+    np.testing.assert_array_equal(open_set(path).read(slice(None)), IMAGES)
 
 
 def test_one_file_of_three_planes_is_a_stack_and_of_three_last_an_image(tmp_path: Path) -> None:
     np.save(tmp_path / "stack.npy", IMAGES[0])
     np.save(tmp_path / "image.npy", np.moveaxis(IMAGES[0], 0, -1))
-    assert len(open_lenses(tmp_path / "stack.npy")) == 3
-    assert open_lenses(tmp_path / "image.npy").image_shape == (3, 16, 16)
+    assert len(open_set(tmp_path / "stack.npy")) == 3
+    assert open_set(tmp_path / "image.npy").image_shape == (3, 16, 16)
 
 
 def test_more_planes_than_an_image_has_channels_are_refused_in_a_folder(tmp_path: Path) -> None:
     save_folder(tmp_path, np.random.default_rng(0).random((2, 11, 16, 16)))
     with pytest.raises(GravLensError, match=r"has shape \(11, 16, 16\).* up to 10 channels"):
-        open_lenses(tmp_path)
+        open_set(tmp_path)
 
 
 def test_channels_are_not_mixed(tmp_path: Path) -> None:
     save_folder(tmp_path, IMAGES)
     np.save(tmp_path / "z.npy", IMAGES[0, 0])
     with pytest.raises(GravLensError, match="1 channel where most have 3 channels"):
-        open_lenses(tmp_path)
+        open_set(tmp_path)
     check_channels(3, ["png"])
     with pytest.raises(GravLensError, match="PNG needs images of one channel or three, not 2"):
         check_channels(2, ["npy", "png"])
 
 
 def test_an_evaluation_is_of_each_channel_or_of_the_one_that_is_asked_for(tmp_path: Path) -> None:
-    source = open_lenses(written(tmp_path / "set", "h5"))
+    source = open_set(written(tmp_path / "set", "h5"))
     sets = Sets(generated=PreparedSource(source, "one"), reference=PreparedSource(source, "two"))
     options = Options(generated=Path("one"), reference=Path("two"), out=Path("report"))
     assert reports(options, sets) == {k: Path(f"report/channel-{k + 1}") for k in range(3)}
@@ -101,6 +101,6 @@ def test_an_evaluation_is_of_each_channel_or_of_the_one_that_is_asked_for(tmp_pa
     with pytest.raises(GravLensError, match="one: has no channel 4; its channels are 1 to 3"):
         sets.of_channel(3)
     save_folder(tmp_path / "grey", IMAGES[:, 0])
-    pair = [sets.generated, PreparedSource(open_lenses(tmp_path / "grey"), "grey")]
+    pair = [sets.generated, PreparedSource(open_set(tmp_path / "grey"), "grey")]
     with pytest.raises(GravLensError, match="grey has 1: the numbers of channels differ"):
         prepare_sets(pair, size=None, rescale="none")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from gravlensdiffusion.config.model import ModelConfig, ParameterConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.formats.fits_header import PERCENT, read_text, text_cards
-from gravlensdiffusion.formats.open import open_lenses
+from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.formats.writers import write_images
 from gravlensdiffusion.sets.records import LensRecord, SetHeader
 from tests.sets.files import lens_images
@@ -43,7 +43,7 @@ def test_names_of_any_letters_come_back(tmp_path: Path, kind: str) -> None:
         records = [LensRecord(image=image[None], label=k) for k, image in enumerate(images)]
         write_images(path, records, header, [kind], model="modèle")
         path /= "lenses.h5" if kind == "h5" else kind
-    source = open_lenses(path)
+    source = open_set(path)
     assert len(source) == len(names)
     found = [source.header.class_names[label] for label in source.labels]
     assert sorted(found) == sorted(names)
@@ -97,7 +97,7 @@ def test_names_that_a_class_cannot_be_asked_for_by(tmp_path: Path, name: str) ->
             (tmp_path / folder).mkdir()
             np.save(tmp_path / folder / f"{k}.npy", image)
         with pytest.raises(GravLensError, match=message) as caught:
-            open_lenses(tmp_path, skip_bad=True)
+            open_set(tmp_path, skip_bad=True)
         assert str(caught.value).startswith(f"{tmp_path}: ")
 
 
@@ -106,13 +106,13 @@ def test_two_names_that_are_shown_alike_are_refused(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         np.save(tmp_path / name / "0.npy", image)
     with pytest.raises(GravLensError, match=r"the class name 'a\\n' is there twice"):
-        open_lenses(tmp_path)
+        open_set(tmp_path)
     (tmp_path / "cards").mkdir()
     for k, (name, image) in enumerate(zip(("a\n", "a\\n"), lens_images(2), strict=True)):
         header = fits.Header(text_cards([("CLASS", name, "")]))
         fits.writeto(tmp_path / f"cards/{k}.fits", image, header)
     with pytest.raises(GravLensError, match=r"1\.fits: states a class that is shown like another"):
-        open_lenses(tmp_path / "cards")
+        open_set(tmp_path / "cards")
 
 
 def test_parameters_are_not_called_like_the_column_of_classes() -> None:

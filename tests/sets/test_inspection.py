@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gravlensdiffusion.config.model import TransformConfig
-from gravlensdiffusion.formats.open import open_lenses
+from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.model.transform import fit_transform
 from gravlensdiffusion.sets.inspection import inspect_lenses
 from gravlensdiffusion.sets.records import LensRecord
@@ -19,7 +19,7 @@ def test_numbers_are_those_of_the_pixels(tmp_path: Path, monkeypatch: pytest.Mon
     # Blocks of two images: what is added up over blocks must come out the same.
     monkeypatch.setattr("gravlensdiffusion.sets.lens_set.BLOCK", 2)
     images = lens_images(7) * 5 + 1000
-    summary = inspect_lenses(open_lenses(save_folder(tmp_path, images)))
+    summary = inspect_lenses(open_set(save_folder(tmp_path, images)))
     pixels = summary.pixels
     assert summary.num_images == 7
     assert summary.image_shape == (1, 8, 8)
@@ -42,7 +42,7 @@ def test_quantiles_of_a_large_set_come_from_evenly_spread_pixels(
     monkeypatch.setattr("gravlensdiffusion.sets.inspection.NUM_QUANTILE_PIXELS", 5000)
     monkeypatch.setattr("gravlensdiffusion.sets.lens_set.BLOCK", 3)
     images = lens_images(30, size=33)
-    summary = inspect_lenses(open_lenses(save_folder(tmp_path, images)))
+    summary = inspect_lenses(open_set(save_folder(tmp_path, images)))
     stride = images.size // 5000
     kept = images.ravel()[::stride]
     assert summary.pixels.num_quantile_pixels == len(kept)
@@ -52,7 +52,7 @@ def test_quantiles_of_a_large_set_come_from_evenly_spread_pixels(
 def test_classes_parameters_and_subhaloes(tmp_path: Path) -> None:
     records = [*lens_records(7), LensRecord(image=lens_images(1, seed=8))]
     path = write_store(tmp_path / "lenses.h5", records, HEADER)
-    summary = inspect_lenses(open_lenses(path))
+    summary = inspect_lenses(open_set(path))
     assert summary.class_counts == {"no_sub": 3, "cdm": 2, "axion": 2, "unlabelled": 1}
     assert summary.parameters == {
         "theta_E": (1.0, 1.6, "arcsec", 7),
@@ -69,7 +69,7 @@ def test_duplicates_are_found_by_content(tmp_path: Path) -> None:
     save_folder(tmp_path, images)
     # The same pixels as another type are the same image.
     np.save(tmp_path / "sample2.npy", images[1].astype(float))
-    summary = inspect_lenses(open_lenses(tmp_path))
+    summary = inspect_lenses(open_set(tmp_path))
     names = [[Path(name).stem for name in group] for group in summary.duplicates]
     assert names == [["sample1", "sample3", "sample6"], ["sample2", "sample5"]]
 
@@ -77,7 +77,7 @@ def test_duplicates_are_found_by_content(tmp_path: Path) -> None:
 def test_what_was_left_out_is_carried_along(tmp_path: Path) -> None:
     save_folder(tmp_path, lens_images(2))
     (tmp_path / "bad.npy").write_bytes(b"")
-    summary = inspect_lenses(open_lenses(tmp_path, skip_bad=True))
+    summary = inspect_lenses(open_set(tmp_path, skip_bad=True))
     assert summary.problems == (f"{tmp_path / 'bad.npy'}: is empty: 0 bytes",)
 
 
@@ -90,7 +90,7 @@ def sky_and_star(peak: float, level: float) -> np.ndarray:
 class TestChoiceOfTransform:
     def test_asinh_with_the_constants_that_training_measures(self, tmp_path: Path) -> None:
         images = sky_and_star(5000, 100).astype(np.float32)
-        summary = inspect_lenses(open_lenses(save_folder(tmp_path, images)))
+        summary = inspect_lenses(open_set(save_folder(tmp_path, images)))
         assert summary.transform == "asinh"
         fitted = fit_transform(
             TransformConfig(kind="asinh", fit=True), in_blocks(images[:, None], 3), (1, 8, 8)
@@ -100,13 +100,13 @@ class TestChoiceOfTransform:
 
     def test_linear_where_the_sky_is_cut_off(self, tmp_path: Path) -> None:
         images = np.maximum(sky_and_star(5000, 0), 2.5)
-        summary = inspect_lenses(open_lenses(save_folder(tmp_path, images)))
+        summary = inspect_lenses(open_set(save_folder(tmp_path, images)))
         assert summary.transform == "linear"
 
     def test_unit_range(self, tmp_path: Path) -> None:
         images = lens_images(5)
         images = (images - images.min()) / (images.max() - images.min())
-        source = open_lenses(save_folder(tmp_path / "a", images))
+        source = open_set(save_folder(tmp_path / "a", images))
         assert inspect_lenses(source).in_unit_range
-        source = open_lenses(save_folder(tmp_path / "b", images + 0.01))
+        source = open_set(save_folder(tmp_path / "b", images + 0.01))
         assert not inspect_lenses(source).in_unit_range

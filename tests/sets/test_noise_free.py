@@ -10,7 +10,7 @@ import pytest
 
 from gravlensdiffusion.cli.main import main
 from gravlensdiffusion.errors import BadFilesError, GravLensError
-from gravlensdiffusion.formats.open import open_lenses
+from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.formats.writers import write_images
 from gravlensdiffusion.sets.inspection import inspect_lenses
 from gravlensdiffusion.store.reader import LensStore, validate_store, write_store
@@ -125,7 +125,7 @@ class TestShards:
     def test_twins_of_some_shards_are_left_alone_and_told(self, tmp_path: Path) -> None:
         write_store(tmp_path / "1.h5", with_twins(lens_records(3)), HEADER)
         write_store(tmp_path / "2.h5", lens_records(3, seed=5), HEADER)
-        store = open_lenses(tmp_path)
+        store = open_set(tmp_path)
         assert not store.has_noise_free
         assert store.notes == ("noise-free images are in 1 of 2 files only: left alone",)
         with pytest.raises(GravLensError, match=r"2\.h5: /images_noise_free: missing"):
@@ -135,7 +135,7 @@ class TestShards:
 class TestOpenLenses:
     def test_a_store_is_opened_with_its_twins(self, path: Path) -> None:
         for place in (path, path.parent):
-            source = open_lenses(place)
+            source = open_set(place)
             assert isinstance(source, LensStore)
             np.testing.assert_array_equal(source.read_noise_free([3, 1]), TWINS[[3, 1]])
 
@@ -144,12 +144,12 @@ class TestOpenLenses:
             file["images"][1] = 0.0
             file["images_noise_free"][4, 0, 2, 2] = np.nan
         with pytest.raises(BadFilesError) as caught:
-            open_lenses(path)
+            open_set(path)
         assert [line.split("]: ")[1] for line in caught.value.problems] == [
             "is constant: every pixel is 0",
             "has a noise-free image that is not finite",
         ]
-        source = open_lenses(path, skip_bad=True)
+        source = open_set(path, skip_bad=True)
         assert source.has_noise_free
         assert source.num_skipped == 2
         kept = [0, 2, 3, 5, 6]
@@ -157,7 +157,7 @@ class TestOpenLenses:
         np.testing.assert_array_equal(source.read_noise_free([3]), TWINS[[5]])
 
     def test_other_files_have_none(self, tmp_path: Path) -> None:
-        source = open_lenses(save_folder(tmp_path / "set", lens_images(3)))
+        source = open_set(save_folder(tmp_path / "set", lens_images(3)))
         assert not source.has_noise_free
         with pytest.raises(GravLensError, match="holds no noise-free images"):
             source.read_noise_free([0])
@@ -167,7 +167,7 @@ def test_inspect_mentions_twins(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert inspect_lenses(open_lenses(path)).has_noise_free
+    assert inspect_lenses(open_set(path)).has_noise_free
     assert main(["inspect", str(path)]) == 0
     lines = [line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines()]
     assert ["noise-free", "a twin of each image"] in lines

@@ -15,7 +15,7 @@ from lenstronomy.SimulationAPI.ObservationConfig.HST import HST
 from gravlensdiffusion.codec import from_json, to_json
 from gravlensdiffusion.config.simulation import LensClass, Scene, SimulationConfig
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.formats.open import open_lenses
+from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.presets.simulation import simulation_preset
 from gravlensdiffusion.sets.inspection import inspect_lenses
 from gravlensdiffusion.simulation.generate import select, set_header, simulate, simulate_one
@@ -175,7 +175,7 @@ def test_a_set_goes_into_a_file_and_is_told_with_what_it_lacks(config, tmp_path)
     mixed = select(simulation_preset("hst"), classes=("no_lens", "no_sub"))
     mixed = replace(mixed, imaging=replace(mixed.imaging, supersampling=1))
     path = write_store(tmp_path / "a.h5", simulate(mixed, 12, seed=0), set_header(mixed, 0))
-    source = open_lenses(path)
+    source = open_set(path)
     found = inspect_lenses(source)
     assert found.class_counts == {"no_lens": 6, "no_sub": 6}
     assert found.parameters["theta_E"][3] == found.parameters["scene"][3] == 6

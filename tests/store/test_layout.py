@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.formats.open import open_lenses
+from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.store.layout import FORMATS
 from tests.formats.test_writers import write
 
@@ -19,10 +19,10 @@ def test_formats_of_a_set_are_one_set(tmp_path: Path, formats: tuple[str, ...]) 
     folder = tmp_path / "lenses"
     first = next(name for name in ("h5", "fits", "npy", "png") if name in formats)
     write(folder, num=4, formats=formats)
-    alone = open_lenses(folder / ("lenses.h5" if first == "h5" else first))
+    alone = open_set(folder / ("lenses.h5" if first == "h5" else first))
     for name in ("grid.png", "denoising.gif", "lenses-preview.png", "report.html", ".DS_Store"):
         (folder / name).write_bytes(b"no image of the set")
-    found = open_lenses(folder)
+    found = open_set(folder)
     assert len(found) == 4
     assert found.labels.tolist() == alone.labels.tolist()
     assert found.header.class_names == alone.header.class_names
@@ -34,11 +34,11 @@ def test_formats_of_different_sets_are_refused(tmp_path: Path) -> None:
     write(tmp_path / "b", num=5, formats=("npy", "fits"))
     (tmp_path / "b" / "npy").rename(tmp_path / "a" / "npy")
     with pytest.raises(GravLensError, match=r"2 images in lenses\.h5 and 5 in npy"):
-        open_lenses(tmp_path / "a")
+        open_set(tmp_path / "a")
     (tmp_path / "b" / "fits" / "00004.fits").unlink()
     (tmp_path / "a" / "npy").rename(tmp_path / "b" / "npy")
     with pytest.raises(GravLensError, match="4 images in fits and 5 in npy"):
-        open_lenses(tmp_path / "b")
+        open_set(tmp_path / "b")
 
 
 def test_pictures_of_others_stay_images(tmp_path: Path) -> None:
@@ -48,7 +48,7 @@ def test_pictures_of_others_stay_images(tmp_path: Path) -> None:
     for k, name in enumerate(("grid", "lens", "theirs-preview")):
         (tmp_path / "own" / "png" / f"0000{k}.png").rename(theirs / f"{name}.png")
     # The last is what `inspect` calls its preview of this folder.
-    assert len(open_lenses(theirs)) == 2
+    assert len(open_set(theirs)) == 2
 
 
 def test_a_class_may_be_called_like_a_format(tmp_path: Path) -> None:
@@ -56,4 +56,4 @@ def test_a_class_may_be_called_like_a_format(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         for k in range(2):
             np.save(tmp_path / name / f"lens{k}.npy", np.random.default_rng(k).random((8, 8)))
-    assert open_lenses(tmp_path).header.class_names == ("npy", "other")
+    assert open_set(tmp_path).header.class_names == ("npy", "other")

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gravlensdiffusion.errors import BadFilesError, BadImageError, GravLensError
-from gravlensdiffusion.formats.open import open_lenses
+from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.untrusted import read_object_array
 from tests.sets.files import lens_images, save_folder
 
@@ -85,7 +85,7 @@ class TestFiles:
         (tmp_path / "axion").mkdir()
         self._save(tmp_path / "axion" / "a.npy", lens_images(1)[0], MASS)
         with pytest.raises(BadFilesError, match="can run any code; `allow_object_arrays`"):
-            open_lenses(tmp_path)
+            open_set(tmp_path)
 
     def test_the_mass_becomes_a_parameter(self, tmp_path: Path) -> None:
         images = lens_images(4)
@@ -93,7 +93,7 @@ class TestFiles:
         (tmp_path / "axion").mkdir()
         self._save(tmp_path / "axion" / "a1.npy", images[2], MASS)
         self._save(tmp_path / "axion" / "a2.npy", images[3][None], np.float64(2 * MASS))
-        source = open_lenses(tmp_path, allow_object_arrays=True)
+        source = open_set(tmp_path, allow_object_arrays=True)
         assert source.labels.tolist() == [0, 0, 1, 1]
         assert source.header.parameter_units == {"axion_mass": "eV"}
         np.testing.assert_array_equal(
@@ -120,7 +120,7 @@ class TestFiles:
     ) -> None:
         self._save(tmp_path / "a.npy", *elements)
         with pytest.raises(GravLensError, match=message):
-            open_lenses(tmp_path / "a.npy", allow_object_arrays=True)
+            open_set(tmp_path / "a.npy", allow_object_arrays=True)
 
 
 class TestMalice:
@@ -172,7 +172,7 @@ class TestMalice:
         trap = tmp_path / "trap"
         path = save_pickle(tmp_path / "a.npy", self._attempts(trap)[attempt])
         with pytest.raises(GravLensError, match="pickle"):
-            open_lenses(path, allow_object_arrays=allow)
+            open_set(path, allow_object_arrays=allow)
         assert not trap.exists()
         assert not trap.with_suffix(".npy").exists()
 

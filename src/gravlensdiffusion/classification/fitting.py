@@ -22,7 +22,7 @@ from gravlensdiffusion.classification.predictions import probabilities
 from gravlensdiffusion.classification.report import to_html, to_json
 from gravlensdiffusion.config.classifier import ClassifierTraining
 from gravlensdiffusion.model.checkpoint import save_model
-from gravlensdiffusion.nn.classifier import LensClassifier
+from gravlensdiffusion.nn.classifier import ClassifierNetwork
 from gravlensdiffusion.reports.document import encoded
 from gravlensdiffusion.reports.drawing import spared
 from gravlensdiffusion.sets.copies import (
@@ -103,7 +103,7 @@ class Fitted:
         thumbnails: Those of the images of known class, by which copies of them are known.
     """
 
-    network: LensClassifier
+    network: ClassifierNetwork
     record: Mapping[str, Any]
     judgement: Judgement
     thumbnails: NDArray[np.float32]

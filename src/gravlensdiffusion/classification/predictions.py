@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from gravlensdiffusion.config.classifier import ClassifierConfig
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.nn.classifier import LensClassifier
+from gravlensdiffusion.nn.classifier import ClassifierNetwork
 from gravlensdiffusion.sets.lens_set import LensSet
 from gravlensdiffusion.sets.training_set import digest_of
 from gravlensdiffusion.training.accelerator import refuse_missing
@@ -33,7 +33,7 @@ class Predictions:
 
 
 def predict(
-    network: LensClassifier,
+    network: ClassifierNetwork,
     source: LensSet,
     *,
     device: str = "auto",

@@ -22,7 +22,7 @@ from gravlensdiffusion.classification.judgement import (
 from gravlensdiffusion.classification.predictions import Predictions, predict, probabilities
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.model.checkpoint import load_classifier
-from gravlensdiffusion.nn.classifier import LensClassifier
+from gravlensdiffusion.nn.classifier import ClassifierNetwork
 from gravlensdiffusion.sets.copies import (
     Signatures,
     are_known,
@@ -59,7 +59,7 @@ class Sorting:
             that was not looked at.
     """
 
-    network: LensClassifier
+    network: ClassifierNetwork
     trained_on: str | None
     source: LensSet
     labels: NDArray[np.int64]

@@ -105,11 +105,11 @@ class FileOptions:
         """
         from gravlensdiffusion.errors import BadFilesError
         from gravlensdiffusion.formats.companions import FITS_SUFFIXES
-        from gravlensdiffusion.formats.open import open_lenses
+        from gravlensdiffusion.formats.open import open_set
         from gravlensdiffusion.store.reader import SHARD_SUFFIXES
 
         try:
-            source = open_lenses(
+            source = open_set(
                 path,
                 skip_bad=self.skip_bad,
                 allow_object_arrays=self.allow_object_arrays,

@@ -21,7 +21,7 @@ from gravlensdiffusion.store.trial import JUDGE
 from gravlensdiffusion.untrusted import probe_files
 
 
-def open_lenses(
+def open_set(
     path: str | os.PathLike[str],
     *,
     skip_bad: bool = False,

@@ -22,7 +22,7 @@ from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.files import temporary_name, whole_folder
 from gravlensdiffusion.model.build import Model, build_model, least_size
 from gravlensdiffusion.model.folders import CONFIG, EMA_WEIGHTS, FEW_STEPS, WEIGHTS, find_model
-from gravlensdiffusion.nn.classifier import LensClassifier
+from gravlensdiffusion.nn.classifier import ClassifierNetwork
 from gravlensdiffusion.nn.encoder import LensEncoder
 from gravlensdiffusion.nn.reference import load_reference_state
 from gravlensdiffusion.presets.training import reference
@@ -70,7 +70,7 @@ def remove_folder(folder: Path) -> None:
 
 def save_model(
     folder: Path,
-    model: Model | LensEncoder | LensClassifier,
+    model: Model | LensEncoder | ClassifierNetwork,
     *,
     half: bool = False,
     files: Mapping[str, bytes] | None = None,
@@ -151,7 +151,7 @@ def load_encoder(folder: Path) -> LensEncoder:
     return _with_weights(encoder, folder / WEIGHTS)
 
 
-def load_classifier(folder: Path) -> LensClassifier:
+def load_classifier(folder: Path) -> ClassifierNetwork:
     """Read a classifier.
 
     Raises:
@@ -161,7 +161,7 @@ def load_classifier(folder: Path) -> LensClassifier:
         config = read_json(ClassifierConfig, folder / CONFIG)
     except GravLensError as error:
         raise GravLensError(f"{error}; is this the folder of a classifier?") from None
-    return _with_weights(LensClassifier(config), folder / WEIGHTS)
+    return _with_weights(ClassifierNetwork(config), folder / WEIGHTS)
 
 
 def _with_weights(network: Network, path: Path) -> Network:

@@ -8,7 +8,7 @@ from gravlensdiffusion.config.classifier import ClassifierConfig
 from gravlensdiffusion.nn.encoder import EncoderStage
 
 
-class LensClassifier(nn.Module):
+class ClassifierNetwork(nn.Module):
     """A convolutional network from an image to one logit per class.
 
     It sees each image twice, as it is and stretched by an asinh whose scale is the noise, so that

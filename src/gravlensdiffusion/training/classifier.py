@@ -13,7 +13,7 @@ from torch import Tensor
 
 from gravlensdiffusion.config.classifier import ClassifierTraining
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.nn.classifier import LensClassifier
+from gravlensdiffusion.nn.classifier import ClassifierNetwork
 from gravlensdiffusion.training.accelerator import (
     build_accelerator,
     refuse_missing,
@@ -53,7 +53,7 @@ class TrainedClassifier:
         looks: How training went.
     """
 
-    network: LensClassifier
+    network: ClassifierNetwork
     held_out: NDArray[np.int64]
     looks: tuple[Measurement, ...]
 
@@ -87,7 +87,7 @@ def train_classifier(
     looks = list[Measurement]()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        network = LensClassifier(configure(data, recipe, trained_on))
+        network = ClassifierNetwork(configure(data, recipe, trained_on))
         network.to(accelerator.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         training = _ClassifierTraining(network, data, recipe, accelerator, trained_on, held_out)
         for state in shown(training, is_shown=progress):
@@ -120,7 +120,7 @@ class _ClassifierTraining(Training):
 
     def __init__(
         self,
-        network: LensClassifier,
+        network: ClassifierNetwork,
         data: LabelledSet,
         recipe: ClassifierTraining,
         accelerator: Accelerator,
@@ -200,7 +200,7 @@ def _rate(step: int, num_steps: int) -> float:
 
 @torch.no_grad()
 def predict_logits(
-    network: LensClassifier,
+    network: ClassifierNetwork,
     images: Images,
     where: NDArray[np.int64] | None = None,
     batch_size: int = 256,
