@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from gravlensdiffusion.classification.classifier import LensClassifier
     from gravlensdiffusion.errors import GravLensError
     from gravlensdiffusion.formats.open import open_set
     from gravlensdiffusion.generation.generator import LensGenerator
@@ -21,6 +22,7 @@ __version__ = "0.1.0"
 
 _MODULES = {
     "GravLensError": "errors",
+    "LensClassifier": "classification.classifier",
     "LensGenerator": "generation.generator",
     "LensRecord": "sets.records",
     "LensSamples": "generation.samples",
@@ -34,6 +36,7 @@ _MODULES = {
 
 __all__ = [
     "GravLensError",
+    "LensClassifier",
     "LensGenerator",
     "LensRecord",
     "LensSamples",

@@ -252,7 +252,10 @@ def test_a_training_that_is_ended_leaves_nothing_and_can_be_run_again(work, tmp_
         [*command, "--images", "100000000"], stderr=subprocess.DEVNULL
     ) as process:
         deadline = time.monotonic() + 60
-        while not list(tmp_path.glob(".c.*.tmp/prepared.json")) and time.monotonic() < deadline:
+        while (
+            not list(tmp_path.glob(".classifier.*.tmp/prepared.json"))
+            and time.monotonic() < deadline
+        ):
             time.sleep(0.05)
         assert process.poll() is None
         process.send_signal(signal.SIGTERM)

@@ -21,7 +21,7 @@ from gravlensdiffusion.classification.judgement import (
 from gravlensdiffusion.classification.predictions import probabilities
 from gravlensdiffusion.classification.report import to_html, to_json
 from gravlensdiffusion.config.classifier import ClassifierTraining
-from gravlensdiffusion.model.checkpoint import save_model
+from gravlensdiffusion.model.checkpoint import load_classifier, save_model
 from gravlensdiffusion.nn.classifier import ClassifierNetwork
 from gravlensdiffusion.reports.document import encoded
 from gravlensdiffusion.reports.drawing import spared
@@ -30,6 +30,7 @@ from gravlensdiffusion.sets.copies import (
     Signatures,
     encode_thumbnails,
     group,
+    read_thumbnails,
     sign,
 )
 from gravlensdiffusion.sets.lens_set import LensSet
@@ -98,15 +99,16 @@ class Fitted:
 
     Attributes:
         network: The classifier.
-        record: How it was trained; ready for JSON.
-        judgement: How good it is on the images that were held out.
-        thumbnails: Those of the images of known class, by which copies of them are known.
+        record: How it was trained; ready for JSON. Empty where that is not known.
+        judgement: How good it is on the images that were held out; None once it is read from files.
+        thumbnails: Those of the images of known class, by which copies of them are known; None where
+            there are none.
     """
 
     network: ClassifierNetwork
     record: Mapping[str, Any]
-    judgement: Judgement
-    thumbnails: NDArray[np.float32]
+    judgement: Judgement | None
+    thumbnails: NDArray[np.float32] | None
 
 
 def plan(
@@ -256,11 +258,30 @@ def save(fitted: Fitted, out: Path, tell: Callable[[str], object] = lambda line:
         GravLensError: If it exists or cannot be written.
     """
     record = json.dumps(fitted.record, indent=2, allow_nan=False)
-    files = {
-        TRAINING: encoded(record + "\n"),
-        REPORT: to_json(fitted.judgement),
-        THUMBNAILS: encode_thumbnails(fitted.thumbnails),
-    }
-    with spared(PAGE, tell):
-        files[PAGE] = to_html(fitted.judgement)
+    files = {TRAINING: encoded(record + "\n")}
+    if fitted.thumbnails is not None:
+        files[THUMBNAILS] = encode_thumbnails(fitted.thumbnails)
+    if fitted.judgement is not None:
+        files[REPORT] = to_json(fitted.judgement)
+        with spared(PAGE, tell):
+            files[PAGE] = to_html(fitted.judgement)
     save_model(out, fitted.network, files=files)
+
+
+def load(folder: Path) -> Fitted:
+    """Read a classifier that was saved.
+
+    Raises:
+        GravLensError: If the folder holds none.
+    """
+    network = load_classifier(folder)
+    try:
+        record = json.loads((folder / TRAINING).read_bytes())
+    except (OSError, ValueError):
+        record = {}
+    return Fitted(
+        network=network,
+        record=record if isinstance(record, dict) else {},
+        judgement=None,
+        thumbnails=read_thumbnails(folder / THUMBNAILS),
+    )

@@ -90,6 +90,15 @@ def open_set(
     )
 
 
+def as_set(source: LensSet | str | os.PathLike[str]) -> LensSet:
+    """Return a set as it is, and open the path of one.
+
+    Raises:
+        GravLensError: If the path cannot be opened.
+    """
+    return source if isinstance(source, LensSet) else open_set(source)
+
+
 def _open_store(root: Path, listing: Listing, skip_bad: bool) -> LensSet:
     problems = list(listing.problems)
     good = []

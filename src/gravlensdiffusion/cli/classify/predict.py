@@ -44,22 +44,22 @@ def run(options: Options) -> None:
     if options.out.suffix.lower() != ".csv":
         raise GravLensError(f"{options.out}: the file's name must end in .csv")
     refuse_existing(options.out, overwrite=options.overwrite)
+    from gravlensdiffusion.classification.classifier import LensClassifier
     from gravlensdiffusion.classification.predictions import write_table
-    from gravlensdiffusion.classification.scoring import prepare_sorting
-    from gravlensdiffusion.model.checkpoint import load_classifier
 
-    load_classifier(options.model)  # what is none is told before a long set is looked at
-    source = options.files.open(options.data)
-    sorting = prepare_sorting(options.model, source)
-    tell(*sorting.doubts)
-    sorting.mix(options.prior)
-    names = sorting.network.config.class_names
+    # What is no classifier is told before a long set is looked at.
+    classifier = LensClassifier.from_pretrained(options.model, device=options.machine.device)
+    candidates = classifier.prepare(options.files.open(options.data))
+    tell(*candidates.doubts)
+    candidates.mix(options.prior)
+    names, source = classifier.class_names, candidates.images
     with whole_file(options.out, overwrite=options.overwrite) as path:
         with shown_progress(len(source)) as shown:
-            found = sorting.predict(options.machine.device, shown.update)
-        chances = sorting.probabilities(found, options.prior)
+            chances = classifier.predict_proba(
+                candidates, prior=options.prior, progress=shown.update
+            )
         where = map(source.name, range(len(source)))
-        write_table(path, where, sorting.label_names, chances, names)
+        write_table(path, where, candidates.label_names, chances, names)
     called = chances.argmax(axis=1)
     counts = ", ".join(f"{name} {int((called == k).sum()):,}" for k, name in enumerate(names))
     print(f"wrote {len(source):,} predictions to {options.out}: called {counts}")

@@ -12,9 +12,11 @@ from gravlensdiffusion.config.bounds import Seed
 from gravlensdiffusion.progress import shown_progress
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from gravlensdiffusion.classification.classifier import Candidates
     from gravlensdiffusion.classification.judgement import Judgement
-    from gravlensdiffusion.classification.predictions import Predictions
-    from gravlensdiffusion.classification.scoring import Sorting
 
 TABLE, JSON, HTML = "predictions.csv", "report.json", "report.html"
 
@@ -64,33 +66,22 @@ def run(options: Options) -> None:
     for name in (TABLE, JSON, HTML):
         refuse_existing(options.out / name, overwrite=options.overwrite)
     merged = read_merged(options.merge)
+    from gravlensdiffusion.classification.classifier import LensClassifier
     from gravlensdiffusion.classification.report import auc_text, recalls
-    from gravlensdiffusion.classification.scoring import (
-        check_judgeable,
-        judge_set,
-        leave_known,
-        prepare_sorting,
-    )
-    from gravlensdiffusion.model.checkpoint import load_classifier
 
-    load_classifier(options.model)  # what is none is told before a long set is looked at
-    source = options.files.open(options.data)
-    sorting = prepare_sorting(options.model, source, merged)
-    check_judgeable(sorting)
-    sorting = leave_known(sorting, options.model)
-    check_judgeable(sorting)
-    sorting.mix(options.prior, allow_data=True)
-    with shown_progress(len(source)) as shown:
-        found = sorting.predict(options.machine.device, shown.update)
-    judgement = judge_set(
-        sorting,
-        found,
-        prior=options.prior,
-        model_name=options.model.resolve().name,
-        data_name=options.data.resolve().name,
-        seed=options.seed,
-    )
-    written = write(options, sorting, found, judgement)
+    # What is no classifier is told before a long set is looked at.
+    classifier = LensClassifier.from_pretrained(options.model, device=options.machine.device)
+    candidates = classifier.prepare(options.files.open(options.data), merged)
+    with shown_progress(len(candidates.images)) as shown:
+        judgement = classifier.score(
+            candidates,
+            prior=options.prior,
+            name=options.data.resolve().name,
+            seed=options.seed,
+            progress=shown.update,
+        )
+    chances = classifier.predict_proba(candidates, prior=options.prior)
+    written = write(options, candidates, chances, judgement)
     tell(*judgement.notes)
     print(
         f"wrote {written} to {options.out}: AUC {auc_text(judgement)} on "
@@ -99,22 +90,24 @@ def run(options: Options) -> None:
 
 
 def write(
-    options: Options, sorting: "Sorting", found: "Predictions", judgement: "Judgement"
+    options: Options,
+    candidates: "Candidates",
+    chances: "NDArray[np.float64]",
+    judgement: "Judgement",
 ) -> str:
     """Write the three files, each whole or not at all, and name them."""
-    from gravlensdiffusion.classification.predictions import probabilities, write_table
+    from gravlensdiffusion.classification.predictions import write_table
     from gravlensdiffusion.classification.report import to_html, to_json
     from gravlensdiffusion.files import whole_file
     from gravlensdiffusion.reports.drawing import spared
 
-    config = sorting.network.config
-    chances = probabilities(config, found.logits, sorting.mix(options.prior, allow_data=True))
-    names = map(sorting.source.name, range(len(sorting.source)))
+    class_names, images = candidates.config.class_names, candidates.images
+    names = map(images.name, range(len(images)))
     with (
         whole_file(options.out / TABLE, overwrite=options.overwrite) as table,
         whole_file(options.out / JSON, overwrite=options.overwrite) as numbers,
     ):
-        write_table(table, names, sorting.label_names, chances, config.class_names)
+        write_table(table, names, candidates.label_names, chances, class_names)
         numbers.write_bytes(to_json(judgement))
     html = options.out / HTML
     if options.overwrite:

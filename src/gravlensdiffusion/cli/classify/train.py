@@ -13,6 +13,7 @@ from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.parallel import Processes
 
 if TYPE_CHECKING:
+    from gravlensdiffusion.classification.classifier import LensClassifier
     from gravlensdiffusion.classification.fitting import Plan
     from gravlensdiffusion.config.classifier import ClassifierTraining
 
@@ -72,21 +73,17 @@ def run(options: Options) -> None:
     recipe, merged = configure(options), read_merged(options.merge)
     refuse_folder(options.out)
     source = options.files.open(options.data)
-    from gravlensdiffusion.classification.fitting import plan
+    from gravlensdiffusion.classification.classifier import LensClassifier
 
-    planned = plan(
-        source,
-        recipe,
-        name=options.data.name,
-        size=options.size,
-        merged=merged,
-        device=options.machine.device,
+    classifier = LensClassifier(
+        recipe, size=options.size, merged=merged, device=options.machine.device
     )
+    planned = classifier.plan(source, name=options.data.name)
     tell(*planned.notes)
     if options.dry_run:
         print(f"would train on {describe(planned)}")
         return
-    train(planned, options)
+    train(classifier, planned, options.out)
 
 
 def configure(options: Options) -> "ClassifierTraining":
@@ -136,22 +133,18 @@ def describe(planned: "Plan") -> str:
     )
 
 
-def train(planned: "Plan", options: Options) -> None:
+def train(classifier: "LensClassifier", planned: "Plan", out: Path) -> None:
     """Train a classifier, write it, and say so."""
-    from tempfile import TemporaryDirectory
-
-    from gravlensdiffusion.classification.fitting import fit, save
     from gravlensdiffusion.classification.report import auc_text, recalls
 
-    out = options.out
     out.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=f".{out.name}.", suffix=".tmp", dir=out.parent) as folder:
-        fitted = fit(planned, Path(folder), device=options.machine.device, progress=True)
-        if not Processes.launched().is_main:
-            return
-        refuse_folder(out)
-        save(fitted, out, tell)
-    judgement = fitted.judgement
+    classifier.fit(planned, folder=out.parent, progress=True)
+    if not Processes.launched().is_main:
+        return
+    refuse_folder(out)
+    classifier.save(out, tell)
+    judgement = classifier.fitted.judgement
+    assert judgement is not None
     print(
         f"wrote {out}: AUC {auc_text(judgement)} on {judgement.scores.num_images.sum():,} held-out "
         f"images, recall {recalls(judgement)}"

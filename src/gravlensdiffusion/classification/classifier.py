@@ -1,0 +1,402 @@
+"""A classifier of lens images, from its training to what it is worth on images that it has not seen."""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gravlensdiffusion.classification.classes import classes_known_to, read_mix
+from gravlensdiffusion.classification.compatibility import doubts, for_classifier
+from gravlensdiffusion.classification.fitting import Fitted, Plan, fit, load, plan, save
+from gravlensdiffusion.classification.judgement import (
+    Judged,
+    Judgement,
+    classifier_facts,
+    data_facts,
+    judge,
+    judging_facts,
+)
+from gravlensdiffusion.classification.predictions import Predictions, predict, probabilities
+from gravlensdiffusion.config.classifier import ClassifierConfig, ClassifierTraining
+from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.formats.open import as_set
+from gravlensdiffusion.sets.copies import Signatures, are_known, sign
+from gravlensdiffusion.sets.lens_set import LensSet
+
+DIFFERENT = 0.05
+"""Difference of a class's share beyond which the mix is said to be another."""
+TRAINED_ON_IT = (
+    "these are the images that the classifier was trained on: the numbers say nothing of others"
+)
+NOT_LOOKED_FOR = (
+    "copies of the classifier's training images were not looked for: it does not keep what they are "
+    "known by"
+)
+
+
+Images = LensSet | str | os.PathLike[str]
+"""A set, or the path of one."""
+RECIPE = ClassifierTraining()
+
+
+@dataclass(kw_only=True, slots=True)
+class Candidates:
+    """Images that a classifier is about to tell apart.
+
+    Attributes:
+        config: The classifier's configuration.
+        images: The images, as the classifier takes them.
+        labels: Class of each image by the classifier's own numbers, shape ``(N,)``; -1 where it
+            is not known.
+        label_names: Name of each image's class; empty where it has none.
+        unknown: Classes of the set that the classifier does not know.
+        doubts: What cannot be known of the set beside what the classifier was trained on.
+        is_known: Which images are copies of those of the training set, shape ``(N,)``; None where
+            that was not looked at.
+        found: What the classifier says of them, once it was asked.
+    """
+
+    config: ClassifierConfig
+    images: LensSet
+    labels: NDArray[np.int64]
+    label_names: tuple[str, ...]
+    unknown: tuple[str, ...]
+    doubts: tuple[str, ...]
+    is_known: NDArray[np.bool_] | None = None
+    found: Predictions | None = None
+
+    def mix(self, prior: str, *, allow_data: bool = False) -> NDArray[np.float64] | None:
+        """Return the mix of classes that a prior stands for; see `classes.read_mix`.
+
+        Raises:
+            GravLensError: If it is none.
+        """
+        labels = self.labels[self.judged()] if allow_data else None
+        return read_mix(prior, self.config, labels)
+
+    def judged(self) -> NDArray[np.int64]:
+        """Return the positions of the originals of known class that are no training images."""
+        judges = self.judges()
+        return np.flatnonzero(judges if self.is_known is None else judges & ~self.is_known)
+
+    def judges(self) -> NDArray[np.bool_]:
+        """Return which images are originals of known class, shape ``(N,)``."""
+        return (self.labels >= 0) & ~self.images.is_generated
+
+    def check_judgeable(self) -> None:
+        """Refuse a set that a classifier cannot be judged on, before anything is computed.
+
+        Raises:
+            GravLensError: If it has classes that the classifier does not know, or none of some
+                class.
+        """
+        names = self.config.class_names
+        if self.unknown:
+            raise GravLensError(
+                f"the classifier does not know class '{self.unknown[0]}', only {', '.join(names)}; "
+                f"`merge` {names[0]}={self.unknown[0]} counts it as one of them"
+            )
+        num = np.bincount(self.labels[self.judged()], minlength=len(names))
+        if not num.any():
+            raise GravLensError(
+                "the images have no classes to judge by; `gravlens classify predict` needs none"
+            )
+        for name, count in zip(names, num, strict=True):
+            if not count:
+                raise GravLensError(f"there is no image of class '{name}' to judge by")
+
+
+class LensClassifier:
+    """A classifier of lens images: a small network, its calibration, and what it was trained on.
+
+    Args:
+        recipe: How to train.
+        size: Height and width to train at [pixel]; None for that of the images.
+        merged: The class that a class is counted as, by its name.
+        device: ``cpu``, ``cuda`` or ``auto``.
+
+    Example:
+        >>> classifier = LensClassifier().fit("labelled.h5")  # doctest: +SKIP
+        >>> classifier.predict("others.h5")  # doctest: +SKIP
+        array(['lens', 'no_lens', ...], dtype=object)
+    """
+
+    def __init__(
+        self,
+        recipe: ClassifierTraining = RECIPE,
+        *,
+        size: int | None = None,
+        merged: Mapping[str, str] | None = None,
+        device: str = "auto",
+    ) -> None:
+        self.recipe, self.size, self.merged, self.device = recipe, size, merged, device
+        self.name = "classifier"
+        self._fitted: Fitted | None = None
+
+    @classmethod
+    def from_pretrained(cls, folder: str | os.PathLike[str], *, device: str = "auto") -> Self:
+        """Load a classifier that was saved.
+
+        Raises:
+            GravLensError: If the folder holds none.
+        """
+        classifier = cls(device=device)
+        classifier._fitted = load(Path(folder))
+        classifier.name = Path(folder).resolve().name
+        return classifier
+
+    def __repr__(self) -> str:
+        if self._fitted is None:
+            return "LensClassifier(not fitted)"
+        config = self._fitted.network.config
+        return f"LensClassifier({', '.join(config.class_names)}; {config.image_size} pixels)"
+
+    @property
+    def fitted(self) -> Fitted:
+        """The trained network with its record.
+
+        Raises:
+            GravLensError: If it was not trained yet.
+        """
+        if self._fitted is None:
+            raise GravLensError("the classifier was not trained yet; call its fit() first")
+        return self._fitted
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes, in the order of the probabilities."""
+        return self.fitted.network.config.class_names
+
+    def plan(self, images: Images, *, name: str | None = None) -> Plan:
+        """Say what `fit` would train on, after all checks that come before the first step.
+
+        Args:
+            images: Labelled images.
+            name: What to call the set.
+
+        Raises:
+            GravLensError: See `fitting.plan`.
+        """
+        given = "these images" if isinstance(images, LensSet) else Path(images).name
+        return plan(
+            as_set(images),
+            self.recipe,
+            name=name or given,
+            size=self.size,
+            merged=self.merged,
+            device=self.device,
+        )
+
+    def fit(
+        self, images: Images | Plan, *, folder: Path | None = None, progress: bool = False
+    ) -> Self:
+        """Train on labelled images; part of each class is held out, chooses and calibrates.
+
+        Args:
+            images: Labelled images, or the plan that was made of them.
+            folder: Where to keep the images in the meantime, at their training size; by default a
+                temporary folder of the system.
+            progress: Whether to show on stderr how far the training is.
+
+        Raises:
+            GravLensError: If the images cannot be learned from, or there is no such device.
+        """
+        planned = images if isinstance(images, Plan) else self.plan(images)
+        with TemporaryDirectory(prefix=".classifier.", suffix=".tmp", dir=folder) as kept:
+            self._fitted = fit(planned, Path(kept), device=self.device, progress=progress)
+        return self
+
+    def save(
+        self, folder: str | os.PathLike[str], tell: Callable[[str], object] = lambda line: line
+    ) -> None:
+        """Write the classifier with its record and its report, all of it or nothing.
+
+        Args:
+            folder: Must not exist.
+            tell: Where to say that the page could not be drawn.
+
+        Raises:
+            GravLensError: If it exists or cannot be written.
+        """
+        save(self.fitted, Path(folder), tell)
+
+    def prepare(self, images: Images, merged: Mapping[str, str] | None = None) -> Candidates:
+        """Return images as the classifier takes them.
+
+        Args:
+            images: The images.
+            merged: The class that a class of the set is counted as, beside what was merged in
+                training.
+
+        Raises:
+            GravLensError: If the images do not go with the classifier.
+        """
+        source, config = as_set(images), self.fitted.network.config
+        own = source.header.class_names
+        missing = [name for name in merged or {} if name not in own]
+        if missing:
+            there = ", ".join(own) or "none"
+            raise GravLensError(f"no class '{missing[0]}' to merge; there are: {there}")
+        sized = for_classifier(config, source)
+        counted_as = dict(config.merged) | dict(merged or {})
+        labels, unknown = classes_known_to(config.class_names, counted_as.items(), source)
+        names = np.array([*own, ""], dtype=object)[np.asarray(source.labels, dtype=np.int64)]
+        known = np.array([*config.class_names, ""], dtype=object)[labels]
+        return Candidates(
+            config=config,
+            images=sized,
+            labels=labels,
+            label_names=tuple(known[k] or names[k] for k in range(len(labels))),
+            unknown=unknown,
+            doubts=tuple(doubts(config, sized)),
+        )
+
+    def predict_proba(
+        self,
+        images: Images | Candidates,
+        *,
+        prior: str = "training",
+        progress: Callable[[int], None] = lambda _: None,
+    ) -> NDArray[np.float64]:
+        """Return the calibrated probability of each class, shape ``(N, K)``.
+
+        Args:
+            images: The images.
+            prior: Mix of classes that the probabilities are for: ``training``, ``even``, or shares
+                like ``lens=0.01,no_lens=0.99``; of images with labels also ``data``.
+            progress: Called with the number of images done.
+
+        Raises:
+            GravLensError: If the images do not go with the classifier, or the prior is none.
+        """
+        candidates = images if isinstance(images, Candidates) else self.prepare(images)
+        mix = candidates.mix(prior, allow_data=bool((candidates.labels >= 0).any()))
+        found = self._found(candidates, progress)
+        return probabilities(candidates.config, found.logits, mix)
+
+    def predict(
+        self, images: Images | Candidates, *, prior: str = "training"
+    ) -> NDArray[np.object_]:
+        """Return the name of the most probable class of each image, shape ``(N,)``.
+
+        Args:
+            images: The images.
+            prior: See `predict_proba`.
+
+        Raises:
+            GravLensError: See `predict_proba`.
+        """
+        chances = self.predict_proba(images, prior=prior)
+        return np.array(self.class_names, dtype=object)[chances.argmax(axis=1)]
+
+    def score(
+        self,
+        images: Images | Candidates,
+        *,
+        merged: Mapping[str, str] | None = None,
+        prior: str = "training",
+        name: str | None = None,
+        seed: int = 0,
+        progress: Callable[[int], None] = lambda _: None,
+    ) -> Judgement:
+        """Judge the classifier on labelled images; copies of its training images are left out.
+
+        Args:
+            images: The images.
+            merged: See `prepare`.
+            prior: See `predict_proba`.
+            name: What to call the set.
+            seed: Seed of the resamplings that intervals come from.
+            progress: Called with the number of images done.
+
+        Raises:
+            GravLensError: If the set cannot be judged on.
+        """
+        given = Path(images).name if isinstance(images, (str, os.PathLike)) else "these images"
+        own = images if isinstance(images, Candidates) else self.prepare(images, merged)
+        own.check_judgeable()
+        self._leave_known(own)
+        own.check_judgeable()
+        mix = own.mix(prior, allow_data=True)
+        found, where, name = self._found(own, progress), own.judged(), name or given
+        return judge(
+            Judged(
+                images=own.images,
+                name=own.images.name,
+                where=where,
+                labels=own.labels[where],
+                class_names=own.config.class_names,
+            ),
+            probabilities(own.config, found.logits[where], mix),
+            title=f"{self.name} on {name}",
+            seed=seed,
+            notes=tuple(_notes(own, found, mix, self.fitted.record.get("data_fingerprint"))),
+            facts={
+                "data": data_facts(name, own.images, found.digest),
+                "classifier": {"name": self.name, **classifier_facts(own.config)},
+                "judging": judging_facts(own.config, mix, seed),
+            },
+        )
+
+    def _found(self, candidates: Candidates, progress: Callable[[int], None]) -> Predictions:
+        if candidates.found is None:
+            network, images = self.fitted.network, candidates.images
+            candidates.found = predict(network, images, device=self.device, progress=progress)
+        return candidates.found
+
+    def _leave_known(self, candidates: Candidates) -> None:
+        """Leave copies of images that the classifier was trained on or chosen by out.
+
+        Raises:
+            GravLensError: If no other image is left to judge by.
+        """
+        thumbnails = self.fitted.thumbnails
+        if thumbnails is None:
+            candidates.doubts = (*candidates.doubts, NOT_LOOKED_FOR)
+            return
+        known = Signatures.of_thumbnails(thumbnails)
+        is_known = are_known(sign(candidates.images.blocks()), known)
+        judges = candidates.judges()
+        num = int((is_known & judges).sum())
+        if num and num == judges.sum():
+            raise GravLensError(
+                "all images are copies of those in the classifier's training set: a score on them "
+                "says nothing of others"
+            )
+        candidates.is_known = is_known if num else None
+
+
+def _notes(
+    given: Candidates, found: Predictions, mix: NDArray[np.float64] | None, trained_on: object
+) -> list[str]:
+    notes = list(given.doubts)
+    if found.digest == trained_on:
+        notes.insert(0, TRAINED_ON_IT)
+    num_unknown = int(np.count_nonzero(given.labels < 0))
+    if num_unknown:
+        notes.append(f"images of no known class, left out: {num_unknown:,}")
+    if given.is_known is not None:
+        num = int((given.is_known & given.judges()).sum())
+        notes.append(f"copies of images of the classifier's training set, left out: {num:,}")
+    num_made = len(given.labels) - num_unknown - int(given.judges().sum())
+    if num_made:
+        notes.append(f"generated images, which do not judge, left out: {num_made:,}")
+    config = given.config
+    assumed = np.array(config.class_mix) if mix is None else mix
+    own = given.mix("data", allow_data=True)
+    if own is not None and np.abs(own - assumed).max() > DIFFERENT:
+        shares = ", ".join(
+            f"{name} {a:.0%} (here {b:.0%})"
+            for name, a, b in zip(config.class_names, assumed, own, strict=True)
+        )
+        notes.append(
+            f"the probabilities are for another mix of classes: {shares}; what an image is called "
+            "and the calibration depend on it, the ROC curve of two classes does not; the prior "
+            "chooses it"
+        )
+    return notes
