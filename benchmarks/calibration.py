@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from scipy.stats import ks_2samp
 
 from gravlensdiffusion.presets.simulation import simulation_preset
-from gravlensdiffusion.simulation.generate import select, simulate
+from gravlensdiffusion.simulation.generate import select
+from gravlensdiffusion.simulation.simulated_set import simulate
 
 TESTED = ("radius", "q", "cx", "cy", "mean", "std", "gini")
 """The statistics that must agree; sample_statistics.py in the data folder defines them."""
@@ -52,7 +53,9 @@ def main() -> int:
 def simulate_smooth(num: int, seed: int) -> NDArray[np.float64]:
     """Return images of the class without substructure, shape ``(N, H, W)``."""
     config = select(simulation_preset("deeplense"), classes=("no_sub",))
-    return np.stack([record.image[0] for record in simulate(config, num, seed)]).astype(np.float64)
+    return np.stack([record.image[0] for record in simulate(config, num, seed).records()]).astype(
+        np.float64
+    )
 
 
 def print_tests(

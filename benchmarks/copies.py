@@ -16,7 +16,8 @@ from scipy.spatial.distance import pdist
 
 from gravlensdiffusion.presets.simulation import simulation_preset
 from gravlensdiffusion.sets.copies import NEAR, sign
-from gravlensdiffusion.simulation.generate import select, simulate
+from gravlensdiffusion.simulation.generate import select
+from gravlensdiffusion.simulation.simulated_set import simulate
 
 CASES = (("deeplense", 28), ("deeplense", 64), ("euclid", 50), ("hst", 50))
 """Presets and sizes [pixel]."""
@@ -54,7 +55,7 @@ def simulated(
 ) -> NDArray[np.float32]:
     """Return images of a preset, shape ``(N, H, H)``."""
     config = select(simulation_preset(preset), size=size, **changes)  # type: ignore[arg-type]
-    return np.stack([record.image[0] for record in simulate(config, num, seed)])
+    return np.stack([record.image[0] for record in simulate(config, num, seed).records()])
 
 
 def in_8_bits(images: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -25,7 +25,8 @@ from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.presets.simulation import simulation_preset
 from gravlensdiffusion.presets.training import PRESETS
 from gravlensdiffusion.sets.lens_set import LensSet
-from gravlensdiffusion.simulation.generate import select, set_header, simulate
+from gravlensdiffusion.simulation.generate import select, set_header
+from gravlensdiffusion.simulation.simulated_set import simulate
 from gravlensdiffusion.store.reader import write_store
 from gravlensdiffusion.training.accelerator import build_accelerator
 from gravlensdiffusion.training.batches import Batch, positions
@@ -112,7 +113,7 @@ def open_source(config: TrainingConfig, options: Options, folder: Path) -> LensS
         noise_free=is_split,
         flux_unit="e-/s" if is_split else None,
     )
-    records = simulate(simulation, options.num, seed=0)
+    records = simulate(simulation, options.num, seed=0).records()
     path = folder / "lenses.h5"
     write_store(path, records, set_header(simulation, 0), num=options.num)
     return open_set(path)

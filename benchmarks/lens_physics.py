@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from gravlensdiffusion.metrics.physics import measure
 from gravlensdiffusion.metrics.profiles import power_spectrum, radial_profile
 from gravlensdiffusion.presets.simulation import simulation_preset
-from gravlensdiffusion.simulation.generate import select, set_header, simulate
+from gravlensdiffusion.simulation.generate import select, set_header
+from gravlensdiffusion.simulation.simulated_set import simulate
 
 CASES = (
     ("deeplense", 28),
@@ -55,7 +56,7 @@ def simulate_lenses(
 ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     """Return images ``(N, H, H)`` and true Einstein radii ``(N,)`` [pixel]."""
     config = select(simulation_preset(preset), classes=("no_sub", "cdm", "axion"), size=size)
-    records = list(simulate(config, num, seed))
+    records = list(simulate(config, num, seed).records())
     truth = np.array([record.parameters["theta_E"] for record in records])
     return np.stack([record.image[0] for record in records]), truth / set_header(
         config, seed

@@ -18,7 +18,7 @@ from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.presets.simulation import simulation_preset
 from gravlensdiffusion.reports.mosaics import save_grid
-from gravlensdiffusion.simulation.generate import simulate
+from gravlensdiffusion.simulation.simulated_set import simulate
 
 NUM_COLUMNS = 6
 
@@ -45,7 +45,7 @@ def main(options: Options) -> None:
     source = open_set(options.real)
     chosen = np.sort(rng.choice(len(source), options.num, replace=False))
     config = simulation_preset("deeplense")
-    simulated = [record.image for record in simulate(config, options.num, options.seed)]
+    simulated = [record.image for record in simulate(config, options.num, options.seed).records()]
     generator = LensGenerator.from_pretrained(options.model, device="cpu")
     generated = generator.sample(options.num, seed=options.seed, flux_unit="peak").images
     kinds: dict[str, NDArray[np.float32]] = {

@@ -13,7 +13,8 @@ import tyro
 
 from gravlensdiffusion.config.simulation import LensClass, SimulationConfig
 from gravlensdiffusion.presets.simulation import deeplense
-from gravlensdiffusion.simulation.generate import select, set_header, simulate
+from gravlensdiffusion.simulation.generate import select, set_header
+from gravlensdiffusion.simulation.simulated_set import simulate
 from gravlensdiffusion.store.reader import write_store
 
 
@@ -44,7 +45,7 @@ def main(options: Options) -> None:
     """Simulate the set and write it."""
     config = population(options.size, options.only)
     header = set_header(config, options.seed)
-    records = simulate(config, options.num, options.seed)
+    records = simulate(config, options.num, options.seed).records()
     write_store(options.out, records, header, num=options.num)
     print(f"wrote {options.num:,} images to {options.out}")
 

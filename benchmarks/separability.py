@@ -19,7 +19,8 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
 from gravlensdiffusion.presets.simulation import simulation_preset
-from gravlensdiffusion.simulation.generate import select, simulate
+from gravlensdiffusion.simulation.generate import select
+from gravlensdiffusion.simulation.simulated_set import simulate
 
 BATCH = 64
 PEAK_RATE = 3e-3
@@ -64,7 +65,7 @@ def main() -> None:
 def simulated(preset: str, size: int, num_per_class: int, seed: int) -> tuple[Tensor, Tensor]:
     """Return square roots of peak-scaled images, shape ``(N, 1, size, size)``, and labels."""
     config = select(simulation_preset(preset), size=size)
-    records = list(simulate(config, num_per_class * len(config.classes), seed))
+    records = list(simulate(config, num_per_class * len(config.classes), seed).records())
     images = np.stack([record.image for record in records])
     images /= images.max(axis=(1, 2, 3), keepdims=True)
     labels = torch.tensor([record.label for record in records])

@@ -24,7 +24,7 @@ from gravlensdiffusion.config.simulation import SimulationConfig
 from gravlensdiffusion.presets.simulation import simulation_preset
 from gravlensdiffusion.sets.records import LensRecord
 from gravlensdiffusion.simulation.cosmology import lens_geometry
-from gravlensdiffusion.simulation.generate import simulate
+from gravlensdiffusion.simulation.simulated_set import simulate
 
 TARGET = 10_000
 VORTEX_POINTS = 100
@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2, help="number of processes")
     options = parser.parse_args()
     config = simulation_preset("deeplense")
-    records = list(simulate(config, options.num, seed=0, num_jobs=options.jobs))
+    records = list(simulate(config, options.num, seed=0, num_jobs=options.jobs).records())
     plain = timed(lambda: render_plain_all(config, records, options.jobs)) / options.num
     ours = timed(lambda: exhaust(config, options.jobs)) / TARGET
     print(f"150 x 150 pixels, three classes evenly, {options.jobs} processes")
@@ -58,7 +58,7 @@ def timed(work: Callable[[], None]) -> float:
 
 def exhaust(config: SimulationConfig, jobs: int) -> None:
     """Simulate the whole set and drop the images."""
-    for _ in simulate(config, TARGET, seed=1, num_jobs=jobs):
+    for _ in simulate(config, TARGET, seed=1, num_jobs=jobs).records():
         pass
 
 

@@ -9,7 +9,8 @@ from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.model.folders import MODELS_FOLDER, bundled_models
 from gravlensdiffusion.presets.simulation import simulation_preset
-from gravlensdiffusion.simulation.generate import select, set_header, simulate
+from gravlensdiffusion.simulation.generate import select, set_header
+from gravlensdiffusion.simulation.simulated_set import simulate
 from gravlensdiffusion.store.reader import write_store
 
 MIB = 2**20
@@ -68,7 +69,7 @@ def measured(tmp_path, images: np.ndarray, size: int) -> dict[str, np.ndarray]:
     """Return what the lens encoder says of images in e-/s."""
     config = select(simulation_preset("deeplense"), size=size, flux_unit="e-/s")
     path = tmp_path / f"reference{len(list(tmp_path.iterdir()))}.h5"
-    write_store(path, simulate(config, 8, 3), set_header(config, 3))
+    write_store(path, simulate(config, 8, 3).records(), set_header(config, 3))
     reference = PreparedSource(open_set(path), path.name)
     source = prepare_sets([reference, reference], size=None, rescale="none")[0]
     return dict(measure_images(images, source, Encoder(size)).estimates)

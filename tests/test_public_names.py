@@ -22,6 +22,18 @@ def test_every_public_name_can_be_had() -> None:
         _ = gravlensdiffusion.galaxy
 
 
+def test_a_public_name_stays_when_all_modules_are_imported() -> None:
+    code = (
+        "import pkgutil, importlib, gravlensdiffusion as g\n"
+        "for each in pkgutil.iter_modules(g.__path__):\n"
+        "    if each.name != '__main__':\n"
+        "        importlib.import_module(f'gravlensdiffusion.{each.name}')\n"
+        "print(*(name for name in g.__all__ if type(getattr(g, name)).__name__ == 'module'))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
+
+
 @pytest.mark.parametrize(
     ("module", "unwanted"),
     [

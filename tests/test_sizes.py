@@ -6,14 +6,15 @@ from functools import cache
 import numpy as np
 import pytest
 
-from gravlensdiffusion.balance.fit import Resampling
+from gravlensdiffusion.balancing.fit import Resampling
 from gravlensdiffusion.classification.compatibility import for_classifier
 from gravlensdiffusion.classification.fitting import plan
 from gravlensdiffusion.config.classifier import ClassifierConfig, ClassifierTraining
 from gravlensdiffusion.evaluation.preparation import PreparedSource, prepare_sets
 from gravlensdiffusion.metrics import physics
 from gravlensdiffusion.presets.simulation import simulation_preset
-from gravlensdiffusion.simulation.generate import select, set_header, simulate
+from gravlensdiffusion.simulation.generate import select, set_header
+from gravlensdiffusion.simulation.simulated_set import simulate
 from gravlensdiffusion.store.reader import LensStore, write_store
 from gravlensdiffusion.training.data import complete, prepare_data
 from tests.sources import tiny
@@ -24,7 +25,7 @@ NATIVE, NUM = 90, 14
 @cache
 def records(unit, size):
     config = _config(unit, size)
-    return tuple(simulate(config, NUM, 3)), set_header(config, 3)
+    return tuple(simulate(config, NUM, 3).records()), set_header(config, 3)
 
 
 def _config(unit, size):

@@ -12,9 +12,9 @@ from comparison.images import peak_scaled_set, training_images
 from comparison.layouts import LAYOUTS, faster_layout
 from comparison.peers import PEER_CLASSES
 from comparison.settings import PEERS, Options, base_name, read_piece, write_piece
-from gravlensdiffusion.cli.train import read_preset
 from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.model.folders import checkpoints
+from gravlensdiffusion.presets.training import training_preset
 from gravlensdiffusion.training.accelerator import build_accelerator
 from gravlensdiffusion.training.diffusion import DiffusionTraining
 from gravlensdiffusion.training.run import TRAINING_STATE
@@ -59,7 +59,7 @@ class TrainerSession:
     def __init__(self, options: Options, arm: str) -> None:
         source = open_set(options.data)
         is_ours = base_name(arm) == "ours"
-        config = read_preset(options.recipe if is_ours else "reference")
+        config = training_preset(options.recipe if is_ours else "reference")
         self._folder = options.out / "training" / arm
         run = self._folder / "run"
         given = source if is_ours else peak_scaled_set(source)

@@ -8,13 +8,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from gravlensdiffusion.balancing.balance import balance
     from gravlensdiffusion.classification.classifier import LensClassifier
     from gravlensdiffusion.errors import GravLensError
+    from gravlensdiffusion.evaluation.evaluate import evaluate
     from gravlensdiffusion.formats.open import open_set
     from gravlensdiffusion.generation.generator import LensGenerator
     from gravlensdiffusion.generation.samples import LensSamples
     from gravlensdiffusion.sets.records import LensRecord, SetHeader
-    from gravlensdiffusion.simulation.generate import simulate
+    from gravlensdiffusion.simulation.simulated_set import simulate
     from gravlensdiffusion.store.reader import LensStore, write_store
     from gravlensdiffusion.training.diffusion import train
 
@@ -28,8 +30,10 @@ _MODULES = {
     "LensSamples": "generation.samples",
     "LensStore": "store.reader",
     "SetHeader": "sets.records",
+    "balance": "balancing.balance",
+    "evaluate": "evaluation.evaluate",
     "open_set": "formats.open",
-    "simulate": "simulation.generate",
+    "simulate": "simulation.simulated_set",
     "train": "training.diffusion",
     "write_store": "store.reader",
 }
@@ -42,6 +46,8 @@ __all__ = [
     "LensSamples",
     "LensStore",
     "SetHeader",
+    "balance",
+    "evaluate",
     "open_set",
     "simulate",
     "train",

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gravlensdiffusion.balance.balance import balance
-from gravlensdiffusion.balance.settings import Settings, per_class
+from gravlensdiffusion.balancing.balance import balance
+from gravlensdiffusion.balancing.settings import Settings, per_class
 from gravlensdiffusion.cli.main import main
 from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.model.checkpoint import save_model
 from gravlensdiffusion.store.reader import LensStore
-from tests.balance.sets import save_set
+from tests.balancing.sets import save_set
 from tests.models import awake
 
 

@@ -16,7 +16,7 @@ from gravlensdiffusion.presets.training import PRESETS
 from gravlensdiffusion.sets.records import LensRecord, SetHeader
 from gravlensdiffusion.store.reader import write_store
 from gravlensdiffusion.training.diffusion import train
-from tests.balance.sets import save_set
+from tests.balancing.sets import save_set
 from tests.classification.planted import HEADER, planted
 from tests.models import ORDERED, awake
 from tests.sources import ArraySource, rings, tiny

@@ -9,7 +9,8 @@ from gravlensdiffusion.evaluation.preparation import PreparedSource
 from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.presets.simulation import simulation_preset
 from gravlensdiffusion.sets.records import LensRecord
-from gravlensdiffusion.simulation.generate import select, set_header, simulate
+from gravlensdiffusion.simulation.generate import select, set_header
+from gravlensdiffusion.simulation.simulated_set import simulate
 from gravlensdiffusion.store.reader import write_store
 
 CONFIG = select(simulation_preset("deeplense"), size=28)
@@ -19,7 +20,7 @@ SEED = 77
 @cache
 def records(num: int, start: int = 0) -> tuple[LensRecord, ...]:
     """Return images ``start`` to ``start + num - 1`` of one simulated set."""
-    return tuple(simulate(CONFIG, num, SEED, start=start))
+    return tuple(simulate(CONFIG, num, SEED, start=start).records())
 
 
 def pixels(of: tuple[LensRecord, ...]) -> np.ndarray:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gravlensdiffusion.evaluation.evaluate import evaluate, note_mixed
+from gravlensdiffusion.evaluation.evaluate import evaluate_sets, note_mixed
 from gravlensdiffusion.evaluation.result import Settings
 from gravlensdiffusion.evaluation.sets import Sets
 from gravlensdiffusion.metrics.defects import blur, remove_noise, rotate, scale_flux
@@ -44,7 +44,7 @@ def judged(folder, real):
         chosen = records(NUM) if of is None else of
         images = None if change is None else change(pixels(chosen))
         generated = opened(folder / f"{name}.h5", chosen, images)
-        found = evaluate(Sets(generated=generated, **real, **more), SETTINGS)
+        found = evaluate_sets(Sets(generated=generated, **real, **more), SETTINGS)
         return {row.name: row for row in found.rows}, found
 
     return judge
@@ -166,7 +166,7 @@ def flagged(num, num_generated):
 
 def test_without_a_second_reference_both_numbers_are_halved(folder, real):
     generated = opened(folder / "halved.h5", flagged(NUM, NUM - 40))
-    found = evaluate(Sets(generated=generated, reference=real["reference"]), SETTINGS)
+    found = evaluate_sets(Sets(generated=generated, reference=real["reference"]), SETTINGS)
     assert found.facts["num_generated"] == found.facts["num_reference"] == NUM // 2
     assert any("a second or a larger reference" in note for note in found.notes)
     assert any("40 of the 300 images of halved are originals" in note for note in found.notes)

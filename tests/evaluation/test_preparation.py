@@ -6,7 +6,8 @@ from gravlensdiffusion.evaluation.measure import Encoder, measure_images
 from gravlensdiffusion.evaluation.preparation import PreparedSource, prepare_sets
 from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.presets.simulation import simulation_preset
-from gravlensdiffusion.simulation.generate import select, set_header, simulate
+from gravlensdiffusion.simulation.generate import select, set_header
+from gravlensdiffusion.simulation.simulated_set import simulate
 from gravlensdiffusion.store.reader import write_store
 
 
@@ -102,7 +103,7 @@ def test_an_encoder_measures_images_in_electrons_as_well_as_peak_scaled_ones(tmp
     for unit in ("peak", "e-/s"):
         config = select(simulation_preset("deeplense"), size=size, flux_unit=unit)
         path = tmp_path / f"{unit[0]}.h5"
-        write_store(path, simulate(config, 60, 5), set_header(config, 5))
+        write_store(path, simulate(config, 60, 5).records(), set_header(config, 5))
         source = PreparedSource(open_set(path), unit)
         source = prepare_sets([source, source], size=None, rescale="none")[0]
         estimates = measure_images(source.read(slice(None)), source, Encoder(size)).estimates

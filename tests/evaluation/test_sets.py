@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.evaluation.evaluate import evaluate
+from gravlensdiffusion.evaluation.evaluate import evaluate_sets
 from gravlensdiffusion.evaluation.result import Settings
 from gravlensdiffusion.evaluation.sets import Sets, note_copies
 from tests.evaluation.sets import opened, pixels, records
@@ -65,7 +65,7 @@ def test_nothing_is_measured_where_a_set_is_compared_with_itself(
     monkeypatch.setattr("gravlensdiffusion.evaluation.evaluate.measure_set", measure)
     sets = Sets(**given | {"generated": given["reference"]})
     with pytest.raises(GravLensError, match="the generated images must be others"):
-        evaluate(sets, Settings(protocol="none"))
+        evaluate_sets(sets, Settings(protocol="none"))
 
 
 def test_images_that_come_several_times_are_counted(tmp_path: Path, given: dict) -> None:

@@ -4,7 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gravlensdiffusion.presets.simulation import simulation_preset
-from gravlensdiffusion.simulation.generate import select, set_header, simulate
+from gravlensdiffusion.simulation.generate import select, set_header
+from gravlensdiffusion.simulation.simulated_set import simulate
 
 SKY, RMS = 0.011, 0.003
 """Sky of a peak-scaled image, and its noise."""
@@ -48,7 +49,7 @@ def simulated(
 ) -> tuple[NDArray[np.float32], NDArray[np.float64], float]:
     """Return lenses of a preset, their true Einstein radii [arcsec] and the pixel scale [arcsec]."""
     config = select(simulation_preset(preset), classes=("no_sub", "cdm", "axion"), size=size)
-    records = list(simulate(config, num, seed))
+    records = list(simulate(config, num, seed).records())
     images = np.stack([record.image[0] for record in records])
     radii = np.array([record.parameters["theta_E"] for record in records])
     return images, radii, set_header(config, seed).pixel_scale_arcsec

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
-from gravlensdiffusion.balance.settings import alike, per_class, to_largest
+from gravlensdiffusion.balancing.settings import alike, per_class, to_largest
 from gravlensdiffusion.classification.classes import read_classes
 from gravlensdiffusion.model.checkpoint import load_model
 from gravlensdiffusion.training.diffusion import train
-from tests.balance.sets import save_set
+from tests.balancing.sets import save_set
 from tests.sources import ArraySource, rings, tiny
 
 NAMES = ("__MACOSX", "small", "unseen", "large", "last")

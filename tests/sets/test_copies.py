@@ -11,7 +11,8 @@ from gravlensdiffusion.sets.copies import (
     read_thumbnails,
     sign,
 )
-from gravlensdiffusion.simulation.generate import select, simulate
+from gravlensdiffusion.simulation.generate import select
+from gravlensdiffusion.simulation.simulated_set import simulate
 from tests.sources import ArraySource
 
 NUM = 40
@@ -72,7 +73,7 @@ def test_other_images_are_no_copies_and_nothing_is_said():
 def test_lenses_of_equal_parameters_but_other_substructure_are_no_copies():
     config = select(simulation_preset("deeplense"), size=28)
     of = [
-        np.stack([each.image for each in simulate(select(config, classes=[name]), 4, 3)])
+        np.stack([each.image for each in simulate(select(config, classes=[name]), 4, 3).records()])
         for name in ("no_sub", "axion")
     ]
     assert group([sign(of)]).num_different == 8

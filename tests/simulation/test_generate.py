@@ -9,7 +9,8 @@ from gravlensdiffusion.config.simulation import LensClass, SimulationConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.presets.simulation import SIMULATION_PRESETS, simulation_preset
 from gravlensdiffusion.sets.flux import default_method, resize
-from gravlensdiffusion.simulation.generate import select, set_header, simulate, simulate_one
+from gravlensdiffusion.simulation.generate import select, set_header, simulate_one
+from gravlensdiffusion.simulation.simulated_set import simulate
 
 
 @pytest.fixture(scope="module")
@@ -32,20 +33,20 @@ def same(one, other):
 
 
 def test_images_do_not_depend_on_the_number_of_jobs(small):
-    one = list(simulate(small, 100, seed=4))
-    two = list(simulate(small, 100, seed=4, num_jobs=2))
+    one = list(simulate(small, 100, seed=4).records())
+    two = list(simulate(small, 100, seed=4, num_jobs=2).records())
     assert len(one) == len(two) == 100
     assert all(map(same, one, two))
 
 
 def test_image_k_depends_on_seed_and_k_alone(small):
-    all_images = list(simulate(small, 70, seed=4))
-    assert same(next(simulate(small, 1, seed=4, start=68)), all_images[68])
+    all_images = list(simulate(small, 70, seed=4).records())
+    assert same(next(simulate(small, 1, seed=4, start=68).records()), all_images[68])
     assert same(simulate_one(small, 4, 69), all_images[69])
 
 
 def test_seeds_and_images_differ(small):
-    images = [r.image for seed in (0, 1) for r in simulate(small, 3, seed=seed)]
+    images = [r.image for seed in (0, 1) for r in simulate(small, 3, seed=seed).records()]
     for i, one in enumerate(images):
         assert not any(np.array_equal(one, other) for other in images[:i])
 
@@ -61,20 +62,20 @@ def test_classes_of_the_same_image_share_lens_source_and_noise(small):
 @pytest.mark.parametrize("mix", [(1, 1, 1), (1, 2, 3), (0, 5, 5)])
 def test_mix_is_kept_to_exactly_over_whole_blocks(small, mix):
     config = select(small, mix=mix)
-    counts = np.bincount([r.label for r in simulate(config, 120, seed=1)], minlength=3)
+    counts = np.bincount([r.label for r in simulate(config, 120, seed=1).records()], minlength=3)
     np.testing.assert_array_equal(counts, 120 * np.array(mix) / sum(mix))
 
 
 def test_rare_class_appears_as_often_as_it_should(small):
     config = replace(select(small, classes=("no_sub", "cdm"), mix=(199, 1)))
-    labels = [r.label for r in simulate(config, 2000, seed=1)]
+    labels = [r.label for r in simulate(config, 2000, seed=1).records()]
     assert 4 <= sum(labels) <= 17
 
 
 def test_labels_are_those_of_the_classes_chosen(small):
     config = select(small, classes=("axion", "no_sub"))
     assert set_header(config, 0).class_names == ("axion", "no_sub")
-    for record in simulate(config, 12, seed=0):
+    for record in simulate(config, 12, seed=0).records():
         has_vortex = math.isfinite(record.parameters["vortex_length"])
         assert has_vortex == (record.label == 0)
 
@@ -198,7 +199,7 @@ def test_every_drawn_value_has_a_unit_and_the_configuration_survives_json(name):
     assert header.preset == name
     assert header.seed == 8
     assert from_json(SimulationConfig, header.config) == config
-    for record in simulate(config, 3, seed=0):
+    for record in simulate(config, 3, seed=0).records():
         assert set(record.parameters) == set(header.parameter_units)
         assert np.isfinite(record.image).all()
         assert not np.isinf(list(record.parameters.values())).any()

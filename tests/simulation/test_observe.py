@@ -11,9 +11,10 @@ from gravlensdiffusion.config.simulation import Imaging
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.presets.simulation import simulation_preset
 from gravlensdiffusion.sets.flux import default_method
-from gravlensdiffusion.simulation.generate import select, simulate
+from gravlensdiffusion.simulation.generate import select
 from gravlensdiffusion.simulation.instrument import Exposure, build_instrument
 from gravlensdiffusion.simulation.observe import observe
+from gravlensdiffusion.simulation.simulated_set import simulate
 
 SKY = ObservationConfig(num_pixels=150, background_rms=0.01)
 PHOTONS = replace(SKY, background_rms=0.0, exposure_time=1000.0)
@@ -33,7 +34,7 @@ def pairs(preset, size, num=60):
         noise_free=True,
         flux_unit="e-/s",
     )
-    records = list(simulate(config, num, seed=7))
+    records = list(simulate(config, num, seed=7).records())
     images, twins = (
         np.stack([getattr(r, name) for r in records]).astype(np.float64)
         for name in ("image", "noise_free")

@@ -18,8 +18,9 @@ from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.presets.simulation import simulation_preset
 from gravlensdiffusion.sets.inspection import inspect_lenses
-from gravlensdiffusion.simulation.generate import select, set_header, simulate, simulate_one
+from gravlensdiffusion.simulation.generate import select, set_header, simulate_one
 from gravlensdiffusion.simulation.population import LENSING, UNITS, light_units
+from gravlensdiffusion.simulation.simulated_set import simulate
 from gravlensdiffusion.simulation.substructure import UNITS as SUBSTRUCTURE
 from gravlensdiffusion.store.reader import write_store
 
@@ -37,7 +38,7 @@ def config():
 
 @pytest.fixture(scope="module")
 def records(config):
-    return list(simulate(config, 400, seed=3))
+    return list(simulate(config, 400, seed=3).records())
 
 
 def only(config, name):
@@ -167,14 +168,16 @@ def test_half_of_a_telescope_set_are_lenses():
     config = simulation_preset("euclid")
     assert [each.name for each in config.classes] == ["no_sub", "cdm", "axion", "no_lens"]
     config = replace(config, imaging=replace(config.imaging, num_pixels=16, supersampling=1))
-    labels = [record.label for record in simulate(config, 60, seed=0)]
+    labels = [record.label for record in simulate(config, 60, seed=0).records()]
     np.testing.assert_array_equal(np.bincount(labels), [10, 10, 10, 30])
 
 
 def test_a_set_goes_into_a_file_and_is_told_with_what_it_lacks(config, tmp_path):
     mixed = select(simulation_preset("hst"), classes=("no_lens", "no_sub"))
     mixed = replace(mixed, imaging=replace(mixed.imaging, supersampling=1))
-    path = write_store(tmp_path / "a.h5", simulate(mixed, 12, seed=0), set_header(mixed, 0))
+    path = write_store(
+        tmp_path / "a.h5", simulate(mixed, 12, seed=0).records(), set_header(mixed, 0)
+    )
     source = open_set(path)
     found = inspect_lenses(source)
     assert found.class_counts == {"no_lens": 6, "no_sub": 6}

@@ -8,8 +8,9 @@ import torch
 from gravlensdiffusion.config.classifier import EncoderConfig
 from gravlensdiffusion.model.checkpoint import load_encoder, save_model
 from gravlensdiffusion.presets.simulation import simulation_preset
-from gravlensdiffusion.simulation.generate import select, simulate
+from gravlensdiffusion.simulation.generate import select
 from gravlensdiffusion.simulation.render import build_renderer
+from gravlensdiffusion.simulation.simulated_set import simulate
 from gravlensdiffusion.simulation.substructure import Substructure
 from gravlensdiffusion.training.encoder import (
     TARGETS,
@@ -97,7 +98,7 @@ def test_turned_lenses_are_the_lenses_of_turned_parameters(symmetry):
     """Turn a simulated image; render the lens whose parameters were turned; compare."""
     config = select(simulation_preset("deeplense-wide"), classes=("no_sub",))
     imaging = replace(config.imaging, num_pixels=40, size=None)
-    values = dict(next(iter(simulate(config, 1, seed=3))).parameters)
+    values = dict(next(simulate(config, 1, seed=3).records()).parameters)
     values |= {"lens_e1": 0.0, "lens_e2": 0.0, "lens_x": 0.0, "lens_y": 0.0}
     values |= {"source_e1": 0.0, "source_e2": 0.0}
     renderer = build_renderer(config.cosmology, imaging)

@@ -19,7 +19,8 @@ from gravlensdiffusion.generation.noise import add_noise
 from gravlensdiffusion.model.checkpoint import load_model
 from gravlensdiffusion.model.folders import checkpoints
 from gravlensdiffusion.presets.simulation import simulation_preset
-from gravlensdiffusion.simulation.generate import select, set_header, simulate
+from gravlensdiffusion.simulation.generate import select, set_header
+from gravlensdiffusion.simulation.simulated_set import simulate
 from gravlensdiffusion.store.reader import LensStore, write_store
 from gravlensdiffusion.training.data import NEAR, noise_free_twins, observation_of
 from gravlensdiffusion.training.diffusion import open_training, train
@@ -40,7 +41,9 @@ def population(preset: str = "deeplense", **changes: Any) -> SimulationConfig:
 
 def stored(folder: Path, config: SimulationConfig, num: int = NUM) -> LensStore:
     """Simulate a set into a file."""
-    path = write_store(folder / "lenses.h5", simulate(config, num, 3), set_header(config, 3))
+    path = write_store(
+        folder / "lenses.h5", simulate(config, num, 3).records(), set_header(config, 3)
+    )
     return LensStore(path)
 
 

@@ -23,8 +23,8 @@ from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.progress import shown_progress
 
 if TYPE_CHECKING:
-    from gravlensdiffusion.balance.balance import Plan
-    from gravlensdiffusion.balance.settings import Settings
+    from gravlensdiffusion.balancing.balance import Plan
+    from gravlensdiffusion.balancing.settings import Settings
     from gravlensdiffusion.sets.lens_set import LensSet
 
 
@@ -72,8 +72,8 @@ class Options:
 def run(options: Options) -> None:
     """Fill the classes and write one file."""
     _check(options)
-    from gravlensdiffusion.balance.balance import balance
-    from gravlensdiffusion.balance.settings import alike, per_class, to_largest
+    from gravlensdiffusion.balancing.balance import balance
+    from gravlensdiffusion.balancing.settings import alike, per_class, to_largest
     from gravlensdiffusion.generation.generator import LensGenerator
 
     # A model loads within seconds, a large set is looked at for minutes.
@@ -108,7 +108,7 @@ def run(options: Options) -> None:
 
 def _check(options: Options) -> None:
     """Refuse what can be refused before anything is opened."""
-    from gravlensdiffusion.balance.unfinished import check_out
+    from gravlensdiffusion.balancing.unfinished import check_out
 
     if options.per_class is not None and options.to_largest:
         raise GravLensError("`per_class` and `to_largest` say different things; leave one out")
@@ -122,7 +122,7 @@ def _check(options: Options) -> None:
 
 def _read_settings(options: Options, steps: int | None) -> "Settings":
     """Return how the images are drawn."""
-    from gravlensdiffusion.balance.settings import Settings
+    from gravlensdiffusion.balancing.settings import Settings
 
     return Settings(
         seed=options.seed,

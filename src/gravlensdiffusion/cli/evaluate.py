@@ -14,7 +14,6 @@ from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.parallel import Processes
 
 if TYPE_CHECKING:
-    from gravlensdiffusion.evaluation.preparation import PreparedSource
     from gravlensdiffusion.evaluation.result import Settings
     from gravlensdiffusion.evaluation.sets import Sets
 
@@ -125,7 +124,7 @@ def compare(options: Options, settings: "Settings", sets: "Sets", processes: Pro
     Raises:
         GravLensError: If the sets do not go together, or a report is in the way.
     """
-    from gravlensdiffusion.evaluation.evaluate import assist, evaluate
+    from gravlensdiffusion.evaluation.evaluate import assist, evaluate_sets
     from gravlensdiffusion.evaluation.report import to_html, to_json, to_text
     from gravlensdiffusion.files import whole_file
     from gravlensdiffusion.reports.drawing import spared
@@ -133,7 +132,7 @@ def compare(options: Options, settings: "Settings", sets: "Sets", processes: Pro
     if not processes.is_main:
         assist(sets, settings, processes)
         return
-    found = evaluate(
+    found = evaluate_sets(
         sets,
         settings,
         inception_weights=options.measures.inception_weights,
@@ -198,20 +197,13 @@ def open_sets(options: Options) -> "Sets":
     """
     from gravlensdiffusion.evaluation.sets import Sets
 
-    return Sets(
-        generated=_open(options, options.generated),
-        reference=_open(options, options.reference),
-        second=None if options.reference2 is None else _open(options, options.reference2),
-        training=None if options.train is None else _open(options, options.train),
-    )
-
-
-def _open(options: Options, path: Path) -> "PreparedSource":
-    from gravlensdiffusion.evaluation.preparation import PreparedSource
-
-    source = options.files.open(
-        path,
-        crop=options.crop,
-        any_unit=options.rescale == "peak",
-    )
-    return PreparedSource(source, path.name)
+    given = {
+        name: path
+        for name in ("generated", "reference", "reference2", "train")
+        if (path := getattr(options, name)) is not None
+    }
+    opened = {
+        name: options.files.open(path, crop=options.crop, any_unit=options.rescale == "peak")
+        for name, path in given.items()
+    }
+    return Sets.of(**opened, names={name: path.name for name, path in given.items()})

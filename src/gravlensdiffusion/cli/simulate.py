@@ -11,8 +11,7 @@ from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.progress import shown_progress
 
 if TYPE_CHECKING:
-    from gravlensdiffusion.config.simulation import SimulationConfig
-    from gravlensdiffusion.sets.records import SetHeader
+    from gravlensdiffusion.simulation.simulated_set import SimulatedSet
 
 SUFFIXES = (".h5", ".hdf5")
 
@@ -68,36 +67,43 @@ def run(options: Options) -> None:
     """Simulate and write one file."""
     if options.dask is not None and options.jobs is not None:
         raise GravLensError("`jobs` is for this machine and `dask` for a cluster; leave one out")
-    config = _configure(options)
     _check_out(options)
     from joblib import cpu_count
 
-    from gravlensdiffusion.simulation.generate import set_header, simulate
+    from gravlensdiffusion.simulation.simulated_set import simulate
     from gravlensdiffusion.store.reader import write_store
 
-    header = set_header(config, options.seed)
     jobs = cpu_count() if options.jobs is None else options.jobs
-    num_jobs = jobs if options.dask is None else None
-    records = simulate(config, options.num, options.seed, num_jobs=num_jobs, progress=True)
+    lenses = simulate(
+        options.preset,
+        options.num,
+        options.seed,
+        num_jobs=jobs if options.dask is None else None,
+        progress=options.shard_size is None,
+        classes=None if options.classes is None else split(options.classes),
+        mix=None if options.mix is None else [_number(word) for word in split(options.mix)],
+        size=options.size,
+        num_pixels=options.pixels,
+        noise_free=options.noise_free or None,
+        flux_unit=options.flux_unit,
+    )
     done = "would write" if options.dry_run else "wrote"
-    told = f"{done} {_describe(config, header, options.num)} to {options.out}"
+    told = f"{done} {_describe(lenses)} to {options.out}"
     with nullcontext() if options.dask is None else dask_cluster(options.dask):
         if options.shard_size is not None:
-            told += f": {_simulate_shards(options, config, header, num_jobs)}"
+            told += f": {_simulate_shards(options, lenses)}"
         elif not options.dry_run:
-            write_store(options.out, records, header, num=options.num, overwrite=options.overwrite)
+            write_store(options.out, lenses, overwrite=options.overwrite)
     print(told)
 
 
-def _simulate_shards(
-    options: Options, config: "SimulationConfig", header: "SetHeader", num_jobs: int | None
-) -> str:
+def _simulate_shards(options: Options, lenses: "SimulatedSet") -> str:
     """Simulate the shards that are not there, unless it is a dry run, and say which those are."""
     import hashlib
 
-    from gravlensdiffusion.simulation.generate import simulate
     from gravlensdiffusion.store.shards import Shards
 
+    header = lenses.header
     identity = {
         "configuration": hashlib.sha256(header.config.encode()).hexdigest(),
         "seed": header.seed,
@@ -115,31 +121,9 @@ def _simulate_shards(
     num_images = sum(len(shards.pieces[k]) for k in missing)
     with shown_progress(num_images, is_shown=not options.dry_run) as shown:
         for k in [] if options.dry_run else missing:
-            images = shards.pieces[k]
-            records = simulate(
-                config, len(images), options.seed, num_jobs=num_jobs, start=images.start
-            )
+            records = lenses.part(shards.pieces[k]).records()
             shards.write(k, shown.over(records), header, identity)
     return shards.summary(len(missing))
-
-
-def _configure(options: Options) -> "SimulationConfig":
-    """Return the preset with what the options change."""
-    from gravlensdiffusion.presets.simulation import simulation_preset
-    from gravlensdiffusion.simulation.generate import select
-
-    preset = simulation_preset(options.preset)
-    classes = None if options.classes is None else split(options.classes)
-    mix = None if options.mix is None else [_number(word) for word in split(options.mix)]
-    return select(
-        preset,
-        classes=classes,
-        mix=mix,
-        size=options.size,
-        num_pixels=options.pixels,
-        noise_free=options.noise_free or None,
-        flux_unit=options.flux_unit,
-    )
 
 
 def _check_out(options: Options) -> None:
@@ -159,12 +143,12 @@ def _check_out(options: Options) -> None:
         raise GravLensError(f"{path}: exists already; give `overwrite` to replace it")
 
 
-def _describe(config: "SimulationConfig", header: "SetHeader", num: int) -> str:
+def _describe(lenses: "SimulatedSet") -> str:
     """Say in one line what the file holds."""
-    size = config.imaging.size or config.imaging.num_pixels
+    num, size, header = len(lenses), lenses.image_shape[1], lenses.header
     noun = "image" if num == 1 else "images"
     resized = f" ({header.resize} resize)" if header.resize else ""
-    twins = " with noise-free twins," if config.imaging.noise_free_twin else ""
+    twins = " with noise-free twins," if lenses.has_noise_free else ""
     return (
         f"{num:,} {noun} of {size}x{size} pixels{resized}, "
         f"{header.pixel_scale_arcsec:.4g} arcsec each, flux unit {header.flux_unit},{twins} "

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Literal
 from gravlensdiffusion.cli.options import FILES, MACHINE, FileOptions, MachineOptions, tell_absent
 from gravlensdiffusion.cli.running import run_shown
 from gravlensdiffusion.cli.wording import say, tell
-from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.parallel import Processes
 
 if TYPE_CHECKING:
@@ -163,16 +162,12 @@ def _is_adaptation(options: Options) -> bool:
 
 def _adapted(options: Options, source: "LensSet") -> "TrainingConfig":
     """Return the recipe that adapts a model, and say on stderr what the set makes different."""
-    from gravlensdiffusion.sets.copies import find_copies
-    from gravlensdiffusion.training.adapt import adapt, check_number
+    from gravlensdiffusion.training.adapt import adapt, check_set
 
     assert options.init is not None
     adaptation = adapt(options.init, source, options.size)
     config = configure(options, adaptation.config)
-    if config.early_stopping.held_out:
-        copies = find_copies(source)
-        check_number(config, copies.num_different)
-        tell(*filter(None, [copies.note]))
+    tell(*check_set(config, source))
     for note in adaptation.notes:
         tell(note)
     return config
@@ -189,8 +184,9 @@ def configure(options: Options, recipe: "TrainingConfig | None" = None) -> "Trai
         GravLensError: If the preset is unknown or a value is not allowed.
     """
     from gravlensdiffusion.config.model import TransformConfig
+    from gravlensdiffusion.presets.training import training_preset
 
-    config = recipe or read_preset(options.preset or DEFAULT)
+    config = recipe or training_preset(options.preset or DEFAULT)
     asked = asdict(options.recipe)
     asked |= {name: getattr(options, name) for name in ("size", "epochs", "seed")}
     changes = {k: value for k, value in asked.items() if value is not None and value is not False}
@@ -205,24 +201,6 @@ def configure(options: Options, recipe: "TrainingConfig | None" = None) -> "Trai
     if (kind := changes.pop("transform", None)) is not None:
         changes["model"] = replace(config.model, transform=TransformConfig(kind=kind, fit=True))
     return replace(config, **changes)
-
-
-def read_preset(preset: str) -> "TrainingConfig":
-    """Return the recipe of a name, or that of a JSON file.
-
-    Raises:
-        GravLensError: If there is no such preset, or the file is not a recipe.
-    """
-    from gravlensdiffusion.codec import read_json
-    from gravlensdiffusion.config.training import TrainingConfig
-    from gravlensdiffusion.presets.training import PRESETS
-
-    if preset.endswith(".json"):
-        return read_json(TrainingConfig, Path(preset))
-    if preset not in PRESETS:
-        known = ", ".join(PRESETS)
-        raise GravLensError(f"unknown preset '{preset}'; choose from {known}, or a .json file")
-    return PRESETS[preset]()
 
 
 def _describe(config: "TrainingConfig", source: "LensSet", planned: "Plan") -> str:

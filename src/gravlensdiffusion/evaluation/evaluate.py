@@ -26,7 +26,7 @@ from gravlensdiffusion.evaluation.plan import HANDFUL, Plan, make_plan
 from gravlensdiffusion.evaluation.planting import Planting, ladders
 from gravlensdiffusion.evaluation.preparation import PreparedSource
 from gravlensdiffusion.evaluation.result import Evaluation, Settings
-from gravlensdiffusion.evaluation.sets import Sets, note_copies, note_mixed
+from gravlensdiffusion.evaluation.sets import Images, Sets, note_copies, note_mixed
 from gravlensdiffusion.evaluation.statistics import ENCODER, PHYSICS
 from gravlensdiffusion.evaluation.two_sample import feature_rows, pixel_rows
 from gravlensdiffusion.metrics.inception import load_inception
@@ -34,12 +34,52 @@ from gravlensdiffusion.parallel import Processes
 
 NUM_SHOWN = 40
 """Images of each set that a report shows."""
+DEFAULTS = Settings()
 ALONE = Processes()
 """This process and no other."""
 PACKAGES = ("torch", "numpy", "scipy", "scikit-learn")
 
 
 def evaluate(
+    generated: Images,
+    reference: Images,
+    *,
+    reference2: Images | None = None,
+    train: Images | None = None,
+    channel: int = 0,
+    settings: Settings = DEFAULTS,
+    inception_weights: Path | None = None,
+    tell: Callable[[str], None] = lambda _: None,
+    progress: bool = False,
+) -> Evaluation:
+    """Say how good generated lens images are: any two sets in, one report out.
+
+    Args:
+        generated: The images to be judged: a set, or the path of one.
+        reference: Real images, or simulations that stand for them.
+        reference2: More real images, none of them in ``reference``, for the floor. Without it the
+            reference is shared out.
+        train: What the generator was trained on: then memorisation is looked for.
+        channel: Which channel is compared where images have several, from 0.
+        settings: How to compare them.
+        inception_weights: File of the Inception weights; None for those that are installed.
+        tell: Told what is being done, one line at a time.
+        progress: Whether to show on stderr how far the measuring is.
+
+    Raises:
+        GravLensError: If the sets do not go together or are too small, or the weights that were
+            named cannot be used.
+
+    Example:
+        >>> print(evaluate("generated/lenses.h5", "simulated.h5"))  # doctest: +SKIP
+    """
+    sets = Sets.of(generated, reference, reference2, train).of_channel(channel)
+    return evaluate_sets(
+        sets, settings, inception_weights=inception_weights, tell=tell, progress=progress
+    )
+
+
+def evaluate_sets(
     sets: Sets,
     settings: Settings,
     *,

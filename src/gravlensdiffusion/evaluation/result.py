@@ -80,6 +80,16 @@ class Evaluation:
     neighbours: tuple[Neighbours, ...] = ()
     placements: tuple[Placement, ...] = ()
 
+    def __str__(self) -> str:
+        """The table of the report."""
+        from gravlensdiffusion.evaluation.report import to_text
+
+        return to_text(self)
+
+    def __repr__(self) -> str:
+        n, m = self.sizes
+        return f"Evaluation({n:,} generated images against {m:,}, {len(self.rows)} rows)"
+
     def set_fact(self, role: str, key: str) -> Any:
         """Return what is known of one of the sets, or None.
 

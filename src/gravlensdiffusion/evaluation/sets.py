@@ -1,11 +1,19 @@
 """The sets of images that an evaluation is of."""
 
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.evaluation.preparation import PreparedSource, prepare_sets
 from gravlensdiffusion.evaluation.result import Settings
+from gravlensdiffusion.formats.open import as_set
 from gravlensdiffusion.sets.copies import are_known, group
+from gravlensdiffusion.sets.lens_set import LensSet
+
+Images = LensSet | str | os.PathLike[str]
+"""A set, or the path of one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,6 +31,43 @@ class Sets:
     reference: PreparedSource
     second: PreparedSource | None = None
     training: PreparedSource | None = None
+
+    @classmethod
+    def of(
+        cls,
+        generated: Images,
+        reference: Images,
+        reference2: Images | None = None,
+        train: Images | None = None,
+        *,
+        names: Mapping[str, str] | None = None,
+    ) -> "Sets":
+        """Return the sets that are to be compared.
+
+        Args:
+            generated: The images to be judged: a set, or the path of one.
+            reference: The real images, likewise.
+            reference2: More real images.
+            train: What the generator was trained on.
+            names: What to call a set, by the name of its argument.
+
+        Raises:
+            GravLensError: If one cannot be read, or its images are not square.
+        """
+        given = {"generated": generated, "reference": reference}
+        more = {"reference2": reference2, "train": train}
+        given |= {role: images for role, images in more.items() if images is not None}
+        called = {
+            role: role if isinstance(images, LensSet) else Path(images).name
+            for role, images in given.items()
+        } | dict(names or {})
+        ready = {role: PreparedSource(as_set(each), called[role]) for role, each in given.items()}
+        return cls(
+            generated=ready["generated"],
+            reference=ready["reference"],
+            second=ready.get("reference2"),
+            training=ready.get("train"),
+        )
 
     @property
     def named(self) -> dict[str, PreparedSource]:

@@ -2,8 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Literal, cast, get_args
 
+from gravlensdiffusion.codec import read_json
 from gravlensdiffusion.config.model import (
     DenoiserConfig,
     ModelConfig,
@@ -20,6 +22,7 @@ from gravlensdiffusion.config.training import (
     OptimiserConfig,
     TrainingConfig,
 )
+from gravlensdiffusion.errors import GravLensError
 
 MIN_IMAGES = 200
 """Fewest images of which some can be held out when a model is adapted."""
@@ -257,3 +260,17 @@ PRESETS: dict[str, Callable[[], TrainingConfig]] = {
     "reference": reference,
 }
 """Training presets by name."""
+
+
+def training_preset(name: str) -> TrainingConfig:
+    """Return the recipe of a name, or that of a JSON file.
+
+    Raises:
+        GravLensError: If there is no such preset, or the file is not a recipe.
+    """
+    if name.endswith(".json"):
+        return read_json(TrainingConfig, Path(name))
+    if name not in PRESETS:
+        known = ", ".join(PRESETS)
+        raise GravLensError(f"unknown preset '{name}'; choose from {known}, or a .json file")
+    return PRESETS[name]()

@@ -1,19 +1,17 @@
-"""Sets of records: image k depends on the seed and k alone."""
+"""One image of a simulation: image k depends on the seed and k alone."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
 import numpy as np
-from joblib import Parallel, delayed, effective_n_jobs
 from numpy.typing import NDArray
 
 from gravlensdiffusion import __version__
 from gravlensdiffusion.codec import to_json
 from gravlensdiffusion.config.simulation import LensClass, SimulationConfig
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.progress import shown_progress
 from gravlensdiffusion.sets.flux import PEAK, bring_to_size, default_method, to_unit_range
 from gravlensdiffusion.sets.records import LensRecord, SetHeader
 from gravlensdiffusion.simulation import substructure
@@ -28,12 +26,6 @@ from gravlensdiffusion.simulation.population import (
 from gravlensdiffusion.simulation.render import build_renderer
 from gravlensdiffusion.simulation.scene import draw_scene
 from gravlensdiffusion.simulation.substructure import Substructure, draw_substructure
-
-CHUNK = 32
-"""Images that a worker makes at a time."""
-
-CHUNKS_PER_WORKER = 8
-"""Chunks per worker that are held in memory at a time."""
 
 BLOCK = 60
 """Images over which the mix of classes is kept to, as closely as whole images allow."""
@@ -100,51 +92,9 @@ def select(
     )
 
 
-def simulate(
-    config: SimulationConfig,
-    num: int,
-    seed: int,
-    *,
-    num_jobs: int | None = 1,
-    start: int = 0,
-    progress: bool = False,
-) -> Iterator[LensRecord]:
-    """Simulate images, in order.
-
-    Args:
-        config: What to simulate.
-        num: Number of images.
-        seed: Seed of the set, not negative.
-        num_jobs: Number of processes; None for all that joblib's `parallel_config` in force has,
-            those of a Dask cluster say. It changes nothing in the images.
-        start: Number of the first image.
-        progress: Whether to show on stderr how far it is.
-
-    Yields:
-        The records of the images ``start`` to ``start + num - 1`` of the set.
-
-    Raises:
-        GravLensError: If a number is out of range, at the call and not at the first image.
-    """
-    if num < 1:
-        raise GravLensError(f"the number of images must be at least 1, got {num}")
-    if seed < 0 or start < 0:
-        raise GravLensError(f"seed and start must not be negative, got {seed} and {start}")
-    if num_jobs is not None and num_jobs < 1:
-        raise GravLensError(f"the number of jobs must be at least 1, got {num_jobs}")
-    build_instrument(config.imaging)
-    records = _iterate(config, range(start, start + num), seed, num_jobs)
-    return _shown(records, num) if progress else records
-
-
-def _shown(records: Iterator[LensRecord], num: int) -> Iterator[LensRecord]:
-    with shown_progress(num) as shown:
-        yield from shown.over(records)
-
-
 def simulate_one(config: SimulationConfig, seed: int, index: int) -> LensRecord:
     """Simulate image number ``index`` of the set with a seed."""
-    label = _class_of(config, seed, index)
+    label = int(labels_of(config, seed, range(index, index + 1))[0])
     chosen = config.classes[label]
     renderer = build_renderer(config.cosmology, config.imaging)
     values, clumps = _draw_truth(config, chosen, seed, index)
@@ -186,26 +136,6 @@ def set_header(config: SimulationConfig, seed: int) -> SetHeader:
         resize=default_method(size) if size != imaging.num_pixels else None,
         software=f"gravlensdiffusion {__version__}",
     )
-
-
-def _iterate(
-    config: SimulationConfig, indices: range, seed: int, num_jobs: int | None
-) -> Iterator[LensRecord]:
-    chunks = [indices[i : i + CHUNK] for i in range(0, len(indices), CHUNK)]
-    if num_jobs == 1:
-        for chunk in chunks:
-            yield from _simulate_chunk(config, seed, chunk)
-        return
-    with Parallel(n_jobs=-1 if num_jobs is None else num_jobs, batch_size=1) as workers:
-        at_once = effective_n_jobs(workers.n_jobs) * CHUNKS_PER_WORKER
-        for i in range(0, len(chunks), at_once):
-            tasks = (delayed(_simulate_chunk)(config, seed, c) for c in chunks[i : i + at_once])
-            for records in workers(tasks):
-                yield from records
-
-
-def _simulate_chunk(config: SimulationConfig, seed: int, indices: range) -> list[LensRecord]:
-    return [simulate_one(config, seed, index) for index in indices]
 
 
 def _draw_truth(
@@ -257,18 +187,26 @@ def _stored(
     return image.astype(np.float32)
 
 
-def _class_of(config: SimulationConfig, seed: int, index: int) -> int:
-    """Return the label of an image.
+def labels_of(config: SimulationConfig, seed: int, numbers: range) -> NDArray[np.int16]:
+    """Return the class of each image, shape ``(N,)``.
 
     The images of a block take their quantile from a shuffled ladder with one step each, so that a
     set keeps to the mix much closer than independent draws would.
+
+    Args:
+        config: What is simulated.
+        seed: Seed of the set.
+        numbers: Numbers of the images, one after the other.
     """
-    block, place = divmod(index, BLOCK)
-    rng = _generator(seed, block, _CLASS)
-    step = rng.permutation(BLOCK)[place]
-    quantile = (step + rng.uniform(size=BLOCK)[place]) / BLOCK
     shares = np.cumsum(config.mix) / np.sum(config.mix)
-    return int(np.searchsorted(shares[:-1], quantile, side="right"))
+    first = numbers.start // BLOCK
+    quantiles = []
+    for block in range(first, (numbers.stop - 1) // BLOCK + 1):
+        rng = _generator(seed, block, _CLASS)
+        step = rng.permutation(BLOCK)
+        quantiles.append((step + rng.uniform(size=BLOCK)) / BLOCK)
+    places = np.concatenate(quantiles)[numbers.start - first * BLOCK :][: len(numbers)]
+    return np.searchsorted(shares[:-1], places, side="right").astype(np.int16)
 
 
 def _generator(seed: int, index: int, stream: int) -> np.random.Generator:

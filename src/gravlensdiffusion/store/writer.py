@@ -11,7 +11,7 @@ import numpy as np
 from gravlensdiffusion.config.bounds import UNLABELLED
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.files import whole_file
-from gravlensdiffusion.sets.lens_set import SUBHALO_DTYPE
+from gravlensdiffusion.sets.lens_set import SUBHALO_DTYPE, LensSet
 from gravlensdiffusion.sets.records import LensRecord, SetHeader
 from gravlensdiffusion.store.hdf5_file import new_hdf5, undisturbed
 from gravlensdiffusion.store.schema import (
@@ -31,23 +31,23 @@ _VECTOR_CHUNK = 4096
 
 def write_store(
     path: str | os.PathLike[str],
-    records: Iterable[LensRecord],
-    header: SetHeader,
+    records: LensSet | Iterable[LensRecord],
+    header: SetHeader | None = None,
     *,
     num: int | None = None,
     overwrite: bool = False,
 ) -> Path:
-    """Write records as one `lenses.h5`.
+    """Write a set, or records, as one `lenses.h5`.
 
     Records are written as they come, to a temporary file that is renamed at the end, so memory
     stays flat and a broken-off run leaves nothing under the final name.
 
     Args:
         path: The file to write; missing parent folders are made.
-        records: The images; all of one shape. Parameter names may differ between records: what
+        records: The images, all of one shape: a set, or what is known of each. Parameter names may differ between records: what
             a record lacks is stored as NaN. Noise-free images come with all of them or with none.
-        header: What is common to all of them.
-        num: How many records are expected, or None for any number.
+        header: What is common to all of them; None for what the set says.
+        num: How many records are expected; None for any number, or as many as the set has.
         overwrite: Whether an existing file may be replaced.
 
     Returns:
@@ -58,6 +58,10 @@ def write_store(
             named), or there are not ``num`` of them.
     """
     path = Path(path)
+    if isinstance(records, LensSet):
+        header, num = header or records.header, len(records) if num is None else num
+        records = records.records()
+    header = header or SetHeader()
     with (
         whole_file(path, overwrite=overwrite) as temporary,
         new_hdf5(temporary) as (file, sink),

@@ -21,6 +21,7 @@ from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.model.build import Model
 from gravlensdiffusion.model.checkpoint import load_model, load_weights
 from gravlensdiffusion.presets.training import MIN_IMAGES, adaptation
+from gravlensdiffusion.sets.copies import find_copies
 from gravlensdiffusion.sets.flux import weights
 from gravlensdiffusion.sets.lens_set import LensSet
 from gravlensdiffusion.simulation.observe import observe
@@ -90,6 +91,19 @@ def check_number(config: TrainingConfig, num_images: int) -> None:
             f"{num_images} different images are too few to adapt a model and hold some out, which takes "
             f"{MIN_IMAGES}; `held_out` 0 trains on all of them, for as long as `epochs` says"
         )
+
+
+def check_set(config: TrainingConfig, source: LensSet) -> tuple[str, ...]:
+    """Refuse a set of which none can be held out, and return what is to be said of its copies.
+
+    Raises:
+        GravLensError: If the set is too small.
+    """
+    if not config.early_stopping.held_out:
+        return ()
+    copies = find_copies(source)
+    check_number(config, copies.num_different)
+    return (copies.note,) if copies.note else ()
 
 
 def _check_shape(known: ModelConfig, source: LensSet, size: int, init: str | Path) -> None:

@@ -1,5 +1,6 @@
 """Training of a diffusion model: its loss, its data, and what goes on when the command is repeated."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -13,14 +14,16 @@ from torch import Tensor
 from gravlensdiffusion.config.training import TrainingConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.files import FileWatch
+from gravlensdiffusion.formats.open import as_set
 from gravlensdiffusion.model.build import Model
 from gravlensdiffusion.model.checkpoint import load_model
 from gravlensdiffusion.model.folders import checkpoints
 from gravlensdiffusion.parallel import Processes
+from gravlensdiffusion.presets.training import training_preset
 from gravlensdiffusion.sets.lens_set import LensSet
 from gravlensdiffusion.sets.training_set import TrainingSet
 from gravlensdiffusion.training.accelerator import build_accelerator, refuse_unequal
-from gravlensdiffusion.training.adapt import start_from
+from gravlensdiffusion.training.adapt import adapt, check_set, start_from
 from gravlensdiffusion.training.augment import check_names
 from gravlensdiffusion.training.batches import Batch, Prefetcher, load_batch
 from gravlensdiffusion.training.counters import Progress
@@ -33,34 +36,51 @@ from gravlensdiffusion.training.validation import ValidationLoss
 
 
 def train(
-    config: TrainingConfig,
-    source: LensSet,
-    folder: Path,
+    recipe: TrainingConfig | str | None,
+    images: LensSet | str | os.PathLike[str],
+    folder: str | os.PathLike[str],
     *,
     device: str = "auto",
     init: str | Path | None = None,
     progress: bool = False,
+    tell: Callable[[str], object] = lambda _: None,
 ) -> Progress:
     """Train a model, or go on with a run that was broken off, or with one that is to be longer.
 
     On a CPU a run that was stopped and resumed ends with the same bits as an unbroken one.
 
     Args:
-        config: The recipe.
-        source: The training images.
+        recipe: The recipe: a configuration, the name of a preset, or a JSON file; None for the one
+            that adapts ``init`` to the images.
+        images: The training images: a set, or the path of one.
         folder: The run directory.
         device: ``cpu``, ``cuda`` or ``auto``.
         init: A model whose weights to start from; ignored where the run resumes.
         progress: Whether to show on stderr how far it is.
+        tell: Called with each line that the user should know.
 
     Returns:
         Where the run stood when it ended.
 
     Raises:
-        GravLensError: If the run directory or the data do not fit, another process trains there, or
-            the loss diverges.
+        GravLensError: If there is no such recipe, the run directory or the data do not fit, another
+            process trains there, or the loss diverges.
+
+    Example:
+        >>> train("lens28", "lenses.h5", "runs/mine", progress=True)  # doctest: +SKIP
     """
-    with open_training(config, source, folder, device=device, init=init) as training:
+    if recipe is None and init is None:
+        raise GravLensError("`recipe` names what is trained; only with `init` may it be left out")
+    config = training_preset(recipe) if isinstance(recipe, str) else recipe
+    source = as_set(images).with_present_classes()
+    if config is None:
+        assert init is not None
+        adaptation = adapt(init, source)
+        config = adaptation.config
+        for line in (*check_set(config, source), *adaptation.notes):
+            tell(line)
+    opening = open_training(config, source, Path(folder), device=device, init=init, tell=tell)
+    with opening as training:
         return trained(training, progress=progress)
 
 

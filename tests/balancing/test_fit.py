@@ -7,14 +7,14 @@ import h5py
 import numpy as np
 import pytest
 
-from gravlensdiffusion.balance.balance import balance, plan_balance
-from gravlensdiffusion.balance.fit import Fit
-from gravlensdiffusion.balance.settings import Settings
+from gravlensdiffusion.balancing.balance import balance, plan_balance
+from gravlensdiffusion.balancing.fit import Fit
+from gravlensdiffusion.balancing.settings import Settings
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.sets.flux import resize_flux
 from gravlensdiffusion.store.reader import LensStore
-from tests.balance.sets import LABELS, save_set, tiny
+from tests.balancing.sets import LABELS, save_set, tiny
 from tests.models import LEARNED, ORDERED
 from tests.sets.files import save_folder
 

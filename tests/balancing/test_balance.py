@@ -7,13 +7,13 @@ import h5py
 import numpy as np
 import pytest
 
-from gravlensdiffusion.balance.balance import CLASS_STRIDE, balance, plan_balance
-from gravlensdiffusion.balance.settings import Settings, per_class
+from gravlensdiffusion.balancing.balance import CLASS_STRIDE, balance, plan_balance
+from gravlensdiffusion.balancing.settings import Settings, per_class
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.model.checkpoint import fingerprint
 from gravlensdiffusion.sets.records import GENERATED, FilledClass
 from gravlensdiffusion.store.reader import LensStore, validate_store
-from tests.balance.sets import HEADER, LABELS, save_set, tiny
+from tests.balancing.sets import HEADER, LABELS, save_set, tiny
 from tests.models import LEARNED
 
 ATTRIBUTES = ("schema_version", "pixel_scale_arcsec", "flux_unit", "preset", "config", "seed")

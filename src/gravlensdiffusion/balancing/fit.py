@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from gravlensdiffusion.balance.settings import Settings
-from gravlensdiffusion.balance.survey import Survey
+from gravlensdiffusion.balancing.settings import Settings
+from gravlensdiffusion.balancing.survey import Survey
 from gravlensdiffusion.diffusion.randomness import Stream
 from gravlensdiffusion.diffusion.randomness import generator as random_numbers
 from gravlensdiffusion.errors import GravLensError

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gravlensdiffusion.balance.balance import balance
-from gravlensdiffusion.balance.settings import Settings
+from gravlensdiffusion.balancing.balance import balance
+from gravlensdiffusion.balancing.settings import Settings
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.store.reader import LensStore
-from tests.balance.sets import LABELS, save_set, tiny
+from tests.balancing.sets import LABELS, save_set, tiny
 
 ROOT = Path(__file__).parents[2]
 SINGLY = Settings(batch_size=1)
@@ -89,11 +89,11 @@ PLACES = {
 }
 SCRIPT = """
 import os, signal, sys
-from gravlensdiffusion.balance.balance import balance
-from gravlensdiffusion.balance.settings import Settings
+from gravlensdiffusion.balancing.balance import balance
+from gravlensdiffusion.balancing.settings import Settings
 from gravlensdiffusion.store.shards import Shards
 from gravlensdiffusion.store.reader import LensStore
-from tests.balance.sets import tiny
+from tests.balancing.sets import tiny
 
 class Countdown:
     def __init__(self, num, then=lambda *_, **__: None):

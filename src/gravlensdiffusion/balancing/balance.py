@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from gravlensdiffusion import __version__
-from gravlensdiffusion.balance.fit import Fit, fit_model, stored_units
-from gravlensdiffusion.balance.settings import Settings, fill, to_largest
-from gravlensdiffusion.balance.survey import Survey, survey
-from gravlensdiffusion.balance.unfinished import (
+from gravlensdiffusion.balancing.fit import Fit, fit_model, stored_units
+from gravlensdiffusion.balancing.settings import Settings, fill, per_class, to_largest
+from gravlensdiffusion.balancing.survey import Survey, survey
+from gravlensdiffusion.balancing.unfinished import (
     PART,
     begin,
     check_out,
@@ -23,6 +23,7 @@ from gravlensdiffusion.balance.unfinished import (
     other_request,
 )
 from gravlensdiffusion.codec import to_json
+from gravlensdiffusion.formats.open import as_set
 from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.generation.noise import Clipping
 from gravlensdiffusion.generation.request import Request
@@ -121,11 +122,11 @@ def plan_balance(
 
 
 def balance(
-    source: LensSet,
-    generator: LensGenerator,
+    source: LensSet | str | os.PathLike[str],
+    generator: LensGenerator | str | Path,
     out: str | os.PathLike[str],
     *,
-    targets: Mapping[str, int] | None = None,
+    targets: Mapping[str, int] | int | None = None,
     settings: Settings = DEFAULTS,
     overwrite: bool = False,
     dry_run: bool = False,
@@ -139,11 +140,11 @@ def balance(
     called again, elsewhere too, and on the same device ends with the same bits.
 
     Args:
-        source: The set; not changed.
-        generator: The model.
+        source: The labelled set, or the path of one; not changed.
+        generator: The model, or the name or path of one.
         out: The file to write.
-        targets: Images that a class shall have in the end, by name; None brings all classes to the
-            size of the largest. Nothing is ever taken away.
+        targets: Images that a class shall have in the end: by name, or one number for all; None
+            brings all classes to the size of the largest. Nothing is ever taken away.
         settings: How the images are drawn.
         overwrite: Whether an existing file may be replaced, and unfinished work of another request
             thrown away.
@@ -157,9 +158,17 @@ def balance(
     Raises:
         GravLensError: If the set has no classes, the model does not fit, a file is in the way, or
             another process makes the same file.
+
+    Example:
+        >>> balance("rare.h5", "lens64", "balanced.h5")  # doctest: +SKIP
     """
     out = Path(out)
     check_out(out, overwrite=overwrite)
+    source = as_set(source)
+    if not isinstance(generator, LensGenerator):
+        generator = LensGenerator.from_pretrained(generator)
+    if isinstance(targets, int):
+        targets = per_class(source, targets)
     with held_folder(out, writes=not dry_run) as folder:
         plan = plan_balance(source, generator, targets=targets, settings=settings)
         if dry_run:
