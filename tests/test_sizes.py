@@ -11,6 +11,7 @@ from gravlensdiffusion.classification.compatibility import for_classifier
 from gravlensdiffusion.classification.fitting import plan
 from gravlensdiffusion.config.classifier import ClassifierConfig, ClassifierTraining
 from gravlensdiffusion.evaluation.preparation import PreparedSource, prepare_sets
+from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.metrics import physics
 from gravlensdiffusion.presets.simulation import simulation_preset
 from gravlensdiffusion.simulation.generate import select, set_header
@@ -84,6 +85,7 @@ def sorted_by_a_classifier(native, wanted, _):
         flux_unit=header.flux_unit,
         pixel_scale_arcsec=header.pixel_scale_arcsec,
         resize=header.resize,
+        original_size=native.image_shape[1],
     )
     return for_classifier(config, native).read(np.arange(NUM))
 
@@ -92,7 +94,7 @@ def balanced(native, wanted, _):
     resampling = Resampling(
         size=wanted.image_shape[1],
         method=wanted.header.resize,
-        window=float(NATIVE),
+        window=float(native.image_shape[1]),
         flux_unit=native.header.flux_unit,
     )
     return resampling(native.read(slice(None)))
@@ -108,6 +110,22 @@ def test_every_command_makes_what_a_simulation_of_that_size_is(command, sets, tm
     found = command(native, wanted, tmp_path / "run")
     assert found.dtype == np.float32
     assert np.abs(found - expected).max() < 1e-5 * expected.max()
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_reduced_peak_set_is_the_same_to_every_command_in_files_without_a_unit(command, tmp_path):
+    images, header = records("peak", 45)
+    store = LensStore(
+        write_store(tmp_path / "set.h5", images, replace(header, pixel_scale_arcsec=None))
+    )
+    np.savez(
+        tmp_path / "set.npz",
+        images=store.read(slice(None)),
+        labels=np.array(header.class_names)[store.labels],
+    )
+    wanted = store.resized(15)
+    found = command(open_set(tmp_path / "set.npz"), wanted, tmp_path / "run")
+    assert np.abs(found - wanted.read(slice(None))).max() < 1e-6
 
 
 def test_twins_are_brought_to_size_with_their_images(sets):

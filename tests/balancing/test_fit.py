@@ -249,24 +249,37 @@ def class_folders(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
-def test_npy_files_that_are_no_exact_peak_are_balanced_when_it_is_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("highest", "unit"), [(0.9, "peak"), (0.6, "unknown")])
+def test_npy_files_that_were_reduced_are_balanced_by_themselves_or_when_it_is_told(
+    tmp_path: Path, highest: float, unit: str
+) -> None:
     folder = class_folders(tmp_path)
-    np.save(folder / "cdm" / "sample2.npy", np.load(folder / "cdm" / "sample2.npy") * 0.999)
+    for file in folder.rglob("*.npy"):
+        np.save(file, np.load(file) * highest)
     source = open_set(folder)
-    assert source.header.flux_unit == "unknown"
-    done = balance(source, tiny(), tmp_path / "out.h5", settings=Settings(flux_unit="peak"))
+    assert source.header.flux_unit == unit
+    settings = Settings(flux_unit="peak" if unit == "unknown" else None)
+    done = balance(source, tiny(), tmp_path / "out.h5", settings=settings)
     assert done.made == {"axion": 3, "cdm": 0}
     with LensStore(tmp_path / "out.h5") as store:
         assert store.header.flux_unit == "peak"
         assert store.header.pixel_scale_arcsec is None
         assert np.array_equal(store.read(slice(0, 5)), source.read(slice(0, 5)))
-        assert (store.read(slice(5, 8)).max((1, 2, 3)) == 1).all()
+        assert np.allclose(store.read(slice(5, 8)).max((1, 2, 3)), highest)
+
+
+def test_a_unit_that_numbers_alone_tell_is_not_believed_against_the_user(tmp_path: Path) -> None:
+    source = open_set(class_folders(tmp_path))
+    assert source.header.flux_unit == "peak"
+    assert plan_balance(source, tiny(), settings=Settings(flux_unit="e-/s")).fit.flux_unit == "e-/s"
 
 
 def test_a_unit_that_is_not_true_is_refused(tmp_path: Path) -> None:
     folder = class_folders(tmp_path)
     np.save(folder / "cdm" / "sample3.npy", np.linspace(0, 255, 64).reshape(8, 8))
-    with pytest.raises(GravLensError, match="is no peak: image 3 runs from 0 to 255, not from 0"):
+    with pytest.raises(
+        GravLensError, match="is no peak: image 3 runs from 0 to 255, out of 0 to 1"
+    ):
         plan_balance(open_set(folder), tiny(), settings=Settings(flux_unit="peak"))
     with pytest.raises(GravLensError, match="says that its flux unit is 'e-/s', not 'peak'"):
         fit(tmp_path, settings=Settings(flux_unit="peak"))

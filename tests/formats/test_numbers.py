@@ -9,6 +9,7 @@ from astropy.io import fits
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.evaluation.preparation import PreparedSource, prepare_sets
 from gravlensdiffusion.formats.open import open_set
+from gravlensdiffusion.sets.flux import peak_scaled, resize, resize_flux
 from gravlensdiffusion.sets.training_set import prepare
 from tests.sets.files import save_folder
 
@@ -64,11 +65,58 @@ def test_images_that_run_from_0_to_1_are_peak_also_where_they_are_cropped(
     assert note.startswith("5 images have no unit and run exactly from 0 to 1")
 
 
+@pytest.mark.parametrize("form", ["npy", "npz", "folder"])
+@pytest.mark.parametrize("method", ["bilinear", "area"])
+def test_images_that_were_reduced_after_they_were_scaled_are_peak(
+    method: str, form: str, tmp_path: Path
+) -> None:
+    reduced = resize(blobs(), 24, method)
+    assert (reduced.max((1, 2)) < 1).all()
+    source = opened(tmp_path / "set", reduced, form)
+    assert source.header.flux_unit == "peak"
+    (note,) = source.notes
+    highest = reduced.max((1, 2)).mean()
+    assert note.startswith(
+        "6 images have no unit and lie within 0 and 1, the brightest pixel at "
+        f"{highest:.3g} on average"
+    )
+    assert np.array_equal(source.read(slice(None))[:, 0], reduced)
+
+
+def test_the_pixels_that_a_reduction_kept_may_reach_0_and_1(tmp_path: Path) -> None:
+    reduced = resize(blobs(), 12, "bilinear")  # every fifth pixel as it was
+    assert reduced[0].max() == 1 > reduced[1].max()
+    assert opened(tmp_path / "set", reduced).header.flux_unit == "peak"
+
+
+@pytest.mark.parametrize("size", [60, 40, 20])
+@pytest.mark.parametrize("are_noisy", [False, True])
+def test_fluxes_are_not_taken_for_peak(size: int, are_noisy: bool, tmp_path: Path) -> None:
+    """Of stars up to five magnitudes apart, with their sky taken off."""
+    flux = blobs(noise=0.002 if are_noisy else 0, are_scaled=False)
+    source = opened(tmp_path / "set", resize_flux(flux, size, "area"))
+    assert source.header.flux_unit == "unknown"
+
+
+def blobs(noise: float = 0.002, *, are_scaled: bool = True) -> np.ndarray:
+    """Return blobs of 60 pixels in noise, each scaled to [0, 1] or of a brightness of its own."""
+    rng = np.random.default_rng(2)
+    rows = np.arange(60)[:, None] - np.array([32, 29, 31, 28, 30.5, 27])[:, None, None]
+    images = np.exp(-(rows**2 + rows.transpose(0, 2, 1) ** 2) / 40)
+    if not are_scaled:
+        images *= 10 ** rng.uniform(-1.7, 0.3, 6)[:, None, None]
+    images += noise * rng.normal(size=images.shape)
+    return peak_scaled(images.astype(np.float32))[0] if are_scaled else images
+
+
 @pytest.mark.parametrize(
     "images",
     [
-        PEAK * 0.999,
+        PEAK * 0.6,
         PEAK + 1e-3,
+        PEAK - 1e-3,
+        PEAK / 2 + 0.4,
+        PEAK * np.array([1, 0.5, 0.5, 0.5, 0.5])[:, None, None],
         GREYS / np.float32(2),
         GREYS.astype(float) - 1,
         np.vstack([PEAK, GREYS]),

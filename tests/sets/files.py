@@ -29,8 +29,8 @@ SHARED_DATA = Path(
 
 
 def lens_images(num: int = 6, size: int = 8, seed: int = 0) -> NDArray[np.float32]:
-    """Return different images of shape ``(num, size, size)``, none of them constant."""
-    return np.random.default_rng(seed).random((num, size, size), dtype=np.float32)
+    """Return different images of shape ``(num, size, size)``, none constant, that are of no known unit."""
+    return 2 * np.random.default_rng(seed).random((num, size, size), dtype=np.float32)
 
 
 def lens_records(num: int = 7, size: int = 8, seed: int = 0) -> Iterator[LensRecord]:

@@ -192,7 +192,7 @@ def _unit_of(source: LensSet, stated: str | None) -> str:
     unit = source.header.flux_unit
     if stated is None or stated == unit:
         return unit
-    if unit not in SILENT:
+    if source.states_unit and unit not in SILENT:
         raise GravLensError(f"the set says that its flux unit is '{unit}', not '{stated}'")
     return stated
 

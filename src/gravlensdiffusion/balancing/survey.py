@@ -11,7 +11,7 @@ from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.sets.lens_set import LensSet
 
 _SLACK = 0.01
-"""How far the extremes of a peak-scaled image may lie from 0 and 1 after rounding."""
+"""How far the extremes of a peak-scaled image may lie out of 0 and 1 after rounding."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,17 +33,17 @@ class Survey:
     is_original: NDArray[np.bool_]
 
     def check_peak(self) -> None:
-        """Refuse images of which somebody said that each was scaled to [0, 1].
+        """Refuse images of which somebody said that each was scaled to [0, 1], there or at a larger size.
 
         Raises:
             GravLensError: If one was not.
         """
-        wrong = np.maximum(np.abs(self.lows), np.abs(self.highs - 1)) > _SLACK
+        wrong = np.maximum(-self.lows, self.highs - 1) > _SLACK
         if wrong.any():
             k = int(np.argmax(wrong))
             raise GravLensError(
                 f"the flux unit is no peak: image {k} runs from {self.lows[k]:.4g} to "
-                f"{self.highs[k]:.4g}, not from 0 to 1"
+                f"{self.highs[k]:.4g}, out of 0 to 1"
             )
 
     def examples(self, label: int) -> NDArray[np.intp]:

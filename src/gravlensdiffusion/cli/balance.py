@@ -48,7 +48,7 @@ class Options:
         seed: Seed of the generated images.
         resample: Bring generated images of another size or pixel scale to those of the set.
         flux_unit: Unit of the images, e-/s say, where the files do not tell it; peak: each image
-            was scaled to [0, 1].
+            was scaled to [0, 1], there or at a larger size.
         overwrite: Replace an existing file, and start anew where OUT.partial holds another request.
         dry_run: Say how many images of each class would be made, and by what, and stop.
     """

@@ -64,13 +64,10 @@ def _in_unit(entry: Entry, flux_unit: str, **changes: Any) -> Entry:
 
 def _with_units(entries: list[Entry]) -> list[Entry]:
     """Return the images with the unit that their numbers tell, where their files state none."""
-    silent = [entry.facts.flux_unit == UNKNOWN for entry in entries]
-    unit, white = unit_of_ends(
-        {entry.facts.top for entry, is_silent in zip(entries, silent, strict=True) if is_silent}
-    )
+    unit, white = unit_of_ends([entry.facts.ends for entry in entries if entry.facts.ends])
     return [
-        _in_unit(entry, unit, white=white) if is_silent and unit != UNKNOWN else entry
-        for entry, is_silent in zip(entries, silent, strict=True)
+        _in_unit(entry, unit, white=white) if entry.facts.ends and unit != UNKNOWN else entry
+        for entry in entries
     ]
 
 
@@ -165,11 +162,19 @@ def units_taken(entries: list[Entry]) -> list[str]:
         f"unit '{FULL_SCALE}')"
         for white, num in sorted((white, num) for white, num in whites.items() if white)
     ]
-    num_peak = sum(entry.facts.flux_unit == PEAK and entry.facts.top == 1 for entry in entries)
-    if num_peak:
+    told = [entry.facts.ends for entry in entries if entry.facts.flux_unit == PEAK]
+    ends = [each for each in told if each is not None]
+    if ends and all(each.are_scaled for each in ends):
         lines.append(
-            f"{_images(num_peak)} no unit and run exactly from 0 to 1: taken as each scaled by its "
+            f"{_images(len(ends))} no unit and run exactly from 0 to 1: taken as each scaled by its "
             f"own extremes (flux unit '{PEAK}')"
+        )
+    elif ends:
+        highest = sum(each.high for each in ends) / len(ends)
+        lines.append(
+            f"{_images(len(ends))} no unit and lie within 0 and 1, the brightest pixel at {highest:.3g} on "
+            f"average: taken as each scaled by its own extremes and reduced after that (flux unit "
+            f"'{PEAK}')"
         )
     return lines
 

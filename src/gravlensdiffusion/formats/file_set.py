@@ -95,6 +95,7 @@ class FileSet(LensSet):
         self.problems = tuple(found)
         self.notes = (*notes, *taken(entries), *units_taken(entries))
         self.num_skipped = len(found)
+        self.states_unit = all(entry.facts.ends is None for entry in entries)
         self.dtypes = tuple(sorted({entry.dtype for entry in entries}))
         self._entries = entries
         channels, height, width = entries[0].shape

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gravlensdiffusion.errors import BadImageError, one_line
-from gravlensdiffusion.sets.flux import FULL_SCALE, UNKNOWN, WHITE, end_of_numbers
+from gravlensdiffusion.sets.flux import FULL_SCALE, UNKNOWN, WHITE, Ends, ends_of
 from gravlensdiffusion.store.schema import MAX_NAME, MAX_PIXELS
 
 MIN_SIDE = 2
@@ -33,7 +33,7 @@ class Facts:
         is_stacked: Whether the file holds a stack of images.
         taken: Which of several images of the file this is, and which were left, or empty.
         white: Stored number that becomes 1, or None where numbers stay as they are.
-        top: Number that the image ends at, where it may tell what the numbers are; see `sets.flux`.
+        ends: Where the numbers of the image end, where nothing else tells what they are; see `sets.flux`.
     """
 
     pixel_scale_arcsec: float | None = None
@@ -46,7 +46,7 @@ class Facts:
     is_stacked: bool = False
     taken: str = ""
     white: int | None = None
-    top: int | None = None
+    ends: Ends | None = None
 
 
 def as_printable(facts: Facts) -> Facts:
@@ -71,10 +71,8 @@ def of_type(facts: Facts, dtype: np.dtype[np.generic]) -> Facts:
 
 
 def looked_at(facts: Facts, pixels: NDArray[np.generic]) -> Facts:
-    """Return the facts of an image with where its numbers end, if that may tell what they are."""
-    if facts.flux_unit != UNKNOWN or facts.top is not None:
-        return facts
-    return replace(facts, top=end_of_numbers(pixels))
+    """Return the facts of an image with where its numbers end, if nothing else tells what they are."""
+    return facts if facts.flux_unit != UNKNOWN else replace(facts, ends=ends_of(pixels))
 
 
 class ImageReader(Protocol):

@@ -4,12 +4,14 @@ Images are resized in two named ways, both linear and separable.
 
 Unsigned whole numbers of 8 and 16 bits that state no unit are greys, with the largest number of the type
 as white. Numbers of other types tell by where each image ends: at exactly 1, from exactly 0, if it was
-scaled by its own extremes; at exactly 255, all of them whole, if it was a grey image of 8 bits. All others
-are flux per pixel of an unknown unit, and stay as they are.
+scaled by its own extremes; somewhat inside of these, if it was reduced after that; at exactly 255, all of
+them whole, if it was a grey image of 8 bits. All others are flux per pixel of an unknown unit, and stay as
+they are.
 """
 
 import re
 from collections.abc import Collection
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -19,7 +21,7 @@ from gravlensdiffusion.errors import GravLensError
 
 METHODS = ("bilinear", "area")
 PEAK = "peak"
-"""Flux unit of images that were each scaled to [0, 1]."""
+"""Flux unit of images that were each scaled to [0, 1], there or at a larger size."""
 FULL_SCALE = "full scale"
 """Flux unit of images whose largest possible value, white, is 1."""
 UNKNOWN = "unknown"
@@ -27,6 +29,11 @@ UNKNOWN = "unknown"
 WHITE = {"uint8": 255, "uint16": 65535}
 """Largest number of the types that hold greys."""
 EIGHT_BIT = 255
+REDUCED_PEAK = (0.2, 0.65)
+"""Mean faintest pixel, at most, and mean brightest pixel, at least, of images that were each scaled to [0, 1] and
+then reduced."""
+_ROUNDING = 1e-6
+"""How far a mean of numbers up to 1 may lie beyond it."""
 _PER_AREA = re.compile(r"arcsec|arcmin|deg|beam|steradian|\bsr(?![a-z])", re.IGNORECASE)
 """What a unit of surface brightness mentions."""
 
@@ -179,26 +186,56 @@ def peak_scaled(
     )
 
 
-def end_of_numbers(pixels: NDArray[np.generic]) -> int | None:
-    """Return the number that an image of no known unit ends at, if that may tell what its numbers are.
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """Where the numbers of an image end, as they are stored.
+
+    Attributes:
+        low: The smallest.
+        high: The largest.
+        is_grey: Whether all are whole, none below 0 and the largest is that of 8 bits.
+    """
+
+    low: float
+    high: float
+    is_grey: bool = False
+
+    @property
+    def are_scaled(self) -> bool:
+        """Whether the image runs exactly from 0 to 1."""
+        return self.low == 0 and self.high == 1
+
+
+def ends_of(pixels: NDArray[np.generic]) -> Ends:
+    """Return where the numbers of an image end.
 
     Args:
-        pixels: The whole image as it is stored; a part of it need not end there.
+        pixels: The whole image as it is stored, real numbers; a part of it need not end there.
     """
-    if pixels.dtype.kind not in "iuf":
-        return None
     numbers: NDArray[np.floating] = pixels  # type: ignore[assignment]
     low, high = numbers.min(), numbers.max()
     is_grey = low >= 0 and high == EIGHT_BIT and np.array_equal(numbers, np.floor(numbers))
-    return int(high) if is_grey or (low == 0 and high == 1) else None
+    return Ends(float(low), float(high), bool(is_grey))
 
 
-def unit_of_ends(ends: Collection[int | None]) -> tuple[str, int | None]:
+def unit_of_ends(ends: Collection[Ends]) -> tuple[str, int | None]:
     """Return the unit of images of a set that state none, and the number that is white.
 
+    A reduced pixel is a mean of pixels, so that images which were each scaled to [0, 1] stay within it. Those of
+    fluxes hardly do, all of them and so near to 1: with their sky taken off they have pixels below 0, and
+    their brightest pixels differ more.
+
     Args:
-        ends: The different numbers that the images end at; see `end_of_numbers`.
+        ends: Where the numbers of each image end.
     """
-    if set(ends) == {1}:
-        return PEAK, None
-    return (FULL_SCALE, EIGHT_BIT) if set(ends) == {EIGHT_BIT} else (UNKNOWN, None)
+    if ends and all(each.is_grey for each in ends):
+        return FULL_SCALE, EIGHT_BIT
+    return (PEAK if ends and _are_peak(ends) else UNKNOWN), None
+
+
+def _are_peak(ends: Collection[Ends]) -> bool:
+    """Return whether images were each scaled to [0, 1], and perhaps reduced after that."""
+    lows, highs = np.array([(each.low, each.high) for each in ends]).T
+    low, high = REDUCED_PEAK
+    is_within = lows.min() >= 0 and highs.max() <= 1 + _ROUNDING
+    return bool(is_within and lows.mean() <= low and highs.mean() >= high)

@@ -40,6 +40,7 @@ class LensSet(ABC):
         num_skipped: How many files or images were left out.
         dtypes: Types of the pixel values as they are stored.
         notes: What else a reader of the set should know, one line each.
+        states_unit: Whether the files state the flux unit, so that it is not told by their numbers alone.
         has_noise_free: Whether every image has a noise-free twin.
     """
 
@@ -51,6 +52,7 @@ class LensSet(ABC):
     num_skipped: int = 0
     dtypes: tuple[str, ...] = ("float32",)
     notes: tuple[str, ...] = ()
+    states_unit: bool = True
     has_noise_free: bool = False
 
     @abstractmethod
@@ -272,6 +274,7 @@ class View(LensSet):
         self.image_shape = source.image_shape if image_shape is None else image_shape
         self.files, self.dtypes, self.notes = source.files, source.dtypes, source.notes
         self.problems, self.num_skipped = source.problems, source.num_skipped
+        self.states_unit = source.states_unit
         self.has_noise_free = source.has_noise_free and not are_twins
 
     def read(self, indices: Indices) -> NDArray[np.float32]:
