@@ -31,7 +31,7 @@ def data(tmp_path: Path) -> Path:
     for k, image in enumerate(source.images):
         folder = tmp_path / "data" / source.header.class_names[source.labels[k]]
         folder.mkdir(parents=True, exist_ok=True)
-        np.save(folder / f"lens{k}.npy", image)
+        np.save(folder / f"lens{k}.npy", 10 * image)
     return tmp_path / "data"
 
 
@@ -207,7 +207,7 @@ def many(folder: Path, num: int, size: int = 8) -> Path:
     for label, name in enumerate(("small", "odd")):
         (folder / name).mkdir(parents=True)
         for k in np.flatnonzero(source.labels == label):
-            np.save(folder / name / f"{k}.npy", source.images[k])
+            np.save(folder / name / f"{k}.npy", 10 * source.images[k])
     return folder
 
 
