@@ -188,9 +188,9 @@ def first_images(path: Path, num: int, label: str | None = None) -> Images:
     """Return the first images of a set, or of a class where the set knows classes."""
     source = opened(path)
     indices = np.arange(len(source))
-    if label in source.class_names:
-        indices = np.flatnonzero(source.labels == source.class_names.index(label))
-    return source.read(indices[:num])
+    if label in source.header.class_names:
+        indices = np.flatnonzero(source.labels == source.header.class_names.index(label))
+    return source.pixels(indices[:num])
 
 
 def hundreds(options: Options, store: FeatureStore) -> Iterator[dict[str, object]]:

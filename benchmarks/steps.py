@@ -79,8 +79,8 @@ def main(options: Options) -> None:
             f"{generator.config.flux_unit}; make the set with that `gravlens simulate --flux-unit`"
         )
     source = prepare_sets([given, given], size=None, rescale="none")[1]
-    encoder = Encoder(source.size)
-    blocks = [measure_images(block, source, encoder) for block in source.blocks()]
+    encoder = Encoder(source.stored_size)
+    blocks = [measure_images(block, source, encoder) for block in source.pixel_blocks()]
     real = blocks[0]
     for block in blocks[1:]:
         real = real.joined(block)

@@ -61,7 +61,7 @@ def evaluated(native, wanted, _):
     ready, other = prepare_sets(pair, size=wanted.image_shape[1], rescale="none")
     assert ready.resize_method == wanted.header.resize
     assert ready.pixel_scale_arcsec == pytest.approx(other.pixel_scale_arcsec)
-    return ready.read(slice(None))[:, None]
+    return ready.read(slice(None))
 
 
 def learned_by_a_classifier(native, wanted, _):
@@ -156,10 +156,10 @@ def test_encoders_see_the_same_lens_at_any_size(tmp_path):
     source = prepare_sets([source, source], size=None, rescale="none")[0]
     small = source.at(28)
     seen, seen_small = (
-        each.preparation.on_peak_scale(each.read(slice(None))) for each in (source, small)
+        each.preparation.on_peak_scale(each.pixels(slice(None))) for each in (source, small)
     )
     assert seen_small.mean() == pytest.approx(seen.mean(), rel=1e-2)
     flux, flux_small = (
-        physics.measure(each.read(slice(None)), 1.0)["total_flux"] for each in (source, small)
+        physics.measure(each.pixels(slice(None)), 1.0)["total_flux"] for each in (source, small)
     )
     assert np.median(flux_small / flux) == pytest.approx(1, abs=0.05)

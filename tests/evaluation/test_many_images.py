@@ -46,7 +46,7 @@ def test_copies_are_looked_for_among_a_part_of_many_images(search, monkeypatch):
     # The pairs that are shown are those whose distances are told.
     ours, theirs = (encoder(images)[0] for images in (pairs.generated, pairs.training))
     assert np.linalg.norm(ours - theirs, axis=1) == pytest.approx(pairs.distances, rel=1e-4)
-    everything = generated.read(slice(None))
+    everything = generated.pixels(slice(None))
     assert all((each == everything).all((1, 2)).any() for each in pairs.generated)
     assert len(training) == NUM
 

@@ -30,7 +30,7 @@ def test_sets_of_different_sizes_need_a_size(tmp_path):
     with pytest.raises(GravLensError, match=r"small has 28, large has 56.*`size` 28"):
         prepare_sets(sets, size=None, rescale="none")
     small, large = prepare_sets(sets, size=28, rescale="none")
-    assert small.read([0]).shape == large.read([0]).shape == (1, 28, 28)
+    assert small.pixels([0]).shape == large.pixels([0]).shape == (1, 28, 28)
     assert large.resize_method == "bilinear"
     assert small.resize_method is None
 
@@ -46,9 +46,9 @@ def test_eight_bit_images_are_divided_and_the_others_rounded_alike(tmp_path):
     whole = np.round(ring(8, 28) * 255).clip(0, 255).astype(np.uint8)
     sets = [opened(tmp_path, "bytes", whole), opened(tmp_path, "floats", ring(8, 28, seed=1))]
     ready = prepare_sets(sets, size=None, rescale="none")
-    np.testing.assert_allclose(ready[0].read(slice(None)) * 255, whole, atol=1e-3)
+    np.testing.assert_allclose(ready[0].pixels(slice(None)) * 255, whole, atol=1e-3)
     floats = ring(8, 28, seed=1).clip(0, 1)
-    np.testing.assert_allclose(ready[1].read(slice(None)) * 255, np.round(floats * 255), atol=1e-3)
+    np.testing.assert_allclose(ready[1].pixels(slice(None)) * 255, np.round(floats * 255), atol=1e-3)
 
 
 def test_eight_bits_cannot_be_asked_for_of_other_flux(tmp_path):
@@ -59,7 +59,7 @@ def test_eight_bits_cannot_be_asked_for_of_other_flux(tmp_path):
     with pytest.raises(GravLensError, match="`rescale` peak"):
         prepare_sets(sets, size=None, rescale="none", eight_bit=True)
     (first, _) = prepare_sets(sets, size=None, rescale="peak", eight_bit=True)
-    values = first.read(slice(None)) * 255
+    values = first.pixels(slice(None)) * 255
     np.testing.assert_allclose(values, np.round(values), atol=1e-3)
 
 
@@ -67,14 +67,14 @@ def test_floats_alone_are_not_rounded(tmp_path):
     images = ring(8, 28)
     sets = [opened(tmp_path, "one", images), opened(tmp_path, "two", ring(8, 28, seed=1))]
     np.testing.assert_array_equal(
-        prepare_sets(sets, size=None, rescale="none")[0].read([3])[0], images[3]
+        prepare_sets(sets, size=None, rescale="none")[0].pixels([3])[0], images[3]
     )
 
 
 def test_peak_brings_each_image_to_its_own_extremes(tmp_path):
     sets = [opened(tmp_path, "one", ring(5, 28, scale=7)), opened(tmp_path, "two", ring(5, 28))]
     for each in prepare_sets(sets, size=None, rescale="peak"):
-        images = each.read(slice(None))
+        images = each.pixels(slice(None))
         np.testing.assert_allclose(images.min((1, 2)), 0, atol=1e-7)
         np.testing.assert_allclose(images.max((1, 2)), 1, atol=1e-6)
 
@@ -86,7 +86,7 @@ def test_encoders_see_any_flux_unit_on_the_scale_of_the_reference(tmp_path):
         opened(tmp_path, "reference", ring(50, 28, scale=40.0)),
     ]
     generated, reference = (
-        each.preparation.on_peak_scale(each.read(slice(None)), (0.01, 0.9))
+        each.preparation.on_peak_scale(each.pixels(slice(None)), (0.01, 0.9))
         for each in prepare_sets(sets, size=None, rescale="none")
     )
     assert np.quantile(reference, 0.25, axis=(1, 2)).mean() == pytest.approx(0.01, abs=1e-5)
@@ -106,7 +106,7 @@ def test_an_encoder_measures_images_in_electrons_as_well_as_peak_scaled_ones(tmp
         write_store(path, simulate(config, 60, 5).records(), set_header(config, 5))
         source = PreparedSource(open_set(path), unit)
         source = prepare_sets([source, source], size=None, rescale="none")[0]
-        estimates = measure_images(source.read(slice(None)), source, Encoder(size)).estimates
+        estimates = measure_images(source.pixels(slice(None)), source, Encoder(size)).estimates
         truth = np.log10(source.parameters["signal_to_noise"])
         found[unit] = estimates["log_signal_to_noise"] - truth
     assert abs(found["e-/s"].mean()) < 0.02
@@ -115,7 +115,7 @@ def test_an_encoder_measures_images_in_electrons_as_well_as_peak_scaled_ones(tmp
 
 def test_blocks_and_digest_do_not_depend_on_how_a_set_is_read(tmp_path):
     source = opened(tmp_path, "one", ring(30, 28))
-    whole = source.read(slice(None))
-    np.testing.assert_array_equal(np.concatenate(list(source.blocks(size=7))), whole)
+    whole = source.pixels(slice(None))
+    np.testing.assert_array_equal(np.concatenate(list(source.pixel_blocks(size=7))), whole)
     assert source.digest == opened(tmp_path, "again", ring(30, 28)).digest
     assert source.digest != opened(tmp_path, "other", ring(30, 28, seed=1)).digest

@@ -46,7 +46,7 @@ def test_whole_numbers_are_the_same_greys_in_any_type_and_every_command(
         evaluated = prepare_sets([PreparedSource(source, "a")] * 2, size=None, rescale="none")[0]
         for seen in (
             source.read(slice(None)),
-            evaluated.read(slice(None))[:, None],
+            evaluated.read(slice(None)),
             prepare(source, tmp_path / f"run{k}", 12, "area").images[:],
         ):
             np.testing.assert_allclose(seen, expected, rtol=1e-6)

@@ -47,7 +47,7 @@ def test_every_format_is_read_back_and_used(form: str, tmp_path: Path) -> None:
     assert np.array_equal(cropped.read([4]), source.read([4])[..., 4:12, 4:12])
     pair = [PreparedSource(source, "mine", channel=2)] * 2
     ready = prepare_sets(pair, size=8, rescale="none")[0]
-    assert ready.name == "mine, channel 3 of 3"
+    assert ready.title == "mine, channel 3 of 3"
     sums = source.read([1])[:, 2].sum()
     assert ready.read([1]).sum() == pytest.approx(sums, rel=1e-5)
 
@@ -97,7 +97,7 @@ def test_an_evaluation_is_of_each_channel_or_of_the_one_that_is_asked_for(tmp_pa
     options = Options(generated=Path("one"), reference=Path("two"), out=Path("report"))
     assert reports(options, sets) == {k: Path(f"report/channel-{k + 1}") for k in range(3)}
     assert reports(replace(options, channel=2), sets) == {1: Path("report")}
-    assert sets.of_channel(1).reference.name == "two, channel 2 of 3"
+    assert sets.of_channel(1).reference.title == "two, channel 2 of 3"
     with pytest.raises(GravLensError, match="one: has no channel 4; its channels are 1 to 3"):
         sets.of_channel(3)
     save_folder(tmp_path / "grey", IMAGES[:, 0])

@@ -174,7 +174,7 @@ class _Work:
             rows += [*near, *more]
         names = encoder.network.config.class_names
         labels = [
-            matched_labels(each.labels, each.class_names, names)
+            matched_labels(each.labels, each.header.class_names, names)
             for each in (sets.generated, sets.reference)
         ]
         pairs = class_pairs(generated, labels[0], reference, labels[1], names)
@@ -196,7 +196,7 @@ class _Work:
 
     def measured(self, source: PreparedSource) -> Measurements:
         """Measure a set."""
-        self.tell(f"measuring {len(source):,} images of {source.name}")
+        self.tell(f"measuring {len(source):,} images of {source.title}")
         return measure_set(source, self.team.encoder, self.team)
 
     def distances(
@@ -206,7 +206,7 @@ class _Work:
         sets, seed, statistics = self.sets, self.settings.seed, (*ENCODER, *PHYSICS)
         self.tell("planting defects")
         planting = Planting(
-            read=sets.reference.read,
+            read=sets.reference.pixels,
             measure=lambda images: measure_images(images, sets.reference, self.team.encoder),
             measured=reference,
         )
@@ -250,7 +250,7 @@ def _shown(
         found = [next(queues[label], None) for label in wanted]
         first = np.array([k for k in found if k is not None], dtype=np.int64)
     num = min(NUM_SHOWN, len(sets.generated))
-    return sets.generated.read(np.arange(num)), sets.reference.read(first)
+    return sets.generated.pixels(np.arange(num)), sets.reference.pixels(first)
 
 
 def _facts(sets: Sets, settings: Settings, plan: Plan, encoder: Encoder) -> dict[str, Any]:
@@ -260,11 +260,11 @@ def _facts(sets: Sets, settings: Settings, plan: Plan, encoder: Encoder) -> dict
         "preparation": asdict(sets.reference.preparation),
         "sets": {
             roles.get(name, name): {
-                "name": each.name,
+                "name": each.title,
                 "num_images": len(each),
                 "origin": each.origin,
-                "classes": each.class_counts,
-                "stored_size": each.size,
+                "classes": each.class_counts if (each.labels >= 0).all() else {},
+                "stored_size": each.stored_size,
                 "flux_unit": each.flux_unit,
                 "resize": each.resize_method,
                 "sha256": each.digest,

@@ -130,7 +130,7 @@ def inception_rows(
     )
     pool = parts[0] if len(parts) == 1 else parts[0].joined(parts[1])
     planting = Planting(
-        read=lambda k: theirs[0].source.read(theirs[0].indices[k]),
+        read=lambda k: theirs[0].source.pixels(theirs[0].indices[k]),
         measure=lambda images: features_alone(features_of(images)),
         measured=parts[0],
         most=MAX_PLANTED,
@@ -184,7 +184,7 @@ def _features(
 
     def compute() -> dict[str, NDArray[np.generic]]:
         parts = [
-            features_of(chosen.source.read(indices[k : k + 100]))
+            features_of(chosen.source.pixels(indices[k : k + 100]))
             for k in range(0, len(indices), 100)
         ]
         return {"features": np.concatenate(parts)}

@@ -84,8 +84,8 @@ def memorisation_rows(
         queries: tuple[Vectors, Vectors]
         if space is Space.PIXELS:
             positions = ours
-            queries = (_pixels(generated.read(ours)), _pixels(held_out.read(theirs)))
-            blocks = map(_pixels, training.blocks())
+            queries = (pixel_vectors(generated.read(ours)), pixel_vectors(held_out.read(theirs)))
+            blocks = map(pixel_vectors, training.blocks(BLOCK))
         else:
             positions = encoded[0]
             queries = (measured[0].features[encoded[0]], measured[1].features[encoded[1]])
@@ -97,8 +97,8 @@ def memorisation_rows(
         neighbours.append(
             Neighbours(
                 space=space,
-                generated=generated.read(positions[found.closest_pairs[:, 0]]),
-                training=training.read(found.closest_pairs[:, 1]),
+                generated=generated.pixels(positions[found.closest_pairs[:, 0]]),
+                training=training.pixels(found.closest_pairs[:, 1]),
                 distances=found.closest_distances,
             )
         )
@@ -107,10 +107,6 @@ def memorisation_rows(
 
 def _choice(num: int, most: int, rng: np.random.Generator) -> NDArray[np.int64]:
     return np.sort(rng.permutation(num)[:most])
-
-
-def _pixels(images: NDArray[np.float32]) -> Vectors:
-    return pixel_vectors(images[:, None])
 
 
 def _floor(far: Nearest, rng: np.random.Generator) -> Memorisation:

@@ -1,7 +1,7 @@
 """Bringing image sets to common ground: one size, one scale, one number of grey levels."""
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.sets.copies import Signatures, sign
 from gravlensdiffusion.sets.flux import FULL_SCALE, PEAK, UNKNOWN, is_per_pixel, peak_scaled
-from gravlensdiffusion.sets.lens_set import LensSet
+from gravlensdiffusion.sets.lens_set import Indices, LensSet, View
 
 Rescale = Literal["none", "peak"]
 
@@ -52,7 +52,7 @@ class Preparation:
     field_arcsec: float | None = None
 
     def __call__(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Prepare images that have their size, shape ``(N, size, size)``."""
+        """Prepare images that have their size, shape ``(..., size, size)``."""
         if self.rescale == "peak":
             images, _ = peak_scaled(images)
         if self.levels is not None:
@@ -75,12 +75,12 @@ class Preparation:
         return np.asarray((images - self.faint) * gain + faint, dtype=np.float32)
 
 
-class PreparedSource:
-    """A set of images as a comparison sees it, read block by block.
+class PreparedSource(View):
+    """A set of images as a comparison sees it: one channel, at its size and on its scale.
 
     Args:
-        source: The images as they are stored.
-        name: What to call the set.
+        stored: The images as they are stored.
+        title: What to call the set.
         preparation: What they go through; None for their own size and values.
         channel: Which channel of the images counts, from 0.
 
@@ -90,35 +90,36 @@ class PreparedSource:
 
     def __init__(
         self,
-        source: LensSet,
-        name: str,
+        stored: LensSet,
+        title: str,
         preparation: Preparation | None = None,
         channel: int = 0,
     ) -> None:
-        self.num_channels, height, width = source.image_shape
+        self.num_channels, height, width = stored.image_shape
         if not 0 <= channel < self.num_channels:
             raise GravLensError(
-                f"{name}: has no channel {channel + 1}; its channels are 1 to {self.num_channels}"
+                f"{title}: has no channel {channel + 1}; its channels are 1 to {self.num_channels}"
             )
         if height != width:
-            raise GravLensError(f"{name}: images must be square, these are {height} by {width}")
-        self._source = source
-        self._given, self._channel = name, channel
+            raise GravLensError(f"{title}: images must be square, these are {height} by {width}")
+        self._stored, self._given, self._channel = stored, title, channel
         several = self.num_channels > 1
-        self.name = f"{name}, channel {channel + 1} of {self.num_channels}" if several else name
+        self.title = f"{title}, channel {channel + 1} of {self.num_channels}" if several else title
         self.preparation = preparation or Preparation(size=height)
-        self._sized = source.resized(self.preparation.size, flux_unit=self.preparation.flux_unit)
-
-    def __len__(self) -> int:
-        return len(self._source)
+        size = self.preparation.size
+        super().__init__(
+            stored.resized(size, flux_unit=self.preparation.flux_unit),
+            image_shape=(1, size, size),
+            change=lambda images: self.preparation(images[:, [channel]]),
+        )
 
     def prepared(self, preparation: Preparation) -> "PreparedSource":
         """Return the same images, prepared in another way."""
-        return PreparedSource(self._source, self._given, preparation, self._channel)
+        return PreparedSource(self._stored, self._given, preparation, self._channel)
 
     def of_channel(self, channel: int) -> "PreparedSource":
         """Return another channel of the same images, by its number from 0."""
-        return PreparedSource(self._source, self._given, self.preparation, channel)
+        return PreparedSource(self._stored, self._given, self.preparation, channel)
 
     def at(self, size: int) -> "PreparedSource":
         """Return the same images, prepared in the same way at another size [pixel]."""
@@ -130,19 +131,19 @@ class PreparedSource:
         return self.prepared(replace(own, size=size, faint=faint, bright=bright))
 
     @property
-    def size(self) -> int:
+    def stored_size(self) -> int:
         """Height and width of the images as they are stored [pixel]."""
-        return self._source.image_shape[1]
+        return self._stored.image_shape[1]
 
     @property
     def flux_unit(self) -> str:
         """Unit of the pixel values as they are stored."""
-        return self._source.header.flux_unit
+        return self.header.flux_unit
 
     @property
     def resize_method(self) -> str | None:
         """Name of the resize that the images go through, or None."""
-        return None if self._sized is self._source else self._sized.header.resize
+        return None if self.stored_size == self.preparation.size else self.header.resize
 
     @property
     def pixel_scale_arcsec(self) -> float | None:
@@ -153,29 +154,8 @@ class PreparedSource:
     @property
     def field_arcsec(self) -> float | None:
         """Side of the field [arcsec], or None where the set does not know its pixel scale."""
-        scale = self._source.header.pixel_scale_arcsec
-        return None if scale is None else scale * self.size
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """Names of the classes."""
-        return self._source.header.class_names
-
-    @property
-    def labels(self) -> NDArray[np.int16]:
-        """Class of each image, shape ``(N,)``; -1 where it is not known."""
-        return self._source.labels
-
-    @property
-    def class_counts(self) -> dict[str, int]:
-        """Images of each class by its name; empty where some have none."""
-        labels = self.labels
-        return self._source.class_counts if len(labels) and labels.min() >= 0 else {}
-
-    @property
-    def is_generated(self) -> NDArray[np.bool_]:
-        """Which images a model has made, shape ``(N,)``."""
-        return self._source.is_generated
+        scale = self._stored.header.pixel_scale_arcsec
+        return None if scale is None else scale * self.stored_size
 
     @property
     def origin(self) -> Literal["simulated", "generated", "unknown"]:
@@ -183,17 +163,11 @@ class PreparedSource:
 
         A set of ``gravlens sample`` carries the configuration of its model and no preset.
         """
-        header = self._source.header
         if self.is_generated.all():
             return "generated"
-        if header.preset is not None:
+        if self.header.preset is not None:
             return "simulated"
-        return "generated" if header.config else "unknown"
-
-    @property
-    def parameters(self) -> Mapping[str, NDArray[np.float64]]:
-        """Values stored with the images, by name, shape ``(N,)`` each."""
-        return self._source.parameters
+        return "generated" if self.header.config else "unknown"
 
     @cached_property
     def is_eight_bit(self) -> bool:
@@ -210,7 +184,7 @@ class PreparedSource:
     def extremes(self) -> tuple[float, float, float]:
         """Mean over the images of their smallest, lower-quartile and largest value [flux unit]."""
         sums = np.zeros(3)
-        for block in self.prepared(replace(self.preparation, levels=None)).blocks():
+        for block in self.prepared(replace(self.preparation, levels=None)).pixel_blocks():
             quartiles = np.quantile(block, 0.25, axis=(1, 2))
             sums += [block.min((1, 2)).sum(), quartiles.sum(), block.max((1, 2)).sum()]
         low, faint, high = (float(value) for value in sums / len(self))
@@ -220,20 +194,20 @@ class PreparedSource:
     def digest(self) -> str:
         """SHA-256 of the prepared images."""
         digest = hashlib.sha256(repr(self.preparation).encode())
-        for block in self.blocks():
+        for block in self.blocks(BLOCK):
             digest.update(np.ascontiguousarray(block).tobytes())
         return digest.hexdigest()
 
     @cached_property
     def signatures(self) -> Signatures:
         """What copies of the prepared images are known by."""
-        return sign(self.blocks())
+        return sign(self.blocks(BLOCK))
 
-    def read(self, indices: Sequence[int] | NDArray[np.integer] | slice) -> NDArray[np.float32]:
-        """Return prepared images, shape ``(B, size, size)``."""
-        return self.preparation(self._sized.read(indices)[:, self._channel])
+    def pixels(self, indices: Indices) -> NDArray[np.float32]:
+        """Return prepared images without their channel, shape ``(B, size, size)``."""
+        return self.read(indices)[:, 0]
 
-    def blocks(
+    def pixel_blocks(
         self, share: range | None = None, *, size: int = BLOCK
     ) -> Iterator[NDArray[np.float32]]:
         """Yield images in order, prepared, each block of shape ``(B, size, size)``.
@@ -244,12 +218,12 @@ class PreparedSource:
         """
         share = range(len(self)) if share is None else share
         for start in range(share.start, share.stop, size):
-            yield self.read(slice(start, min(start + size, share.stop)))
+            yield self.pixels(slice(start, min(start + size, share.stop)))
 
     def _some(self) -> NDArray[np.float32]:
         """Return 64 images as they are stored, or all of fewer, shape ``(B, H, W)``."""
         chosen = np.unique(np.linspace(0, len(self) - 1, 64).astype(int))
-        return self._source.read(chosen)[:, self._channel]
+        return self._stored.read(chosen)[:, self._channel]
 
 
 def prepare_sets(
@@ -273,10 +247,10 @@ def prepare_sets(
     """
     if len({each.num_channels for each in sets}) > 1:
         raise GravLensError(f"{_listing(sets, 'num_channels')}: the numbers of channels differ")
-    sizes = {each.size for each in sets}
+    sizes = {each.stored_size for each in sets}
     if size is None and len(sizes) > 1:
         raise GravLensError(
-            f"{_listing(sets, 'size')}: the sizes differ; `size` {min(sizes)} brings them to one"
+            f"{_listing(sets, 'stored_size')}: the sizes differ; `size` {min(sizes)} brings them to one"
         )
     chosen = min(sizes) if size is None else size
     if not 8 <= chosen <= min(sizes):
@@ -306,7 +280,7 @@ def prepare_sets(
             )
         _, faint, bright = reference.extremes
         if not bright > faint:
-            raise GravLensError(f"{reference.name}: its images have no spread")
+            raise GravLensError(f"{reference.title}: its images have no spread")
         preparation = replace(preparation, faint=faint, bright=bright, levels=None)
     return [each.prepared(preparation) for each in sets]
 
@@ -334,10 +308,10 @@ def _check_units(sets: Sequence[PreparedSource]) -> None:
     for each in sets if any(one.flux_unit in UNIT_RANGE for one in sets) else ():
         if each.flux_unit == UNKNOWN and each.is_far_beyond_one:
             raise GravLensError(
-                f"{_listing(sets, 'flux_unit')}: the images of {each.name} reach far beyond 1, "
+                f"{_listing(sets, 'flux_unit')}: the images of {each.title} reach far beyond 1, "
                 "the others lie between 0 and 1; `rescale` peak brings each image there"
             )
 
 
 def _listing(sets: Sequence[PreparedSource], attribute: str) -> str:
-    return ", ".join(f"{each.name} has {getattr(each, attribute)}" for each in sets)
+    return ", ".join(f"{each.title} has {getattr(each, attribute)}" for each in sets)

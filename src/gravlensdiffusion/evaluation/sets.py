@@ -119,7 +119,7 @@ def note_copies(sets: Sets) -> list[str]:
     for own, other, role in pairs:
         num = int(are_known(own.signatures, other.signatures).sum())
         text = (
-            f"{num:,} of the {len(own):,} images of {own.name} are copies of those of {other.name}"
+            f"{num:,} of the {len(own):,} images of {own.title} are copies of those of {other.title}"
         )
         if num == len(own):
             raise GravLensError(f"{text}; {role} must be others")
@@ -129,7 +129,7 @@ def note_copies(sets: Sets) -> list[str]:
         copies = group([each.signatures])
         if copies.num_different < len(each):
             notes.append(
-                f"{len(each) - copies.num_different:,} of the {len(each):,} images of {each.name} "
+                f"{len(each) - copies.num_different:,} of the {len(each):,} images of {each.title} "
                 f"are copies of others among them, {copies.num_different:,} are different"
             )
     return notes
@@ -142,14 +142,14 @@ def note_mixed(sets: Sets) -> list[str]:
         num = int(each.is_generated.sum())
         if num:
             found.append(
-                f"{num:,} of the {len(each):,} images of {each.name} are flagged as generated, and "
+                f"{num:,} of the {len(each):,} images of {each.title} are flagged as generated, and "
                 "count as real here"
             )
     judged = sets.generated
     num = len(judged) - int(judged.is_generated.sum())
     if 0 < num < len(judged):
         found.append(
-            f"{num:,} of the {len(judged):,} images of {judged.name} are originals, and are judged "
+            f"{num:,} of the {len(judged):,} images of {judged.title} are originals, and are judged "
             "with those that are generated"
         )
     return found

@@ -112,7 +112,7 @@ def _images(sources: Sequence[PreparedSource], indices: Indices) -> NDArray[np.f
         here = kept[(kept >= start) & (kept < start + len(source))] - start
         parts.append(source.read(here))
         start += len(source)
-    return np.concatenate(parts)[:, None]
+    return np.concatenate(parts)
 
 
 def _kept(indices: Indices, most: int) -> Indices:
