@@ -21,12 +21,13 @@ from gravlensdiffusion.metrics.memorisation import (
 )
 from gravlensdiffusion.model.checkpoint import load_classifier, save_model
 from gravlensdiffusion.nn.classifier import ClassifierNetwork
+from gravlensdiffusion.sets.lens_set import Indices, LensSet, as_indices
+from gravlensdiffusion.sets.records import GENERATED, SetHeader
 from gravlensdiffusion.training.classifier import (
     TrainedClassifier,
     predict_logits,
     train_classifier,
 )
-from gravlensdiffusion.training.labelled import LabelledSet
 
 BOUND = replace(
     RECIPE, total_images=400_000, augment="half_turn", held_out=0.05, check_images=20_000
@@ -55,26 +56,36 @@ def run_arm(
         # Where there are no real images, generated ones must judge.
         flags.append(np.full(len(parts[-1][1]), arm.has_real))
     recipe = replace(RECIPE, seed=seed, augment=arm.augment, balance=arm.balance)
-    data = together(parts, flags)
+    data = Together(parts, flags)
     training = train_classifier(data, shortened(recipe, options), device="cpu")
     facts = {
         "regime": regime.name,
         "arm": arm.name,
         "seed": seed,
-        "images": data.counts(),
+        "images": data.class_counts,
         **outcome(training, test),
     }
     return facts | {"processor_s": time.process_time() - started}
 
 
-def together(parts: Sequence[Pictures], flags: Sequence[NDArray[np.bool_]]) -> LabelledSet:
-    """Return several sets as one."""
-    return LabelledSet(
-        images=np.concatenate([images for images, _ in parts]),
-        labels=np.concatenate([labels for _, labels in parts]),
-        class_names=CLASSES,
-        is_generated=np.concatenate(flags),
-    )
+class Together(LensSet):
+    """Several sets as one, in memory.
+
+    Args:
+        parts: Images and labels of each.
+        flags: Which images of each count as generated.
+    """
+
+    def __init__(self, parts: Sequence[Pictures], flags: Sequence[NDArray[np.bool_]]) -> None:
+        self._images = np.concatenate([images for images, _ in parts])
+        self.image_shape = self._images.shape[1:]
+        self.labels = np.concatenate([labels for _, labels in parts]).astype(np.int16)
+        self.header = SetHeader(class_names=CLASSES)
+        self.parameters = {GENERATED: np.concatenate(flags).astype(np.float64)}
+
+    def read(self, indices: Indices) -> NDArray[np.float32]:
+        """Return images, shape ``(B, C, H, W)``."""
+        return self._images[as_indices(indices, len(self))]
 
 
 def shortened(recipe: ClassifierTraining, options: Options) -> ClassifierTraining:
@@ -86,12 +97,12 @@ def run_bound(options: Options, pool: Pool, test: Pictures) -> dict[str, Any]:
     """Train on all simulations, score on the test set, and keep the classifier."""
     started = time.process_time()
     images, labels = pool.everything()
-    data = together([(images, labels)], [np.zeros(len(labels), dtype=bool)])
+    data = Together([(images, labels)], [np.zeros(len(labels), dtype=bool)])
     training = train_classifier(data, shortened(BOUND, options), device="cpu")
     folder = options.out / "bound"
     if not folder.exists():
         save_model(folder, training.network)
-    facts = {"images": data.counts(), **outcome(training, test)}
+    facts = {"images": data.class_counts, **outcome(training, test)}
     return facts | {"processor_s": time.process_time() - started}
 
 

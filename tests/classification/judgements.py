@@ -3,8 +3,10 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from gravlensdiffusion.classification.judgement import Judged, Judgement, judge
+from gravlensdiffusion.classification.judgement import Judgement, judge
+from gravlensdiffusion.sets.records import SetHeader
 from tests.classification.planted import NAMES
+from tests.sources import ArraySource
 
 
 def judged(
@@ -31,14 +33,10 @@ def judgement(
         np.arange(2 * len(labels), dtype=np.float32)[:, None, None, None],
         (2 * len(labels), 1, 8, 8),
     )
+    source = ArraySource(images, np.repeat(labels, 2), SetHeader(class_names=class_names))
     return judge(
-        Judged(
-            images=images,
-            name=lambda k: f"image {k}",
-            where=2 * np.arange(len(labels)),
-            labels=labels,
-            class_names=class_names,
-        ),
+        source,
+        2 * np.arange(len(labels)),
         probabilities,
         title=title,
         seed=0,

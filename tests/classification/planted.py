@@ -8,7 +8,6 @@ from scipy.stats import norm
 from gravlensdiffusion.config.classifier import ClassifierTraining
 from gravlensdiffusion.sets.records import SetHeader
 from gravlensdiffusion.training.classifier import TrainedClassifier, train_classifier
-from gravlensdiffusion.training.labelled import LabelledSet
 from tests.sources import ArraySource
 
 SIZE = 12
@@ -34,14 +33,7 @@ def planted(num: int, seed: int) -> ArraySource:
     return ArraySource(images[:, None].astype(np.float32), labels.astype(np.int16), HEADER)
 
 
-def labelled(source: ArraySource, is_generated: np.ndarray | None = None) -> LabelledSet:
-    flags = np.zeros(len(source), dtype=bool) if is_generated is None else is_generated
-    names = source.header.class_names
-    labels = source.labels.astype(np.int64)
-    return LabelledSet(images=source.images, labels=labels, class_names=names, is_generated=flags)
-
-
 @cache
 def trained() -> TrainedClassifier:
     """Return a classifier of the planted problem."""
-    return train_classifier(labelled(planted(3000, 0)), RECIPE, device="cpu")
+    return train_classifier(planted(3000, 0), RECIPE, device="cpu")

@@ -1,9 +1,14 @@
 import numpy as np
 import pytest
 
-from gravlensdiffusion.classification.classes import classes_known_to, read_classes, read_merged
+from gravlensdiffusion.classification.classes import (
+    classes_known_to,
+    merge,
+    read_classes,
+    read_merged,
+)
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.sets.records import GENERATED, SetHeader
+from gravlensdiffusion.sets.records import SetHeader
 from tests.sources import ArraySource
 
 NAMES = ("no_sub", "cdm", "axion", "no_lens")
@@ -16,27 +21,28 @@ def made(labels, names=NAMES):
 
 
 def test_classes_without_images_are_left_out_and_said():
-    found = read_classes(made([3, 0, -1, 3]), {})
-    assert found.names == ("no_sub", "no_lens")
+    found, notes = read_classes(made([3, 0, -1, 3]), {})
+    assert found.header.class_names == ("no_sub", "no_lens")
     assert found.labels.tolist() == [1, 0, -1, 1]
-    assert found.notes == (
+    assert notes == (
         "1 image of no known class was left out",
         "no image belongs to cdm, axion, which is left out",
     )
 
 
-def test_merged_classes_are_remembered():
-    source = made([0, 1, 2, 3])
-    found = read_classes(source, {"no_sub": "lens", "cdm": "lens", "axion": "lens"})
-    assert found.names == ("lens", "no_lens")
-    assert found.labels.tolist() == [0, 0, 0, 1]
-    assert dict(found.merged) == {"no_sub": "lens", "cdm": "lens", "axion": "lens"}
+def test_classes_are_merged_by_name():
+    found, _ = read_classes(made([0, 1, 2, -1, 3]), dict.fromkeys(NAMES[:3], "lens"))
+    assert found.header.class_names == ("lens", "no_lens")
+    assert found.labels.tolist() == [0, 0, 0, -1, 1]
+    # In the order of their first appearance.
+    found = merge(made([2, -1, 0, 1], ("no_sub", "cdm", "empty")), dict.fromkeys(NAMES[:2], "lens"))
+    assert found.header.class_names == ("lens", "empty")
+    assert found.labels.tolist() == [1, -1, 0, 0]
 
 
-def test_flags_of_generated_images_are_read():
-    source = made([0, 1, 1])
-    source.parameters[GENERATED] = np.array([np.nan, 0.0, 1.0])
-    assert read_classes(source, {}).is_generated.tolist() == [False, False, True]
+def test_a_class_that_the_set_lacks_is_not_merged():
+    with pytest.raises(GravLensError, match="no class 'dust' to merge; there are: no_sub, cdm, ax"):
+        merge(made([0, 1]), {"dust": "cdm"})
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.model.checkpoint import load_classifier
 from gravlensdiffusion.sets.records import GENERATED
 from gravlensdiffusion.training.classifier import predict_logits, train_classifier
-from tests.classification.planted import RECIPE, SIZE, labelled, planted
+from tests.classification.planted import RECIPE, SIZE, planted
 
 SHORT = replace(RECIPE, total_images=320, batch_size=16, check_images=160)
 
@@ -42,7 +42,7 @@ def fitted(tmp_path_factory):
 
 
 def test_the_classifier_is_that_of_the_recipe(fitted):
-    data = labelled(planted(100, 0))
+    data = planted(100, 0)
     alone = train_classifier(data, SHORT, device="cpu").network
     assert np.array_equal(
         predict_logits(fitted.network, data.images), predict_logits(alone, data.images)

@@ -48,7 +48,9 @@ def test_eight_bit_images_are_divided_and_the_others_rounded_alike(tmp_path):
     ready = prepare_sets(sets, size=None, rescale="none")
     np.testing.assert_allclose(ready[0].pixels(slice(None)) * 255, whole, atol=1e-3)
     floats = ring(8, 28, seed=1).clip(0, 1)
-    np.testing.assert_allclose(ready[1].pixels(slice(None)) * 255, np.round(floats * 255), atol=1e-3)
+    np.testing.assert_allclose(
+        ready[1].pixels(slice(None)) * 255, np.round(floats * 255), atol=1e-3
+    )
 
 
 def test_eight_bits_cannot_be_asked_for_of_other_flux(tmp_path):

@@ -43,7 +43,7 @@ def test_absent_classes_are_not_trained(tmp_path: Path) -> None:
 
 
 def test_absent_classes_are_not_classified() -> None:
-    assert read_classes(with_absent(), {}).names == ("small", "large")
+    assert read_classes(with_absent(), {})[0].header.class_names == ("small", "large")
 
 
 def test_absent_classes_are_not_filled(tmp_path: Path) -> None:

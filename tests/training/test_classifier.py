@@ -7,6 +7,7 @@ import torch
 from gravlensdiffusion.classification.predictions import probabilities
 from gravlensdiffusion.classification.scores import calibration_error, score
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.sets.records import GENERATED
 from gravlensdiffusion.training.classifier import (
     fit_temperature,
     predict_logits,
@@ -19,10 +20,10 @@ from tests.classification.planted import (
     NAMES,
     NOISE,
     RECIPE,
-    labelled,
     planted,
     trained,
 )
+from tests.sources import ArraySource
 
 SHORT = replace(RECIPE, total_images=192, batch_size=16, check_images=64)
 TEST = planted(4000, 9)
@@ -45,7 +46,7 @@ def test_from_shuffled_labels_nothing_is_learned():
     source = planted(3000, 0)
     source.labels = np.random.default_rng(1).permutation(source.labels)
     recipe = replace(RECIPE, total_images=3_200)
-    training = train_classifier(labelled(source), recipe, device="cpu")
+    training = train_classifier(source, recipe, device="cpu")
     found = score(said(training), LABELS, NAMES)
     # Whatever it ranks by, its area on other images may differ from 0.5 by what 3,000 labels that
     # mean nothing and 4,000 images allow by chance, and by no more.
@@ -62,7 +63,7 @@ def test_from_shuffled_labels_nothing_is_learned():
 
 
 def test_probabilities_are_calibrated_on_the_held_out_images():
-    training, data = trained(), labelled(planted(3000, 0))
+    training, data = trained(), planted(3000, 0)
     config, held = training.network.config, training.held_out
     logits = predict_logits(training.network, data.images, held)
 
@@ -74,7 +75,7 @@ def test_probabilities_are_calibrated_on_the_held_out_images():
 
 
 def test_training_ends_when_nothing_gets_better_and_keeps_the_best_weights():
-    data = labelled(planted(60, 0))
+    data = planted(60, 0)
     recipe = replace(SHORT, total_images=16 * 400, check_images=16, patience=2, learning_rate=0.02)
     training = train_classifier(data, recipe, device="cpu")
     looks, held = training.looks, training.held_out
@@ -88,8 +89,8 @@ def test_training_ends_when_nothing_gets_better_and_keeps_the_best_weights():
     assert score(p, data.labels[held], NAMES).log_loss == pytest.approx(best, rel=1e-5)
 
 
-def short(source, is_generated=None, **changes):
-    return train_classifier(labelled(source, is_generated), replace(SHORT, **changes), device="cpu")
+def short(source, **changes):
+    return train_classifier(source, replace(SHORT, **changes), device="cpu")
 
 
 def weights(training):
@@ -105,24 +106,25 @@ def test_the_same_seed_gives_the_same_classifier_and_leaves_global_generators_al
     assert np.random.get_state()[1].tolist() == legacy  # noqa: NPY002
 
 
-class Watched:
-    """Images that remember who was asked for after whom."""
+class Watched(ArraySource):
+    """A set that remembers which images were asked for after which."""
 
-    def __init__(self, images):
-        self.images, self.shape, self.asked = images, images.shape, []
+    def __init__(self, source):
+        super().__init__(source.images, source.labels, source.header, source.parameters)
+        self.asked = []
 
-    def __getitem__(self, where):
-        self.asked.append(np.asarray(where))
-        return self.images[where]
+    def read(self, indices):
+        self.asked.append(np.asarray(indices))
+        return super().read(indices)
 
 
 def test_held_out_images_do_not_train_and_generated_ones_do_not_judge():
     source = planted(120, 0)
     generated = np.arange(120) >= 60
-    data = labelled(source, generated)
-    watched = Watched(source.images)
-    trained_on, held_out = split(data, SHORT.held_out, SHORT.seed)
-    training = train_classifier(replace(data, images=watched), SHORT, device="cpu")
+    source.parameters[GENERATED] = generated.astype(float)
+    watched = Watched(source)
+    trained_on, held_out = split(source, SHORT.held_out, SHORT.seed)
+    training = train_classifier(watched, SHORT, device="cpu")
     assert np.array_equal(training.held_out, held_out)
     assert not generated[held_out].any()
     # First come the scales, then steps of 16 images and looks at the held-out ones.
@@ -131,7 +133,7 @@ def test_held_out_images_do_not_train_and_generated_ones_do_not_judge():
     steps = np.concatenate([each for each in watched.asked if len(each) == 16])
     assert generated[steps].any()
     # What the held-out images show changes no step, so that the first look's loss is the same.
-    other = replace(data, images=source.images.copy())
+    other = replace(source, images=source.images.copy())
     other.images[held_out] = other.images[held_out][:, :, ::-1]
     again = train_classifier(other, SHORT, device="cpu")
     assert again.looks[0].loss == training.looks[0].loss
@@ -158,9 +160,9 @@ def test_rare_classes_come_more_often_where_that_is_asked_for():
     source = uneven()
     shares = {}
     for balance in ("none", "oversample"):
-        watched = Watched(source.images)
+        watched = Watched(source)
         recipe = replace(SHORT, total_images=640, balance=balance)
-        train_classifier(replace(labelled(source), images=watched), recipe, device="cpu")
+        train_classifier(watched, recipe, device="cpu")
         steps = np.concatenate([each for each in watched.asked if len(each) == 16])
         shares[balance] = source.labels[steps].mean()
     assert shares["none"] == pytest.approx(1 / 6, abs=0.06)
@@ -226,27 +228,27 @@ def test_images_that_cannot_be_learned_from_are_refused(images, words):
     source = planted(20, 0)
     source.images = images.astype(np.float32)
     with pytest.raises(GravLensError, match=words):
-        train_classifier(labelled(source), SHORT, device="cpu")
+        train_classifier(source, SHORT, device="cpu")
 
 
 def test_a_loss_that_is_not_finite_ends_training():
     source = planted(40, 0)
     source.images[:10] *= np.float32(1e37)
     with pytest.raises(GravLensError, match="not finite"):
-        train_classifier(labelled(source), SHORT, device="cpu")
+        train_classifier(source, SHORT, device="cpu")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_a_device_that_is_not_there_is_refused():
     with pytest.raises(GravLensError, match="no CUDA device"):
-        train_classifier(labelled(planted(20, 0)), SHORT, device="cuda")
+        train_classifier(planted(20, 0), SHORT, device="cuda")
 
 
 @pytest.mark.parametrize("size", [8, 28, 47, 48, 64, 150])
 def test_the_last_map_has_four_to_seven_pixels_a_side(size):
     source = planted(20, 0)
     source.images = np.random.default_rng(0).random((20, 1, size, size), dtype=np.float32)
-    config = configure(labelled(source), RECIPE, np.arange(10))
+    config = configure(source, RECIPE, np.arange(10))
     for stride in config.strides:
         size = (size - 1) // stride + 1
     assert 4 <= size <= 7

@@ -2,11 +2,11 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gravlensdiffusion.config.bounds import UNLABELLED
 from gravlensdiffusion.config.classifier import ClassifierConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.sets.lens_set import LensSet
@@ -15,45 +15,27 @@ TRAINING, EVEN, DATA = "training", "even", "data"
 """Mixes that have a name: that of the training set; equal shares; that of the images judged."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Classes:
-    """Who belongs to which class.
-
-    Attributes:
-        names: Names of the classes that have images.
-        labels: Class of each image, shape ``(N,)``; -1 where it is not known.
-        is_generated: Which images a model has made, shape ``(N,)``.
-        merged: Class of the set, and the class that it counts as, where some were merged.
-        notes: What a reader should know, one sentence each.
-    """
-
-    names: tuple[str, ...]
-    labels: NDArray[np.int64]
-    is_generated: NDArray[np.bool_]
-    merged: tuple[tuple[str, str], ...] = ()
-    notes: tuple[str, ...] = ()
-
-
-def read_classes(source: LensSet, merged: Mapping[str, str]) -> Classes:
-    """Return the classes of a set, those without images left out.
+def read_classes(source: LensSet, merged: Mapping[str, str]) -> tuple[LensSet, tuple[str, ...]]:
+    """Return a set by the classes that are told apart, those without images left out.
 
     Args:
         source: The set.
         merged: The class that a class is counted as, by its name.
 
+    Returns:
+        The set, and what a reader should know, one sentence each.
+
     Raises:
         GravLensError: If the set has no classes, one of those to merge is not known, or fewer than
             two are left.
     """
-    own = source.header.class_names
-    labels = np.asarray(source.labels, dtype=np.int64)
+    own, labels = source.header.class_names, source.labels
     if not own or (labels < 0).all():
         raise GravLensError(
             "the images have no classes: put them into one folder per class, or into an HDF5 file "
             "with labels"
         )
-    names, labels = merge(own, labels, merged)
-    counts = np.bincount(labels[labels >= 0], minlength=len(names))
+    counted = merge(source, merged)
     notes = []
     num_unknown = int(np.count_nonzero(labels < 0))
     if num_unknown:
@@ -61,20 +43,13 @@ def read_classes(source: LensSet, merged: Mapping[str, str]) -> Classes:
             "image of no known class was" if num_unknown == 1 else "images of no known class were"
         )
         notes.append(f"{num_unknown:,} {images} left out")
-    empty = [name for name, count in zip(names, counts, strict=True) if not count]
-    if empty:
-        notes.append(f"no image belongs to {', '.join(empty)}, which is left out")
-        table = np.append(np.where(counts > 0, np.cumsum(counts > 0) - 1, -1), -1)
-        names, labels = tuple(name for name in names if name not in empty), table[labels]
+    if counted.absent_classes:
+        notes.append(f"no image belongs to {', '.join(counted.absent_classes)}, which is left out")
+    data = counted.with_present_classes()
+    names = data.header.class_names
     if len(names) < 2:
         raise GravLensError(f"all images belong to one class, {names[0]}; a classifier needs two")
-    return Classes(
-        names=names,
-        labels=labels,
-        is_generated=source.is_generated,
-        merged=tuple((old, new) for old, new in merged.items() if old != new),
-        notes=tuple(notes),
-    )
+    return data, tuple(notes)
 
 
 def classes_known_to(
@@ -121,29 +96,35 @@ def read_merged(texts: Iterable[str]) -> dict[str, str]:
     return merged
 
 
-def merge(
-    names: Sequence[str], labels: NDArray[np.integer], merged: Mapping[str, str]
-) -> tuple[tuple[str, ...], NDArray[np.int64]]:
-    """Count classes as others.
+def merge(source: LensSet, merged: Mapping[str, str]) -> LensSet:
+    """Count classes of a set as others, in the order of their first appearance.
 
     Args:
-        names: Names of the classes.
-        labels: Class of each image, shape ``(N,)``; -1 where it is not known.
+        source: The set.
         merged: The class that a class is counted as, by its name.
-
-    Returns:
-        The names that remain, in the order of their first appearance, and the new labels.
 
     Raises:
         GravLensError: If a class is not known.
     """
-    unknown = [name for name in merged if name not in names]
-    if unknown:
-        raise GravLensError(f"no class '{unknown[0]}' to merge; there are: {', '.join(names)}")
+    names = source.header.class_names
+    check_merged(names, merged)
     targets = [merged.get(name, name) for name in names]
     kept = tuple(dict.fromkeys(targets))
-    table = np.array([*(kept.index(target) for target in targets), -1], dtype=np.int64)
-    return kept, table[np.asarray(labels, dtype=np.int64)]
+    # The last place is that of -1.
+    table = np.array([*(kept.index(target) for target in targets), UNLABELLED])
+    return source.labelled(table[source.labels], kept)
+
+
+def check_merged(names: Sequence[str], merged: Iterable[str]) -> None:
+    """Refuse to merge a class that a set does not have.
+
+    Raises:
+        GravLensError: If there is one.
+    """
+    unknown = [name for name in merged if name not in names]
+    if unknown:
+        there = ", ".join(names) or "none"
+        raise GravLensError(f"no class '{unknown[0]}' to merge; there are: {there}")
 
 
 def read_mix(

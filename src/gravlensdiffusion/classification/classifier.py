@@ -10,11 +10,10 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from gravlensdiffusion.classification.classes import classes_known_to, read_mix
+from gravlensdiffusion.classification.classes import check_merged, classes_known_to, read_mix
 from gravlensdiffusion.classification.compatibility import doubts, for_classifier
 from gravlensdiffusion.classification.fitting import Fitted, Plan, fit, load, plan, save
 from gravlensdiffusion.classification.judgement import (
-    Judged,
     Judgement,
     classifier_facts,
     data_facts,
@@ -238,10 +237,7 @@ class LensClassifier:
         """
         source, config = as_set(images), self.fitted.network.config
         own = source.header.class_names
-        missing = [name for name in merged or {} if name not in own]
-        if missing:
-            there = ", ".join(own) or "none"
-            raise GravLensError(f"no class '{missing[0]}' to merge; there are: {there}")
+        check_merged(own, merged or {})
         sized = for_classifier(config, source)
         counted_as = dict(config.merged) | dict(merged or {})
         labels, unknown = classes_known_to(config.class_names, counted_as.items(), source)
@@ -325,13 +321,8 @@ class LensClassifier:
         mix = own.mix(prior, allow_data=True)
         found, where, name = self._found(own, progress), own.judged(), name or given
         return judge(
-            Judged(
-                images=own.images,
-                name=own.images.name,
-                where=where,
-                labels=own.labels[where],
-                class_names=own.config.class_names,
-            ),
+            own.images.labelled(own.labels, own.config.class_names),
+            where,
             probabilities(own.config, found.logits[where], mix),
             title=f"{self.name} on {name}",
             seed=seed,

@@ -9,9 +9,8 @@ from typing import Any, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from gravlensdiffusion.classification.classes import Classes, read_classes
+from gravlensdiffusion.classification.classes import read_classes
 from gravlensdiffusion.classification.judgement import (
-    Judged,
     Judgement,
     classifier_facts,
     data_facts,
@@ -41,7 +40,7 @@ from gravlensdiffusion.training.classifier import (
     predict_logits,
     train_classifier,
 )
-from gravlensdiffusion.training.labelled import Images, LabelledSet, configure, split
+from gravlensdiffusion.training.labelled import configure, split
 from gravlensdiffusion.training.run import environment
 
 THUMBNAILS = "training_images.npy"
@@ -59,7 +58,9 @@ class Plan:
     Attributes:
         source: The images at their training size.
         original_size: Height and width before they were resized [pixel], or None.
-        classes: Who belongs to which class.
+        data: The same by the classes that are told apart.
+        merged: Class of the set, and the class that it counts as, where some were merged.
+        class_notes: What the user should know of the classes, one sentence each.
         copies: Which images are copies of others.
         signatures: What copies of the images are known by.
         recipe: How to train.
@@ -71,7 +72,9 @@ class Plan:
 
     source: LensSet
     original_size: int | None
-    classes: Classes
+    data: LensSet
+    merged: tuple[tuple[str, str], ...]
+    class_notes: tuple[str, ...]
     copies: Copies
     signatures: Signatures
     recipe: ClassifierTraining
@@ -83,7 +86,7 @@ class Plan:
     @property
     def notes(self) -> tuple[str, ...]:
         """What the user should know, one sentence each."""
-        notes = list(self.classes.notes)
+        notes = list(self.class_notes)
         num = sum(self.generated.values())
         if num:
             images = "image trains" if num == 1 else "images train"
@@ -135,44 +138,27 @@ def plan(
             nothing to see, or there is no such device.
     """
     refuse_missing(device)
-    classes = read_classes(source, merged or {})
+    data, notes = read_classes(source, merged or {})
     own = source.image_shape[1]
-    sized = source.resized(size)
+    sized, data = source.resized(size), data.resized(size)
     signatures = sign(sized.blocks())
     copies = group([signatures], [sized.name(k) for k in range(len(sized))])
-    data = labelled(sized, classes, copies)
-    trained_on, held_out = split(data, recipe.held_out, recipe.seed)
+    trained_on, held_out = split(data, recipe.held_out, recipe.seed, copies.groups)
     configure(data, recipe, trained_on)
-    made = np.flatnonzero(classes.is_generated & (classes.labels >= 0))
     return Plan(
         source=sized,
         original_size=None if sized is source else own,
-        classes=classes,
+        data=data,
+        merged=tuple((old, new) for old, new in (merged or {}).items() if old != new),
+        class_notes=notes,
         copies=copies,
         signatures=signatures,
         recipe=recipe,
         name=name,
-        trained_on=counts(classes, trained_on),
-        generated=counts(classes, made),
-        held_out=counts(classes, held_out),
+        trained_on=data.select(trained_on).class_counts,
+        generated=data.select(np.flatnonzero(data.is_generated)).class_counts,
+        held_out=data.select(held_out).class_counts,
     )
-
-
-def labelled(images: Images, classes: Classes, copies: Copies) -> LabelledSet:
-    """Return images with their classes."""
-    return LabelledSet(
-        images=images,
-        labels=classes.labels,
-        class_names=classes.names,
-        is_generated=classes.is_generated,
-        groups=copies.groups,
-    )
-
-
-def counts(classes: Classes, where: NDArray[np.int64]) -> dict[str, int]:
-    """Return the number of images of each class at some positions."""
-    found = np.bincount(classes.labels[where], minlength=len(classes.names))
-    return {name: int(num) for name, num in zip(classes.names, found, strict=True)}
 
 
 def fit(
@@ -193,15 +179,17 @@ def fit(
     Raises:
         GravLensError: If the images cannot be learned from, or there is no such device.
     """
-    source, classes = planned.source, planned.classes
+    source, names = planned.source, planned.data.header.class_names
     # The source has its size already, so that no resize is left to do.
     ready = prepare(source, folder, source.image_shape[1], "area")
-    data = labelled(ready.images, classes, planned.copies)
-    training = train_classifier(data, planned.recipe, device=device, progress=progress)
+    data = ready.images.labelled(planned.data.labels, names)
+    training = train_classifier(
+        data, planned.recipe, groups=planned.copies.groups, device=device, progress=progress
+    )
     network, header = training.network, source.header
     network.config = replace(
         network.config,
-        merged=classes.merged,
+        merged=planned.merged,
         pixel_scale_arcsec=header.pixel_scale_arcsec,
         flux_unit=header.flux_unit,
         resize=cast("Literal['bilinear', 'area'] | None", header.resize),
@@ -211,15 +199,10 @@ def fit(
     record = _record(planned, training, environment(ready.fingerprint, device))
     where = training.held_out
     judgement = judge(
-        Judged(
-            images=data.images,
-            name=source.name,
-            where=where,
-            labels=data.labels[where],
-            class_names=classes.names,
-        ),
-        probabilities(network.config, predict_logits(network, data.images, where)),
-        title=f"{' / '.join(classes.names)}, on held-out images of {planned.name}",
+        data,
+        where,
+        probabilities(network.config, predict_logits(network, data, where)),
+        title=f"{' / '.join(names)}, on held-out images of {planned.name}",
         seed=planned.recipe.seed,
         notes=(*planned.notes, HELD_OUT),
         facts={
@@ -229,7 +212,7 @@ def fit(
             "judging": judging_facts(network.config, None, planned.recipe.seed),
         },
     )
-    thumbnails = planned.signatures.thumbnails[classes.labels >= 0]
+    thumbnails = planned.signatures.thumbnails[data.labels >= 0]
     return Fitted(network=network, record=record, judgement=judgement, thumbnails=thumbnails)
 
 

@@ -1,6 +1,6 @@
 """A classifier judged on images whose class is known: what its report says and shows."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
@@ -23,7 +23,6 @@ from gravlensdiffusion.classification.scores import (
 )
 from gravlensdiffusion.config.classifier import ClassifierConfig
 from gravlensdiffusion.sets.lens_set import LensSet
-from gravlensdiffusion.training.labelled import Images
 
 PACKAGES = ("gravlensdiffusion", "torch", "numpy", "scikit-learn")
 NUM_MISTAKES = 16
@@ -85,27 +84,9 @@ class Judgement:
     facts: Mapping[str, Any]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Judged:
-    """What a classifier is judged on.
-
-    Attributes:
-        images: All images of the set, read by position.
-        name: Says where an image comes from, by its position.
-        where: Positions of those that it is judged on, shape ``(N,)``.
-        labels: Their classes, shape ``(N,)``.
-        class_names: Names of the classes.
-    """
-
-    images: Images
-    name: Callable[[int], str]
-    where: NDArray[np.int64]
-    labels: NDArray[np.int64]
-    class_names: Sequence[str]
-
-
 def judge(
-    judged: Judged,
+    images: LensSet,
+    where: NDArray[np.int64],
     probabilities: NDArray[np.float64],
     *,
     title: str,
@@ -116,8 +97,9 @@ def judge(
     """Judge probabilities.
 
     Args:
-        judged: What they are about.
-        probabilities: Shape ``(N, K)``.
+        images: A set with the classes of the classifier.
+        where: Positions of the images that it is judged on, shape ``(N,)``.
+        probabilities: What it says of these, shape ``(N, K)``.
         title: What was judged on what.
         seed: Seed of the resamplings.
         notes: What a reader should know.
@@ -126,45 +108,48 @@ def judge(
     Raises:
         GravLensError: If there is no image of some class.
     """
-    scores = score(probabilities, judged.labels, judged.class_names)
+    labels = images.labels[where].astype(np.int64)
+    scores = score(probabilities, labels, images.header.class_names)
     hits, called = np.diag(scores.confusion), scores.confusion.sum(axis=0)
-    bins = reliability(probabilities, judged.labels)
+    bins = reliability(probabilities, labels)
     curves = (
-        roc_curve(judged.labels == k, probabilities[:, k])[:2]
-        for k in range(len(scores.class_names))
+        roc_curve(labels == k, probabilities[:, k])[:2] for k in range(len(scores.class_names))
     )
     return Judgement(
         title=title,
         scores=scores,
-        auc_interval=auc_interval(probabilities, judged.labels, seed),
+        auc_interval=auc_interval(probabilities, labels, seed),
         recall_intervals=wilson(hits, scores.num_images),
         precision_intervals=wilson(hits, called),
         curves=tuple(curves),
         reliability=bins,
         chance_error=chance_error(bins, seed),
-        mistakes=find_mistakes(judged, probabilities),
+        mistakes=find_mistakes(images, where, probabilities),
         num_mistakes=int(scores.num_images.sum() - hits.sum()),
         notes=tuple(notes),
         facts=facts,
     )
 
 
-def find_mistakes(judged: Judged, probabilities: NDArray[np.float64]) -> tuple[Mistake, ...]:
+def find_mistakes(
+    images: LensSet, where: NDArray[np.int64], probabilities: NDArray[np.float64]
+) -> tuple[Mistake, ...]:
     """Return the images that were taken for another class, the most confident mistakes first."""
     called, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
-    wrong = np.flatnonzero(called != judged.labels)
+    labels = images.labels[where]
+    wrong = np.flatnonzero(called != labels)
     worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:NUM_MISTAKES]
     if not len(worst):
         return ()
     return tuple(
         Mistake(
             image=image,
-            name=judged.name(int(judged.where[k])),
-            label=int(judged.labels[k]),
+            name=images.name(int(where[k])),
+            label=int(labels[k]),
             called=int(called[k]),
             probability=float(confidence[k]),
         )
-        for k, image in zip(worst, judged.images[judged.where[worst]], strict=True)
+        for k, image in zip(worst, images.read(where[worst]), strict=True)
     )
 
 

@@ -237,7 +237,9 @@ def _by(team: Team | None, task: Task, source: PreparedSource, encoder: Encoder)
 
 
 def _measure(source: PreparedSource, encoder: Encoder, share: range) -> Arrays:
-    tasks = (delayed(_measure_block)(block, source, encoder) for block in source.pixel_blocks(share))
+    tasks = (
+        delayed(_measure_block)(block, source, encoder) for block in source.pixel_blocks(share)
+    )
     num = min(NUM_THREADS, torch.get_num_threads())
     workers = Parallel(n_jobs=num, prefer="threads", pre_dispatch=num, return_as="generator")
     return _concatenated(list(workers(tasks)))
@@ -245,7 +247,9 @@ def _measure(source: PreparedSource, encoder: Encoder, share: range) -> Arrays:
 
 def _encode(source: PreparedSource, encoder: Encoder, share: range) -> Arrays:
     levels = encoder.levels
-    scaled = (source.preparation.on_peak_scale(block, levels) for block in source.pixel_blocks(share))
+    scaled = (
+        source.preparation.on_peak_scale(block, levels) for block in source.pixel_blocks(share)
+    )
     return {"features": np.concatenate([encoder(block)[0] for block in scaled])}
 
 

@@ -118,9 +118,7 @@ def note_copies(sets: Sets) -> list[str]:
     notes = []
     for own, other, role in pairs:
         num = int(are_known(own.signatures, other.signatures).sum())
-        text = (
-            f"{num:,} of the {len(own):,} images of {own.title} are copies of those of {other.title}"
-        )
+        text = f"{num:,} of the {len(own):,} images of {own.title} are copies of those of {other.title}"
         if num == len(own):
             raise GravLensError(f"{text}; {role} must be others")
         if num:

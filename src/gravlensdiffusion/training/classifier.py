@@ -14,6 +14,7 @@ from torch import Tensor
 from gravlensdiffusion.config.classifier import ClassifierTraining
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.nn.classifier import ClassifierNetwork
+from gravlensdiffusion.sets.lens_set import LensSet
 from gravlensdiffusion.training.accelerator import (
     build_accelerator,
     refuse_missing,
@@ -21,7 +22,7 @@ from gravlensdiffusion.training.accelerator import (
 )
 from gravlensdiffusion.training.augment import augment
 from gravlensdiffusion.training.fit import Training, shown
-from gravlensdiffusion.training.labelled import Images, LabelledSet, configure, split
+from gravlensdiffusion.training.labelled import configure, split
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,13 +60,14 @@ class TrainedClassifier:
 
 
 def train_classifier(
-    data: LabelledSet,
+    data: LensSet,
     recipe: ClassifierTraining,
     *,
+    groups: NDArray[np.int64] | None = None,
     device: str = "auto",
     progress: bool = False,
 ) -> TrainedClassifier:
-    """Train a classifier on a labelled set.
+    """Train a classifier on the images of known class of a set.
 
     Validation images are weighted so that the classes count as they do in training; generated
     images are never among them.
@@ -73,6 +75,7 @@ def train_classifier(
     Args:
         data: The set.
         recipe: How to train.
+        groups: Number of the group of copies of each image, shape ``(N,)``; None where all differ.
         device: ``cpu``, ``cuda`` or ``auto``.
         progress: Whether to show on stderr how far it is.
 
@@ -81,7 +84,7 @@ def train_classifier(
             are too small, or if the loss is not finite.
     """
     refuse_missing(device)
-    trained_on, held_out = split(data, recipe.held_out, recipe.seed)
+    trained_on, held_out = split(data, recipe.held_out, recipe.seed, groups)
     accelerator = build_accelerator(device, recipe.precision)
     refuse_unequal(recipe.batch_size, accelerator)
     looks = list[Measurement]()
@@ -108,8 +111,8 @@ def train_classifier(
                 )
     network.load_state_dict(best)
     network.to("cpu").eval()
-    logits = torch.from_numpy(predict_logits(network, data.images, held_out))
-    labels = torch.from_numpy(data.labels[held_out])
+    logits = torch.from_numpy(predict_logits(network, data, held_out))
+    labels = torch.from_numpy(data.labels[held_out].astype(np.int64))
     temperature = fit_temperature(logits, labels, training.validation_weights)
     network.config = replace(network.config, temperature=temperature)
     return TrainedClassifier(network=network, held_out=held_out, looks=tuple(looks))
@@ -121,7 +124,7 @@ class _ClassifierTraining(Training):
     def __init__(
         self,
         network: ClassifierNetwork,
-        data: LabelledSet,
+        data: LensSet,
         recipe: ClassifierTraining,
         accelerator: Accelerator,
         trained_on: NDArray[np.int64],
@@ -146,11 +149,12 @@ class _ClassifierTraining(Training):
         )
         self.patience = recipe.patience
         self._data, self._recipe = data, recipe
+        self._labels = data.labels.astype(np.int64)
         self._trained_on, self._held_out = trained_on, held_out
         self._wrapped = accelerator.prepare(network)
         self._rng = np.random.default_rng([recipe.seed, 0xC1A55])
         labels = data.labels[trained_on]
-        counts = np.bincount(labels, minlength=len(data.class_names))
+        counts = np.bincount(labels, minlength=len(data.header.class_names))
         rarity = len(labels) / (len(counts) * counts)
         self._shares = rarity[labels] / len(labels) if recipe.balance == "oversample" else None
         weights = rarity if recipe.balance == "weights" else np.ones(len(counts))
@@ -177,17 +181,17 @@ class _ClassifierTraining(Training):
         """Return a batch of the whole run; every process draws the same."""
         places = self._rng.choice(len(self._trained_on), self.batch_size, p=self._shares)
         chosen = self._trained_on[places]
-        images = torch.from_numpy(np.asarray(self._data.images[chosen], dtype=np.float32))
+        images = torch.from_numpy(self._data.read(chosen))
         u = torch.from_numpy(self._rng.random(len(chosen)))
         images, _ = augment(self._recipe.augment, images, {}, u)
-        return images, torch.from_numpy(self._data.labels[chosen])
+        return images, torch.from_numpy(self._labels[chosen])
 
     def validation_loss(self) -> float | None:
         """Measure the negative log-likelihood of the validation images, where it is due."""
         if not (self.counters.images_seen and self.due(self._recipe.check_images)):
             return None
-        logits = torch.from_numpy(predict_logits(self.model, self._data.images, self._held_out))
-        labels = torch.from_numpy(self._data.labels[self._held_out])
+        logits = torch.from_numpy(predict_logits(self.model, self._data, self._held_out))
+        labels = torch.from_numpy(self._labels[self._held_out])
         losses = F.cross_entropy(logits, labels, reduction="none")
         return float((losses * self.validation_weights).mean())
 
@@ -201,7 +205,7 @@ def _rate(step: int, num_steps: int) -> float:
 @torch.no_grad()
 def predict_logits(
     network: ClassifierNetwork,
-    images: Images,
+    images: LensSet | NDArray[np.float32],
     where: NDArray[np.int64] | None = None,
     batch_size: int = 256,
 ) -> NDArray[np.float32]:
