@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from gravlensdiffusion.cli import models
@@ -51,3 +53,28 @@ def test_damaged_configuration_is_named(folder):
     (folder / "config.json").write_text('{"image_size": 28, "colour": "red"}')
     with pytest.raises(GravLensError, match=r"lens28/config.json: colour"):
         models.describe(folder)
+
+
+def test_a_card_says_what_its_model_is_for(folder):
+    (folder / "README.md").write_text(
+        "# `lens28`\n\nLenses.\n\nTake it for small\nimages of 1.5 pixels.\n\nMore.\n"
+    )
+    assert "  for:        small images of 1.5 pixels\n" in models.describe(folder, "mine") + "\n"
+    assert models.describe(folder, "mine").startswith("mine\n")
+
+
+def test_every_bundled_model_says_what_it_is_for_and_what_it_is(run_gravlens):
+    for folder in models.bundled_folders():
+        assert models.read_use(folder)
+    done = run_gravlens("models", "lens64", "--json")
+    found = json.loads(done.stdout)
+    assert found["name"] == "lens64"
+    assert found["image_shape"] == [1, 64, 64]
+    assert found["parameters"]["theta_E"] == {"range": [1.0, 1.65], "unit": "arcsec"}
+    listed = [
+        json.loads(line)["name"] for line in run_gravlens("models", "--json").stdout.splitlines()
+    ]
+    assert listed == [folder.name for folder in models.bundled_folders()]
+    refused = run_gravlens("models", "lens65")
+    assert refused.returncode == 2
+    assert "no model 'lens65'" in refused.stderr

@@ -222,3 +222,9 @@ def test_files_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert len(read(tmp_path, "label\ncdm\ncdm\n")[0]) == 2
     with pytest.raises(GravLensError, match="more than 2 rows"):
         read(tmp_path, "label\ncdm\ncdm\ncdm\n")
+
+
+@pytest.mark.parametrize("label", [[], 1, [1], {}, b"cdm", ("cdm", None)])
+def test_a_label_that_is_no_name_is_refused_with_the_names_there_are(label) -> None:
+    with pytest.raises(GravLensError, match=r"label must be .*: no_sub, cdm, axion, any; got "):
+        class_indices(CONFIG, 4, label, "lens64")

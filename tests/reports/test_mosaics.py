@@ -51,12 +51,12 @@ def test_hundred_images_make_a_square_of_ten_by_ten(tmp_path):
     assert grey(path).shape == (10 * 57 + 1, 10 * 57 + 1)
 
 
-def test_grid_shows_rows_downwards_and_columns_to_the_right(tmp_path):
+def test_grid_shows_rows_upwards_and_columns_to_the_right(tmp_path):
     image = np.zeros((1, 1, 8, 8))
     image[0, 0, 1, 6] = 1.0
     path = save_grid(image, tmp_path / "g.png", stretch="linear", limits=(0, 1), min_side=8)
     pixels = grey(path)
-    assert pixels[2, 7] == 255
+    assert pixels[7, 7] == 255
     assert pixels[7, 2] == 0
 
 

@@ -5,6 +5,7 @@ import pickle
 import numpy as np
 import pytest
 
+from gravlensdiffusion import simulate
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.sets.flux import resize
 from gravlensdiffusion.sets.lens_set import middle
@@ -94,3 +95,24 @@ def test_a_part_keeps_what_is_known_of_its_images(tmp_path):
     assert part.name(0) == store.name(1)
     with pytest.raises(IndexError, match="0 to 2"):
         part.read([3])
+
+
+def test_one_image_is_had_by_its_number_and_all_by_walking_through():
+    lenses = simulate("deeplense", 5, size=14, flux_unit="e-/s")
+    assert lenses[3].shape == (1, 14, 14)
+    assert np.array_equal(lenses[-1], lenses.read([4])[0])
+    assert np.array_equal(lenses[1:3], lenses.read([1, 2]))
+    assert [each.shape for each in lenses] == [(1, 14, 14)] * 5
+    with pytest.raises(IndexError, match="0 to 4"):
+        lenses[5]
+    with pytest.raises(IndexError, match="0 to 4"):
+        lenses[-6]
+
+
+def test_a_set_says_in_short_what_it_is():
+    lenses = simulate("deeplense", 1000, size=14, flux_unit="e-/s")
+    counts = ", ".join(f"{name} {num}" for name, num in lenses.class_counts.items())
+    assert repr(lenses) == f"SimulatedSet(1,000 images of 14x14 pixels in e-/s; {counts})"
+    assert repr(lenses.select([0]).labelled(np.array([-1]), ())) == (
+        "View(1 image of 14x14 pixels in e-/s)"
+    )

@@ -148,8 +148,6 @@ def _save_preview(source: "LensSet", summary: "DataSummary", path: Path) -> int:
 
     num = min(NUM_SHOWN, len(source))
     shown = np.linspace(0, len(source) - 1, num).round().astype(int)
-    names = (*source.header.class_names, "")
-    titles = [names[source.labels[k]] for k in shown] if source.header.class_names else None
     stretch = "sqrt" if summary.in_unit_range else "asinh"
-    save_grid(source.read(shown), path, stretch=stretch, titles=titles)
+    save_grid(source.read(shown), path, stretch=stretch, titles=source.titles(shown))
     return num

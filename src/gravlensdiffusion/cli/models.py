@@ -1,29 +1,59 @@
 """``gravlens models``: what is bundled, read from the models' configurations alone."""
 
+import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any
 
-from gravlensdiffusion.model.folders import CONFIG, FEW_STEPS, MODELS_FOLDER
+import tyro
+
+from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.model.folders import CONFIG, FEW_STEPS, MODELS_FOLDER, find_model
 
 if TYPE_CHECKING:
-    from gravlensdiffusion.config.model import ParameterConfig
+    from gravlensdiffusion.config.model import ModelConfig
+
+CARD = "README.md"
+
+
+USE = re.compile(r"^Take it for (.+?)\.$", re.MULTILINE | re.DOTALL)
+"""Where the card of a model says which model is for what."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Options:
-    """List the models that come with the package: size, resolution, classes, training data."""
+    """List the models that come with the package, and say which is for what.
+
+    Attributes:
+        name: A bundled model, a run or a checkpoint; all bundled models by default.
+        json: Print one line of JSON a model, for programs.
+    """
+
+    name: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")] = None
+    json: bool = False
 
 
 def run(options: Options) -> None:
-    """Print a few lines for each bundled model."""
-    del options
-    folders = list(bundled_folders())
-    if not folders:
+    """Print a few lines for each model.
+
+    Raises:
+        GravLensError: If there is no such model.
+    """
+    if options.name is None:
+        folders = list(bundled_folders())
+    else:
+        folders = [find_model(options.name)]
+    if not folders and not options.json:
         print("no models are bundled")
     for folder in folders:
-        print(describe(folder))
+        name = folder.name if options.name is None else options.name
+        print(
+            json.dumps({"name": name, **read_facts(folder)})
+            if options.json
+            else describe(folder, name)
+        )
 
 
 def bundled_folders(root: Path = MODELS_FOLDER) -> Iterator[Path]:
@@ -34,45 +64,92 @@ def bundled_folders(root: Path = MODELS_FOLDER) -> Iterator[Path]:
     yield from sorted(found, key=lambda folder: natural_key(folder.name))
 
 
-def describe(folder: Path) -> str:
-    """Say in a few lines what a model makes and what it was trained on.
+def describe(folder: Path, name: str | None = None) -> str:
+    """Say in a few lines what a model is for, what it makes and what it was trained on.
 
     Raises:
         GravLensError: If its configuration cannot be read.
     """
+    rows = {"for": read_use(folder), **tell(read_facts(folder))}
+    lines = (f"  {key + ':':12}{text}" for key, text in rows.items() if text)
+    return "\n".join([name or folder.name, *lines])
+
+
+def read_use(folder: Path) -> str:
+    """Return what the card of a model says that it is for, or nothing."""
+    try:
+        found = USE.search((folder / CARD).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError):
+        return ""
+    return " ".join(found[1].split()) if found else ""
+
+
+def read_facts(folder: Path) -> dict[str, Any]:
+    """Return what a model makes and what it was trained on, ready for JSON.
+
+    Raises:
+        GravLensError: If its configuration cannot be read.
+    """
+    config, own = read_config(folder), read_config(folder).sampling
+    short = read_config(folder / FEW_STEPS) if (folder / FEW_STEPS / CONFIG).is_file() else config
+    weights = [path.stat().st_size for path in folder.rglob("model.safetensors")]
+    return {
+        "image_shape": [config.num_channels, config.image_size, config.image_size],
+        "pixel_scale_arcsec": config.pixel_scale_arcsec,
+        "flux_unit": config.flux_unit,
+        "classes": list(config.class_names),
+        "parameters": {
+            each.name: {"range": [float(end) for end in each.shown_ends()], "unit": each.unit}
+            for each in config.parameters
+        },
+        "weights_bytes": sum(weights),
+        "sampler": own.sampler,
+        "steps": {
+            "draft": own.draft_steps or own.num_steps,
+            "standard": own.num_steps,
+            "best": own.best_steps or own.num_steps,
+            "distilled": list(short.sampling.few_steps),
+        },
+        "trained_on": config.training_data,
+    }
+
+
+def read_config(folder: Path) -> "ModelConfig":
+    """Return the configuration of a model.
+
+    Raises:
+        GravLensError: If it cannot be read.
+    """
     from gravlensdiffusion.codec import from_json
     from gravlensdiffusion.config.model import ModelConfig
 
-    text = (folder / "config.json").read_bytes()
-    config = from_json(ModelConfig, text, source=f"{folder.name}/config.json")
-    size = f"{config.image_size} x {config.image_size} pixels"
-    if config.num_channels != 1:
-        size += f", {config.num_channels} channels"
-    if config.pixel_scale_arcsec is not None:
-        size += f" of {config.pixel_scale_arcsec:.4g} arcsec"
-    few_steps = ""
-    if (folder / FEW_STEPS / CONFIG).is_file():
-        text = (folder / FEW_STEPS / CONFIG).read_bytes()
-        source = f"{folder.name}/{FEW_STEPS}/config.json"
-        short = from_json(ModelConfig, text, source=source).sampling.few_steps
-        few_steps = f", distilled for {', '.join(map(str, short))}"
-    own = config.sampling
-    qualities = f"draft {own.draft_steps or own.num_steps}, standard {own.num_steps}, "
-    qualities += f"best {own.best_steps or own.num_steps} steps"
-    weights = [path.stat().st_size for path in folder.rglob("model.safetensors")]
-    rows = {
-        "images": f"{size}, in units of {config.flux_unit}",
-        "classes": ", ".join(config.class_names) or "none",
-        "parameters": ", ".join(_shown_range(each) for each in config.parameters) or "none",
-        "weights": f"{sum(weights) / 1e6:.1f} MB",
-        "sampler": f"{own.sampler}, {own.num_steps} steps{few_steps}",
-        "quality": qualities,
-        "trained on": config.training_data or "not recorded",
+    if folder.is_file():
+        raise GravLensError(f"{folder}: holds weights alone, which say nothing of themselves")
+    text = (folder / CONFIG).read_bytes()
+    return from_json(ModelConfig, text, source=f"{folder.name}/{CONFIG}")
+
+
+def tell(facts: dict[str, Any]) -> dict[str, str]:
+    """Return the rows that say it to people."""
+    channels, size, _ = facts["image_shape"]
+    told = f"{size} x {size} pixels"
+    if channels != 1:
+        told += f", {channels} channels"
+    if facts["pixel_scale_arcsec"] is not None:
+        told += f" of {facts['pixel_scale_arcsec']:.4g} arcsec"
+    steps = facts["steps"]
+    few = f", distilled for {', '.join(map(str, steps['distilled']))}" if steps["distilled"] else ""
+    ranges = (
+        f"{name} {low:g} to {high:g} {each['unit']}".rstrip()
+        for name, each in facts["parameters"].items()
+        for low, high in [each["range"]]
+    )
+    return {
+        "images": f"{told}, in units of {facts['flux_unit']}",
+        "classes": ", ".join(facts["classes"]) or "none",
+        "parameters": ", ".join(ranges) or "none",
+        "weights": f"{facts['weights_bytes'] / 1e6:.1f} MB",
+        "sampler": f"{facts['sampler']}, {steps['standard']} steps{few}",
+        "quality": "draft {draft}, standard {standard}, best {best} steps".format(**steps),
+        "trained on": facts["trained_on"] or "not recorded",
     }
-    lines = [folder.name, *(f"  {name + ':':12}{value}" for name, value in rows.items())]
-    return "\n".join(lines)
-
-
-def _shown_range(parameter: "ParameterConfig") -> str:
-    """Say what values of a parameter can be ordered."""
-    return f"{parameter.name} {' to '.join(parameter.shown_ends())} {parameter.unit}".rstrip()

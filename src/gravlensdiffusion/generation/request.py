@@ -162,7 +162,12 @@ def class_indices(
     """
     if label is None:
         label = list(config.class_names) or ANY
-    names = [label] if isinstance(label, str) else list(label)
+    names = [label] if isinstance(label, str) else label
+    if not isinstance(names, Sequence) or not names or not all(isinstance(n, str) for n in names):
+        allowed = ", ".join((*config.class_names, ANY))
+        raise GravLensError(
+            f"label must be the name of a class, or several: {allowed}; got {label!r}"
+        )
     cycle = [class_index(config, name, model_name) for name in names]
     return np.resize(np.array(cycle, dtype=np.int16), num)
 

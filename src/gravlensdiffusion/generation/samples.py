@@ -1,18 +1,27 @@
 """What a model hands out: images with what they were asked to be, and their way there."""
 
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO, Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from PIL.Image import Image
 from torch import Tensor
 
+from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.files import whole_file
 from gravlensdiffusion.generation.noise import Clipping
+from gravlensdiffusion.reports.mosaics import grid_picture
 from gravlensdiffusion.sets.lens_set import Indices, LensSet, as_indices
 from gravlensdiffusion.sets.records import LensRecord, SetHeader
+from gravlensdiffusion.store.reader import SHARD_SUFFIXES, write_store
 
 
-@dataclass(kw_only=True, eq=False)
+@dataclass(kw_only=True, eq=False, repr=False)
 class LensSamples(LensSet):
     """Generated images, a set like any other.
 
@@ -49,6 +58,54 @@ class LensSamples(LensSet):
         if self.noise_free is None:
             return super().read_noise_free(indices)
         return self.noise_free[as_indices(indices, len(self))]
+
+    def to_torch(self) -> Tensor:
+        """Return the images as a tensor, shape ``(N, C, H, W)``."""
+        return torch.from_numpy(self.images)
+
+    def plot(self, num: int = 16, stretch: Literal["linear", "sqrt", "asinh"] = "asinh") -> Image:
+        """Return the first images side by side, their classes above them, row 0 at the bottom.
+
+        Args:
+            num: Number of images, at most.
+            stretch: From flux to grey; all images share one scale.
+        """
+        shown = min(num, len(self))
+        return grid_picture(self.images[:shown], stretch=stretch, titles=self.titles(range(shown)))
+
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+        """Write the images to one file; all but a picture can be read again by `open_set`.
+
+        Args:
+            path: Its suffix says what is written: ``.h5`` all that is known; ``.npz`` images, labels
+                and names of classes; ``.npy`` the images; ``.png`` a picture as of `plot`.
+            overwrite: Whether an existing file may be replaced.
+
+        Returns:
+            The path.
+
+        Raises:
+            GravLensError: If the file exists, cannot be written or has another suffix.
+        """
+        path = Path(path)
+        if path.suffix in SHARD_SUFFIXES:
+            return write_store(path, self, overwrite=overwrite)
+        writers: dict[str, Callable[[BinaryIO], object]] = {
+            ".npy": lambda file: np.save(file, self.images),
+            ".npz": lambda file: np.savez(
+                file,
+                images=self.images,
+                labels=self.labels,
+                class_names=np.array(self.header.class_names, dtype=np.str_),
+            ),
+            ".png": lambda file: self.plot(len(self)).save(file, "PNG"),
+        }
+        if path.suffix not in writers:
+            allowed = " ".join((*SHARD_SUFFIXES, *writers))
+            raise GravLensError(f"{path}: the file's name must end in one of {allowed}")
+        with whole_file(path, overwrite=overwrite) as temporary, temporary.open("wb") as file:
+            writers[path.suffix](file)
+        return path
 
     def records(self, *, with_unknown: bool = True) -> Iterator[LensRecord]:
         """Yield the images with what is known of each; what was left out is there as NaN."""

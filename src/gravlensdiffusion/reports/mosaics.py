@@ -1,4 +1,4 @@
-"""Images as grey tiles, laid out side by side.
+"""Images as grey tiles, laid out side by side, row 0 of each at the bottom, as DS9 shows it.
 
 Nothing rescales images one by one: all tiles share one grey scale.
 """
@@ -58,7 +58,15 @@ def save_grid(
             unknown.
     """
     path = Path(path)
-    _draw(as_tiles(images), num_columns, stretch, titles, limits, min_side).save(path)
+    picture = grid_picture(
+        images,
+        num_columns=num_columns,
+        stretch=stretch,
+        titles=titles,
+        limits=limits,
+        min_side=min_side,
+    )
+    picture.save(path)
     return path
 
 
@@ -70,17 +78,22 @@ def grid_png(
     min_side: int = 56,
 ) -> bytes:
     """Return images side by side as a PNG file; the arguments are those of `save_grid`."""
-    return picture_png(_draw(as_tiles(images), num_columns, "sqrt", None, limits, min_side))
+    return picture_png(
+        grid_picture(images, num_columns=num_columns, limits=limits, min_side=min_side)
+    )
 
 
-def _draw(
-    tiles: Tiles,
-    num_columns: int | None,
-    stretch: str,
-    titles: Sequence[str] | None,
-    limits: tuple[float, float] | None,
-    min_side: int,
+def grid_picture(
+    images: NDArray[np.floating],
+    *,
+    num_columns: int | None = None,
+    stretch: str = "sqrt",
+    titles: Sequence[str] | None = None,
+    limits: tuple[float, float] | None = None,
+    min_side: int = 56,
 ) -> Image.Image:
+    """Return images side by side as a picture; the arguments are those of `save_grid`."""
+    tiles = as_tiles(images)
     low, high = percentile_limits(tiles) if limits is None else limits
     zoom = whole_zoom(tiles, min_side)
     grey = _to_grey(tiles, low, high, stretch).repeat(zoom, axis=1).repeat(zoom, axis=2)
@@ -128,7 +141,7 @@ def default_columns(num: int) -> int:
 
 
 def as_tiles(images: NDArray[np.floating]) -> Tiles:
-    """Return images as ``(N, H, W)`` or, in colour, ``(N, H, W, 3)``.
+    """Return images as ``(N, H, W)`` or, in colour, ``(N, H, W, 3)``, their row 0 as the last.
 
     Args:
         images: Shape ``(N, C, H, W)`` or ``(N, H, W)``; three channels are taken as colours, any
@@ -140,6 +153,7 @@ def as_tiles(images: NDArray[np.floating]) -> Tiles:
     images = np.asarray(images, dtype=np.float32)
     if images.ndim not in (3, 4) or images.size == 0:
         raise ValueError(f"cannot show an array of shape {images.shape}, expected (N, C, H, W)")
+    images = images[..., ::-1, :]
     if images.ndim == 3:
         return images
     if images.shape[1] == 3:

@@ -1,7 +1,7 @@
 """The one type for a set of images, and what can be made of one: a part, another size, other classes."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -92,8 +92,23 @@ class LensSet(ABC):
     def __len__(self) -> int:
         return len(self.labels)
 
-    def __getitem__(self, indices: Indices) -> NDArray[np.float32]:
-        return self.read(indices)
+    def __getitem__(self, index: int | Indices) -> NDArray[np.float32]:
+        """Return image ``index``, shape ``(C, H, W)``, or images, shape ``(B, C, H, W)``."""
+        if isinstance(index, int | np.integer):
+            return self.read([index + len(self) if index < 0 else index])[0]
+        return self.read(index)
+
+    def __iter__(self) -> Iterator[NDArray[np.float32]]:
+        """Yield the images in order, shape ``(C, H, W)`` each."""
+        for block in self.blocks():
+            yield from block
+
+    def __repr__(self) -> str:
+        _, height, width = self.image_shape
+        counts = ", ".join(f"{name} {num:,}" for name, num in self.class_counts.items())
+        noun = "image" if len(self) == 1 else "images"
+        told = f"{len(self):,} {noun} of {height}x{width} pixels in {self.header.flux_unit}"
+        return f"{type(self).__name__}({told}{f'; {counts}' if counts else ''})"
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -117,6 +132,11 @@ class LensSet(ABC):
     def absent_classes(self) -> tuple[str, ...]:
         """Names of the classes that have no images."""
         return tuple(name for name, num in self.class_counts.items() if not num)
+
+    def titles(self, indices: Iterable[int]) -> list[str] | None:
+        """Return what is written above images in a picture: their classes; None without classes."""
+        names = (*self.header.class_names, "")
+        return [names[self.labels[k]] for k in indices] if self.header.class_names else None
 
     def slices(self, num: int | None = None) -> Iterator[slice]:
         """Yield where blocks of images lie, in order.
