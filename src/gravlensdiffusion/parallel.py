@@ -178,6 +178,23 @@ class Processes:
         return done
 
 
+def find_device(device: str) -> str:
+    """Return the device to compute on, ``cpu`` or ``cuda``.
+
+    Args:
+        device: One of these, or ``auto`` for a GPU where there is one.
+
+    Raises:
+        GravLensError: If it is not there.
+    """
+    import torch
+
+    has_gpu = torch.cuda.is_available()
+    if device == "cuda" and not has_gpu:
+        raise GravLensError("no CUDA device here; use `device` cpu or auto")
+    return "cuda" if has_gpu and device != "cpu" else "cpu"
+
+
 WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}
 """Threads that wait let others have the core; spinning, they take it from whoever has work."""
 NUMBERS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")

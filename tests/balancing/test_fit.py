@@ -298,9 +298,12 @@ def test_resize_of_the_middle_is_that_of_a_cut_out() -> None:
 
 def test_settings_out_of_range_are_refused() -> None:
     for settings, message in (
-        ({"seed": -1}, "seed must lie from 0"),
-        ({"batch_size": 0}, "batch size must be at least 1"),
-        ({"guidance": float("nan")}, "guidance must be a number from 0 to 10"),
+        ({"seed": -1}, "`seed` must lie between 0 and 2"),
+        ({"batch_size": 0}, "`batch_size` must be at least 1"),
+        (
+            {"guidance": float("nan")},
+            "`guidance` must lie between 0 and 10, beyond which no lenses",
+        ),
     ):
         with pytest.raises(GravLensError, match=message):
             Settings(**settings)

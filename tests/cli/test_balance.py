@@ -138,7 +138,7 @@ def test_bad_files_are_left_out_when_asked(model, tmp_path, capsys):
         (["--seed", "-1"], "--seed must lie between 0 and 2^64 - 1, got -1"),
         (["--steps", "0"], "--steps must be at least 1, got 0"),
         (["--quality", "best", "--steps", "3"], "--quality says how images are drawn"),
-        (["--guidance", "-1"], "guidance must be a number from 0 to 10"),
+        (["--guidance", "-1"], "--guidance must lie between 0 and 10"),
         (["--flux-unit", "peak"], "the set says that its flux unit is 'e-/s', not 'peak'"),
         (["--model", "lens99"], "no model 'lens99'"),
         (["--model", "lens28"], "the images of the set are in 'e-/s', those of model 'lens28' in"),

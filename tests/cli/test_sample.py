@@ -215,7 +215,7 @@ def test_overwrite_replaces(model, tmp_path):
         (["--batch-size", "0"], "--batch-size must be at least 1, got 0"),
         (["--steps", "0"], "--steps must be at least 1, got 0"),
         (["--seed", "-1"], "seed"),
-        (["--guidance", "nan"], "guidance must be a number from 0 to 10, beyond which"),
+        (["--guidance", "nan"], "--guidance must lie between 0 and 10, beyond which"),
         (["--guidance", "-1"], "of it, got -1"),
         (["--guidance", "50"], "of it, got 50"),
         (["--model", "lens99", "--theta-E", "wide"], "--theta-E: 'wide' is neither"),

@@ -3,6 +3,7 @@
 import json
 import math
 from dataclasses import fields, replace
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -144,7 +145,10 @@ def test_a_trajectory_starts_from_unit_noise_with_no_lens_in_it(generator: LensG
         ({"num": 2, "sampler": "euler"}, "unknown sampler 'euler'; choose from"),
         ({"num": 2, "num_steps": 0}, "at least 1"),
         ({"num": 2, "guidance": -1.0}, "guidance"),
-        ({"num": 2, "guidance": 50.0}, "from 0 to 10, beyond which no lenses come of it, got 50"),
+        (
+            {"num": 2, "guidance": 50.0},
+            "`guidance` must lie between 0 and 10, beyond which no lenses",
+        ),
         ({"num": 2, "seed": -1}, "seed"),
     ],
 )
@@ -153,6 +157,14 @@ def test_what_cannot_be_sampled(
 ) -> None:
     with pytest.raises(GravLensError, match=message):
         generator.sample(**options)  # type: ignore[arg-type]
+
+
+def test_all_that_can_be_requested_can_be_sampled() -> None:
+    requested, sampled = (
+        dict(signature(each).parameters) for each in (LensGenerator.request, LensGenerator.sample)
+    )
+    assert set(sampled) - set(requested) == {"batch_size", "progress"}
+    assert requested.items() <= sampled.items()
 
 
 def test_a_bar_is_shown_on_request_alone(

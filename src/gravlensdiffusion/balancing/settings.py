@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from gravlensdiffusion.config.bounds import require_guidance
+from gravlensdiffusion.config.bounds import Count, Guidance, NoiseSeed, check_ranges
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.sets.lens_set import LensSet
 from gravlensdiffusion.sets.records import FilledClass
@@ -24,20 +24,16 @@ class Settings:
         flux_unit: Unit of the set's images, where its files do not say it; None elsewhere.
     """
 
-    seed: int = 0
+    seed: NoiseSeed = 0
     sampler: str | None = None
-    num_steps: int | None = None
-    guidance: float = 1.0
-    batch_size: int = 100
+    num_steps: Count | None = None
+    guidance: Guidance = 1.0
+    batch_size: Count = 100
     resample: bool = False
     flux_unit: str | None = None
 
     def __post_init__(self) -> None:
-        if not 0 <= self.seed < 2**64:
-            raise GravLensError(f"the seed must lie from 0 to 2^64 - 1, got {self.seed}")
-        if self.batch_size < 1:
-            raise GravLensError(f"the batch size must be at least 1, got {self.batch_size}")
-        require_guidance(self.guidance)
+        check_ranges(self, "`{}`")
 
 
 def to_largest(source: LensSet) -> dict[str, int]:

@@ -22,6 +22,7 @@ from gravlensdiffusion.classification.report import to_html, to_json
 from gravlensdiffusion.config.classifier import ClassifierTraining
 from gravlensdiffusion.model.checkpoint import load_classifier, save_model
 from gravlensdiffusion.nn.classifier import ClassifierNetwork
+from gravlensdiffusion.parallel import find_device
 from gravlensdiffusion.reports.document import encoded
 from gravlensdiffusion.reports.drawing import spared
 from gravlensdiffusion.sets.copies import (
@@ -34,7 +35,6 @@ from gravlensdiffusion.sets.copies import (
 )
 from gravlensdiffusion.sets.lens_set import LensSet
 from gravlensdiffusion.sets.training_set import prepare
-from gravlensdiffusion.training.accelerator import refuse_missing
 from gravlensdiffusion.training.classifier import (
     TrainedClassifier,
     predict_logits,
@@ -137,7 +137,7 @@ def plan(
         GravLensError: If the images have no classes, too few of one, do not have the size or hold
             nothing to see, or there is no such device.
     """
-    refuse_missing(device)
+    find_device(device)
     data, notes = read_classes(source, merged or {})
     own = source.image_shape[1]
     sized, data = source.resized(size), data.resized(size)

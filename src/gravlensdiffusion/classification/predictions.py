@@ -7,15 +7,14 @@ from io import StringIO
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from gravlensdiffusion.config.classifier import ClassifierConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.nn.classifier import ClassifierNetwork
+from gravlensdiffusion.parallel import find_device
 from gravlensdiffusion.sets.lens_set import LensSet
 from gravlensdiffusion.sets.training_set import digest_of
-from gravlensdiffusion.training.accelerator import refuse_missing
 from gravlensdiffusion.training.classifier import predict_logits
 
 
@@ -52,10 +51,7 @@ def predict(
     """
     if not len(source):
         raise GravLensError("the set is empty")
-    refuse_missing(device)
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    network.to(device)
+    network.to(find_device(device))
     parts: list[NDArray[np.float32]] = []
 
     def take(images: NDArray[np.float32]) -> None:

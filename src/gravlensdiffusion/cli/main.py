@@ -19,7 +19,7 @@ from gravlensdiffusion import __version__
 from gravlensdiffusion.cli.wording import in_flags
 from gravlensdiffusion.errors import GravLensError, one_line
 from gravlensdiffusion.files import FULL, check_writable
-from gravlensdiffusion.parallel import OtherFailed, Processes, use_threads
+from gravlensdiffusion.parallel import OtherFailed, Processes, find_device, use_threads
 
 PROGRAM = "gravlens"
 
@@ -170,16 +170,9 @@ def _run_command(command: ModuleType, name: str, arguments: list[str]) -> None:
     if hasattr(machine, "threads"):
         use_threads(machine.threads)
     if getattr(machine, "device", "") == "cuda":
-        _require_cuda()
+        # Before any work.
+        find_device("cuda")
     command.run(options)
-
-
-def _require_cuda() -> None:
-    """Refuse, before work, to compute on a GPU that is not there."""
-    import torch
-
-    if not torch.cuda.is_available():
-        raise GravLensError("no CUDA device here; use `device` cpu or auto")
 
 
 def _usage(path: tuple[str, ...], commands: Commands, about: str) -> str:

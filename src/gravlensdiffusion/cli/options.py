@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from gravlensdiffusion.cli.wording import tell
-from gravlensdiffusion.config.bounds import WISE_GUIDANCE, Count, require_guidance
+from gravlensdiffusion.config.bounds import WISE_GUIDANCE, Count, Guidance
 from gravlensdiffusion.errors import GravLensError
 
 if TYPE_CHECKING:
@@ -45,11 +45,11 @@ class SamplingOptions:
     quality: Literal["draft", "standard", "best"] | None = None
     sampler: Literal["dpmpp", "ddim", "ddpm", "heun", "consistency"] | None = None
     steps: Count | None = None
-    guidance: float = 1.0
+    guidance: Guidance = 1.0
     batch_size: Count = 100
 
     def check(self) -> None:
-        """Refuse what contradicts itself or draws no lenses, and doubt a guidance that is strong.
+        """Refuse what contradicts itself, and doubt a guidance that is strong.
 
         Raises:
             GravLensError: If there is something to refuse.
@@ -57,7 +57,6 @@ class SamplingOptions:
         for flag in ("steps", "sampler"):
             if self.quality is not None and getattr(self, flag) is not None:
                 raise GravLensError(f"`quality` says how images are drawn, so leave out `{flag}`")
-        require_guidance(self.guidance)
         if self.guidance > WISE_GUIDANCE:
             tell(
                 f"guidance {self.guidance:g}: beyond {WISE_GUIDANCE:g}, lenses lose their shape and "

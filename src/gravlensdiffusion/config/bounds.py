@@ -50,12 +50,14 @@ class Range:
         at_most: Largest number that is allowed.
         above: Number that all must lie above; takes the place of `at_least`.
         below: Number that all must lie below; takes the place of `at_most`.
+        because: Why it ends where it does, told after the ends.
     """
 
     at_least: float = -math.inf
     at_most: float = math.inf
     above: float | None = None
     below: float | None = None
+    because: str = ""
 
     def __contains__(self, value: float) -> bool:
         is_above = value >= self.at_least if self.above is None else value > self.above
@@ -67,7 +69,8 @@ class Range:
         if math.isfinite(high):
             ends = [f"{end:g}" for end in (self.above, self.below) if end is not None]
             without = f" (not {' or '.join(ends)})" if ends else ""
-            return f"lie between {_shown(low)} and {_shown(high)}{without}"
+            because = f", {self.because}" if self.because else ""
+            return f"lie between {_shown(low)} and {_shown(high)}{without}{because}"
         if not math.isfinite(low):
             return "be finite"
         if low == 0:
@@ -85,6 +88,11 @@ Side = Annotated[int, Range(at_least=4, at_most=MAX_SIDE)]
 Bands = Annotated[int, Range(at_least=1, at_most=MAX_BANDS)]
 Seed = Annotated[int, Range(at_least=0, at_most=2**63 - 1)]
 NoiseSeed = Annotated[int, Range(at_least=0, at_most=2**64 - 1)]
+Guidance = Annotated[
+    float,
+    Range(at_least=0, at_most=MAX_GUIDANCE, because="beyond which no lenses come of it"),
+]
+"""Scale of classifier-free guidance; 1 is none."""
 Number = Annotated[float, Range()]
 """Any number but an infinite one."""
 
@@ -149,15 +157,6 @@ def _shown(number: float) -> str:
     if isinstance(number, int) and number >= 2**32 and (number + 1).bit_count() == 1:
         return f"2^{number.bit_length()} - 1"
     return str(number) if isinstance(number, int) else f"{number:g}"
-
-
-def require_guidance(scale: float) -> None:
-    """Refuse a scale of classifier-free guidance that is negative, or draws no lenses."""
-    if not 0 <= scale <= MAX_GUIDANCE:
-        raise GravLensError(
-            f"guidance must be a number from 0 to {MAX_GUIDANCE:g}, beyond which no lenses come of "
-            f"it, got {scale:g}"
-        )
 
 
 def check_class_names(names: Sequence[str]) -> None:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.config.bounds import Count, Seed, check_ranges
 from gravlensdiffusion.evaluation.compare import Row
 from gravlensdiffusion.evaluation.conditioning import ClassPair, Requested
 from gravlensdiffusion.evaluation.measure import Measurements
@@ -39,14 +39,11 @@ class Settings:
     eight_bit: bool = False
     protocol: Literal["full", "reference", "none"] = "full"
     pixel_test: bool = True
-    num_seeds: int = 5
-    seed: int = 0
+    num_seeds: Count = 5
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
-        if self.num_seeds < 1:
-            raise GravLensError(f"the number of seeds must be at least 1, got {self.num_seeds}")
-        if self.seed < 0:
-            raise GravLensError(f"the seed must not be negative, got {self.seed}")
+        check_ranges(self, "`{}`")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

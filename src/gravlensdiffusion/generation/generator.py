@@ -36,6 +36,7 @@ from gravlensdiffusion.generation.request import (
 from gravlensdiffusion.generation.samples import Frame, LensSamples
 from gravlensdiffusion.model.build import Model, build_sampler
 from gravlensdiffusion.model.checkpoint import fingerprint, load_few_steps, load_model
+from gravlensdiffusion.parallel import find_device
 from gravlensdiffusion.progress import shown_progress
 from gravlensdiffusion.sets.flux import peak_scaled
 from gravlensdiffusion.sets.records import SetHeader
@@ -77,10 +78,7 @@ class LensGenerator:
         Raises:
             GravLensError: If there is no such model or no such device.
         """
-        if device == "cuda" and not torch.cuda.is_available():
-            raise GravLensError("no CUDA device here; use `device` cpu or auto")
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
+        device = find_device(device)
         few_steps = load_few_steps(name_or_path, device)
         return cls(load_model(name_or_path, device), Path(name_or_path).name, few_steps)
 
@@ -168,37 +166,76 @@ class LensGenerator:
         )
 
     def sample(
-        self, num: int, *, batch_size: int = 100, progress: bool = False, **asked: Any
+        self,
+        num: int,
+        *,
+        label: str | Sequence[str] | None = None,
+        parameters: Mapping[str, ArrayLike | Span] | None = None,
+        seed: int = 0,
+        first: int = 0,
+        sampler: str | None = None,
+        num_steps: int | None = None,
+        guidance: float = 1.0,
+        exposure_s: float | None = None,
+        sky_rms: float | None = None,
+        flux_unit: Literal["peak"] | None = None,
+        noise_free: bool | None = None,
+        batch_size: int = 100,
+        progress: bool = False,
     ) -> LensSamples:
         """Generate images.
 
         Image k depends on (seed, k), on what it is asked to be and on the sampler alone.
+        `request` says more of what can be asked.
 
         Args:
             num: Number of images N.
+            label: A class for all, or classes that are gone through again and again.
+            parameters: Physical parameters by name [their units].
+            seed: Seed.
+            first: Number k of the first image.
+            sampler: Name of the sampler.
+            num_steps: Number of steps.
+            guidance: Scale of classifier-free guidance; 1 is none.
+            exposure_s: Exposure time that sets the Poisson noise of the galaxies [s].
+            sky_rms: Noise of sky and read-out in a native pixel [e- / s].
+            flux_unit: ``peak``, or None for the model's unit.
+            noise_free: Whether images are kept without noise too.
             batch_size: Images at a time.
             progress: Whether to show on stderr how far it is.
-            asked: Classes, parameters, seed, sampler and all else that `request` takes.
 
         Raises:
             GravLensError: If a value is not allowed, or the model does not know or cannot do it.
         """
-        request = self.request(num, **asked)
+        request = self.request(
+            num,
+            label=label,
+            parameters=parameters,
+            seed=seed,
+            first=first,
+            sampler=sampler,
+            num_steps=num_steps,
+            guidance=guidance,
+            exposure_s=exposure_s,
+            sky_rms=sky_rms,
+            flux_unit=flux_unit,
+            noise_free=noise_free,
+        )
         images = np.empty((num, *self.image_shape), dtype=np.float32)
-        noise_free = np.empty_like(images) if request.noise_free else None
+        twins = np.empty_like(images) if request.noise_free else None
         done, clipping = 0, []
         with shown_progress(num, steps=request.num_steps, is_shown=progress) as shown:
             for batch in self.generate(request, batch_size=batch_size, advance=shown.advance):
                 images[done : done + len(batch)] = batch.images
-                if noise_free is not None:
-                    noise_free[done : done + len(batch)] = batch.noise_free
+                if twins is not None:
+                    twins[done : done + len(batch)] = batch.noise_free
                 clipping.append(batch.clipping)
                 done += len(batch)
         return LensSamples(
             images=images,
             labels=request.labels,
             parameters=self.stored_parameters(request),
-            noise_free=noise_free,
+            noise_free=twins,
             header=self.header(request),
             clipping=Clipping.total(clipping),
         )

@@ -15,7 +15,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gravlensdiffusion.codec import to_json
-from gravlensdiffusion.config.bounds import ANY, UNLABELLED, require_guidance
+from gravlensdiffusion.config.bounds import (
+    ANY,
+    UNLABELLED,
+    Count,
+    Guidance,
+    NoiseSeed,
+    check_ranges,
+)
 from gravlensdiffusion.config.model import ModelConfig, ObservationConfig, ParameterConfig
 from gravlensdiffusion.diffusion.randomness import Stream, generator
 from gravlensdiffusion.errors import GravLensError
@@ -50,19 +57,17 @@ class Request:
 
     labels: NDArray[np.int16]
     parameters: NDArray[np.float64]
-    seed: int
+    seed: NoiseSeed
     sampler: str
-    num_steps: int
-    guidance: float
+    num_steps: Count
+    guidance: Guidance
     observation: ObservationConfig | None
     flux_unit: str
     noise_free: bool
     first: int = 0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.seed < 2**64:
-            raise GravLensError(f"the seed must lie from 0 to 2^64 - 1, got {self.seed}")
-        require_guidance(self.guidance)
+        check_ranges(self, "`{}`")
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -198,7 +203,7 @@ def parameter_table(
     Raises:
         GravLensError: If the model does not know a parameter or a value, or the shape is another.
     """
-    check_ranges(config, values, model_name)
+    check_values(config, values, model_name)
     table = np.full((len(numbers), len(config.parameters)), np.nan)
     u = np.empty_like(table)
     if any(isinstance(asked, Span) and asked.low < asked.high for asked in values.values()):
@@ -261,7 +266,7 @@ def take_training_parameters(
         parameters[place] = values[rows[int(u * len(rows))]]
 
 
-def check_ranges(
+def check_values(
     config: ModelConfig, values: Mapping[str, ArrayLike | Span], model_name: str
 ) -> None:
     """Refuse values that a model has not learned; NaN, which leaves a value out, is allowed.

@@ -4,13 +4,12 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import InitProcessGroupKwargs
 
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.parallel import PATIENCE, Processes
+from gravlensdiffusion.parallel import PATIENCE, Processes, find_device
 
 
 def build_accelerator(device: str, precision: str) -> Accelerator:
@@ -23,10 +22,10 @@ def build_accelerator(device: str, precision: str) -> Accelerator:
     Raises:
         GravLensError: If there is no such device, or the processes do not find each other.
     """
-    refuse_missing(device)
+    found = find_device(device)
     processes = Processes.launched()
     # Without a GPU, Accelerate takes each of several processes for one that is alone, unless told.
-    is_on_cpu = device == "cpu" or (processes.num > 1 and not torch.cuda.is_available())
+    is_on_cpu = device == "cpu" or (processes.num > 1 and found == "cpu")
     if processes.num == 1:
         # Accelerate keeps what an earlier run in this process was given, and refuses anything else.
         AcceleratorState._reset_state(reset_partial_state=True)
@@ -71,13 +70,3 @@ def refuse_unequal(batch_size: int, accelerator: Accelerator) -> None:
         raise GravLensError(
             f"batch size {batch_size} does not divide among {accelerator.num_processes} processes"
         )
-
-
-def refuse_missing(device: str) -> None:
-    """Refuse a device that is not there.
-
-    Raises:
-        GravLensError: If it is not.
-    """
-    if device == "cuda" and not torch.cuda.is_available():
-        raise GravLensError("no CUDA device here; use `device` cpu or auto")

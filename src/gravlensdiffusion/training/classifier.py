@@ -14,12 +14,9 @@ from torch import Tensor
 from gravlensdiffusion.config.classifier import ClassifierTraining
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.nn.classifier import ClassifierNetwork
+from gravlensdiffusion.parallel import find_device
 from gravlensdiffusion.sets.lens_set import LensSet
-from gravlensdiffusion.training.accelerator import (
-    build_accelerator,
-    refuse_missing,
-    refuse_unequal,
-)
+from gravlensdiffusion.training.accelerator import build_accelerator, refuse_unequal
 from gravlensdiffusion.training.augment import augment
 from gravlensdiffusion.training.fit import Training, shown
 from gravlensdiffusion.training.labelled import configure, split
@@ -83,7 +80,7 @@ def train_classifier(
         GravLensError: If there is no such device, if there are too few images of a class, if they
             are too small, or if the loss is not finite.
     """
-    refuse_missing(device)
+    find_device(device)
     trained_on, held_out = split(data, recipe.held_out, recipe.seed, groups)
     accelerator = build_accelerator(device, recipe.precision)
     refuse_unequal(recipe.batch_size, accelerator)
