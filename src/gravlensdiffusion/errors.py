@@ -1,7 +1,12 @@
 """The one exception for a mistake of the user, and those that say why a file cannot be used."""
 
+import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+
+NUM_LISTED = 5
+"""Names in one line, at most."""
 
 
 class GravLensError(Exception):
@@ -52,3 +57,23 @@ def one_line(text: str) -> str:
         letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii")
         for letter in text
     )
+
+
+def by_cause(problems: Sequence[str]) -> list[str]:
+    """Return one line for each cause among ``NAME: CAUSE``: the first, and how many are like it.
+
+    Causes are alike that differ in numbers or names of files alone.
+    """
+    kinds = [re.sub(r"\S*[\d.]\S*", "", text.partition(": ")[2]) or text for text in problems]
+    counts = Counter(kinds)
+    firsts = dict(zip(reversed(kinds), reversed(problems), strict=True))
+    return [
+        firsts[kind] + (f" (the first of {num:,} alike)" if num > 1 else "")
+        for kind, num in counts.items()
+    ]
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return the first few names, and how many more there are."""
+    more = len(names) - NUM_LISTED
+    return ", ".join(names[:NUM_LISTED]) + (f" and {more:,} more" if more > 0 else "")

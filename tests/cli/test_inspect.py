@@ -60,6 +60,62 @@ def test_the_preview_is_not_replaced_unasked(path: Path, elsewhere: Path) -> Non
         assert picture.format == "PNG"
 
 
+def test_the_same_set_twice_has_one_preview(
+    path: Path, elsewhere: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = write_store(elsewhere / "other" / path.name, lens_records(5), HEADER)
+    told = []
+    for each in (path, path, other, path, other):
+        assert main(["inspect", str(each)]) == 0
+        told.append(capsys.readouterr().out.splitlines()[-1].split()[-1])
+    first, second = "lenses-preview.png", "lenses-preview-2.png"
+    assert told == [first, first, second, first, second]
+    assert sorted(entry.name for entry in elsewhere.glob("*.png")) == [second, first]
+
+
+def test_a_picture_of_the_user_stays_where_the_preview_would_be(
+    path: Path, elsewhere: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (elsewhere / "lenses-preview.png").write_text("mine")
+    for _ in range(2):
+        assert main(["inspect", str(path)]) == 0
+        assert capsys.readouterr().out.endswith("images to lenses-preview-2.png\n")
+    assert (elsewhere / "lenses-preview.png").read_text() == "mine"
+    assert main(["inspect", str(path), "--overwrite"]) == 0
+    assert capsys.readouterr().out.endswith("images to lenses-preview.png\n")
+
+
+def test_where_nothing_can_be_written_the_summary_is_all(
+    path: Path,
+    elsewhere: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("gravlensdiffusion.reports.mosaics.save_grid", refuse)
+    assert main(["inspect", str(path)]) == 0
+    said = capsys.readouterr()
+    assert rows(said.out)["images"] == "7"
+    assert said.err == (
+        "gravlens: no preview was written; --out names another place: lenses-preview.png: cannot be "
+        "written: Permission denied\n"
+    )
+    assert not list(elsewhere.iterdir())
+    assert main(["inspect", str(path), "--out", "asked.png"]) == 2
+
+
+def test_the_previews_beside_a_set_are_no_images_of_it(tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    folder.mkdir()
+    for k, image in enumerate(lens_images(3)):
+        Image.fromarray((100 * image).astype(np.uint8)).save(folder / f"{k}.png")
+    for name in ("set-preview.png", "set-preview-2.png"):
+        Image.new("L", (40, 40)).save(folder / name)
+    assert main(["inspect", str(folder)]) == 0
+
+
 def test_the_preview_must_be_a_png(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["inspect", str(path), "--out", "mine.txt"]) == 2
     assert "must end in .png" in capsys.readouterr().err

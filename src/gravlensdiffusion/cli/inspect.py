@@ -1,6 +1,9 @@
 """``gravlens inspect``: a data set in numbers, and a preview."""
 
+import os
 from dataclasses import dataclass
+from hashlib import sha256
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +20,8 @@ if TYPE_CHECKING:
 
 NUM_SHOWN = 64
 """Images in the preview, at most."""
+MARK = "gravlens-preview"
+"""Keyword of the text in a preview that tells of which set it is."""
 NUM_LISTED = 10
 """Groups of duplicates that are named."""
 
@@ -31,8 +36,9 @@ class Options:
     Attributes:
         path: The data set.
         crop: Look at the middle of each image only, this many pixels a side.
-        out: Picture to write; by default NAME-preview.png in the current folder.
-        overwrite: Replace a picture that exists.
+        out: Picture to write; by default NAME-preview.png in the current folder, or with a number
+            where that is not of the same set.
+        overwrite: Replace a picture that exists, whatever it shows.
     """
 
     path: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DATA")]
@@ -44,13 +50,13 @@ class Options:
 
 def run(options: Options) -> None:
     """Print the numbers and write the preview."""
-    from gravlensdiffusion.files import check_picture, check_writable, whole_file
-    from gravlensdiffusion.reports.drawing import spared
+    from gravlensdiffusion.errors import GravLensError
+    from gravlensdiffusion.files import check_picture, check_writable
     from gravlensdiffusion.sets.inspection import inspect_lenses
 
-    out = options.out or _default_preview(options.path)
-    check_writable(out)
-    check_picture(out, overwrite=options.overwrite)
+    if options.out is not None:
+        check_writable(options.out)
+        check_picture(options.out, overwrite=_may_replace(options, options.out))
     source = options.files.open(
         options.path,
         crop=options.crop,
@@ -59,22 +65,60 @@ def run(options: Options) -> None:
     )
     summary = inspect_lenses(source)
     say(*_describe(summary))
-    told = ""
+    try:
+        _write_preview(options, source, summary)
+    except GravLensError as error:
+        if options.out is not None:
+            raise
+        tell(f"no preview was written; `out` names another place: {error}")
+
+
+def _write_preview(options: Options, source: "LensSet", summary: "DataSummary") -> None:
+    from gravlensdiffusion.files import whole_file
+    from gravlensdiffusion.reports.drawing import spared
+
+    out, told = options.out or _free_name(options), ""
     with (
         spared(str(out), tell),
-        whole_file(out, overwrite=options.overwrite) as temporary,
+        whole_file(out, overwrite=_may_replace(options, out)) as temporary,
     ):
-        num = _save_preview(source, summary, temporary)
+        num = _save_preview(source, summary, temporary, _mark(options.path))
         told = f"wrote a preview of {num} of {summary.num_images} images to {out}"
     if told:
         print(told)
 
 
-def _default_preview(path: Path) -> Path:
-    """Return the name of the picture of a data set, in the current folder."""
-    whole = path.resolve()
-    name = whole.name if whole.is_dir() else whole.stem
-    return Path(f"{name or 'data'}-preview.png")
+def _free_name(options: Options) -> Path:
+    """Return the name of the picture, in the current folder: the first that loses no other one."""
+    from gravlensdiffusion.store.layout import preview_name
+
+    whole = options.path.resolve()
+    stem = (whole.name if whole.is_dir() else whole.stem) or "data"
+    names = (Path(preview_name(stem, number)) for number in count(1))
+    return next(
+        name
+        for name in names
+        if not (name.exists() or name.is_symlink()) or _may_replace(options, name)
+    )
+
+
+def _mark(path: Path) -> str:
+    """Return by what the picture of a set is known again."""
+    return sha256(os.fsencode(path.resolve())).hexdigest()
+
+
+def _may_replace(options: Options, picture: Path) -> bool:
+    """Return whether a picture that exists may be replaced: on request, or as one of the same set."""
+    from PIL import Image
+
+    if options.overwrite:
+        return not picture.is_dir()
+    try:
+        with Image.open(picture, formats=["PNG"]) as image:
+            return image.info.get(MARK) == _mark(options.path)
+    # What is no picture at all is not ours either.
+    except Exception:  # noqa: BLE001
+        return False
 
 
 def _describe(summary: "DataSummary") -> "Iterator[str]":
@@ -119,8 +163,8 @@ def _unit_range_advice(summary: "DataSummary") -> str:
 def _parameter_rows(summary: "DataSummary") -> "Iterator[tuple[str, str]]":
     if summary.parameters:
         yield "parameters", ""
-    for name, (low, high, unit, count) in summary.parameters.items():
-        some = "" if count == summary.num_images else f" ({count:,} images)"
+    for name, (low, high, unit, num) in summary.parameters.items():
+        some = "" if num == summary.num_images else f" ({num:,} images)"
         yield f"  {name}", f"{low:.5g} to {high:.5g} {unit}".rstrip() + some
     if summary.num_subhaloes:
         yield "subhaloes", f"{summary.num_subhaloes:,}"
@@ -140,7 +184,7 @@ def _duplicate_rows(summary: "DataSummary") -> "Iterator[tuple[str, str]]":
         yield "", " = ".join(group[:3]) + (" = ..." if len(group) > 3 else "")
 
 
-def _save_preview(source: "LensSet", summary: "DataSummary", path: Path) -> int:
+def _save_preview(source: "LensSet", summary: "DataSummary", path: Path, mark: str) -> int:
     """Write images evenly spread over the set as one picture, and return their number."""
     import numpy as np
 
@@ -149,5 +193,6 @@ def _save_preview(source: "LensSet", summary: "DataSummary", path: Path) -> int:
     num = min(NUM_SHOWN, len(source))
     shown = np.linspace(0, len(source) - 1, num).round().astype(int)
     stretch = "sqrt" if summary.in_unit_range else "asinh"
-    save_grid(source.read(shown), path, stretch=stretch, titles=source.titles(shown))
+    titles = source.titles(shown)
+    save_grid(source.read(shown), path, stretch=stretch, titles=titles, texts={MARK: mark})
     return num

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from gravlensdiffusion.cli.wording import tell
 from gravlensdiffusion.config.bounds import WISE_GUIDANCE, Count, Guidance
-from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.errors import GravLensError, listed
 
 if TYPE_CHECKING:
     from gravlensdiffusion.sets.lens_set import LensSet
@@ -90,7 +90,7 @@ class FileOptions:
         any_unit: bool = False,
         with_notes: bool = True,
     ) -> "LensSet":
-        """Open a data set and print one line for each file that cannot be used.
+        """Open a data set and print one line for each cause why files cannot be used.
 
         Args:
             path: A file or a folder.
@@ -102,7 +102,7 @@ class FileOptions:
         Raises:
             GravLensError: If the set cannot be opened.
         """
-        from gravlensdiffusion.errors import BadFilesError
+        from gravlensdiffusion.errors import BadFilesError, by_cause
         from gravlensdiffusion.formats.companions import FITS_SUFFIXES
         from gravlensdiffusion.formats.open import open_set
         from gravlensdiffusion.store.reader import SHARD_SUFFIXES
@@ -119,9 +119,9 @@ class FileOptions:
                 hdu=self.hdu,
             )
         except BadFilesError as error:
-            tell(*error.problems)
+            tell(*by_cause(error.problems))
             raise
-        tell(*source.problems, *(source.notes if with_notes else ()))
+        tell(*by_cause(source.problems), *(source.notes if with_notes else ()))
         suffixes = {name.suffix.lower() for name in source.files}
         has_fits = bool(suffixes & set(FITS_SUFFIXES))
         has_names = path.is_dir() and not suffixes & set(SHARD_SUFFIXES)
@@ -136,7 +136,7 @@ class FileOptions:
 def tell_absent(source: "LensSet") -> None:
     """Say which classes of a set have no images, so that they are left out."""
     if source.absent_classes:
-        tell(f"no image belongs to {', '.join(source.absent_classes)}, left out")
+        tell(f"no image belongs to {listed(source.absent_classes)}, left out")
 
 
 def split(text: str) -> list[str]:

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.errors import GravLensError, listed
 from gravlensdiffusion.formats.companions import sort_files
 from gravlensdiffusion.sets.naming import is_document, natural_key, parse_name
-from gravlensdiffusion.store.layout import format_folders, is_beside
+from gravlensdiffusion.store.layout import format_folders, is_beside, is_preview
 from gravlensdiffusion.store.reader import SHARD_SUFFIXES
 
 IMAGE_SUFFIXES = (".npy", ".npz", ".fits", ".fit", ".fts", ".png")
@@ -77,7 +77,7 @@ class Listing:
                 f"{self.num_hidden}"
             )
         if self.empty:
-            found.append(f"folders without images, left out: {', '.join(self.empty)}")
+            found.append(f"folders without images, left out: {listed(self.empty)}")
         if self.num_objects:
             found.append(
                 f"folders of one object each, whose names are no classes: {self.num_objects}"
@@ -96,8 +96,8 @@ class Listing:
         if self.same:
             found.append(f"the same images in other formats, left alone: {', '.join(self.same)}")
         if self.documents:
-            names = ", ".join(path.name for path in self.documents)
-            found.append(f"files about the set, left alone: {names}")
+            names = [path.name for path in self.documents]
+            found.append(f"files about the set, left alone: {listed(names)}")
         return found
 
 
@@ -117,7 +117,7 @@ def list_folder(root: Path, *, band: str | None = None) -> Listing:
     formats = format_folders(path for path in visible if path.is_dir())
     is_ours = bool(formats) or any(path.suffix.lower() in SHARD_SUFFIXES for path in visible)
     for path in visible:
-        own_preview = path.name == f"{root.resolve().name}-preview.png"
+        own_preview = is_preview(path.name, root.resolve().name)
         if own_preview or (is_ours and is_beside(path.name)):
             listing.documents.append(path)
             continue

@@ -3,13 +3,14 @@
 Nothing rescales images one by one: all tiles share one grey scale.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import ceil, sqrt
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
 
 from gravlensdiffusion.reports.drawing import picture_png
 
@@ -36,6 +37,7 @@ def save_grid(
     titles: Sequence[str] | None = None,
     limits: tuple[float, float] | None = None,
     min_side: int = 56,
+    texts: Mapping[str, str] | None = None,
 ) -> Path:
     """Save images side by side as one picture.
 
@@ -49,6 +51,7 @@ def save_grid(
         limits: Values shown black and white, the same for all tiles; by default the 0.1 and 99.9
             percentiles of all finite pixels.
         min_side: Tiles smaller than this are enlarged by a whole factor [pixels].
+        texts: What a PNG says of itself, by keyword.
 
     Returns:
         The path written.
@@ -66,7 +69,10 @@ def save_grid(
         limits=limits,
         min_side=min_side,
     )
-    picture.save(path)
+    info = PngInfo()
+    for keyword, text in (texts or {}).items():
+        info.add_text(keyword, text)
+    picture.save(path, pnginfo=info)
     return path
 
 

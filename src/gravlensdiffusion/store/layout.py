@@ -11,7 +11,7 @@ SET_ENTRIES = (STORE_NAME, *FORMATS[1:], GRID, GIF)
 """All that one set may consist of: the store, one folder for each other format, its pictures."""
 SHARD_NAME = re.compile(r"lenses-\d{5,}\.h5")
 _BESIDE = re.compile(
-    rf"{re.escape(GRID)}|{re.escape(GIF)}|(.*-)?preview\.png|report\.(json|html)|predictions\.csv"
+    rf"{re.escape(GRID)}|{re.escape(GIF)}|(.*-)?preview(-\d+)?\.png|report\.(json|html)|predictions\.csv"
     r"|.*\.(h5|hdf5)\.partial"
 )
 
@@ -19,6 +19,16 @@ _BESIDE = re.compile(
 def is_beside(name: str) -> bool:
     """Return whether our commands give this name to what lies beside a set and is no part of it."""
     return _BESIDE.fullmatch(name) is not None
+
+
+def preview_name(stem: str, number: int = 1) -> str:
+    """Return how the picture of a set is called; later numbers are for where there is one already."""
+    return f"{stem}-preview{'' if number == 1 else f'-{number}'}.png"
+
+
+def is_preview(name: str, stem: str) -> bool:
+    """Return whether a picture of the set is called so."""
+    return re.fullmatch(rf"{re.escape(stem)}-preview(-\d+)?\.png", name) is not None
 
 
 def foreign(folder: Path, *, hidden: bool = True) -> str:
