@@ -137,7 +137,7 @@ def test_bands_of_different_objects_are_told() -> None:
 def test_a_survey_folder(tmp_path: Path) -> None:
     folder = survey_folder(tmp_path)
     with pytest.raises(GravLensError) as asked:
-        open_set(folder, mixed=True)
+        open_set(folder)
     assert str(asked.value) == (
         f"{folder}: holds 1 object in several bands, as J1+2.5_nir_h_data.fits and "
         "J1+2.5_vis_data.fits; choose one with `band`: nir_h (1), vis (2)"
@@ -149,7 +149,7 @@ def test_a_survey_folder(tmp_path: Path) -> None:
         f"{folder / 'ID_1.fits'}: has 11 x 11 pixels where most have 16 x 16 pixels; "
         "`crop` 11 takes the middle of each"
     )
-    source = open_set(folder, mixed=True, band="VIS")
+    source = open_set(folder, mixed=True)
     assert len(source) == 2
     assert source.problems == (problem,)
     assert source.header.pixel_scale_arcsec == pytest.approx(0.1)
@@ -158,7 +158,7 @@ def test_a_survey_folder(tmp_path: Path) -> None:
             "what goes with images, left alone: 2 named like noise maps, 1 named like PSFs; "
             "J1+2.5_vis_noise_map.fits first"
         ),
-        "images of other bands, left alone: 1; J1+2.5_nir_h_data.fits first",
+        "images of other bands than vis, left alone: 1; J1+2.5_nir_h_data.fits first",
         "files about the set, left alone: LICENSE",
     )
 

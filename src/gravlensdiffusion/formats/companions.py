@@ -23,20 +23,23 @@ class Sorting:
         companions: What each file that goes with an image is: ``noise map``, ``PSF``, ...
         other_bands: Images of bands that were not chosen.
         bands: How many images there are of each band that names tell.
+        band: The band that was kept, or None.
     """
 
     images: tuple[Path, ...]
     companions: dict[Path, str]
     other_bands: tuple[Path, ...]
     bands: dict[str, int]
+    band: str | None
 
 
-def sort_files(files: Sequence[Path], band: str | None = None) -> Sorting:
+def sort_files(files: Sequence[Path], band: str | None = None, *, mixed: bool = False) -> Sorting:
     """Tell images from their companions, and one band from another.
 
     Args:
         files: Image files of a data set, from one folder or several.
         band: The band to keep, as ``g`` or ``F814W``; None where there is but one of each object.
+        mixed: Whether to keep the most common band where there are several and none is chosen.
 
     Raises:
         GravLensError: If there are several bands of one object and none is chosen, or no image is
@@ -49,8 +52,8 @@ def sort_files(files: Sequence[Path], band: str | None = None) -> Sorting:
     counts = Counter(found for found in bands.values() if found)
     is_other = dict.fromkeys(images, False)
     if band is None:
-        _refuse_several(images, bands, counts)
-    else:
+        band = _band_of_several(images, bands, counts, mixed=mixed)
+    if band is not None:
         _check_band(images, bands, band, counts)
         is_other = {path: bool(found) and not is_band(found, band) for path, found in bands.items()}
     return Sorting(
@@ -58,6 +61,7 @@ def sort_files(files: Sequence[Path], band: str | None = None) -> Sorting:
         companions=companions,
         other_bands=tuple(path for path in images if is_other[path]),
         bands=dict(sorted(counts.items())),
+        band=band,
     )
 
 
@@ -123,19 +127,24 @@ def _check_band(images: Names, bands: dict[Path, str], band: str, counts: Counte
     )
 
 
-def _refuse_several(images: Names, bands: dict[Path, str], counts: Counter[str]) -> None:
-    """Refuse several bands of one object."""
+def _band_of_several(
+    images: Names, bands: dict[Path, str], counts: Counter[str], *, mixed: bool
+) -> str | None:
+    """Return the most common of several bands of one object, or refuse them; None where there is but one."""
     of_object: defaultdict[Key, dict[str, Path]] = defaultdict(dict)
     for path, name in images.items():
         if bands[path]:
             of_object[path.parent, name.rest].setdefault(bands[path], path)
     several = [found for found in of_object.values() if len(found) > 1]
+    if several and mixed:
+        return counts.most_common(1)[0][0]
     if several:
         example = " and ".join(path.name for path in list(several[0].values())[:2])
         raise GravLensError(
             f"holds {len(several)} object{'s' if len(several) > 1 else ''} in several bands, as "
             f"{example}; choose one with `band`: {_counted(counts)}"
         )
+    return None
 
 
 def _counted(counts: Counter[str]) -> str:

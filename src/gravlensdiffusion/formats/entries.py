@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from gravlensdiffusion.formats.image import Facts
+from gravlensdiffusion.formats.units import ZERO_POINT, to_one_zero_point
 from gravlensdiffusion.sets.flux import FULL_SCALE, PEAK, UNKNOWN, unit_of_ends
 from gravlensdiffusion.sets.naming import natural_key
 from gravlensdiffusion.sets.records import SetHeader
@@ -26,7 +27,8 @@ class Entry:
         path: The file.
         index: Its number in the file.
         name: What messages call it.
-        shape: ``(C, H, W)``.
+        shape: ``(C, H, W)``, of the part that is taken.
+        whole: ``(H, W)`` of all of it.
         dtype: Type of the stored numbers.
         facts: What is known of it.
         is_mask: Whether it has two whole values.
@@ -36,13 +38,20 @@ class Entry:
     index: int
     name: str
     shape: tuple[int, ...]
+    whole: tuple[int, ...]
     dtype: str
     facts: Facts
     is_mask: bool
 
 
 def agreed(
-    entries: list[Entry], problems: list[str], misfits: list[str], *, any_unit: bool
+    entries: list[Entry],
+    problems: list[str],
+    misfits: list[str],
+    *,
+    any_unit: bool,
+    mixed: bool = False,
+    side: int | None = None,
 ) -> list[Entry]:
     """Return the images that can be one set.
 
@@ -51,11 +60,25 @@ def agreed(
         problems: Takes a line for each that looks like a mask.
         misfits: Takes a line for each that differs from the most common size, unit or pixel scale.
         any_unit: Whether flux units may differ; none is known then.
+        mixed: Whether what states no unit or pixel scale goes with what does.
+        side: Height and width of the middle that is taken of each [pixel]; None for all of it.
     """
+    if side is not None:
+        entries = [replace(each, shape=(each.shape[0], side, side)) for each in entries]
     entries = _with_units(_without_masks(entries, problems))
+    brought = to_one_zero_point([entry.facts for entry in entries])
+    entries = [replace(entry, facts=facts) for entry, facts in zip(entries, brought, strict=True)]
     if any_unit and len({entry.facts.flux_unit for entry in entries}) > 1:
         entries = [_in_unit(entry, UNKNOWN) for entry in entries]
-    return _keep_common(entries, misfits)
+    return _keep_common(entries, misfits, mixed=mixed)
+
+
+def shared_side(entries: list[Entry]) -> int | None:
+    """Return the side of the middle that all images have [pixel], where no size is that of most."""
+    sizes = Counter(entry.shape[1:] for entry in entries)
+    if not sizes or 2 * max(sizes.values()) > len(entries):
+        return None
+    return min(map(min, sizes))
 
 
 def _in_unit(entry: Entry, flux_unit: str, **changes: Any) -> Entry:
@@ -99,8 +122,15 @@ def taken(entries: list[Entry]) -> list[str]:
     return lines[:NUM_WAYS] + [f"and {len(lines) - NUM_WAYS} other ways"] * (len(lines) > NUM_WAYS)
 
 
-def _keep_common(entries: list[Entry], problems: list[str]) -> list[Entry]:
+def _keep_common(entries: list[Entry], problems: list[str], *, mixed: bool) -> list[Entry]:
     """Keep what has the most common size, flux unit and pixel scale; the rest is a problem."""
+    units = Counter(entry.facts.flux_unit for entry in entries)
+    scales = Counter(entry.facts.pixel_scale_arcsec for entry in entries)
+    if mixed:
+        # What states none contradicts nothing.
+        units[UNKNOWN] = scales[None] = 0
+    unit = units.most_common(1)[0][0] if units else UNKNOWN
+    common = scales.most_common(1)[0][0] if scales else None
     smallest = min((min(entry.shape[1:]) for entry in entries), default=0)
     entries = _keep_equal(
         entries,
@@ -116,16 +146,17 @@ def _keep_common(entries: list[Entry], problems: list[str]) -> list[Entry]:
         advice=f"; `crop` {smallest} takes the middle of each",
     )
     entries = _keep_equal(
-        entries, problems, lambda entry: entry.facts.flux_unit, lambda unit: f"flux unit '{unit}'"
+        entries,
+        problems,
+        lambda entry: unit if mixed and entry.facts.flux_unit == UNKNOWN else entry.facts.flux_unit,
+        lambda value: f"flux unit '{value}'",
     )
-    scales = Counter(entry.facts.pixel_scale_arcsec for entry in entries)
-    common = scales.most_common(1)[0][0] if scales else None
 
     def scale(entry: Entry) -> float | None:
         own = entry.facts.pixel_scale_arcsec
         # Cut-outs of one survey differ in the last digits.
         is_close = own and common and abs(own / common - 1) < _SCALE_TOLERANCE
-        return common if is_close else own
+        return common if is_close or (mixed and own is None) else own
 
     return _keep_equal(
         entries,
@@ -183,6 +214,36 @@ def _images(num: int) -> str:
     return "1 image has" if num == 1 else f"{num:,} images have"
 
 
+def differences(entries: list[Entry], side: int | None) -> list[str]:
+    """Say in what the images of a set differ all the same, one line each.
+
+    Args:
+        entries: The images.
+        side: Height and width of the middle that is taken of each [pixel]; None for all of it.
+    """
+    lines = []
+    if side is not None:
+        low, high = (f(entry.whole for entry in entries) for f in (min, max))
+        lines.append(
+            f"images of {low[0]} x {low[1]} to {high[0]} x {high[1]} pixels: the middle {side} x {side} "
+            "of each is taken; `crop` takes another"
+        )
+    brought = [entry for entry in entries if entry.facts.factor != 1]
+    if brought:
+        lines.append(
+            f"zero points differ: fluxes of {len(brought)} of {len(entries)} images are brought to "
+            f"{brought[0].facts.parameters[ZERO_POINT]:g} mag, that of most; {brought[0].path.name} first"
+        )
+    num = sum(entry.facts.pixel_scale_arcsec is None for entry in entries)
+    if 0 < num < len(entries):
+        lines.append(f"pixel scale: {len(entries) - num} images state it, {num} do not")
+    units = Counter(entry.facts.flux_unit for entry in entries)
+    if len(units) > 1:
+        counts = ", ".join(f"{num} of '{unit}'" for unit, num in units.most_common())
+        lines.append(f"images differ in flux unit, so that of the set is not known: {counts}")
+    return lines
+
+
 def stated_classes(entries: list[Entry]) -> tuple[str, ...]:
     """Return the classes in the order that the files state, or else in natural order."""
     stated = {entry.facts.class_names for entry in entries}
@@ -201,13 +262,14 @@ def stated_classes(entries: list[Entry]) -> tuple[str, ...]:
 
 def common_header(entries: list[Entry], class_names: tuple[str, ...]) -> SetHeader:
     """Return what is common to images that agree in size, unit and scale."""
-    first = entries[0].facts
+    scales = [entry.facts.pixel_scale_arcsec for entry in entries]
+    flux_units = {entry.facts.flux_unit for entry in entries}
     units: dict[str, str] = {}
     for entry in entries:
         units.update(entry.facts.parameter_units)
     return SetHeader(
         class_names=class_names,
-        pixel_scale_arcsec=first.pixel_scale_arcsec,
-        flux_unit=first.flux_unit,
+        pixel_scale_arcsec=next(filter(None, scales), None),
+        flux_unit=flux_units.pop() if len(flux_units) == 1 else UNKNOWN,
         parameter_units=units,
     )

@@ -19,6 +19,8 @@ from gravlensdiffusion.formats.entries import (
     Entry,
     agreed,
     common_header,
+    differences,
+    shared_side,
     stated_classes,
     taken,
     units_taken,
@@ -53,7 +55,7 @@ class FileSet(LensSet):
         problems: What was found wrong before.
         notes: What else a reader of the set should know.
         skip_bad: Whether to go on without what cannot be used.
-        mixed: Whether to go on with the most common size, unit and scale where images differ.
+        mixed: Whether to go on where images differ in size, unit or scale; see `entries.agreed`.
         any_unit: Whether flux units may differ; that of the set is not known then.
         crop: Height and width of the middle of each image to keep [pixel]; None for all of it.
 
@@ -83,7 +85,11 @@ class FileSet(LensSet):
         self._stated: dict[str, str] = {}
         found = list(problems)
         misfits: list[str] = []
-        entries = agreed(self._scan_all(files, found, skip_bad), found, misfits, any_unit=any_unit)
+        entries = self._scan_all(files, found, skip_bad)
+        side = shared_side(entries) if mixed and crop is None else None
+        if side is not None:
+            self._crop = side
+        entries = agreed(entries, found, misfits, any_unit=any_unit, mixed=mixed, side=side)
         is_bad = bool(found) or (bool(misfits) and not mixed)
         found = [one_line(problem) for problem in found + misfits]
         if not entries and len(found) == 1:
@@ -93,7 +99,7 @@ class FileSet(LensSet):
         if not entries:
             raise GravLensError(f"{path}: holds no image that can be used")
         self.problems = tuple(found)
-        self.notes = (*notes, *taken(entries), *units_taken(entries))
+        self.notes = (*notes, *taken(entries), *units_taken(entries), *differences(entries, side))
         self.num_skipped = len(found)
         self.states_unit = all(entry.facts.ends is None for entry in entries)
         self.dtypes = tuple(sorted({entry.dtype for entry in entries}))
@@ -130,7 +136,7 @@ class FileSet(LensSet):
             reader = self._readers[entry.path.suffix.lower()]
             try:
                 pixels = self._cropped(reader.pixels(entry.path, entry.index))
-                image = to_float32(pixels, entry.facts.white)
+                image = to_float32(pixels, entry.facts.white, entry.facts.factor)
             # A damaged file fails in a library in any way.
             except Exception as error:
                 raise GravLensError(f"{entry.name}: {_reason(error)}") from error
@@ -181,6 +187,7 @@ class FileSet(LensSet):
                         index=index,
                         name=name,
                         shape=pixels.shape,
+                        whole=whole.shape[-2:],
                         dtype=pixels.dtype.name,
                         facts=facts,
                         is_mask=has_two_whole_values(image),

@@ -16,6 +16,7 @@ from gravlensdiffusion.errors import AmbiguousImageError, BadImageError
 from gravlensdiffusion.formats.fits_extensions import Choice, choose_image, is_image, taken_text
 from gravlensdiffusion.formats.fits_header import pixel_scale, read_text, stated_zero_point
 from gravlensdiffusion.formats.image import Facts, as_image, image_shape
+from gravlensdiffusion.formats.units import ZERO_POINT, as_flux_unit, unit_of_zero_point
 from gravlensdiffusion.untrusted import check_unpacked, held_bytes, probe_file
 
 MAX_FILE_BYTES = 2**33
@@ -63,18 +64,16 @@ class FitsReader:
             if scale is None and header is not primary:
                 scale = pixel_scale(primary)
             zero_point = stated_zero_point(header, primary)
-            unit = read_text(header, "BUNIT") or read_text(primary, "BUNIT")
-            if unit is None:
-                # Images of different zero points are not on one scale, so the unit tells them apart.
-                unit = "unknown" if zero_point is None else f"1 at {zero_point:g} mag"
+            stated = read_text(header, "BUNIT") or read_text(primary, "BUNIT")
+            unit = unit_of_zero_point(zero_point) if stated is None else as_flux_unit(stated)
             label = header.get("LABEL")
             facts = Facts(
                 pixel_scale_arcsec=scale,
                 flux_unit=unit,
                 class_name=read_text(header, "CLASS"),
                 class_number=label if isinstance(label, int) else None,
-                parameters={} if zero_point is None else {"zero_point": zero_point},
-                parameter_units={} if zero_point is None else {"zero_point": "mag"},
+                parameters={} if zero_point is None else {ZERO_POINT: zero_point},
+                parameter_units={} if zero_point is None else {ZERO_POINT: "mag"},
                 taken=taken,
             )
             return _pixels(hdu), facts

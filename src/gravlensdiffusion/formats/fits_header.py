@@ -21,6 +21,8 @@ SCALE_CARDS = ("PIXSCALE", "PIXSCAL", "PIXSCAL1", "PIXELSCL")
 """Cards that give the pixel scale in arcsec, read where the header has no coordinates."""
 ZERO_POINT_CARDS = ("MAGZERO", "MAGZEROP", "MAGZPT", "ZEROPNT", "PHOTZP", "ZPAB", "ZP_STACK")
 """Cards that give the magnitude of one unit of flux."""
+MAX_ZERO_POINT = 100.0
+"""Largest number that is taken for a zero point [mag]."""
 _MAX_SQUARE_ERROR = 0.01
 _MAX_UNNAMED_STEP = 0.1
 """Largest step taken for degrees where the header names neither axis type nor unit [degree]."""
@@ -153,6 +155,6 @@ def stated_zero_point(*headers: fits.Header) -> float | None:
     for name in ZERO_POINT_CARDS:
         for header in headers:
             value = header.get(name)
-            if isinstance(value, (int, float)) and math.isfinite(value) and value > 0:
+            if isinstance(value, (int, float)) and 0 < value <= MAX_ZERO_POINT:
                 return float(value)
     return None

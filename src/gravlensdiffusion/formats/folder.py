@@ -32,6 +32,7 @@ class Listing:
             of the set.
         other_bands: Images of bands that were not chosen.
         bands: How many images there are of each band that names tell.
+        band: The band that was kept, or None.
         num_objects: Folders of one object each, whose names are no classes.
         same: Other formats that the set lies in as well, and their numbers of images.
     """
@@ -46,6 +47,7 @@ class Listing:
     companions: dict[Path, str] = field(default_factory=dict)
     other_bands: tuple[Path, ...] = ()
     bands: dict[str, int] = field(default_factory=dict)
+    band: str | None = None
     num_objects: int = 0
     same: dict[str, int] = field(default_factory=dict)
 
@@ -89,7 +91,9 @@ class Listing:
             found.append(f"what goes with images, left alone: {counts}; {first} first")
         if self.other_bands:
             num, first = len(self.other_bands), self.other_bands[0].name
-            found.append(f"images of other bands, left alone: {num}; {first} first")
+            found.append(
+                f"images of other bands than {self.band}, left alone: {num}; {first} first"
+            )
         elif len(self.bands) > 1:
             counts = ", ".join(f"{num} of {band}" for band, num in self.bands.items())
             found.append(f"images of several bands, by their names: {counts}; `band` chooses one")
@@ -101,12 +105,13 @@ class Listing:
         return found
 
 
-def list_folder(root: Path, *, band: str | None = None) -> Listing:
+def list_folder(root: Path, *, band: str | None = None, mixed: bool = False) -> Listing:
     """List a folder of images, of class folders, of folders of one object each, or of shards.
 
     Args:
         root: The folder; it may itself be a link.
         band: The band to keep where files are of several, by their names.
+        mixed: Whether to keep the most common one where none is chosen.
 
     Raises:
         GravLensError: If it is empty, holds several kinds of data, or several bands of one object.
@@ -141,7 +146,7 @@ def list_folder(root: Path, *, band: str | None = None) -> Listing:
     if listing.companions and len(folders) == 1:
         listing.class_names = ()
         listing.files = [(path, None) for path, _ in listing.files]
-    _sort(root, listing, band)
+    _sort(root, listing, band, mixed=mixed)
     if not (listing.files or listing.shards or listing.problems):
         raise GravLensError(f"{root}: holds no images")
     return listing
@@ -172,15 +177,15 @@ def _leave_companions(folders: list[Path], listing: Listing) -> list[Path]:
     return [folder for folder in folders if folder not in listing.companions]
 
 
-def _sort(root: Path, listing: Listing, band: str | None) -> None:
+def _sort(root: Path, listing: Listing, band: str | None, *, mixed: bool) -> None:
     """Leave companions and other bands, and tell folders of one object from those of a class."""
     try:
-        found = sort_files([path for path, _ in listing.files], band)
+        found = sort_files([path for path, _ in listing.files], band, mixed=mixed)
     except GravLensError as error:
         raise GravLensError(f"{root}: {error}") from None
     listing.companions |= found.companions
     listing.other_bands = found.other_bands
-    listing.bands = found.bands
+    listing.bands, listing.band = found.bands, found.band
     images = set(found.images)
     emptied = {path.parent: path for path, _ in listing.files}
     listing.files = [entry for entry in listing.files if entry[0] in images]

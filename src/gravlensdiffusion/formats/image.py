@@ -33,6 +33,7 @@ class Facts:
         is_stacked: Whether the file holds a stack of images.
         taken: Which of several images of the file this is, and which were left, or empty.
         white: Stored number that becomes 1, or None where numbers stay as they are.
+        factor: What the numbers are multiplied by to bring them to the zero point of the set.
         ends: Where the numbers of the image end, where nothing else tells what they are; see `sets.flux`.
     """
 
@@ -46,6 +47,7 @@ class Facts:
     is_stacked: bool = False
     taken: str = ""
     white: int | None = None
+    factor: float = 1.0
     ends: Ends | None = None
 
 
@@ -150,12 +152,15 @@ def check_dtype(dtype: np.dtype[np.generic]) -> None:
         raise BadImageError(f"has values of type {dtype}, which are no real numbers")
 
 
-def to_float32(pixels: NDArray[np.generic], white: int | None = None) -> NDArray[np.float32]:
+def to_float32(
+    pixels: NDArray[np.generic], white: int | None = None, factor: float = 1.0
+) -> NDArray[np.float32]:
     """Return the pixels as float32 after checking that they can be an image.
 
     Args:
         pixels: Shape ``(C, H, W)``.
         white: Number that becomes 1; None to leave all as they are.
+        factor: What all are multiplied by.
 
     Raises:
         BadImageError: If values are not real numbers, not finite, or all the same.
@@ -163,6 +168,8 @@ def to_float32(pixels: NDArray[np.generic], white: int | None = None) -> NDArray
     check_dtype(pixels.dtype)
     with np.errstate(over="ignore"):
         image = pixels.astype(np.float32)
+        if factor != 1:
+            image *= np.float32(factor)
     low, high = image.min(), image.max()
     if not (np.isfinite(low) and np.isfinite(high)):
         num = int(np.count_nonzero(~np.isfinite(image)))

@@ -43,8 +43,9 @@ def open_set(
             in the result's ``problems``.
         allow_object_arrays: Whether DeepLense's pickled ``[image, mass]`` files are read.
         crop: Height and width of the middle of each image to keep [pixel]; None for all of it.
-        mixed: Whether to go on with the most common size, unit and pixel scale where image files
-            differ in them; the others are listed in ``problems``.
+        mixed: Whether to go on where image files differ: with the most common band, unit and pixel
+            scale, and those that state none beside them, and with the most common size, or the middle
+            of all where no size is that of most; what does not fit is listed in ``problems``.
         any_unit: Whether image files may differ in flux unit, as images that are rescaled may.
         hdu: Name or number of the HDU to read where FITS files hold several images.
         band: The band to keep where image files are of several, by their names, or where FITS files
@@ -60,11 +61,12 @@ def open_set(
         raise GravLensError(f"{root}: no such file or folder")
     if root.is_dir():
         try:
-            listing = list_folder(root, band=band)
+            listing = list_folder(root, band=band, mixed=mixed)
         except OSError as error:
             raise GravLensError(f"{root}: cannot be read ({error.strerror})") from error
     else:
         listing = _list_file(root)
+    band = listing.band or band
     readers: dict[str, ImageReader] = {
         ".npy": NpyReader(allow_stacks=not root.is_dir(), allow_object_arrays=allow_object_arrays),
         ".npz": NpzReader(),
