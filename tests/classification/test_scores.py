@@ -14,8 +14,6 @@ from sklearn.metrics import (
 from gravlensdiffusion.classification.scores import (
     _Ranked,
     auc_interval,
-    calibration_error,
-    chance_error,
     reliability,
     score,
     wilson,
@@ -87,7 +85,7 @@ def test_calibration_error_of_known_gaps():
     assert bins.confidence == pytest.approx([0.6, 0.9])
     assert bins.hits.tolist() == [6, 6]
     assert bins.num.tolist() == [10, 10]
-    assert calibration_error(p, labels, num_bins=2) == pytest.approx(0.15)
+    assert reliability(p, labels, num_bins=2).error == pytest.approx(0.15)
 
 
 def test_there_are_no_more_bins_than_images():
@@ -140,6 +138,6 @@ def test_the_error_of_chance_is_what_faultless_probabilities_get():
     errors = []
     for _ in range(100):
         labels = (random.random(900) > p).astype(int)
-        errors.append(calibration_error(both, labels))
-    found = chance_error(reliability(both, labels), seed=0)
+        errors.append(reliability(both, labels).error)
+    found = reliability(both, labels).chance_error(seed=0)
     assert found == pytest.approx(np.mean(errors), rel=0.1)

@@ -15,7 +15,6 @@ from gravlensdiffusion.diffusion.denoise import (
     VelocityDenoiser,
     X0Denoiser,
 )
-from gravlensdiffusion.diffusion.gaussian import GaussianDenoiser
 from gravlensdiffusion.diffusion.noise import (
     CosineSchedule,
     DDPMSchedule,
@@ -23,6 +22,7 @@ from gravlensdiffusion.diffusion.noise import (
 )
 from gravlensdiffusion.diffusion.wrap import ClippedDenoiser, GuidedDenoiser
 from gravlensdiffusion.errors import GravLensError
+from tests.diffusion.gaussian import GaussianDenoiser
 
 INDEXED = [EpsilonDenoiser, VelocityDenoiser, X0Denoiser]
 

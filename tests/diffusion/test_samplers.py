@@ -13,7 +13,6 @@ from gravlensdiffusion.diffusion.denoise import (
     EpsilonDenoiser,
     PreconditionedDenoiser,
 )
-from gravlensdiffusion.diffusion.gaussian import GaussianDenoiser
 from gravlensdiffusion.diffusion.noise import (
     CosineSchedule,
     DDPMSchedule,
@@ -36,6 +35,7 @@ from gravlensdiffusion.diffusion.samplers.dpmpp import DPMSolverPP
 from gravlensdiffusion.diffusion.samplers.heun import Heun
 from gravlensdiffusion.diffusion.wrap import GuidedDenoiser
 from gravlensdiffusion.errors import GravLensError
+from tests.diffusion.gaussian import GaussianDenoiser
 
 SAMPLERS = [DDPM(), DDIM(), DDIM(eta=0.5), DPMSolverPP(), DPMSolverPP("karras"), Heun()]
 SCHEDULES = [DDPMSchedule(), CosineSchedule(), VariancePreservingLogSNR()]

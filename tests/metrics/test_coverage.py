@@ -5,7 +5,23 @@ import pytest
 
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.metrics import coverage
-from gravlensdiffusion.metrics.coverage import expected_coverage, measure_coverage
+from gravlensdiffusion.metrics.coverage import measure_coverage
+
+
+def expected_coverage(num_generated: int, num_real: int, num_neighbours: int = 5) -> float:
+    """Return the coverage to expect of two sets of one distribution, in any dimension.
+
+    A ball is missed when the k nearest of the other N + M - 1 points are all real:
+    1 - (N - 1) ... (N - k) / ((M + N - 1) ... (M + N - k)), which goes to 1 - 2^-k for two large
+    sets of equal size.
+
+    References:
+        Naeem et al. 2020, arXiv:2002.09797, lemma 2.
+    """
+    missed = 1.0
+    for taken in range(1, num_neighbours + 1):
+        missed *= max(num_real - taken, 0) / (num_generated + num_real - taken)
+    return 1 - missed
 
 
 def test_points_on_a_line_by_hand() -> None:

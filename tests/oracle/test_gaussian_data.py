@@ -15,7 +15,6 @@ from gravlensdiffusion.diffusion.denoise import (
     VelocityDenoiser,
     X0Denoiser,
 )
-from gravlensdiffusion.diffusion.gaussian import GaussianDenoiser
 from gravlensdiffusion.diffusion.noise import (
     CosineSchedule,
     DDPMSchedule,
@@ -28,6 +27,7 @@ from gravlensdiffusion.diffusion.samplers.ddim import DDIM
 from gravlensdiffusion.diffusion.samplers.ddpm import DDPM
 from gravlensdiffusion.diffusion.samplers.dpmpp import DPMSolverPP
 from gravlensdiffusion.diffusion.samplers.heun import Heun
+from tests.diffusion.gaussian import GaussianDenoiser
 
 SCHEDULES = [DDPMSchedule(), CosineSchedule(), VariancePreservingLogSNR(sigma_max=80.0)]
 NAMES = ["linear", "cosine", "log-linear"]

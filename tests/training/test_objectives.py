@@ -8,7 +8,6 @@ from torch import Tensor, nn
 
 from gravlensdiffusion.conditioning import Condition
 from gravlensdiffusion.diffusion.denoise import Denoiser
-from gravlensdiffusion.diffusion.gaussian import GaussianDenoiser
 from gravlensdiffusion.diffusion.noise import Schedule, VariancePreservingLogSNR
 from gravlensdiffusion.diffusion.randomness import Streams
 from gravlensdiffusion.diffusion.samplers.base import prior, sample
@@ -19,6 +18,7 @@ from gravlensdiffusion.training.objectives import (
     Task,
     default_levels,
 )
+from tests.diffusion.gaussian import GaussianDenoiser
 
 SHAPE = (1, 1, 2)
 SCHEDULE = VariancePreservingLogSNR(0.02, 20.0)

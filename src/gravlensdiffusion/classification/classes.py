@@ -68,12 +68,16 @@ def classes_known_to(
     """
     counted_as = dict(merged)
     own = source.header.class_names
-    labels = np.asarray(source.labels, dtype=np.int64)
-    targets = [counted_as.get(name, name) for name in own]
-    table = [names.index(name) if name in names else -1 for name in targets]
-    present = set(labels[labels >= 0].tolist())
-    unknown = tuple(own[k] for k, place in enumerate(table) if place < 0 and k in present)
-    return np.array([*table, -1], dtype=np.int64)[labels], unknown
+    table = _places([counted_as.get(name, name) for name in own], names)
+    present = set(source.labels.tolist())
+    unknown = tuple(own[k] for k in range(len(own)) if table[k] < 0 and k in present)
+    return table[source.labels], unknown
+
+
+def _places(targets: Sequence[str], names: Sequence[str]) -> NDArray[np.int64]:
+    """Return where targets stand among names, -1 where they do not; the last place is that of -1."""
+    places = [names.index(name) if name in names else UNLABELLED for name in targets]
+    return np.array([*places, UNLABELLED], dtype=np.int64)
 
 
 def read_merged(texts: Iterable[str]) -> dict[str, str]:
@@ -110,9 +114,7 @@ def merge(source: LensSet, merged: Mapping[str, str]) -> LensSet:
     check_merged(names, merged)
     targets = [merged.get(name, name) for name in names]
     kept = tuple(dict.fromkeys(targets))
-    # The last place is that of -1.
-    table = np.array([*(kept.index(target) for target in targets), UNLABELLED])
-    return source.labelled(table[source.labels], kept)
+    return source.labelled(_places(targets, kept)[source.labels], kept)
 
 
 def check_merged(names: Sequence[str], merged: Iterable[str]) -> None:

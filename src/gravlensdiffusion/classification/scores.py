@@ -1,7 +1,7 @@
 """How good a classifier's probabilities are, and how far that can be trusted."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -94,7 +94,7 @@ def score(
         confusion=confusion,
         log_loss=float(-np.log(np.maximum(own, 1e-300)).mean()),
         brier=float(((probabilities - truth) ** 2).sum(axis=1).mean()),
-        calibration_error=calibration_error(probabilities, labels),
+        calibration_error=reliability(probabilities, labels).error,
     )
 
 
@@ -123,6 +123,27 @@ class Reliability:
     hits: NDArray[np.int64]
     num: NDArray[np.int64]
 
+    @property
+    def error(self) -> float:
+        """The expected calibration error: mean distance of confidence from accuracy.
+
+        References:
+            Guo et al. 2017, arXiv:1706.04599, equation 3, with bins of equal numbers.
+        """
+        gaps = np.abs(self.hits / self.num - self.confidence)
+        return float((gaps * self.num).sum() / self.num.sum())
+
+    def chance_error(self, seed: int, num: int = 200) -> float:
+        """Return the error that probabilities without fault would get.
+
+        Args:
+            seed: Seed of the draws.
+            num: Number of draws.
+        """
+        rng = np.random.default_rng([seed, 0xCA1])
+        drawn = rng.binomial(self.num, self.confidence, (num, len(self.num)))
+        return float(np.mean([replace(self, hits=hits).error for hits in drawn]))
+
 
 def reliability(
     probabilities: NDArray[np.float64], labels: NDArray[np.int64], num_bins: int = NUM_BINS
@@ -142,24 +163,6 @@ def reliability(
         hits=np.array([np.count_nonzero(hit[bin_]) for bin_ in bins]),
         num=np.array([len(bin_) for bin_ in bins]),
     )
-
-
-def calibration_error(
-    probabilities: NDArray[np.float64], labels: NDArray[np.int64], num_bins: int = NUM_BINS
-) -> float:
-    """Return the expected calibration error of the most probable class.
-
-    Args:
-        probabilities: Shape ``(N, K)``.
-        labels: Shape ``(N,)``.
-        num_bins: Bins, with equally many images each.
-
-    References:
-        Guo et al. 2017, arXiv:1706.04599, equation 3, with bins of equal numbers.
-    """
-    bins = reliability(probabilities, labels, num_bins)
-    gaps = np.abs(bins.hits / bins.num - bins.confidence)
-    return float((gaps * bins.num).sum() / len(labels))
 
 
 def wilson(hits: NDArray[np.integer], num: NDArray[np.integer]) -> NDArray[np.float64]:
@@ -218,17 +221,3 @@ class _Ranked:
         )
         lower = np.cumsum(below) - below / 2
         return float((above * lower).sum() / (above.sum() * below.sum()))
-
-
-def chance_error(reliability: Reliability, seed: int, num: int = 200) -> float:
-    """Return the calibration error that probabilities without fault would get.
-
-    Args:
-        reliability: Bins of like confidence.
-        seed: Seed of the draws.
-        num: Number of draws.
-    """
-    rng = np.random.default_rng([seed, 0xCA1])
-    hits = rng.binomial(reliability.num, reliability.confidence, (num, len(reliability.num)))
-    gaps = np.abs(hits / reliability.num - reliability.confidence)
-    return float((gaps * reliability.num).sum(axis=1).mean() / reliability.num.sum())

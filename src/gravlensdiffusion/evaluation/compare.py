@@ -231,6 +231,9 @@ def _extrapolated(
 
     Both sets are cut into 1, 2 and 4 parts; what falls as 1/N, the value or its square, is followed
     along a straight line to no parts at all.
+
+    References:
+        Chong and Forsyth 2020, arXiv:1911.07023, where only the generated set is cut.
     """
     powers = {each.name: 1 if each.bias == "1/N" else 2 for each in statistics}
     biased = [each for each in statistics if each.bias != "none"]

@@ -1,4 +1,4 @@
-"""The Fréchet distance between two sets of features, and its value for infinitely many images."""
+"""The Fréchet distance between two sets of features."""
 
 from dataclasses import dataclass
 
@@ -27,32 +27,6 @@ class FeatureStatistics:
     def rank(self) -> int:
         """The largest rank that the covariance of so many images can have."""
         return min(len(self.mean), self.num - 1)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Extrapolation:
-    """The Fréchet distance as a straight line in 1/N.
-
-    Attributes:
-        value: The distance that infinitely many images would have.
-        standard_error: Its standard error, which counts that the images are a finite sample.
-        slope: Bias of the distance between the whole sets, ``distances[0] - value`` on the line.
-        distances: Mean distance with the sets cut into 1, 2, ... parts.
-        smallest: Images of the smaller set in one of the smallest parts.
-        num_features: Number of features D.
-    """
-
-    value: float
-    standard_error: float
-    slope: float
-    distances: tuple[float, ...]
-    smallest: int
-    num_features: int
-
-    @property
-    def is_reliable(self) -> bool:
-        """Whether each part has more images than features; else the bias need not go as 1/N."""
-        return self.smallest > self.num_features
 
 
 def feature_statistics(features: ArrayLike) -> FeatureStatistics:
@@ -133,64 +107,3 @@ def frechet_distance(x: ArrayLike, y: ArrayLike) -> float:
     if min(len(x), len(y)) <= x.shape[1]:
         return distance_by_nuclear_norm(x, y)
     return distance_of_statistics(feature_statistics(x), feature_statistics(y))
-
-
-def extrapolate(
-    x: ArrayLike, y: ArrayLike, rng: np.random.Generator, *, max_parts: int = 5
-) -> Extrapolation:
-    """Return the Fréchet distance extrapolated to infinitely many images.
-
-    The distance between finite sets is too large, by nearly a constant over N. Both sets are cut at
-    random into k = 1, ..., `max_parts` disjoint parts, the distances between the parts are
-    averaged, and a straight line in k is followed to k = 0. Since every average uses each image
-    once, all share the sampling error of the whole sets; it is estimated from the scatter of the
-    parts, which is k times larger, and is therefore the standard error of the intercept (somewhat
-    too large where the two distributions are equal).
-
-    Unlike the reference, which cuts the generated set alone, this corrects for the finite size of
-    both sets.
-
-    Args:
-        x: Shape ``(N, D)``.
-        y: Shape ``(M, D)``.
-        rng: Source of the random cuts.
-        max_parts: Largest number of parts, at least 2.
-
-    Raises:
-        GravLensError: If a part would have fewer than two images, or the features are not finite.
-
-    References:
-        Chong and Forsyth 2020, arXiv:1911.07023.
-    """
-    x, y = check_pair(x, y)
-    smallest = min(len(x), len(y)) // max_parts if max_parts >= 2 else 0
-    if smallest < 2:
-        raise GravLensError(
-            f"cannot extrapolate from {len(x)} and {len(y)} images in up to {max_parts} parts: "
-            "at least 2 parts of at least 2 images are needed"
-        )
-    counts = np.arange(1, max_parts + 1)
-    distances = [_distances_of_parts(x, y, int(count), rng) for count in counts]
-    means = np.array([values.mean() for values in distances])
-    slope, value = np.polyfit(counts, means, 1)
-    # The scatter of k parts estimates k times the variance of the whole, with k - 1 degrees of
-    # freedom.
-    squares = sum(np.sum((values - values.mean()) ** 2) / len(values) for values in distances)
-    return Extrapolation(
-        value=float(value),
-        standard_error=float(np.sqrt(squares / np.sum(counts - 1))),
-        slope=float(slope),
-        distances=tuple(means.tolist()),
-        smallest=smallest,
-        num_features=x.shape[1],
-    )
-
-
-def _distances_of_parts(
-    x: NDArray[np.float64], y: NDArray[np.float64], num: int, rng: np.random.Generator
-) -> NDArray[np.float64]:
-    """Return the distances between ``num`` pairs of disjoint random parts of two sets."""
-    x_parts = np.array_split(rng.permutation(len(x)), num)
-    y_parts = np.array_split(rng.permutation(len(y)), num)
-    pairs = zip(x_parts, y_parts, strict=True)
-    return np.array([frechet_distance(x[of_x], y[of_y]) for of_x, of_y in pairs])

@@ -31,9 +31,11 @@ NOISE_FREE = "images_noise_free"
 FILLINGS = "fillings"
 """Root attribute that says how generated images came to the set, which a file may lack."""
 SUBHALO_UNITS = ("", "arcsec", "arcsec", "M_sun")
-_TEXT_ATTRIBUTES = ("flux_unit", "config", "software")
+TEXT_ATTRIBUTES = ("flux_unit", "config", "software")
+"""Root attributes that every file has, by the names that they have in a header."""
+OPTIONAL_TEXT_ATTRIBUTES = ("preset", "resize", "request")
+"""Root attributes that a file may lack, likewise."""
 _JSON_ATTRIBUTES = frozenset({"config", "request"})
-_OPTIONAL_TEXT_ATTRIBUTES = ("preset", "resize", "request")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,35 +80,27 @@ class _Checker:
             raise self.error(field, "keeps its data in another file, must be in this file")
         return dataset
 
-    def vector(
-        self, group: h5py.Group, name: str, field: str, num: int, dtype: str
+    def array(
+        self, group: h5py.Group, name: str, field: str, shape: tuple[int, ...], dtype: str
     ) -> h5py.Dataset:
-        """Return a dataset of N values of one dtype."""
+        """Return a dataset of one shape and dtype."""
         dataset = self.dataset(group, name, field)
-        wanted = np.dtype(dtype)
-        if dataset.dtype.newbyteorder("=") != wanted or dataset.shape != (num,):
+        if dataset.dtype.newbyteorder("=") != np.dtype(dtype) or dataset.shape != shape:
             raise self.error(
-                field,
-                f"must be {wanted} of shape ({num},), is {dataset.dtype} of {dataset.shape}",
+                field, f"must be {dtype} of shape {shape}, is {dataset.dtype} of {dataset.shape}"
             )
         return dataset
 
-    def json(self, value: object, field: str) -> str:
-        """Return a text attribute that holds JSON, as it stands; it is parsed and never shown."""
-        return self._text(value, field, MAX_TEXT)
-
-    def text(self, value: object, field: str, limit: int = MAX_NAME) -> str:
-        """Return a text attribute as it may be shown."""
-        return one_line(self._text(value, field, limit))
-
-    def _text(self, value: object, field: str, limit: int) -> str:
+    def text(self, value: object, field: str, *, is_json: bool = False) -> str:
+        """Return a text attribute as it may be shown; JSON, which is parsed, as it stands."""
+        limit = MAX_TEXT if is_json else MAX_NAME
         if isinstance(value, bytes):
             value = value.decode("utf-8", "replace")
         if not isinstance(value, str):
             raise self.error(field, f"must be text, is {type(value).__name__}")
         if len(value) > limit:
             raise self.error(field, f"has {len(value)} letters, more than the limit of {limit}")
-        return value
+        return value if is_json else one_line(value)
 
 
 def read_layout(file: h5py.File, path: Path) -> FileLayout:
@@ -130,15 +124,18 @@ def read_layout(file: h5py.File, path: Path) -> FileLayout:
         if name not in names:
             raise check.error(f"/{name}", "missing")
     num, image_shape = _check_images(file, check)
-    check.vector(file, "labels", "/labels", num, "int16")
+    check.array(file, "labels", "/labels", (num,), "int16")
     units = _check_parameters(file, check, num)
+    has_noise_free = NOISE_FREE in names
+    if has_noise_free:
+        check.array(file, NOISE_FREE, f"/{NOISE_FREE}", (num, *image_shape), "float32")
     return FileLayout(
         num_images=num,
         image_shape=image_shape,
         header=_read_header(file, check, units),
         parameter_names=tuple(units),
         num_subhaloes=_check_subhaloes(file, check),
-        has_noise_free=_check_noise_free(file, check, (num, *image_shape)),
+        has_noise_free=has_noise_free,
     )
 
 
@@ -220,19 +217,6 @@ def _check_images(file: h5py.File, check: _Checker) -> tuple[int, tuple[int, int
     return num, (channels, height, width)
 
 
-def _check_noise_free(file: h5py.File, check: _Checker, shape: tuple[int, ...]) -> bool:
-    """Return whether there are noise-free images, which must be like the images."""
-    if NOISE_FREE not in own_names(file):
-        return False
-    images = check.dataset(file, NOISE_FREE, f"/{NOISE_FREE}")
-    if images.dtype.newbyteorder("=") != np.float32 or images.shape != shape:
-        raise check.error(
-            f"/{NOISE_FREE}",
-            f"must be float32 of shape {shape} as /images, is {images.dtype} of {images.shape}",
-        )
-    return True
-
-
 def _check_parameters(file: h5py.File, check: _Checker, num: int) -> dict[str, str]:
     """Return the unit of each parameter by name."""
     if "parameters" not in own_names(file):
@@ -252,7 +236,7 @@ def _check_parameters(file: h5py.File, check: _Checker, num: int) -> dict[str, s
         field = f"/parameters/{name}"
         if not name.isprintable() or len(name) > MAX_NAME:
             raise check.error(field, "is no name: it is too long or has control characters")
-        dataset = check.vector(group, name, field, num, "float64")
+        dataset = check.array(group, name, field, (num,), "float64")
         if "unit" not in dataset.attrs:
             raise check.error(field, "has no attribute unit")
         units[name] = check.text(dataset.attrs["unit"], f"{field} attribute unit")
@@ -278,12 +262,11 @@ def _read_header(file: h5py.File, check: _Checker, units: dict[str, str]) -> Set
     except GravLensError as error:
         raise check.error("/labels attribute class_names", str(error)) from None
     texts: dict[str, str] = {}
-    for name in (*_TEXT_ATTRIBUTES, *_OPTIONAL_TEXT_ATTRIBUTES):
+    for name in (*TEXT_ATTRIBUTES, *OPTIONAL_TEXT_ATTRIBUTES):
         if name in file.attrs:
-            field, value = f"attribute {name}", file.attrs[name]
             is_json = name in _JSON_ATTRIBUTES
-            texts[name] = check.json(value, field) if is_json else check.text(value, field)
-        elif name in _TEXT_ATTRIBUTES:
+            texts[name] = check.text(file.attrs[name], f"attribute {name}", is_json=is_json)
+        elif name in TEXT_ATTRIBUTES:
             raise check.error(f"attribute {name}", "missing")
     scale = file.attrs.get("pixel_scale_arcsec")
     if scale is not None:
@@ -296,7 +279,7 @@ def _read_header(file: h5py.File, check: _Checker, units: dict[str, str]) -> Set
     fillings: tuple[Filling, ...] = ()
     if FILLINGS in file.attrs:
         field = f"attribute {FILLINGS}"
-        text = check.json(file.attrs[FILLINGS], field)
+        text = check.text(file.attrs[FILLINGS], field, is_json=True)
         fillings = from_json(tuple[Filling, ...], text, source=f"{check.path}: {field}")
     return SetHeader(
         class_names=class_names,

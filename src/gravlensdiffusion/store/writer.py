@@ -18,8 +18,10 @@ from gravlensdiffusion.store.schema import (
     FILLINGS,
     MAX_PIXELS,
     NOISE_FREE,
+    OPTIONAL_TEXT_ATTRIBUTES,
     SCHEMA_VERSION,
     SUBHALO_UNITS,
+    TEXT_ATTRIBUTES,
     fillings_text,
 )
 from gravlensdiffusion.store.trial import JUDGE
@@ -207,9 +209,9 @@ class _StoreWriter:
     def _write_attributes(self) -> None:
         header, attributes = self.header, self.file.attrs
         attributes["schema_version"] = SCHEMA_VERSION
-        for name in ("flux_unit", "config", "software"):
+        for name in TEXT_ATTRIBUTES:
             attributes[name] = getattr(header, name)
-        for name in ("preset", "resize", "seed", "request"):
+        for name in (*OPTIONAL_TEXT_ATTRIBUTES, "seed"):
             if getattr(header, name) is not None:
                 attributes[name] = getattr(header, name)
         if header.pixel_scale_arcsec is not None:
