@@ -160,7 +160,6 @@ BAD_FILES: dict[str, tuple[str, bytes, str]] = {
         NPZ[:5000] + bytes(b ^ 255 for b in NPZ[5000:5100]) + NPZ[5100:],
         "damaged .npz",
     ),
-    "npz with two arrays": ("a.npz", npz_bytes(a=IMAGE, b=IMAGE), "'images' or only one array"),
     "npz with none": ("a.npz", npz_bytes(), "'images' or only one array"),
     "npz with a vector": ("a.npz", npz_bytes(images=np.arange(9.0)), "shape"),
     "npz with no images": ("a.npz", npz_bytes(images=np.empty((0, 8, 8))), "holds no image"),

@@ -71,6 +71,8 @@ class FileOptions:
     Attributes:
         band: Keep this band where files, or images in FITS files, are of several: g, F814W.
         hdu: Name or number of the HDU to read where FITS files hold several images: SCI, 2.
+        dataset: Name of the array of images where .npz or HDF5 files hold several: X_train.
+        labels: Name of the array of classes there: y_train.
         skip_bad: Go on without files that cannot be used.
         allow_object_arrays: Read DeepLense's pickled [image, mass] arrays, without running any code
             in them.
@@ -78,6 +80,8 @@ class FileOptions:
 
     band: str | None = None
     hdu: str | None = None
+    dataset: str | None = None
+    labels: str | None = None
     skip_bad: bool = False
     allow_object_arrays: bool = False
 
@@ -104,7 +108,7 @@ class FileOptions:
         """
         from gravlensdiffusion.errors import BadFilesError, by_cause
         from gravlensdiffusion.formats.companions import FITS_SUFFIXES
-        from gravlensdiffusion.formats.open import open_set
+        from gravlensdiffusion.formats.open import ARRAY_SUFFIXES, open_set
         from gravlensdiffusion.store.reader import SHARD_SUFFIXES
 
         try:
@@ -117,6 +121,8 @@ class FileOptions:
                 any_unit=any_unit,
                 band=self.band,
                 hdu=self.hdu,
+                dataset=self.dataset,
+                labels=self.labels,
             )
         except BadFilesError as error:
             tell(*by_cause(error.problems))
@@ -125,7 +131,9 @@ class FileOptions:
         suffixes = {name.suffix.lower() for name in source.files}
         has_fits = bool(suffixes & set(FITS_SUFFIXES))
         has_names = path.is_dir() and not suffixes & set(SHARD_SUFFIXES)
-        for flag, counts in (("hdu", has_fits), ("band", has_fits or has_names)):
+        has_arrays = bool(suffixes & ARRAY_SUFFIXES)
+        counting = {"hdu": has_fits, "band": has_fits or has_names}
+        for flag, counts in (counting | dict.fromkeys(("dataset", "labels"), has_arrays)).items():
             if getattr(self, flag) is not None and not counts:
                 tell(f"{path}: holds nothing that `{flag}` could choose from, so it plays no part")
         if source.num_skipped:

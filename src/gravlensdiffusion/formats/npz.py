@@ -1,4 +1,4 @@
-"""Images from `.npz` archives: the array `images`, or the only one, with optional labels."""
+"""Images from `.npz` archives, with optional labels; `arrays` says which array is which."""
 
 import math
 import struct
@@ -6,6 +6,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from lzma import LZMAError
 from pathlib import Path
 from typing import IO, Any
@@ -13,15 +14,13 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gravlensdiffusion.errors import BadImageError, one_line
+from gravlensdiffusion.errors import BadImageError
+from gravlensdiffusion.formats.arrays import ArrayChoice, Arrays, classes_of
 from gravlensdiffusion.formats.image import Facts, as_image, of_type
 from gravlensdiffusion.formats.npy import check_stack, is_stack
 from gravlensdiffusion.untrusted import NpyHeader, check_unpacked, held_bytes, read_header
 
-IMAGES, LABELS, CLASS_NAMES = "images", "labels", "class_names"
 MAX_LABEL_BYTES = 2**28
-MAX_CLASSES = 2**15 - 1
-"""Labels are numbers of 16 bits."""
 MAX_COMPRESSED_BYTES = 2**33
 """Size up to which a compressed stack is unpacked into memory."""
 _DAMAGE = (zipfile.BadZipFile, zlib.error, LZMAError, EOFError, RuntimeError, struct.error)
@@ -33,27 +32,33 @@ class NpzReader:
     """Reads `.npz` archives; what is not compressed is mapped, the rest unpacked once.
 
     The stack that was read last is kept, because a compressed one can only be read from its start.
+
+    Args:
+        choice: What the user chooses where files hold several arrays.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, choice: ArrayChoice | None = None) -> None:
+        self.choice = choice or ArrayChoice()
         self._kept: tuple[Path, NDArray[np.generic]] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"_kept": None}
+        return {"choice": self.choice, "_kept": None}
 
     def images(self, path: Path) -> Iterator[tuple[NDArray[np.generic], Facts]]:
         """Yield the images of an archive in order, one in memory at a time."""
         with _archive(path) as archive:
-            member = _images_member(archive)
+            arrays, member = _find(archive, self.choice)
             with archive.open(member) as stream:
                 header, shape = _stack_header(stream, member)
                 check_unpacked(4 * math.prod(shape), _held(archive, member))
-                labels, class_names = _read_labels(archive, shape[0])
+                read = partial(_read_vector, archive)
+                labels, class_names, arrays = classes_of(arrays, read, shape[0])
                 for k in range(shape[0]):
                     facts = Facts(
                         class_name=labels[k] if labels else None,
                         class_names=class_names,
                         is_stacked=shape[0] > 1,
+                        taken=arrays.taken,
                     )
                     yield _next_image(stream, header, shape), of_type(facts, header.dtype)
                 # Reading to the end also checks the member's checksum.
@@ -63,13 +68,13 @@ class NpzReader:
     def pixels(self, path: Path, index: int) -> NDArray[np.generic]:
         """Return one image of an archive."""
         if self._kept is None or self._kept[0] != path:
-            self._kept = (path, _load(path))
+            self._kept = (path, _load(path, self.choice))
         return as_image(self._kept[1][index])
 
 
-def _load(path: Path) -> NDArray[np.generic]:
+def _load(path: Path, choice: ArrayChoice) -> NDArray[np.generic]:
     with _archive(path) as archive:
-        member = _images_member(archive)
+        _, member = _find(archive, choice)
         with archive.open(member) as stream:
             header, shape = _stack_header(stream, member)
             if member.compress_type == zipfile.ZIP_STORED:
@@ -108,16 +113,19 @@ def _archive(path: Path) -> Iterator[zipfile.ZipFile]:
         raise BadImageError(f"is a damaged .npz archive ({error!s:.100})") from error
 
 
-def _images_member(archive: zipfile.ZipFile) -> zipfile.ZipInfo:
-    """Return the member that holds the images."""
-    arrays = {member.filename.removesuffix(".npy"): member for member in archive.infolist()}
-    names = [name for name in arrays if name not in (LABELS, CLASS_NAMES)]
-    if IMAGES not in arrays and len(names) != 1:
-        listed = ", ".join(names[:5]) or "none"
-        raise BadImageError(
-            f"must hold an array 'images' or only one array; it holds {listed:.100}"
-        )
-    return _checked(archive, arrays[IMAGES if IMAGES in arrays else names[0]])
+def _find(archive: zipfile.ZipFile, choice: ArrayChoice) -> tuple[Arrays, zipfile.ZipInfo]:
+    """Return the arrays that count, and the member that holds the images."""
+    members = {member.filename.removesuffix(".npy"): member for member in archive.infolist()}
+
+    def shape(name: str) -> tuple[int, ...]:
+        try:
+            with archive.open(_checked(archive, members[name])) as stream:
+                return read_header(stream).shape
+        except (BadImageError, *_DAMAGE):
+            return ()
+
+    arrays = choice.among(members, shape)
+    return arrays, _checked(archive, members[arrays.images])
 
 
 def _checked(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> zipfile.ZipInfo:
@@ -173,47 +181,17 @@ def _read_into(stream: IO[bytes], data: memoryview) -> None:
         filled += len(part)
 
 
-def _read_labels(archive: zipfile.ZipFile, num: int) -> tuple[list[str | None], tuple[str, ...]]:
-    """Return the class of each image, and the classes in order where the archive lists them."""
-    labels = _read_vector(archive, LABELS)
-    names = _read_vector(archive, CLASS_NAMES)
-    if names is not None and len(names) > MAX_CLASSES:
-        raise BadImageError(f"names {len(names)} classes, more than the limit of {MAX_CLASSES}")
-    class_names = () if names is None else tuple(one_line(str(name)) for name in names)
-    if len(set(class_names)) < len(class_names):
-        raise BadImageError("names a class twice")
-    if labels is None:
-        return [], class_names
-    if len(labels) != num:
-        raise BadImageError(f"has {len(labels)} labels for {num} images")
-    if labels.dtype.kind == "U":
-        texts = [one_line(str(label)) for label in labels]
-        if len(set(texts)) < len(set(labels.tolist())):
-            raise BadImageError("has labels that differ in control characters alone")
-        if class_names and not set(texts) <= set(class_names):
-            raise BadImageError("has labels that are not in its class_names")
-        return list(texts), class_names
-    if labels.dtype.kind not in "iu":
-        raise BadImageError(
-            f"has labels of type {labels.dtype}, allowed are whole numbers and text"
-        )
-    highest = len(class_names) - 1 if class_names else np.iinfo(np.int16).max
-    if labels.min() < -1 or labels.max() > highest:
-        raise BadImageError(f"has labels outside -1 (unlabelled) to {highest}")
-    names_of = class_names or [str(k) for k in range(int(labels.max()) + 1)]
-    return [names_of[k] if k >= 0 else None for k in labels.tolist()], class_names
-
-
 def _read_vector(archive: zipfile.ZipFile, name: str) -> NDArray[np.generic] | None:
     members = [m for m in archive.infolist() if m.filename.removesuffix(".npy") == name]
     if not members:
         return None
     with archive.open(_checked(archive, members[0])) as stream:
         header = read_header(stream)
-        if header.dtype.hasobject or header.dtype.kind not in "iuUf":
+        if header.dtype.hasobject or header.dtype.kind not in "biuUSf":
             raise BadImageError(f"has {name} of type {header.dtype}")
         if header.num_bytes > MAX_LABEL_BYTES or math.prod(header.shape) == 0:
             raise BadImageError(f"has {name} of the impossible shape {header.shape}")
         data = bytearray(header.num_bytes)
         _read_into(stream, memoryview(data))
-    return np.frombuffer(data, header.dtype).reshape(-1)
+    order = "F" if header.is_fortran else "C"
+    return np.frombuffer(data, header.dtype).reshape(header.shape, order=order)

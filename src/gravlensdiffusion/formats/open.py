@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from gravlensdiffusion.errors import BadFilesError, GravLensError, one_line
+from gravlensdiffusion.formats.arrays import ArrayChoice
 from gravlensdiffusion.formats.companions import FITS_SUFFIXES
 from gravlensdiffusion.formats.file_set import FileSet
 from gravlensdiffusion.formats.fits import FitsReader
@@ -20,6 +21,9 @@ from gravlensdiffusion.store.reader import SHARD_SUFFIXES, LensStore
 from gravlensdiffusion.store.trial import JUDGE
 from gravlensdiffusion.untrusted import probe_files
 
+ARRAY_SUFFIXES = frozenset({".npz"})
+"""Files that may hold several arrays."""
+
 
 def open_set(
     path: str | os.PathLike[str],
@@ -31,6 +35,8 @@ def open_set(
     any_unit: bool = False,
     hdu: str | None = None,
     band: str | None = None,
+    dataset: str | None = None,
+    labels: str | None = None,
 ) -> LensSet:
     """Open a data set: `lenses.h5` or shards, `.npy`, `.npz`, FITS or PNG files.
 
@@ -50,6 +56,8 @@ def open_set(
         hdu: Name or number of the HDU to read where FITS files hold several images.
         band: The band to keep where image files are of several, by their names, or where FITS files
             hold several: ``g``, ``f814w``.
+        dataset: Name of the array of images where `.npz` files hold several: ``X_train``.
+        labels: Name of the array of classes there: ``y_train``.
 
     Raises:
         BadFilesError: If anything cannot be used, unless ``skip_bad``; it carries one line each.
@@ -69,7 +77,7 @@ def open_set(
     band = listing.band or band
     readers: dict[str, ImageReader] = {
         ".npy": NpyReader(allow_stacks=not root.is_dir(), allow_object_arrays=allow_object_arrays),
-        ".npz": NpzReader(),
+        ".npz": NpzReader(ArrayChoice(dataset=dataset, labels=labels)),
         ".png": PngReader(),
         **dict.fromkeys(FITS_SUFFIXES, FitsReader(Choice(hdu=hdu, band=band))),
     }
