@@ -8,7 +8,7 @@ import pytest
 from gravlensdiffusion import simulate
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.sets.flux import resize
-from gravlensdiffusion.sets.lens_set import middle
+from gravlensdiffusion.sets.lens_set import evenly_spread, middle
 from gravlensdiffusion.sets.records import SetHeader
 from gravlensdiffusion.sets.training_set import digest_of, prepare
 from gravlensdiffusion.store.reader import LensStore, write_store
@@ -116,3 +116,17 @@ def test_a_set_says_in_short_what_it_is():
     assert repr(lenses.select([0]).labelled(np.array([-1]), ())) == (
         "View(1 image of 14x14 pixels in e-/s)"
     )
+
+
+@pytest.mark.parametrize(
+    ("num", "most"), [(0, 16), (1, 16), (15, 16), (16, 16), (17, 16), (9999, 64)]
+)
+def test_numbers_are_spread_from_the_first_to_the_last(num, most):
+    found = evenly_spread(num, most)
+    assert len(found) == min(num, most)
+    # Each once, and all where there are no more than are wanted.
+    assert len(set(found.tolist())) == len(found)
+    if num:
+        assert (found[0], found[-1]) == (0, num - 1)
+        gaps = np.diff(found)
+        assert gaps.size == 0 or gaps.max() - gaps.min() <= 1

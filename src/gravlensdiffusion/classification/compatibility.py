@@ -7,7 +7,7 @@ import numpy as np
 from gravlensdiffusion.config.classifier import ClassifierConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.sets.flux import UNKNOWN
-from gravlensdiffusion.sets.lens_set import LensSet
+from gravlensdiffusion.sets.lens_set import LensSet, evenly_spread
 
 TOLERANCE = 0.01
 """Relative difference of pixel scales that does not matter."""
@@ -82,7 +82,7 @@ def doubts(config: ClassifierConfig, sized: LensSet) -> Iterator[str]:
                 f"the flux unit of the images is {unit}, that of the training images "
                 f"{config.flux_unit}; they are taken for the same"
             )
-        places = np.linspace(0, len(sized) - 1, min(NUM_LOOKED_AT, len(sized))).astype(np.int64)
+        places = evenly_spread(len(sized), NUM_LOOKED_AT)
         pixels = sized.read(places).reshape(len(places), len(config.bright), -1)
         faint, bright = np.quantile(pixels, (0.3, 0.99), axis=2)
         ratio = float(np.median(np.median(bright - faint, axis=0) / config.bright))

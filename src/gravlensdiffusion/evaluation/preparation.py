@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.sets.copies import Signatures, sign
 from gravlensdiffusion.sets.flux import FULL_SCALE, PEAK, UNKNOWN, is_per_pixel, peak_scaled
-from gravlensdiffusion.sets.lens_set import Indices, LensSet, View
+from gravlensdiffusion.sets.lens_set import Indices, LensSet, View, evenly_spread
 
 Rescale = Literal["none", "peak"]
 
@@ -222,8 +222,7 @@ class PreparedSource(View):
 
     def _some(self) -> NDArray[np.float32]:
         """Return 64 images as they are stored, or all of fewer, shape ``(B, H, W)``."""
-        chosen = np.unique(np.linspace(0, len(self) - 1, 64).astype(int))
-        return self._stored.read(chosen)[:, self._channel]
+        return self._stored.read(evenly_spread(len(self), 64))[:, self._channel]
 
 
 def prepare_sets(

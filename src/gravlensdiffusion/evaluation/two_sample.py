@@ -17,6 +17,7 @@ from gravlensdiffusion.metrics.pixel_test import (
     planted_scores,
 )
 from gravlensdiffusion.metrics.two_sample import MIN_IMAGES, Auc, compare_features
+from gravlensdiffusion.sets.lens_set import evenly_spread
 
 Indices = NDArray[np.int64]
 
@@ -117,4 +118,4 @@ def _images(sources: Sequence[PreparedSource], indices: Indices) -> NDArray[np.f
 
 def _kept(indices: Indices, most: int) -> Indices:
     """Return at most so many of some indices, evenly spread; all of them where they are no more."""
-    return indices[np.linspace(0, len(indices) - 1, min(len(indices), most)).astype(int)]
+    return indices[evenly_spread(len(indices), most)]

@@ -354,6 +354,16 @@ class Blocks:
             yield self.images.read(where)
 
 
+def evenly_spread(num: int, most: int) -> NDArray[np.int64]:
+    """Return some of the numbers from 0 to ``num - 1``, evenly spread.
+
+    Args:
+        num: How many numbers there are.
+        most: How many to return at most; all of them where they are no more.
+    """
+    return np.linspace(0, num - 1, min(num, most)).astype(np.int64)
+
+
 def as_indices(indices: Indices, num: int) -> NDArray[np.int64]:
     """Return the indices as an array.
 

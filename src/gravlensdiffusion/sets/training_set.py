@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from gravlensdiffusion.codec import read_record
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.files import FileWatch, identity, whole_file
-from gravlensdiffusion.sets.lens_set import Indices, LensSet, View, as_indices
+from gravlensdiffusion.sets.lens_set import Indices, LensSet, View, as_indices, evenly_spread
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -208,12 +208,11 @@ def digest_of(
 
 def _stamp(source: LensSet, size: int, method: str) -> str:
     """Digest of what a set and its files look like from outside, and of 16 of its images."""
-    some = np.unique(np.linspace(0, len(source) - 1, 16).astype(int))
     files = [(path.name, *_size_and_time(path)) for path in source.files]
     facts = json.dumps(
         [asdict(source.header), len(source), source.image_shape, size, method, files]
     )
     digest = hashlib.sha256(facts.encode())
     digest.update(np.asarray(source.labels).tobytes())
-    digest.update(np.ascontiguousarray(source.read(some)).tobytes())
+    digest.update(np.ascontiguousarray(source.read(evenly_spread(len(source), 16))).tobytes())
     return digest.hexdigest()

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from gravlensdiffusion.config.classifier import ClassifierConfig, ClassifierTraining
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.sets.lens_set import LensSet
+from gravlensdiffusion.sets.lens_set import LensSet, evenly_spread
 from gravlensdiffusion.training.validation import hold_out
 
 MIN_PER_CLASS = 5
@@ -81,8 +81,8 @@ def configure(
             f"a classifier needs square images of {MIN_SIZE} pixels or more, these have "
             f"{height} x {width}"
         )
-    places = np.linspace(0, len(trained_on) - 1, min(SCALE_IMAGES, len(trained_on)))
-    sky, noise, bright = measure_scales(data.read(trained_on[places.astype(np.int64)]))
+    places = evenly_spread(len(trained_on), SCALE_IMAGES)
+    sky, noise, bright = measure_scales(data.read(trained_on[places]))
     names = data.header.class_names
     mix = np.bincount(data.labels[trained_on], minlength=len(names)).astype(float)
     if recipe.balance != "none":
