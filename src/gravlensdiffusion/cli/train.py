@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from gravlensdiffusion.cli.options import FILES, MACHINE, FileOptions, MachineOptions, tell_absent
 from gravlensdiffusion.cli.running import run_shown
 from gravlensdiffusion.cli.wording import say, tell
+from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.parallel import Processes
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from gravlensdiffusion.training.diffusion import DiffusionTraining
 
 
+PREFIX = "preset:"
 DEFAULT = "lens28"
 """Recipe of a model that starts from nothing."""
 
@@ -60,7 +62,8 @@ class Options:
     Running the same command again resumes from the last checkpoint. Ctrl-C and SIGTERM save first.
 
     Attributes:
-        data: Training images: a lenses.h5, a folder of shards, .npy, FITS or PNG files, or an .npz.
+        data: Training images: a lenses.h5, a folder of shards, .npy, FITS or PNG files, or an .npz;
+            or preset:deeplense, say, for images that are simulated on the way, none of them twice.
         out: Run directory: configuration, log, sample grids, checkpoints.
         preset: Recipe: lens28 (small and fast, learns classes), quick28, lens64 and
             lens150 (classes and physical parameters, of a set with noise-free twins), ddpm (Ho et
@@ -106,9 +109,12 @@ def run(options: Options) -> None:
     if options.init is not None:
         find_model(options.init)
     config = None if _is_adaptation(options) else configure(options)
-    source = options.files.open(options.data, crop=options.crop)
-    tell_absent(source)
-    source = source.with_present_classes()
+    if str(options.data).startswith(PREFIX):
+        source = _simulated(options, config)
+    else:
+        source = options.files.open(options.data, crop=options.crop)
+        tell_absent(source)
+        source = source.with_present_classes()
     if config is None:
         config = _adapted(options, source)
     opening = open_training(
@@ -139,6 +145,21 @@ def run(options: Options) -> None:
     print(f"trained {options.out} on {_told(progress)}")
     if progress.doubt:
         tell(f"note: {progress.doubt}")
+
+
+def _simulated(options: Options, config: "TrainingConfig | None") -> "LensSet":
+    """Return the images of a simulation preset.
+
+    Raises:
+        GravLensError: If something was asked for that a simulation does not have.
+    """
+    from gravlensdiffusion.training.fresh import fresh_set
+
+    if config is None:
+        raise GravLensError(f"`data` {options.data} needs a `preset`, whose size and seed it has")
+    if options.crop is not None:
+        raise GravLensError("`crop` is for files; a simulation has the size of the `preset`")
+    return fresh_set(str(options.data), config)
 
 
 def _told(progress: "Progress") -> str:
@@ -207,6 +228,7 @@ def _describe(config: "TrainingConfig", source: "LensSet", planned: "Plan") -> s
     """Say in one line what would be trained."""
     channels, height, width = source.image_shape
     size = config.size or height
+    images = f"{planned.num_images:,} images" if planned.num_images else "simulated images"
     classes = ", ".join(source.header.class_names) if config.conditional else ""
     augment = "" if config.augment == "none" else f", augment {config.augment}"
     asked = f", parameters: {', '.join(config.parameters)}" if config.parameters else ""
@@ -214,7 +236,7 @@ def _describe(config: "TrainingConfig", source: "LensSet", planned: "Plan") -> s
     share = config.early_stopping.held_out
     held_out = f", {share:.0%} held out" if share else ""
     return (
-        f"would train preset {config.preset} at {size} pixels on {len(source):,} images of "
+        f"would train preset {config.preset} at {size} pixels on {images} of "
         f"{channels}x{height}x{width}, classes: {classes or 'none'}{asked}, {planned.length}, "
         f"batch {config.batch_size}, transform {config.model.transform.kind}{noise}{augment}{held_out}"
     )

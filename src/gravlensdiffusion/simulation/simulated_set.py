@@ -137,7 +137,7 @@ class SimulatedSet(LensSet):
 
     def records(self, *, with_unknown: bool = True) -> Iterator[LensRecord]:
         """Yield the images in order with what is known of each; what it lacks is there as NaN."""
-        records = self._simulated(self.numbers)
+        records = self.simulated(self.numbers)
         if self._is_shown:
             with shown_progress(len(self)) as shown:
                 yield from shown.over(records)
@@ -168,15 +168,18 @@ class SimulatedSet(LensSet):
     def _made(self, indices: Indices) -> list[LensRecord]:
         """Return some images; the last ones are kept for the twins that are asked for next."""
         wanted = as_indices(indices, len(self))
-        if self._read[0] != wanted.tobytes():
+        kept = self._read
+        if kept[0] != wanted.tobytes():
             numbers = [self.numbers[k] for k in wanted]
-            self._read = (wanted.tobytes(), list(self._simulated(numbers)))
-        return self._read[1]
+            # Other threads may read other images in the meantime.
+            self._read = kept = (wanted.tobytes(), list(self.simulated(numbers)))
+        return kept[1]
 
     def _stacked(self, images: list[NDArray[np.float32]]) -> NDArray[np.float32]:
         return np.array(images, np.float32).reshape(-1, *self.image_shape)
 
-    def _simulated(self, numbers: range | list[int]) -> Iterator[LensRecord]:
+    def simulated(self, numbers: range | list[int]) -> Iterator[LensRecord]:
+        """Yield images by their numbers in the simulation, in the set or not."""
         chunks = [numbers[i : i + CHUNK] for i in range(0, len(numbers), CHUNK)]
         if self._num_jobs == 1:
             for chunk in chunks:

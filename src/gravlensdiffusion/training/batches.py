@@ -22,6 +22,7 @@ from gravlensdiffusion.diffusion.randomness import Stream, Streams, generator
 from gravlensdiffusion.model.build import Model
 from gravlensdiffusion.sets.training_set import TrainingSet
 from gravlensdiffusion.training.augment import augment
+from gravlensdiffusion.training.fresh import FreshSet
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,11 @@ def _shuffle(seed: int, epoch: int, num_images: int) -> NDArray[np.int64]:
 
 
 def load_batch(
-    data: TrainingSet, config: TrainingConfig, counts: NDArray[np.int64], conditional: bool
+    data: TrainingSet,
+    config: TrainingConfig,
+    counts: NDArray[np.int64],
+    conditional: bool,
+    fresh: FreshSet | None = None,
 ) -> Batch:
     """Assemble the training images number ``counts``.
 
@@ -78,10 +83,15 @@ def load_batch(
         config: Seed, batch size and how often conditions are hidden.
         counts: Numbers i, shape ``(B,)``; a part of one batch of the whole run.
         conditional: Whether the model knows classes or parameters.
+        fresh: Where images come from that are simulated; None for those of the training set.
     """
-    where = positions(config.seed, counts, len(data))
-    flux = torch.from_numpy(data.images[where])
-    values = torch.from_numpy(data.parameters[where])
+    if fresh is None:
+        where = positions(config.seed, counts, len(data))
+        flux = torch.from_numpy(data.images[where])
+        labels = torch.from_numpy(data.labels[where])
+        values = torch.from_numpy(data.parameters[where])
+    else:
+        flux, labels, values = fresh.take(counts, config.parameters)
     streams = Streams(config.seed, [int(i) for i in counts])
     if config.augment != "none":
         columns = dict(zip(config.parameters, values.T, strict=True))
@@ -95,7 +105,7 @@ def load_batch(
     condition = None
     if conditional:
         hidden = streams.uniform(Stream.TRAIN_CONDITION) < config.label_dropout
-        label = torch.from_numpy(data.labels[where]).masked_fill(hidden, UNLABELLED)
+        label = labels.masked_fill(hidden, UNLABELLED)
         parameters = hide_parameters(values, config, streams)
         condition = Condition(label=label, parameters=parameters)
     return Batch(flux, u, eps, condition)

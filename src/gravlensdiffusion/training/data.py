@@ -31,6 +31,7 @@ from gravlensdiffusion.sets.lens_set import LensSet
 from gravlensdiffusion.sets.records import SetHeader
 from gravlensdiffusion.sets.training_set import TrainingSet, prepare
 from gravlensdiffusion.simulation.population import prior_bounds
+from gravlensdiffusion.training.fresh import FreshSet
 from gravlensdiffusion.training.validation import choose_validation
 
 PRIOR_SIZE = 8192
@@ -153,6 +154,9 @@ def complete(
     num_held_out = len(source) - len(data)
     held_out = f" ({num_held_out:,} more held out)" if num_held_out else ""
     kind = f"preset {header.preset}, seed {header.seed}" if header.preset else "images given"
+    images = f"{len(data):,} images{held_out}{different}{made}"
+    if isinstance(source, FreshSet):
+        images = "images simulated on the way"
     pixel_scale = header.pixel_scale_arcsec
     return replace(
         config.model,
@@ -165,7 +169,7 @@ def complete(
         pixel_scale_arcsec=pixel_scale,
         flux_unit="peak" if transform.kind == "peak" else header.flux_unit,
         resize=header.resize,
-        training_data=f"{len(data):,} images{held_out}{different}{made}, {kind}",
+        training_data=f"{images}, {kind}",
         observation=observation_of(source) if config.noise == "split" else None,
         transform=transform,
     )

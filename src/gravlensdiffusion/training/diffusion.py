@@ -29,6 +29,7 @@ from gravlensdiffusion.training.batches import Batch, Prefetcher, load_batch
 from gravlensdiffusion.training.counters import Progress
 from gravlensdiffusion.training.data import fresh_model, prepare_data, split_validation
 from gravlensdiffusion.training.fit import Training, trained
+from gravlensdiffusion.training.fresh import PREFIX, FreshSet, fresh_set
 from gravlensdiffusion.training.length import count_different, doubt
 from gravlensdiffusion.training.optimiser import build_optimiser, learning_rate
 from gravlensdiffusion.training.run import RunDirectory, held_run
@@ -52,7 +53,8 @@ def train(
     Args:
         recipe: The recipe: a configuration, the name of a preset, or a JSON file; None for the one
             that adapts ``init`` to the images.
-        images: The training images: a set, or the path of one.
+        images: The training images: a set, the path of one, or ``preset:NAME`` for images that are
+            simulated on the way, none of them twice.
         folder: The run directory.
         device: ``cpu``, ``cuda`` or ``auto``.
         init: A model whose weights to start from; ignored where the run resumes.
@@ -72,7 +74,10 @@ def train(
     if recipe is None and init is None:
         raise GravLensError("`recipe` names what is trained; only with `init` may it be left out")
     config = training_preset(recipe) if isinstance(recipe, str) else recipe
-    source = as_set(images).with_present_classes()
+    if isinstance(images, str) and images.startswith(PREFIX) and config is not None:
+        source: LensSet = fresh_set(images, config)
+    else:
+        source = as_set(images).with_present_classes()
     if config is None:
         assert init is not None
         adaptation = adapt(init, source)
@@ -144,6 +149,7 @@ class DiffusionTraining(Training):
         tell: Callable[[str], object] = lambda _: None,
     ) -> None:
         processes = Processes.launched()
+        self._fresh = source if isinstance(source, FreshSet) else None
         source = source.with_present_classes()
         refuse_unequal(config.batch_size, accelerator)
         check_names(config.augment, config.parameters)
@@ -187,6 +193,8 @@ class DiffusionTraining(Training):
         counted = num_different or self.counters.num_different
         self.counters.num_different = counted or count_different(self.data.images.blocks())
         self.num_images = len(self.data)
+        if self._fresh is not None:
+            self.num_images, self.counters.num_different = 0, self.total_images
         self.doubt = doubt(
             config,
             max(self.total_images, self.counters.images_seen),
@@ -227,7 +235,8 @@ class DiffusionTraining(Training):
 
     def load(self, first: int) -> Batch:
         """Return this process's part of the batch that begins with image ``first``."""
-        return load_batch(self.data, self.config, first + self._places, self._is_conditional)
+        places = first + self._places
+        return load_batch(self.data, self.config, places, self._is_conditional, self._fresh)
 
     def loss(self, first: int) -> Tensor:
         """Return the mean loss of this process's part of a batch."""

@@ -1,0 +1,84 @@
+"""Training on images that are simulated on the way."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from gravlensdiffusion import simulate, train
+from gravlensdiffusion.cli.main import main
+from gravlensdiffusion.config.training import EarlyStopping
+from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.model.checkpoint import load_model
+from gravlensdiffusion.model.folders import checkpoints
+from gravlensdiffusion.training import fresh
+from gravlensdiffusion.training.batches import load_batch
+from gravlensdiffusion.training.data import prepare_data
+from gravlensdiffusion.training.fresh import fresh_set
+from tests.sources import tiny
+
+
+@pytest.fixture(autouse=True)
+def few(monkeypatch):
+    monkeypatch.setattr(fresh, "NUM_MEASURED", 64)
+
+
+def recipe(**changes):
+    config = tiny("quick28", size=10, checkpoint_images=16)
+    optimiser = replace(config.optimiser, decay="constant")
+    return replace(config, **{"optimiser": optimiser, **changes})
+
+
+def test_image_i_of_the_training_is_image_i_of_the_simulation(tmp_path):
+    config = recipe(seed=3, label_dropout=0.0, parameter_dropout=0.0, parameters_dropout=0.0)
+    source = fresh_set("preset:deeplense", config)
+    data = prepare_data(config, source, tmp_path)
+    whole = simulate("deeplense", 100, 3, size=10, noise_free=True, flux_unit="e-/s")
+    counts = np.arange(88, 96)
+    batch = load_batch(data, config, counts, True, source)
+    assert np.array_equal(batch.flux, whole.read_noise_free(counts))
+    assert batch.condition.label.tolist() == whole.labels[counts].tolist()
+    truth = np.stack([whole.parameters[name][counts] for name in config.parameters], axis=1)
+    assert np.array_equal(batch.condition.parameters, truth)
+
+
+def test_a_broken_run_goes_on_longer_too_with_the_same_bits(tmp_path):
+    train(recipe(total_images=48), "preset:deeplense", tmp_path / "whole", device="cpu")
+    for total in (24, 48):
+        train(recipe(total_images=total), "preset:deeplense", tmp_path / "broken", device="cpu")
+    one, other = (
+        load_file(checkpoints(tmp_path / name)[-1].folder / "model.safetensors")
+        for name in ("whole", "broken")
+    )
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    told = load_model(tmp_path / "whole").config.training_data
+    assert told == "images simulated on the way, preset deeplense, seed 0"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"early_stopping": EarlyStopping(held_out=0.1)}, "seen once, so that `held_out`"),
+        ({"total_images": 0}, "has no end, so that `epochs`"),
+    ],
+)
+def test_what_needs_a_set_with_an_end_is_refused(tmp_path, changes, words):
+    with pytest.raises(GravLensError, match=words):
+        train(recipe(**changes), "preset:deeplense", tmp_path / "run")
+    with pytest.raises(GravLensError, match="choose from deeplense"):
+        train(recipe(), "preset:jwst", tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_command_says_what_it_would_train_and_what_does_not_go_together(tmp_path, capsys):
+    words = ["train", "--data", "preset:deeplense", "--out", str(tmp_path / "run")]
+    assert main([*words, "--preset", "quick28", "--dry-run"]) == 0
+    told = capsys.readouterr().out
+    assert "at 28 pixels on simulated images of 1x28x28" in told
+    assert "300,032 images in 4,688 steps, batch 64" in told
+    for more in (["--init", "lens28"], ["--preset", "quick28", "--crop", "20"]):
+        assert main([*words, *more]) == 2
+        assert "--preset" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
