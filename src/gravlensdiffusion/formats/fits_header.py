@@ -83,20 +83,31 @@ def pixel_scale(header: fits.Header) -> float | None:
     matrix = _coordinate_matrix(header)
     if matrix is not None and degrees is not None and _is_angular(header, matrix):
         matrix = matrix * np.array(degrees)[:, None]
-        sides = np.hypot(matrix[0], matrix[1])
-        area = abs(np.linalg.det(matrix))
-        if not np.isfinite(matrix).all() or area == 0:
-            raise BadImageError("has a header whose coordinate matrix is not a scale")
-        if abs(sides[0] / sides[1] - 1) > _MAX_SQUARE_ERROR:
-            across, along = sides * ARCSEC_PER_DEGREE
-            raise BadImageError(f"has pixels of {across:.4g} x {along:.4g} arcsec, not square")
-        # Ten digits: the rest is the rounding of the conversion.
-        return float(f"{math.sqrt(area) * ARCSEC_PER_DEGREE:.10g}")
+        return side_of_pixel(matrix * ARCSEC_PER_DEGREE)
     for name in SCALE_CARDS:
         value = header.get(name)
         if isinstance(value, (int, float)) and math.isfinite(value) and value > 0:
             return float(value)
     return None
+
+
+def side_of_pixel(matrix: NDArray[np.float64]) -> float:
+    """Return the side of a pixel [arcsec].
+
+    Args:
+        matrix: From pixels to angles [arcsec], shape ``(2, 2)``.
+
+    Raises:
+        BadImageError: If pixels are not square, or the matrix is singular.
+    """
+    area = abs(np.linalg.det(matrix))
+    if not np.isfinite(matrix).all() or area == 0:
+        raise BadImageError("has a coordinate matrix that is not a scale")
+    across, along = np.hypot(matrix[0], matrix[1])
+    if abs(across / along - 1) > _MAX_SQUARE_ERROR:
+        raise BadImageError(f"has pixels of {across:.4g} x {along:.4g} arcsec, not square")
+    # Ten digits: the rest is the rounding of the conversion.
+    return float(f"{math.sqrt(area):.10g}")
 
 
 def _coordinate_matrix(header: fits.Header) -> NDArray[np.float64] | None:

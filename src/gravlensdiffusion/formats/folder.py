@@ -8,6 +8,7 @@ from pathlib import Path
 
 from gravlensdiffusion.errors import GravLensError, listed
 from gravlensdiffusion.formats.companions import sort_files
+from gravlensdiffusion.formats.lenstronomy import is_lenstronomy
 from gravlensdiffusion.sets.naming import is_document, natural_key, parse_name
 from gravlensdiffusion.store.layout import format_folders, is_beside, is_preview
 from gravlensdiffusion.store.reader import SHARD_SUFFIXES
@@ -274,7 +275,7 @@ def _kind(path: Path, root: Path, listing: Listing) -> str | None:
     elif not stat.S_ISREG(mode):
         listing.problems.append(f"{path}: is no regular file")
     elif path.suffix.lower() in SHARD_SUFFIXES:
-        return "shard"
+        return "image" if is_lenstronomy(path) else "shard"
     elif path.suffix.lower() in IMAGE_SUFFIXES:
         return "image"
     elif is_document(path.name):

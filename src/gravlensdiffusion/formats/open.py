@@ -13,6 +13,7 @@ from gravlensdiffusion.formats.fits import FitsReader
 from gravlensdiffusion.formats.fits_extensions import Choice
 from gravlensdiffusion.formats.folder import IMAGE_SUFFIXES, Listing, list_folder
 from gravlensdiffusion.formats.image import MIN_SIDE, ImageReader
+from gravlensdiffusion.formats.lenstronomy import LenstronomyReader, is_lenstronomy
 from gravlensdiffusion.formats.npy import NpyReader
 from gravlensdiffusion.formats.npz import NpzReader
 from gravlensdiffusion.formats.png import PngReader
@@ -79,6 +80,7 @@ def open_set(
         ".npy": NpyReader(allow_stacks=not root.is_dir(), allow_object_arrays=allow_object_arrays),
         ".npz": NpzReader(ArrayChoice(dataset=dataset, labels=labels)),
         ".png": PngReader(),
+        **dict.fromkeys(SHARD_SUFFIXES, LenstronomyReader()),
         **dict.fromkeys(FITS_SUFFIXES, FitsReader(Choice(hdu=hdu, band=band))),
     }
     if crop is not None and crop < MIN_SIDE:
@@ -163,9 +165,9 @@ def _list_file(path: Path) -> Listing:
     if not path.is_file():
         raise GravLensError(f"{path}: is no regular file")
     suffix = path.suffix.lower()
-    if suffix in SHARD_SUFFIXES:
+    if suffix in SHARD_SUFFIXES and not is_lenstronomy(path):
         return Listing(shards=[path])
-    if suffix in IMAGE_SUFFIXES:
+    if suffix in (*IMAGE_SUFFIXES, *SHARD_SUFFIXES):
         return Listing(files=[(path, None)])
     allowed = " ".join((*SHARD_SUFFIXES, *IMAGE_SUFFIXES))
     raise GravLensError(f"{path}: no kind of file that can be read; allowed are {allowed}")

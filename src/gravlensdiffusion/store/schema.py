@@ -59,13 +59,14 @@ class FileLayout:
     has_noise_free: bool
 
 
-class _Checker:
+class Checker:
     """Raises errors that name the file and the field."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def error(self, field: str, what: str) -> GravLensError:
+        """Return an error that names the file and the field."""
         return GravLensError(f"{self.path}: {field}: {what}")
 
     def dataset(self, group: h5py.Group, name: str, field: str) -> h5py.Dataset:
@@ -113,7 +114,7 @@ def read_layout(file: h5py.File, path: Path) -> FileLayout:
     Raises:
         GravLensError: If a field is missing or not as specified; the field is named.
     """
-    check = _Checker(path)
+    check = Checker(path)
     version = file.attrs.get("schema_version")
     if version is None:
         raise check.error("schema_version", "missing; this is not a lens data set")
@@ -205,7 +206,7 @@ def fillings_text(fillings: Sequence[Filling]) -> str:
     return f"[{', '.join(to_json(each, indent=None) for each in fillings)}]"
 
 
-def _check_images(file: h5py.File, check: _Checker) -> tuple[int, tuple[int, int, int]]:
+def _check_images(file: h5py.File, check: Checker) -> tuple[int, tuple[int, int, int]]:
     images = check.dataset(file, "images", "/images")
     if images.dtype.newbyteorder("=") != np.float32:
         raise check.error("/images", f"must be float32, is {images.dtype}")
@@ -217,7 +218,7 @@ def _check_images(file: h5py.File, check: _Checker) -> tuple[int, tuple[int, int
     return num, (channels, height, width)
 
 
-def _check_parameters(file: h5py.File, check: _Checker, num: int) -> dict[str, str]:
+def _check_parameters(file: h5py.File, check: Checker, num: int) -> dict[str, str]:
     """Return the unit of each parameter by name."""
     if "parameters" not in own_names(file):
         return {}
@@ -243,7 +244,7 @@ def _check_parameters(file: h5py.File, check: _Checker, num: int) -> dict[str, s
     return units
 
 
-def _check_subhaloes(file: h5py.File, check: _Checker) -> int:
+def _check_subhaloes(file: h5py.File, check: Checker) -> int:
     if "subhaloes" not in own_names(file):
         return 0
     table = check.dataset(file, "subhaloes", "/subhaloes")
@@ -254,7 +255,7 @@ def _check_subhaloes(file: h5py.File, check: _Checker) -> int:
     return int(table.shape[0])
 
 
-def _read_header(file: h5py.File, check: _Checker, units: dict[str, str]) -> SetHeader:
+def _read_header(file: h5py.File, check: Checker, units: dict[str, str]) -> SetHeader:
     names = np.atleast_1d(file["labels"].attrs.get("class_names", np.empty(0, dtype=object)))
     class_names = tuple(check.text(name, "/labels attribute class_names") for name in names)
     try:

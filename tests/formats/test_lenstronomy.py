@@ -1,0 +1,100 @@
+"""HDF5 files with the names of lenstronomy's arguments, as DESI lenses come."""
+
+from importlib import import_module
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.formats.open import open_set
+from gravlensdiffusion.store.reader import write_store
+from tests.sets.files import HEADER, lens_images, lens_records
+
+NAMES = ("DESIJ0132-1600", "DESIJ2158+0257")
+ANGLE = 0.3
+TURNED = 0.08 * np.array([[-np.cos(ANGLE), np.sin(ANGLE)], [np.sin(ANGLE), np.cos(ANGLE)]])
+
+
+@pytest.fixture(autouse=True)
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Try files out here and not in a child process, whose start takes its time."""
+
+    def probe(path: Path, judge: str, *arguments: str | None) -> str | None:
+        module, _, name = judge.partition(":")
+        verdict: str | None = getattr(import_module(module), name)(path, *arguments)
+        return verdict
+
+    monkeypatch.setattr("gravlensdiffusion.formats.lenstronomy.probe_file", probe)
+
+
+def save(path: Path, **data: object) -> Path:
+    path.parent.mkdir(exist_ok=True, parents=True)
+    with h5py.File(path, "w") as file:
+        for name, values in data.items():
+            file[name] = values
+    return path
+
+
+def desi_folder(root: Path) -> Path:
+    """Write a folder for each lens, with an image and a PSF in each."""
+    for name, image in zip(NAMES, lens_images(2), strict=True):
+        save(
+            root / name / f"{name}_F140W.h5",
+            image_data=image.astype(np.float64),
+            exposure_time=np.full(image.shape, 2400.0),
+            background_rms=0.015,
+            transform_pix2angle=TURNED,
+        )
+        psf = lens_images(1, size=7)[0].astype(">f4")
+        save(root / name / "psf_F140W.h5", kernel_point_source=psf)
+    return root
+
+
+def test_each_lens_once_with_what_its_file_knows(tmp_path: Path) -> None:
+    source = open_set(desi_folder(tmp_path / "desi"))
+    np.testing.assert_array_equal(source.read(slice(None))[:, 0], lens_images(2))
+    assert source.header.class_names == ()
+    assert source.header.pixel_scale_arcsec == pytest.approx(0.08)
+    assert source.parameters["background_rms"].tolist() == [0.015, 0.015]
+    assert source.notes == (
+        "folders of one object each, whose names are no classes: 2",
+        "what goes with images, left alone: 2 named like PSFs; psf_F140W.h5 first",
+        (
+            "of HDF5 files image_data taken, exposure_time (exposure map) left: 2 images, "
+            "DESIJ0132-1600_F140W.h5 first"
+        ),
+    )
+
+
+def test_one_file_and_the_folder_of_one_lens(tmp_path: Path) -> None:
+    folder = desi_folder(tmp_path) / NAMES[1]
+    for path in (folder, folder / f"{NAMES[1]}_F140W.h5"):
+        np.testing.assert_array_equal(open_set(path).read([0])[0, 0], lens_images(2)[1])
+    with pytest.raises(GravLensError, match=r"holds a PSF \(kernel_point_source\), and no image"):
+        open_set(folder / "psf_F140W.h5")
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"image_data": "text"}, "no real numbers"),
+        ({"image_data": 1.0}, "has shape"),
+        ({"image_data": np.eye(8), "transform_pix2angle": np.ones((2, 2))}, "not a scale"),
+        (
+            {"image_data": np.eye(8), "transform_pix2angle": np.diag([0.1, 0.2])},
+            "0.1 x 0.2 arcsec, not square",
+        ),
+        ({"image_data": h5py.ExternalLink("other.h5", "image_data")}, "is a link"),
+    ],
+)
+def test_files_that_cannot_be_used(tmp_path: Path, data: dict[str, object], message: str) -> None:
+    save(tmp_path / "other.h5", image_data=np.eye(8))
+    with pytest.raises(GravLensError, match=message):
+        open_set(save(tmp_path / "a.h5", **data))
+
+
+def test_our_own_sets_stay_sets(tmp_path: Path) -> None:
+    path = write_store(tmp_path / "image_data.h5", lens_records(3), HEADER)
+    assert open_set(path).header == HEADER
