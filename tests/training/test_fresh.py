@@ -23,6 +23,7 @@ from tests.sources import tiny
 @pytest.fixture(autouse=True)
 def few(monkeypatch):
     monkeypatch.setattr(fresh, "NUM_MEASURED", 64)
+    monkeypatch.setattr(fresh, "cpu_count", lambda: 1)
 
 
 def recipe(**changes):

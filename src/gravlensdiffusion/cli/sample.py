@@ -10,7 +10,7 @@ from gravlensdiffusion.cli.wording import tell
 from gravlensdiffusion.config.bounds import Count, NoiseSeed, NonNegative, Positive
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.parallel import Processes
-from gravlensdiffusion.presets.training import ORDERED_BY
+from gravlensdiffusion.presets.parameters import ORDERED_BY
 from gravlensdiffusion.store.layout import GIF, GRID
 
 if TYPE_CHECKING:

@@ -10,21 +10,12 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
 from gravlensdiffusion.evaluation.measure import Measurements
+from gravlensdiffusion.presets.parameters import LABELS
 
 MIN_OF_CLASS = 20
 """Images of each class that a pair of classes needs to be compared."""
 KEPT = 0.8
 """Share of the difference between two classes below which they are too alike."""
-PARAMETERS = {
-    "theta_E": "Einstein radius [arcsec]",
-    "source_x": "source x [arcsec]",
-    "source_y": "source y [arcsec]",
-    "gamma1": "shear gamma1",
-    "gamma2": "shear gamma2",
-    "log_signal_to_noise": "log10 signal-to-noise",
-    "log_mean_flux": "log10 mean flux",
-}
-"""What the parameters are called where people read them."""
 CERTAIN = 3.0
 """Spreads of guessing above 0.5 from which on an area is certainly better than that."""
 
@@ -78,7 +69,7 @@ class Requested:
     @property
     def title(self) -> str:
         """What people call the parameter; a name that is not known stays as it is."""
-        return PARAMETERS.get(self.name, self.name)
+        return LABELS.get(self.name, self.name)
 
 
 def class_pairs(

@@ -23,6 +23,7 @@ from gravlensdiffusion.config.training import (
     TrainingConfig,
 )
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.presets.parameters import ORDERED_BY
 
 MIN_IMAGES = 200
 """Fewest images of which some can be held out when a model is adapted."""
@@ -122,10 +123,6 @@ def lens28() -> TrainingConfig:
         ),
         ema=EMAConfig(halflife_images=10_000),
     )
-
-
-ORDERED_BY = ("theta_E", "source_x", "source_y", "gamma1", "gamma2", "signal_to_noise")
-"""Physical parameters that the larger models learn."""
 
 
 def lens64() -> TrainingConfig:

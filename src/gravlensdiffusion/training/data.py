@@ -25,6 +25,7 @@ from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.model.build import Model, build_model
 from gravlensdiffusion.model.transform import fit_transform, noise_level
 from gravlensdiffusion.nn.lens_equation import ABSENT
+from gravlensdiffusion.presets.parameters import LOGARITHMIC
 from gravlensdiffusion.sets.copies import group, sign
 from gravlensdiffusion.sets.flux import default_method
 from gravlensdiffusion.sets.lens_set import LensSet
@@ -36,8 +37,6 @@ from gravlensdiffusion.training.validation import choose_validation
 
 PRIOR_SIZE = 8192
 """Training images whose class and parameters go with the weights."""
-LOGARITHMIC = frozenset({"signal_to_noise"})
-"""Parameters that the network sees in their logarithm."""
 NEAR = 0.05
 """Distance from the end of a prior, in units of its width, at which values are taken to reach it."""
 

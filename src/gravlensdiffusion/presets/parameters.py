@@ -1,0 +1,16 @@
+"""Physical parameters that models learn and images are ordered by, by their names in a set."""
+
+ORDERED_BY = ("theta_E", "source_x", "source_y", "gamma1", "gamma2", "signal_to_noise")
+"""What the recipes of the larger models learn, and `gravlens sample` has an option for."""
+LOGARITHMIC = frozenset({"signal_to_noise"})
+"""Parameters that the network sees in their logarithm."""
+LABELS = {
+    "theta_E": "Einstein radius [arcsec]",
+    "source_x": "source x [arcsec]",
+    "source_y": "source y [arcsec]",
+    "gamma1": "shear gamma1",
+    "gamma2": "shear gamma2",
+    "log_signal_to_noise": "log10 signal-to-noise",
+    "log_mean_flux": "log10 mean flux",
+}
+"""What parameters are called where people read them; these are what the encoders measure."""
