@@ -149,6 +149,21 @@ def check_writable(path: Path) -> None:
         raise unwritable(path, error) from error
 
 
+def told_apart(paths: Iterable[str | os.PathLike[str]]) -> list[str]:
+    """Return what to call files or folders in one message: their names, with as much before them as tells them apart.
+
+    Args:
+        paths: The paths; one that comes twice has one name.
+    """
+    parts = [Path(os.path.abspath(path)).parts for path in paths]  # noqa: PTH100 - links keep their names
+    names = []
+    for own in parts:
+        others = [other for other in parts if other != own]
+        num = next((n for n in range(1, len(own)) if all(own[-n:] != o[-n:] for o in others)), 0)
+        names.append(str(Path(*own[-num:])))
+    return names
+
+
 def refuse_existing(path: Path, *, overwrite: bool) -> None:
     """Refuse a path that exists.
 

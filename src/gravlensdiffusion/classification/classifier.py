@@ -23,6 +23,7 @@ from gravlensdiffusion.classification.judgement import (
 from gravlensdiffusion.classification.predictions import Predictions, predict, probabilities
 from gravlensdiffusion.config.classifier import ClassifierConfig, ClassifierTraining
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.files import told_apart
 from gravlensdiffusion.formats.open import as_set
 from gravlensdiffusion.sets.copies import Signatures, are_known, sign
 from gravlensdiffusion.sets.lens_set import LensSet
@@ -135,6 +136,7 @@ class LensClassifier:
     ) -> None:
         self.recipe, self.size, self.merged, self.device = recipe, size, merged, device
         self.name = "classifier"
+        self._folder: Path | None = None
         self._fitted: Fitted | None = None
 
     @classmethod
@@ -146,7 +148,8 @@ class LensClassifier:
         """
         classifier = cls(device=device)
         classifier._fitted = load(Path(folder))
-        classifier.name = Path(folder).resolve().name
+        classifier._folder = Path(folder)
+        (classifier.name,) = told_apart([folder])
         return classifier
 
     def __repr__(self) -> str:
@@ -313,7 +316,11 @@ class LensClassifier:
         Raises:
             GravLensError: If the set cannot be judged on.
         """
-        given = Path(images).name if isinstance(images, (str, os.PathLike)) else "these images"
+        called, given = self.name, "these images"
+        if isinstance(images, (str, os.PathLike)):
+            *_, given = told_apart([images])
+            if self._folder is not None:
+                called, given = told_apart([self._folder, images])
         own = images if isinstance(images, Candidates) else self.prepare(images, merged)
         own.check_judgeable()
         self._leave_known(own)
@@ -324,12 +331,12 @@ class LensClassifier:
             own.images.labelled(own.labels, own.config.class_names),
             where,
             probabilities(own.config, found.logits[where], mix),
-            title=f"{self.name} on {name}",
+            title=f"{called} on {name}",
             seed=seed,
             notes=tuple(_notes(own, found, mix, self.fitted.record.get("data_fingerprint"))),
             facts={
                 "data": data_facts(name, own.images, found.digest),
-                "classifier": {"name": self.name, **classifier_facts(own.config)},
+                "classifier": {"name": called, **classifier_facts(own.config)},
                 "judging": judging_facts(own.config, mix, seed),
             },
         )

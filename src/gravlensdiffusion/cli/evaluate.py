@@ -196,6 +196,7 @@ def open_sets(options: Options) -> "Sets":
         GravLensError: If one cannot be read.
     """
     from gravlensdiffusion.evaluation.sets import Sets
+    from gravlensdiffusion.files import told_apart
 
     given = {
         name: path
@@ -206,4 +207,5 @@ def open_sets(options: Options) -> "Sets":
         name: options.files.open(path, crop=options.crop, any_unit=options.rescale == "peak")
         for name, path in given.items()
     }
-    return Sets.of(**opened, names={name: path.name for name, path in given.items()})
+    names = dict(zip(given, told_apart(given.values()), strict=True))
+    return Sets.of(**opened, names=names)

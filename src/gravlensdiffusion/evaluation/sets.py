@@ -3,11 +3,11 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.evaluation.preparation import PreparedSource, prepare_sets
 from gravlensdiffusion.evaluation.result import Settings
+from gravlensdiffusion.files import told_apart
 from gravlensdiffusion.formats.open import as_set
 from gravlensdiffusion.sets.copies import are_known, group
 from gravlensdiffusion.sets.lens_set import LensSet
@@ -57,10 +57,9 @@ class Sets:
         given = {"generated": generated, "reference": reference}
         more = {"reference2": reference2, "train": train}
         given |= {role: images for role, images in more.items() if images is not None}
-        called = {
-            role: role if isinstance(images, LensSet) else Path(images).name
-            for role, images in given.items()
-        } | dict(names or {})
+        paths = {role: each for role, each in given.items() if not isinstance(each, LensSet)}
+        named = dict(zip(paths, told_apart(paths.values()), strict=True))
+        called = {role: role for role in given} | named | dict(names or {})
         ready = {role: PreparedSource(as_set(each), called[role]) for role, each in given.items()}
         return cls(
             generated=ready["generated"],

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from gravlensdiffusion.files import told_apart
 from gravlensdiffusion.formats.image import Facts
 from gravlensdiffusion.formats.units import ZERO_POINT, to_one_zero_point
 from gravlensdiffusion.sets.flux import FULL_SCALE, PEAK, UNKNOWN, unit_of_ends
@@ -112,10 +113,11 @@ def taken(entries: list[Entry]) -> list[str]:
     for entry in entries:
         firsts.setdefault(entry.facts.taken, entry)
     counts = Counter(entry.facts.taken for entry in entries)
+    ways = [(taken, num) for taken, num in counts.most_common() if taken]
+    names = told_apart(firsts[taken].path for taken, _ in ways)
     lines = [
-        f"{taken}: {num} image{'s' if num > 1 else ''}, {firsts[taken].path.name} first"
-        for taken, num in counts.most_common()
-        if taken
+        f"{taken}: {num} image{'s' if num > 1 else ''}, {name} first"
+        for (taken, num), name in zip(ways, names, strict=True)
     ]
     if entries and all(entry.is_mask for entry in entries):
         lines.append("all images have two values, as masks have")

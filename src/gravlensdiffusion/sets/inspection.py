@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gravlensdiffusion.config.bounds import UNLABELLED
+from gravlensdiffusion.files import told_apart
 from gravlensdiffusion.sets.copies import Signatures, group, sign
 from gravlensdiffusion.sets.lens_set import LensSet
 
@@ -182,12 +183,12 @@ class _Walk:
 
     def images(self) -> tuple[tuple[str, float, float, float], ...]:
         """Return the pixels of each image of a small set of files."""
-        names = [Path(self.source.name(k)) for k in range(min(len(self.source), NUM_LISTED + 1))]
-        if len(names) > NUM_LISTED or not all(name.is_file() for name in names):
+        files = [Path(self.source.name(k)) for k in range(min(len(self.source), NUM_LISTED + 1))]
+        if len(files) > NUM_LISTED or not all(file.is_file() for file in files):
             return ()
         return tuple(
-            (name.name, float(self.low[k]), float(self.mean[k]), float(self.high[k]))
-            for k, name in enumerate(names)
+            (name, float(self.low[k]), float(self.mean[k]), float(self.high[k]))
+            for k, name in enumerate(told_apart(files))
         )
 
     def duplicates(self) -> tuple[tuple[str, ...], ...]:

@@ -14,6 +14,7 @@ import numpy as np
 from gravlensdiffusion.codec import from_json, to_json
 from gravlensdiffusion.config.bounds import UNLABELLED, check_class_names
 from gravlensdiffusion.errors import GravLensError, one_line
+from gravlensdiffusion.files import told_apart
 from gravlensdiffusion.sets.lens_set import SUBHALO_DTYPE
 from gravlensdiffusion.sets.records import Filling, SetHeader
 
@@ -174,16 +175,17 @@ def joint_header(paths: Sequence[Path], layouts: Sequence[FileLayout]) -> SetHea
     first = layouts[0].header
     units: dict[str, str] = {}
     for path, layout in zip(paths, layouts, strict=True):
+        _, other = told_apart((path, paths[0]))
         if layout.image_shape != layouts[0].image_shape:
             raise GravLensError(
                 f"{path}: /images: shape {layout.image_shape} differs from "
-                f"{layouts[0].image_shape} in {paths[0].name}"
+                f"{layouts[0].image_shape} in {other}"
             )
         for name in ("class_names", "pixel_scale_arcsec", "flux_unit", "resize"):
             if getattr(layout.header, name) != getattr(first, name):
                 raise GravLensError(
                     f"{path}: {name}: {getattr(layout.header, name)!r} differs from "
-                    f"{getattr(first, name)!r} in {paths[0].name}"
+                    f"{getattr(first, name)!r} in {other}"
                 )
         for name, unit in layout.header.parameter_units.items():
             if units.setdefault(name, unit) != unit:

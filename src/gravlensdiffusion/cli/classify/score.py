@@ -61,7 +61,7 @@ def run(options: Options) -> None:
             is in the way.
     """
     from gravlensdiffusion.classification.classes import read_merged
-    from gravlensdiffusion.files import refuse_existing
+    from gravlensdiffusion.files import refuse_existing, told_apart
 
     for name in (TABLE, JSON, HTML):
         refuse_existing(options.out / name, overwrite=options.overwrite)
@@ -71,12 +71,13 @@ def run(options: Options) -> None:
 
     # What is no classifier is told before a long set is looked at.
     classifier = LensClassifier.from_pretrained(options.model, device=options.machine.device)
+    classifier.name, name = told_apart((options.model, options.data))
     candidates = classifier.prepare(options.files.open(options.data), merged)
     with shown_progress(len(candidates.images)) as shown:
         judgement = classifier.score(
             candidates,
             prior=options.prior,
-            name=options.data.resolve().name,
+            name=name,
             seed=options.seed,
             progress=shown.update,
         )
