@@ -48,7 +48,7 @@ def made(path: Path, config: object, source: LensStore, settings: Settings) -> n
         (
             replace(LEARNED, class_names=("no_sub", "wdm")),
             {},
-            "model 'tiny' has no classes 'axion', 'cdm'; it has: no_sub, wdm",
+            "model 'tiny' has no classes 'axion', 'cdm'; it has: no_sub, wdm; `map` says which",
         ),
         (
             replace(LEARNED, class_names=("no_sub", "cdm")),

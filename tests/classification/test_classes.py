@@ -3,7 +3,6 @@ import pytest
 
 from gravlensdiffusion.classification.classes import (
     classes_known_to,
-    merge,
     read_classes,
     read_merged,
 )
@@ -34,15 +33,11 @@ def test_classes_are_merged_by_name():
     found, _ = read_classes(made([0, 1, 2, -1, 3]), dict.fromkeys(NAMES[:3], "lens"))
     assert found.header.class_names == ("lens", "no_lens")
     assert found.labels.tolist() == [0, 0, 0, -1, 1]
-    # In the order of their first appearance.
-    found = merge(made([2, -1, 0, 1], ("no_sub", "cdm", "empty")), dict.fromkeys(NAMES[:2], "lens"))
-    assert found.header.class_names == ("lens", "empty")
-    assert found.labels.tolist() == [1, -1, 0, 0]
 
 
 def test_a_class_that_the_set_lacks_is_not_merged():
-    with pytest.raises(GravLensError, match="no class 'dust' to merge; there are: no_sub, cdm, ax"):
-        merge(made([0, 1]), {"dust": "cdm"})
+    with pytest.raises(GravLensError, match="no class 'dust'; there are: no_sub, cdm, ax"):
+        read_classes(made([0, 1]), {"dust": "cdm"})
 
 
 @pytest.mark.parametrize(

@@ -92,7 +92,7 @@ def test_classes_of_the_set_are_merged_into_those_of_the_classifier(tmp_path):
     with pytest.raises(GravLensError, match="class 'arc', only empty, blob; `merge` empty=arc"):
         candidates.check_judgeable()
     classifier.prepare(source, {"arc": "blob"}).check_judgeable()
-    with pytest.raises(GravLensError, match="no class 'disc' to merge"):
+    with pytest.raises(GravLensError, match="no class 'disc'; there are"):
         classifier.prepare(source, {"disc": "blob"})
 
 

@@ -185,7 +185,10 @@ def _check_classes(generator: LensGenerator, classes: Sequence[FilledClass]) -> 
         names = ", ".join(f"'{name}'" for name in missing)
         has = ", ".join(known) or "none"
         plural = "es" if len(missing) > 1 else ""
-        raise GravLensError(f"model '{generator.name}' has no class{plural} {names}; it has: {has}")
+        raise GravLensError(
+            f"model '{generator.name}' has no class{plural} {names}; it has: {has}; `map` says "
+            "which of them are meant by other names"
+        )
 
 
 def _unit_of(source: LensSet, stated: str | None) -> str:

@@ -35,7 +35,7 @@ def read_classes(source: LensSet, merged: Mapping[str, str]) -> tuple[LensSet, t
             "the images have no classes: put them into one folder per class, or into an HDF5 file "
             "with labels"
         )
-    counted = merge(source, merged)
+    counted = source.relabelled(merged)
     notes = []
     num_unknown = int(np.count_nonzero(labels < 0))
     if num_unknown:
@@ -98,35 +98,6 @@ def read_merged(texts: Iterable[str]) -> dict[str, str]:
                     f"`merge` counts class '{name}' both as {merged[name]} and {new}"
                 )
     return merged
-
-
-def merge(source: LensSet, merged: Mapping[str, str]) -> LensSet:
-    """Count classes of a set as others, in the order of their first appearance.
-
-    Args:
-        source: The set.
-        merged: The class that a class is counted as, by its name.
-
-    Raises:
-        GravLensError: If a class is not known.
-    """
-    names = source.header.class_names
-    check_merged(names, merged)
-    targets = [merged.get(name, name) for name in names]
-    kept = tuple(dict.fromkeys(targets))
-    return source.labelled(_places(targets, kept)[source.labels], kept)
-
-
-def check_merged(names: Sequence[str], merged: Iterable[str]) -> None:
-    """Refuse to merge a class that a set does not have.
-
-    Raises:
-        GravLensError: If there is one.
-    """
-    unknown = [name for name in merged if name not in names]
-    if unknown:
-        there = ", ".join(names) or "none"
-        raise GravLensError(f"no class '{unknown[0]}' to merge; there are: {there}")
 
 
 def read_mix(

@@ -10,7 +10,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from gravlensdiffusion.classification.classes import check_merged, classes_known_to, read_mix
+from gravlensdiffusion.classification.classes import classes_known_to, read_mix
 from gravlensdiffusion.classification.compatibility import doubts, for_classifier
 from gravlensdiffusion.classification.fitting import Fitted, Plan, fit, load, plan, save
 from gravlensdiffusion.classification.judgement import (
@@ -174,6 +174,11 @@ class LensClassifier:
         """Names of the classes, in the order of the probabilities."""
         return self.fitted.network.config.class_names
 
+    @property
+    def known_names(self) -> tuple[str, ...]:
+        """Names of classes that it knows: its own, and those that were merged into them in training."""
+        return (*self.class_names, *dict(self.fitted.network.config.merged))
+
     def plan(self, images: Images, *, name: str | None = None) -> Plan:
         """Say what `fit` would train on, after all checks that come before the first step.
 
@@ -240,7 +245,7 @@ class LensClassifier:
         """
         source, config = as_set(images), self.fitted.network.config
         own = source.header.class_names
-        check_merged(own, merged or {})
+        source.relabelled(merged or {})  # a class that is none is refused
         sized = for_classifier(config, source)
         counted_as = dict(config.merged) | dict(merged or {})
         labels, unknown = classes_known_to(config.class_names, counted_as.items(), source)

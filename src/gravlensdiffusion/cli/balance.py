@@ -78,7 +78,7 @@ def run(options: Options) -> None:
 
     # A model loads within seconds, a large set is looked at for minutes.
     generator = LensGenerator.from_pretrained(options.model, device=options.machine.device)
-    source = options.files.open(options.data)
+    source = options.files.open(options.data, known=generator.config.class_names)
     tell_absent(source)
     quality = options.sampling.quality
     steps = options.sampling.steps if quality is None else generator.steps_of(quality)

@@ -197,15 +197,18 @@ def open_sets(options: Options) -> "Sets":
     """
     from gravlensdiffusion.evaluation.sets import Sets
     from gravlensdiffusion.files import told_apart
+    from gravlensdiffusion.sets.classes import CLASSES
 
     given = {
         name: path
         for name in ("generated", "reference", "reference2", "train")
         if (path := getattr(options, name)) is not None
     }
-    opened = {
-        name: options.files.open(path, crop=options.crop, any_unit=options.rescale == "peak")
-        for name, path in given.items()
-    }
+    opened = options.files.open_all(
+        list(given.values()),
+        known=CLASSES,
+        crop=options.crop,
+        any_unit=options.rescale == "peak",
+    )
     names = dict(zip(given, told_apart(given.values()), strict=True))
-    return Sets.of(**opened, names=names)
+    return Sets.of(**dict(zip(given, opened, strict=True)), names=names)

@@ -1,8 +1,9 @@
 """Options that several commands share, and what they ask for."""
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from gravlensdiffusion.cli.wording import tell
 from gravlensdiffusion.config.bounds import WISE_GUIDANCE, Count, Guidance
@@ -76,6 +77,9 @@ class FileOptions:
         skip_bad: Go on without files that cannot be used.
         allow_object_arrays: Read DeepLense's pickled [image, mass] arrays, without running any code
             in them.
+        map: Other names for classes of the images: no=no_sub,sphere=cdm,vort=axion. Two that get one
+            name become one. What DeepLense calls so is understood by itself where a model knows the
+            others.
     """
 
     band: str | None = None
@@ -84,11 +88,13 @@ class FileOptions:
     labels: str | None = None
     skip_bad: bool = False
     allow_object_arrays: bool = False
+    map: str | None = None
 
     def open(
         self,
         path: Path,
         *,
+        known: Collection[str] = (),
         crop: int | None = None,
         mixed: bool = False,
         any_unit: bool = False,
@@ -98,6 +104,7 @@ class FileOptions:
 
         Args:
             path: A file or a folder.
+            known: See `open_all`.
             crop: Height and width of the middle of each image to keep [pixel]; None for all of it.
             mixed: Whether to go on with the most common size, unit and scale where images differ.
             any_unit: Whether images may differ in flux unit.
@@ -106,6 +113,60 @@ class FileOptions:
         Raises:
             GravLensError: If the set cannot be opened.
         """
+        (source,) = self.open_all(
+            [path], known=known, crop=crop, mixed=mixed, any_unit=any_unit, with_notes=with_notes
+        )
+        return source
+
+    def open_all(
+        self, paths: Sequence[Path], *, known: Collection[str] = (), **how: Any
+    ) -> "list[LensSet]":
+        """Open data sets, their classes named as `map` says; see `open`.
+
+        Args:
+            paths: Files or folders.
+            known: Classes that a model knows: what DeepLense calls otherwise is taken for them, and
+                that is told.
+            how: The other arguments of `open`.
+
+        Raises:
+            GravLensError: If a set cannot be opened, or none has a class that is to be renamed.
+        """
+        from gravlensdiffusion.sets.classes import deeplense_names, read_map
+
+        asked = read_map(self.map) if self.map is not None else {}
+        sources = [self._open(path, **how) for path in paths]
+        there = dict.fromkeys(name for each in sources for name in each.header.class_names)
+        for name in asked:
+            if name not in there:
+                raise GravLensError(
+                    f"`map` names class '{name}'; the images have: {listed([*there]) or 'none'}"
+                )
+        for k, path in enumerate(paths):
+            own = sources[k].header.class_names
+            # What somebody has named is left so.
+            kept = {*known, *asked, *asked.values()}
+            meant = deeplense_names(own, known)
+            meant = {name: new for name, new in meant.items() if name not in kept}
+            if meant:
+                tell(
+                    f"{path}: classes {listed([*meant])} are taken for {listed([*meant.values()])}, "
+                    "as DeepLense names them; `map` says otherwise"
+                )
+            names = meant | {name: new for name, new in asked.items() if name in own}
+            sources[k] = sources[k].relabelled(names) if names else sources[k]
+        return sources
+
+    def _open(
+        self,
+        path: Path,
+        *,
+        crop: int | None = None,
+        mixed: bool = False,
+        any_unit: bool = False,
+        with_notes: bool = True,
+    ) -> "LensSet":
+        """Open a data set with the classes that it has; see `open`."""
         from gravlensdiffusion.errors import BadFilesError, by_cause
         from gravlensdiffusion.formats.companions import FITS_SUFFIXES
         from gravlensdiffusion.formats.open import ARRAY_SUFFIXES, open_set

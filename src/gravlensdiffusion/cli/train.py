@@ -102,17 +102,18 @@ def run(options: Options) -> None:
         SystemExit: With code 130 or 143 after a signal, once the run is saved.
     """
     from gravlensdiffusion.generation.generator import LensGenerator
-    from gravlensdiffusion.model.folders import find_model
+    from gravlensdiffusion.model.checkpoint import load_model
     from gravlensdiffusion.training.diffusion import open_training
 
     # A mistake in a recipe or a name is told before a long folder is read.
+    known: tuple[str, ...] = ()
     if options.init is not None:
-        find_model(options.init)
+        known = load_model(options.init).config.class_names
     config = None if _is_adaptation(options) else configure(options)
     if str(options.data).startswith(PREFIX):
         source = _simulated(options, config)
     else:
-        source = options.files.open(options.data, crop=options.crop)
+        source = options.files.open(options.data, known=known, crop=options.crop)
         tell_absent(source)
         source = source.with_present_classes()
     if config is None:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gravlensdiffusion.config.bounds import UNLABELLED
-from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.errors import GravLensError, listed
 from gravlensdiffusion.sets.flux import UNKNOWN, bring_to_size, default_method
 from gravlensdiffusion.sets.records import GENERATED, LensRecord, SetHeader
 
@@ -28,8 +28,8 @@ class LensSet(ABC):
     """A set of images that is read on demand.
 
     What reads images gives the first three attributes and `read`, and what else it knows. `select`,
-    `crop`, `resized`, `twins`, `labelled` and `with_present_classes` return a set that reads from
-    this one.
+    `crop`, `resized`, `twins`, `labelled`, `relabelled` and `with_present_classes` return a set that
+    reads from this one.
 
     Attributes:
         header: What is common to all images.
@@ -251,6 +251,37 @@ class LensSet(ABC):
         """
         header = replace(self.header, class_names=tuple(class_names))
         return View(self, header=header, labels=np.asarray(labels, np.int16))
+
+    def relabelled(self, names: Mapping[str, str]) -> "LensSet":
+        """Return the images with classes of other names; those that get one name become one.
+
+        Args:
+            names: New names of classes by their own; a class that is left out keeps its name.
+
+        Raises:
+            GravLensError: If a class is not known, or a name is none.
+        """
+        own = self.header.class_names
+        for name in names:
+            if name not in own:
+                raise GravLensError(
+                    f"there is no class '{name}'; there are: {listed(own) or 'none'}"
+                )
+        new = [names.get(name, name) for name in own]
+        kept = tuple(dict.fromkeys(new))
+        fillings = tuple(
+            replace(
+                filling,
+                classes=tuple(
+                    replace(each, name=names.get(each.name, each.name)) for each in filling.classes
+                ),
+            )
+            for filling in self.header.fillings
+        )
+        header = replace(self.header, class_names=kept, fillings=fillings)
+        # The last place is that of -1.
+        table = np.array([*map(kept.index, new), UNLABELLED], np.int16)
+        return View(self, header=header, labels=table[self.labels])
 
     def with_present_classes(self) -> "LensSet":
         """Return the images without the classes that none of them belongs to."""

@@ -49,7 +49,7 @@ def run(options: Options) -> None:
 
     # What is no classifier is told before a long set is looked at.
     classifier = LensClassifier.from_pretrained(options.model, device=options.machine.device)
-    candidates = classifier.prepare(options.files.open(options.data))
+    candidates = classifier.prepare(options.files.open(options.data, known=classifier.known_names))
     tell(*candidates.doubts)
     candidates.mix(options.prior)
     names, source = classifier.class_names, candidates.images

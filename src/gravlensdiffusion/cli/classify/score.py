@@ -72,7 +72,8 @@ def run(options: Options) -> None:
     # What is no classifier is told before a long set is looked at.
     classifier = LensClassifier.from_pretrained(options.model, device=options.machine.device)
     classifier.name, name = told_apart((options.model, options.data))
-    candidates = classifier.prepare(options.files.open(options.data), merged)
+    known = (*classifier.known_names, *merged)
+    candidates = classifier.prepare(options.files.open(options.data, known=known), merged)
     with shown_progress(len(candidates.images)) as shown:
         judgement = classifier.score(
             candidates,
