@@ -8,8 +8,11 @@ import pytest
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.evaluation.evaluate import evaluate_sets
 from gravlensdiffusion.evaluation.result import Settings
-from gravlensdiffusion.evaluation.sets import Sets, note_copies
+from gravlensdiffusion.evaluation.sets import Sets, note_copies, note_peaks
+from gravlensdiffusion.sets.flux import peak_scaled, resize
+from gravlensdiffusion.sets.records import SetHeader
 from tests.evaluation.sets import opened, pixels, records
+from tests.sources import ArraySource
 
 NUM = 30
 
@@ -72,3 +75,35 @@ def test_images_that_come_several_times_are_counted(tmp_path: Path, given: dict)
     few = opened(tmp_path / "few.h5", records(1) * 12 + records(4 * NUM)[1:3])
     (note,) = note_copies(Sets(**given | {"generated": few}))
     assert note == "11 of the 14 images of few are copies of others among them, 3 are different"
+
+
+def of_peak(size: int, *, is_reduced: bool = False, gain: float = 1.0) -> ArraySource:
+    """Return images that were each scaled to [0, 1], reduced after that or not."""
+    images = np.random.default_rng(size).random((9, 1, 48, 48), dtype=np.float32)
+    images = resize(images, size, "area") if not is_reduced else peak_scaled(images)[0]
+    images = peak_scaled(images)[0] if not is_reduced else resize(images, size, "area")
+    header = SetHeader(flux_unit="peak", pixel_scale_arcsec=4.8 / size)
+    return ArraySource(images * gain, np.zeros(9, np.int16), header)
+
+
+@pytest.mark.parametrize(
+    ("generated", "reference", "here"),
+    [
+        (of_peak(24), of_peak(24, is_reduced=True), "generated"),
+        (of_peak(24), of_peak(48), "generated"),
+        (of_peak(48), of_peak(24), "reference"),
+        # What a model draws that has learned exact images is not exact.
+        (of_peak(24, gain=0.99), of_peak(24), None),
+        (of_peak(24, is_reduced=True), of_peak(24, is_reduced=True), None),
+        (of_peak(48), of_peak(48), None),
+    ],
+)
+def test_images_that_were_scaled_at_different_sizes_are_told(
+    generated: ArraySource, reference: ArraySource, here: str | None
+) -> None:
+    sets = Sets.of(generated, reference)
+    notes = note_peaks(sets.prepared(Settings(size=24)))
+    there = {"generated": "reference", "reference": "generated", None: ""}[here]
+    expected = f"{here} were each scaled to [0, 1] at 24 pixels, those of {there} at another size"
+    assert [expected in note for note in notes] == ([True] if here else [])
+    assert not note_peaks(sets.prepared(Settings(size=24, rescale="peak")))

@@ -26,7 +26,7 @@ from gravlensdiffusion.evaluation.plan import HANDFUL, Plan, make_plan
 from gravlensdiffusion.evaluation.planting import Planting, ladders
 from gravlensdiffusion.evaluation.preparation import PreparedSource
 from gravlensdiffusion.evaluation.result import Evaluation, Settings
-from gravlensdiffusion.evaluation.sets import Images, Sets, note_copies, note_mixed
+from gravlensdiffusion.evaluation.sets import Images, Sets, note_copies, note_mixed, note_peaks
 from gravlensdiffusion.evaluation.statistics import ENCODER, PHYSICS
 from gravlensdiffusion.evaluation.two_sample import feature_rows, pixel_rows
 from gravlensdiffusion.metrics.inception import load_inception
@@ -120,7 +120,7 @@ def evaluate_sets(
         tell(note)
     with Team(ready.all, encoder, processes, progress=progress) as team:
         work = _Work(ready, settings, plan, team, inception_weights, tell)
-        return work.evaluation((*plan.notes, *note_mixed(ready), *copies))
+        return work.evaluation((*plan.notes, *note_mixed(ready), *note_peaks(ready), *copies))
 
 
 def assist(sets: Sets, settings: Settings, processes: Processes) -> None:

@@ -181,6 +181,12 @@ class PreparedSource(View):
         return bool(np.abs(self._some()).max((1, 2)).mean() > 2)
 
     @cached_property
+    def are_at_their_peak(self) -> bool:
+        """Whether each image runs exactly from 0 to 1 as it is stored, as far as 64 images tell."""
+        some = self._some()
+        return bool((some.min((1, 2)) == 0).all() and (some.max((1, 2)) == 1).all())
+
+    @cached_property
     def extremes(self) -> tuple[float, float, float]:
         """Mean over the images of their smallest, lower-quartile and largest value [flux unit]."""
         sums = np.zeros(3)

@@ -10,6 +10,7 @@ from gravlensdiffusion.evaluation.result import Settings
 from gravlensdiffusion.files import told_apart
 from gravlensdiffusion.formats.open import as_set
 from gravlensdiffusion.sets.copies import are_known, group
+from gravlensdiffusion.sets.flux import PEAK
 from gravlensdiffusion.sets.lens_set import LensSet
 
 Images = LensSet | str | os.PathLike[str]
@@ -130,6 +131,33 @@ def note_copies(sets: Sets) -> list[str]:
                 f"are copies of others among them, {copies.num_different:,} are different"
             )
     return notes
+
+
+def note_peaks(sets: Sets) -> list[str]:
+    """Say where generated and real images were each scaled to [0, 1], but not at one size.
+
+    Images of a model that has learned such images need not reach 0 and 1, and are no sign of it.
+
+    Args:
+        sets: The sets, on common ground.
+    """
+    pair = (sets.generated, sets.reference)
+    if sets.generated.preparation.rescale != "none" or {each.flux_unit for each in pair} != {PEAK}:
+        return []
+    size = sets.generated.preparation.size
+    made, real = (each.are_at_their_peak and each.size == size for each in pair)
+    if made and not real:
+        here, there = pair
+    elif real and sets.generated.are_at_their_peak:
+        there, here = pair
+    else:
+        return []
+    note = (
+        f"the images of {here.name} were each scaled to [0, 1] at {size} pixels, those of "
+        f"{there.name} at another size: their brightest pixels and all fluxes differ by that; "
+        "`rescale` peak brings each image to [0, 1]"
+    )
+    return [note]
 
 
 def note_mixed(sets: Sets) -> list[str]:
