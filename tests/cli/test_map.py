@@ -118,7 +118,7 @@ def test_evaluate(
     generated, reference = named(tmp_path, KNOWN), named(tmp_path / "real", names)
     files = FileOptions(map=words[1] if words else None)
     sets = open_sets(Options(generated=generated, reference=reference, out=tmp_path, files=files))
-    assert sets.generated.class_names == sets.reference.class_names == KNOWN
+    assert [each.header.class_names for each in sets.all] == [KNOWN, KNOWN]
     assert capsys.readouterr().err == ("" if words else TOLD.format(reference))
 
 

@@ -145,7 +145,7 @@ def note_peaks(sets: Sets) -> list[str]:
     if sets.generated.preparation.rescale != "none" or {each.flux_unit for each in pair} != {PEAK}:
         return []
     size = sets.generated.preparation.size
-    made, real = (each.are_at_their_peak and each.size == size for each in pair)
+    made, real = (each.are_at_their_peak and each.stored_size == size for each in pair)
     if made and not real:
         here, there = pair
     elif real and sets.generated.are_at_their_peak:
@@ -153,8 +153,8 @@ def note_peaks(sets: Sets) -> list[str]:
     else:
         return []
     note = (
-        f"the images of {here.name} were each scaled to [0, 1] at {size} pixels, those of "
-        f"{there.name} at another size: their brightest pixels and all fluxes differ by that; "
+        f"the images of {here.title} were each scaled to [0, 1] at {size} pixels, those of "
+        f"{there.title} at another size: their brightest pixels and all fluxes differ by that; "
         "`rescale` peak brings each image to [0, 1]"
     )
     return [note]
