@@ -90,6 +90,7 @@ def of_ways(folder: Path, _: pytest.CaptureFixture[str]) -> str:
             index=0,
             name=name,
             shape=(1, 8, 8),
+            whole=(8, 8),
             dtype="float32",
             facts=Facts(taken=f"HDU {k} taken"),
             is_mask=False,
