@@ -158,8 +158,14 @@ def _simulated(options: Options, config: "TrainingConfig | None") -> "LensSet":
 
     if config is None:
         raise GravLensError(f"`data` {options.data} needs a `preset`, whose size and seed it has")
-    if options.crop is not None:
-        raise GravLensError("`crop` is for files; a simulation has the size of the `preset`")
+    for flag, value, what in (
+        ("crop", options.crop, "size"),
+        ("map", options.files.map, "classes"),
+    ):
+        if value is not None:
+            raise GravLensError(
+                f"`{flag}` is for files; a simulation has the {what} of the `preset`"
+            )
     return fresh_set(str(options.data), config)
 
 
