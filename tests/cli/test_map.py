@@ -190,7 +190,7 @@ def test_names_that_are_told_are_left(model: Path, tmp_path: Path) -> None:
 def test_simulated_images_have_classes_of_their_own(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    command = ["train", "--data", "simulate:deeplense", "--out", str(tmp_path / "run")]
+    command = ["train", "--data", "preset:deeplense", "--out", str(tmp_path / "run")]
     assert main([*command, "--map", "cdm=sphere"]) == 2
     assert "--map is for files; a simulation has the classes of the --preset" in (
         capsys.readouterr().err
