@@ -1,7 +1,9 @@
 """Files of several arrays: which are the images, and which tells their classes."""
 
+import pickle
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -9,7 +11,8 @@ from gravlensdiffusion.cli.main import main
 from gravlensdiffusion.errors import AmbiguousImageError, BadImageError, GravLensError
 from gravlensdiffusion.formats.arrays import ArrayChoice
 from gravlensdiffusion.formats.open import open_set
-from tests.sets.files import lens_images
+from gravlensdiffusion.store.reader import write_store
+from tests.sets.files import HEADER, lens_images, lens_records
 
 STACK, VECTOR, ROWS = (6, 8, 8), (6,), (6, 3)
 LABELS = np.array([0, 1, 2, 0, 1, 2])
@@ -102,3 +105,52 @@ def test_the_arrays_are_chosen_at_the_command_line(
     np.save("b.npy", lens_images(2))
     assert main(["inspect", "b.npy", "--dataset", "x"]) == 0
     assert "holds nothing that --dataset could choose from" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("packed", [{}, {"compression": "gzip", "chunks": (4, 8, 8)}])
+def test_hdf5_of_others(tmp_path: Path, packed: dict[str, object]) -> None:
+    path, images = tmp_path / "a.h5", lens_images(6)
+    with h5py.File(path, "w") as file:
+        file.create_dataset("train/X", data=images, **packed)
+        file["train/y"] = ["cdm", "axion"] * 3
+        file["z"] = np.arange(6.0)
+        file["away"] = h5py.ExternalLink("elsewhere.h5", "/X")
+    source = open_set(path)
+    assert source.header.class_names == ("axion", "cdm")
+    assert source.labels.tolist() == [1, 0] * 3
+    assert source.name(4) == f"{path}[4]"
+    assert source.notes == (
+        "array 'train/X' with the classes of 'train/y'; left alone: z: 6 images, a.h5 first",
+    )
+    for each in (source, pickle.loads(pickle.dumps(source))):
+        np.testing.assert_array_equal(each.read([4, 1])[:, 0], images[[4, 1]])
+    with pytest.raises(GravLensError, match="no array 'away'"):
+        open_set(path, dataset="away")
+
+
+def test_hdf5_of_others_in_class_folders_and_of_one_image_each(tmp_path: Path) -> None:
+    images = lens_images(6)
+    for k, image in enumerate(images):
+        folder = tmp_path / "set" / ("lens", "other")[k % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        with h5py.File(folder / f"{k}.hdf5", "w") as file:
+            file["image_data"] = image
+            file["background_rms"] = 0.1
+    source = open_set(tmp_path / "set")
+    assert source.class_counts == {"lens": 3, "other": 3}
+    np.testing.assert_array_equal(source.read(slice(None))[:, 0], images[[0, 2, 4, 1, 3, 5]])
+    flat = open_set(tmp_path / "set" / "other")
+    np.testing.assert_array_equal(flat.read(slice(None))[:, 0], images[1::2])
+
+
+def test_our_own_sets_have_no_arrays_to_choose_from(tmp_path: Path) -> None:
+    path = write_store(tmp_path / "a.h5", lens_records(3), HEADER)
+    with pytest.raises(GravLensError, match="leave out `dataset` and `labels`"):
+        open_set(path, dataset="images")
+
+
+def test_an_hdf5_file_without_images_is_refused(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["ra"], file["dec"] = np.arange(6.0), np.arange(6.0)
+    with pytest.raises(GravLensError, match=r"a\.h5: must hold an array .* it holds dec, ra"):
+        open_set(tmp_path / "a.h5")

@@ -12,6 +12,7 @@ from gravlensdiffusion.formats.image import MIN_SIDE
 from gravlensdiffusion.sets.naming import parse_name
 
 CLASS_NAMES = "class_names"
+MAX_LABEL_BYTES = 2**28
 MAX_CLASSES = 2**15 - 1
 """Labels are numbers of 16 bits."""
 IMAGE_WORDS = ("image_data", "images", "image", "imgs", "stamps", "cutouts", "data", "arr_0", "x")
@@ -81,7 +82,9 @@ class ArrayChoice:
             labels=labels,
             others=tuple(others),
             is_certain=self.labels is not None or labels == "labels",
-            is_plain=self.dataset is None and (images == "images" or len(names) == 1),
+            is_plain=self == ArrayChoice()
+            and labels in ("", "labels")
+            and (images == "images" or len(names) == 1),
         )
 
 
@@ -135,7 +138,7 @@ def _around(name: str, words: tuple[str, ...]) -> tuple[str, str, str] | None:
     group, _, last = name.lower().rpartition("/")
     found = re.fullmatch(rf"(.*?)(?<![a-z0-9])(?:{'|'.join(words)})(?![a-z0-9])(.*)", last)
     found = found or re.fullmatch(rf"(.*_|)(?:{'|'.join(words)})(_.*|)", last)
-    return None if found is None else (group, *found.groups())
+    return None if found is None else (group, found[1], found[2])
 
 
 def classes_of(

@@ -231,7 +231,7 @@ def _list_class(folder: Path, root: Path, listing: Listing) -> None:
     num_before = len(listing.files) + len(listing.problems)
     for path in _visible(folder, listing):
         kind = _kind(path, root, listing)
-        if kind == "image":
+        if kind in ("image", "shard"):
             listing.files.append((path, folder.name))
         elif kind is not None:
             listing.problems.append(f"{path}: is a {kind}, expected an image in a class folder")

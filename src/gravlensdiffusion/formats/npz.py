@@ -9,18 +9,17 @@ from contextlib import contextmanager
 from functools import partial
 from lzma import LZMAError
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gravlensdiffusion.errors import BadImageError
-from gravlensdiffusion.formats.arrays import ArrayChoice, Arrays, classes_of
+from gravlensdiffusion.formats.arrays import MAX_LABEL_BYTES, ArrayChoice, Arrays, classes_of
 from gravlensdiffusion.formats.image import Facts, as_image, of_type
 from gravlensdiffusion.formats.npy import check_stack, is_stack
 from gravlensdiffusion.untrusted import NpyHeader, check_unpacked, held_bytes, read_header
 
-MAX_LABEL_BYTES = 2**28
 MAX_COMPRESSED_BYTES = 2**33
 """Size up to which a compressed stack is unpacked into memory."""
 _DAMAGE = (zipfile.BadZipFile, zlib.error, LZMAError, EOFError, RuntimeError, struct.error)
@@ -193,5 +192,6 @@ def _read_vector(archive: zipfile.ZipFile, name: str) -> NDArray[np.generic] | N
             raise BadImageError(f"has {name} of the impossible shape {header.shape}")
         data = bytearray(header.num_bytes)
         _read_into(stream, memoryview(data))
-    order = "F" if header.is_fortran else "C"
-    return np.frombuffer(data, header.dtype).reshape(header.shape, order=order)
+    order: Literal["F", "C"] = "F" if header.is_fortran else "C"
+    flat = np.frombuffer(data, header.dtype)
+    return np.asarray(np.reshape(flat, header.shape, order=order))

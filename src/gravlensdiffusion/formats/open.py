@@ -12,17 +12,19 @@ from gravlensdiffusion.formats.file_set import FileSet
 from gravlensdiffusion.formats.fits import FitsReader
 from gravlensdiffusion.formats.fits_extensions import Choice
 from gravlensdiffusion.formats.folder import IMAGE_SUFFIXES, Listing, list_folder
+from gravlensdiffusion.formats.hdf5 import Hdf5Reader
 from gravlensdiffusion.formats.image import MIN_SIDE, ImageReader
-from gravlensdiffusion.formats.lenstronomy import LenstronomyReader, is_lenstronomy
+from gravlensdiffusion.formats.lenstronomy import is_lenstronomy
 from gravlensdiffusion.formats.npy import NpyReader
 from gravlensdiffusion.formats.npz import NpzReader
 from gravlensdiffusion.formats.png import PngReader
 from gravlensdiffusion.sets.lens_set import LensSet
 from gravlensdiffusion.store.reader import SHARD_SUFFIXES, LensStore
+from gravlensdiffusion.store.schema import NOT_OURS
 from gravlensdiffusion.store.trial import JUDGE
 from gravlensdiffusion.untrusted import probe_files
 
-ARRAY_SUFFIXES = frozenset({".npz"})
+ARRAY_SUFFIXES = frozenset({".npz", *SHARD_SUFFIXES})
 """Files that may hold several arrays."""
 
 
@@ -57,7 +59,7 @@ def open_set(
         hdu: Name or number of the HDU to read where FITS files hold several images.
         band: The band to keep where image files are of several, by their names, or where FITS files
             hold several: ``g``, ``f814w``.
-        dataset: Name of the array of images where `.npz` files hold several: ``X_train``.
+        dataset: Name of the array of images where `.npz` or HDF5 files hold several: ``X_train``.
         labels: Name of the array of classes there: ``y_train``.
 
     Raises:
@@ -76,16 +78,24 @@ def open_set(
     else:
         listing = _list_file(root)
     band = listing.band or band
+    arrays = ArrayChoice(dataset=dataset, labels=labels)
     readers: dict[str, ImageReader] = {
         ".npy": NpyReader(allow_stacks=not root.is_dir(), allow_object_arrays=allow_object_arrays),
-        ".npz": NpzReader(ArrayChoice(dataset=dataset, labels=labels)),
+        ".npz": NpzReader(arrays),
+        **dict.fromkeys(SHARD_SUFFIXES, Hdf5Reader(arrays)),
         ".png": PngReader(),
-        **dict.fromkeys(SHARD_SUFFIXES, LenstronomyReader()),
         **dict.fromkeys(FITS_SUFFIXES, FitsReader(Choice(hdu=hdu, band=band))),
     }
     if crop is not None and crop < MIN_SIDE:
         raise GravLensError(f"crop must be at least {MIN_SIDE} pixels, got {crop}")
-    if listing.shards:
+    if _are_of_others(listing.shards):
+        listing.files = [(path, None) for path in listing.shards]
+    elif listing.shards and arrays != ArrayChoice():
+        raise GravLensError(
+            f"{root}: is a set of this package, of which the images are known; leave out `dataset` "
+            "and `labels`"
+        )
+    elif listing.shards:
         store = _open_store(root, listing, skip_bad)
         return store if crop is None else store.crop(crop)
     return FileSet(
@@ -111,10 +121,16 @@ def as_set(source: LensSet | str | os.PathLike[str]) -> LensSet:
     return source if isinstance(source, LensSet) else open_set(source)
 
 
+def _are_of_others(files: list[Path]) -> bool:
+    """Return whether HDF5 files are of another layout than ours, but for those that cannot be read."""
+    verdicts = probe_files(files, JUDGE)  # all in one process
+    is_ours = any(path not in verdicts for path in files)
+    return not is_ours and f"schema_version: {NOT_OURS}" in verdicts.values()
+
+
 def _open_store(root: Path, listing: Listing, skip_bad: bool) -> LensSet:
     problems = list(listing.problems)
     good = []
-    probe_files(listing.shards, JUDGE)  # all in one process; what it says is told below
     for shard in listing.shards:
         try:
             LensStore(shard)

@@ -27,6 +27,8 @@ MAX_NAME = 1000
 """Letters of a name or a unit."""
 MAX_TEXT = 2**24
 """Letters of any text."""
+NOT_OURS = "missing; this is not a lens data set"
+"""What is said of an HDF5 file of others."""
 NOISE_FREE = "images_noise_free"
 """Name of the noise-free images, which a file may lack."""
 FILLINGS = "fillings"
@@ -118,7 +120,7 @@ def read_layout(file: h5py.File, path: Path) -> FileLayout:
     check = Checker(path)
     version = file.attrs.get("schema_version")
     if version is None:
-        raise check.error("schema_version", "missing; this is not a lens data set")
+        raise check.error("schema_version", NOT_OURS)
     if not isinstance(version, (int, np.integer)) or version != SCHEMA_VERSION:
         raise check.error("schema_version", f"must be {SCHEMA_VERSION}, is {version!r}")
     names = own_names(file)

@@ -1,12 +1,13 @@
 """Trying out a lens set: all that opening it does, in a process that may end; see `untrusted.probe`."""
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import h5py
 import numpy as np
 
-from gravlensdiffusion.errors import BadImageError, GravLensError
+from gravlensdiffusion.errors import AmbiguousImageError, BadImageError, GravLensError
 from gravlensdiffusion.store.schema import (
     NOISE_FREE,
     FileLayout,
@@ -31,7 +32,8 @@ FILTERS = {
 
 def judge(path: Path) -> str | None:
     """Return what is wrong with a lens set, or None."""
-    try:
+
+    def look() -> None:
         with h5py.File(path, "r") as file:
             layout = read_layout(file, path)
             for name in names_of(layout):
@@ -40,7 +42,25 @@ def judge(path: Path) -> str | None:
             for name in ("images", NOISE_FREE):
                 if name in names_of(layout):
                     read_pixels(file[name], name, path)
-    except GravLensError as error:
+
+    return verdict(path, look)
+
+
+def verdict(path: Path, look: Callable[[], None]) -> str | None:
+    """Return what is wrong with an HDF5 file, or None.
+
+    Args:
+        path: The file.
+        look: Does all that opening it does.
+
+    Raises:
+        AmbiguousImageError: If the user has to choose what is read.
+    """
+    try:
+        look()
+    except AmbiguousImageError:
+        raise
+    except (BadImageError, GravLensError) as error:
         return str(error).removeprefix(f"{path}: ")
     except MemoryError:
         return "takes more memory than it may"
@@ -71,7 +91,7 @@ def check_storage(dataset: h5py.Dataset, name: str, path: Path) -> None:
         raise GravLensError(
             f"{where}: has another compression than {', '.join(FILTERS.values())}, each once"
         )
-    declared = math.prod(dataset.shape) * dataset.dtype.itemsize
+    declared = math.prod(dataset.shape) * _item_bytes(dataset)
     size = path.stat().st_size
     held = min(_check_chunks(dataset, where, size) if dataset.chunks else declared, size)
     if dataset.chunks is None and dataset.id.get_storage_size() not in (0, declared):
@@ -82,9 +102,14 @@ def check_storage(dataset: h5py.Dataset, name: str, path: Path) -> None:
         raise GravLensError(f"{where}: {error}") from None
 
 
+def _item_bytes(dataset: h5py.Dataset) -> int:
+    """Return the bytes of a value in the file: of a text of any length, those of where it lies."""
+    return 16 if dataset.dtype.hasobject else int(dataset.dtype.itemsize)
+
+
 def _check_chunks(dataset: h5py.Dataset, where: str, size: int) -> int:
     """Return the bytes of all chunks."""
-    whole = math.prod(dataset.chunks) * dataset.dtype.itemsize
+    whole = math.prod(dataset.chunks) * _item_bytes(dataset)
     if whole > 2 * max(SMALL_BYTES, 4 * math.prod(dataset.shape[1:])):
         raise GravLensError(f"{where}: has chunks of {whole} bytes, more than can be read")
     # Compression can make a chunk a little larger, never much.
