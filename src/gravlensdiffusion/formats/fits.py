@@ -13,6 +13,7 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from gravlensdiffusion.errors import AmbiguousImageError, BadImageError
+from gravlensdiffusion.formats.fits_catalogue import CatalogueReader, is_catalogue
 from gravlensdiffusion.formats.fits_extensions import Choice, choose_image, is_image, taken_text
 from gravlensdiffusion.formats.fits_header import pixel_scale, read_text, stated_zero_point
 from gravlensdiffusion.formats.image import Facts, as_image, image_shape
@@ -41,13 +42,19 @@ class FitsReader:
         self._is_tried = is_tried
         # The choice is made once: the HDU of each file where it is not the first.
         self._numbers: dict[Path, int] = {}
+        self._catalogues = CatalogueReader()
 
     def images(self, path: Path) -> Iterator[tuple[NDArray[np.generic], Facts]]:
-        """Yield the image of a file."""
-        yield self.read(path)
+        """Yield the image of a file, or all that a catalogue names."""
+        if is_catalogue(path):
+            yield from self._catalogues.images(path)
+        else:
+            yield self.read(path)
 
     def pixels(self, path: Path, index: int) -> NDArray[np.generic]:
-        """Return the image of a file."""
+        """Return the image of a file, or that of a row of a catalogue."""
+        if path in self._catalogues.places:
+            return self._catalogues.pixels(path, index)
         with self._open(path) as (hdu, _, _):
             return _pixels(hdu)
 

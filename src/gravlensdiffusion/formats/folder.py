@@ -8,6 +8,7 @@ from pathlib import Path
 
 from gravlensdiffusion.errors import GravLensError, listed
 from gravlensdiffusion.formats.companions import sort_files
+from gravlensdiffusion.formats.fits_catalogue import find_catalogued
 from gravlensdiffusion.formats.lenstronomy import is_lenstronomy
 from gravlensdiffusion.sets.naming import is_document, natural_key, parse_name
 from gravlensdiffusion.store.layout import format_folders, is_beside, is_preview
@@ -137,6 +138,9 @@ def list_folder(root: Path, *, band: str | None = None, mixed: bool = False) -> 
     if formats and set(formats) == set(folders):
         folders = []
         _list_formats(root, formats, listing)
+    catalogued = find_catalogued([path for path, _ in listing.files])
+    listing.companions = {path: kind for path, kind in catalogued.items() if kind}
+    listing.files = [entry for entry in listing.files if entry[0] not in catalogued]
     folders = _leave_companions(folders, listing)
     _refuse_mixture(root, listing, folders)
     for folder in folders:
@@ -174,7 +178,7 @@ def _leave_companions(folders: list[Path], listing: Listing) -> list[Path]:
     whole = {folder: name for folder, name in names.items() if not (name.rest or name.letter)}
     if not any(name.is_image and not name.kind for name in whole.values()):
         return folders
-    listing.companions = {folder: name.kind for folder, name in whole.items() if name.kind}
+    listing.companions |= {folder: name.kind for folder, name in whole.items() if name.kind}
     return [folder for folder in folders if folder not in listing.companions]
 
 

@@ -1,0 +1,204 @@
+"""Galaxies of a GalSim ``RealGalaxyCatalog``: a FITS table that names file and HDU of the image of each."""
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+from numpy.typing import NDArray
+
+from gravlensdiffusion.errors import BadImageError, GravLensError
+from gravlensdiffusion.formats.companions import FITS_SUFFIXES
+from gravlensdiffusion.formats.image import Facts, as_image, image_shape
+from gravlensdiffusion.untrusted import probe_file
+
+COLUMNS = ("GAL_FILENAME", "GAL_HDU")
+"""Columns by which a table is told to be such a catalogue."""
+BESIDE = {"PSF_FILENAME": "PSF", "NOISE_FILENAME": "noise map"}
+"""Columns that name what goes with the images, and what it is."""
+PARAMETERS = {"MAG": ("mag", "mag"), "NOISE_VARIANCE": ("noise_variance", "")}
+"""Columns that become parameters, their names and units."""
+TABLE_JUDGE, UNITS_JUDGE = f"{__name__}:judge_table", f"{__name__}:judge_units"
+_START_BYTES = 16 * 2880
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Catalogue:
+    """What a catalogue says.
+
+    Attributes:
+        images: File and HDU of each image.
+        beside: What each file is that goes with the images.
+        facts: What is known of each image.
+    """
+
+    images: list[tuple[Path, int]]
+    beside: dict[Path, str]
+    facts: list[Facts]
+
+
+@dataclass(slots=True)
+class CatalogueReader:
+    """Reads the images that catalogues name.
+
+    Attributes:
+        places: File of each image of a catalogue, and from where to where its HDU lies in it.
+    """
+
+    places: dict[Path, list[tuple[Path, tuple[int, int]]]] = field(default_factory=dict)
+
+    def images(self, path: Path) -> Iterator[tuple[NDArray[np.generic], Facts]]:
+        """Yield the images in the order of the catalogue.
+
+        Raises:
+            BadImageError: If the catalogue or an image cannot be read.
+        """
+        catalogue = read_catalogue(path)
+        units: dict[Path, list[tuple[int, int]]] = {}
+        self.places[path] = []
+        for (file, number), facts in zip(catalogue.images, catalogue.facts, strict=True):
+            if file not in units:
+                if not file.is_file():
+                    raise BadImageError(f"names {file.name}, which does not lie beside it")
+                if wrong := probe_file(file, UNITS_JUDGE):
+                    raise BadImageError(f"names {file.name}, which {wrong}")
+                units[file] = [place for place, _ in _walk(file)]
+            if not 0 <= number < len(units[file]):
+                raise BadImageError(f"names HDU {number} of {file.name}, which has none")
+            self.places[path].append((file, units[file][number]))
+            yield self.pixels(path, len(self.places[path]) - 1), facts
+
+    def pixels(self, path: Path, index: int) -> NDArray[np.generic]:
+        """Return the image of a row."""
+        file, (start, stop) = self.places[path][index]
+        with warnings.catch_warnings(), file.open("rb") as stream:
+            warnings.simplefilter("ignore")
+            stream.seek(start)
+            kind = fits.ImageHDU if start else fits.PrimaryHDU
+            hdu = kind.fromstring(stream.read(stop - start))
+            if not hdu.is_image or len(hdu.shape) < 2:
+                raise BadImageError(f"names a HDU of {file.name} that holds no image")
+            image_shape(hdu.shape)
+            return as_image(np.asarray(hdu.data))
+
+
+def find_catalogued(files: Sequence[Path]) -> dict[Path, str]:
+    """Return those files for which a catalogue among them stands: what they are, empty for its images.
+
+    Args:
+        files: The files of a folder; those with ``cat`` in their name may be catalogues.
+
+    Raises:
+        GravLensError: If a catalogue cannot be read.
+    """
+    found: dict[Path, str] = {}
+    for path in files:
+        may_be = "cat" in path.name.lower() and path.suffix.lower() in FITS_SUFFIXES
+        if not may_be or not is_catalogue(path):
+            continue
+        try:
+            catalogue = read_catalogue(path)
+        except BadImageError as error:
+            raise GravLensError(f"{path}: {error}") from None
+        # GalSim keeps fits and selections in files that are called after the catalogue.
+        found |= {file: "catalogue" for file in files if file.stem.startswith(f"{path.stem}_")}
+        found |= {file: kind for file, kind in catalogue.beside.items() if file in files}
+        found |= {file: "" for file, _ in catalogue.images}
+    return found
+
+
+def is_catalogue(path: Path) -> bool:
+    """Return whether a FITS file begins with a table that has the columns."""
+    with path.open("rb") as stream:
+        start = stream.read(_START_BYTES)
+    words = (b"XTENSION= 'BINTABLE'", *(f"'{name}".encode() for name in COLUMNS))
+    return start.startswith(b"SIMPLE") and all(word in start for word in words)
+
+
+def read_catalogue(path: Path) -> Catalogue:
+    """Return what a catalogue says; the images are not looked at.
+
+    Raises:
+        BadImageError: If it cannot be read, or names files elsewhere.
+    """
+    if wrong := probe_file(path, TABLE_JUDGE):
+        raise BadImageError(wrong)
+    return _read_table(path)
+
+
+def _read_table(path: Path) -> Catalogue:
+    with warnings.catch_warnings(), fits.open(path, memmap=False) as hdus:
+        warnings.simplefilter("ignore")
+        rows, names = hdus[1].data, hdus[1].columns.names
+        columns = {name: rows[name].tolist() for name in names if rows[name].ndim == 1}
+    if not set(COLUMNS) <= set(columns):
+        raise BadImageError(f"has no columns {' and '.join(COLUMNS)}")
+    files = [_beside(path, name) for name in columns["GAL_FILENAME"]]
+    beside = {
+        _beside(path, name): kind
+        for column, kind in BESIDE.items()
+        for name in dict.fromkeys(columns.get(column, ()))
+    }
+    told = "".join(f", {kind}s in {file.name} left" for file, kind in beside.items())
+    taken = f"of catalogues images in {files[0].name if files else 'no file'} taken{told}"
+    return Catalogue(
+        images=list(zip(files, map(int, columns["GAL_HDU"]), strict=True)),
+        beside=beside,
+        facts=[_facts(columns, k, taken) for k in range(len(files))],
+    )
+
+
+def judge_table(path: Path) -> str | None:
+    """Return what is wrong with a catalogue, or None; called in a process of its own."""
+    return _judge(lambda: _read_table(path))
+
+
+def judge_units(path: Path) -> str | None:
+    """Return what is wrong with a file of images, or None; called in a process of its own."""
+    return _judge(lambda: [hdu.data for _, hdu in _walk(path)])
+
+
+def _judge(read: Callable[[], object]) -> str | None:
+    try:
+        read()
+    except MemoryError:
+        return "takes more memory than it may"
+    # A damaged file fails in the library in any way.
+    except Exception as error:  # noqa: BLE001
+        return f"is no readable FITS file ({str(error) or type(error).__name__:.100})"
+    return None
+
+
+def _walk(path: Path) -> Iterator[tuple[tuple[int, int], Any]]:
+    """Yield from where to where each HDU of a file lies, and the HDU; packed ones count as tables."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with fits.open(path, memmap=False, disable_image_compression=True) as hdus:
+            for hdu in hdus:
+                place = hdu.fileinfo()
+                yield (place["hdrLoc"], place["datLoc"] + place["datSpan"]), hdu
+
+
+def _beside(path: Path, name: object) -> Path:
+    """Return the file of a name that must lie in the folder of the catalogue."""
+    text = str(name).strip()
+    file = path.parent / text
+    is_here = Path(text).name == text and file.resolve().parent == path.parent.resolve()
+    if not is_here:
+        raise BadImageError("names a file that does not lie beside it")
+    return file
+
+
+def _facts(columns: dict[str, list[Any]], row: int, taken: str) -> Facts:
+    scale = float(columns.get("PIXEL_SCALE", [0.0] * (row + 1))[row])
+    known = {name: told for name, told in PARAMETERS.items() if name in columns}
+    return Facts(
+        pixel_scale_arcsec=scale if 0 < scale < np.inf else None,
+        parameters={told[0]: float(columns[name][row]) for name, told in known.items()},
+        parameter_units=dict(known.values()),
+        is_stacked=True,
+        taken=taken,
+    )
