@@ -51,6 +51,15 @@ def png_bytes(image: Image.Image, **options: object) -> bytes:
     return stream.getvalue()
 
 
+def picture_bytes(name: str, *, mode: str = "L", pages: int = 1) -> bytes:
+    first, *others = [Image.fromarray((IMAGE * 255).astype(np.uint8)).convert(mode)] * pages
+    stream = io.BytesIO()
+    first.save(
+        stream, format=name, **({"save_all": True, "append_images": others} if others else {})
+    )
+    return stream.getvalue()
+
+
 def png_declaring(width: int, height: int, depth: int = 8, colour: int = 0) -> bytes:
     def chunk(name: bytes, data: bytes) -> bytes:
         checksum = struct.pack(">I", zlib.crc32(name + data))
@@ -131,10 +140,13 @@ BAD_FILES: dict[str, tuple[str, bytes, str]] = {
     "PNG cut off": ("a.png", PNG[:-40], "damaged PNG"),
     "PNG cut off at once": ("a.png", PNG[:12], "no PNG file"),
     "PNG bomb": ("a.png", png_declaring(60_000, 60_000), "60000 x 60000 pixels, more than"),
-    "PNG in colour": (
-        "a.png",
-        png_bytes(Image.fromarray(np.arange(192, dtype=np.uint8).reshape(8, 8, 3))),
-        "colour PNG",
+    "text called JPEG": ("a.jpg", b"no JPEG" * 100, "is no JPEG file"),
+    "TIFF of several pictures": ("a.tif", picture_bytes("TIFF", pages=2), "several pictures"),
+    "JPEG cut off": ("a.jpg", picture_bytes("JPEG")[:-60], "damaged JPEG"),
+    "JPEG of inks": (
+        "a.jpg",
+        picture_bytes("JPEG", mode="CMYK"),
+        "in CMYK; save it in grey or RGB",
     ),
     "PNG with 16-bit colours": ("a.png", png_declaring(8, 8, 16, 2), "16-bit PNG with colour"),
     "PNG with holes": (
@@ -200,7 +212,7 @@ BAD_FILES: dict[str, tuple[str, bytes, str]] = {
         "labels of type object",
     ),
     "text file": ("lenses.txt", b"These are my lenses.", "is no image"),
-    "JPEG": ("a.jpg", b"\xff\xd8\xff\xe0", "is no image"),
+    "GIF": ("a.gif", b"\xff\xd8\xff\xe0", "is no image"),
     "no suffix": ("lenses", b"MIT", "is no image"),
 }
 

@@ -15,7 +15,7 @@ from gravlensdiffusion.config.model import ModelConfig
 from gravlensdiffusion.config.training import TrainingConfig
 from gravlensdiffusion.errors import BadImageError, GravLensError, one_line
 from gravlensdiffusion.formats.open import open_set
-from gravlensdiffusion.formats.png import KEYWORD, read_card
+from gravlensdiffusion.formats.picture import KEYWORD, read_card
 from gravlensdiffusion.generation.conditions import read_conditions
 from gravlensdiffusion.model.checkpoint import read_shapes, read_tensors
 from gravlensdiffusion.sets.naming import natural_key

@@ -36,7 +36,7 @@ class Options:
     which names their model and seed. The same command again goes on with what was broken off.
 
     Attributes:
-        data: The labelled set: lenses.h5, shards, or .npy, .npz, FITS or PNG files in class
+        data: The labelled set: lenses.h5, shards, or .npy, .npz, FITS or picture files in class
             folders.
         out: File to write, balanced.h5 say. Unfinished work lies beside it, in OUT.partial.
         model: A bundled model, a run or a checkpoint, which knows the classes that are to be

@@ -30,7 +30,7 @@ NUM_LISTED = 10
 class Options:
     """Look at a data set: counts, range, faults, a preview.
 
-    Reads lenses.h5 and its shards, and .npy, .npz, FITS and PNG files: one file, a folder of
+    Reads lenses.h5 and its shards, and .npy, .npz, FITS, PNG, JPEG and TIFF files: one file, a folder of
     them, or a folder with one folder per class.
 
     Attributes:

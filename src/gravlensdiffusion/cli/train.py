@@ -62,7 +62,7 @@ class Options:
     Running the same command again resumes from the last checkpoint. Ctrl-C and SIGTERM save first.
 
     Attributes:
-        data: Training images: a lenses.h5, a folder of shards, .npy, FITS or PNG files, or an .npz;
+        data: Training images: a lenses.h5, a folder of shards, .npy, FITS or picture files, or an .npz;
             or preset:deeplense, say, for images that are simulated on the way, none of them twice.
         out: Run directory: configuration, log, sample grids, checkpoints.
         preset: Recipe: lens28 (small and fast, learns classes), quick28, lens64 and

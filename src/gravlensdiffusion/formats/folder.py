@@ -14,7 +14,10 @@ from gravlensdiffusion.sets.naming import is_document, natural_key, parse_name
 from gravlensdiffusion.store.layout import format_folders, is_beside, is_preview
 from gravlensdiffusion.store.reader import SHARD_SUFFIXES
 
-IMAGE_SUFFIXES = (".npy", ".npz", ".fits", ".fit", ".fts", ".png")
+IMAGE_SUFFIXES = (
+    *(".npy", ".npz", ".fits", ".fit", ".fts"),
+    *(".png", ".jpg", ".jpeg", ".tif", ".tiff"),
+)
 
 
 @dataclass(kw_only=True, slots=True)

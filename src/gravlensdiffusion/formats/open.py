@@ -17,7 +17,7 @@ from gravlensdiffusion.formats.image import MIN_SIDE, ImageReader
 from gravlensdiffusion.formats.lenstronomy import is_lenstronomy
 from gravlensdiffusion.formats.npy import NpyReader
 from gravlensdiffusion.formats.npz import NpzReader
-from gravlensdiffusion.formats.png import PngReader
+from gravlensdiffusion.formats.picture import FORMAT_OF, PictureReader
 from gravlensdiffusion.sets.lens_set import LensSet
 from gravlensdiffusion.store.reader import SHARD_SUFFIXES, LensStore
 from gravlensdiffusion.store.schema import NOT_OURS
@@ -41,7 +41,7 @@ def open_set(
     dataset: str | None = None,
     labels: str | None = None,
 ) -> LensSet:
-    """Open a data set: `lenses.h5` or shards, `.npy`, `.npz`, FITS or PNG files.
+    """Open a data set: `lenses.h5` or shards, `.npy`, `.npz`, FITS or picture files.
 
     Every image is looked at once, with flat memory; after that pixels are read on demand. No code
     in a file is ever run.
@@ -83,7 +83,7 @@ def open_set(
         ".npy": NpyReader(allow_stacks=not root.is_dir(), allow_object_arrays=allow_object_arrays),
         ".npz": NpzReader(arrays),
         **dict.fromkeys(SHARD_SUFFIXES, Hdf5Reader(arrays)),
-        ".png": PngReader(),
+        **dict.fromkeys(FORMAT_OF, PictureReader()),
         **dict.fromkeys(FITS_SUFFIXES, FitsReader(Choice(hdu=hdu, band=band))),
     }
     if crop is not None and crop < MIN_SIDE:

@@ -13,7 +13,7 @@ from PIL import Image, PngImagePlugin
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.files import refuse_existing, whole_folder
 from gravlensdiffusion.formats.fits_header import text_cards
-from gravlensdiffusion.formats.png import KEYWORD, STRETCHES, PngCard, stretch
+from gravlensdiffusion.formats.picture import KEYWORD, STRETCHES, PngCard, stretch
 from gravlensdiffusion.sets.flux import PEAK
 from gravlensdiffusion.sets.records import LensRecord, SetHeader
 from gravlensdiffusion.store.layout import (

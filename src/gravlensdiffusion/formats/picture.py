@@ -1,26 +1,35 @@
-"""Images from grey PNG files; those of `gravlens sample`, which state their stretch, come back as flux."""
+"""Images from PNG, JPEG and TIFF files; PNGs of `gravlens sample`, which state their stretch, come back as flux."""
 
 import json
 import math
 import struct
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
 from gravlensdiffusion.errors import BadImageError
 from gravlensdiffusion.formats.image import Facts, image_shape
-from gravlensdiffusion.sets.flux import FULL_SCALE
+from gravlensdiffusion.sets.flux import FULL_SCALE, UNKNOWN
 from gravlensdiffusion.untrusted import check_unpacked, held_bytes
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _GREY = 0
+FORMAT_OF = {
+    ".png": "PNG",
+    **dict.fromkeys((".jpg", ".jpeg"), "JPEG"),
+    **dict.fromkeys((".tif", ".tiff"), "TIFF"),
+}
+"""What Pillow calls the formats, by suffix."""
+WHITE_OF_MODE = {"I;16": 65535, "I;16B": 65535, "I;16L": 65535, "I": None, "F": None}
+"""What becomes 1, for pictures of more than 8 bits; None where numbers stay as they are."""
+_AS_ARRAY = "np.save('images.npy', tifffile.imread(FILE)) makes a set of it"
 KEYWORD = "gravlens"
 """Keyword of the PNG text in which a file states what it is."""
 STRETCHES = ("linear", "asinh")
@@ -63,19 +72,18 @@ class PngCard:
         return json.dumps(asdict(self))
 
 
-class PngReader:
-    """Reads grey PNG files of up to 16 bits.
+class PictureReader:
+    """Reads PNG, JPEG and TIFF files of one picture, grey or in colour.
 
-    Values are divided by the white of the bit depth. A colour file is read only if it is grey all
-    over and opaque, that is, if nothing is lost; that of a set of three channels, which says what
-    it is, as these.
+    Whole numbers are divided by the white of the bit depth. A colour picture has the three channels
+    red, green and blue, unless it is grey all over; transparency is refused.
     """
 
     def images(self, path: Path) -> Iterator[tuple[NDArray[np.generic], Facts]]:
         """Yield the image of a file."""
-        card, pixels = _read(path)
+        card, pixels, is_scaled = _read(path)
         if card is None:
-            yield pixels, Facts(flux_unit=FULL_SCALE)
+            yield pixels, Facts(flux_unit=FULL_SCALE if is_scaled else UNKNOWN)
             return
         facts = Facts(
             pixel_scale_arcsec=card.pixel_scale_arcsec,
@@ -90,62 +98,86 @@ class PngReader:
         return _read(path)[1]
 
 
-def _read(path: Path) -> tuple[PngCard | None, NDArray[np.floating]]:
-    depth = _check_header(path)
-    with _open(path) as image:
+def _read(path: Path) -> tuple[PngCard | None, NDArray[np.floating], bool]:
+    """Return what a picture states, its pixels, and whether they were divided by white."""
+    name = FORMAT_OF[path.suffix.lower()]
+    if name == "PNG":
+        _check_png(path)
+    with _open(path, name) as image:
+        is_deep_png = name == "PNG" and image.mode == "I"  # as earlier versions of Pillow say
+        white = 65535 if is_deep_png else WHITE_OF_MODE.get(image.mode, 255)
         # Text after the pixels is only there once they are read.
-        card = read_card(image.info)
-        if card is not None and image.mode == "RGB":
-            pixels = np.moveaxis(np.asarray(image).astype(np.float64), -1, 0)
-        else:
-            pixels = _grey(image)[None]
-        pixels /= 65535 if depth == 16 else 255
-    return card, pixels if card is None else unstretch(pixels, card)
+        card = read_card(image.info) if name == "PNG" else None
+        pixels = _channels(image, keep_colours=card is not None)
+    if white is None:
+        return None, pixels, False
+    pixels /= white
+    return card, pixels if card is None else unstretch(pixels, card), True
 
 
-def _check_header(path: Path) -> int:
-    """Check the declared size before anything is unpacked, and return the bit depth."""
+def _check_png(path: Path) -> None:
+    """Check what a PNG declares before Pillow sees it."""
     with path.open("rb") as stream:
         start = stream.read(26)
     if len(start) < 26 or start[:8] != _SIGNATURE or start[12:16] != b"IHDR":
         raise BadImageError("is no PNG file")
     width, height, depth, kind = struct.unpack(">IIBB", start[16:26])
-    image_shape((height, width))
-    check_unpacked(4 * height * width, held_bytes(path))
+    _check_size(path, (width, height), num=1)
     if depth == 16 and kind != _GREY:
         raise BadImageError("is a 16-bit PNG with colour or transparency; save it as 16-bit grey")
-    return int(depth)
+
+
+def _check_size(path: Path, size: tuple[int, int], num: int) -> None:
+    """Refuse a declared size that is no image, or that the file cannot hold."""
+    width, height = size
+    image_shape((height, width))
+    check_unpacked(4 * num * height * width, held_bytes(path))
 
 
 @contextmanager
-def _open(path: Path) -> Iterator[Image.Image]:
+def _open(path: Path, name: str) -> Iterator[Image.Image]:
     try:
         # What Pillow has to remark on a damaged file is no news beside what is raised here.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            image = Image.open(path, formats=["PNG"])
-        with image:
-            if getattr(image, "n_frames", 1) > 1:
-                raise BadImageError("is an animated PNG")
-            image.load()
-            yield image
+            with Image.open(path, formats=[name]) as image:
+                _check_size(path, image.size, len(image.getbands()))
+                _check_kind(image, name)
+                image.load()
+                yield image
+    except UnidentifiedImageError as error:
+        raise BadImageError(f"is no {name} file that can be read") from error
     except (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError) as error:
-        raise BadImageError(f"is a damaged PNG file ({error!s:.100})") from error
+        raise BadImageError(f"is a damaged {name} file ({error!s:.100})") from error
 
 
-def _grey(image: Image.Image) -> NDArray[np.float64]:
-    """Return grey levels, shape ``(H, W)``."""
-    if image.mode in ("L", "I;16", "I;16B", "I"):
-        return np.asarray(image).astype(np.float64)
+def _check_kind(image: Image.Image, name: str) -> None:
+    """Refuse what is more than one picture, or of which Pillow would show but a part."""
+    if name == "PNG" and getattr(image, "n_frames", 1) > 1:
+        raise BadImageError("is an animated PNG")
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        bits = image.tag_v2.get(TiffImagePlugin.BITSPERSAMPLE, (1,))
+        if len(bits) > 1 and max(bits) > 8:
+            raise BadImageError(f"is a TIFF file with colours of {max(bits)} bits; {_AS_ARRAY}")
+        with suppress(EOFError):
+            image.seek(1)
+            raise BadImageError(f"is a TIFF file of several pictures; {_AS_ARRAY}")
+        image.seek(0)
+
+
+def _channels(image: Image.Image, *, keep_colours: bool) -> NDArray[np.float64]:
+    """Return grey levels or colours, shape ``(C, H, W)``."""
+    if image.mode in ("L", *WHITE_OF_MODE):
+        return np.asarray(image).astype(np.float64)[None]
     if image.mode == "1":
-        return np.asarray(image.convert("L")).astype(np.float64)
-    colours = np.asarray(image.convert("RGBA"))
-    red, green, blue, alpha = np.moveaxis(colours, -1, 0)
-    if (red != green).any() or (red != blue).any():
-        raise BadImageError("is a colour PNG; save one channel as a grey image")
-    if (alpha != 255).any():
-        raise BadImageError("is partly transparent; save it as an opaque grey image")
-    return np.asarray(red, np.float64)
+        return np.asarray(image.convert("L")).astype(np.float64)[None]
+    if image.mode not in ("RGB", "RGBA", "LA", "P", "PA"):
+        raise BadImageError(f"is a picture in {image.mode}; save it in grey or RGB")
+    colours = np.moveaxis(np.asarray(image.convert("RGBA")), -1, 0)
+    if (colours[3] != 255).any():
+        raise BadImageError("is partly transparent; save it as an opaque picture")
+    is_grey = (colours[0] == colours[1]).all() and (colours[0] == colours[2]).all()
+    return np.asarray(colours[:1] if is_grey and not keep_colours else colours[:3], np.float64)
 
 
 def read_card(info: Mapping[Any, Any]) -> PngCard | None:

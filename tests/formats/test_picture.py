@@ -1,13 +1,15 @@
-"""Grey PNG files of every depth."""
+"""Pictures: PNG, JPEG and TIFF files, grey and in colour."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.formats.open import open_set
-from gravlensdiffusion.formats.png import PngCard, read_card, stretch, unstretch
+from gravlensdiffusion.formats.picture import PngCard, read_card, stretch, unstretch
 
 GREY = (np.arange(64).reshape(8, 8) * 4).astype(np.uint8)
 
@@ -41,6 +43,56 @@ def test_grey_saved_in_colour_is_grey(tmp_path: Path, mode: str) -> None:
 def test_black_and_white(tmp_path: Path) -> None:
     Image.fromarray(GREY > 100).save(tmp_path / "a.png")
     np.testing.assert_array_equal(read(tmp_path / "a.png"), GREY > 100)
+
+
+def gradient(*levels: int) -> np.ndarray:
+    """Smooth colours, which JPEG keeps; shape (16, 16, channels)."""
+    slope = np.add.outer(np.arange(16), np.arange(16)) / 30
+    return np.stack([slope * level for level in levels], axis=-1).astype(np.uint8)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.JPEG", "a.tif", "a.tiff"])
+def test_colour_is_three_channels_and_grey_is_one(tmp_path: Path, name: str) -> None:
+    colours = gradient(250, 150, 50)
+    Image.fromarray(colours).save(tmp_path / name, quality=100, subsampling=0)
+    source = open_set(tmp_path / name)
+    assert (source.image_shape, source.header.flux_unit) == ((3, 16, 16), "full scale")
+    np.testing.assert_allclose(source.read([0])[0] * 255, np.moveaxis(colours, -1, 0), atol=4)
+    grey = gradient(250, 250, 250)
+    Image.fromarray(grey).save(tmp_path / name, quality=100)
+    assert open_set(tmp_path / name).image_shape == (1, 16, 16)
+    np.testing.assert_allclose(read(tmp_path / name) * 255, grey[..., 0], atol=2)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "white", "unit"),
+    [
+        (np.uint8, 255, "full scale"),
+        (np.uint16, 65535, "full scale"),
+        (np.int32, 1, "unknown"),
+        (np.float32, 1, "unknown"),
+    ],
+)
+def test_tiff_keeps_every_depth(tmp_path: Path, dtype: type, white: int, unit: str) -> None:
+    values = (np.arange(64).reshape(8, 8) * 3 + 7).astype(dtype)
+    Image.fromarray(values).save(tmp_path / "a.tif")
+    np.testing.assert_allclose(read(tmp_path / "a.tif") * white, values, rtol=1e-6)
+    assert open_set(tmp_path / "a.tif").header.flux_unit == unit
+
+
+@pytest.mark.parametrize("name", ["JPEG", "TIFF"])
+def test_damage_anywhere_is_one_line(tmp_path: Path, name: str) -> None:
+    path = tmp_path / f"a.{name.lower()}"
+    Image.fromarray(gradient(250, 150, 50)).save(path)
+    whole = path.read_bytes()
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        damaged = np.frombuffer(whole, np.uint8).copy()
+        damaged[rng.integers(min(300, len(whole)), size=3)] = rng.integers(256, size=3)
+        path.write_bytes(damaged.tobytes()[: rng.integers(8, len(whole) + 1)])
+        # It is read, or refused with a line: no other error comes out.
+        with suppress(GravLensError):
+            open_set(path)
 
 
 @pytest.mark.parametrize("kind", ["linear", "asinh"])
