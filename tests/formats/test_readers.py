@@ -122,6 +122,29 @@ def test_one_npy_file_may_hold_a_stack(tmp_path: Path) -> None:
     np.testing.assert_array_equal(source.read([3, 1])[:, 0], images[[3, 1]])
 
 
+def test_stacks_lie_in_class_folders_as_single_images_do(tmp_path: Path) -> None:
+    images = lens_images(24)
+    for name, own in (("cdm", images[:11]), ("no_sub", images[11:])):
+        (tmp_path / name).mkdir()
+        np.save(tmp_path / name / "all.npy", own)
+    np.save(tmp_path / "no_sub" / "more.npy", images[:2, None])
+    source = open_set(tmp_path)
+    assert source.labels.tolist() == [0] * 11 + [1] * 15
+    assert source.name(11) == f"{tmp_path}/no_sub/all.npy[0]"
+    np.testing.assert_array_equal(source.read([11, 25])[:, 0], images[[11, 1]])
+
+
+def test_three_planes_are_three_images_alone_and_colours_in_a_folder(tmp_path: Path) -> None:
+    planes = lens_images(3)
+    np.save(tmp_path / "a.npy", planes)
+    source = open_set(tmp_path / "a.npy")
+    assert (len(source), source.image_shape) == (3, (1, 8, 8))
+    assert "shape (3, 8, 8), taken as 3 images; of shape (1, 3, 8, 8)" in source.notes[0]
+    assert open_set(tmp_path).image_shape == (3, 8, 8)
+    np.save(tmp_path / "a.npy", planes[None])
+    assert open_set(tmp_path / "a.npy").image_shape == (3, 8, 8)
+
+
 @pytest.mark.parametrize("kind", ["all.npy", "all.npz", "packed.npz"])
 def test_a_large_stack_does_not_fill_the_memory(tmp_path: Path, kind: str) -> None:
     images = np.random.default_rng(0).random((256, 64, 64), dtype=np.float32)

@@ -32,12 +32,13 @@ class NpyReader:
     """Reads `.npy` files through a memory map.
 
     Args:
-        allow_stacks: Whether a file may hold ``(N, H, W)`` images.
+        is_alone: Whether the file is the whole set: ``(N, H, W)`` of few planes are images then, and
+            channels of one image in a folder.
         allow_object_arrays: Whether pickled object arrays ``[image, mass]`` are read.
     """
 
-    def __init__(self, *, allow_stacks: bool, allow_object_arrays: bool) -> None:
-        self.allow_stacks = allow_stacks
+    def __init__(self, *, is_alone: bool, allow_object_arrays: bool) -> None:
+        self.is_alone = is_alone
         self.allow_object_arrays = allow_object_arrays
 
     def images(self, path: Path) -> Iterator[tuple[NDArray[np.generic], Facts]]:
@@ -47,7 +48,8 @@ class NpyReader:
             yield self._read_objects(path, header)
             return
         stack = self._stack(path, header)
-        facts = of_type(Facts(is_stacked=len(stack) > 1), stack.dtype)
+        facts = Facts(is_stacked=len(stack) > 1, taken=_doubtful(header.shape, len(stack)))
+        facts = of_type(facts, stack.dtype)
         for pixels in stack:
             yield as_image(pixels), facts
 
@@ -60,7 +62,8 @@ class NpyReader:
 
     def _stack(self, path: Path, header: NpyHeader) -> NDArray[np.generic]:
         shape = header.shape
-        if not (self.allow_stacks and is_stack(shape)):
+        are_bands = not self.is_alone and len(shape) == 3 and are_channels(shape[0], shape[1:])
+        if are_bands or not is_stack(shape):
             shape = (1, *shape)
         check_stack(header, shape)
         present = path.stat().st_size - header.offset
@@ -103,6 +106,16 @@ def is_stack(shape: tuple[int, ...]) -> bool:
     It has four axes, or three of which the last is not that of channels: ``(N, H, W)``.
     """
     return len(shape) == 4 or (len(shape) == 3 and not are_channels(shape[2], shape[:2]))
+
+
+def _doubtful(shape: tuple[int, ...], num: int) -> str:
+    """Say how three planes, which may be images or colours, were taken; empty for any other number."""
+    if len(shape) != 3 or num != 3 or not are_channels(num, shape[1:]):
+        return ""
+    return (
+        f"an array of shape {shape}, taken as {num} images; of shape {(1, *shape)}, or in a folder, it "
+        f"is one image of {num} channels"
+    )
 
 
 def check_stack(header: NpyHeader, shape: tuple[int, ...]) -> None:

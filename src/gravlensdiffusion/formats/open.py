@@ -80,7 +80,7 @@ def open_set(
     band = listing.band or band
     arrays = ArrayChoice(dataset=dataset, labels=labels)
     readers: dict[str, ImageReader] = {
-        ".npy": NpyReader(allow_stacks=not root.is_dir(), allow_object_arrays=allow_object_arrays),
+        ".npy": NpyReader(is_alone=not root.is_dir(), allow_object_arrays=allow_object_arrays),
         ".npz": NpzReader(arrays),
         **dict.fromkeys(SHARD_SUFFIXES, Hdf5Reader(arrays)),
         **dict.fromkeys(FORMAT_OF, PictureReader()),
