@@ -178,21 +178,31 @@ class Processes:
         return done
 
 
-def find_device(device: str) -> str:
-    """Return the device to compute on, ``cpu`` or ``cuda``.
+def find_device(device: object) -> str:
+    """Return the device to compute on, as torch calls it.
 
     Args:
-        device: One of these, or ``auto`` for a GPU where there is one.
+        device: ``cpu``, ``cuda``, ``cuda:1`` or ``mps``, as a text or a torch.device; or ``auto`` for a
+            CUDA device where there is one.
 
     Raises:
-        GravLensError: If it is not there.
+        GravLensError: If it is not there, or is none of these.
     """
     import torch
 
-    has_gpu = torch.cuda.is_available()
-    if device == "cuda" and not has_gpu:
+    name, has_gpu = str(device), torch.cuda.is_available()
+    kind, _, number = name.partition(":")
+    if name == "auto":
+        return "cuda" if has_gpu else "cpu"
+    if kind not in ("cpu", "cuda", "mps") or (number and not number.isdecimal()):
+        raise GravLensError(f"`device` must be auto, cpu, cuda, cuda:0 or mps, got {name!r}")
+    if kind == "cuda" and not has_gpu:
         raise GravLensError("no CUDA device here; use `device` cpu or auto")
-    return "cuda" if has_gpu and device != "cpu" else "cpu"
+    if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
+        raise GravLensError(f"no {name} here; there are {torch.cuda.device_count()} CUDA devices")
+    if kind == "mps" and not torch.backends.mps.is_available():
+        raise GravLensError("no MPS device here; use `device` cpu or auto")
+    return name if kind == "cuda" else kind
 
 
 WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}

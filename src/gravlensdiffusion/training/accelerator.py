@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import InitProcessGroupKwargs
@@ -16,7 +17,7 @@ def build_accelerator(device: str, precision: str) -> Accelerator:
     """Return what places tensors and adds up gradients.
 
     Args:
-        device: ``cpu``, ``cuda`` or ``auto``.
+        device: See `parallel.find_device`.
         precision: ``fp32`` or ``bf16``.
 
     Raises:
@@ -25,10 +26,12 @@ def build_accelerator(device: str, precision: str) -> Accelerator:
     found = find_device(device)
     processes = Processes.launched()
     # Without a GPU, Accelerate takes each of several processes for one that is alone, unless told.
-    is_on_cpu = device == "cpu" or (processes.num > 1 and found == "cpu")
+    is_on_cpu = str(device) == "cpu" or (processes.num > 1 and found == "cpu")
     if processes.num == 1:
         # Accelerate keeps what an earlier run in this process was given, and refuses anything else.
         AcceleratorState._reset_state(reset_partial_state=True)
+    if ":" in found:
+        torch.cuda.set_device(found)
     with _left_alone(processes):
         accelerator = Accelerator(
             cpu=is_on_cpu,
