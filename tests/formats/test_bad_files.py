@@ -132,7 +132,7 @@ BAD_FILES: dict[str, tuple[str, bytes, str]] = {
     "FITS without image": ("a.fits", fits_bytes(None), "holds no image"),
     "FITS of a spectrum": ("a.fits", fits_bytes(np.arange(64.0)), "holds no image"),
     "FITS cube": ("a.fits", fits_bytes(lens_images(3)), "channels"),
-    "FITS with a hole": ("a.fits", fits_bytes(with_pixel(np.nan)), "not finite"),
+    "FITS infinite": ("a.fits", fits_bytes(with_pixel(np.inf)), "not finite"),
     "FITS constant": ("a.fits", fits_bytes(np.zeros((8, 8))), "constant"),
     "FITS of other pixels": ("a.fits", fits_bytes(IMAGE, PIXSCALE=0.1), "pixel scale of 0.1"),
     "FITS in other units": ("a.fits", fits_bytes(IMAGE, BUNIT="Jy"), "flux unit 'Jy'"),

@@ -33,6 +33,7 @@ class Entry:
         dtype: Type of the stored numbers.
         facts: What is known of it.
         is_mask: Whether it has two whole values.
+        num_masked: Pixels that were not observed.
     """
 
     path: Path
@@ -43,6 +44,7 @@ class Entry:
     dtype: str
     facts: Facts
     is_mask: bool
+    num_masked: int = 0
 
 
 def agreed(
@@ -229,6 +231,13 @@ def differences(entries: list[Entry], side: int | None) -> list[str]:
         lines.append(
             f"images of {low[0]} x {low[1]} to {high[0]} x {high[1]} pixels: the middle {side} x {side} "
             "of each is taken; `crop` takes another"
+        )
+    masked = [entry for entry in entries if entry.num_masked]
+    if masked:
+        num, pixels = len(masked), sum(entry.num_masked for entry in masked)
+        lines.append(
+            f"masked pixels (NaN or BLANK), {pixels:,} in {num} of {len(entries)} images: each takes the "
+            f"median of the others of its image; {masked[0].path.name} first"
         )
     brought = [entry for entry in entries if entry.facts.factor != 1]
     if brought:

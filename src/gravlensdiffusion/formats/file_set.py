@@ -1,8 +1,9 @@
 """A set of image files, looked through once and then read on demand."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,12 +30,17 @@ from gravlensdiffusion.formats.image import (
     Facts,
     ImageReader,
     as_printable,
+    check_masked,
+    fill_masked,
     has_two_whole_values,
     looked_at,
+    masked_pixels,
     to_float32,
 )
 from gravlensdiffusion.sets.lens_set import Indices, LensSet, as_indices, middle
 from gravlensdiffusion.untrusted import release
+
+T = TypeVar("T", bound=np.generic)
 
 MAX_PROBLEMS = 100_000
 MAX_CLASSES = 2**15 - 1
@@ -103,6 +109,7 @@ class FileSet(LensSet):
         self.num_skipped = len(found)
         self.states_unit = all(entry.facts.ends is None for entry in entries)
         self.dtypes = tuple(sorted({entry.dtype for entry in entries}))
+        self.has_masked = any(entry.num_masked for entry in entries)
         self._entries = entries
         channels, height, width = entries[0].shape
         self.image_shape = (channels, height, width)
@@ -132,18 +139,37 @@ class FileSet(LensSet):
         wanted = as_indices(indices, len(self))
         images = np.empty((wanted.size, *self.image_shape), np.float32)
         for place, k in enumerate(wanted):
-            entry = self._entries[k]
-            reader = self._readers[entry.path.suffix.lower()]
-            try:
-                pixels = self._cropped(reader.pixels(entry.path, entry.index))
-                image = to_float32(pixels, entry.facts.white, entry.facts.factor)
-            # A damaged file fails in a library in any way.
-            except Exception as error:
-                raise GravLensError(f"{entry.name}: {_reason(error)}") from error
-            if image.shape != entry.shape:
-                raise GravLensError(f"{entry.name}: has changed its size while in use")
-            images[place] = image
+            images[place] = self._read(self._entries[k], _to_image)
         return images
+
+    def read_masked(self, indices: Indices) -> NDArray[np.bool_]:
+        """Return which pixels of images were not observed, shape ``(B, C, H, W)``."""
+        wanted = as_indices(indices, len(self))
+        masked = np.zeros((wanted.size, *self.image_shape), bool)
+        for place, k in enumerate(wanted):
+            if self._entries[k].num_masked:
+                masked[place] = self._read(
+                    self._entries[k], lambda pixels, _: masked_pixels(pixels)
+                )
+        return masked
+
+    def _read(
+        self, entry: Entry, change: Callable[[NDArray[np.generic], Facts], NDArray[T]]
+    ) -> NDArray[T]:
+        """Return what becomes of the pixels of an image.
+
+        Raises:
+            GravLensError: If they cannot be read any more, or have changed their number.
+        """
+        reader = self._readers[entry.path.suffix.lower()]
+        try:
+            pixels = change(self._cropped(reader.pixels(entry.path, entry.index)), entry.facts)
+        # A damaged file fails in a library in any way.
+        except Exception as error:
+            raise GravLensError(f"{entry.name}: {_reason(error)}") from error
+        if pixels.shape != entry.shape:
+            raise GravLensError(f"{entry.name}: has changed its size while in use")
+        return pixels
 
     def _scan_all(
         self, files: Sequence[tuple[Path, str | None]], problems: list[str], skip_bad: bool
@@ -170,7 +196,8 @@ class FileSet(LensSet):
                 pixels = self._cropped(whole)
                 name = f"{path}[{index}]" if stated.is_stacked else str(path)
                 try:
-                    image = to_float32(pixels)
+                    num_masked = check_masked(pixels) if stated.has_mask else 0
+                    image = to_float32(fill_masked(pixels) if num_masked else pixels)
                 except BadImageError as problem:
                     bad.append(f"{name}: {problem}")
                     if len(bad) > MAX_PROBLEMS:
@@ -180,7 +207,7 @@ class FileSet(LensSet):
                 if class_name is not None:
                     facts = replace(stated, class_name=class_name, class_names=())
                 facts = self._printable(facts)
-                facts = looked_at(facts, whole)
+                facts = looked_at(facts, fill_masked(whole) if facts.has_mask else whole)
                 entries.append(
                     Entry(
                         path=path,
@@ -191,6 +218,7 @@ class FileSet(LensSet):
                         dtype=pixels.dtype.name,
                         facts=facts,
                         is_mask=has_two_whole_values(image),
+                        num_masked=num_masked,
                     )
                 )
         except AmbiguousImageError as error:
@@ -235,6 +263,11 @@ def _check_names(path: Path, names: tuple[str, ...]) -> None:
         check_class_names(names)
     except GravLensError as error:
         raise GravLensError(f"{path}: {error}") from None
+
+
+def _to_image(pixels: NDArray[np.generic], facts: Facts) -> NDArray[np.float32]:
+    filled = fill_masked(pixels) if facts.has_mask else pixels
+    return to_float32(filled, facts.white, facts.factor)
 
 
 def _reason(error: Exception) -> str:

@@ -82,6 +82,7 @@ class FitsReader:
                 parameters={} if zero_point is None else {ZERO_POINT: zero_point},
                 parameter_units={} if zero_point is None else {ZERO_POINT: "mag"},
                 taken=taken,
+                has_mask=True,
             )
             return _pixels(hdu), facts
 

@@ -201,4 +201,5 @@ def _facts(columns: dict[str, list[Any]], row: int, taken: str) -> Facts:
         parameter_units=dict(known.values()),
         is_stacked=True,
         taken=taken,
+        has_mask=True,
     )

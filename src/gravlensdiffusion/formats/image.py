@@ -14,6 +14,8 @@ from gravlensdiffusion.store.schema import MAX_NAME, MAX_PIXELS
 
 MIN_SIDE = 2
 """Pixels that an image has at least on each side."""
+MAX_MASKED = 0.5
+"""Share of the pixels of a channel that may not be observed."""
 MAX_CHANNELS = 10
 """Channels of an image in a file of its own; more planes than that are taken for a stack of images."""
 
@@ -33,6 +35,7 @@ class Facts:
         is_stacked: Whether the file holds a stack of images.
         taken: Which of several images of the file this is, and which were left, or empty.
         white: Stored number that becomes 1, or None where numbers stay as they are.
+        has_mask: Whether pixels that are no number are those that were not observed.
         factor: What the numbers are multiplied by to bring them to the zero point of the set.
         ends: Where the numbers of the image end, where nothing else tells what they are; see `sets.flux`.
     """
@@ -48,6 +51,7 @@ class Facts:
     taken: str = ""
     white: int | None = None
     factor: float = 1.0
+    has_mask: bool = False
     ends: Ends | None = None
 
 
@@ -150,6 +154,41 @@ def check_dtype(dtype: np.dtype[np.generic]) -> None:
     """
     if dtype.kind not in "iuf":
         raise BadImageError(f"has values of type {dtype}, which are no real numbers")
+
+
+def masked_pixels(pixels: NDArray[np.generic]) -> NDArray[np.bool_]:
+    """Return which pixels were not observed: those that are no number."""
+    return np.isnan(pixels) if pixels.dtype.kind == "f" else np.zeros(pixels.shape, bool)
+
+
+def check_masked(pixels: NDArray[np.generic]) -> int:
+    """Return how many pixels were not observed.
+
+    Raises:
+        BadImageError: If they are more than `MAX_MASKED` of any channel.
+    """
+    masked = masked_pixels(pixels)
+    for channel in masked:
+        if channel.mean() > MAX_MASKED:
+            num = int(channel.sum())
+            raise BadImageError(f"is masked in {num} of {channel.size} pixels, more than half")
+    return int(masked.sum())
+
+
+def fill_masked(pixels: NDArray[np.generic]) -> NDArray[np.generic]:
+    """Return an image in which pixels that were not observed have the median of the others of their channel.
+
+    Args:
+        pixels: Shape ``(C, H, W)``.
+    """
+    masked = masked_pixels(pixels)
+    if not masked.any():
+        return pixels
+    filled = np.array(pixels)
+    for channel, is_masked in zip(filled, masked, strict=True):
+        if is_masked.any() and not is_masked.all():
+            channel[is_masked] = np.median(channel[~is_masked])
+    return filled
 
 
 def to_float32(

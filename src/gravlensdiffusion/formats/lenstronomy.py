@@ -67,6 +67,7 @@ class LenstronomyReader:
                 parameters={} if rms is None else {BACKGROUND_RMS: float(rms)},
                 parameter_units={} if rms is None else {BACKGROUND_RMS: ""},
                 taken=f"of HDF5 files {IMAGE} taken, {beside} left" if beside else "",
+                has_mask=True,
             ),
         )
 

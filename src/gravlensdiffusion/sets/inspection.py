@@ -25,7 +25,7 @@ class PixelSummary:
     Attributes:
         low: Faintest pixel.
         high: Brightest pixel.
-        mean: Mean of all pixels.
+        mean: Mean of all pixels, without those that were not observed, as all else here.
         std: Standard deviation of all pixels.
         quantiles: Value by level, the levels of `QUANTILES`.
         lows: Range of the images' faintest pixels.
@@ -143,7 +143,7 @@ class _Walk:
         self.kept: list[NDArray[np.float32]] = []
         self.signatures: list[Signatures] = []
         self.total = self.squares = 0.0
-        self.num_pixels = num_pixels * len(source)
+        self.num_pixels = 0
         self._run()
 
     def _run(self) -> None:
@@ -151,17 +151,23 @@ class _Walk:
         centre = 0.0
         for where in self.source.slices():
             images = self.source.read(where)
-            self.low[where] = images.min(axis=(1, 2, 3))
-            self.high[where] = images.max(axis=(1, 2, 3))
-            self.mean[where] = images.mean(axis=(1, 2, 3), dtype=np.float64)
+            # What was not observed is no number here, and counts nowhere.
+            values = images
+            if self.source.has_masked:
+                values = np.where(self.source.read_masked(where), np.float32(np.nan), images)
+            self.low[where] = np.nanmin(values, axis=(1, 2, 3))
+            self.high[where] = np.nanmax(values, axis=(1, 2, 3))
+            self.mean[where] = np.nanmean(values, axis=(1, 2, 3), dtype=np.float64)
             if where.start == 0:
                 # Squares of the distance to this level keep their digits.
-                centre = float(images.mean(dtype=np.float64))
-            shifted = images.astype(np.float64) - centre
-            self.total += float(shifted.sum())
-            self.squares += float(np.square(shifted).sum())
-            flat = images.ravel()
-            self.kept.append(flat[-offset % self.stride :: self.stride].copy())
+                centre = float(np.nanmean(values, dtype=np.float64))
+            shifted = values.astype(np.float64) - centre
+            self.num_pixels += int(np.count_nonzero(np.isfinite(values)))
+            self.total += float(np.nansum(shifted))
+            self.squares += float(np.nansum(np.square(shifted)))
+            flat = values.ravel()
+            kept = flat[-offset % self.stride :: self.stride]
+            self.kept.append(kept[np.isfinite(kept)])
             offset += flat.size
             self.signatures.append(sign([images]))
         self.centre = centre

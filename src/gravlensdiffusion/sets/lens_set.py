@@ -42,6 +42,7 @@ class LensSet(ABC):
         notes: What else a reader of the set should know, one line each.
         states_unit: Whether the files state the flux unit, so that it is not told by their numbers alone.
         has_noise_free: Whether every image has a noise-free twin.
+        has_masked: Whether pixels of some images were not observed; `read` fills them.
     """
 
     header: SetHeader
@@ -54,6 +55,7 @@ class LensSet(ABC):
     notes: tuple[str, ...] = ()
     states_unit: bool = True
     has_noise_free: bool = False
+    has_masked: bool = False
 
     @abstractmethod
     def read(self, indices: Indices) -> NDArray[np.float32]:
@@ -71,6 +73,10 @@ class LensSet(ABC):
             GravLensError: If there are none.
         """
         raise GravLensError("the set has no noise-free images")
+
+    def read_masked(self, indices: Indices) -> NDArray[np.bool_]:
+        """Return which pixels of images were not observed, shape ``(B, C, H, W)``."""
+        return np.zeros((len(as_indices(indices, len(self))), *self.image_shape), bool)
 
     def name(self, index: int) -> str:
         """Return where image ``index`` comes from: file, and position in it, if it is known."""
@@ -327,6 +333,7 @@ class View(LensSet):
         self.problems, self.num_skipped = source.problems, source.num_skipped
         self.states_unit = source.states_unit
         self.has_noise_free = source.has_noise_free and not are_twins
+        self.has_masked = source.has_masked and not are_twins
 
     def read(self, indices: Indices) -> NDArray[np.float32]:
         """Return images, shape ``(B, C, H, W)``."""
@@ -336,6 +343,11 @@ class View(LensSet):
     def read_noise_free(self, indices: Indices) -> NDArray[np.float32]:
         """Return the noise-free twins of images, shape ``(B, C, H, W)``."""
         return self._changed(self._source.read_noise_free(self._in_source(indices)))
+
+    def read_masked(self, indices: Indices) -> NDArray[np.bool_]:
+        """Return which pixels take part of what was not observed, shape ``(B, C, H, W)``."""
+        masked = self._source.read_masked(self._in_source(indices))
+        return masked if self._change is None else self._changed(masked.astype(np.float32)) > 0
 
     def name(self, index: int) -> str:
         """Return where image ``index`` comes from."""
