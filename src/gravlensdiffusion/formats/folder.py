@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gravlensdiffusion.errors import GravLensError, listed
+from gravlensdiffusion.errors import BadImageError, GravLensError, listed
 from gravlensdiffusion.formats.companions import sort_files
 from gravlensdiffusion.formats.fits_catalogue import find_catalogued
+from gravlensdiffusion.formats.label_table import with_classes
 from gravlensdiffusion.formats.lenstronomy import is_lenstronomy
 from gravlensdiffusion.sets.naming import is_document, natural_key, parse_name
 from gravlensdiffusion.store.layout import format_folders, is_beside, is_preview
@@ -40,6 +41,8 @@ class Listing:
         band: The band that was kept, or None.
         num_objects: Folders of one object each, whose names are no classes.
         same: Other formats that the set lies in as well, and their numbers of images.
+        tables: CSV files, of which one may give the classes.
+        of_table: What is to be known of that.
     """
 
     files: list[tuple[Path, str | None]] = field(default_factory=list)
@@ -55,6 +58,8 @@ class Listing:
     band: str | None = None
     num_objects: int = 0
     same: dict[str, int] = field(default_factory=dict)
+    tables: list[Path] = field(default_factory=list)
+    of_table: list[str] = field(default_factory=list)
 
     def check_same(self, root: Path, name: str, num: int) -> None:
         """Refuse a folder whose formats hold different sets.
@@ -77,7 +82,7 @@ class Listing:
     @property
     def notes(self) -> list[str]:
         """What the user should know besides, one line each."""
-        found = []
+        found = list(self.of_table)
         if self.num_hidden:
             found.append(
                 f"hidden entries, whose names begin with a dot or __MACOSX, left alone: "
@@ -138,6 +143,8 @@ def list_folder(root: Path, *, band: str | None = None, mixed: bool = False) -> 
             listing.shards.append(path)
         elif kind == "image":
             listing.files.append((path, None))
+        elif kind == "table":
+            listing.tables.append(path)
     if formats and set(formats) == set(folders):
         folders = []
         _list_formats(root, formats, listing)
@@ -155,9 +162,23 @@ def list_folder(root: Path, *, band: str | None = None, mixed: bool = False) -> 
         listing.class_names = ()
         listing.files = [(path, None) for path, _ in listing.files]
     _sort(root, listing, band, mixed=mixed)
+    _take_classes(listing)
     if not (listing.files or listing.shards or listing.problems):
         raise GravLensError(f"{root}: holds no images")
     return listing
+
+
+def _take_classes(listing: Listing) -> None:
+    """Take the classes from a table beside the images, which counts before names of folders."""
+    if not listing.tables:
+        return
+    table, *others = listing.tables
+    listing.problems += [f"{path}: is a second table beside {table}" for path in others]
+    try:
+        listing.files, listing.of_table = with_classes(listing.files, table)
+        listing.class_names = ()
+    except (BadImageError, OSError) as error:
+        listing.problems.append(f"{table}: {error}")
 
 
 def _list_formats(root: Path, formats: list[Path], listing: Listing) -> None:
@@ -285,6 +306,8 @@ def _kind(path: Path, root: Path, listing: Listing) -> str | None:
         return "image" if is_lenstronomy(path) else "shard"
     elif path.suffix.lower() in IMAGE_SUFFIXES:
         return "image"
+    elif path.suffix.lower() == ".csv":
+        return "table"
     elif is_document(path.name):
         listing.documents.append(path)
     else:
