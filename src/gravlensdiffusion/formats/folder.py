@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gravlensdiffusion.errors import BadImageError, GravLensError, listed
+from gravlensdiffusion.formats.advice import advice
 from gravlensdiffusion.formats.companions import sort_files
 from gravlensdiffusion.formats.fits_catalogue import find_catalogued
 from gravlensdiffusion.formats.label_table import with_classes
@@ -15,10 +16,8 @@ from gravlensdiffusion.sets.naming import is_document, natural_key, parse_name
 from gravlensdiffusion.store.layout import format_folders, is_beside, is_preview
 from gravlensdiffusion.store.reader import SHARD_SUFFIXES
 
-IMAGE_SUFFIXES = (
-    *(".npy", ".npz", ".fits", ".fit", ".fts"),
-    *(".png", ".jpg", ".jpeg", ".tif", ".tiff"),
-)
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
+IMAGE_SUFFIXES = (".npy", ".npz", ".fits", ".fit", ".fts", *PICTURE_SUFFIXES)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -208,6 +207,7 @@ def _leave_companions(folders: list[Path], listing: Listing) -> list[Path]:
 
 def _sort(root: Path, listing: Listing, band: str | None, *, mixed: bool) -> None:
     """Leave companions and other bands, and tell folders of one object from those of a class."""
+    _leave_pictures(listing)
     try:
         found = sort_files([path for path, _ in listing.files], band, mixed=mixed)
     except GravLensError as error:
@@ -242,6 +242,17 @@ def _sort(root: Path, listing: Listing, band: str | None, *, mixed: bool) -> Non
         for folder, own in images_of.items()
         if folder not in objects
     ]
+
+
+def _leave_pictures(listing: Listing) -> None:
+    """Leave the picture of an image that lies beside it under the same name: ``X.jpg`` beside ``X.fits``."""
+    kinds = {path: path.suffix.lower() in PICTURE_SUFFIXES for path, _ in listing.files}
+    data = {path.with_suffix("") for path, is_picture in kinds.items() if not is_picture}
+    beside = {
+        path for path, is_picture in kinds.items() if is_picture and path.with_suffix("") in data
+    }
+    listing.companions |= dict.fromkeys(sorted(beside), "picture")
+    listing.files = [entry for entry in listing.files if entry[0] not in beside]
 
 
 def _is_object(folder: Path, images: Iterable[Path], beside: Mapping[Path, int]) -> bool:
@@ -312,6 +323,7 @@ def _kind(path: Path, root: Path, listing: Listing) -> str | None:
         listing.documents.append(path)
     else:
         listing.problems.append(
-            f"{path}: is no image ({' '.join((*IMAGE_SUFFIXES, *SHARD_SUFFIXES))} can be read)"
+            f"{path}: is no image ({' '.join((*IMAGE_SUFFIXES, *SHARD_SUFFIXES))} can be read); "
+            f"{advice(path)}"
         )
     return None

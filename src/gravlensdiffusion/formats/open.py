@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from gravlensdiffusion.errors import BadFilesError, GravLensError, one_line
+from gravlensdiffusion.formats.advice import advice
 from gravlensdiffusion.formats.arrays import ArrayChoice
 from gravlensdiffusion.formats.companions import FITS_SUFFIXES
 from gravlensdiffusion.formats.file_set import FileSet
@@ -186,4 +187,6 @@ def _list_file(path: Path) -> Listing:
     if suffix in (*IMAGE_SUFFIXES, *SHARD_SUFFIXES):
         return Listing(files=[(path, None)])
     allowed = " ".join((*SHARD_SUFFIXES, *IMAGE_SUFFIXES))
-    raise GravLensError(f"{path}: no kind of file that can be read; allowed are {allowed}")
+    raise GravLensError(
+        f"{path}: no kind of file that can be read; allowed are {allowed}; {advice(path)}"
+    )
