@@ -235,7 +235,7 @@ def _describe(config: "TrainingConfig", source: "LensSet", planned: "Plan") -> s
     """Say in one line what would be trained."""
     channels, height, width = source.image_shape
     size = config.size or height
-    images = f"{planned.num_images:,} images" if planned.num_images else "simulated images"
+    images = f"{len(source):,} images" if planned.num_images else "simulated images"
     classes = ", ".join(source.header.class_names) if config.conditional else ""
     augment = "" if config.augment == "none" else f", augment {config.augment}"
     asked = f", parameters: {', '.join(config.parameters)}" if config.parameters else ""
