@@ -25,6 +25,8 @@ SAVE: dict[str, Callable[[Path], object]] = {
 }
 
 
+# Two lines do not close every file.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("kind", SAVE)
 def test_the_two_lines_make_a_set(
     tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
