@@ -168,8 +168,8 @@ class FileOptions:
     ) -> "LensSet":
         """Open a data set with the classes that it has; see `open`."""
         from gravlensdiffusion.errors import BadFilesError, by_cause
-        from gravlensdiffusion.formats.companions import FITS_SUFFIXES
         from gravlensdiffusion.formats.open import ARRAY_SUFFIXES, open_set
+        from gravlensdiffusion.sets.naming import FITS_SUFFIXES, split_name
         from gravlensdiffusion.store.reader import SHARD_SUFFIXES
 
         try:
@@ -189,7 +189,7 @@ class FileOptions:
             tell(*by_cause(error.problems))
             raise
         tell(*by_cause(source.problems), *(source.notes if with_notes else ()))
-        suffixes = {name.suffix.lower() for name in source.files}
+        suffixes = {split_name(name)[1] for name in source.files}
         has_fits = bool(suffixes & set(FITS_SUFFIXES))
         has_names = path.is_dir() and not suffixes & set(SHARD_SUFFIXES)
         has_arrays = bool(suffixes & ARRAY_SUFFIXES)

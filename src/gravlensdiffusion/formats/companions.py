@@ -6,9 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.sets.naming import NameParts, are_bands, parse_name
-
-FITS_SUFFIXES = (".fits", ".fit", ".fts")
+from gravlensdiffusion.sets.naming import (
+    FITS_SUFFIXES,
+    NameParts,
+    are_bands,
+    parse_name,
+    split_name,
+)
 
 Names = dict[Path, NameParts]
 Key = tuple[Path, tuple[str, ...]]
@@ -45,7 +49,7 @@ def sort_files(files: Sequence[Path], band: str | None = None, *, mixed: bool = 
         GravLensError: If there are several bands of one object and none is chosen, or no image is
             of the chosen one.
     """
-    names = {path: parse_name(path.stem) for path in files}
+    names = {path: parse_name(split_name(path)[0]) for path in files}
     companions = _find_companions(names)
     images = {path: name for path, name in names.items() if path not in companions}
     bands = _find_bands(images)
@@ -119,7 +123,7 @@ def _check_band(images: Names, bands: dict[Path, str], band: str, counts: Counte
     """Refuse a band that no file can be of."""
     for path, name in images.items():
         # Extensions of FITS files may be of several bands.
-        may_hold_it = not bands[path] and path.suffix.lower() in FITS_SUFFIXES
+        may_hold_it = not bands[path] and split_name(path)[1] in FITS_SUFFIXES
         if may_hold_it or is_band(bands[path] or name.letter, band):
             return
     raise GravLensError(

@@ -38,6 +38,7 @@ from gravlensdiffusion.formats.image import (
     to_float32,
 )
 from gravlensdiffusion.sets.lens_set import Indices, LensSet, as_indices, middle
+from gravlensdiffusion.sets.naming import split_name
 from gravlensdiffusion.untrusted import release
 
 T = TypeVar("T", bound=np.generic)
@@ -161,7 +162,7 @@ class FileSet(LensSet):
         Raises:
             GravLensError: If they cannot be read any more, or have changed their number.
         """
-        reader = self._readers[entry.path.suffix.lower()]
+        reader = self._readers[split_name(entry.path)[1]]
         try:
             pixels = change(self._cropped(reader.pixels(entry.path, entry.index)), entry.facts)
         # A damaged file fails in a library in any way.
@@ -191,7 +192,7 @@ class FileSet(LensSet):
         try:
             if path.stat().st_size == 0:
                 raise BadImageError("is empty: 0 bytes")
-            reader = self._readers[path.suffix.lower()]
+            reader = self._readers[split_name(path)[1]]
             for index, (whole, stated) in enumerate(reader.images(path)):
                 pixels = self._cropped(whole)
                 name = f"{path}[{index}]" if stated.is_stacked else str(path)

@@ -1,7 +1,10 @@
 """Images from FITS files, with pixel scale and flux unit from the header."""
 
+import gzip
+import io
 import math
 import warnings
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -19,14 +22,17 @@ from gravlensdiffusion.formats.fits_header import pixel_scale, read_text, stated
 from gravlensdiffusion.formats.image import Facts, as_image, image_shape
 from gravlensdiffusion.formats.units import ZERO_POINT, as_flux_unit, unit_of_zero_point
 from gravlensdiffusion.untrusted import check_unpacked, held_bytes, probe_file
+from gravlensdiffusion.untrusted.limits import MAX_UNPACKING, SMALL_BYTES
 
 MAX_FILE_BYTES = 2**33
+MAX_GZIP_BYTES = 2**29
+"""What a file packed by gzip may unpack to: two images as large as they may be."""
 MAX_HEADER_BYTES = 2**22
 """Size of a header that is still read; it is 10 kB in most files."""
 MAX_HDUS = 1000
 """Units before the first image that are still looked through."""
 JUDGE = f"{__name__}:judge"
-_SIGNATURE = b"SIMPLE  ="
+_SIGNATURE, _GZIP = b"SIMPLE  =", b"\x1f\x8b"
 
 
 class FitsReader:
@@ -89,16 +95,12 @@ class FitsReader:
     @contextmanager
     def _open(self, path: Path) -> Iterator[tuple[Any, fits.Header, str]]:
         """Open a file; yield the HDU with the image, the primary header, and what was left."""
-        size = path.stat().st_size
-        if size > MAX_FILE_BYTES:
-            raise BadImageError(f"has {size} bytes, more than the limit of {MAX_FILE_BYTES}")
-        check_unpacked(size, held_bytes(path))
-        _check_start(path)
         # Files from telescopes break small rules of the standard; what matters is checked here.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
-                with path.open("rb") as stream:
+                with _unpacked(path) as (stream, size):
+                    _check_start(stream)
                     primary = fits.PrimaryHDU.readfrom(stream, memmap=False)
                     if self._numbers.get(path) == 0 or (
                         is_image(primary) and _is_all(primary, size)
@@ -162,10 +164,39 @@ def judge(path: Path, hdu: str | None = None, band: str | None = None) -> str | 
     return None
 
 
-def _check_start(path: Path) -> None:
-    """Refuse a compressed file, which may unpack to any size, and a header without an end."""
+@contextmanager
+def _unpacked(path: Path) -> Iterator[tuple[IO[bytes], int]]:
+    """Open a file, unpacked if it is ``.gz``; yield its bytes and their number.
+
+    Raises:
+        BadImageError: If it is too large, or unpacks to more than it may.
+    """
+    size, held = path.stat().st_size, held_bytes(path)
+    if size > MAX_FILE_BYTES:
+        raise BadImageError(f"has {size} bytes, more than the limit of {MAX_FILE_BYTES}")
     with path.open("rb") as stream:
-        start = stream.read(MAX_HEADER_BYTES)
+        # Browsers unpack what they load, and leave the name.
+        is_packed = path.suffix.lower() == ".gz" and stream.read(len(_GZIP)) == _GZIP
+        if not is_packed:
+            check_unpacked(size, held)
+            stream.seek(0)
+            yield stream, size
+            return
+    most = min(MAX_GZIP_BYTES, SMALL_BYTES + MAX_UNPACKING * held)
+    try:
+        with gzip.open(path) as packed:
+            whole = packed.read(most + 1)
+    except (EOFError, zlib.error) as error:
+        raise BadImageError(f"is no readable FITS file ({error!s:.100})") from error
+    if len(whole) > most:
+        raise BadImageError(f"unpacks to more than the limit of {most} bytes")
+    yield io.BytesIO(whole), len(whole)
+
+
+def _check_start(stream: IO[bytes]) -> None:
+    """Refuse what is no FITS file, and a header without an end."""
+    start = stream.read(MAX_HEADER_BYTES)
+    stream.seek(0)
     if not start.startswith(_SIGNATURE):
         raise BadImageError("is no readable FITS file (it does not begin with SIMPLE)")
     if not any(start.startswith(b"END     ", place) for place in range(0, len(start), 80)):

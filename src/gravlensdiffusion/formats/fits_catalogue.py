@@ -11,8 +11,8 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from gravlensdiffusion.errors import BadImageError, GravLensError
-from gravlensdiffusion.formats.companions import FITS_SUFFIXES
 from gravlensdiffusion.formats.image import Facts, as_image, image_shape
+from gravlensdiffusion.sets.naming import FITS_SUFFIXES
 from gravlensdiffusion.untrusted import probe_file
 
 COLUMNS = ("GAL_FILENAME", "GAL_HDU")

@@ -12,7 +12,7 @@ from gravlensdiffusion.formats.companions import sort_files
 from gravlensdiffusion.formats.fits_catalogue import find_catalogued
 from gravlensdiffusion.formats.label_table import with_classes
 from gravlensdiffusion.formats.lenstronomy import is_lenstronomy
-from gravlensdiffusion.sets.naming import is_document, natural_key, parse_name
+from gravlensdiffusion.sets.naming import is_document, natural_key, parse_name, split_name
 from gravlensdiffusion.store.layout import format_folders, is_beside, is_preview
 from gravlensdiffusion.store.reader import SHARD_SUFFIXES
 
@@ -261,7 +261,7 @@ def _is_object(folder: Path, images: Iterable[Path], beside: Mapping[Path, int])
     A class of one image that is named like it is no object unless something lies beside the image.
     """
     image, *others = images
-    rest = parse_name(image.stem).rest
+    rest = parse_name(split_name(image)[0]).rest
     is_named_so = bool(beside[folder]) and rest == parse_name(folder.name).rest
     return not others and image.suffix.lower() != ".npz" and (not rest or is_named_so)
 
@@ -315,7 +315,7 @@ def _kind(path: Path, root: Path, listing: Listing) -> str | None:
         listing.problems.append(f"{path}: is no regular file")
     elif path.suffix.lower() in SHARD_SUFFIXES:
         return "image" if is_lenstronomy(path) else "shard"
-    elif path.suffix.lower() in IMAGE_SUFFIXES:
+    elif split_name(path)[1] in IMAGE_SUFFIXES:
         return "image"
     elif path.suffix.lower() == ".csv":
         return "table"

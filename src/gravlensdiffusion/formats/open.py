@@ -8,7 +8,6 @@ import numpy as np
 from gravlensdiffusion.errors import BadFilesError, GravLensError, one_line
 from gravlensdiffusion.formats.advice import advice
 from gravlensdiffusion.formats.arrays import ArrayChoice
-from gravlensdiffusion.formats.companions import FITS_SUFFIXES
 from gravlensdiffusion.formats.file_set import FileSet
 from gravlensdiffusion.formats.fits import FitsReader
 from gravlensdiffusion.formats.fits_extensions import Choice
@@ -20,6 +19,7 @@ from gravlensdiffusion.formats.npy import NpyReader
 from gravlensdiffusion.formats.npz import NpzReader
 from gravlensdiffusion.formats.picture import FORMAT_OF, PictureReader
 from gravlensdiffusion.sets.lens_set import LensSet
+from gravlensdiffusion.sets.naming import FITS_SUFFIXES, split_name
 from gravlensdiffusion.store.reader import SHARD_SUFFIXES, LensStore
 from gravlensdiffusion.store.schema import NOT_OURS
 from gravlensdiffusion.store.trial import JUDGE
@@ -181,7 +181,7 @@ def _bad_images(store: LensStore) -> dict[int, str]:
 def _list_file(path: Path) -> Listing:
     if not path.is_file():
         raise GravLensError(f"{path}: is no regular file")
-    suffix = path.suffix.lower()
+    suffix = split_name(path)[1]
     if suffix in SHARD_SUFFIXES and not is_lenstronomy(path):
         return Listing(shards=[path])
     if suffix in (*IMAGE_SUFFIXES, *SHARD_SUFFIXES):

@@ -17,7 +17,7 @@ from scipy.spatial import cKDTree
 
 from gravlensdiffusion.errors import BadImageError
 from gravlensdiffusion.sets.lens_set import LensSet
-from gravlensdiffusion.sets.naming import are_bands, object_words, parse_name
+from gravlensdiffusion.sets.naming import are_bands, object_words, parse_name, split_name
 from gravlensdiffusion.untrusted import check_unpacked, held_bytes, read_header
 
 SIDE = 8
@@ -227,7 +227,7 @@ def _of_one_object(names: Sequence[str]) -> NDArray[np.int64]:
     for k, name in enumerate(names):
         file, place = cast("re.Match[str]", _IN_STACK.fullmatch(name)).groups()
         path = Path(file)
-        parts = parse_name(path.stem)
+        parts = parse_name(split_name(path)[0])
         rest = object_words(parts)
         if rest and (parts.band or parts.letter or rest != parts.rest):
             # In stacks of several bands the same place is the same object.

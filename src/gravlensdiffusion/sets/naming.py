@@ -3,6 +3,11 @@
 import re
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import PurePath
+
+FITS_SUFFIXES = (".fits", ".fit", ".fts")
+PACKED = (".gz", ".fz")
+"""What follows the suffix of a FITS file that is packed."""
 
 _IMAGE = re.compile(
     "images?|img|data|sci|science|cutout|stamp|drz|drc|flt|flc|flux|bgsub|bkgsub|skysub|coadd|calexp"
@@ -192,6 +197,16 @@ def _role_at(words: list[str], start: int) -> tuple[str, bool, int]:
         if word in _ROLES and stop <= len(words):
             return *_ROLES[word], stop + (words[stop : stop + 1] == ["map"])
     return "", False, start
+
+
+def split_name(path: PurePath) -> tuple[str, str]:
+    """Return the name of a file without its suffix, and the suffix in small letters.
+
+    That a FITS file is packed, as ``.fits.gz`` and ``.fits.fz`` say, is left out of both.
+    """
+    name = path.with_suffix("") if path.suffix.lower() in PACKED else path
+    shown = name if name.suffix.lower() in FITS_SUFFIXES else path
+    return shown.stem, shown.suffix.lower()
 
 
 def is_document(name: str) -> bool:
