@@ -367,6 +367,12 @@ class TestLinks:
             open_set(folder)
         assert len(open_set(folder, skip_bad=True)) == 2
 
+    def test_a_link_that_leaves_the_folder_is_followed_when_asked(self, tmp_path: Path) -> None:
+        outside = save_folder(tmp_path / "outside", lens_images(1, seed=4))
+        target = outside / "sample1.npy"
+        folder = self._set_with(tmp_path, lambda folder: (folder / "a.npy").symlink_to(target))
+        assert len(open_set(folder, follow_links=True)) == 3
+
     def test_a_link_to_nothing(self, tmp_path: Path) -> None:
         folder = self._set_with(
             tmp_path, lambda folder: (folder / "a.npy").symlink_to(folder / "none")

@@ -74,6 +74,7 @@ class FileOptions:
         hdu: Name or number of the HDU to read where FITS files hold several images: SCI, 2.
         dataset: Name of the array of images where .npz or HDF5 files hold several: X_train.
         labels: Name of the array of classes there: y_train.
+        follow_links: Follow links that lead out of the folder.
         skip_bad: Go on without files that cannot be used.
         allow_object_arrays: Read DeepLense's pickled [image, mass] arrays, without running any code
             in them.
@@ -86,6 +87,7 @@ class FileOptions:
     hdu: str | None = None
     dataset: str | None = None
     labels: str | None = None
+    follow_links: bool = False
     skip_bad: bool = False
     allow_object_arrays: bool = False
     map: str | None = None
@@ -184,6 +186,7 @@ class FileOptions:
                 hdu=self.hdu,
                 dataset=self.dataset,
                 labels=self.labels,
+                follow_links=self.follow_links,
             )
         except BadFilesError as error:
             tell(*by_cause(error.problems))

@@ -42,6 +42,7 @@ class Listing:
         same: Other formats that the set lies in as well, and their numbers of images.
         tables: CSV files, of which one may give the classes.
         of_table: What is to be known of that.
+        follow_links: Whether links may leave the folder.
     """
 
     files: list[tuple[Path, str | None]] = field(default_factory=list)
@@ -59,6 +60,7 @@ class Listing:
     same: dict[str, int] = field(default_factory=dict)
     tables: list[Path] = field(default_factory=list)
     of_table: list[str] = field(default_factory=list)
+    follow_links: bool = False
 
     def check_same(self, root: Path, name: str, num: int) -> None:
         """Refuse a folder whose formats hold different sets.
@@ -114,18 +116,21 @@ class Listing:
         return found
 
 
-def list_folder(root: Path, *, band: str | None = None, mixed: bool = False) -> Listing:
+def list_folder(
+    root: Path, *, band: str | None = None, mixed: bool = False, follow_links: bool = False
+) -> Listing:
     """List a folder of images, of class folders, of folders of one object each, or of shards.
 
     Args:
         root: The folder; it may itself be a link.
         band: The band to keep where files are of several, by their names.
         mixed: Whether to keep the most common one where none is chosen.
+        follow_links: Whether links may leave the folder.
 
     Raises:
         GravLensError: If it is empty, holds several kinds of data, or several bands of one object.
     """
-    listing = Listing()
+    listing = Listing(follow_links=follow_links)
     folders = []
     visible = _visible(root, listing)
     formats = format_folders(path for path in visible if path.is_dir())
@@ -307,8 +312,11 @@ def _kind(path: Path, root: Path, listing: Listing) -> str | None:
         reason = getattr(error, "strerror", None) or "broken link"
         listing.problems.append(f"{path}: cannot be read ({reason})")
         return None
-    if path.is_symlink() and not target.is_relative_to(root.resolve()):
-        listing.problems.append(f"{path}: is a link that leaves {root}; refused")
+    is_inside = listing.follow_links or not path.is_symlink()
+    if not is_inside and not target.is_relative_to(root.resolve()):
+        listing.problems.append(
+            f"{path}: is a link that leaves {root}; refused, but for `follow_links`"
+        )
     elif stat.S_ISDIR(mode):
         return "folder"
     elif not stat.S_ISREG(mode):

@@ -26,6 +26,10 @@ from gravlensdiffusion.untrusted import (
 
 MASS_NAME = "axion_mass"
 MASS_UNIT = "eV"
+AS_ARRAY = (
+    "if you trust it, np.save('images.npy', np.stack([a[0] for a in np.load('FILE', "
+    "allow_pickle=True)])) makes a set of the images in it"
+)
 
 
 class NpyReader:
@@ -91,7 +95,7 @@ class NpyReader:
         elements = read_object_array(path.read_bytes()[header.offset :])
         kinds = [isinstance(element, float) for element in elements]
         if kinds not in ([False], [False, True]):
-            raise BadImageError("has an object array that is not [image, mass]")
+            raise BadImageError(f"has an object array that is not [image, mass]; {AS_ARRAY}")
         parameters = {MASS_NAME: elements[1]} if len(elements) > 1 else {}
         if not all(np.isfinite(value) for value in parameters.values()):
             raise BadImageError("has a mass that is not finite")

@@ -41,6 +41,7 @@ def open_set(
     band: str | None = None,
     dataset: str | None = None,
     labels: str | None = None,
+    follow_links: bool = False,
 ) -> LensSet:
     """Open a data set: `lenses.h5` or shards, `.npy`, `.npz`, FITS or picture files.
 
@@ -62,6 +63,7 @@ def open_set(
             hold several: ``g``, ``f814w``.
         dataset: Name of the array of images where `.npz` or HDF5 files hold several: ``X_train``.
         labels: Name of the array of classes there: ``y_train``.
+        follow_links: Whether links in the folder may lead out of it.
 
     Raises:
         BadFilesError: If anything cannot be used, unless ``skip_bad``; it carries one line each.
@@ -73,7 +75,7 @@ def open_set(
         raise GravLensError(f"{root}: no such file or folder")
     if root.is_dir():
         try:
-            listing = list_folder(root, band=band, mixed=mixed)
+            listing = list_folder(root, band=band, mixed=mixed, follow_links=follow_links)
         except OSError as error:
             raise GravLensError(f"{root}: cannot be read ({error.strerror})") from error
     else:

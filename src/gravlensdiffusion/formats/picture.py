@@ -29,7 +29,7 @@ FORMAT_OF = {
 """What Pillow calls the formats, by suffix."""
 WHITE_OF_MODE = {"I;16": 65535, "I;16B": 65535, "I;16L": 65535, "I": None, "F": None}
 """What becomes 1, for pictures of more than 8 bits; None where numbers stay as they are."""
-_AS_ARRAY = "np.save('images.npy', tifffile.imread(FILE)) makes a set of it"
+_AS_ARRAY = "np.save('images.npy', tifffile.imread('FILE')) makes a set of it"
 KEYWORD = "gravlens"
 """Keyword of the PNG text in which a file states what it is."""
 STRETCHES = ("linear", "asinh")
