@@ -31,7 +31,8 @@ class Options:
     """Look at a data set: counts, range, faults, a preview.
 
     Reads lenses.h5 and its shards, and .npy, .npz, FITS, PNG, JPEG and TIFF files: one file, a folder of
-    them, or a folder with one folder per class.
+    them, or a folder with one folder per class. A CSV file beside them, with a row "file,label" for
+    each, may tell the classes instead. docs/data-format.md says how doubtful files are decided.
 
     Attributes:
         path: The data set.
