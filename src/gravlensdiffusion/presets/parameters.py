@@ -2,6 +2,8 @@
 
 ORDERED_BY = ("theta_E", "source_x", "source_y", "gamma1", "gamma2", "signal_to_noise")
 """What the recipes of the larger models learn, and `gravlens sample` has an option for."""
+SHAPES = ("lens_e1", "lens_e2", "source_R_sersic", "source_n_sersic", "source_e1", "source_e2")
+"""What `lens64` learns beside these; they are ordered by a file of conditions."""
 LOGARITHMIC = frozenset({"signal_to_noise"})
 """Parameters that the network sees in their logarithm."""
 LABELS = {

@@ -8,6 +8,7 @@ from typing import Literal, cast, get_args
 from gravlensdiffusion.codec import read_json
 from gravlensdiffusion.config.model import (
     DenoiserConfig,
+    LensEquationConfig,
     ModelConfig,
     ReferenceUNetConfig,
     Resize,
@@ -23,7 +24,7 @@ from gravlensdiffusion.config.training import (
     TrainingConfig,
 )
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.presets.parameters import ORDERED_BY
+from gravlensdiffusion.presets.parameters import ORDERED_BY, SHAPES
 
 MIN_IMAGES = 200
 """Fewest images of which some can be held out when a model is adapted."""
@@ -125,19 +126,15 @@ def lens28() -> TrainingConfig:
     )
 
 
-def lens64() -> TrainingConfig:
-    """Return the recipe of the bundled 64-pixel model.
+def _noise_free() -> TrainingConfig:
+    """Return what the recipes of noise-free images share.
 
-    It learns the noise-free images of a simulation, by class and physical parameters. The network
-    gives the clean image itself: what a patch of noise-free pixels holds is smooth, and its noise
-    is not, so that it never has to carry the noise through.
+    The network gives the clean image itself: what a patch of noise-free pixels holds is smooth, and
+    its noise is not, so that it never has to carry the noise through.
     """
     return TrainingConfig(
-        preset="lens64",
         model=ModelConfig(
             image_size=64,
-            # Twenty times the sky noise: linear where noise hides the error, logarithmic in arcs.
-            transform=TransformConfig(kind="asinh", scale=0.07),
             schedule=ScheduleConfig(kind="log_snr", sigma_min=0.02, sigma_max=400.0),
             denoiser=DenoiserConfig(
                 prediction="preconditioned",
@@ -147,7 +144,6 @@ def lens64() -> TrainingConfig:
                 skip=False,
                 floor=0.03,
             ),
-            network=UNetConfig(channels=(48, 64, 96), patch=2, num_blocks=1, attention_levels=(2,)),
             sampling=SamplingConfig(sampler="dpmpp", num_steps=8),
         ),
         size=64,
@@ -162,9 +158,49 @@ def lens64() -> TrainingConfig:
     )
 
 
+def lens64() -> TrainingConfig:
+    """Return the recipe of the bundled 64-pixel model.
+
+    It learns the noise-free images of a simulation, by class and physical parameters, with the lens
+    equation as input and Muon for the hidden weights.
+    """
+    recipe = _noise_free()
+    model = replace(
+        recipe.model,
+        # Forty times the sky noise: linear in the sky, logarithmic in arcs.
+        transform=TransformConfig(kind="asinh", scale=0.15),
+        network=UNetConfig(
+            channels=(48, 96, 128),
+            patch=2,
+            num_blocks=1,
+            attention_levels=(2,),
+            refine_channels=8,
+            lens_equation=LensEquationConfig(),
+        ),
+    )
+    return replace(
+        recipe,
+        preset="lens64",
+        model=model,
+        batch_size=32,
+        total_images=1_000_000,
+        parameters=(*ORDERED_BY, *SHAPES),
+        parameters_dropout=0.1,
+        parameter_dropout=0.05,
+        optimiser=OptimiserConfig(
+            kind="muon",
+            learning_rate=0.02,
+            adam_learning_rate=1.5e-3,
+            weight_decay=0.01,
+            warmup_images=5_000,
+            decay="cosine",
+        ),
+    )
+
+
 def quick28() -> TrainingConfig:
     """Return the recipe of the bundled model for quick images: as `lens64`, at 28 pixels."""
-    recipe = lens64()
+    recipe = _noise_free()
     model = replace(
         recipe.model,
         image_size=28,
@@ -181,7 +217,7 @@ def quick28() -> TrainingConfig:
 
 def lens150() -> TrainingConfig:
     """Return the recipe of the bundled model of native size: as `lens64`, patches of 5 pixels."""
-    recipe = lens64()
+    recipe = _noise_free()
     model = replace(
         recipe.model,
         image_size=150,
