@@ -1,6 +1,7 @@
 """What ``--help`` of each command shows: a first group that can be taken in, the rest under headings."""
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -35,3 +36,17 @@ def test_flags_of_a_group_go_by_their_own_name(capsys):
     shown = capsys.readouterr().out
     for flag in ("--theta-E", "--steps", "--sky-rms", "--threads"):
         assert f"  {flag} " in shown
+
+
+def test_the_help_and_the_page_name_every_file_that_is_read(capsys):
+    from gravlensdiffusion.formats.folder import IMAGE_SUFFIXES, SHARD_SUFFIXES
+
+    assert main(["inspect", "--help"]) == 0
+    shown = capsys.readouterr().out
+    page = (Path(__file__).parents[2] / "docs" / "data-format.md").read_text()
+    for suffix in (*IMAGE_SUFFIXES, *SHARD_SUFFIXES, ".csv"):
+        assert re.search(rf"^- .*{re.escape(suffix)}[ :,]", shown, re.M)
+        assert re.search(rf"^\| .*`{re.escape(suffix)}`", page, re.M)
+    for flag in ("--hdu", "--band", "--dataset", "--labels", "--follow-links", "--skip-bad"):
+        assert f"  {flag} " in shown
+        assert re.search(rf"^\|.*`{flag}", page, re.M)

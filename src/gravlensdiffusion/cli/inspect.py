@@ -30,9 +30,19 @@ NUM_LISTED = 10
 class Options:
     """Look at a data set: counts, range, faults, a preview.
 
-    Reads lenses.h5 and its shards, and .npy, .npz, FITS, PNG, JPEG and TIFF files: one file, a folder of
-    them, or a folder with one folder per class. A CSV file beside them, with a row "file,label" for
-    each, may tell the classes instead. docs/data-format.md says how doubtful files are decided.
+    Reads one file, a folder of them, or a folder with one folder per class; so does every command:
+
+    - .npy: an image, or a stack of them; up to 10 planes in a folder are channels
+    - .npz: images, X, ... with labels, y, ...; else --dataset and --labels
+    - .h5 .hdf5: lenses.h5 and its shards; lenstronomy's names; others as .npz
+    - .fits .fit .fts, also .gz .fz: the image of the lens; else --hdu, --band
+    - .png .jpg .jpeg .tif .tiff: grey, or red, green and blue as channels
+    - .csv beside them: file,label of each image
+    - noise maps, PSFs, masks, pictures and READMEs beside images: left alone
+    - links out of the folder: refused; else --follow-links
+    - any other: a line says which two lines of Python make a set of it
+
+    docs/data-format.md has it all, and how doubtful files are decided.
 
     Attributes:
         path: The data set.
