@@ -71,6 +71,7 @@ class FileOptions:
 
     Attributes:
         band: Keep this band where files, or images in FITS files, are of several: g, F814W.
+        bands: Read these bands of FITS files that hold several as the channels of each image: g,r,i.
         hdu: Name or number of the HDU to read where FITS files hold several images: SCI, 2.
         dataset: Name of the array of images where .npz or HDF5 files hold several: X_train.
         labels: Name of the array of classes there: y_train.
@@ -84,6 +85,7 @@ class FileOptions:
     """
 
     band: str | None = None
+    bands: str | None = None
     hdu: str | None = None
     dataset: str | None = None
     labels: str | None = None
@@ -183,6 +185,7 @@ class FileOptions:
                 mixed=mixed,
                 any_unit=any_unit,
                 band=self.band,
+                bands=() if self.bands is None else split(self.bands),
                 hdu=self.hdu,
                 dataset=self.dataset,
                 labels=self.labels,
@@ -196,7 +199,7 @@ class FileOptions:
         has_fits = bool(suffixes & set(FITS_SUFFIXES))
         has_names = path.is_dir() and not suffixes & set(SHARD_SUFFIXES)
         has_arrays = bool(suffixes & ARRAY_SUFFIXES)
-        counting = {"hdu": has_fits, "band": has_fits or has_names}
+        counting = {"hdu": has_fits, "bands": has_fits, "band": has_fits or has_names}
         for flag, counts in (counting | dict.fromkeys(("dataset", "labels"), has_arrays)).items():
             if getattr(self, flag) is not None and not counts:
                 tell(f"{path}: holds nothing that `{flag}` could choose from, so it plays no part")

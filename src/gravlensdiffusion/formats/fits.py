@@ -7,6 +7,7 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any
@@ -17,10 +18,21 @@ from numpy.typing import NDArray
 
 from gravlensdiffusion.errors import AmbiguousImageError, BadImageError
 from gravlensdiffusion.formats.fits_catalogue import CatalogueReader, is_catalogue
-from gravlensdiffusion.formats.fits_extensions import Choice, choose_image, is_image, taken_text
+from gravlensdiffusion.formats.fits_extensions import (
+    Choice,
+    choose_bands,
+    choose_image,
+    is_image,
+    taken_text,
+)
 from gravlensdiffusion.formats.fits_header import pixel_scale, read_text, stated_zero_point
 from gravlensdiffusion.formats.image import Facts, as_image, image_shape
-from gravlensdiffusion.formats.units import ZERO_POINT, as_flux_unit, unit_of_zero_point
+from gravlensdiffusion.formats.units import (
+    ZERO_POINT,
+    as_flux_unit,
+    to_one_zero_point,
+    unit_of_zero_point,
+)
 from gravlensdiffusion.untrusted import check_unpacked, held_bytes, probe_file
 from gravlensdiffusion.untrusted.limits import MAX_UNPACKING, SMALL_BYTES
 
@@ -46,8 +58,8 @@ class FitsReader:
     def __init__(self, choice: Choice | None = None, *, is_tried: bool = False) -> None:
         self.choice = choice or Choice()
         self._is_tried = is_tried
-        # The choice is made once: the HDU of each file where it is not the first.
-        self._numbers: dict[Path, int] = {}
+        # The choice is made once: the HDUs of each file where it is not the first alone.
+        self._numbers: dict[Path, tuple[int, ...]] = {}
         self._catalogues = CatalogueReader()
 
     def images(self, path: Path) -> Iterator[tuple[NDArray[np.generic], Facts]]:
@@ -61,8 +73,8 @@ class FitsReader:
         """Return the image of a file, or that of a row of a catalogue."""
         if path in self._catalogues.places:
             return self._catalogues.pixels(path, index)
-        with self._open(path) as (hdu, _, _):
-            return _pixels(hdu)
+        with self._open(path) as (hdus, primary, _):
+            return _stacked(hdus, [_facts(hdu.header, primary) for hdu in hdus])[0]
 
     def read(self, path: Path) -> tuple[NDArray[np.generic], Facts]:
         """Return the image of a file and what its header says.
@@ -71,30 +83,13 @@ class FitsReader:
             AmbiguousImageError: If it is not known which image is meant.
             BadImageError: If there is none, or it cannot be read.
         """
-        with self._open(path) as (hdu, primary, taken):
-            header = hdu.header
-            scale = pixel_scale(header)
-            if scale is None and header is not primary:
-                scale = pixel_scale(primary)
-            zero_point = stated_zero_point(header, primary)
-            stated = read_text(header, "BUNIT") or read_text(primary, "BUNIT")
-            unit = unit_of_zero_point(zero_point) if stated is None else as_flux_unit(stated)
-            label = header.get("LABEL")
-            facts = Facts(
-                pixel_scale_arcsec=scale,
-                flux_unit=unit,
-                class_name=read_text(header, "CLASS"),
-                class_number=label if isinstance(label, int) else None,
-                parameters={} if zero_point is None else {ZERO_POINT: zero_point},
-                parameter_units={} if zero_point is None else {ZERO_POINT: "mag"},
-                taken=taken,
-                has_mask=True,
-            )
-            return _pixels(hdu), facts
+        with self._open(path) as (hdus, primary, taken):
+            pixels, facts = _stacked(hdus, [_facts(hdu.header, primary) for hdu in hdus])
+            return pixels, replace(facts, taken=taken + facts.taken)
 
     @contextmanager
-    def _open(self, path: Path) -> Iterator[tuple[Any, fits.Header, str]]:
-        """Open a file; yield the HDU with the image, the primary header, and what was left."""
+    def _open(self, path: Path) -> Iterator[tuple[list[Any], fits.Header, str]]:
+        """Open a file; yield the HDUs of the image, the primary header, and what was left."""
         # Files from telescopes break small rules of the standard; what matters is checked here.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -102,38 +97,44 @@ class FitsReader:
                 with _unpacked(path) as (stream, size):
                     _check_start(stream)
                     primary = fits.PrimaryHDU.readfrom(stream, memmap=False)
-                    if self._numbers.get(path) == 0 or (
+                    if self._numbers.get(path) == (0,) or (
                         is_image(primary) and _is_all(primary, size)
                     ):
                         hdus: Any = [primary]
                     else:
                         hdus = self._extensions(stream, path)
-                    hdu, taken = self._choose(path, hdus, size)
-                    image_shape(hdu.shape)
-                    _check_length(hdu, size)
-                    yield hdu, primary.header, taken
+                    chosen, taken = self._choose(path, hdus, size)
+                    for hdu in chosen:
+                        image_shape(hdu.shape)
+                        _check_length(hdu, size)
+                    yield chosen, primary.header, taken
             except (OSError, ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
                 reason = str(error).partition("\n")[0]
                 raise BadImageError(f"is no readable FITS file ({reason:.100})") from error
 
-    def _choose(self, path: Path, hdus: Any, size: int) -> tuple[Any, str]:
-        """Return the HDU with the image, and which others were left."""
+    def _choose(self, path: Path, hdus: Any, size: int) -> tuple[list[Any], str]:
+        """Return the HDU with the image, or those of its bands, and which others were left."""
         if path in self._numbers:
-            return hdus[self._numbers[path]], ""
+            return [hdus[number] for number in self._numbers[path]], ""
 
         def read(hdu: Any) -> NDArray[np.generic]:
             _check_length(hdu, size)
             # What an extension is, its first channel tells.
             return _pixels(hdu)[0]
 
-        chosen, found = choose_image(islice(hdus, MAX_HDUS), self.choice, read)
-        if len(found) > 1 or chosen.number:
-            self._numbers[path] = chosen.number
-        return chosen.hdu, taken_text(chosen, found)
+        looked_at = islice(hdus, MAX_HDUS)
+        if self.choice.bands:
+            chosen, found = choose_bands(looked_at, self.choice.bands, read)
+        else:
+            image, found = choose_image(looked_at, self.choice, read)
+            chosen = [image]
+        if len(found) > 1 or chosen[0].number:
+            self._numbers[path] = tuple(each.number for each in chosen)
+        return [each.hdu for each in chosen], taken_text(chosen, found)
 
     def _extensions(self, stream: IO[bytes], path: Path) -> fits.HDUList:
         """Return all units; images may be packed, and headers have no end."""
-        choice = (self.choice.hdu, self.choice.band)
+        choice = (self.choice.hdu, self.choice.band, ",".join(self.choice.bands) or None)
         wrong = None if self._is_tried else probe_file(path, JUDGE, *choice)
         if wrong is not None:
             raise BadImageError(wrong)
@@ -142,7 +143,9 @@ class FitsReader:
         return fits.open(stream, memmap=False, lazy_load_hdus=True)
 
 
-def judge(path: Path, hdu: str | None = None, band: str | None = None) -> str | None:
+def judge(
+    path: Path, hdu: str | None = None, band: str | None = None, bands: str | None = None
+) -> str | None:
     """Return what is wrong with a file, or None; called in a process of its own.
 
     That the user has to choose an image first is nothing wrong.
@@ -151,9 +154,11 @@ def judge(path: Path, hdu: str | None = None, band: str | None = None) -> str | 
         path: The file.
         hdu: The HDU that is chosen, or None.
         band: The band that is chosen, or None.
+        bands: The bands that become channels, between commas, or None.
     """
+    choice = Choice(hdu=hdu, band=band, bands=tuple(bands.split(",")) if bands else ())
     try:
-        FitsReader(Choice(hdu=hdu, band=band), is_tried=True).read(path)
+        FitsReader(choice, is_tried=True).read(path)
     except AmbiguousImageError:
         return None
     except MemoryError:
@@ -218,6 +223,49 @@ def _check_length(hdu: Any, size: int) -> None:
     if place["datLoc"] + hdu.size > size:
         missing = place["datLoc"] + hdu.size - size
         raise BadImageError(f"is truncated: {missing} of {hdu.size} bytes of data are missing")
+
+
+def _facts(header: fits.Header, primary: fits.Header) -> Facts:
+    """Return what the header of an image says, or the primary one for it."""
+    scale = pixel_scale(header)
+    if scale is None and header is not primary:
+        scale = pixel_scale(primary)
+    zero_point = stated_zero_point(header, primary)
+    stated = read_text(header, "BUNIT") or read_text(primary, "BUNIT")
+    label = header.get("LABEL")
+    return Facts(
+        pixel_scale_arcsec=scale,
+        flux_unit=unit_of_zero_point(zero_point) if stated is None else as_flux_unit(stated),
+        class_name=read_text(header, "CLASS"),
+        class_number=label if isinstance(label, int) else None,
+        parameters={} if zero_point is None else {ZERO_POINT: zero_point},
+        parameter_units={} if zero_point is None else {ZERO_POINT: "mag"},
+        has_mask=True,
+    )
+
+
+def _stacked(hdus: list[Any], every: list[Facts]) -> tuple[NDArray[np.generic], Facts]:
+    """Return bands as the channels of one image, brought to the zero point of most of them.
+
+    Raises:
+        BadImageError: If they differ in size, unit or pixel scale.
+    """
+    every = to_one_zero_point(every)
+    scales = [facts.pixel_scale_arcsec for facts in every if facts.pixel_scale_arcsec]
+    for what, found in (
+        ("sizes", ["{} x {}".format(*image_shape(hdu.shape)[1:]) for hdu in hdus]),
+        ("flux units", [facts.flux_unit for facts in every]),
+        ("pixel scales", [f"{scale:.2g} arcsec" for scale in scales]),
+    ):
+        if len(kinds := dict.fromkeys(found)) > 1:
+            raise BadImageError(f"has bands of different {what}: {', '.join(kinds)}")
+    planes, told = [_pixels(hdu) for hdu in hdus], ""
+    if any(facts.factor != 1 for facts in every):
+        told = f", fluxes brought to {every[0].parameters[ZERO_POINT]:g} mag"
+        factors = [facts.factor for facts in every]
+        planes = [plane.astype(np.float64) * by for plane, by in zip(planes, factors, strict=True)]
+    pixels = planes[0] if len(planes) == 1 else np.concatenate(planes)
+    return pixels, replace(every[0], factor=1.0, taken=told)
 
 
 def _pixels(hdu: Any) -> NDArray[np.generic]:

@@ -42,10 +42,12 @@ class Choice:
     Attributes:
         hdu: Name or number of the HDU, ``NAME,2`` for the second of a name; None for none.
         band: A band, or None.
+        bands: Bands that become the channels of an image, in order; empty for one image alone.
     """
 
     hdu: str | None = None
     band: str | None = None
+    bands: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -111,10 +113,51 @@ def choose_image(
     return images[0], found
 
 
-def taken_text(taken: Extension, found: Sequence[Extension]) -> str:
-    """Say which of the images of a file was taken, and which were left; empty where there is one."""
-    others = [each.name for each in found if each is not taken]
-    return f"of FITS files HDU {taken.name} taken, {_listed(others, 4)} left" if others else ""
+def choose_bands(
+    hdus: Iterable[Any], bands: Sequence[str], read: Reader
+) -> tuple[list[Extension], list[Extension]]:
+    """Return the image of each band, or the one image that has a plane for each; and all of the file.
+
+    Args:
+        hdus: The HDUs of a file in order.
+        bands: The bands in order.
+        read: Returns the pixels of an HDU, within the limits.
+
+    Raises:
+        AmbiguousImageError: If there are several images of a band.
+        BadImageError: If there is none of a band.
+    """
+    hdus = list(hdus)
+    found = [_describe(k, hdu) for k, hdu in enumerate(hdus) if is_image(hdu)]
+    images = [each for each in found if not each.kind]
+    cubes = [each for each in images if _num_planes(each) == len(bands)]
+    if len(images) == len(cubes) == 1:
+        return cubes, found
+    chosen = []
+    for band in bands:
+        image = choose_image(hdus, Choice(band=band), read)[0]
+        if not (image.band and is_band(image.band, band)):
+            names = dict.fromkeys(each.band for each in images if each.band)
+            raise BadImageError(
+                f"has no image of band '{band}'; there are {_listed(names) or 'none'}"
+            )
+        chosen.append(image)
+    return chosen, found
+
+
+def _num_planes(extension: Extension) -> int:
+    try:
+        return image_shape(extension.hdu.shape)[0]
+    except BadImageError:
+        return 0
+
+
+def taken_text(taken: Sequence[Extension], found: Sequence[Extension]) -> str:
+    """Say which of the images of a file were taken, and which were left; empty where none was."""
+    numbers = {each.number for each in taken}
+    others = [each.name for each in found if each.number not in numbers]
+    names = ", ".join(each.name for each in taken)
+    return f"of FITS files HDU {names} taken, {_listed(others, 4)} left" if others else ""
 
 
 def is_image(hdu: Any) -> bool:

@@ -1,6 +1,7 @@
 """The one way into a data set, whatever its files are."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +40,7 @@ def open_set(
     any_unit: bool = False,
     hdu: str | None = None,
     band: str | None = None,
+    bands: Sequence[str] = (),
     dataset: str | None = None,
     labels: str | None = None,
     follow_links: bool = False,
@@ -61,6 +63,7 @@ def open_set(
         hdu: Name or number of the HDU to read where FITS files hold several images.
         band: The band to keep where image files are of several, by their names, or where FITS files
             hold several: ``g``, ``f814w``.
+        bands: Bands that become the channels of each image, in order, where FITS files hold several.
         dataset: Name of the array of images where `.npz` or HDF5 files hold several: ``X_train``.
         labels: Name of the array of classes there: ``y_train``.
         follow_links: Whether links in the folder may lead out of it.
@@ -71,6 +74,9 @@ def open_set(
             not possible.
     """
     root = Path(path)
+    bands = bands.split(",") if isinstance(bands, str) else bands
+    if bands and (hdu is not None or band is not None):
+        raise GravLensError("`bands` says which images are read; leave out `band` and `hdu`")
     if not root.exists():
         raise GravLensError(f"{root}: no such file or folder")
     if root.is_dir():
@@ -80,14 +86,14 @@ def open_set(
             raise GravLensError(f"{root}: cannot be read ({error.strerror})") from error
     else:
         listing = _list_file(root)
-    band = listing.band or band
+    choice = Choice(hdu=hdu, band=listing.band or band, bands=tuple(bands))
     arrays = ArrayChoice(dataset=dataset, labels=labels)
     readers: dict[str, ImageReader] = {
         ".npy": NpyReader(is_alone=not root.is_dir(), allow_object_arrays=allow_object_arrays),
         ".npz": NpzReader(arrays),
         **dict.fromkeys(SHARD_SUFFIXES, Hdf5Reader(arrays)),
         **dict.fromkeys(FORMAT_OF, PictureReader()),
-        **dict.fromkeys(FITS_SUFFIXES, FitsReader(Choice(hdu=hdu, band=band))),
+        **dict.fromkeys(FITS_SUFFIXES, FitsReader(choice)),
     }
     if crop is not None and crop < MIN_SIDE:
         raise GravLensError(f"crop must be at least {MIN_SIDE} pixels, got {crop}")
