@@ -48,5 +48,5 @@ def test_the_help_and_the_page_name_every_file_that_is_read(capsys):
         assert re.search(rf"^- .*{re.escape(suffix)}[ :,]", shown, re.M)
         assert re.search(rf"^\| .*`{re.escape(suffix)}`", page, re.M)
     for flag in ("--hdu", "--band", "--dataset", "--labels", "--follow-links", "--skip-bad"):
-        assert f"  {flag} " in shown
+        assert f" {flag} " in shown
         assert re.search(rf"^\|.*`{flag}", page, re.M)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
+from gravlensdiffusion.cli.main import main
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.formats.open import open_set
 from tests.sets.files import lens_images
@@ -95,3 +96,13 @@ def test_bands_stand_alone(tmp_path: Path) -> None:
     for other in ({"band": "g"}, {"hdu": "1"}):
         with pytest.raises(GravLensError, match="leave out `band` and `hdu`"):
             open_set(path, bands="g,r", **other)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("flag", "shape"), [("--bands", "3 x 16"), ("--band", "3 x 16")])
+def test_the_command_takes_several_bands(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], flag: str, shape: str
+) -> None:
+    path = save(tmp_path / "a.fits")
+    out = tmp_path / "a.png"
+    assert main(["inspect", str(path), flag, "vis, g,r", "--out", str(out)]) == 0
+    assert f"shape                {shape} x 16" in capsys.readouterr().out

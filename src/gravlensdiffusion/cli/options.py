@@ -3,7 +3,9 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
 
 from gravlensdiffusion.cli.wording import tell
 from gravlensdiffusion.config.bounds import WISE_GUIDANCE, Count, Guidance
@@ -70,8 +72,8 @@ class FileOptions:
     """How files are read.
 
     Attributes:
-        band: Keep this band where files, or images in FITS files, are of several: g, F814W.
-        bands: Read these bands of FITS files that hold several as the channels of each image: g,r,i.
+        band: Keep this band where files, or images in FITS files, are of several: g, F814W. Several
+            (g,r,i) become the channels of each image where FITS files hold them.
         hdu: Name or number of the HDU to read where FITS files hold several images: SCI, 2.
         dataset: Name of the array of images where .npz or HDF5 files hold several: X_train.
         labels: Name of the array of classes there: y_train.
@@ -84,8 +86,7 @@ class FileOptions:
             others.
     """
 
-    band: str | None = None
-    bands: str | None = None
+    band: Annotated[str | None, tyro.conf.arg(aliases=["--bands"])] = None
     hdu: str | None = None
     dataset: str | None = None
     labels: str | None = None
@@ -176,6 +177,7 @@ class FileOptions:
         from gravlensdiffusion.sets.naming import FITS_SUFFIXES, split_name
         from gravlensdiffusion.store.reader import SHARD_SUFFIXES
 
+        bands = split(self.band or "")
         try:
             source = open_set(
                 path,
@@ -184,8 +186,8 @@ class FileOptions:
                 crop=crop,
                 mixed=mixed,
                 any_unit=any_unit,
-                band=self.band,
-                bands=() if self.bands is None else split(self.bands),
+                band=self.band if len(bands) < 2 else None,
+                bands=bands if len(bands) > 1 else (),
                 hdu=self.hdu,
                 dataset=self.dataset,
                 labels=self.labels,
@@ -199,7 +201,7 @@ class FileOptions:
         has_fits = bool(suffixes & set(FITS_SUFFIXES))
         has_names = path.is_dir() and not suffixes & set(SHARD_SUFFIXES)
         has_arrays = bool(suffixes & ARRAY_SUFFIXES)
-        counting = {"hdu": has_fits, "bands": has_fits, "band": has_fits or has_names}
+        counting = {"hdu": has_fits, "band": has_fits or has_names}
         for flag, counts in (counting | dict.fromkeys(("dataset", "labels"), has_arrays)).items():
             if getattr(self, flag) is not None and not counts:
                 tell(f"{path}: holds nothing that `{flag}` could choose from, so it plays no part")
