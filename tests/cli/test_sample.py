@@ -178,7 +178,7 @@ def test_gif_starts_from_noise_and_ends_with_the_images(model, tmp_path):
             gif.seek(index)
             pixels = np.asarray(gif.convert("L"), dtype=float)
             grey = pixels[zoom : 9 * zoom : zoom, zoom : 9 * zoom : zoom].ravel()
-            brightness = to_display(generator, walk[index])[0, 0].ravel()
+            brightness = to_display(generator, walk[index])[0, 0, ::-1].ravel()
             assert (np.diff(grey[np.argsort(brightness)]) >= 0).all()
             assert len(np.unique(grey)) > 10
 

@@ -204,6 +204,6 @@ def _save_preview(source: "LensSet", summary: "DataSummary", path: Path, mark: s
     num = min(NUM_SHOWN, len(source))
     shown = np.linspace(0, len(source) - 1, num).round().astype(int)
     stretch = "sqrt" if summary.in_unit_range else "asinh"
-    titles = source.titles(shown)
+    titles = source.header.titles(source.labels[shown])
     save_grid(source.read(shown), path, stretch=stretch, titles=titles, texts={MARK: mark})
     return num

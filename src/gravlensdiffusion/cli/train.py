@@ -261,4 +261,4 @@ def save_samples(generator: "LensGenerator", out: Path, images_seen: int) -> Non
         spared(str(path), tell),
         whole_file(path, overwrite=True) as temporary,
     ):
-        save_grid(samples.images, temporary)
+        save_grid(samples.images, temporary, titles=samples.header.titles(samples.labels))

@@ -71,7 +71,9 @@ class LensSamples(LensSet):
             stretch: From flux to grey; all images share one scale.
         """
         shown = min(num, len(self))
-        return grid_picture(self.images[:shown], stretch=stretch, titles=self.titles(range(shown)))
+        return grid_picture(
+            self.images[:shown], stretch=stretch, titles=self.header.titles(self.labels[:shown])
+        )
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
         """Write the images to one file; all but a picture can be read again by `open_set`.

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gravlensdiffusion.files import whole_folder
 from gravlensdiffusion.formats.writers import check_set, write_images
@@ -75,7 +74,7 @@ class SampleWriter:
         parts = Shards(folder, shares, PART)
         own, header = request.part(shares[index]), self.generator.header(request)
         clipping: list[Clipping] = []
-        shown: list[NDArray[np.float32]] = []
+        shown: list[LensRecord] = []
 
         def write_part() -> None:
             if len(own):
@@ -108,7 +107,9 @@ class SampleWriter:
                     partial, records, header, formats, model=name, num=len(request)
                 )
                 with spared(GRID, self.tell):
-                    save_grid(np.stack(shown), partial / GRID)
+                    titles = header.titles(record.label for record in shown)
+                    images = np.stack([record.image for record in shown])
+                    save_grid(images, partial / GRID, titles=titles)
                 pictures = [each for each in (GRID, GIF) if (partial / each).exists()]
         finally:
             parts.clear()
@@ -202,11 +203,9 @@ def _records(batches: Iterable[LensSamples], clipping: list[Clipping]) -> Iterat
         yield from batch.records()
 
 
-def _keeping(
-    records: Iterable[LensRecord], images: list[NDArray[np.float32]]
-) -> Iterator[LensRecord]:
-    """Yield records, and keep the first images for the grid."""
+def _keeping(records: Iterable[LensRecord], first: list[LensRecord]) -> Iterator[LensRecord]:
+    """Yield records, and keep the first ones for the grid."""
     for record in records:
-        if len(images) < NUM_SHOWN:
-            images.append(record.image)
+        if len(first) < NUM_SHOWN:
+            first.append(record)
         yield record

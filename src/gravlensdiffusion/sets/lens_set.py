@@ -1,7 +1,7 @@
 """The one type for a set of images, and what can be made of one: a part, another size, other classes."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -138,11 +138,6 @@ class LensSet(ABC):
     def absent_classes(self) -> tuple[str, ...]:
         """Names of the classes that have no images."""
         return tuple(name for name, num in self.class_counts.items() if not num)
-
-    def titles(self, indices: Iterable[int]) -> list[str] | None:
-        """Return what is written above images in a picture: their classes; None without classes."""
-        names = (*self.header.class_names, "")
-        return [names[self.labels[k]] for k in indices] if self.header.class_names else None
 
     def slices(self, num: int | None = None) -> Iterator[slice]:
         """Yield where blocks of images lie, in order.

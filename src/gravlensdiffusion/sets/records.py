@@ -1,6 +1,6 @@
 """What the simulator yields and the store keeps: one record per image, one header per set."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -117,3 +117,12 @@ class SetHeader:
 
     def __post_init__(self) -> None:
         check_class_names(self.class_names)
+
+    def titles(self, labels: Iterable[int]) -> list[str] | None:
+        """Return what is written above images in a picture: their classes; None without classes.
+
+        Args:
+            labels: Class of each image; -1 where it is not known.
+        """
+        names = (*self.class_names, "")
+        return [names[label] for label in labels] if self.class_names else None
