@@ -49,7 +49,10 @@ def test_extensions_become_channels_in_the_order_asked_for(tmp_path: Path) -> No
     for channel, seed in zip(source.read([0])[0], (2, 0, 1), strict=True):
         np.testing.assert_array_equal(channel, lens_images(1, size=16, seed=seed)[0])
     (note,) = source.notes
-    assert note.startswith("of FITS files HDU VIS_FLUX, DES_G_FLUX, DES_R_FLUX taken, DES_G_PSF,")
+    assert note == (
+        "of FITS files HDU VIS_FLUX, DES_G_FLUX, DES_R_FLUX taken, 3 PSFs (DES_G_PSF first), 3 noise maps "
+        "(DES_G_RMS first) left: 1 image, a.fits first"
+    )
 
 
 def test_bands_of_other_zero_points_are_brought_to_that_of_most(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Which of the images of a FITS file is that of the lens."""
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,8 @@ KIND_CARDS = ("EXTNAME", "IMAGETYP", "EXTTYPE", "HDUCLAS2", "HDUCLAS3")
 """Cards that say what an image is, in words."""
 MAX_LOOKED_AT = 8
 """Images of one file whose pixels are looked at where nothing else tells them apart."""
+MAX_NAMED = 4
+"""Images left of a file that are named one by one; more are counted by what they are."""
 MAX_LISTED = 12
 """Extensions that a message lists."""
 _NAMELESS = ("", "PRIMARY", "COMPRESSED_IMAGE")
@@ -155,9 +158,17 @@ def _num_planes(extension: Extension) -> int:
 def taken_text(taken: Sequence[Extension], found: Sequence[Extension]) -> str:
     """Say which of the images of a file were taken, and which were left; empty where none was."""
     numbers = {each.number for each in taken}
-    others = [each.name for each in found if each.number not in numbers]
+    others = [each for each in found if each.number not in numbers]
+    left = ", ".join(each.name for each in others)
+    if len(others) > MAX_NAMED:
+        kinds = [each.kind or "other image" for each in others]
+        firsts = {kind: others[kinds.index(kind)].name for kind in kinds}
+        left = ", ".join(
+            f"{num} {kind}{'s' if num > 1 else ''} ({firsts[kind]} first)"
+            for kind, num in Counter(kinds).items()
+        )
     names = ", ".join(each.name for each in taken)
-    return f"of FITS files HDU {names} taken, {_listed(others, 4)} left" if others else ""
+    return f"of FITS files HDU {names} taken, {left} left" if others else ""
 
 
 def is_image(hdu: Any) -> bool:
