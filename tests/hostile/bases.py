@@ -22,6 +22,7 @@ from tests.sets.files import HEADER, lens_images, lens_records, with_twins
 
 IMAGE = lens_images(1, size=16, seed=9)[0]
 GREY = (IMAGE * 255).astype(np.uint8)
+COLOURS = Image.fromarray(np.stack([GREY, GREY.T, GREY[::-1]], axis=-1))
 
 
 @dataclass(frozen=True)
@@ -61,9 +62,25 @@ def fits_bytes(*hdus: object) -> bytes:
     return stream.getvalue()
 
 
-def png_bytes(image: Image.Image, **options: object) -> bytes:
+def picture_bytes(image: Image.Image, kind: str, **options: object) -> bytes:
     stream = io.BytesIO()
-    image.save(stream, format="PNG", **options)
+    image.save(stream, format=kind, **options)
+    return stream.getvalue()
+
+
+def png_bytes(image: Image.Image, **options: object) -> bytes:
+    return picture_bytes(image, "PNG", **options)
+
+
+def hdf5_bytes(**arrays: object) -> bytes:
+    """Return an HDF5 file of another layout than ours, packed but for its classes."""
+    stream = io.BytesIO()
+    with h5py.File(stream, "w") as file:
+        for name, values in arrays.items():
+            is_text = name == "y"
+            file.create_dataset(
+                f"train/{name}", data=values, compression=None if is_text else "gzip"
+            )
     return stream.getvalue()
 
 
@@ -122,14 +139,28 @@ def bases() -> list[Base]:
         Base("npy", "mass.npy", "objects", npy_bytes(deeplense())),
         Base("npz", "a.npz", "set", npz_bytes(**labelled)),
         Base("npz", "packed.npz", "set", npz_bytes(compress=True, **labelled)),
+        Base("npz", "xy.npz", "set", npz_bytes(X=lens_images(5), y=np.eye(5), z=np.ones(5))),
         Base("HDF5", "a.h5", "set", store_bytes()),
         Base("HDF5", "packed.h5", "set", store_bytes(compress=True)),
+        Base(
+            "HDF5", "other.h5", "set", hdf5_bytes(X=lens_images(5), y=["cdm", *"abcd"], z=[1.0] * 5)
+        ),
         Base("FITS", "a.fits", "set", fits_bytes(hdu)),
         Base("FITS", "rice.fits", "set", fits_bytes(fits.PrimaryHDU(), compressed)),
         Base("FITS", "hcompress.fits", "set", fits_bytes(fits.PrimaryHDU(), packed)),
         Base("PNG", "a.png", "set", png_bytes(Image.fromarray(GREY))),
         Base("PNG", "deep.png", "set", png_bytes(Image.fromarray(GREY.astype(np.uint16) * 257))),
         Base("PNG", "palette.png", "set", png_bytes(Image.fromarray(GREY).convert("P"))),
+        Base("JPEG", "a.jpg", "set", picture_bytes(Image.fromarray(GREY), "JPEG")),
+        Base("JPEG", "colour.jpeg", "set", picture_bytes(COLOURS, "JPEG", progressive=True)),
+        Base("TIFF", "a.tif", "set", picture_bytes(Image.fromarray(IMAGE), "TIFF")),
+        Base("TIFF", "lzw.tif", "set", picture_bytes(COLOURS, "TIFF", compression="tiff_lzw")),
+        Base(
+            "TIFF",
+            "deflate.tiff",
+            "set",
+            picture_bytes(COLOURS, "TIFF", compression="tiff_adobe_deflate"),
+        ),
         Base("safetensors", "model.safetensors", "model", weights, (("config.json", config),)),
         Base("JSON", "config.json", "model", config, (("model.safetensors", weights),)),
         Base("JSON", "recipe.json", "recipe", to_json(lens28()).encode()),

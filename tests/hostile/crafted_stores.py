@@ -17,23 +17,26 @@ SECRET = "secret.h5"
 
 def store_files() -> list[Crafted]:
     """Return all of them."""
-    changes: dict[str, Change] = {
-        **_links(),
-        **_elsewhere(),
-        **_sizes(),
-        **_types(),
-        **_attributes(),
-    }
-    return [Crafted("HDF5", title, "set", _store(change)) for title, change in changes.items()]
+    changes: dict[str, Change] = {**_links(), **_elsewhere(), **_sizes(), **_types()}
+    ours = [
+        Crafted("HDF5", title, "set", _store(change, is_ours=True))
+        for title, change in (changes | _attributes()).items()
+    ]
+    return ours + [
+        Crafted("HDF5", f"{title}, of others", "set", _store(change, is_ours=False))
+        for title, change in changes.items()
+    ]
 
 
-def _store(change: Change) -> Callable[[Path], Path]:
+def _store(change: Change, *, is_ours: bool) -> Callable[[Path], Path]:
     def build(folder: Path) -> Path:
         path = write_store(folder / "a.h5", lens_records(), HEADER)
         with h5py.File(folder / SECRET, "w") as secret:
             secret["images"] = np.ones((7, 1, 8, 8), np.float32)
             secret["labels"] = np.zeros(7, np.int16)
         with h5py.File(path, "r+") as file:
+            if not is_ours:
+                del file.attrs["schema_version"]
             change(file, folder)
         return path
 
