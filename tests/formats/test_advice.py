@@ -63,6 +63,4 @@ def test_the_picture_of_an_image_beside_it_is_left_alone(tmp_path: Path) -> None
         PIL.Image.fromarray(colours).save(tmp_path / f"{k}.{('jpg', 'png', 'tif')[k]}")
     source = open_set(tmp_path)
     np.testing.assert_array_equal(source.read(slice(None))[:, 0], IMAGES)
-    assert source.notes == (
-        "what goes with images, left alone: 3 named like pictures; 0.jpg first",
-    )
+    assert source.notes == ("named like pictures, left alone: 3; 0.jpg first",)

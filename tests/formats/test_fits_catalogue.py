@@ -73,11 +73,10 @@ def test_each_galaxy_once_in_the_order_of_the_catalogue(tmp_path: Path) -> None:
     assert source.header.pixel_scale_arcsec == 0.03
     assert source.parameters["mag"].tolist() == [21, 22, 23]
     assert source.header.parameter_units == {"mag": "mag", "noise_variance": ""}
-    assert source.notes[:2] == (
-        (
-            "what goes with images, left alone: 1 named like catalogues, 1 named like PSFs, 1 named like "
-            f"noise maps; {NAME}_fits.fits first"
-        ),
+    assert source.notes[:4] == (
+        f"named like catalogues, left alone: 1; {NAME}_fits.fits first",
+        "named like PSFs, left alone: 1; blurs.fits first",
+        "named like noise maps, left alone: 1; acs_cf.fits first",
         (
             "of catalogues images in images.fits taken, PSFs in blurs.fits left, noise maps in "
             f"acs_cf.fits left: 3 images, {NAME}.fits first"

@@ -60,7 +60,7 @@ def test_each_lens_once_with_what_its_file_knows(tmp_path: Path) -> None:
     assert source.parameters["background_rms"].tolist() == [0.015, 0.015]
     assert source.notes == (
         "folders of one object each, whose names are no classes: 2",
-        "what goes with images, left alone: 2 named like PSFs; psf_F140W.h5 first",
+        "named like PSFs, left alone: 2; psf_F140W.h5 first",
         (
             "of HDF5 files image_data taken, exposure_time (exposure map) left: 2 images, "
             "DESIJ0132-1600_F140W.h5 first"

@@ -41,7 +41,7 @@ def test_a_folder_of_packed_files(tmp_path: Path, suffix: str) -> None:
         wanted = (image * 1000).astype(np.int32) if suffix == ".fits.fz" else image
         np.testing.assert_array_equal(source.read([k])[0, 0], wanted)
     (note,) = (line for line in source.notes if "left alone" in line)
-    assert "2 named like PSFs" in note
+    assert note.startswith("named like PSFs, left alone: 2; lens0_psf")
 
 
 def test_a_packed_companion_goes_with_a_plain_image(tmp_path: Path) -> None:

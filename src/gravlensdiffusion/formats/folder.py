@@ -96,10 +96,11 @@ class Listing:
                 f"folders of one object each, whose names are no classes: {self.num_objects}"
             )
         if self.companions:
-            kinds = Counter(self.companions.values())
-            counts = ", ".join(f"{num} named like {kind}s" for kind, num in kinds.items())
-            first = next(iter(self.companions)).name
-            found.append(f"what goes with images, left alone: {counts}; {first} first")
+            firsts = {kind: path for path, kind in reversed(self.companions.items())}
+            found += [
+                f"named like {kind}s, left alone: {num}; {firsts[kind].name} first"
+                for kind, num in Counter(self.companions.values()).items()
+            ]
         if self.other_bands:
             num, first = len(self.other_bands), self.other_bands[0].name
             found.append(
