@@ -16,7 +16,7 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
-from gravlensdiffusion.errors import AmbiguousImageError, BadImageError
+from gravlensdiffusion.errors import BadImageError
 from gravlensdiffusion.formats.fits_catalogue import CatalogueReader, is_catalogue
 from gravlensdiffusion.formats.fits_extensions import (
     Choice,
@@ -33,7 +33,7 @@ from gravlensdiffusion.formats.units import (
     to_one_zero_point,
     unit_of_zero_point,
 )
-from gravlensdiffusion.untrusted import check_unpacked, held_bytes, probe_file
+from gravlensdiffusion.untrusted import check_unpacked, held_bytes, probe_file, verdict
 from gravlensdiffusion.untrusted.limits import MAX_UNPACKING, SMALL_BYTES
 
 MAX_FILE_BYTES = 2**33
@@ -157,16 +157,7 @@ def judge(
         bands: The bands that become channels, between commas, or None.
     """
     choice = Choice(hdu=hdu, band=band, bands=tuple(bands.split(",")) if bands else ())
-    try:
-        FitsReader(choice, is_tried=True).read(path)
-    except AmbiguousImageError:
-        return None
-    except MemoryError:
-        return "takes more memory than it may"
-    # A damaged file fails in the library in any way.
-    except Exception as error:  # noqa: BLE001
-        return str(error) or type(error).__name__
-    return None
+    return verdict(lambda: FitsReader(choice, is_tried=True).read(path))
 
 
 @contextmanager

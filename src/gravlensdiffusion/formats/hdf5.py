@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from gravlensdiffusion.errors import AmbiguousImageError, BadImageError
+from gravlensdiffusion.errors import BadImageError
 from gravlensdiffusion.formats.arrays import (
     CLASS_NAMES,
     MAX_LABEL_BYTES,
@@ -22,7 +22,7 @@ from gravlensdiffusion.formats.arrays import (
 from gravlensdiffusion.formats.image import Facts, as_image, check_dtype, image_shape, of_type
 from gravlensdiffusion.formats.lenstronomy import LenstronomyReader, is_lenstronomy
 from gravlensdiffusion.formats.npy import is_stack
-from gravlensdiffusion.store.trial import check_storage, read_pixels, verdict
+from gravlensdiffusion.store.trial import check_storage, hdf5_verdict, read_pixels
 from gravlensdiffusion.untrusted import probe_file
 
 JUDGE = f"{__name__}:judge"
@@ -168,7 +168,4 @@ def judge(path: Path, dataset: str | None = None, labels: str | None = None) -> 
             else:
                 file[arrays.images][()]
 
-    try:
-        return verdict(path, look)
-    except AmbiguousImageError:
-        return None
+    return hdf5_verdict(path, look)

@@ -18,7 +18,7 @@ from gravlensdiffusion.formats.image import Facts, as_image, check_dtype, image_
 from gravlensdiffusion.store.schema import Checker, own_names
 from gravlensdiffusion.store.trial import JUDGE as SET_JUDGE
 from gravlensdiffusion.store.trial import check_storage
-from gravlensdiffusion.untrusted import probe_file
+from gravlensdiffusion.untrusted import probe_file, verdict
 
 IMAGE = "image_data"
 PSF = "kernel_point_source"
@@ -107,15 +107,7 @@ def judge_names(path: Path) -> str | None:
 
 def judge(path: Path) -> str | None:
     """Return what is wrong with a file, or None; called in a process of its own."""
-    try:
-        for _ in LenstronomyReader(is_tried=True).images(path):
-            pass
-    except MemoryError:
-        return "takes more memory than it may"
-    # A damaged file fails in the library in any way.
-    except Exception as error:  # noqa: BLE001
-        return str(error) or type(error).__name__
-    return None
+    return verdict(lambda: list(LenstronomyReader(is_tried=True).images(path)))
 
 
 def _checked(file: h5py.File, name: str, path: Path) -> h5py.Dataset:

@@ -17,8 +17,9 @@ from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 from gravlensdiffusion.errors import BadImageError
 from gravlensdiffusion.formats.image import Facts, image_shape
 from gravlensdiffusion.sets.flux import FULL_SCALE, UNKNOWN
-from gravlensdiffusion.untrusted import check_unpacked, held_bytes
+from gravlensdiffusion.untrusted import check_unpacked, held_bytes, probe_file, verdict
 
+JUDGE = f"{__name__}:judge"
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _GREY = 0
 FORMAT_OF = {
@@ -77,11 +78,17 @@ class PictureReader:
 
     Whole numbers are divided by the white of the bit depth. A colour picture has the three channels
     red, green and blue, unless it is grey all over; transparency is refused.
+
+    Args:
+        is_tried: Whether files need not be tried out in another process, as in that process itself.
     """
+
+    def __init__(self, *, is_tried: bool = False) -> None:
+        self._is_tried = is_tried
 
     def images(self, path: Path) -> Iterator[tuple[NDArray[np.generic], Facts]]:
         """Yield the image of a file."""
-        card, pixels, is_scaled = _read(path)
+        card, pixels, is_scaled = self._read(path)
         if card is None:
             yield pixels, Facts(flux_unit=FULL_SCALE if is_scaled else UNKNOWN)
             return
@@ -95,7 +102,20 @@ class PictureReader:
 
     def pixels(self, path: Path, index: int) -> NDArray[np.generic]:
         """Return the image of a file."""
-        return _read(path)[1]
+        return self._read(path)[1]
+
+    def _read(self, path: Path) -> tuple[PngCard | None, NDArray[np.floating], bool]:
+        # The libraries behind these are written in C, and larger than that of PNG.
+        if path.suffix.lower() != ".png" and not self._is_tried:
+            wrong = probe_file(path, JUDGE)
+            if wrong is not None:
+                raise BadImageError(wrong)
+        return _read(path)
+
+
+def judge(path: Path) -> str | None:
+    """Return what is wrong with a file, or None; called in a process of its own."""
+    return verdict(lambda: PictureReader(is_tried=True).pixels(path, 0))
 
 
 def _read(path: Path) -> tuple[PngCard | None, NDArray[np.floating], bool]:

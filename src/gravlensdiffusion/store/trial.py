@@ -7,7 +7,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from gravlensdiffusion.errors import AmbiguousImageError, BadImageError, GravLensError
+from gravlensdiffusion.errors import BadImageError, GravLensError
 from gravlensdiffusion.store.schema import (
     NOISE_FREE,
     FileLayout,
@@ -15,7 +15,8 @@ from gravlensdiffusion.store.schema import (
     check_subhalo_rows,
     read_layout,
 )
-from gravlensdiffusion.untrusted.limits import SMALL_BYTES, check_unpacked
+from gravlensdiffusion.untrusted import check_unpacked, verdict
+from gravlensdiffusion.untrusted.limits import SMALL_BYTES
 
 JUDGE = f"{__name__}:judge"
 NUM_SAMPLES = 64
@@ -43,32 +44,29 @@ def judge(path: Path) -> str | None:
                 if name in names_of(layout):
                     read_pixels(file[name], name, path)
 
-    return verdict(path, look)
+    return hdf5_verdict(path, look)
 
 
-def verdict(path: Path, look: Callable[[], None]) -> str | None:
+def hdf5_verdict(path: Path, look: Callable[[], None]) -> str | None:
     """Return what is wrong with an HDF5 file, or None.
 
     Args:
         path: The file.
         look: Does all that opening it does.
-
-    Raises:
-        AmbiguousImageError: If the user has to choose what is read.
     """
-    try:
-        look()
-    except AmbiguousImageError:
-        raise
-    except (BadImageError, GravLensError) as error:
-        return str(error).removeprefix(f"{path}: ")
-    except MemoryError:
-        return "takes more memory than it may"
-    # A damaged file fails in the library in any way.
-    except Exception as error:  # noqa: BLE001
-        reason = "truncated" if "truncated" in str(error) else "not a readable HDF5 file"
-        return f"{reason} ({type(error).__name__})"
-    return None
+
+    def look_and_name() -> None:
+        try:
+            look()
+        except (BadImageError, GravLensError, MemoryError):
+            raise
+        # A damaged file fails in the library in any way.
+        except Exception as error:
+            reason = "truncated" if "truncated" in str(error) else "not a readable HDF5 file"
+            raise BadImageError(f"{reason} ({type(error).__name__})") from error
+
+    wrong = verdict(look_and_name)
+    return None if wrong is None else wrong.removeprefix(f"{path}: ")
 
 
 def names_of(layout: FileLayout) -> list[str]:

@@ -11,7 +11,13 @@ from gravlensdiffusion.untrusted.npy import (
     read_header,
     read_object_array,
 )
-from gravlensdiffusion.untrusted.probe import probe_file, probe_files, release, trust_file
+from gravlensdiffusion.untrusted.probe import (
+    probe_file,
+    probe_files,
+    release,
+    trust_file,
+    verdict,
+)
 
 __all__ = [
     "MAX_OBJECT_BYTES",
@@ -24,4 +30,5 @@ __all__ = [
     "read_object_array",
     "release",
     "trust_file",
+    "verdict",
 ]

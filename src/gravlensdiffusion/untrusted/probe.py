@@ -16,13 +16,13 @@ import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from queue import Empty, Queue
 
-from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.errors import AmbiguousImageError, GravLensError
 from gravlensdiffusion.untrusted.limits import held_bytes
 
 Identity = tuple[int, ...]
@@ -88,6 +88,26 @@ def probe_file(path: Path, judge: str, *arguments: str | None) -> str | None:
             return verdict
         _verdicts[known] = verdict
     return _verdicts[known]
+
+
+def verdict(look: Callable[[], object]) -> str | None:
+    """Return what is wrong with a file, or None, as a judge says it.
+
+    That the user has to choose an image first is nothing wrong.
+
+    Args:
+        look: Does all that opening the file does.
+    """
+    try:
+        look()
+    except AmbiguousImageError:
+        return None
+    except MemoryError:
+        return "takes more memory than it may"
+    # A damaged file fails in a library in any way.
+    except Exception as error:  # noqa: BLE001
+        return str(error) or type(error).__name__
+    return None
 
 
 def trust_file(path: Path, judge: str) -> None:
