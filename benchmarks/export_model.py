@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import tyro
+from scipy.ndimage import gaussian_filter
 
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.formats.open import open_set
@@ -20,11 +21,14 @@ from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.model.checkpoint import load_model, save_model
 from gravlensdiffusion.reports.charts import save_curve
 from gravlensdiffusion.reports.mosaics import percentile_limits, save_grid
+from gravlensdiffusion.sets.lens_set import LensSet
 from gravlensdiffusion.training.run import read_metrics
 
 NUM_SHOWN = 64
 NUM_LARGE_SHOWN = 24
 """Images shown of each kind, where they are small and where they are not."""
+NUM_OF_CLASS = 6
+"""Images of each class that are shown on three scales."""
 LARGE = 100
 """Size from which images count as large [pixel]."""
 
@@ -63,10 +67,43 @@ def main(options: Options) -> None:
     rows = [row for k in range(0, num, 8) for row in (generated.images[k : k + 8], real[k : k + 8])]
     side_by_side = options.out / "side_by_side.png"
     save_grid(np.concatenate(rows), side_by_side, limits=limits, num_columns=16)
+    if source.has_noise_free and generator.config.observation is not None:
+        save_scales(generator, source, options.out / "scales.png", options.seed)
     lines = [line for line in read_metrics(options.run) if "loss" in line]
     curve = ([line["images"] for line in lines], [line["loss"] for line in lines])
     save_curve({"loss": curve}, options.out / "loss.png", x_label="images seen", y_label="loss")
     print(f"wrote {options.out}")
+
+
+def save_scales(generator: LensGenerator, source: LensSet, path: Path, seed: int) -> None:
+    """Save simulated lenses above generated ones of the same order, without noise, on three scales.
+
+    Two rows each: linear; asinh, which shows what is 50 times fainter than the peak; and through an
+    unsharp mask, the image less its blur by 1.5 pixels of 64, from -8% to 8% of the peak.
+    """
+    wanted = np.repeat(np.arange(len(generator.config.class_names)), NUM_OF_CLASS)
+    where = matching(source.labels, wanted)
+    names = source.header.titles(source.labels[where])
+    known = {each.name: source.parameters[each.name][where] for each in generator.config.parameters}
+    drawn = generator.sample(len(where), label=names, parameters=known, seed=seed)
+    assert drawn.noise_free is not None
+    pairs = source.read_noise_free(where)[:, 0], drawn.noise_free[:, 0]
+    peak, size = float(np.median(pairs[0].max((1, 2)))), drawn.image_shape[-1]
+    scales = (
+        lambda image: image / peak,
+        lambda image: np.arcsinh(50 * image / peak) / np.arcsinh(50),
+        lambda image: (image - gaussian_filter(image, 1.5 * size / 64)) / peak / 0.16 + 0.5,
+    )
+    tiles = [scale(image) for scale in scales for images in pairs for image in images]
+    titles = [*(names or []), *([""] * (len(tiles) - len(where)))]
+    save_grid(
+        np.stack(tiles),
+        path,
+        num_columns=len(where),
+        stretch="linear",
+        titles=titles,
+        limits=(0, 1),
+    )
 
 
 def matching(labels: np.ndarray, wanted: np.ndarray) -> np.ndarray:
