@@ -120,6 +120,15 @@ def test_a_catalogue_that_cannot_be_used(
         open_set(folder / f"{NAME}.fits", mixed=True)
 
 
+def test_a_bad_catalogue_is_one_bad_file_of_its_folder(tmp_path: Path) -> None:
+    folder = save_catalogue(tmp_path / "cosmos", GAL_FILENAME=["../images.fits"] * 3)
+    (folder / "images.fits").unlink()
+    fits.writeto(folder / "lens.fits", galaxies()[0])
+    source = open_set(folder, mixed=True, skip_bad=True, hdu="0")
+    assert f"{folder / NAME}.fits: names a file that does not lie beside it" in source.problems
+    assert str(folder / "lens.fits") in [source.name(k) for k in range(len(source))]
+
+
 def test_links_that_leave_the_folder_are_not_followed(tmp_path: Path) -> None:
     folder = save_catalogue(tmp_path / "cosmos")
     (folder / "images.fits").rename(tmp_path / "images.fits")

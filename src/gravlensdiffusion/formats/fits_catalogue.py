@@ -10,7 +10,7 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
-from gravlensdiffusion.errors import BadImageError, GravLensError
+from gravlensdiffusion.errors import BadImageError
 from gravlensdiffusion.formats.image import Facts, as_image, image_shape
 from gravlensdiffusion.sets.naming import FITS_SUFFIXES
 from gravlensdiffusion.untrusted import probe_file
@@ -90,9 +90,6 @@ def find_catalogued(files: Sequence[Path]) -> dict[Path, str]:
 
     Args:
         files: The files of a folder; those with ``cat`` in their name may be catalogues.
-
-    Raises:
-        GravLensError: If a catalogue cannot be read.
     """
     found: dict[Path, str] = {}
     for path in files:
@@ -101,8 +98,8 @@ def find_catalogued(files: Sequence[Path]) -> dict[Path, str]:
             continue
         try:
             catalogue = read_catalogue(path)
-        except BadImageError as error:
-            raise GravLensError(f"{path}: {error}") from None
+        except BadImageError:
+            continue  # as a file of the set it is told to be bad
         # GalSim keeps fits and selections in files that are called after the catalogue.
         found |= {file: "catalogue" for file in files if file.stem.startswith(f"{path.stem}_")}
         found |= {file: kind for file, kind in catalogue.beside.items() if file in files}
@@ -112,8 +109,11 @@ def find_catalogued(files: Sequence[Path]) -> dict[Path, str]:
 
 def is_catalogue(path: Path) -> bool:
     """Return whether a FITS file begins with a table that has the columns."""
-    with path.open("rb") as stream:
-        start = stream.read(_START_BYTES)
+    try:
+        with path.open("rb") as stream:
+            start = stream.read(_START_BYTES)
+    except OSError:
+        return False
     words = (b"XTENSION= 'BINTABLE'", *(f"'{name}".encode() for name in COLUMNS))
     return start.startswith(b"SIMPLE") and all(word in start for word in words)
 
