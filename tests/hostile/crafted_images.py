@@ -28,6 +28,7 @@ def image_files() -> list[Crafted]:
     }
     return [
         *crafted("FITS", "set", "a.fits", dict(_fits())),
+        *crafted("FITS", "set", "a.fits.gz", dict(_gzip())),
         *crafted("PNG", "set", "a.png", dict(_png())),
         *(Crafted("FITS", title, "set", build) for title, build in holes.items()),
     ]
@@ -132,6 +133,28 @@ def _fits() -> Iterator[tuple[str, bytes]]:
     yield "bzip2's first letters", b"BZh9" + bytes(5000)
     yield "zip's first letters", b"PK\x03\x04" + bytes(5000)
     yield from _packed_fits()
+    for num in (-1, 0, 1, 10**6, 10**12, 10**30, "T"):
+        yield f"a catalogue of {num} rows", _catalogue(num)
+    for name in ("../a.fits", "/dev/zero", "a.fits", "\n", "."):
+        yield f"a catalogue that names {name!r}", _catalogue(1, name)
+
+
+def _gzip() -> Iterator[tuple[str, Content]]:
+    whole = gzip.compress(declaring())
+    yield "packed, cut off", whole[: len(whole) // 2]
+    yield "packed, damaged", whole[:30] + b"\xff" * 8 + whole[38:]
+    bomb = cache(lambda: gzip.compress(declaring() + bytes(2**28), compresslevel=1))
+    yield "packed, of 256 MB of zeros", bomb
+
+
+def _catalogue(num: object, name: str = "b.fits") -> bytes:
+    """Return a table of one image in another file, which declares a number of rows."""
+    columns = [_card("TTYPE1", "'GAL_FILENAME'"), _card("TFORM1", "'64A'")]
+    columns += [_card("TTYPE2", "'GAL_HDU '"), _card("TFORM2", "'J'")]
+    sides = [_card("BITPIX", 8), _card("NAXIS", 2), _card("NAXIS1", 68), _card("NAXIS2", num)]
+    sides += [_card("PCOUNT", 0), _card("GCOUNT", 1), _card("TFIELDS", 2)]
+    row = name.encode().ljust(64, b"\0") + bytes(4)
+    return EMPTY + block("XTENSION= 'BINTABLE'", *sides, *columns) + row.ljust(2880, b"\0")
 
 
 def _packed_fits() -> Iterator[tuple[str, bytes]]:

@@ -164,6 +164,8 @@ def judge_units(path: Path) -> str | None:
 def _judge(read: Callable[[], object]) -> str | None:
     try:
         read()
+    except BadImageError as error:
+        return str(error)
     except MemoryError:
         return "takes more memory than it may"
     # A damaged file fails in the library in any way.
