@@ -7,11 +7,15 @@ from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.metrics.defects import (
     add_noise,
     blur,
+    clip_faintest,
     half_pixel_shift_blur,
+    patch,
+    pit_arcs,
     remove_noise,
     rotate,
     scale_flux,
 )
+from gravlensdiffusion.metrics.detail import count_points, negative_share
 from gravlensdiffusion.metrics.morphology import moments
 from gravlensdiffusion.metrics.physics import measure
 from tests.metrics.lenses import SKY, gaussian, grid, observe, ring, simulated
@@ -79,3 +83,23 @@ def test_rotation_goes_from_x_to_y():
     x, y = grid(64)
     assert np.array_equal(rotate(x[None])[0], y)
     assert np.array_equal(rotate(IMAGES, 4), IMAGES)
+
+
+def test_patches_differ_by_the_step_asked_for():
+    patches = patch(np.ones((1, 12, 12), np.float32), 0.1, side=4)[0]
+    assert patches.dtype == np.float32
+    assert patches[3, 3] == patches[4, 4] == 1
+    assert patches[3, 4] == patches[4, 3] == np.float32(1.1)
+
+
+def test_arcs_are_pitted_in_the_share_asked_for():
+    flat = np.ones((8, 20, 20), np.float32)
+    pitted = pit_arcs(flat, 0.5, np.random.default_rng(3))
+    assert sorted(count_points(pitted)[0]) == [0] * 4 + [1] * 4
+    assert ((pitted == flat).sum((1, 2)) >= 399).all()
+
+
+def test_the_faintest_pixels_are_clipped():
+    clipped = clip_faintest(IMAGES[:4], 0.1)
+    assert negative_share(clipped) == pytest.approx(0.1, abs=0.001)
+    assert (clipped[clipped > 0] >= np.quantile(IMAGES[0], 0.05)).all()

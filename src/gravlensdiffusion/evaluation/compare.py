@@ -102,6 +102,9 @@ class Row:
             return False
         if self.is_memorised:
             return True
+        if self.z is None and self.ratio is None:
+            # What no image of the reference has, not one should have.
+            return self.statistic.has_upper_floor and self.floor == 0 and self.excess > 0
         if self.z is None:
             return self.ratio is not None and self.ratio > FAR_RATIO
         one_sided = self.ratio is not None or self.statistic.has_upper_floor
@@ -155,7 +158,7 @@ def compare(
             continue
         rungs = ladders.get(each.name, ())
         equivalent = WITHIN if rungs else ""
-        if row.z is None or row.z > MIN_Z:
+        if row.excess != 0 if row.z is None else row.z > MIN_Z:
             equivalent = describe(rungs, row.excess)
         details = _details(each, generated, reference)
         rows.append(

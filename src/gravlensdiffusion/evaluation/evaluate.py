@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from gravlensdiffusion import __version__
 from gravlensdiffusion.evaluation.compare import Row, compare
 from gravlensdiffusion.evaluation.conditioning import class_pairs, matched_labels, requested
+from gravlensdiffusion.evaluation.detail import detail_rows
 from gravlensdiffusion.evaluation.inception import inception_rows
 from gravlensdiffusion.evaluation.measure import (
     Encoder,
@@ -118,7 +119,7 @@ def evaluate_sets(
     plan, ready, encoder, copies = processes.together(begin)
     for note in copies:
         tell(note)
-    with Team(ready.all, encoder, processes, progress=progress) as team:
+    with Team(ready.measured, encoder, processes, progress=progress) as team:
         work = _Work(ready, settings, plan, team, inception_weights, tell)
         return work.evaluation((*plan.notes, *note_mixed(ready), *note_peaks(ready), *copies))
 
@@ -135,7 +136,7 @@ def assist(sets: Sets, settings: Settings, processes: Processes) -> None:
         OtherFailed: If the sets do not go together.
     """
     ready, encoder = processes.together(lambda: _ready(sets, settings))
-    Team(ready.all, encoder, processes).serve()
+    Team(ready.measured, encoder, processes).serve()
 
 
 def _ready(sets: Sets, settings: Settings) -> tuple[Sets, Encoder]:
@@ -213,6 +214,7 @@ class _Work:
         rungs = ladders(planting, statistics, seed=seed)
         self.tell("comparing")
         rows = compare(statistics, generated, real, self.plan, rungs, seed=seed)
+        rows += detail_rows(sets, generated, real, self.plan, self.team, seed, self.tell)
         self.tell("training classifiers to tell the sets apart")
         rows += feature_rows(generated, real, self.plan, seed)
         if self.settings.pixel_test:

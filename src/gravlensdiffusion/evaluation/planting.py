@@ -8,7 +8,15 @@ from numpy.typing import NDArray
 
 from gravlensdiffusion.evaluation.measure import Measurements
 from gravlensdiffusion.evaluation.statistics import Defect, Statistic, values
-from gravlensdiffusion.metrics.defects import add_noise, blur, rotate, scale_flux
+from gravlensdiffusion.metrics.defects import (
+    add_noise,
+    blur,
+    clip_faintest,
+    patch,
+    pit_arcs,
+    rotate,
+    scale_flux,
+)
 
 NUM_PLANTED = 1000
 """Images that a defect is planted in, at most."""
@@ -19,9 +27,13 @@ LADDERS: dict[Defect, tuple[float, ...]] = {
     "blur": (0.15, 0.3, 0.5, 1.0),
     "shift": (0.1, 0.3, 1.0),
     "turned": (0.02, 0.05, 0.2, 0.5, 1.0),
+    "patches": (0.002, 0.005, 0.01, 0.02, 0.05),
+    "pitted": (0.03, 0.1, 0.3, 1.0),
+    "clipped": (0.001, 0.01, 0.1, 0.5),
 }
 """Strengths: relative errors of flux and of the noise rms, width of a blur [pixel], shift along the
-columns [pixel], share of the images that are turned by 90 degrees."""
+columns [pixel], share of the images that are turned by 90 degrees, relative step between patches,
+share of the images with one more pit, share of the pixels that are clipped."""
 
 WORDING: dict[Defect, tuple[str, float]] = {
     "flux": ("a {}% flux error", 100),
@@ -29,6 +41,9 @@ WORDING: dict[Defect, tuple[str, float]] = {
     "blur": ("a blur of {} px", 1),
     "shift": ("a shift of {} px", 1),
     "turned": ("{}% of images turned by 90°", 100),
+    "patches": ("patches that differ by {}%", 100),
+    "pitted": ("one pit more or less in {}% of images", 100),
+    "clipped": ("{}% of pixels clipped at zero", 100),
 }
 """How a strength is told, and the factor on it."""
 
@@ -102,6 +117,12 @@ def plant(
         case "turned":
             turned = rng.permutation(len(images)) < strength * len(images)
             faulty = np.where(turned[:, None, None], rotate(images), images)
+        case "patches":
+            faulty = patch(images, strength)
+        case "pitted":
+            faulty = pit_arcs(images, strength, rng)
+        case "clipped":
+            faulty = clip_faintest(images, strength)
     return np.asarray(faulty, dtype=np.float32)
 
 

@@ -130,6 +130,12 @@ class PreparedSource(View):
         bright = None if own.bright is None else own.bright * factor
         return self.prepared(replace(own, size=size, faint=faint, bright=bright))
 
+    @cached_property
+    def noise_free(self) -> "PreparedSource":
+        """The noise-free twins at the same size, in their own flux."""
+        own = replace(self.preparation, rescale="none", levels=None, faint=None, bright=None)
+        return PreparedSource(self._stored.twins(), self._given, own, self._channel)
+
     @property
     def stored_size(self) -> int:
         """Height and width of the images as they are stored [pixel]."""

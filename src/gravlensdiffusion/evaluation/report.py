@@ -74,6 +74,12 @@ WORDS = {
         "The defect that would give the same value if it were planted in real images: flux or noise "
         "off by so much, a blur or a shift of so many pixels, or so many images turned."
     ),
+    "fine detail": (
+        "What the eye sees in images without noise: a grid of seams between patches, compact dark "
+        "and bright points on the arc, power above half the Nyquist frequency, and light below "
+        "zero. Seams are told by how much rougher every m-th row or column is than the others, "
+        "beside real images: 1 is no grid. Negative flux is a share of pixels. There are no such rows where noise hides all this."
+    ),
     "two-sample test": (
         "A classifier is trained to tell generated from real images and tried on images that it "
         "has not seen. The area under its ROC curve (AUC) is 0.5 if it can only guess, and 1 if it "

@@ -85,6 +85,19 @@ class Sets:
         """The reference and, where there is one, the second reference."""
         return (self.reference,) if self.second is None else (self.reference, self.second)
 
+    @property
+    def measured(self) -> tuple[PreparedSource, ...]:
+        """All that may be measured: the sets, and their twins where these are compared."""
+        return (*self.all, *self.twins)
+
+    @property
+    def twins(self) -> tuple[PreparedSource, ...]:
+        """The noise-free twins of the generated and the real images; none if one set lacks them."""
+        compared = (self.generated, *self.real)
+        if not all(each.has_noise_free for each in compared):
+            return ()
+        return tuple(each.noise_free for each in compared)
+
     def of_channel(self, channel: int) -> "Sets":
         """Return another channel of all sets, by its number from 0."""
         return replace(self, **{k: each.of_channel(channel) for k, each in self.named.items()})

@@ -13,11 +13,12 @@ from scipy.stats import wasserstein_distance
 from gravlensdiffusion.evaluation.measure import Measurements
 from gravlensdiffusion.metrics import physics
 from gravlensdiffusion.metrics.coverage import measure_coverage
+from gravlensdiffusion.metrics.detail import seams
 from gravlensdiffusion.metrics.frechet import frechet_distance
 from gravlensdiffusion.metrics.kernel import kid, mmd_test
 
 Compare = Callable[[Measurements, Measurements, np.random.Generator], Mapping[str, float]]
-Defect = Literal["flux", "noise", "blur", "shift", "turned"]
+Defect = Literal["flux", "noise", "blur", "shift", "turned", "patches", "pitted", "clipped"]
 
 NEIGHBOURS = 5
 """Neighbours of the coverage metrics."""
@@ -30,6 +31,7 @@ class Group(StrEnum):
 
     ENCODER = "encoder features"
     PHYSICS = "lens physics"
+    DETAIL = "fine detail"
     TWO_SAMPLE = "two-sample test"
     MEMORISATION = "memorisation"
     INCEPTION = "Inception features"
@@ -43,6 +45,11 @@ class Group(StrEnum):
 _ABOUT = {
     Group.ENCODER: "features of the lens encoder",
     Group.PHYSICS: "Wasserstein distance in units of the scatter of the real images",
+    Group.DETAIL: (
+        "as above; seams: roughness of every m-th row or column over the others, beside the "
+        "reference; negative flux: "
+        "share of pixels at zero or below"
+    ),
     Group.TWO_SAMPLE: "AUC of a classifier; 0.5: it cannot tell generated from real",
     Group.MEMORISATION: (
         "median distance to the nearest training image, over that of held-out images"
@@ -215,6 +222,24 @@ def _profile(
     return {name: float(np.mean([scaled_wasserstein(one, two) for one, two in pairs]))}
 
 
+def _seams(
+    generated: Measurements, reference: Measurements, rng: np.random.Generator
+) -> dict[str, float]:
+    del rng
+    one, two = (
+        (each.profiles["roughness_by_row"], each.profiles["roughness_by_column"])
+        for each in (generated, reference)
+    )
+    return {SEAMS.name: seams(one, two)}
+
+
+def _negative(
+    generated: Measurements, reference: Measurements, rng: np.random.Generator
+) -> dict[str, float]:
+    del reference, rng
+    return {NEGATIVE.name: float(generated.physics[NEGATIVE.name].mean())}
+
+
 FRECHET = Statistic(
     name="lens Fréchet distance",
     group=Group.ENCODER,
@@ -249,11 +274,12 @@ def _measured(
     *defects: Defect,
     is_relative: bool = False,
     compare: Callable[..., Mapping[str, float]] = _wasserstein,
+    group: Group = Group.PHYSICS,
 ) -> Statistic:
     """Return a statistic of what is measured of each image."""
     return Statistic(
         name=name,
-        group=Group.PHYSICS,
+        group=group,
         label=label,
         compare=partial(compare, name),
         defects=defects,
@@ -284,6 +310,41 @@ PHYSICS = (
     _measured("power_spectrum", "power spectrum", Use.ARCS, "noise", "blur", compare=_profile),
 )
 """Statistics of lens physics; the first of them are the numbers of `metrics.physics`."""
+
+_detail = partial(_measured, group=Group.DETAIL, is_relative=True)
+SEAMS = Statistic(
+    name="seams",
+    group=Group.DETAIL,
+    label="grid of seams",
+    compare=_seams,
+    defects=("patches",),
+    use=Use.ARCS,
+    has_upper_floor=True,
+)
+NEGATIVE = Statistic(
+    name="negative_flux",
+    group=Group.DETAIL,
+    label="negative flux",
+    compare=_negative,
+    defects=("clipped",),
+    use=Use.SKY,
+    has_upper_floor=True,
+)
+DETAIL = (
+    SEAMS,
+    _detail("pits", "number of pits", Use.ARCS, "pitted"),
+    _detail("bright_points", "number of bright points", Use.ARCS, "blur"),
+    _detail("fine_structure_arc", "fine structure, arc", Use.ARCS, "blur"),
+    _detail("fine_structure_sky", "fine structure, sky", Use.SKY, "blur"),
+    NEGATIVE,
+)
+"""Statistics of what the eye sees in images without noise."""
+
+
+def pits_of(class_name: str) -> Statistic:
+    """Return the number of pits of the images of one class."""
+    return _detail(f"pits, {class_name}", f"number of pits, {class_name}", Use.ARCS)
+
 
 MEASURED = {each.name: each for each in PHYSICS}
 """The same by name."""

@@ -19,6 +19,8 @@ MATTERS = 0.1
 """Excess of a measure of lens physics over its floor [scatter of the reference] that is a fault."""
 TELLING = 0.6
 """Area of a two-sample test from which on a network would learn which images are generated."""
+OF_IMAGES = (Group.PHYSICS, Group.DETAIL)
+"""Sections of what is measured of each image."""
 MOST_NAMED = 4
 """Statistics that a sentence names."""
 OTHER_MIXTURE = 0.1
@@ -63,7 +65,8 @@ def _sentences(evaluation: Evaluation) -> Iterator[str]:
     for row in rows:
         if row.statistic in (FRECHET, FID) and row.value is not None:
             yield _distance(row)
-    yield _physics(by_group[Group.PHYSICS], those)
+    yield _measures(by_group[Group.PHYSICS], those)
+    yield _measures(by_group[Group.DETAIL], those)
     yield _two_sample(by_group[Group.TWO_SAMPLE], those)
     yield _memorisation(by_group[Group.MEMORISATION])
     yield _classes(evaluation.class_pairs, those)
@@ -123,7 +126,7 @@ def _worst(evaluation: Evaluation) -> str | None:
     rows, those = evaluation.rows, evaluation.noun
     if copied := [row for row in rows if row.is_memorised]:
         return f"images are copies of training images, seen in {_sources(copied)}"
-    if any(row.excess >= MATTERS for row in _standing_out(rows, Group.PHYSICS)):
+    if any(row.excess >= MATTERS for row in _standing_out(rows, *OF_IMAGES)):
         return _largest(evaluation)
     told = _standing_out(rows, Group.TWO_SAMPLE)
     if told:
@@ -139,15 +142,15 @@ def _worst(evaluation: Evaluation) -> str | None:
         # Of a share such as coverage only less than the floor is a fault.
         short = row.ratio is None and -row.excess >= MATTERS
         far = row.ratio is not None and row.ratio > FAR_RATIO
-        if row.statistic.group is not Group.PHYSICS and row.stands_out and (far or short):
+        if row.statistic.group not in OF_IMAGES and row.stands_out and (far or short):
             name = row.statistic.title
             return f"the {name} is {number(row.value)} where {those} have {_floor(row)}"
     return None
 
 
 def _largest(evaluation: Evaluation) -> str | None:
-    """Return the largest certain difference in lens physics in plain words, or None."""
-    far = _standing_out(evaluation.rows, Group.PHYSICS)
+    """Return the largest certain difference in what is measured of images in plain words, or None."""
+    far = _standing_out(evaluation.rows, *OF_IMAGES)
     return f"{_difference(far[0], evaluation.noun)} ({_above_floor(far[0])})" if far else None
 
 
@@ -241,17 +244,19 @@ def _distance(row: Row) -> str:
     return f"{text}, {number(row.ratio)} times its floor of {_floor(row)}{like}."
 
 
-def _physics(rows: Sequence[Row], those: str) -> str:
+def _measures(rows: Sequence[Row], those: str) -> str:
+    """Say which measures of one section stand out."""
     measured = [row for row in rows if row.value is not None]
-    far = _standing_out(rows, Group.PHYSICS)
     if not measured:
         return ""
+    group = measured[0].statistic.group
+    far = _standing_out(rows, group)
     if not far:
-        return f"None of the {len(measured)} measures of lens physics stands out from its floor."
+        return f"None of the {len(measured)} measures of {group} stands out from its floor."
     named = [f"{_difference(row, those)} ({_above_floor(row)})" for row in far[:MOST_NAMED]]
     lie, first = ("lies", "") if len(far) == 1 else ("lie", "The farthest: ")
     text = f"{first}{'; '.join(named)}."
-    counted = f"Of {len(measured)} measures of lens physics, {len(far)} {lie} above the floor."
+    counted = f"Of {len(measured)} measures of {group}, {len(far)} {lie} above the floor."
     return f"{counted} {text[:1].upper()}{text[1:]}"
 
 
@@ -292,15 +297,17 @@ def _classes(pairs: Sequence[ClassPair], those: str) -> str:
     return ""
 
 
-def _standing_out(rows: Sequence[Row], group: Group) -> list[Row]:
-    """Return the rows of a section that stand out, the farthest from its floor first."""
-    far = [row for row in rows if row.statistic.group is group and row.stands_out]
+def _standing_out(rows: Sequence[Row], *groups: Group) -> list[Row]:
+    """Return the rows of some sections that stand out, the farthest from its floor first."""
+    far = [row for row in rows if row.statistic.group in groups and row.stands_out]
     return sorted(far, key=lambda row: row.excess, reverse=True)
 
 
 def _difference(row: Row, those: str) -> str:
     """Say in plain words in what a statistic differs."""
     name = row.statistic.title
+    if row.statistic.bias == "none":
+        return f"the {name} is larger than in {those}"
     if row.shift is not None and row.offset is not None and abs(row.offset) >= row.excess / 2:
         return f"the {name} is {compared(row.shift)} in {those}"
     if row.offset is not None and abs(row.offset) >= row.excess / 2:

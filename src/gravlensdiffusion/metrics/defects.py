@@ -6,9 +6,10 @@ dtype. Which pixels show the lens and which the sky is measured on each image.
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import gaussian_filter, maximum_filter
 
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.metrics.detail import DEPTH, points
 from gravlensdiffusion.metrics.images import subtract_sky
 from gravlensdiffusion.metrics.morphology import local_mean
 
@@ -98,6 +99,53 @@ def rotate(images: Images, quarter_turns: int = 1) -> Images:
     """
     # rot90 turns from the first axis named towards the second: from x to y.
     return np.ascontiguousarray(np.rot90(images, quarter_turns, axes=(2, 1)))
+
+
+def patch(images: Images, strength: float, side: int = 4) -> Images:
+    """Make every other patch of each image brighter than its neighbours, so that seams show.
+
+    Args:
+        images: Shape ``(N, H, H)`` [flux].
+        strength: By how much.
+        side: Height and width of a patch [pixel].
+    """
+    number = np.arange(images.shape[-1]) // side
+    is_brighter = (number[:, None] + number) % 2
+    return np.asarray(images * (1 + strength * is_brighter)).astype(images.dtype)
+
+
+def pit_arcs(images: Images, share: float, generator: np.random.Generator) -> Images:
+    """Darken a point on the arc, as a subhalo may, twice as deep as what counts as a pit.
+
+    It lies away from the pits that are there; an image without room for another keeps what it has.
+
+    Args:
+        images: Noise-free images, shape ``(N, H, H)`` [flux].
+        share: Share of the images in which this is done.
+        generator: Source of the choice.
+    """
+    chosen = np.flatnonzero(generator.permutation(len(images)) < share * len(images))
+    is_pit, _, around = points(images)
+    is_free = around >= around.max(axis=(1, 2), keepdims=True) / 2
+    is_free &= ~maximum_filter(is_pit, size=(1, 5, 5))
+    chosen = chosen[is_free[chosen].any(axis=(1, 2))]
+    places = (is_free * generator.random(images.shape)).reshape(len(images), -1).argmax(axis=1)
+    rows, columns = np.unravel_index(places[chosen], images.shape[1:])
+    pitted = images.copy()
+    depth = 2 * DEPTH * images.max(axis=(1, 2))
+    pitted[chosen, rows, columns] = around[chosen, rows, columns] - depth[chosen]
+    return pitted
+
+
+def clip_faintest(images: Images, share: float) -> Images:
+    """Set the faintest pixels of each image to 0, as clipping of light below zero does.
+
+    Args:
+        images: Shape ``(N, H, H)`` [flux].
+        share: Share of the pixels.
+    """
+    limit = np.quantile(images, share, axis=(1, 2), keepdims=True)
+    return np.where(images < limit, np.zeros((), images.dtype), images)
 
 
 def _separate(

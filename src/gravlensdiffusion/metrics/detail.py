@@ -14,70 +14,109 @@ Floats = NDArray[np.float64]
 
 PERIODS = range(2, 9)
 """Distances from one seam to the next that are looked for [pixel]."""
+FAINT = 0.1
+"""Flux below which steps count for less, as a share of the brightest pixel."""
+SMOOTHEST = 1e-6
+"""Third difference that counts as none."""
 ARC_FROM = 0.15
 """Flux above which a pixel belongs to the arc, as a share of the brightest pixel."""
+DEPTH = 0.06
+"""How far a point lies from what surrounds it, as a share of the brightest pixel."""
 PIT_FIELD = 7
 """Side of the square whose median a point is held against [pixel]."""
 
 
-def seams(images: NDArray[np.floating]) -> float:
-    """Return how much rougher images are at every m-th row or column than between.
+def roughness(images: NDArray[np.floating]) -> tuple[Floats, Floats]:
+    """Return how rough images are in each row and in each column.
 
-    The mean square of the third difference, which lies between two pixels as a seam does, is taken
-    by row and by column modulo m; the largest of these over their median, and of the values for m
-    from 2 to 8 along both axes the largest.
+    The mean logarithm of the third difference, which lies between two pixels as a seam does, of the
+    logarithm of the flux over the brightest pixel plus 0.1: so that the arc, the sky and each image
+    count alike.
 
     Args:
         images: Noise-free images, shape ``(N, H, W)`` [any unit].
 
     Returns:
-        One where there is no grid, and larger the more it stands out.
+        By row, shape ``(N, H - 3)``, and by column, shape ``(N, W - 3)``.
 
     Raises:
         GravLensError: If the images are smaller than four pixels a side or hold nothing.
     """
     if min(images.shape[1:]) < 4 or not images.size:
         raise GravLensError("seams are looked for in images of at least 4 pixels a side")
+    flux = np.maximum(images, 0).astype(np.float64)
+    peak = flux.max(axis=(1, 2), keepdims=True)
+    stretched = np.log(flux / np.where(peak > 0, peak, 1) + FAINT)
+    by_row, by_column = (
+        np.log(np.abs(np.diff(stretched, 3, axis=axis)) + SMOOTHEST).mean(axis=3 - axis)
+        for axis in (1, 2)
+    )
+    return by_row, by_column
+
+
+def seams(images: tuple[Floats, Floats], reference: tuple[Floats, Floats]) -> float:
+    """Return how much rougher images are at every m-th row or column than between.
+
+    Each row's and column's roughness over that of the reference is taken modulo m; the largest of
+    these over their median, and of the values for m from 2 to 8 along both axes the largest.
+
+    Args:
+        images: Their `roughness`.
+        reference: That of images without a grid, of the same size.
+
+    Returns:
+        Nearly one where there is no grid, and larger the more it stands out.
+    """
     worst = 1.0
-    for axis in (1, 2):
-        rough = np.moveaxis(np.diff(images.astype(np.float64), 3, axis=axis), axis, -1)
-        # Each image counts alike, however bright it is.
-        each = (rough**2).mean(axis=1)
-        profile = (each / np.maximum(each.sum(axis=1, keepdims=True), 1e-300)).mean(axis=0)
-        # The light of a lens lies in the middle: only what rises above its neighbours is a seam.
-        smooth = np.convolve(np.pad(profile, 8, mode="edge"), np.full(17, 1 / 17), mode="valid")
-        ratio = profile / np.maximum(smooth, 1e-300)
+    for one, two in zip(images, reference, strict=True):
+        ratio = np.exp(one.mean(axis=0) - two.mean(axis=0))
         for period in PERIODS:
-            phases = [ratio[k::period].mean() for k in range(period)]
+            phases = [part.mean() for k in range(period) if len(part := ratio[k::period])]
             worst = max(worst, float(max(phases) / np.median(phases)))
     return worst
 
 
-def pits(images: NDArray[np.floating], depth: float = 0.06, dark: bool = True) -> NDArray[np.int64]:
-    """Count compact points on the arc that are darker, or brighter, than what surrounds them.
-
-    A point is a group of pixels on the arc that lie further than ``depth`` of the brightest pixel
-    from the median of the 7 x 7 pixels around each.
+def points(
+    images: NDArray[np.floating], depth: float = DEPTH
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.floating]]:
+    """Return where the arc has compact points that are darker or brighter than what surrounds them.
 
     Args:
         images: Noise-free images, shape ``(N, H, W)`` [any unit].
-        depth: How far, as a share of the image's brightest pixel.
-        dark: Whether dark ones are counted, or bright ones.
+        depth: By how much, as a share of the image's brightest pixel.
 
     Returns:
-        Number in each image, shape ``(N,)``.
+        The pixels that lie further than ``depth`` below the median of the 7 x 7 pixels around each,
+        those that lie so far above it, and these medians; shape ``(N, H, W)`` each.
     """
-    counts = np.zeros(len(images), dtype=np.int64)
-    for k, image in enumerate(images):
-        peak = float(image.max())
-        if not peak > 0:
-            continue
-        flux = image / peak
-        around = median_filter(flux, size=PIT_FIELD, mode="nearest")
-        contrast = around - flux if dark else flux - around
-        on_arc = maximum_filter(around, size=3, mode="nearest") > ARC_FROM
-        counts[k] = label((contrast > depth) & on_arc, np.ones((3, 3)))[1]
-    return counts
+    peak = np.maximum(images.max(axis=(1, 2), keepdims=True), 0)
+    around = median_filter(images, size=(1, PIT_FIELD, PIT_FIELD), mode="nearest")
+    on_arc = maximum_filter(around, size=(1, 3, 3), mode="nearest") > ARC_FROM * peak
+    on_arc &= peak > 0
+    return (
+        (around - images > depth * peak) & on_arc,
+        (images - around > depth * peak) & on_arc,
+        around,
+    )
+
+
+def count_points(
+    images: NDArray[np.floating], depth: float = DEPTH
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Count the dark and the bright `points` in each image, groups of adjoining pixels.
+
+    Args:
+        images: As in `points`.
+        depth: Likewise.
+
+    Returns:
+        Number of dark ones, the pits, and of bright ones; shape ``(N,)`` each.
+    """
+    dark, bright = (
+        np.array([label(each, np.ones((3, 3)))[1] for each in found], dtype=np.int64)
+        for found in points(images, depth)[:2]
+    )
+    return dark, bright
 
 
 def fine_power(images: NDArray[np.floating]) -> tuple[Floats, Floats]:

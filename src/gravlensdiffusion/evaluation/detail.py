@@ -1,0 +1,139 @@
+"""What the eye sees in images without noise: the rows of their detail."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gravlensdiffusion.evaluation.cache import Arrays, cached, key_of
+from gravlensdiffusion.evaluation.compare import Row, compare
+from gravlensdiffusion.evaluation.measure import Encoder, Measurements, Team
+from gravlensdiffusion.evaluation.plan import Plan
+from gravlensdiffusion.evaluation.planting import Planting, ladders
+from gravlensdiffusion.evaluation.preparation import UNIT_RANGE, PreparedSource
+from gravlensdiffusion.evaluation.sets import Sets
+from gravlensdiffusion.evaluation.statistics import DETAIL, NEGATIVE, finite, pits_of
+from gravlensdiffusion.metrics import detail
+from gravlensdiffusion.reports.numbers import exact_share, number
+
+MAX_NOISE = detail.DEPTH / 6
+"""Noise over the brightest pixel up to which images show detail: a point is six times as deep."""
+MIN_OF_CLASS = 100
+"""Images of a class in each set from which on its pits have a row."""
+ROUGHNESS = ("roughness_by_row", "roughness_by_column")
+
+
+def detail_rows(
+    sets: Sets,
+    generated: Measurements,
+    real: Measurements,
+    plan: Plan,
+    team: Team,
+    seed: int,
+    tell: Callable[[str], None],
+) -> list[Row]:
+    """Return the rows of detail: of noise-free twins, else of images that have hardly any noise.
+
+    Args:
+        sets: The images.
+        generated: Measurements of the generated images.
+        real: Those of the reference, followed by those of the second reference.
+        plan: Which images are compared.
+        team: Who shares the work.
+        seed: Seed of what is drawn.
+        tell: Told what is being done.
+
+    Returns:
+        None where some set has no twins and there is too much noise.
+    """
+    sources, note = sets.twins, "on the noise-free twins"
+    if not sources:
+        noise = max(map(_noise, (generated, real)))
+        if not noise <= MAX_NOISE:
+            return []
+        sources = (sets.generated, *sets.real)
+        note = f"on the images, their noise is {exact_share(noise)} of the brightest pixel"
+    tell("looking for seams, pits and fine structure")
+    names = _common_classes(sources)
+    ours, *parts = (_by_class(_measured(each, team), each, names) for each in sources)
+    reference = parts[0]
+    real = reference.joined(parts[1]) if len(parts) > 1 else reference
+    # A peak-scaled image has its zero where its faintest pixel was.
+    has_zero = sources[1].flux_unit not in UNIT_RANGE and sources[1].preparation.rescale == "none"
+    statistics = [each for each in DETAIL if has_zero or each is not NEGATIVE]
+    planting = Planting(
+        read=sources[1].pixels,
+        measure=lambda images: _unpacked(_measure(images)),
+        measured=reference,
+    )
+    rungs = ladders(planting, statistics, seed=seed)
+    statistics += map(pits_of, names)
+    rows = compare(statistics, ours, real, plan, rungs, seed=seed)
+    return [_noted(row, ours, reference, note) for row in rows]
+
+
+def _noted(row: Row, generated: Measurements, reference: Measurements, note: str) -> Row:
+    """Return a row that says what was measured on what."""
+    if row.value is None:
+        return row
+    if row.ratio is not None:
+        one, two = (finite(each.physics[row.name]).mean() for each in (generated, reference))
+        note = f"mean {number(float(one))}, of the reference {number(float(two))}, {note}"
+    return replace(row, note=note)
+
+
+def _common_classes(sources: Sequence[PreparedSource]) -> list[str]:
+    """Return the classes that are told apart: all sets have enough images of each, and of several."""
+    counts = [each.class_counts for each in sources]
+    found = [
+        name for name in counts[0] if all(each.get(name, 0) >= MIN_OF_CLASS for each in counts)
+    ]
+    return found if len(found) > 1 else []
+
+
+def _by_class(measured: Measurements, source: PreparedSource, names: Sequence[str]) -> Measurements:
+    """Return measurements with the pits of each class, NaN for images of the others."""
+    physics = dict(measured.physics)
+    for name in names:
+        is_of = source.labels == source.header.class_names.index(name)
+        physics[pits_of(name).name] = np.where(is_of, physics["pits"], np.float64(np.nan))
+    return replace(measured, physics=physics)
+
+
+def _noise(measured: Measurements) -> float:
+    """Return the median noise over the brightest pixel; NaN where that is dark."""
+    peak = measured.physics["maximum"]
+    return float(np.median(measured.physics["sky_rms"] / np.where(peak > 0, peak, np.nan)))
+
+
+def _measured(source: PreparedSource, team: Team) -> Measurements:
+    key = key_of("detail", source.digest, modules=(detail,))
+    return _unpacked(cached(key, lambda: team.measure(_measure_share, source)))
+
+
+def _measure_share(source: PreparedSource, encoder: Encoder, share: range) -> Arrays:
+    del encoder
+    parts = [_measure(block) for block in source.pixel_blocks(share)]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _measure(images: NDArray[np.float32]) -> Arrays:
+    on_arc, off_arc = detail.fine_power(images)
+    pits, bright_points = detail.count_points(images)
+    return dict(zip(ROUGHNESS, detail.roughness(images), strict=True)) | {
+        "pits": pits.astype(np.float64),
+        "bright_points": bright_points.astype(np.float64),
+        "fine_structure_arc": on_arc,
+        "fine_structure_sky": off_arc,
+        NEGATIVE.name: detail.negative_share(images),
+    }
+
+
+def _unpacked(arrays: Arrays) -> Measurements:
+    found = {name: each.astype(np.float64, copy=False) for name, each in arrays.items()}
+    profiles = {name: found.pop(name) for name in ROUGHNESS}
+    nothing = np.empty((len(found["pits"]), 0))
+    return Measurements(
+        physics=found, profiles=profiles, features=nothing, estimates={}, logits=nothing
+    )
