@@ -67,6 +67,16 @@ def test_what_can_be_ordered_comes_back_to_the_last_bit(half: bool, tmp_path: Pa
     assert same(model, loaded, atol=2e-3 if half else 0.0)
 
 
+def test_a_folder_called_as_a_bundled_model_is_had_by_its_path(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    save_model(Path("lens64"), load_model(run))
+    assert load_model(Path("lens64")).config.image_size == load_model(run).config.image_size == 8
+    assert load_model("./lens64").config.image_size == 8
+    assert load_model("lens64").config.image_size == 64
+
+
 def test_a_failed_write_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(AttributeError):
         write_folder(tmp_path / "model", {"config.json": b"{}", "bad": 3})  # type: ignore[dict-item]

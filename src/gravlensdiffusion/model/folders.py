@@ -77,11 +77,14 @@ def best_checkpoint(run: Path) -> Checkpoint | None:
 def find_model(name_or_path: str | Path) -> Path:
     """Return the folder that holds a model's configuration and weights, or the reference's file.
 
+    Args:
+        name_or_path: A text is a bundled model where one has that name; a Path is always a path.
+
     Raises:
         GravLensError: If there is no such model.
     """
     path = Path(name_or_path)
-    if str(name_or_path) in bundled_models():
+    if isinstance(name_or_path, str) and name_or_path in bundled_models():
         return MODELS_FOLDER / str(name_or_path)
     if not path.exists():
         known = ", ".join(bundled_models()) or "none"
