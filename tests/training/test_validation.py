@@ -281,7 +281,7 @@ def test_losses_that_are_not_finite_are_no_best() -> None:
 
 
 def test_recipes_from_before_early_stopping_still_load_and_have_none(tmp_path: Path) -> None:
-    text = (MODELS_FOLDER / "lens64" / "recipe.json").read_text()
+    text = (MODELS_FOLDER / "lens150" / "recipe.json").read_text()
     assert "early_stopping" not in text
     config = from_json(TrainingConfig, text)
     assert config.early_stopping == EarlyStopping()
