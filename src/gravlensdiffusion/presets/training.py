@@ -159,7 +159,7 @@ def _noise_free() -> TrainingConfig:
 
 
 def lens64() -> TrainingConfig:
-    """Return the recipe of the bundled 64-pixel model.
+    """Return the recipe of 64 pixels, by which `checkpoints/lens64` is trained.
 
     It learns the noise-free images of a simulation, by class and physical parameters, with the lens
     equation as input and Muon for the hidden weights.
