@@ -75,12 +75,6 @@ def test_one_file_of_three_planes_is_a_stack_and_of_three_last_an_image(tmp_path
     assert open_set(tmp_path / "image.npy").image_shape == (3, 16, 16)
 
 
-def test_more_planes_than_an_image_has_channels_are_refused_in_a_folder(tmp_path: Path) -> None:
-    save_folder(tmp_path, np.random.default_rng(0).random((2, 11, 16, 16)))
-    with pytest.raises(GravLensError, match=r"has shape \(11, 16, 16\).* up to 10 channels"):
-        open_set(tmp_path)
-
-
 def test_channels_are_not_mixed(tmp_path: Path) -> None:
     save_folder(tmp_path, IMAGES)
     np.save(tmp_path / "z.npy", IMAGES[0, 0])

@@ -103,13 +103,14 @@ def run(options: Options) -> None:
     """
     from gravlensdiffusion.generation.generator import LensGenerator
     from gravlensdiffusion.model.checkpoint import load_model
-    from gravlensdiffusion.training.diffusion import open_training
 
     # A mistake in a recipe or a name is told before a long folder is read.
     known: tuple[str, ...] = ()
     if options.init is not None:
         known = load_model(options.init).config.class_names
     config = None if _is_adaptation(options) else configure(options)
+    from gravlensdiffusion.training.diffusion import open_training
+
     if str(options.data).startswith(PREFIX):
         source = _simulated(options, config)
     else:

@@ -1,7 +1,7 @@
 """The statistics of a report: what each is called, compares, tells of, and is likened to."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import partial
 from typing import Literal
@@ -101,7 +101,7 @@ class Statistic:
     name: str
     group: Group
     label: str = ""
-    compare: Compare | None = None
+    compare: Compare | None = field(default=None, compare=False)
     defects: tuple[Defect, ...] = ()
     bias: Literal["1/N", "1/sqrt(N)", "none"] = "none"
     is_relative: bool = False
