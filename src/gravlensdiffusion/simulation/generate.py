@@ -98,7 +98,7 @@ def simulate_one(config: SimulationConfig, seed: int, index: int) -> LensRecord:
     chosen = config.classes[label]
     renderer = build_renderer(config.cosmology, config.imaging)
     values, clumps = _draw_truth(config, chosen, seed, index)
-    clean = renderer.image(values, clumps, chosen.lensed)
+    clean = renderer.image(values, clumps)
     noise_rng = _generator(seed, index, _NOISE)
     exposure = renderer.instrument.draw_exposure(noise_rng)
     noisy = renderer.instrument.observe(clean, exposure, noise_rng)
