@@ -28,11 +28,7 @@ from gravlensdiffusion.diffusion.samplers.base import (
     time_grid,
     trajectory,
 )
-from gravlensdiffusion.diffusion.samplers.consistency import Consistency
-from gravlensdiffusion.diffusion.samplers.ddim import DDIM
-from gravlensdiffusion.diffusion.samplers.ddpm import DDPM
-from gravlensdiffusion.diffusion.samplers.dpmpp import DPMSolverPP
-from gravlensdiffusion.diffusion.samplers.heun import Heun
+from gravlensdiffusion.diffusion.samplers.solvers import DDIM, DDPM, Consistency, DPMSolverPP, Heun
 from gravlensdiffusion.diffusion.wrap import GuidedDenoiser
 from gravlensdiffusion.errors import GravLensError
 from tests.diffusion.gaussian import GaussianDenoiser

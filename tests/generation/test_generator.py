@@ -3,7 +3,6 @@
 import json
 import math
 from dataclasses import fields, replace
-from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -157,14 +156,6 @@ def test_what_cannot_be_sampled(
 ) -> None:
     with pytest.raises(GravLensError, match=message):
         generator.sample(**options)  # type: ignore[arg-type]
-
-
-def test_all_that_can_be_requested_can_be_sampled() -> None:
-    requested, sampled = (
-        dict(signature(each).parameters) for each in (LensGenerator.request, LensGenerator.sample)
-    )
-    assert set(sampled) - set(requested) == {"batch_size", "progress"}
-    assert requested.items() <= sampled.items()
 
 
 def test_a_bar_is_shown_on_request_alone(

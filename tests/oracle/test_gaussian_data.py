@@ -23,10 +23,7 @@ from gravlensdiffusion.diffusion.noise import (
 )
 from gravlensdiffusion.diffusion.randomness import Streams
 from gravlensdiffusion.diffusion.samplers.base import Sampler, prior, sample, trajectory
-from gravlensdiffusion.diffusion.samplers.ddim import DDIM
-from gravlensdiffusion.diffusion.samplers.ddpm import DDPM
-from gravlensdiffusion.diffusion.samplers.dpmpp import DPMSolverPP
-from gravlensdiffusion.diffusion.samplers.heun import Heun
+from gravlensdiffusion.diffusion.samplers.solvers import DDIM, DDPM, DPMSolverPP, Heun
 from tests.diffusion.gaussian import GaussianDenoiser
 
 SCHEDULES = [DDPMSchedule(), CosineSchedule(), VariancePreservingLogSNR(sigma_max=80.0)]

@@ -14,10 +14,7 @@ from gravlensdiffusion.diffusion.denoise import (
 from gravlensdiffusion.diffusion.noise import CosineSchedule, DDPMSchedule
 from gravlensdiffusion.diffusion.randomness import Streams
 from gravlensdiffusion.diffusion.samplers.base import Sampler, trajectory
-from gravlensdiffusion.diffusion.samplers.ddim import DDIM
-from gravlensdiffusion.diffusion.samplers.ddpm import DDPM
-from gravlensdiffusion.diffusion.samplers.dpmpp import DPMSolverPP
-from gravlensdiffusion.diffusion.samplers.heun import Heun
+from gravlensdiffusion.diffusion.samplers.solvers import DDIM, DDPM, DPMSolverPP, Heun
 from gravlensdiffusion.diffusion.wrap import ClippedDenoiser
 
 diffusers = pytest.importorskip("diffusers")

@@ -11,7 +11,7 @@ from gravlensdiffusion.diffusion.denoise import Denoiser
 from gravlensdiffusion.diffusion.noise import Schedule, VariancePreservingLogSNR
 from gravlensdiffusion.diffusion.randomness import Streams
 from gravlensdiffusion.diffusion.samplers.base import prior, sample
-from gravlensdiffusion.diffusion.samplers.consistency import Consistency
+from gravlensdiffusion.diffusion.samplers.solvers import Consistency
 from gravlensdiffusion.training.objectives import (
     FollowSolver,
     MatchDistribution,

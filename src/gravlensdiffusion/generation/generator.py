@@ -166,61 +166,24 @@ class LensGenerator:
         )
 
     def sample(
-        self,
-        num: int,
-        *,
-        label: str | Sequence[str] | None = None,
-        parameters: Mapping[str, ArrayLike | Span] | None = None,
-        seed: int = 0,
-        first: int = 0,
-        sampler: str | None = None,
-        num_steps: int | None = None,
-        guidance: float = 1.0,
-        exposure_s: float | None = None,
-        sky_rms: float | None = None,
-        flux_unit: Literal["peak"] | None = None,
-        noise_free: bool | None = None,
-        batch_size: int = 100,
-        progress: bool = False,
+        self, num: int, *, batch_size: int = 100, progress: bool = False, **asked: Any
     ) -> LensSamples:
         """Generate images.
 
         Image k depends on (seed, k), on what it is asked to be and on the sampler alone.
-        `request` says more of what can be asked.
 
         Args:
             num: Number of images N.
-            label: A class for all, or classes that are gone through again and again.
-            parameters: Physical parameters by name [their units].
-            seed: Seed.
-            first: Number k of the first image.
-            sampler: Name of the sampler.
-            num_steps: Number of steps.
-            guidance: Scale of classifier-free guidance; 1 is none.
-            exposure_s: Exposure time that sets the Poisson noise of the galaxies [s].
-            sky_rms: Noise of sky and read-out in a native pixel [e- / s].
-            flux_unit: ``peak``, or None for the model's unit.
-            noise_free: Whether images are kept without noise too.
             batch_size: Images at a time.
             progress: Whether to show on stderr how far it is.
+            asked: What they are asked to be, as `request` takes it: ``label``, ``parameters``,
+                ``seed``, ``first``, ``sampler``, ``num_steps``, ``guidance``, ``exposure_s``,
+                ``sky_rms``, ``flux_unit``, ``noise_free``.
 
         Raises:
             GravLensError: If a value is not allowed, or the model does not know or cannot do it.
         """
-        request = self.request(
-            num,
-            label=label,
-            parameters=parameters,
-            seed=seed,
-            first=first,
-            sampler=sampler,
-            num_steps=num_steps,
-            guidance=guidance,
-            exposure_s=exposure_s,
-            sky_rms=sky_rms,
-            flux_unit=flux_unit,
-            noise_free=noise_free,
-        )
+        request = self.request(num, **asked)
         images = np.empty((num, *self.image_shape), dtype=np.float32)
         twins = np.empty_like(images) if request.noise_free else None
         done, clipping = 0, []

@@ -29,11 +29,7 @@ from gravlensdiffusion.diffusion.noise import (
     VariancePreservingLogSNR,
 )
 from gravlensdiffusion.diffusion.samplers.base import Sampler
-from gravlensdiffusion.diffusion.samplers.consistency import Consistency
-from gravlensdiffusion.diffusion.samplers.ddim import DDIM
-from gravlensdiffusion.diffusion.samplers.ddpm import DDPM
-from gravlensdiffusion.diffusion.samplers.dpmpp import DPMSolverPP
-from gravlensdiffusion.diffusion.samplers.heun import Heun
+from gravlensdiffusion.diffusion.samplers.solvers import DDIM, DDPM, Consistency, DPMSolverPP, Heun
 from gravlensdiffusion.diffusion.wrap import ClippedDenoiser
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.model.transform import Transform

@@ -12,8 +12,7 @@ from gravlensdiffusion.diffusion.denoise import Denoiser
 from gravlensdiffusion.diffusion.noise import Schedule
 from gravlensdiffusion.diffusion.randomness import Stream, Streams, generator
 from gravlensdiffusion.diffusion.samplers.base import prior, trajectory
-from gravlensdiffusion.diffusion.samplers.consistency import Consistency
-from gravlensdiffusion.diffusion.samplers.dpmpp import DPMSolverPP
+from gravlensdiffusion.diffusion.samplers.solvers import Consistency, DPMSolverPP
 
 HIGHEST, LOWEST = 0.03, 0.003
 """Ends of the default noise levels between steps, in units of the highest noise-to-signal ratio."""

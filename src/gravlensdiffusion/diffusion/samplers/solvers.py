@@ -1,0 +1,254 @@
+"""The samplers: ancestral, implicit, two of second order, and that of distilled models."""
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from gravlensdiffusion.conditioning import Condition
+from gravlensdiffusion.diffusion.denoise import Denoiser
+from gravlensdiffusion.diffusion.noise import Schedule
+from gravlensdiffusion.diffusion.randomness import Streams
+from gravlensdiffusion.diffusion.samplers.base import Sampler, Spacing, State, draw_noise
+from gravlensdiffusion.errors import GravLensError
+
+
+class DDPM(Sampler):
+    """Draws from the posterior of the forward process given ``x_hat``.
+
+    With ``a = alpha_t / alpha_s`` and ``v = sigma_t^2 - a^2 sigma_s^2``:
+
+        x_s = a sigma_s^2 / sigma_t^2 x_t + alpha_s v / sigma_t^2 x_hat
+              + sqrt(v) sigma_s / sigma_t z
+
+    On neighbouring discrete steps the variance is ``beta_t (1 - abar_{t-1}) / (1 - abar_t)``; the
+    last step adds no noise. Fewer steps than the schedule has skip levels evenly.
+
+    References:
+        Ho, Jain and Abbeel 2020, arXiv:2006.11239, equations 6 and 7.
+    """
+
+    default_num_steps: ClassVar[int] = 1000
+
+    def step(
+        self,
+        denoiser: Denoiser,
+        x_t: Tensor,
+        t: Tensor,
+        s: Tensor,
+        state: State,
+        condition: Condition | None = None,
+        noise: Streams | None = None,
+    ) -> tuple[Tensor, Tensor, State]:
+        """Go from time t to time s; see `Sampler.step`."""
+        alpha_t, sigma_t = denoiser.schedule(t)
+        alpha_s, sigma_s = denoiser.schedule(s)
+        x_hat: Tensor = denoiser(x_t, t, condition)
+        a = alpha_t / alpha_s
+        variance = sigma_t**2 - a**2 * sigma_s**2
+        x_s = a * (sigma_s / sigma_t) ** 2 * x_t + alpha_s * variance / sigma_t**2 * x_hat
+        if s > 0:
+            spread = torch.sqrt(variance) * sigma_s / sigma_t
+            x_s = x_s + spread * draw_noise(noise, state, x_t)
+        return x_s, x_hat, State(step=state.step + 1)
+
+
+class DDIM(Sampler):
+    """Keeps the noise that ``x_hat`` leaves and renews part of it.
+
+    With ``eps_hat = (x_t - alpha_t x_hat) / sigma_t`` and ``v = eta^2`` times the variance of
+    `DDPM`:
+
+        x_s = alpha_s x_hat + sqrt(sigma_s^2 - v) eps_hat + sqrt(v) z
+
+    Args:
+        eta: 0 for the deterministic first-order method, 1 for `DDPM`.
+
+    References:
+        Song, Meng and Ermon 2020, arXiv:2010.02502, equations 12 and 16.
+    """
+
+    default_num_steps: ClassVar[int] = 50
+
+    def __init__(self, eta: float = 0.0) -> None:
+        if not 0 <= eta <= 1 or math.isnan(eta):
+            raise GravLensError(f"eta must lie from 0 to 1, got {eta}")
+        self.eta = eta
+
+    def step(
+        self,
+        denoiser: Denoiser,
+        x_t: Tensor,
+        t: Tensor,
+        s: Tensor,
+        state: State,
+        condition: Condition | None = None,
+        noise: Streams | None = None,
+    ) -> tuple[Tensor, Tensor, State]:
+        """Go from time t to time s; see `Sampler.step`."""
+        alpha_t, sigma_t = denoiser.schedule(t)
+        alpha_s, sigma_s = denoiser.schedule(s)
+        x_hat: Tensor = denoiser(x_t, t, condition)
+        eps_hat = (x_t - alpha_t * x_hat) / sigma_t
+        ratio = alpha_t * sigma_s / (alpha_s * sigma_t)
+        renewed = self.eta**2 * sigma_s**2 * (1 - ratio**2)
+        x_s = alpha_s * x_hat + torch.sqrt(sigma_s**2 - renewed) * eps_hat
+        if s > 0 and self.eta > 0:
+            x_s = x_s + torch.sqrt(renewed) * draw_noise(noise, state, x_t)
+        return x_s, x_hat, State(step=state.step + 1)
+
+
+class DPMSolverPP(Sampler):
+    """Extrapolates ``x_hat`` linearly in the log signal-to-noise ratio; one evaluation per step.
+
+    With ``lambda = log(alpha / sigma)``, ``h = lambda_s - lambda_t`` and ``h'`` that of the step
+    before:
+
+        D = x_hat + h / (2 h') (x_hat - x_hat')
+        x_s = sigma_s / sigma_t x_t + alpha_s (1 - exp(-h)) D
+
+    The first step and the last, whose h is infinite, take ``D = x_hat``.
+
+    Args:
+        spacing: Spacing of the times; see `time_grid`.
+        rho: Exponent of ``karras``.
+
+    References:
+        Lu, Zhou, Bao, Chen, Li and Zhu 2022, arXiv:2211.01095, algorithm 2.
+    """
+
+    default_num_steps: ClassVar[int] = 20
+
+    def __init__(self, spacing: Spacing = "log_snr", rho: float = 7.0) -> None:
+        self.spacing, self.rho = spacing, rho
+
+    def step(
+        self,
+        denoiser: Denoiser,
+        x_t: Tensor,
+        t: Tensor,
+        s: Tensor,
+        state: State,
+        condition: Condition | None = None,
+        noise: Streams | None = None,
+    ) -> tuple[Tensor, Tensor, State]:
+        """Go from time t to time s; see `Sampler.step`."""
+        schedule = denoiser.schedule
+        x_hat: Tensor = denoiser(x_t, t, condition)
+        next_state = State(step=state.step + 1, t=t, x_hat=x_hat)
+        if s == 0:
+            return x_hat, x_hat, next_state
+        _, sigma_t = schedule(t)
+        alpha_s, sigma_s = schedule(s)
+        h = 0.5 * (schedule.log_snr(s) - schedule.log_snr(t))
+        estimate = x_hat
+        if state.x_hat is not None and state.t is not None:
+            h_before = 0.5 * (schedule.log_snr(t) - schedule.log_snr(state.t))
+            estimate = x_hat + h / (2 * h_before) * (x_hat - state.x_hat)
+        x_s = sigma_s / sigma_t * x_t - alpha_s * torch.expm1(-h) * estimate
+        return x_s, x_hat, next_state
+
+
+class Heun(Sampler):
+    """Second order in the noise-to-signal ratio; two evaluations per step, one in the last.
+
+    With ``y = x_t / alpha_t`` and ``r = sigma_t / alpha_t`` the flow is ``dy/dr = (y - x_hat) / r``.
+    A step takes the mean of the slopes at both ends; the last step, to r = 0, where there is no
+    slope, is Euler's and gives ``x_hat``.
+
+    Args:
+        spacing: Spacing of the times; see `time_grid`.
+        rho: Exponent of ``karras``.
+
+    References:
+        Karras, Aittala, Aila and Laine 2022, arXiv:2206.00364, algorithm 1.
+    """
+
+    default_num_steps: ClassVar[int] = 18
+
+    def __init__(self, spacing: Spacing = "karras", rho: float = 7.0) -> None:
+        self.spacing, self.rho = spacing, rho
+
+    def step(
+        self,
+        denoiser: Denoiser,
+        x_t: Tensor,
+        t: Tensor,
+        s: Tensor,
+        state: State,
+        condition: Condition | None = None,
+        noise: Streams | None = None,
+    ) -> tuple[Tensor, Tensor, State]:
+        """Go from time t to time s; see `Sampler.step`."""
+        alpha_t, sigma_t = denoiser.schedule(t)
+        x_hat: Tensor = denoiser(x_t, t, condition)
+        next_state = State(step=state.step + 1)
+        if s == 0:
+            return x_hat, x_hat, next_state
+        alpha_s, sigma_s = denoiser.schedule(s)
+        r_t, r_s = sigma_t / alpha_t, sigma_s / alpha_s
+        y_t = x_t / alpha_t
+        slope = (y_t - x_hat) / r_t
+        y_s = y_t + (r_s - r_t) * slope
+        slope_s = (y_s - denoiser(alpha_s * y_s, s, condition)) / r_s
+        y_s = y_t + 0.5 * (r_s - r_t) * (slope + slope_s)
+        return alpha_s * y_s, x_hat, next_state
+
+
+class Consistency(Sampler):
+    """Takes ``x_hat`` for a finished image, and puts fresh noise on it for the next step.
+
+        x_s = alpha_s x_hat + sigma_s z
+
+    It suits a denoiser that has been distilled: one whose ``x_hat`` is a sharp image rather than
+    the mean of many.
+
+    Args:
+        levels: Noise-to-signal ratios of the steps after the first, falling, length L. L + 1 steps
+            use all of them; a number of steps that divides L + 1 uses every so manieth.
+
+    References:
+        Song, Dhariwal, Chen and Sutskever 2023, arXiv:2303.01469, algorithm 1.
+    """
+
+    default_num_steps: ClassVar[int] = 1
+
+    def __init__(self, levels: Sequence[float] = ()) -> None:
+        if any(b >= a for a, b in pairwise(levels)):
+            raise GravLensError(f"the noise levels must fall, got {tuple(levels)}")
+        self.levels = tuple(levels)
+
+    def times(self, schedule: Schedule, num_steps: int) -> Tensor:
+        """Return the times of the levels; see `Sampler.times`.
+
+        Raises:
+            GravLensError: If the levels do not divide among the steps.
+        """
+        most = len(self.levels) + 1
+        if num_steps < 1 or most % num_steps:
+            raise GravLensError(f"the levels allow {most} steps and its divisors, not {num_steps}")
+        ratios = torch.tensor(self.levels, dtype=torch.float64)
+        inner = schedule.t_from_log_snr(-2 * ratios.log())
+        ends = torch.ones(1, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
+        return torch.cat([torch.cat([ends[0], inner])[:: most // num_steps], ends[1]])
+
+    def step(
+        self,
+        denoiser: Denoiser,
+        x_t: Tensor,
+        t: Tensor,
+        s: Tensor,
+        state: State,
+        condition: Condition | None = None,
+        noise: Streams | None = None,
+    ) -> tuple[Tensor, Tensor, State]:
+        """Go from time t to time s; see `Sampler.step`."""
+        alpha_s, sigma_s = denoiser.schedule(s)
+        x_hat: Tensor = denoiser(x_t, t, condition)
+        x_s = x_hat
+        if s > 0:
+            x_s = alpha_s * x_hat + sigma_s * draw_noise(noise, state, x_t)
+        return x_s, x_hat, State(step=state.step + 1)
