@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from gravlensdiffusion.generation.generator import LensGenerator
     from gravlensdiffusion.generation.samples import LensSamples
     from gravlensdiffusion.sets.records import LensRecord, SetHeader
+    from gravlensdiffusion.simulation.kwargs import lenstronomy_kwargs
     from gravlensdiffusion.simulation.simulated_set import simulate
     from gravlensdiffusion.store.reader import LensStore, write_store
     from gravlensdiffusion.training.diffusion import train
@@ -32,6 +33,7 @@ _MODULES = {
     "SetHeader": "sets.records",
     "balance": "balancing.balance",
     "evaluate": "evaluation.evaluate",
+    "lenstronomy_kwargs": "simulation.kwargs",
     "open_set": "formats.open",
     "simulate": "simulation.simulated_set",
     "train": "training.diffusion",
@@ -48,6 +50,7 @@ __all__ = [
     "SetHeader",
     "balance",
     "evaluate",
+    "lenstronomy_kwargs",
     "open_set",
     "simulate",
     "train",

@@ -181,6 +181,14 @@ class LensSet(ABC):
                     noise_free=None if twins is None else twins[place],
                 )
 
+    def record(self, index: int) -> LensRecord:
+        """Return image ``index`` with what is known of it.
+
+        Raises:
+            IndexError: If there is no such image.
+        """
+        return next(self.select([index]).records())
+
     def select(self, indices: Indices) -> "LensSet":
         """Return some of the images, in the order asked for."""
         return View(self, rows=as_indices(indices, len(self)))

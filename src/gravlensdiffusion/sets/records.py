@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from gravlensdiffusion.codec import from_json
 from gravlensdiffusion.config.bounds import UNLABELLED, check_class_names
+from gravlensdiffusion.config.simulation import SimulationConfig
 from gravlensdiffusion.errors import GravLensError
 
 GENERATED = "is_generated"
@@ -126,3 +128,14 @@ class SetHeader:
         """
         names = (*self.class_names, "")
         return [names[label] for label in labels] if self.class_names else None
+
+
+def simulation_of(header: SetHeader) -> SimulationConfig | None:
+    """Return what a set was simulated from, or None where it was not or does not say so."""
+    try:
+        return (
+            from_json(SimulationConfig, header.config, source="the set") if header.config else None
+        )
+    except GravLensError:
+        # That of a model, say: generated images keep their noise-free twins too.
+        return None

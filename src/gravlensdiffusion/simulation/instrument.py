@@ -1,8 +1,10 @@
 """The instrument: pixel scale, point spread function, zero point, noise."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from lenstronomy.Data.pixel_grid import PixelGrid
@@ -47,6 +49,8 @@ class Instrument:
         background_rms: Prior of the standard deviation of sky and read noise in a pixel [e- / s].
         exposure_time: Prior of the total exposure time [s], or None for no Poisson noise.
         numerics: lenstronomy's grid of rays and convolution.
+        arguments: What lenstronomy makes grid, point spread function and convolution of, by its
+            names of them.
     """
 
     pixel_scale: float
@@ -55,6 +59,7 @@ class Instrument:
     background_rms: Prior
     exposure_time: Prior | None
     numerics: Numerics
+    arguments: Mapping[str, Mapping[str, Any]]
 
     def counts(self, magnitude: float) -> float:
         """Return the electrons per second of a source of a magnitude."""
@@ -114,14 +119,16 @@ def build_instrument(imaging: Imaging) -> Instrument:
         background = _as_prior(float(band.background_noise))
         exposure_time = Constant(value=band.exposure_time)
     corner = -(imaging.num_pixels - 1) / 2 * pixel_scale
-    grid = PixelGrid(
-        nx=imaging.num_pixels,
-        ny=imaging.num_pixels,
-        transform_pix2angle=np.eye(2) * pixel_scale,
-        ra_at_xy_0=corner,
-        dec_at_xy_0=corner,
-    )
-    psf = PSF(psf_type="GAUSSIAN", fwhm=fwhm, truncation=5)
+    grid = {
+        "transform_pix2angle": np.eye(2) * pixel_scale,
+        "ra_at_xy_0": corner,
+        "dec_at_xy_0": corner,
+    }
+    psf = {"psf_type": "GAUSSIAN", "fwhm": fwhm, "truncation": 5}
+    rays = {
+        "supersampling_factor": imaging.supersampling,
+        "supersampling_convolution": imaging.supersampling > 1,
+    }
     return Instrument(
         pixel_scale=pixel_scale,
         psf_fwhm=fwhm,
@@ -129,11 +136,9 @@ def build_instrument(imaging: Imaging) -> Instrument:
         background_rms=background,
         exposure_time=exposure_time,
         numerics=Numerics(
-            grid,
-            psf,
-            supersampling_factor=imaging.supersampling,
-            supersampling_convolution=imaging.supersampling > 1,
+            PixelGrid(nx=imaging.num_pixels, ny=imaging.num_pixels, **grid), PSF(**psf), **rays
         ),
+        arguments={"kwargs_data": grid, "kwargs_psf": psf, "kwargs_numerics": rays},
     )
 
 

@@ -131,6 +131,10 @@ class SimulatedSet(LensSet):
         """Return the images of these numbers of the same simulation."""
         return SimulatedSet(self.config, numbers, self.seed, self._num_jobs)
 
+    def record(self, index: int) -> LensRecord:
+        """Return image ``index`` with what is known of it."""
+        return self._made([index])[0]
+
     def name(self, index: int) -> str:
         """Return preset, seed and number of image ``index``."""
         return f"{self.config.preset}, seed {self.seed}, image {self.numbers[index]}"

@@ -10,6 +10,7 @@ from gravlensdiffusion.config.simulation import Subhaloes, Vortex
 from gravlensdiffusion.simulation.cosmology import LensGeometry, de_broglie_length
 from gravlensdiffusion.simulation.deflection import Array, add_point_masses, add_segment
 from gravlensdiffusion.simulation.population import draw
+from gravlensdiffusion.simulation.profiles import Profile
 
 UNITS = {
     "substructure_mass": "M_sun",
@@ -52,6 +53,33 @@ class Substructure:
                 self.parameters["vortex_length"],
                 self.parameters["vortex_angle"],
             )
+
+    def profiles(self, geometry: LensGeometry, axis: Array) -> tuple[Profile, ...]:
+        """Return lenstronomy's profiles of it.
+
+        lenstronomy has no mass along a segment, so that a vortex is a table of its deflection, which is
+        exact at the rays of the image, and linear between them.
+
+        Args:
+            geometry: Distances of the lens.
+            axis: Where rays are shot along x, and along y, shape ``(N,)`` [arcsec].
+        """
+        if self.subhaloes is not None:
+            radii = np.sqrt(self.subhaloes[:, 2] / geometry.mass_scale).tolist()
+            places = zip(radii, *self.subhaloes[:, :2].T.tolist(), strict=True)
+            return tuple(
+                Profile("POINT_MASS", {"theta_E": radius, "center_x": x, "center_y": y})
+                for radius, x, y in places
+            )
+        if not math.isfinite(self.parameters["vortex_length"]):
+            return ()
+        x, y = (each.ravel() for each in np.meshgrid(axis, axis))
+        alpha_x, alpha_y = np.zeros_like(x), np.zeros_like(y)
+        self.add_deflection(alpha_x, alpha_y, x, y, geometry)
+        shape = (axis.size, axis.size)
+        grid = {"grid_interp_x": axis, "grid_interp_y": axis}
+        table = {"f_x": alpha_x.reshape(shape), "f_y": alpha_y.reshape(shape)}
+        return (Profile("INTERPOL", grid | table),)
 
 
 def draw_substructure(

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gravlensdiffusion.codec import from_json
 from gravlensdiffusion.config.model import (
     ModelConfig,
     ObservationConfig,
@@ -19,7 +18,6 @@ from gravlensdiffusion.config.model import (
     Resize,
     UNetConfig,
 )
-from gravlensdiffusion.config.simulation import SimulationConfig
 from gravlensdiffusion.config.training import TrainingConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.model.build import Model, build_model
@@ -29,7 +27,7 @@ from gravlensdiffusion.presets.parameters import LOGARITHMIC
 from gravlensdiffusion.sets.copies import group, sign
 from gravlensdiffusion.sets.flux import default_method
 from gravlensdiffusion.sets.lens_set import LensSet
-from gravlensdiffusion.sets.records import SetHeader
+from gravlensdiffusion.sets.records import simulation_of
 from gravlensdiffusion.sets.training_set import TrainingSet, prepare
 from gravlensdiffusion.simulation.population import prior_bounds
 from gravlensdiffusion.training.fresh import FreshSet
@@ -267,17 +265,6 @@ def noise_free_twins(source: LensSet) -> LensSet:
             "make them with `gravlens simulate`, `flux_unit` e-/s"
         )
     return source.twins()
-
-
-def simulation_of(header: SetHeader) -> SimulationConfig | None:
-    """Return what a set was simulated from, or None where it was not or does not say so."""
-    try:
-        return (
-            from_json(SimulationConfig, header.config, source="the set") if header.config else None
-        )
-    except GravLensError:
-        # That of a model, say: generated images keep their noise-free twins too.
-        return None
 
 
 def observation_of(source: LensSet) -> ObservationConfig:
