@@ -92,7 +92,7 @@ def read_facts(folder: Path) -> dict[str, Any]:
     """
     config, own = read_config(folder), read_config(folder).sampling
     short = read_config(folder / FEW_STEPS) if (folder / FEW_STEPS / CONFIG).is_file() else config
-    weights = [path.stat().st_size for path in folder.rglob("model.safetensors")]
+    weights = [path.stat().st_size for path in folder.rglob("*model.safetensors")]
     return {
         "image_shape": [config.num_channels, config.image_size, config.image_size],
         "pixel_scale_arcsec": config.pixel_scale_arcsec,
@@ -120,13 +120,11 @@ def read_config(folder: Path) -> "ModelConfig":
     Raises:
         GravLensError: If it cannot be read.
     """
-    from gravlensdiffusion.codec import from_json
-    from gravlensdiffusion.config.model import ModelConfig
+    from gravlensdiffusion.model.folders import read_config as read
 
     if folder.is_file():
         raise GravLensError(f"{folder}: holds weights alone, which say nothing of themselves")
-    text = (folder / CONFIG).read_bytes()
-    return from_json(ModelConfig, text, source=f"{folder.name}/{CONFIG}")
+    return read(folder)
 
 
 def tell(facts: dict[str, Any]) -> dict[str, str]:

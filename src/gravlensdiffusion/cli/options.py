@@ -37,8 +37,9 @@ class SamplingOptions:
         quality: A measured number of steps instead of --steps: draft for the fastest images, best
             for the closest ones, standard for the model's own; `gravlens models` lists them.
         sampler: How noise is undone: dpmpp (DPM-Solver++ 2M), ddim, ddpm (1000 random steps), heun,
-            or consistency, by distilled weights. By default distilled weights where the model has
-            some for that number of steps, else the model's own.
+            consistency, by distilled weights, or scheduler, as diffusers draws from its own networks.
+            By default distilled weights where the model has some for that number of steps, else the
+            model's own.
         steps: Number of steps; by default what suits model and sampler.
         guidance: How strongly class and parameters are insisted on; 1 is the model as it was
             trained.
@@ -46,7 +47,7 @@ class SamplingOptions:
     """
 
     quality: Literal["draft", "standard", "best"] | None = None
-    sampler: Literal["dpmpp", "ddim", "ddpm", "heun", "consistency"] | None = None
+    sampler: Literal["dpmpp", "ddim", "ddpm", "heun", "consistency", "scheduler"] | None = None
     steps: Count | None = None
     guidance: Guidance = 1.0
     batch_size: Count = 100

@@ -24,10 +24,13 @@ from gravlensdiffusion.config.bounds import (
     check_class_names,
     check_ranges,
 )
+from gravlensdiffusion.config.unet2d import UNet2DConfig
 from gravlensdiffusion.errors import GravLensError
 
 CONSISTENCY = "consistency"
 """Sampler of distilled models, which no other model can be drawn with."""
+SCHEDULER = "scheduler"
+"""Sampler of networks of diffusers: the scheduler that goes with them."""
 SLACK = 0.01
 """How far a value may lie outside a learned range, as a share of its width on its scale: no training
 set reaches quite to the ends of what it was drawn from."""
@@ -67,16 +70,17 @@ class ScheduleConfig(Bounded):
     """How time maps to signal and noise; see `diffusion.noise`.
 
     Attributes:
-        kind: ``ddpm``: the discrete linear betas of Ho et al. 2020. ``cosine``: Nichol and
-            Dhariwal 2021. ``log_snr``: logarithm of the noise-to-signal ratio linear in time.
-        num_steps: Number of discrete steps of ``ddpm``.
-        beta_min: First beta of ``ddpm``.
-        beta_max: Last beta of ``ddpm``.
+        kind: ``ddpm``: the discrete linear betas of Ho et al. 2020. ``scaled_linear``: betas whose
+            roots are linear, Rombach et al. 2022. ``cosine``: Nichol and Dhariwal 2021.
+            ``log_snr``: logarithm of the noise-to-signal ratio linear in time.
+        num_steps: Number of discrete steps, of all but ``log_snr``.
+        beta_min: First beta of ``ddpm`` and ``scaled_linear``.
+        beta_max: Last beta of ``ddpm`` and ``scaled_linear``.
         sigma_min: Smallest noise-to-signal ratio of ``log_snr`` [model units].
         sigma_max: Largest noise-to-signal ratio of ``log_snr`` [model units].
     """
 
-    kind: Literal["ddpm", "cosine", "log_snr"] = "ddpm"
+    kind: Literal["ddpm", "scaled_linear", "cosine", "log_snr"] = "ddpm"
     num_steps: Steps = 1000
     beta_min: Positive = 1e-4
     beta_max: Annotated[float, Range(below=1)] = 0.02
@@ -205,6 +209,9 @@ class ReferenceUNetConfig:
     kind: Literal["reference"] = "reference"
 
 
+NetworkConfig = UNetConfig | ReferenceUNetConfig | UNet2DConfig
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SamplingConfig(Bounded):
     """What `gravlens sample` does with the model where nothing is asked for.
@@ -220,7 +227,7 @@ class SamplingConfig(Bounded):
             where the most are made.
     """
 
-    sampler: Literal["ddpm", "ddim", "dpmpp", "heun", "consistency"] = "dpmpp"
+    sampler: Literal["ddpm", "ddim", "dpmpp", "heun", "consistency", "scheduler"] = "dpmpp"
     num_steps: Steps = 20
     draft_steps: Annotated[int, Range(at_least=0, at_most=MAX_STEPS)] = 0
     best_steps: Annotated[int, Range(at_least=0, at_most=MAX_STEPS)] = 0
@@ -347,7 +354,7 @@ class ModelConfig(Bounded):
     transform: TransformConfig = field(default_factory=TransformConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     denoiser: DenoiserConfig = field(default_factory=DenoiserConfig)
-    network: UNetConfig | ReferenceUNetConfig = field(default_factory=UNetConfig)
+    network: NetworkConfig = field(default_factory=UNetConfig)
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
 
     def __post_init__(self) -> None:
@@ -362,6 +369,22 @@ class ModelConfig(Bounded):
             raise GravLensError(
                 f"the image size, {self.image_size}, must be a multiple of the network's patch"
             )
+        if isinstance(self.network, UNet2DConfig):
+            self._check_unet2d(self.network)
+        elif self.sampling.sampler == SCHEDULER:
+            raise GravLensError(f"sampler '{SCHEDULER}' is for networks of kind 'unet2d'")
         preconditioned = self.denoiser.prediction == "preconditioned"
         if preconditioned != (self.schedule.kind == "log_snr"):
             raise GravLensError("prediction 'preconditioned' and schedule 'log_snr' go together")
+
+    def _check_unet2d(self, network: UNet2DConfig) -> None:
+        smallest = 2 ** (len(network.block_out_channels) - 1)
+        if self.class_names or self.parameters:
+            raise GravLensError("a network of kind 'unet2d' takes no classes or parameters")
+        if self.schedule.kind == "log_snr":
+            raise GravLensError("a network of kind 'unet2d' needs a schedule of discrete steps")
+        if self.image_size % smallest:
+            raise GravLensError(
+                f"the image size, {self.image_size}, must be a multiple of {smallest} for the levels "
+                "of this network"
+            )

@@ -109,6 +109,20 @@ class DDPMSchedule(DiscreteSchedule):
         super().__init__(torch.linspace(beta_min, beta_max, num_steps, dtype=torch.float64))
 
 
+class ScaledLinearSchedule(DiscreteSchedule):
+    """The linear schedule of latent diffusion: roots of betas evenly spaced.
+
+    References:
+        Rombach, Blattmann, Lorenz, Esser and Ommer 2022, arXiv:2112.10752, in their code.
+    """
+
+    def __init__(
+        self, num_steps: int = 1000, beta_min: float = 0.00085, beta_max: float = 0.012
+    ) -> None:
+        betas = DDPMSchedule(num_steps, math.sqrt(beta_min), math.sqrt(beta_max)).betas
+        super().__init__(betas**2)
+
+
 class CosineSchedule(DiscreteSchedule):
     """The cosine schedule, in discrete steps.
 

@@ -121,8 +121,8 @@ class LensGenerator:
                 the model has kept any.
             seed: Seed.
             first: Number k of the first image.
-            sampler: ``ddpm``, ``ddim``, ``dpmpp``, ``heun`` or ``consistency``; None for the
-                model's own.
+            sampler: ``ddpm``, ``ddim``, ``dpmpp``, ``heun``, ``consistency`` or ``scheduler``; None
+                for the model's own.
             num_steps: Number of steps; None for the model's own, or the sampler's.
             guidance: Scale of classifier-free guidance; 1 is none.
             exposure_s: Exposure time that sets the Poisson noise of the galaxies [s], of a model
@@ -243,7 +243,7 @@ class LensGenerator:
         noise = streams.normal(Stream.PRIOR, self.image_shape)
         noise = noise.to(self.device, memory_format=torch.channels_last)
         x_1 = prior(denoiser.schedule, noise)
-        solver = build_sampler(request.sampler, model.config.sampling.levels)
+        solver = build_sampler(request.sampler, model.config)
         steps = request.num_steps
         times = solver.times(denoiser.schedule, steps)
         alphas, _ = denoiser.schedule(times)
@@ -304,9 +304,12 @@ class LensGenerator:
             raise GravLensError(
                 f"model '{self.name}' is distilled; it has sampler '{CONSISTENCY}' only"
             )
-        if num_steps is None:
-            default = max(short) if name == CONSISTENCY else build_sampler(name).default_num_steps
-            num_steps = own.num_steps if name == own.sampler else default
+        if num_steps is None and name == own.sampler:
+            num_steps = own.num_steps
+        elif num_steps is None and name == CONSISTENCY:
+            num_steps = max(short)
+        elif num_steps is None:
+            num_steps = build_sampler(name, self.config).default_num_steps
         if num_steps < 1:
             raise GravLensError(f"the number of steps must be at least 1, got {num_steps}")
         if name == CONSISTENCY and num_steps not in short:
@@ -316,7 +319,7 @@ class LensGenerator:
             )
         model = self.drawn_by(name)
         # A schedule of few steps has no more of them.
-        solver = build_sampler(name, model.config.sampling.levels)
+        solver = build_sampler(name, model.config)
         solver.times(model.denoiser.schedule, num_steps)
         return name, num_steps
 

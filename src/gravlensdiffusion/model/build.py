@@ -1,6 +1,6 @@
 """From configuration to objects: the only place where names become classes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -9,12 +9,14 @@ from gravlensdiffusion.conditioning import Condition
 from gravlensdiffusion.config.bounds import MAX_WEIGHTS
 from gravlensdiffusion.config.model import (
     CONSISTENCY,
+    SCHEDULER,
     DenoiserConfig,
     ModelConfig,
     ReferenceUNetConfig,
     ScheduleConfig,
     UNetConfig,
 )
+from gravlensdiffusion.config.unet2d import UNet2DConfig
 from gravlensdiffusion.diffusion.denoise import (
     Denoiser,
     EpsilonDenoiser,
@@ -25,6 +27,7 @@ from gravlensdiffusion.diffusion.denoise import (
 from gravlensdiffusion.diffusion.noise import (
     CosineSchedule,
     DDPMSchedule,
+    ScaledLinearSchedule,
     Schedule,
     VariancePreservingLogSNR,
 )
@@ -32,6 +35,8 @@ from gravlensdiffusion.diffusion.samplers.base import Sampler
 from gravlensdiffusion.diffusion.samplers.solvers import DDIM, DDPM, Consistency, DPMSolverPP, Heun
 from gravlensdiffusion.diffusion.wrap import ClippedDenoiser
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.interop.scheduler import SchedulerSampler
+from gravlensdiffusion.interop.unet2d import UNet2D
 from gravlensdiffusion.model.transform import Transform
 from gravlensdiffusion.nn.lens_equation import LensEquation
 from gravlensdiffusion.nn.reference import ReferenceUNet
@@ -144,6 +149,11 @@ def least_size(config: ModelConfig) -> int:
             num_ends += LensEquation.NUM_CHANNELS
         size += 9 * network.channels[0] * network.patch**2 * num_ends
         size += network.embedding_dim**2 + network.embedding_dim * len(config.class_names)
+    if isinstance(network, UNet2DConfig):
+        widths = network.block_out_channels
+        size += 9 * network.layers_per_block * sum(num**2 for num in widths)
+        size += (network.time_embedding_dim or 4 * widths[0]) ** 2
+        size += (network.num_train_timesteps or 0) * widths[0]
     return size
 
 
@@ -151,6 +161,8 @@ def build_schedule(config: ScheduleConfig) -> Schedule:
     """Build the noise schedule."""
     if config.kind == "ddpm":
         return DDPMSchedule(config.num_steps, config.beta_min, config.beta_max)
+    if config.kind == "scaled_linear":
+        return ScaledLinearSchedule(config.num_steps, config.beta_min, config.beta_max)
     if config.kind == "cosine":
         return CosineSchedule(config.num_steps)
     return VariancePreservingLogSNR(config.sigma_min, config.sigma_max)
@@ -177,8 +189,11 @@ def build_network(config: ModelConfig) -> nn.Module:
     """Build the network with fresh weights, from the current random state.
 
     Raises:
-        GravLensError: If the reference network is asked for more than grey, unlabelled images.
+        GravLensError: If the reference network is asked for more than grey, unlabelled images, or a
+            network of diffusers cannot be made.
     """
+    if isinstance(config.network, UNet2DConfig):
+        return UNet2D(config.network, config.image_size, config.num_channels)
     if isinstance(config.network, ReferenceUNetConfig):
         is_conditional = config.class_names or config.parameters
         if config.num_channels != 1 or is_conditional or config.image_size % 4:
@@ -191,18 +206,20 @@ def build_network(config: ModelConfig) -> nn.Module:
     return UNet(config.network, config.num_channels, num_classes, config.parameters)
 
 
-def build_sampler(name: str, levels: Sequence[float] = ()) -> Sampler:
+def build_sampler(name: str, config: ModelConfig) -> Sampler:
     """Build a sampler with its default settings.
 
     Args:
         name: Its name.
-        levels: Noise levels of a distilled model.
+        config: The model that it draws from.
 
     Raises:
         GravLensError: If there is no sampler of that name.
     """
     if name == CONSISTENCY:
-        return Consistency(levels)
+        return Consistency(config.sampling.levels)
+    if name == SCHEDULER:
+        return SchedulerSampler(config)
     if name not in SAMPLERS:
         raise GravLensError(f"unknown sampler '{name}'; choose from {', '.join(SAMPLERS)}")
     return SAMPLERS[name]()

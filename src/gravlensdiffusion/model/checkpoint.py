@@ -17,11 +17,18 @@ from torch import Tensor, nn
 
 from gravlensdiffusion.codec import read_json, to_json
 from gravlensdiffusion.config.classifier import ClassifierConfig, EncoderConfig
-from gravlensdiffusion.config.model import ModelConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.files import temporary_name, whole_folder
+from gravlensdiffusion.interop.pipeline import is_pipeline, own_name, weights_of
 from gravlensdiffusion.model.build import Model, build_model, least_size
-from gravlensdiffusion.model.folders import CONFIG, EMA_WEIGHTS, FEW_STEPS, WEIGHTS, find_model
+from gravlensdiffusion.model.folders import (
+    CONFIG,
+    EMA_WEIGHTS,
+    FEW_STEPS,
+    WEIGHTS,
+    find_model,
+    read_config,
+)
 from gravlensdiffusion.nn.classifier import ClassifierNetwork
 from gravlensdiffusion.nn.encoder import LensEncoder
 from gravlensdiffusion.nn.reference import load_reference_state
@@ -39,7 +46,7 @@ def write_folder(
 
     Args:
         folder: Final place; must not exist.
-        files: By name: bytes as they are, tensors as safetensors.
+        files: By name, also that of a file in a folder: bytes as they are, tensors as safetensors.
         states: By name: nested tensors and numbers, which ``torch.load(weights_only=True)`` reads.
 
     Raises:
@@ -53,6 +60,7 @@ def write_folder(
     with whole_folder(folder, refuse_filled) as temporary:
         for name, content in files.items():
             data = content if isinstance(content, bytes) else _to_safetensors(content)
+            (temporary / name).parent.mkdir(exist_ok=True)
             _write_bytes(temporary / name, data)
         for name, state in (states or {}).items():
             # By way of memory: what is left of an error of the disk in torch.save says nothing.
@@ -100,8 +108,8 @@ def load_model(name_or_path: str | Path, device: torch.device | str = "cpu") -> 
 
     Args:
         name_or_path: A bundled model's name, a run directory (its checkpoint with the lowest
-            held-out loss, where that was measured, or its last one), a checkpoint folder, or
-            ``model_checkpoint.pth`` of the reference project. Where a checkpoint has
+            held-out loss, where that was measured, or its last one), a checkpoint folder, a
+            pipeline of diffusers, or ``model_checkpoint.pth`` of the reference project. Where a checkpoint has
             moving-average weights, those are used.
         device: Where to put it.
 
@@ -111,16 +119,20 @@ def load_model(name_or_path: str | Path, device: torch.device | str = "cpu") -> 
     path = find_model(name_or_path)
     if path.is_file():
         return _load_reference(path, device)
-    config = read_json(ModelConfig, path / CONFIG)
-    weights = path / EMA_WEIGHTS if (path / EMA_WEIGHTS).is_file() else path / WEIGHTS
+    config = read_config(path)
+    if is_pipeline(path):
+        weights = weights_of(path)
+    else:
+        weights = path / EMA_WEIGHTS if (path / EMA_WEIGHTS).is_file() else path / WEIGHTS
     # A configuration can ask for far more memory than its weights take.
     num = sum(math.prod(shape) for shape in read_shapes(weights).values())
     if num < least_size(config):
-        raise GravLensError(
-            f"{weights}: holds {num} numbers, too few for a model of {path / CONFIG}"
-        )
-    model = build_model(config)
-    load_weights(model, read_tensors(weights), source=weights)
+        raise GravLensError(f"{weights}: holds {num} numbers, too few for a model of {path}")
+    model, state = build_model(config), read_tensors(weights)
+    if is_pipeline(path):
+        state = {own_name(name): tensor for name, tensor in state.items()}
+        state["transform.mean"] = model.transform.mean
+    load_weights(model, state, source=weights)
     return model.to(device).eval()
 
 

@@ -4,7 +4,10 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from gravlensdiffusion.codec import read_json
+from gravlensdiffusion.config.model import ModelConfig
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.interop.pipeline import is_pipeline, read_pipeline
 
 MODELS_FOLDER = Path(__file__).parents[1] / "models"
 """The bundled models, one folder each."""
@@ -74,8 +77,19 @@ def best_checkpoint(run: Path) -> Checkpoint | None:
     raise GravLensError(f"{path}: names checkpoint {images_seen}, which is not there")
 
 
+def read_config(folder: Path) -> ModelConfig:
+    """Return the configuration of the model in a folder, ours or a pipeline of diffusers.
+
+    Raises:
+        GravLensError: If it cannot be read.
+    """
+    return read_pipeline(folder) if is_pipeline(folder) else read_json(ModelConfig, folder / CONFIG)
+
+
 def find_model(name_or_path: str | Path) -> Path:
     """Return the folder that holds a model's configuration and weights, or the reference's file.
+
+    A pipeline of diffusers is such a folder too.
 
     Args:
         name_or_path: A text is a bundled model where one has that name; a Path is always a path.
@@ -89,7 +103,11 @@ def find_model(name_or_path: str | Path) -> Path:
     if not path.exists():
         known = ", ".join(bundled_models()) or "none"
         raise GravLensError(f"no model '{name_or_path}': not a path, and bundled are: {known}")
-    if path.is_file() or ((path / CONFIG).is_file() and not (path / "checkpoints").is_dir()):
+    if (
+        path.is_file()
+        or is_pipeline(path)
+        or ((path / CONFIG).is_file() and not (path / "checkpoints").is_dir())
+    ):
         return path
     found = checkpoints(path)
     if not found:

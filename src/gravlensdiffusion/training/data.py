@@ -12,9 +12,9 @@ from torch import Tensor
 
 from gravlensdiffusion.config.model import (
     ModelConfig,
+    NetworkConfig,
     ObservationConfig,
     ParameterConfig,
-    ReferenceUNetConfig,
     Resize,
     UNetConfig,
 )
@@ -173,11 +173,11 @@ def complete(
 
 
 def with_lens_equation(
-    network: UNetConfig | ReferenceUNetConfig,
+    network: NetworkConfig,
     learned: Sequence[str],
     source: LensSet,
     pixel_scale: float | None,
-) -> UNetConfig | ReferenceUNetConfig:
+) -> NetworkConfig:
     """Fill in what the channels of the lens equation take from the data; see `nn.lens_equation`.
 
     Args:
