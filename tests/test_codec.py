@@ -1,10 +1,12 @@
 """Configurations as JSON."""
 
 import json
+from dataclasses import dataclass, field
 
 import pytest
 
 from gravlensdiffusion.codec import from_json, to_json
+from gravlensdiffusion.config.bounds import LATER
 from gravlensdiffusion.config.model import ModelConfig, ReferenceUNetConfig
 from gravlensdiffusion.config.training import TrainingConfig
 from gravlensdiffusion.errors import GravLensError
@@ -52,3 +54,21 @@ def test_faults_are_named(path: tuple[str, ...], value: object, message: str) ->
 def test_what_is_not_a_configuration(text: str) -> None:
     with pytest.raises(GravLensError):
         from_json(ModelConfig, text)
+
+
+@dataclass(frozen=True)
+class Part:
+    width: float = 1.0
+    glow: float | None = field(default=None, metadata=LATER)
+
+
+@dataclass(frozen=True)
+class Whole:
+    parts: tuple[Part, ...] = (Part(),)
+
+
+def test_a_field_that_was_added_later_is_told_only_where_it_is_used() -> None:
+    before, now = Whole((Part(), Part(2.0))), Whole((Part(), Part(2.0, glow=3.0)))
+    assert to_json(before, None) == '{"parts":[{"width":1.0},{"width":2.0}]}'
+    assert to_json(now, None) == '{"parts":[{"width":1.0},{"width":2.0,"glow":3.0}]}'
+    assert [from_json(Whole, to_json(each)) for each in (before, now)] == [before, now]

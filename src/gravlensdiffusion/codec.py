@@ -1,13 +1,14 @@
 """Configurations as JSON, and back, with every key checked."""
 
 import json
-from dataclasses import is_dataclass
+from dataclasses import fields, is_dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, cast, get_args, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from gravlensdiffusion.config.bounds import LATER
 from gravlensdiffusion.errors import GravLensError
 
 T = TypeVar("T")
@@ -17,9 +18,13 @@ MAX_BYTES = 2**24
 
 
 def to_json(config: object, indent: int | None = 2) -> str:
-    """Return a configuration dataclass as JSON text."""
+    """Return a configuration dataclass as JSON text.
+
+    A field with the metadata `LATER` is left out where it has its default value, so that the text
+    is the one from before there was such a field, and so are identities made of it.
+    """
     cls: Any = type(config)
-    return _adapter(cls).dump_json(config, indent=indent).decode()
+    return _adapter(cls).dump_json(config, indent=indent, exclude=_left_out(config)).decode()
 
 
 def from_json(cls: type[T], text: str | bytes, source: str = "configuration") -> T:
@@ -60,6 +65,19 @@ def read_json(cls: type[T], path: Path) -> T:
     if len(text) > MAX_BYTES:
         raise GravLensError(f"{path}: has more than {MAX_BYTES} bytes, which is no configuration")
     return from_json(cls, text, source=str(path))
+
+
+def _left_out(value: object) -> dict[Any, Any]:
+    """Return which fields are left out, at any depth, as pydantic's ``exclude``."""
+    found: dict[Any, Any] = {}
+    if is_dataclass(value):
+        for each in fields(value):
+            own = getattr(value, each.name)
+            is_default = each.metadata == LATER and own == each.default
+            found[each.name] = True if is_default else _left_out(own)
+    elif isinstance(value, tuple):
+        found = {k: _left_out(each) for k, each in enumerate(value)}
+    return {name: inner for name, inner in found.items() if inner}
 
 
 @cache

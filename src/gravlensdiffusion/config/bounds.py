@@ -34,6 +34,8 @@ UNLABELLED = -1
 """The label of an image whose class is not known, or is left to the model."""
 RESERVED = {ANY: "leaves the class open", "unlabelled": "stands for images without a class"}
 """Words that no class is called, in letters of either case, and what they mean."""
+LATER = {"later": True}
+"""Metadata of a field that earlier versions lack: it is saved only where it has another value."""
 SEPARATORS = ",="
 """Letters that lists of classes are taken apart at, as in ``a,b`` and ``lens=a,b``."""
 
