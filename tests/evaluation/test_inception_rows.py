@@ -8,7 +8,8 @@ import torch
 
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.evaluation import inception as module
-from gravlensdiffusion.evaluation.inception import WeightsNotFound, inception_rows
+from gravlensdiffusion.evaluation.inception import inception_rows
+from gravlensdiffusion.evaluation.installed import WeightsNotFound
 from gravlensdiffusion.evaluation.result import Settings
 from gravlensdiffusion.metrics.inception import FIDInception
 from tests.evaluation.sets import opened, records

@@ -12,8 +12,14 @@ from gravlensdiffusion.evaluation import inception as inception_weights
 from gravlensdiffusion.evaluation.inception import (
     INSTALL,
     PACKAGED_FILE,
-    WeightsNotFound,
     find_inception_weights,
+)
+from gravlensdiffusion.evaluation.installed import (
+    EFFICIENTNET,
+    EFFICIENTNET_FILE,
+    INSTALL_EFFICIENTNET,
+    WeightsNotFound,
+    find_efficientnet_weights,
 )
 from tests.metrics.inception_files import take_for_packaged
 
@@ -75,6 +81,26 @@ def test_one_version_is_named_everywhere():
     assert extras["fid"] == [pinned]
     assert pinned in (root / "constraints.txt").read_text().splitlines()
     assert INSTALL in (root / "docs" / "evaluation.md").read_text()
+    pinned = INSTALL_EFFICIENTNET.rpartition(" ")[2]
+    assert extras["realism"] == [pinned]
+    assert pinned in (root / "constraints.txt").read_text().splitlines()
+    assert INSTALL_EFFICIENTNET in (root / "docs" / "real-data.md").read_text()
+
+
+def test_weights_of_efficientnet_are_found_the_same_way(site):
+    with pytest.raises(WeightsNotFound, match="come with") as caught:
+        find_efficientnet_weights()
+    assert INSTALL_EFFICIENTNET in str(caught.value)
+    metadata = site / f"{EFFICIENTNET.replace('-', '_')}-0.1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text(f"Name: {EFFICIENTNET}\nVersion: 0.1.0\n")
+    with pytest.raises(WeightsNotFound, match="is missing"):
+        find_efficientnet_weights()
+    path = site / EFFICIENTNET_FILE
+    path.parent.mkdir(parents=True)
+    (site / EFFICIENTNET_FILE.split("/")[0] / "__init__.py").write_text("raise SystemExit")
+    path.write_bytes(b"weights")
+    assert find_efficientnet_weights() == path
 
 
 def test_given_file_is_taken_and_a_strange_hash_is_said(tmp_path, monkeypatch):

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from gravlensdiffusion.evaluation.inception import WeightsNotFound, find_inception_weights
+from gravlensdiffusion.evaluation.inception import find_inception_weights
+from gravlensdiffusion.evaluation.installed import WeightsNotFound
 from gravlensdiffusion.metrics.inception import inception_features, load_inception, normalise
 
 pytestmark = pytest.mark.parity

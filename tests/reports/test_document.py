@@ -4,6 +4,7 @@ from gravlensdiffusion.reports.document import (
     Facts,
     Figure,
     Group,
+    Guess,
     Line,
     Section,
     Table,
@@ -66,3 +67,24 @@ def test_facts_are_spelled_out():
 
 def test_odd_bytes_of_a_file_name_become_question_marks():
     assert encoded("a\udcffb") == b"a?b"
+
+
+def test_a_guess_tells_its_answer_only_in_what_is_shown_after_it():
+    one, two = (Figure(png=bytes(24), alt=f"Image {k}, of a kind to guess") for k in (1, 2))
+    block = Guess(kinds=("real", EVIL), figures=[(one, "real"), (two, EVIL)])
+    document = Document(
+        kind="Evaluation",
+        title="",
+        lead="",
+        verdict=[],
+        notes=[],
+        sections=[Section("guess", "Guess", "", [block])],
+    )
+    text = to_html(document).decode()
+    read = read_page(text)
+    choices = read.all("input")
+    assert [each["name"] for each in choices] == ["guess-1"] * 2 + ["guess-2"] * 2
+    assert [each["class"] for each in choices] == ["right", "wrong", "wrong", "right"]
+    assert len({each["id"] for each in choices}) == 4
+    assert {each["for"] for each in read.all("label")} == {each["id"] for each in choices}
+    check_harmless(text)

@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.evaluation.cache import cached, key_of
 from gravlensdiffusion.evaluation.compare import Row, compare
+from gravlensdiffusion.evaluation.installed import WeightsNotFound, installed_file
 from gravlensdiffusion.evaluation.measure import Measurements, features_alone
 from gravlensdiffusion.evaluation.plan import Plan, make_plan
 from gravlensdiffusion.evaluation.planting import Planting, ladders
@@ -43,10 +43,6 @@ MAX_PLANTED = 50
 """Images that a defect is planted in; each takes a fraction of a second."""
 
 Images = NDArray[np.float32]
-
-
-class WeightsNotFound(GravLensError):
-    """The weights are not installed; what needs them is left out."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -234,10 +230,7 @@ def find_inception_weights(path: str | Path | None = None) -> WeightsFile:
     """
     if path is not None:
         return _given(Path(path))
-    try:
-        file = Path(str(distribution(PACKAGE).locate_file(PACKAGED_FILE)))
-    except PackageNotFoundError:
-        raise WeightsNotFound(f"the Inception weights come with '{INSTALL}'") from None
+    file = installed_file(PACKAGE, PACKAGED_FILE, f"the Inception weights come with '{INSTALL}'")
     if not is_packaged(file):
         raise WeightsNotFound(
             f"{file}: not the Inception weights, whose SHA-256 begins with {PACKAGED_SHA256[:8]}; "

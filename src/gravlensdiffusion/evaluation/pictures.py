@@ -1,6 +1,6 @@
 """The sections of a report that hold pictures."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,14 +10,17 @@ from gravlensdiffusion.evaluation.result import Evaluation
 from gravlensdiffusion.evaluation.statistics import MEASURED
 from gravlensdiffusion.metrics.profiles import Profile, power_spectrum, radial_profile
 from gravlensdiffusion.reports.charts import Band, bands_png, histogram_png
-from gravlensdiffusion.reports.document import Beside, Figure, Section
-from gravlensdiffusion.reports.mosaics import grid_png, percentile_limits
+from gravlensdiffusion.reports.document import Beside, Figure, Guess, Section
+from gravlensdiffusion.reports.drawing import picture_png
+from gravlensdiffusion.reports.mosaics import grid_picture, grid_png, percentile_limits
 from gravlensdiffusion.reports.numbers import number, percentage, typeset
 
 MAX_TILES = 36
 """Images that a grid shows at most."""
 GRID_PIXELS = 700_000
 """Pixels of a grid at most; large images are shown in smaller number."""
+NUM_GUESSED = 8
+"""Images of each set whose kind can be guessed, at most."""
 MAX_PAIRS = 8
 """Pairs of neighbours that are shown, at most."""
 MIN_SIDE = 100
@@ -51,6 +54,35 @@ def images(evaluation: Evaluation) -> Section:
             )
     text = "Not chosen by eye. All images share one grey scale, with a square-root stretch."
     return Section("images", "Images", text, [Beside(blocks=figures)] if figures else [])
+
+
+def guess(kinds: Mapping[str, NDArray[np.float32]], seed: int = 0) -> Section:
+    """Return images of several kinds in random order, whose kind is told after a guess.
+
+    Args:
+        kinds: Images by their kind, grey from 0 to 1, shape ``(N, H, H)``.
+        seed: Seed of the order.
+    """
+    named = [(image, name) for name, images in kinds.items() for image in images]
+    figures: list[tuple[Figure, str]] = []
+    for k in np.random.default_rng(seed).permutation(len(named)):
+        image, name = named[k]
+        picture = grid_picture(image[None], stretch="linear", limits=(0.0, 1.0), min_side=MIN_SIDE)
+        alt = f"Image {len(figures) + 1}, of a kind to guess"
+        figures.append((Figure(png=picture_png(picture), alt=alt, is_photo=True), name))
+    text = "Which is which? Guess, and see the answer; below is your score."
+    block = Guess(kinds=tuple(kinds), figures=figures)
+    return Section("guess", "Guess", text, [block] if figures else [])
+
+
+def guess_of(evaluation: Evaluation) -> Section:
+    """Return some generated images and some of the reference, to guess."""
+    both = (evaluation.generated_images[-NUM_GUESSED:], evaluation.real_images[-NUM_GUESSED:])
+    if not min(map(len, both)):
+        return guess({})
+    low, high = percentile_limits(np.concatenate(both))
+    greys = [np.sqrt(np.clip((each - low) / (high - low), 0, 1)) for each in both]
+    return guess(dict(zip(("generated", evaluation.noun), greys, strict=True)))
 
 
 def distributions(evaluation: Evaluation) -> Section:

@@ -156,6 +156,7 @@ def to_html(evaluation: Evaluation) -> bytes:
     asked = [_classes(evaluation.class_pairs), _requested(evaluation.requested)]
     placed = _placed(evaluation.placements, MAX_PLACED)
     sections = (
+        pictures.guess_of(evaluation),
         pictures.images(evaluation),
         Section("placed", "Real images, one by one", "", [placed] if evaluation.placements else []),
         Section(

@@ -31,7 +31,7 @@ from gravlensdiffusion.metrics.inception_blocks import (
     to_grid_8,
     to_grid_17,
 )
-from gravlensdiffusion.untrusted.state_file import read_state_dict
+from gravlensdiffusion.untrusted.state_file import counters, read_weights
 
 NUM_FEATURES = 2048
 INPUT_SIZE = 299
@@ -105,7 +105,7 @@ def load_inception(path: str | Path) -> FIDInception:
     if is_packaged(path):
         state = _packaged(path, expected)
     else:
-        state = _checked(read_state_dict(path, "file of weights"), expected, path)
+        state = read_weights(path, expected, "the FID Inception network", unused=_UNUSED)
     network.load_state_dict(state, assign=True)
     network.double().requires_grad_(False).eval()
     for module in network.modules():
@@ -191,40 +191,10 @@ def _packaged(path: str | Path, expected: dict[str, Tensor]) -> dict[str, Tensor
     state = {
         name: torch.ones(t.shape) for name, t in expected.items() if name.endswith("bn.weight")
     }
-    state |= _counters(expected)
+    state |= counters(expected)
     stored = [name for name in expected if name not in state]
     with zipfile.ZipFile(path) as archive:
         for k, name in enumerate(stored):
             values = np.frombuffer(archive.read(f"out_jit_module/data/{k}"), dtype="<f4")
             state[name] = torch.tensor(values).reshape(expected[name].shape)
-    return state
-
-
-def _counters(expected: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return numbers of training batches, which play no part and which old files do not have."""
-    names = [name for name in expected if name.endswith(".num_batches_tracked")]
-    return {name: torch.zeros((), dtype=torch.int64) for name in names}
-
-
-def _checked(
-    state: dict[str, Tensor], expected: dict[str, Tensor], path: str | Path
-) -> dict[str, Tensor]:
-    """Return the weights if they are those expected."""
-    counters = _counters(expected)
-    state = {name: tensor for name, tensor in state.items() if name not in _UNUSED} | counters
-    missing = [name for name in expected if name not in state]
-    unknown = [name for name in state if name not in expected]
-    if missing or unknown:
-        names = f"'{missing[0]}' is missing" if missing else f"'{unknown[0]}' is not part of it"
-        raise GravLensError(f"{path}: not the weights of the FID Inception network: {names}")
-    for name, tensor in expected.items():
-        if state[name].shape != tensor.shape or (
-            name not in counters and not state[name].is_floating_point()
-        ):
-            raise GravLensError(
-                f"{path}: '{name}' is {state[name].dtype} {tuple(state[name].shape)}, "
-                f"expected floating point {tuple(tensor.shape)}"
-            )
-        if not state[name].isfinite().all():
-            raise GravLensError(f"{path}: '{name}' holds values that are not finite")
     return state

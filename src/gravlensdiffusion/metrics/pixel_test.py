@@ -8,7 +8,7 @@ defects are found.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -105,6 +105,8 @@ def compare_pixels(
     real: NDArray[np.generic],
     rng: np.random.Generator,
     training: PixelTraining | None = None,
+    *,
+    num_folds: int = 1,
 ) -> PixelTest:
     """Train a small network to tell generated from real images; score it on a held-out part.
 
@@ -113,6 +115,8 @@ def compare_pixels(
         real: Shape ``(N, C, H, W)``.
         rng: Chooses images, initial weights and order.
         training: How to train; None for the defaults.
+        num_folds: Parts that are held out in turn, so that every image is scored once, by networks
+            trained anew; 1 to hold out the one part that `training` says.
 
     Raises:
         GravLensError: If shapes do not agree, a value is not finite, images have fewer than 16
@@ -130,20 +134,36 @@ def compare_pixels(
             f"the two-sample test on pixels needs images of at least {MIN_PIXELS} pixels a side, "
             f"got {chosen[0].shape[-2]} x {chosen[0].shape[-1]}"
         )
-    trained, tested = [], []
-    for side in chosen:
-        order = rng.permutation(len(side))
-        num_tested = max(1, round(training.held_out * len(side)))
-        tested.append(side[order[:num_tested]])
-        trained.append(side[order[num_tested:]])
-    seed = int(rng.integers(2**62))
-    network = _train(trained[0], trained[1], training, seed)
-    scores = [_score(network, side) for side in tested]
+    scores: list[list[NDArray[np.float64]]] = [[], []]
+    for trained, tested in _splits(chosen, training.held_out, num_folds, rng):
+        seed = int(rng.integers(2**62))
+        network = _train(trained[0], trained[1], training, seed)
+        found = [_score(network, side) for side in tested]
+        # Networks of several folds agree on the order, not on the middle.
+        middle = np.median(np.concatenate(found)) if num_folds > 1 else 0.0
+        for of_side, values in zip(scores, found, strict=True):
+            of_side.append(values - middle)
+    ours, theirs = (np.concatenate(each) for each in scores)
     return PixelTest(
-        bags=measure_bags(scores[0], scores[1], rng),
-        generated_scores=scores[0],
-        real_scores=scores[1],
+        bags=measure_bags(ours, theirs, rng), generated_scores=ours, real_scores=theirs
     )
+
+
+def _splits(
+    sides: tuple[Images, Images], held_out: float, num_folds: int, rng: np.random.Generator
+) -> Iterator[tuple[list[Images], list[Images]]]:
+    """Yield what is trained on and what is held out of both sides."""
+    orders = [rng.permutation(len(side)) for side in sides]
+    for fold in range(num_folds):
+        trained, tested = [], []
+        for side, order in zip(sides, orders, strict=True):
+            if num_folds > 1:
+                is_tested = np.arange(len(order)) % num_folds == fold
+            else:
+                is_tested = np.arange(len(order)) < max(1, round(held_out * len(side)))
+            tested.append(side[order[is_tested]])
+            trained.append(side[order[~is_tested]])
+        yield trained, tested
 
 
 def planted_scores(

@@ -120,6 +120,20 @@ class Beside:
 
 
 @dataclass(frozen=True, slots=True)
+class Guess:
+    """Figures of several kinds, of which the reader says the kind before it is told.
+
+    Attributes:
+        kinds: What they may be.
+        figures: Each figure and its kind; the figure says nothing of it.
+    """
+
+    kinds: Sequence[str]
+    figures: Sequence[tuple[Figure, str]]
+    kind: ClassVar[str] = "guess"
+
+
+@dataclass(frozen=True, slots=True)
 class Words:
     """Terms and what they mean."""
 
@@ -153,7 +167,7 @@ class Section:
     anchor: str
     heading: str
     text: str
-    blocks: Sequence[Table | Beside | Words | Facts]
+    blocks: Sequence[Table | Beside | Guess | Words | Facts]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -11,6 +11,7 @@ import pickletools
 import stat
 import warnings
 import zipfile
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -65,6 +66,51 @@ def read_state_dict(path: str | Path, what: str = "PyTorch checkpoint") -> dict[
     if not all(isinstance(name, str) for name in state):
         raise GravLensError(f"{path}: not a state dict: its tensors have no names")
     return dict(state)
+
+
+def read_weights(
+    path: str | Path,
+    expected: Mapping[str, Tensor],
+    network: str,
+    *,
+    unused: Collection[str] = (),
+) -> dict[str, Tensor]:
+    """Read the weights of one network; no code in the file is ever run.
+
+    Args:
+        path: A file that torch.save wrote.
+        expected: The network's own state, whose names and shapes count.
+        network: What it is called, for messages.
+        unused: Entries that the file may have besides, and that are left out.
+
+    Raises:
+        GravLensError: If it cannot be read or does not hold exactly these weights.
+    """
+    zeros = counters(expected)
+    state = read_state_dict(path, "file of weights")
+    state = {name: tensor for name, tensor in state.items() if name not in unused} | zeros
+    missing = [name for name in expected if name not in state]
+    unknown = [name for name in state if name not in expected]
+    if missing or unknown:
+        names = f"'{missing[0]}' is missing" if missing else f"'{unknown[0]}' is not part of it"
+        raise GravLensError(f"{path}: not the weights of {network}: {names}")
+    for name, tensor in expected.items():
+        if state[name].shape != tensor.shape or (
+            name not in zeros and not state[name].is_floating_point()
+        ):
+            raise GravLensError(
+                f"{path}: '{name}' is {state[name].dtype} {tuple(state[name].shape)}, "
+                f"expected floating point {tuple(tensor.shape)}"
+            )
+        if not state[name].isfinite().all():
+            raise GravLensError(f"{path}: '{name}' holds values that are not finite")
+    return state
+
+
+def counters(expected: Iterable[str]) -> dict[str, Tensor]:
+    """Return numbers of training batches, which play no part and which old files do not have."""
+    names = [name for name in expected if name.endswith(".num_batches_tracked")]
+    return {name: torch.zeros((), dtype=torch.int64) for name in names}
 
 
 def read_state(path: str | Path, what: str, *, max_bytes: int | None = None) -> Any:
