@@ -141,7 +141,7 @@ def test_every_format_is_written(model, tmp_path):
         image = store.read([1])[0]
     np.testing.assert_array_equal(np.load(tmp_path / "a/npy/00001.npy"), image)
     header = fits.getheader(tmp_path / "a/fits/00001.fits")
-    assert (header["PIXSCALE"], header["BUNIT"], header["CLASS"]) == (0.25, "e-/s", "cdm")
+    assert (header["PIXSCALE"], header["BUNIT"], header["CLASS"]) == (0.25, "electron/s", "cdm")
     assert (header["SEED"], header["MODEL"]) == (0, "tiny")
 
 

@@ -49,6 +49,17 @@ def test_what_is_saved_can_be_opened(tmp_path, samples, name):
     samples.save(tmp_path / name, overwrite=True)
 
 
+def test_each_image_is_saved_as_a_file_of_its_own(tmp_path, samples):
+    folder = samples.save(tmp_path / "a", formats=("fits", "png"))
+    assert sorted(each.name for each in folder.iterdir()) == ["fits", "png"]
+    again = open_set(folder / "fits")
+    assert np.array_equal(again.read(slice(None)), samples.images)
+    with pytest.raises(GravLensError, match="exists already"):
+        samples.save(tmp_path / "a", formats=("fits",))
+    with pytest.raises(GravLensError, match="unknown format 'tiff'; choose from h5"):
+        samples.save(tmp_path / "b", formats=("tiff",))
+
+
 def test_a_picture_is_saved_and_other_suffixes_are_refused(tmp_path, samples):
     assert samples.save(tmp_path / "a.png").stat().st_size > 100
     with pytest.raises(GravLensError, match=r"a\.csv: the file's name must end in one of \.h5 "):

@@ -25,7 +25,12 @@ from gravlensdiffusion.formats.fits_extensions import (
     is_image,
     taken_text,
 )
-from gravlensdiffusion.formats.fits_header import pixel_scale, read_text, stated_zero_point
+from gravlensdiffusion.formats.fits_header import (
+    FLUX_UNIT,
+    pixel_scale,
+    read_text,
+    stated_zero_point,
+)
 from gravlensdiffusion.formats.image import Facts, as_image, image_shape
 from gravlensdiffusion.formats.units import (
     ZERO_POINT,
@@ -222,7 +227,8 @@ def _facts(header: fits.Header, primary: fits.Header) -> Facts:
     if scale is None and header is not primary:
         scale = pixel_scale(primary)
     zero_point = stated_zero_point(header, primary)
-    stated = read_text(header, "BUNIT") or read_text(primary, "BUNIT")
+    cards = ((each, name) for name in (FLUX_UNIT, "BUNIT") for each in (header, primary))
+    stated = next(filter(None, (read_text(*card) for card in cards)), None)
     label = header.get("LABEL")
     return Facts(
         pixel_scale_arcsec=scale,

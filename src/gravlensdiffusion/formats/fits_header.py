@@ -26,6 +26,10 @@ MAX_ZERO_POINT = 100.0
 _MAX_SQUARE_ERROR = 0.01
 _MAX_UNNAMED_STEP = 0.1
 """Largest step taken for degrees where the header names neither axis type nor unit [degree]."""
+FLUX_UNIT = "FLUXUNIT"
+"""Card of our own with the flux unit, as many of ours are none of FITS."""
+PARAMETER = "PAR"
+"""Word before the name of a parameter of an image."""
 PERCENT = "PERCENT"
 _SAFE = "!\"#$'()*+,-./:;<=>?@[]^_`{|}~"
 _MAX_COMMENTED = 40

@@ -1,11 +1,12 @@
 """Units of flux as files spell them, and the zero points that fluxes are brought to one by."""
 
 import re
+import warnings
 from collections import Counter
 from dataclasses import replace
 
 from gravlensdiffusion.formats.image import Facts
-from gravlensdiffusion.sets.flux import UNKNOWN
+from gravlensdiffusion.sets.flux import FULL_SCALE, PEAK, UNKNOWN
 
 ZERO_POINT = "zero_point"
 """Parameter with the magnitude of one unit of flux [mag]."""
@@ -48,6 +49,30 @@ def as_flux_unit(text: str) -> str:
             if unit == units.Unit(name) * per:
                 return f"{shown}{shown_per}"
     return text
+
+
+def as_fits_unit(flux_unit: str) -> str | None:
+    """Return a flux unit as FITS headers spell it: empty for pure numbers, None for no unit of theirs.
+
+    Args:
+        flux_unit: A unit as sets call it.
+    """
+    from astropy import units
+
+    if flux_unit in (PEAK, FULL_SCALE):
+        return ""
+    counted, per, rest = flux_unit.partition("/s")
+    names = {shown: name for name, shown in _COUNTED.items()}
+    if counted in names and not rest:
+        return names[counted] + per
+    if len(flux_unit) > _MAX_LENGTH:
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return str(units.Unit(flux_unit).to_string("fits"))
+        except (ValueError, TypeError, ArithmeticError):
+            return None
 
 
 def unit_of_zero_point(zero_point: float | None) -> str:

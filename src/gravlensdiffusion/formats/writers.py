@@ -7,12 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from astropy.io import fits
 from PIL import Image, PngImagePlugin
 
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.files import refuse_existing, whole_folder
-from gravlensdiffusion.formats.fits_header import text_cards
+from gravlensdiffusion.formats.fits_writer import write_fits
 from gravlensdiffusion.formats.picture import KEYWORD, STRETCHES, PngCard, stretch
 from gravlensdiffusion.sets.flux import PEAK
 from gravlensdiffusion.sets.records import LensRecord, SetHeader
@@ -27,15 +26,13 @@ from gravlensdiffusion.store.layout import (
 )
 from gravlensdiffusion.store.reader import LensStore, write_store
 
-_ARCSEC_PER_DEGREE = 3600.0
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Origin:
     """What every file states about its image, besides the image."""
 
     header: SetHeader
-    model: str
+    model: str | None
     first_index: int
 
     def class_name(self, record: LensRecord) -> str | None:
@@ -111,7 +108,7 @@ def write_images(
     header: SetHeader,
     formats: Sequence[str] = ("h5",),
     *,
-    model: str,
+    model: str | None = None,
     overwrite: bool = False,
     num: int | None = None,
     first_index: int = 0,
@@ -129,7 +126,7 @@ def write_images(
             become red, green and blue.
         header: What is common to them.
         formats: Some of `FORMATS`.
-        model: Name of the model that made them.
+        model: Name of the model that made them; None where it is not known, or there is none.
         overwrite: Whether an earlier set of images may be replaced, in all its formats.
         num: How many records are expected, or None for any number.
         first_index: Index of the first image in its set.
@@ -184,34 +181,23 @@ def _write_npy(path: Path, record: LensRecord, _: int) -> None:
 
 
 def _write_fits(path: Path, record: LensRecord, k: int, origin: _Origin) -> None:
-    image = record.image[0] if len(record.image) == 1 else record.image
-    hdu = fits.PrimaryHDU(image)
-    scale = origin.header.pixel_scale_arcsec
-    cards: list[tuple[str, str | int | float | None, str]] = []
-    if scale is not None:
-        for axis, side in ((1, image.shape[-1]), (2, image.shape[-2])):
-            cards += [
-                (f"CRPIX{axis}", (side + 1) / 2, "centre of the image [pixel]"),
-                (f"CRVAL{axis}", 0.0, "offset from the centre"),
-                (f"CDELT{axis}", scale / _ARCSEC_PER_DEGREE, "pixel scale [deg]"),
-                (f"CUNIT{axis}", "deg", "no position on the sky: offsets"),
-            ]
-        cards.append(("PIXSCALE", scale, "pixel scale [arcsec]"))
-    cards += [
-        ("LABEL", record.label, "class number, -1: none"),
-        ("SEED", origin.seed(record), "seed of the set"),
-        ("IMAGEIDX", origin.first_index + k, "index of the image in the set"),
-    ]
-    cards += text_cards(
+    header = origin.header
+    write_fits(
+        path,
+        record,
+        header,
+        {
+            "LABEL": (record.label, "class number, -1: none"),
+            "SEED": (origin.seed(record), "seed of the set"),
+            "IMAGEIDX": (origin.first_index + k, "index of the image in the set"),
+        },
         [
-            ("BUNIT", origin.header.flux_unit, "unit of the pixels"),
             ("CLASS", origin.class_name(record), "class of the lens"),
             ("MODEL", origin.model, "model that made the image"),
-            ("SOFTWARE", origin.header.software, "program that made the image"),
-        ]
+            ("PRESET", header.preset, "simulation preset of the set"),
+            ("SOFTWARE", header.software, "program that made the image"),
+        ],
     )
-    hdu.header.extend([card for card in cards if card[1] is not None])
-    hdu.writeto(path)
 
 
 def _png_card(store: LensStore, origin: _Origin, chosen: str | None) -> PngCard:
@@ -225,7 +211,7 @@ def _png_card(store: LensStore, origin: _Origin, chosen: str | None) -> PngCard:
         high=high,
         flux_unit=header.flux_unit,
         pixel_scale_arcsec=header.pixel_scale_arcsec,
-        model=origin.model,
+        model=origin.model or "",
         software=header.software,
     )
 

@@ -1,7 +1,7 @@
 """What a model hands out: images with what they were asked to be, and their way there."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Literal
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.files import whole_file
+from gravlensdiffusion.formats.writers import write_images
 from gravlensdiffusion.generation.noise import Clipping
 from gravlensdiffusion.reports.mosaics import grid_picture
 from gravlensdiffusion.sets.lens_set import Indices, LensSet, as_indices
@@ -75,12 +76,20 @@ class LensSamples(LensSet):
             self.images[:shown], stretch=stretch, titles=self.header.titles(self.labels[:shown])
         )
 
-    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+    def save(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        formats: Sequence[str] | None = None,
+        overwrite: bool = False,
+    ) -> Path:
         """Write the images to one file; all but a picture can be read again by `open_set`.
 
         Args:
             path: Its suffix says what is written: ``.h5`` all that is known; ``.npz`` images, labels
                 and names of classes; ``.npy`` the images; ``.png`` a picture as of `plot`.
+            formats: With them the path is a folder, and each image a file of its own, as
+                `gravlens sample` with `format` writes them: ``fits``, ``npy``, ``png``, ``h5``.
             overwrite: Whether an existing file may be replaced.
 
         Returns:
@@ -90,6 +99,9 @@ class LensSamples(LensSet):
             GravLensError: If the file exists, cannot be written or has another suffix.
         """
         path = Path(path)
+        if formats is not None:
+            write_images(path, self.records(), self.header, formats, overwrite=overwrite)
+            return path
         if path.suffix in SHARD_SUFFIXES:
             return write_store(path, self, overwrite=overwrite)
         writers: dict[str, Callable[[BinaryIO], object]] = {
