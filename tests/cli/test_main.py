@@ -152,7 +152,8 @@ def test_commands_call_the_same_thing_by_the_same_name():
         assert ("threads" in fields) or ("device" not in fields), each.__module__
     writing = [each for each in options if "out" in each.__dataclass_fields__]
     assert {each.__module__.rpartition(".")[2] for each in set(options) - set(writing)} == {
-        "models"
+        "models",
+        "studio",
     }
 
 

@@ -34,6 +34,7 @@ COMMANDS = {
     "balance": ("balance", "Fill the rare classes of a labelled set with generated images."),
     "evaluate": ("evaluate", "Say how good generated images are, beside a floor."),
     "classify": ("classify", "Train a classifier on labelled images, and use it."),
+    "studio": ("studio", "Open a page on this machine to order, watch and compare lenses."),
     "models": ("models", "List the models that come with the package."),
 }
 """Module in this package and summary of each command.

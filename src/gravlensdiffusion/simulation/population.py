@@ -1,6 +1,9 @@
 """Priors to parameters: the smooth lens and the source of one image."""
 
 import math
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from scipy.special import ndtr, ndtri
@@ -35,6 +38,22 @@ UNITS = {
 
 LENSING = ("theta_E", "lens_e1", "lens_e2", "gamma1", "gamma2")
 """The parameters that an image without lensing lacks."""
+
+LENS_FIELDS = {
+    "theta_E": "einstein_radius",
+    "lens_e1": "e1",
+    "lens_e2": "e2",
+    "gamma1": "gamma1",
+    "gamma2": "gamma2",
+}
+LIGHT_FIELDS = {
+    "magnitude": "magnitude",
+    "R_sersic": "effective_radius",
+    "n_sersic": "sersic_index",
+    "e1": "e1",
+    "e2": "e2",
+}
+"""Fields of `Lens` and of `GalaxyLight` by what their parameters are called, a galaxy's by their end."""
 
 LENS_LIGHT, SOURCE, COMPANION = "lens_light", "source", "companion"
 """How the parameters of each galaxy's light begin."""
@@ -146,21 +165,56 @@ def prior_bounds(config: SimulationConfig) -> dict[str, tuple[float, float]]:
     return bounds
 
 
+def pinned(config: SimulationConfig, values: Mapping[str, float]) -> SimulationConfig:
+    """Return a simulation whose lens and source have these values in every image.
+
+    Of lens and source, what is not given takes the middle of its prior. Light of the lens,
+    substructure and noise are drawn as before.
+
+    Args:
+        config: The simulation.
+        values: Values by the names of `parameter_units` [their units]; other names, and NaN, count
+            for nothing.
+    """
+    known = {name: value for name, value in values.items() if math.isfinite(value)}
+
+    def pin(prior: Prior, name: str) -> Constant:
+        return Constant(value=known.get(name, middle(prior)))
+
+    def pins(fields: Mapping[str, str], priors: Mapping[str, Prior]) -> dict[str, Any]:
+        values = [pin(prior, name) for name, prior in priors.items()]
+        return dict(zip(fields.values(), values, strict=True))
+
+    lens, light, place = config.lens, config.source.light, config.source.position
+    shape = pins(LIGHT_FIELDS, _light_priors(SOURCE, light))
+    axis = Constant(value=0.0)
+    x, y = (axis, axis) if isinstance(place, Disc) else (place.x, place.y)
+    position = Box(x=pin(x, f"{SOURCE}_x"), y=pin(y, f"{SOURCE}_y"))
+    return replace(
+        config,
+        lens=replace(lens, **pins(LENS_FIELDS, _lens_priors(lens))),
+        source=replace(config.source, light=replace(light, **shape), position=position),
+    )
+
+
+def middle(prior: Prior) -> float:
+    """Return the median of a prior, or the middle of the range that cuts a normal one."""
+    match prior:
+        case Constant():
+            return prior.value
+        case LogUniform():
+            return math.sqrt(prior.low * prior.high)
+        case Normal():
+            return prior.mean
+        case TruncatedNormal():
+            return min(max(prior.mean, prior.low), prior.high)
+        case Uniform():
+            return (prior.low + prior.high) / 2
+
+
 def _lens_priors(lens: Lens) -> dict[str, Prior]:
-    return {
-        "theta_E": lens.einstein_radius,
-        "lens_e1": lens.e1,
-        "lens_e2": lens.e2,
-        "gamma1": lens.gamma1,
-        "gamma2": lens.gamma2,
-    }
+    return {name: getattr(lens, field) for name, field in LENS_FIELDS.items()}
 
 
 def _light_priors(prefix: str, light: GalaxyLight) -> dict[str, Prior]:
-    return {
-        f"{prefix}_magnitude": light.magnitude,
-        f"{prefix}_R_sersic": light.effective_radius,
-        f"{prefix}_n_sersic": light.sersic_index,
-        f"{prefix}_e1": light.e1,
-        f"{prefix}_e2": light.e2,
-    }
+    return {f"{prefix}_{name}": getattr(light, field) for name, field in LIGHT_FIELDS.items()}

@@ -1,0 +1,164 @@
+"""``gravlens studio``: the page on this machine."""
+
+import errno
+import os
+import socket
+import sys
+import webbrowser
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from gravlensdiffusion.cli.options import FILES, FileOptions
+from gravlensdiffusion.cli.wording import tell
+from gravlensdiffusion.config.bounds import Count, Range
+from gravlensdiffusion.errors import GravLensError
+
+if TYPE_CHECKING:
+    from gravlensdiffusion.studio.drawing import Studio
+
+HTML = "report.html"
+MAX_REPORT = 2**27
+"""Size of a report that is shown [byte]."""
+
+Port = Annotated[int, Range(at_least=0, at_most=65535)]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Options:
+    """Open a page on this machine to order lenses, watch them form, draw many, compare and guess.
+
+    It is shown to this machine alone, asks nothing of the network, and ends with Ctrl+C.
+
+    Attributes:
+        model: A bundled model, a run, a checkpoint folder, or a model_checkpoint.pth of the earlier
+            project.
+        data: A set of yours to show beside generated images; whatever `gravlens inspect` reads.
+        report: A report of `gravlens evaluate` to show: its folder, or the report.html.
+        port: Port of the page; 0 for any that is free.
+        no_browser: Say where the page is, and leave the browser alone.
+        device: The processor, or a GPU; auto takes a GPU where there is one.
+        threads: Threads to compute with; by default what OMP_NUM_THREADS says, else as many as
+            there are free cores.
+    """
+
+    model: str = "lens64"
+    data: Path | None = None
+    report: Path | None = None
+    port: Port = 8421
+    no_browser: bool = False
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: Count | None = None
+    files: FileOptions = FILES
+
+
+def run(options: Options) -> None:
+    """Serve the page until it is interrupted.
+
+    Raises:
+        GravLensError: If the extra is not installed, the port is taken, or model, set or report
+            cannot be read.
+    """
+    try:
+        import starlette  # noqa: F401
+        import uvicorn
+    except ModuleNotFoundError:
+        raise GravLensError(
+            "the studio needs more packages; pip install 'gravlensdiffusion[studio]' brings them"
+        ) from None
+    from gravlensdiffusion.studio.server import HOST, build_app
+
+    listener = listen(HOST, options.port)
+    with listener:
+        app = build_app(open_studio(options))
+        address = f"http://{HOST}:{listener.getsockname()[1]}/"
+        server = uvicorn.Server(
+            uvicorn.Config(
+                app,
+                log_level="error",
+                access_log=False,
+                lifespan="off",
+                ws="none",
+                limit_concurrency=200,
+                timeout_graceful_shutdown=1,
+            )
+        )
+        print(f"the studio is at {address} (Ctrl+C ends it)", flush=True)
+        if not options.no_browser and has_screen():
+            webbrowser.open(address)
+        try:
+            server.run(sockets=[listener])
+        except KeyboardInterrupt:
+            tell("the studio has ended")
+
+
+def open_studio(options: Options) -> "Studio":
+    """Open model, set and report.
+
+    Raises:
+        GravLensError: If one of them cannot be read.
+    """
+    from gravlensdiffusion.generation.generator import LensGenerator
+    from gravlensdiffusion.studio.drawing import Studio
+
+    report = None if options.report is None else read_report(options.report)
+    generator = LensGenerator.from_pretrained(options.model, device=options.device)
+    known = generator.config.class_names
+    return Studio(
+        generator=generator,
+        model=options.model,
+        lenses=None
+        if options.data is None
+        else options.files.open_all([options.data], known=known)[0],
+        name="" if options.data is None else options.data.name,
+        report=report,
+    )
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that listens on a port.
+
+    Raises:
+        GravLensError: If the port is taken, or not allowed.
+    """
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    # A port that a studio has just left is free at once.
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(128)
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise GravLensError(
+                f"port {port} is taken, by another studio perhaps; name another `port`, or 0 for "
+                "any that is free"
+            ) from None
+        raise GravLensError(f"port {port} cannot be used ({error.strerror})") from None
+    return listener
+
+
+def read_report(path: Path) -> bytes:
+    """Return the page of a report.
+
+    Raises:
+        GravLensError: If there is none, or it is no report.
+    """
+    page = path / HTML if path.is_dir() else path
+    try:
+        if not page.is_file():
+            raise GravLensError(f"{path}: no {HTML} of `gravlens evaluate` there")
+        with page.open("rb") as stream:
+            found = stream.read(MAX_REPORT + 1)
+    except OSError as error:
+        raise GravLensError(f"{page}: {error.strerror or error}") from None
+    if len(found) > MAX_REPORT or not found.lstrip()[:15].lower().startswith(b"<!doctype html"):
+        raise GravLensError(f"{page}: is no report of `gravlens evaluate`")
+    return found
+
+
+def has_screen() -> bool:
+    """Whether a browser can open a window; one in the terminal would take it over."""
+    if sys.platform in ("win32", "darwin"):
+        return True
+    return any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))

@@ -1,0 +1,136 @@
+"""What the page orders, checked, and the commands that make the same set elsewhere."""
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pprint import pformat
+from textwrap import indent
+from typing import Annotated, Any
+
+from gravlensdiffusion.config.bounds import (
+    ANY,
+    Bounded,
+    Count,
+    Guidance,
+    NonNegative,
+    Number,
+    Positive,
+    Range,
+)
+from gravlensdiffusion.generation.generator import LensGenerator
+from gravlensdiffusion.generation.request import Request
+from gravlensdiffusion.presets.parameters import ORDERED_BY
+
+MAX_STEPS = 100
+"""Steps that a page may ask for."""
+MAX_SEED = 2**53 - 1
+"""Largest whole number that a browser keeps exactly."""
+
+Steps = Annotated[int, Range(at_least=1, at_most=MAX_STEPS)]
+PageSeed = Annotated[int, Range(at_least=0, at_most=MAX_SEED)]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Order(Bounded):
+    """What a page asks of the model.
+
+    Attributes:
+        num: Number of images.
+        label: A class; ``any`` leaves it to the model; None goes through all classes in turn.
+        parameters: Values by the names of the model's parameters [their units]; others are left to
+            the model.
+        guidance: Scale of classifier-free guidance; 1 is none.
+        steps: Number of steps; None for the model's own.
+        seed: Seed.
+        exposure_s: Exposure time that sets the Poisson noise of the galaxies [s]; None for that of
+            the training set.
+        sky_rms: Noise of sky and read-out in a native pixel [e- / s]; None likewise.
+        is_draft: Whether fewer steps are taken, since the next order is under way.
+    """
+
+    num: Count = 1
+    label: str | None = None
+    parameters: dict[str, Number] = field(default_factory=dict)
+    guidance: Guidance = 1.0
+    steps: Steps | None = None
+    seed: PageSeed = 0
+    exposure_s: Positive | None = None
+    sky_rms: NonNegative | None = None
+    is_draft: bool = False
+
+    def request(self, generator: LensGenerator) -> Request:
+        """Return what is asked of a model.
+
+        Raises:
+            GravLensError: If the model does not know it.
+        """
+        steps = self.steps
+        if self.is_draft:
+            steps = min(steps or generator.config.sampling.num_steps, generator.steps_of("draft"))
+        return generator.request(
+            self.num,
+            label=self.label,
+            parameters=self.parameters,
+            seed=self.seed,
+            num_steps=steps,
+            guidance=self.guidance,
+            exposure_s=self.exposure_s,
+            sky_rms=self.sky_rms,
+        )
+
+    def in_python(self, model: str) -> str:
+        """Return the lines of Python that draw the same set, and save it."""
+        asked = self._asked({"seed": self.seed, "num_steps": self.steps, "guidance": self.guidance})
+        if self.parameters:
+            asked["parameters"] = dict(self.parameters)
+        lines = [f"{self.num},", *(f"{name}={pformat(value)}," for name, value in asked.items())]
+        return (
+            "from gravlensdiffusion import LensGenerator\n\n"
+            f"generator = LensGenerator.from_pretrained({model!r})\n"
+            f"samples = generator.sample(\n{indent(chr(10).join(lines), '    ')}\n)\n"
+            'samples.save("lenses.h5")\n'
+        )
+
+    def in_shell(self, model: str) -> str:
+        """Return the command that draws the same set; shapes are ordered by a table that it writes."""
+        asked = self._asked({"seed": self.seed, "steps": self.steps, "guidance": self.guidance})
+        asked["exposure"] = asked.pop("exposure_s", None)
+        words: dict[str, Any] = {"model": model, "num": self.num}
+        table = ""
+        if self.parameters.keys() <= set(ORDERED_BY):
+            words |= asked | dict(self.parameters)
+        else:
+            table = self._table(asked.pop("label", ANY))
+            del words["num"]
+            words |= {"conditions": "order.csv"} | asked
+        words["out"] = "lenses"
+        flags = (
+            f"{flag_of(name)} {shlex.quote(str(value))}"
+            for name, value in words.items()
+            if value is not None
+        )
+        return f"{table}gravlens sample {' '.join(flags)}"
+
+    def _table(self, label: str) -> str:
+        """Return the line of a shell that writes a table of as many rows as there are images."""
+        header = ",".join(["label", *self.parameters])
+        row = ",".join([label, *map(str, self.parameters.values())])
+        return (
+            f"{{ echo {shlex.quote(header)}; yes {shlex.quote(row)} | head -n {self.num}; }}"
+            " > order.csv\n"
+        )
+
+    def _asked(self, numbers: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what is not left at its default, by its name as a keyword."""
+        named = {"label": self.label, "sky_rms": self.sky_rms, "exposure_s": self.exposure_s}
+        defaults = {"seed": 0, "guidance": 1.0}
+        return {
+            name: value
+            for name, value in (named | dict(numbers)).items()
+            if value is not None and value != defaults.get(name)
+        }
+
+
+def flag_of(name: str) -> str:
+    """Return the option of the command line for a keyword."""
+    return "-" * 2 + name.replace("_", "-")
