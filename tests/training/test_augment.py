@@ -94,7 +94,8 @@ def test_every_parameter_of_the_simulator_is_known() -> None:
         names = set_header(config, 0).parameter_units
         assert set(names) == set(simulate_one(config, 0, 0).parameters)
         for kind in GROUPS:
-            check_names(kind, names)
+            # What is at random in a disc is not mirrored with its image.
+            check_names(kind, {each for each in names if not each.endswith("_texture")})
     assert not INVARIANTS & DIRECTED
     assert not (INVARIANTS | DIRECTED) & set(ANGLES)
 

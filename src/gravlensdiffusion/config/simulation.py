@@ -2,10 +2,11 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from gravlensdiffusion.config.bounds import (
+    LATER,
     Bounded,
     Count,
     NonNegative,
@@ -14,23 +15,16 @@ from gravlensdiffusion.config.bounds import (
     Range,
     check_ranges,
 )
+from gravlensdiffusion.config.galaxies import (
+    Box,
+    Disc,
+    GalaxyLight,
+    Neighbours,
+    Source,
+    check_ellipticity,
+)
 from gravlensdiffusion.config.priors import Prior
 from gravlensdiffusion.errors import GravLensError
-
-MAX_ELLIPTICITY = 0.9
-"""Largest modulus of (e1, e2) of a profile; at 1 the axis ratio is zero."""
-
-
-def _check_ellipticity(what: str, e1: tuple[Prior, ...], e2: tuple[Prior, ...]) -> None:
-    """Refuse priors whose values, added up along each axis, could reach a modulus of one."""
-    largest = [
-        max(-sum(prior.support[0] for prior in priors), sum(prior.support[1] for prior in priors))
-        for priors in (e1, e2)
-    ]
-    if math.hypot(*largest) > MAX_ELLIPTICITY:
-        raise GravLensError(
-            f"{what}: the modulus of (e1, e2) must stay below {MAX_ELLIPTICITY}; truncate the prior"
-        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,55 +49,6 @@ class Cosmology(Bounded):
             raise GravLensError(
                 "the lens must lie between us and the source: 0 < z_lens < z_source"
             )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class GalaxyLight(Bounded):
-    """Elliptical Sersic light of a galaxy.
-
-    Attributes:
-        magnitude: Total unlensed AB magnitude [mag].
-        effective_radius: Half-light radius [arcsec].
-        sersic_index: Sersic index.
-        e1: Ellipticity along the axes, lenstronomy's convention.
-        e2: Ellipticity along the diagonals.
-    """
-
-    magnitude: Prior
-    effective_radius: Annotated[Prior, Range(above=0)]
-    sersic_index: Annotated[Prior, Range(at_least=0.3, at_most=8)]
-    e1: Prior
-    e2: Prior
-
-    def __post_init__(self) -> None:
-        check_ranges(self)
-        _check_ellipticity("light", (self.e1,), (self.e2,))
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Disc(Bounded):
-    """A position by its distance from the centre, in any direction alike.
-
-    Attributes:
-        radius: Distance from the centre [arcsec].
-    """
-
-    kind: Literal["disc"] = "disc"
-    radius: Annotated[Prior, Range(at_least=0)]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Box:
-    """A position by its two coordinates.
-
-    Attributes:
-        x: First coordinate, along the columns [arcsec].
-        y: Second coordinate, along the rows [arcsec].
-    """
-
-    kind: Literal["box"] = "box"
-    x: Prior
-    y: Prior
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -133,22 +78,9 @@ class Lens(Bounded):
 
     def __post_init__(self) -> None:
         check_ranges(self)
-        _check_ellipticity("lens", (self.e1,), (self.e2,))
+        check_ellipticity("lens", (self.e1,), (self.e2,))
         if self.light is not None and self.light_follows_mass:
-            _check_ellipticity("lens light", (self.e1, self.light.e1), (self.e2, self.light.e2))
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Source:
-    """The galaxy behind the lens.
-
-    Attributes:
-        light: Its light before lensing.
-        position: Where it lies, as seen without the lens.
-    """
-
-    light: GalaxyLight
-    position: Disc | Box
+            check_ellipticity("lens light", (self.e1, self.light.e1), (self.e2, self.light.e2))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -328,6 +260,7 @@ class SimulationConfig(Bounded):
         cosmology: Cosmology and redshifts.
         lens: The smooth lens.
         source: The source behind it.
+        neighbours: Populations of galaxies beside the lens, in images with and without one.
         classes: The classes, in the order of the labels.
         mix: Weight of each class; the weights need not sum to one.
         imaging: The instrument and the image.
@@ -337,6 +270,7 @@ class SimulationConfig(Bounded):
     cosmology: Cosmology = Cosmology()
     lens: Lens
     source: Source
+    neighbours: tuple[Neighbours, ...] = field(default=(), metadata=LATER)
     classes: tuple[LensClass, ...]
     mix: tuple[NonNegative, ...]
     imaging: Imaging

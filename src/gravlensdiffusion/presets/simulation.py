@@ -3,18 +3,15 @@
 from collections.abc import Callable
 from dataclasses import replace
 
+from gravlensdiffusion.config.galaxies import Box, Disc, GalaxyLight, Source
 from gravlensdiffusion.config.priors import Constant, LogUniform, Prior, TruncatedNormal, Uniform
 from gravlensdiffusion.config.simulation import (
-    Box,
     Camera,
-    Disc,
-    GalaxyLight,
     Imaging,
     Lens,
     LensClass,
     Scene,
     SimulationConfig,
-    Source,
     Subhaloes,
     Telescope,
     Vortex,

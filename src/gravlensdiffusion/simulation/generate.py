@@ -20,6 +20,7 @@ from gravlensdiffusion.simulation.instrument import build_instrument
 from gravlensdiffusion.simulation.population import (
     LENSING,
     draw_lens,
+    draw_neighbours,
     draw_source,
     parameter_units,
 )
@@ -42,6 +43,7 @@ IMAGE_UNITS = {
 """Units of what is known of an image's noise and of its native pixels."""
 
 _LENS, _SUBSTRUCTURE, _NOISE, _CLASS, _SCENE = range(5)
+_NEIGHBOURS = 10
 
 
 def select(
@@ -155,6 +157,7 @@ def _draw_truth(
         clumps = Substructure(parameters=dict.fromkeys(substructure.UNITS, math.nan))
     elif not chosen.lensed:
         values |= dict.fromkeys(LENSING, math.nan)
+    values |= draw_neighbours(config.neighbours, _generator(seed, index, _NEIGHBOURS))
     return dict.fromkeys(parameter_units(config), math.nan) | values, clumps
 
 

@@ -1,13 +1,22 @@
 """Priors to parameters: the smooth lens and the source of one image."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from scipy.special import ndtr, ndtri
 
+from gravlensdiffusion.config.galaxies import (
+    Box,
+    Disc,
+    Envelope,
+    GalaxyLight,
+    Neighbours,
+    Source,
+    StructuredDisc,
+)
 from gravlensdiffusion.config.priors import (
     Constant,
     LogUniform,
@@ -16,14 +25,7 @@ from gravlensdiffusion.config.priors import (
     TruncatedNormal,
     Uniform,
 )
-from gravlensdiffusion.config.simulation import (
-    Box,
-    Disc,
-    GalaxyLight,
-    Lens,
-    SimulationConfig,
-    Source,
-)
+from gravlensdiffusion.config.simulation import Lens, SimulationConfig
 
 UNITS = {
     "theta_E": "arcsec",
@@ -55,7 +57,7 @@ LIGHT_FIELDS = {
 }
 """Fields of `Lens` and of `GalaxyLight` by what their parameters are called, a galaxy's by their end."""
 
-LENS_LIGHT, SOURCE, COMPANION = "lens_light", "source", "companion"
+LENS_LIGHT, SOURCE, COMPANION, NEIGHBOUR = "lens_light", "source", "companion", "neighbour"
 """How the parameters of each galaxy's light begin."""
 
 LIGHT_UNITS = {
@@ -68,6 +70,28 @@ LIGHT_UNITS = {
     "y": "arcsec",
 }
 """Units of the parameters of a galaxy's light, by the end of their names."""
+
+ENVELOPE_FIELDS = {
+    "envelope_fraction": "fraction",
+    "envelope_radius": "relative_radius",
+    "envelope_n_sersic": "sersic_index",
+    "envelope_ellipticity": "relative_ellipticity",
+    "envelope_twist": "twist",
+}
+DISC_FIELDS = {
+    "bulge_fraction": "bulge_fraction",
+    "bulge_radius": "bulge_radius",
+    "bulge_n_sersic": "bulge_index",
+    "bar_fraction": "bar_fraction",
+    "ring_fraction": "ring_fraction",
+    "clump_fraction": "clump_fraction",
+    "arm_contrast": "arm_contrast",
+    "lopsidedness": "lopsidedness",
+}
+"""The fields that the parameters of a galaxy's structure are drawn from, by the end of their names."""
+
+MAX_TEXTURE = 2**31
+"""Seeds of what is at random in a disc lie below it."""
 
 
 def draw(prior: Prior, rng: np.random.Generator) -> float:
@@ -113,23 +137,66 @@ def draw_source(source: Source, rng: np.random.Generator, prefix: str = SOURCE) 
     return {f"{prefix}_x": x, f"{prefix}_y": y} | draw_light(prefix, source.light, rng)
 
 
+def draw_neighbours(
+    populations: Sequence[Neighbours], rng: np.random.Generator
+) -> dict[str, float]:
+    """Draw the galaxies beside a lens; the names of those that are not there are left out."""
+    values: dict[str, float] = {}
+    for prefix, each in _neighbours(populations):
+        is_there = rng.uniform() < each.chance
+        # Drawn in any case, so that no galaxy depends on whether another one is there.
+        galaxy = draw_source(each.galaxy, rng, prefix)
+        values |= galaxy if is_there else {}
+    return values
+
+
+def _neighbours(populations: Sequence[Neighbours]) -> list[tuple[str, Neighbours]]:
+    """Return each neighbour that an image can have, after the beginning of its parameters' names."""
+    slots = [each for each in populations for _ in range(each.most)]
+    return [(f"{NEIGHBOUR}{k}", each) for k, each in enumerate(slots)]
+
+
 def parameter_units(config: SimulationConfig) -> dict[str, str]:
     """Return the unit of every parameter of lens, source and scene that images of a set have."""
-    units = dict(UNITS) | light_units(SOURCE)
-    if config.lens.light is not None or any(scene.galaxy for scene in config.scenes):
+    units = dict(UNITS) | light_units(SOURCE, (config.source.light,))
+    shown = [each.galaxy for each in config.scenes if isinstance(each.galaxy, GalaxyLight)]
+    galaxies = [*shown, *([config.lens.light] if config.lens.light is not None else [])]
+    if galaxies:
         units |= {
             name: unit
-            for name, unit in light_units(LENS_LIGHT).items()
+            for name, unit in light_units(LENS_LIGHT, galaxies).items()
             if not name.endswith(("_x", "_y"))
         }
     if config.scenes:
-        units |= {"scene": ""} | light_units(COMPANION)
+        beside = [each.companion.light for each in config.scenes if each.companion is not None]
+        units |= {"scene": ""} | light_units(COMPANION, beside)
+    for prefix, each in _neighbours(config.neighbours):
+        units |= light_units(prefix, (each.galaxy.light,))
     return units
 
 
-def light_units(prefix: str) -> dict[str, str]:
-    """Return the units of a galaxy's light by the names of its parameters."""
-    return {f"{prefix}_{name}": unit for name, unit in LIGHT_UNITS.items()}
+def light_units(prefix: str, lights: Sequence[GalaxyLight] = ()) -> dict[str, str]:
+    """Return the units of a galaxy's light by the names of its parameters.
+
+    Args:
+        prefix: How the names begin.
+        lights: What the light of the galaxies may be, for their structure.
+    """
+    units = dict(LIGHT_UNITS)
+    for light in lights:
+        units |= {name: "rad" if name.endswith("twist") else "" for name in _structure(light)}
+    return {f"{prefix}_{name}": unit for name, unit in units.items()}
+
+
+def _structure(light: GalaxyLight) -> dict[str, str]:
+    """Return the fields of a galaxy's structure by the ends of its parameters' names."""
+    match light.structure:
+        case None:
+            return {}
+        case Envelope():
+            return ENVELOPE_FIELDS
+        case StructuredDisc():
+            return DISC_FIELDS | {"clump_count": "clump_count", "texture": ""}
 
 
 def _draw_position(position: Disc | Box, rng: np.random.Generator) -> tuple[float, float]:
@@ -141,7 +208,15 @@ def _draw_position(position: Disc | Box, rng: np.random.Generator) -> tuple[floa
 
 def draw_light(prefix: str, light: GalaxyLight, rng: np.random.Generator) -> dict[str, float]:
     """Draw the light of a galaxy; the names of the values begin with ``prefix``."""
-    return {name: draw(prior, rng) for name, prior in _light_priors(prefix, light).items()}
+    values = {name: draw(prior, rng) for name, prior in _light_priors(prefix, light).items()}
+    structure = light.structure
+    fields = DISC_FIELDS if isinstance(structure, StructuredDisc) else ENVELOPE_FIELDS
+    if structure is not None:
+        values |= {f"{prefix}_{n}": draw(getattr(structure, f), rng) for n, f in fields.items()}
+    if isinstance(structure, StructuredDisc):
+        values[f"{prefix}_clump_count"] = float(rng.poisson(structure.clump_count))
+        values[f"{prefix}_texture"] = float(rng.integers(MAX_TEXTURE))
+    return values
 
 
 def prior_bounds(config: SimulationConfig) -> dict[str, tuple[float, float]]:

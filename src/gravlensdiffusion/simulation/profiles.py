@@ -9,17 +9,31 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from lenstronomy.LensModel.Profiles.shear import Shear
 from lenstronomy.LensModel.Profiles.sie import SIE
 from lenstronomy.LightModel.Profiles.sersic import SersicElliptic
+from numpy.typing import NDArray
 
-from gravlensdiffusion.simulation.population import COMPANION, LENS_LIGHT, SOURCE
+from gravlensdiffusion.config.galaxies import MAX_ELLIPTICITY
+from gravlensdiffusion.simulation.disc import STEP, disc_image
+from gravlensdiffusion.simulation.light import interpolated, sersic_ellipse
+from gravlensdiffusion.simulation.population import COMPANION, LENS_LIGHT, NEIGHBOUR, SOURCE
 
 MASS = {"SIE": SIE(), "SHEAR": Shear()}
-LIGHT = {"SERSIC_ELLIPSE": SersicElliptic()}
-"""The profiles of smooth lens and galaxies by lenstronomy's names."""
+"""The profiles of the smooth lens by lenstronomy's names."""
+SERSIC = SersicElliptic()
+LIGHT: dict[tuple[str, bool], Callable[..., NDArray[np.floating]]] = {
+    ("SERSIC_ELLIPSE", False): SERSIC.function,
+    ("SERSIC_ELLIPSE", True): sersic_ellipse,
+    ("INTERPOL", True): interpolated,
+}
+"""The brightness of the profiles of galaxies by lenstronomy's names, and whether it is the quick one."""
+BULGE_ELLIPTICITY = 0.5
+"""Ellipticity of a disc's bulge in units of the disc's."""
 
 Values = Mapping[str, float]
+SHAPE = ("R_sersic", "n_sersic", "e1", "e2")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +43,12 @@ class Profile:
     Attributes:
         name: What lenstronomy calls the profile in its lists of models.
         arguments: Its arguments, by lenstronomy's names.
+        quick: Whether it is rendered in 32 bits, by `simulation.light`.
     """
 
     name: str
     arguments: Mapping[str, Any]
+    quick: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,7 +79,8 @@ def components(values: Values, counts: Callable[[float], float]) -> Components:
         source=_galaxy(SOURCE, "source", values, counts),
         # The lens galaxy lies where its mass does.
         front=_galaxy(LENS_LIGHT, "lens", values, counts)
-        + _galaxy(COMPANION, "companion", values, counts),
+        + _galaxy(COMPANION, "companion", values, counts)
+        + _neighbours(values, counts),
     )
 
 
@@ -87,12 +104,74 @@ def _galaxy(
     """Return the light of a galaxy whose parameters begin with a prefix, and its position's with another."""
     if _is_absent(values, f"{prefix}_magnitude"):
         return ()
-    name = "SERSIC_ELLIPSE"
-    shape = {key: values[f"{prefix}_{key}"] for key in ("R_sersic", "n_sersic", "e1", "e2")}
-    flux = counts(values[f"{prefix}_magnitude"])
-    amplitude = flux / LIGHT[name].total_flux(amp=1.0, **shape)
+    own = {key.removeprefix(f"{prefix}_"): each for key, each in values.items()}
+    flux = counts(own["magnitude"])
     centre = {"center_x": values[f"{place}_x"], "center_y": values[f"{place}_y"]}
-    return (Profile(name, {"amp": float(amplitude)} | shape | centre),)
+    shape = {key: own[key] for key in SHAPE}
+    if not _is_absent(own, "texture"):
+        return _structured_disc(own, flux, centre)
+    if not _is_absent(own, "envelope_fraction"):
+        return _with_envelope(own, flux, centre)
+    return (_sersic(flux, shape, centre, quick=prefix.startswith(NEIGHBOUR)),)
+
+
+def _neighbours(values: Values, counts: Callable[[float], float]) -> tuple[Profile, ...]:
+    found: tuple[Profile, ...] = ()
+    for name in values:
+        if name.startswith(NEIGHBOUR) and name.endswith("_magnitude"):
+            prefix = name.removesuffix("_magnitude")
+            found += _galaxy(prefix, prefix, values, counts)
+    return found
+
+
+def _with_envelope(own: Values, flux: float, centre: Values) -> tuple[Profile, ...]:
+    e1, e2 = _turned(own, own["envelope_ellipticity"], own["envelope_twist"])
+    envelope = {
+        "R_sersic": own["R_sersic"] * own["envelope_radius"],
+        "n_sersic": own["envelope_n_sersic"],
+        "e1": e1,
+        "e2": e2,
+    }
+    share = own["envelope_fraction"]
+    shape = {key: own[key] for key in SHAPE}
+    return (
+        _sersic(flux * (1 - share), shape, centre, quick=True),
+        _sersic(flux * share, envelope, centre, quick=True),
+    )
+
+
+def _structured_disc(own: Values, flux: float, centre: Values) -> tuple[Profile, ...]:
+    modulus = math.hypot(own["e1"], own["e2"])
+    scale = STEP * own["R_sersic"]
+    image = {
+        "image": disc_image(own, (1 - modulus) / (1 + modulus)),
+        "amp": flux / own["R_sersic"] ** 2,
+        "phi_G": 0.5 * math.atan2(own["e2"], own["e1"]),
+        "scale": scale,
+    }
+    disc = Profile("INTERPOL", image | dict(centre), quick=True)
+    if own["bulge_fraction"] == 0:
+        return (disc,)
+    e1, e2 = _turned(own, BULGE_ELLIPTICITY, 0.0)
+    bulge = {
+        "R_sersic": own["R_sersic"] * own["bulge_radius"],
+        "n_sersic": own["bulge_n_sersic"],
+        "e1": e1,
+        "e2": e2,
+    }
+    return disc, _sersic(flux * own["bulge_fraction"], bulge, centre, quick=True)
+
+
+def _sersic(flux: float, shape: Values, centre: Values, *, quick: bool) -> Profile:
+    amplitude = flux / SERSIC.total_flux(amp=1.0, **shape)
+    return Profile("SERSIC_ELLIPSE", {"amp": float(amplitude), **shape, **centre}, quick)
+
+
+def _turned(own: Values, factor: float, angle: float) -> tuple[float, float]:
+    """Return a galaxy's ellipticities times a factor, turned by an angle [rad]."""
+    modulus = min(math.hypot(own["e1"], own["e2"]) * factor, MAX_ELLIPTICITY)
+    direction = math.atan2(own["e2"], own["e1"]) + 2 * angle
+    return modulus * math.cos(direction), modulus * math.sin(direction)
 
 
 def _is_absent(values: Values, name: str) -> bool:

@@ -84,7 +84,7 @@ def _add_light(
 ) -> None:
     """Add the surface brightness of galaxies at x and y [e- / s / arcsec^2]."""
     for each in galaxies:
-        light += LIGHT[each.name].function(x, y, **each.arguments)
+        light += LIGHT[each.name, each.quick](x, y, **each.arguments)
 
 
 @lru_cache(maxsize=4)

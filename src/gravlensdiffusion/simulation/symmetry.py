@@ -1,7 +1,8 @@
 """Which mirror images and turns of its lenses a population holds as often as the lenses."""
 
+from gravlensdiffusion.config.galaxies import Box, Disc, Envelope, GalaxyLight
 from gravlensdiffusion.config.priors import Constant, Normal, Prior, TruncatedNormal, Uniform
-from gravlensdiffusion.config.simulation import Box, Disc, GalaxyLight, SimulationConfig
+from gravlensdiffusion.config.simulation import SimulationConfig
 
 
 def symmetries(config: SimulationConfig) -> tuple[str, ...]:
@@ -10,7 +11,7 @@ def symmetries(config: SimulationConfig) -> tuple[str, ...]:
     Parameters are drawn independently of each other, and subhaloes and vortices lie in any
     direction alike, so each prior of what has a direction can be looked at alone. Half a turn
     changes the sign of positions; mirror images also that of what lies along the diagonals
-    (``gamma2``, ``e2``); quarter turns, with them, also that of what lies along the axes
+    (``gamma2``, ``e2``, the twist of an envelope); quarter turns, with them, also that of what lies along the axes
     (``gamma1``, ``e1``).
 
     Args:
@@ -21,12 +22,16 @@ def symmetries(config: SimulationConfig) -> tuple[str, ...]:
     """
     lens = config.lens
     sources = [config.source, *(s.companion for s in config.scenes if s.companion is not None)]
+    sources += [each.galaxy for each in config.neighbours]
     places = [lens.position, *(source.position for source in sources)]
     galaxies = [lens.light, *(scene.galaxy for scene in config.scenes)]
     lights = [source.light for source in sources]
     lights += [galaxy for galaxy in galaxies if isinstance(galaxy, GalaxyLight)]
     half_turn = all(_is_point_symmetric(place) for place in places)
     diagonal = all(map(_is_even, (lens.gamma2, lens.e2, *(light.e2 for light in lights))))
+    diagonal &= all(
+        _is_even(light.structure.twist) for light in lights if isinstance(light.structure, Envelope)
+    )
     axial = all(map(_is_even, (lens.gamma1, lens.e1, *(light.e1 for light in lights))))
     square = all(isinstance(place, Disc) or place.x == place.y for place in places)
     flips = half_turn and diagonal

@@ -12,7 +12,9 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor
 
+from gravlensdiffusion.config.galaxies import MAX_NEIGHBOURS
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.simulation.population import DISC_FIELDS, ENVELOPE_FIELDS, NEIGHBOUR
 
 MIRROR_X, MIRROR_Y, EXCHANGE = 1, 2, 4
 """Bits of a symmetry: x changes sign; y changes sign; then x and y change places."""
@@ -25,39 +27,38 @@ GROUPS = {
 }
 """The symmetries of each kind of augmentation."""
 
-POSITIONS = (
-    ("source_x", "source_y"),
-    ("lens_x", "lens_y"),
-    ("companion_x", "companion_y"),
-)
+BESIDE = ("companion", *(f"{NEIGHBOUR}{k}" for k in range(MAX_NEIGHBOURS)))
+GALAXIES = ("source", "lens_light", *BESIDE)
+"""How the parameters of galaxies begin; those of the lens galaxy's position are its mass's."""
+POSITIONS = tuple((f"{name}_x", f"{name}_y") for name in ("source", "lens", *BESIDE))
 """Parameters along x and along y."""
 SPINS = (
     ("gamma1", "gamma2"),
-    ("lens_e1", "lens_e2"),
-    ("source_e1", "source_e2"),
-    ("lens_light_e1", "lens_light_e2"),
-    ("companion_e1", "companion_e2"),
+    *((f"{name}_e1", f"{name}_e2") for name in ("lens", *GALAXIES)),
 )
 """Parameters along the axes, cos(2 phi), and along the diagonals, sin(2 phi)."""
+TWISTS = frozenset(f"{name}_envelope_twist" for name in GALAXIES)
+"""Angles from one line to another, whose sign is their sense [rad]."""
 ANGLES = ("vortex_angle",)
 """Angles from the x axis to a line, in [0, pi) [rad]."""
 INVARIANTS = frozenset(
     {
         *("theta_E", "axion_mass", "vortex_length", "exposure_time", "background_rms"),
         *("substructure_mass", "substructure_fraction", "subhalo_count", "flux_min", "flux_max"),
-        *("source_magnitude", "source_R_sersic", "source_n_sersic"),
-        *("lens_light_magnitude", "lens_light_R_sersic", "lens_light_n_sersic"),
-        *("companion_magnitude", "companion_R_sersic", "companion_n_sersic", "scene"),
-        *("signal_to_noise", "log_signal_to_noise", "log_mean_flux"),
+        *(f"{name}_{end}" for name in GALAXIES for end in ("magnitude", "R_sersic", "n_sersic")),
+        *(f"{name}_{end}" for name in GALAXIES for end in (*ENVELOPE_FIELDS, *DISC_FIELDS)),
+        *(f"{name}_clump_count" for name in GALAXIES),
+        *("scene", "signal_to_noise", "log_signal_to_noise", "log_mean_flux"),
     }
+    - TWISTS
 )
 """Parameters that no symmetry changes."""
 
 _DIAGONAL = {second for _, second in SPINS}
 _ODD = {
-    MIRROR_X: _DIAGONAL | {x for x, _ in POSITIONS},
-    MIRROR_Y: _DIAGONAL | {y for _, y in POSITIONS},
-    EXCHANGE: {first for first, _ in SPINS},
+    MIRROR_X: TWISTS | _DIAGONAL | {x for x, _ in POSITIONS},
+    MIRROR_Y: TWISTS | _DIAGONAL | {y for _, y in POSITIONS},
+    EXCHANGE: TWISTS | {first for first, _ in SPINS},
 }
 _PARTNER = dict(POSITIONS) | {y: x for x, y in POSITIONS}
 

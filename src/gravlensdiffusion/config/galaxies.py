@@ -1,0 +1,167 @@
+"""The light of galaxies: how bright, how large, where, and what they have beside a smooth profile."""
+
+import math
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+from gravlensdiffusion.config.bounds import LATER, Bounded, Positive, Range, check_ranges
+from gravlensdiffusion.config.priors import Constant, Prior, Uniform
+from gravlensdiffusion.errors import GravLensError
+
+NONE, ALL = Constant(value=0.0), Constant(value=1.0)
+SMALL_BULGE, BULGE_INDEX = Uniform(low=0.12, high=0.35), Uniform(low=1.0, high=3.0)
+Fraction = Annotated[Prior, Range(at_least=0, at_most=1)]
+
+MAX_NEIGHBOURS = 16
+MAX_ELLIPTICITY = 0.9
+"""Largest modulus of (e1, e2) of a profile; at 1 the axis ratio is zero."""
+
+
+def check_ellipticity(what: str, e1: tuple[Prior, ...], e2: tuple[Prior, ...]) -> None:
+    """Refuse priors whose values, added up along each axis, could reach a modulus of one."""
+    largest = [
+        max(-sum(prior.support[0] for prior in priors), sum(prior.support[1] for prior in priors))
+        for priors in (e1, e2)
+    ]
+    if math.hypot(*largest) > MAX_ELLIPTICITY:
+        raise GravLensError(
+            f"{what}: the modulus of (e1, e2) must stay below {MAX_ELLIPTICITY}; truncate the prior"
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Envelope(Bounded):
+    """A second Sersic profile about the first, as the halo of an early-type galaxy or its disc.
+
+    Where it is turned against the first the isophotes twist, and where it is flatter they are disky.
+
+    Attributes:
+        fraction: Share of the light that it holds.
+        relative_radius: Its half-light radius in units of the first's.
+        sersic_index: Its Sersic index.
+        relative_ellipticity: Its ellipticity in units of the first's.
+        twist: Angle by which it is turned against the first [rad].
+    """
+
+    kind: Literal["envelope"] = "envelope"
+    fraction: Fraction
+    relative_radius: Annotated[Prior, Range(above=0)]
+    sersic_index: Annotated[Prior, Range(at_least=0.3, at_most=8)]
+    relative_ellipticity: Annotated[Prior, Range(at_least=0)] = ALL
+    twist: Prior = NONE
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StructuredDisc(Bounded):
+    """A disc with a bulge, spiral arms, a bar, a ring and clumps of young stars.
+
+    The galaxy's Sersic profile is that of its smooth disc, seen at the inclination that its
+    ellipticity gives. Where arms and clumps lie, and their sizes, is drawn at random.
+
+    Attributes:
+        bulge_fraction: Share of the light in the bulge.
+        bulge_radius: Half-light radius of the bulge in units of the disc's.
+        bulge_index: Sersic index of the bulge.
+        bar_fraction: Share in the bar.
+        ring_fraction: Share in a ring.
+        clump_fraction: Share in clumps.
+        clump_count: Mean number of clumps.
+        arm_contrast: How far arms stand out of the disc: 1 for none of it between them.
+        lopsidedness: By how much one side of the disc outshines the other.
+    """
+
+    kind: Literal["disc"] = "disc"
+    bulge_fraction: Fraction = NONE
+    bulge_radius: Annotated[Prior, Range(above=0)] = SMALL_BULGE
+    bulge_index: Annotated[Prior, Range(at_least=0.3, at_most=8)] = BULGE_INDEX
+    bar_fraction: Fraction = NONE
+    ring_fraction: Fraction = NONE
+    clump_fraction: Fraction = NONE
+    clump_count: Positive = 8.0
+    arm_contrast: Fraction = NONE
+    lopsidedness: Fraction = NONE
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+        parts = (self.bulge_fraction, self.bar_fraction, self.ring_fraction, self.clump_fraction)
+        if sum(part.support[1] for part in parts) > 1:
+            raise GravLensError("a disc's bulge, bar, ring and clumps hold more than all its light")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GalaxyLight(Bounded):
+    """Elliptical Sersic light of a galaxy, and what it has beside it.
+
+    Attributes:
+        magnitude: Total unlensed AB magnitude [mag].
+        effective_radius: Half-light radius [arcsec].
+        sersic_index: Sersic index.
+        e1: Ellipticity along the axes, lenstronomy's convention.
+        e2: Ellipticity along the diagonals.
+        structure: What the galaxy has beside the smooth profile; None for nothing.
+    """
+
+    magnitude: Prior
+    effective_radius: Annotated[Prior, Range(above=0)]
+    sersic_index: Annotated[Prior, Range(at_least=0.3, at_most=8)]
+    e1: Prior
+    e2: Prior
+    structure: Envelope | StructuredDisc | None = field(default=None, metadata=LATER)
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+        check_ellipticity("light", (self.e1,), (self.e2,))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Disc(Bounded):
+    """A position by its distance from the centre, in any direction alike.
+
+    Attributes:
+        radius: Distance from the centre [arcsec].
+    """
+
+    kind: Literal["disc"] = "disc"
+    radius: Annotated[Prior, Range(at_least=0)]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Box:
+    """A position by its two coordinates.
+
+    Attributes:
+        x: First coordinate, along the columns [arcsec].
+        y: Second coordinate, along the rows [arcsec].
+    """
+
+    kind: Literal["box"] = "box"
+    x: Prior
+    y: Prior
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Source:
+    """The galaxy behind the lens.
+
+    Attributes:
+        light: Its light before lensing.
+        position: Where it lies, as seen without the lens.
+    """
+
+    light: GalaxyLight
+    position: Disc | Box
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Neighbours(Bounded):
+    """Galaxies beside the lens that have nothing to do with what is behind it.
+
+    Attributes:
+        most: Largest number of them in an image.
+        chance: Chance that each of these is there.
+        galaxy: Their light, and where they lie.
+    """
+
+    most: Annotated[int, Range(at_least=1, at_most=MAX_NEIGHBOURS)]
+    chance: Annotated[float, Range(above=0, at_most=1)]
+    galaxy: Source
