@@ -13,13 +13,13 @@ from pathlib import Path
 
 import numpy as np
 import tyro
+from curves import save_curve
 from scipy.ndimage import gaussian_filter
 
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.model.checkpoint import load_model, save_model
-from gravlensdiffusion.reports.charts import save_curve
 from gravlensdiffusion.reports.mosaics import percentile_limits, save_grid
 from gravlensdiffusion.sets.lens_set import LensSet
 from gravlensdiffusion.training.run import read_metrics

@@ -30,7 +30,7 @@ from gravlensdiffusion.evaluation.inception import find_inception_weights
 from gravlensdiffusion.evaluation.preparation import UNIT_RANGE, Preparation, PreparedSource
 from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.metrics.frechet import frechet_distance
-from gravlensdiffusion.metrics.images import quantise_rounding, quantise_truncating
+from gravlensdiffusion.metrics.images import quantise_truncating
 from gravlensdiffusion.metrics.inception import (
     INPUT_SIZE,
     FIDInception,
@@ -137,6 +137,11 @@ def as_tensorflow(images: Images) -> Images:
     clipped = np.clip(images, 0, 1)
     rows = clipped[:, low] * (1 - share[:, None]) + clipped[:, high] * share[:, None]
     return (rows[..., low] * (1 - share) + rows[..., high] * share)[:, None]
+
+
+def quantise_rounding(images: Images) -> Images:
+    """Return images in [0, 1] as they come back from 8-bit PNG files with the nearest grey."""
+    return np.rint(np.clip(images, 0, 1).astype(np.float32) * np.float32(255)) / np.float32(255)
 
 
 def in_colour(images: Images) -> Images:

@@ -20,16 +20,17 @@ from pathlib import Path
 import numpy as np
 import torch
 import tyro
+from curves import save_curve
 
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.evaluation.measure import Encoder, Measurements, measure_images
-from gravlensdiffusion.evaluation.preparation import PreparedSource, prepare_sets
+from gravlensdiffusion.evaluation.preparation import PreparedSource
+from gravlensdiffusion.evaluation.sets import prepare_sets
 from gravlensdiffusion.evaluation.statistics import relative_shift, scaled_wasserstein
 from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.metrics.frechet import frechet_distance
 from gravlensdiffusion.model.checkpoint import load_model
-from gravlensdiffusion.reports.charts import save_curve
 
 RUNS = "dpmpp:5,8,12,20,40 ddim:10,20,50 heun:6,10,20 ddpm:100"
 """Samplers and their numbers of steps."""

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from gravlensdiffusion.evaluation.measure import Encoder, measure_images
-from gravlensdiffusion.evaluation.preparation import PreparedSource, prepare_sets
+from gravlensdiffusion.evaluation.preparation import PreparedSource
+from gravlensdiffusion.evaluation.sets import prepare_sets
 from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.model.folders import MODELS_FOLDER, bundled_models

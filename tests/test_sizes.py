@@ -10,7 +10,8 @@ from gravlensdiffusion.balancing.fit import Resampling
 from gravlensdiffusion.classification.compatibility import for_classifier
 from gravlensdiffusion.classification.fitting import plan
 from gravlensdiffusion.config.classifier import ClassifierConfig, ClassifierTraining
-from gravlensdiffusion.evaluation.preparation import PreparedSource, prepare_sets
+from gravlensdiffusion.evaluation.preparation import PreparedSource
+from gravlensdiffusion.evaluation.sets import prepare_sets
 from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.metrics import physics
 from gravlensdiffusion.presets.simulation import simulation_preset

@@ -28,7 +28,8 @@ from gravlensdiffusion.evaluation.measure import (
     measure_images,
     measure_set,
 )
-from gravlensdiffusion.evaluation.preparation import EIGHT_BIT, PreparedSource, prepare_sets
+from gravlensdiffusion.evaluation.preparation import EIGHT_BIT, PreparedSource
+from gravlensdiffusion.evaluation.sets import prepare_sets
 from gravlensdiffusion.evaluation.statistics import relative_shift
 from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.metrics.frechet import frechet_distance

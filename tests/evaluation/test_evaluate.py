@@ -8,7 +8,7 @@ import pytest
 from gravlensdiffusion.evaluation.evaluate import evaluate_sets, note_mixed
 from gravlensdiffusion.evaluation.result import Settings
 from gravlensdiffusion.evaluation.sets import Sets
-from gravlensdiffusion.metrics.defects import blur, remove_noise, rotate, scale_flux
+from gravlensdiffusion.metrics.defects import add_noise, blur, rotate, scale_flux
 from gravlensdiffusion.sets.records import GENERATED
 from tests.evaluation.sets import opened, pixels, records
 
@@ -71,7 +71,7 @@ def test_a_set_of_the_same_kind_is_at_the_floor(honest):
     [
         ("blurred", lambda x: blur(x, 0.6), ("gini", "sky_whiteness")),
         ("bright", lambda x: scale_flux(x, 1.1), ("total_flux", "maximum")),
-        ("noiseless", remove_noise, ("sky_rms",)),
+        ("noiseless", lambda x: add_noise(x, 0.1, np.random.default_rng(0)), ("sky_rms",)),
         ("rotated", rotate, ("quadrupole_plus", "ellipticity_1")),
     ],
 )

@@ -3,7 +3,8 @@ import pytest
 
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.evaluation.measure import Encoder, measure_images
-from gravlensdiffusion.evaluation.preparation import PreparedSource, prepare_sets
+from gravlensdiffusion.evaluation.preparation import PreparedSource
+from gravlensdiffusion.evaluation.sets import prepare_sets
 from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.presets.simulation import simulation_preset
 from gravlensdiffusion.simulation.generate import select, set_header

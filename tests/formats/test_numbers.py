@@ -7,7 +7,8 @@ import pytest
 from astropy.io import fits
 
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.evaluation.preparation import PreparedSource, prepare_sets
+from gravlensdiffusion.evaluation.preparation import PreparedSource
+from gravlensdiffusion.evaluation.sets import prepare_sets
 from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.sets.flux import peak_scaled, resize, resize_flux
 from gravlensdiffusion.sets.training_set import prepare

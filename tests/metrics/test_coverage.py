@@ -31,22 +31,22 @@ def test_points_on_a_line_by_hand() -> None:
     generated = np.array([[0.5], [0.0], [8.0]])
     found = measure_coverage(generated, real, num_neighbours=1)
     # 0.5 lies in the balls of 0 and 1, 0 in those of 0 and 1 (at its edge), 8 in that of 7.
-    assert found.precision == 1
-    assert found.density == pytest.approx(5 / 3)
-    assert found.coverage == 3 / 4
+    assert found["precision"] == 1
+    assert found["density"] == pytest.approx(5 / 3)
+    assert found["coverage"] == 3 / 4
     # 0 lies in the balls of 0.5 and 0, all others in that of 8 but for 0.
-    assert found.recall == 1
+    assert found["recall"] == 1
     narrow = measure_coverage(np.array([[0.5], [0.0], [0.1]]), real, num_neighbours=1)
-    assert narrow.recall == 1 / 4
-    assert narrow.coverage == 2 / 4
+    assert narrow["recall"] == 1 / 4
+    assert narrow["coverage"] == 2 / 4
 
 
 @pytest.mark.parametrize("num_generated", [500, 2000])
 def test_one_distribution_has_the_expected_coverage_and_density_one(num_generated: int) -> None:
     rng = np.random.default_rng(0)
     found = measure_coverage(rng.normal(size=(num_generated, 8)), rng.normal(size=(2000, 8)))
-    assert found.coverage == pytest.approx(expected_coverage(num_generated, 2000), abs=0.025)
-    assert found.density == pytest.approx(1, abs=0.05)
+    assert found["coverage"] == pytest.approx(expected_coverage(num_generated, 2000), abs=0.025)
+    assert found["density"] == pytest.approx(1, abs=0.05)
 
 
 def test_expected_coverage_goes_to_its_limit() -> None:
@@ -59,17 +59,22 @@ def test_expected_coverage_goes_to_its_limit() -> None:
 def test_identical_sets_give_one_and_disjoint_sets_nothing() -> None:
     points = 1000 + np.random.default_rng(1).normal(size=(300, 6)).astype(np.float32)
     same = measure_coverage(points, points)
-    assert (same.precision, same.recall, same.coverage) == (1, 1, 1)
+    assert (same["precision"], same["recall"], same["coverage"]) == (1, 1, 1)
     apart = measure_coverage(points + 50, points)
-    assert (apart.precision, apart.recall, apart.density, apart.coverage) == (0, 0, 0, 0)
+    assert (apart["precision"], apart["recall"], apart["density"], apart["coverage"]) == (
+        0,
+        0,
+        0,
+        0,
+    )
 
 
 def test_one_image_repeated_is_precise_and_covers_nothing() -> None:
     real = np.random.default_rng(2).normal(size=(400, 6))
     found = measure_coverage(np.repeat(real[:1], 400, axis=0), real)
-    assert found.precision == 1
-    assert found.coverage < 0.1
-    assert found.recall == 1 / 400
+    assert found["precision"] == 1
+    assert found["coverage"] < 0.1
+    assert found["recall"] == 1 / 400
 
 
 def test_blocks_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:

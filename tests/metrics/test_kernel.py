@@ -5,14 +5,7 @@ import pytest
 from scipy.stats import kstest
 
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.metrics.kernel import (
-    cubic_kernel,
-    gaussian_kernel,
-    kid,
-    median_bandwidth,
-    mmd_test,
-    unbiased_discrepancy,
-)
+from gravlensdiffusion.metrics.kernel import kid, mmd_test
 
 
 def direct(x, y, kernel) -> float:
@@ -24,54 +17,36 @@ def direct(x, y, kernel) -> float:
     return within_x / (n * (n - 1)) + within_y / (m * (m - 1)) - 2 * between / (n * m)
 
 
-def biased(x, y) -> float:
-    """Return the discrepancy with the pairs of an image with itself."""
-    return float(
-        cubic_kernel(x, x).mean() + cubic_kernel(y, y).mean() - 2 * cubic_kernel(x, y).mean()
-    )
-
-
 def test_kid_is_the_direct_sum_where_one_subset_holds_all():
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(12, 3)), rng.normal(size=(12, 3)) + 0.5
     found = kid(x, y, rng)
     assert found.value == pytest.approx(direct(x, y, lambda a, b: (a @ b / 3 + 1) ** 3), rel=1e-12)
-    assert (found.subset_size, found.num_subsets) == (12, 1)
+    assert (found.num_x, found.num_y) == (12, 12)
 
 
-def test_mmd_is_the_direct_sum_of_a_mixture_of_kernels():
+def test_mmd_is_the_direct_sum_of_a_gaussian_kernel():
     rng = np.random.default_rng(1)
     x, y = rng.normal(size=(9, 3)) + 40, rng.normal(size=(14, 3)) + 40.3
     pairs = [np.linalg.norm(y[i] - y[j]) for i in range(14) for j in range(i)]
     width = np.median(pairs)
 
     def kernel(a, b):
-        squared = np.sum((a - b) ** 2)
-        return sum(np.exp(-squared / (2 * (s * width) ** 2)) for s in (0.5, 1, 2)) / 3
+        return np.exp(-np.sum((a - b) ** 2) / (2 * width**2))
 
-    found = mmd_test(x, y, rng, scales=(0.5, 1, 2))
-    assert found.bandwidth == pytest.approx(width, rel=1e-12)
+    found = mmd_test(x, y, rng)
     assert found.value == pytest.approx(direct(x, y, kernel), rel=1e-9)
     assert (found.num_x, found.num_y) == (9, 14)
 
 
-def test_gaussian_kernel_of_equal_points_is_1_and_never_more():
-    x = np.random.default_rng(2).normal(size=(30, 8)) + 1000
-    kernel = gaussian_kernel(x, x, bandwidth=0.01)
-    assert np.diag(kernel) == pytest.approx(1, abs=1e-6)
-    assert kernel.max() <= 1
-
-
-def test_kid_is_unbiased_at_any_size_and_the_sum_over_all_pairs_is_not():
+def test_kid_is_unbiased_at_any_size():
     rng = np.random.default_rng(3)
-    found, plain = [], []
+    found = []
     for _ in range(400):
         x, y = rng.normal(size=(10, 4)), rng.normal(size=(20, 4))
         found.append(kid(x, y, rng, num_subsets=5).value)
-        plain.append(biased(x, y))
     error = np.std(found) / np.sqrt(len(found))
     assert abs(np.mean(found)) < 3 * error
-    assert np.mean(plain) > 10 * error
 
 
 def test_mmd_is_unbiased_for_36_against_95():
@@ -135,23 +110,17 @@ def test_large_sets_are_cut_to_a_subset_that_the_generator_fixes():
     ]
     assert runs[0] == runs[1]
     assert (runs[0].num_x, runs[0].num_y) == (100, 60)
-    assert kid(x, y, rng, num_subsets=3).subset_size == 60
-
-
-def test_unbiased_discrepancy_of_two_and_two():
-    k_xx, k_yy = np.array([[9.0, 1], [1, 9]]), np.array([[9.0, 2], [2, 9]])
-    assert unbiased_discrepancy(k_xx, k_yy, np.array([[1.0, 0], [0, 0]])) == 1 + 2 - 0.5
+    assert kid(x, y, rng, num_subsets=3).num_x == 60
 
 
 def test_what_cannot_be_compared_is_refused():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(5, 3))
-    with pytest.raises(GravLensError, match="reference set has 1 images"):
+    with pytest.raises(GravLensError, match="a set has 1 images; at least 2"):
         mmd_test(x, x[:1], rng)
-    with pytest.raises(GravLensError, match="differ in number: 3 and 2"):
+    with pytest.raises(GravLensError, match="differ in length of their vectors: 3 and 2"):
         kid(x, x[:, :2], rng)
     with pytest.raises(GravLensError, match="at least 2 images and at least 1 subset, got 1 and 9"):
         kid(x, x, rng, subset_size=1, num_subsets=9)
     with pytest.raises(GravLensError, match="more than half of the reference images"):
         mmd_test(x, np.ones((5, 3)), rng)
-    assert median_bandwidth(np.array([[0.0], [1.0], [3.0]])) == 2

@@ -71,7 +71,6 @@ def test_held_out_real_images_are_not_flagged() -> None:
     assert found.close_fraction_expected == pytest.approx(10 / 1001)
     assert found.close_fraction == pytest.approx(0.01, abs=0.012)
     assert found.auc == pytest.approx(0.5, abs=0.04)
-    assert found.auc_p_value > 0.01
 
 
 def test_a_set_that_closes_in_as_a_whole_shows_in_median_and_auc() -> None:
@@ -79,7 +78,6 @@ def test_a_set_that_closes_in_as_a_whole_shows_in_median_and_auc() -> None:
     found = judge(generated)
     assert found.median_ratio < 0.9
     assert found.auc > 0.7
-    assert found.auc_p_value < 1e-6
 
 
 def test_chance_of_all_being_nearer_is_counted_out() -> None:

@@ -43,48 +43,45 @@ def test_shifted_means_are_told_apart_as_well_as_theory_allows() -> None:
     # d' = 0.75 sqrt(6), and the best area is Phi(d' / sqrt(2)).
     best = 0.5 * (1 + math.erf(0.75 * math.sqrt(6) / 2))
     assert best > 0.9
-    assert found.auc.value == pytest.approx(best, abs=4 * found.auc.standard_error)
+    assert found.value == pytest.approx(best, abs=4 * found.standard_error)
 
 
 def test_covariances_and_shapes_are_told_apart() -> None:
     mixed = features(1000, 2) @ (np.eye(6) + 0.4 * np.eye(6, k=1))
     mixed = (mixed - mixed.mean(0)) / mixed.std(0)
-    assert compare_features(mixed, features(1000, 3), seed=0).auc.value > 0.65
+    assert compare_features(mixed, features(1000, 3), seed=0).value > 0.65
     two_peaks = np.sign(features(1000, 4)) + 0.1 * features(1000, 5)
-    assert compare_features(two_peaks, features(1000, 6), seed=0).auc.value > 0.95
+    assert compare_features(two_peaks, features(1000, 6), seed=0).value > 0.95
 
 
 def test_one_distribution_gives_one_half() -> None:
     for seed in range(2):
         found = compare_features(features(400, 2 * seed), features(500, 2 * seed + 1), seed=seed)
-        assert found.auc.value == pytest.approx(0.5, abs=3 * found.auc.standard_error)
+        assert found.value == pytest.approx(0.5, abs=3 * found.standard_error)
 
 
-def test_swapping_the_sets_changes_signs_alone() -> None:
+def test_swapping_the_sets_finds_as_much() -> None:
     a, b = features(200, 0) + 0.3, features(150, 1)
     one, other = compare_features(a, b, seed=3), compare_features(b, a, seed=3)
-    assert one.auc.value == pytest.approx(other.auc.value, abs=0.01)
-    agreement = np.corrcoef(one.generated_scores, -other.real_scores)[0, 1]
-    assert agreement > 0.99
+    assert one.value == pytest.approx(other.value, abs=0.01)
 
 
 def test_seed_fixes_everything() -> None:
     a, b = features(100, 0), features(100, 1)
     one, same, other = (compare_features(a, b, seed=seed) for seed in (0, 0, 1))
-    assert np.array_equal(one.generated_scores, same.generated_scores)
-    assert not np.array_equal(one.generated_scores, other.generated_scores)
+    assert one == same != other
 
 
 def test_constant_and_collinear_features_do_no_harm() -> None:
     a, b = features(100, 0) + 0.8, features(100, 1)
     wide = [np.concatenate([side, side, np.zeros((100, 30))], axis=1) for side in (a, b)]
-    assert compare_features(wide[0], wide[1], seed=0).auc.value > 0.85
+    assert compare_features(wide[0], wide[1], seed=0).value > 0.85
 
 
 def test_few_images_of_many_features_are_scored() -> None:
     rng = np.random.default_rng(9)
     found = compare_features(rng.normal(size=(20, 64)), rng.normal(size=(20, 64)), seed=0)
-    assert found.auc.value == pytest.approx(0.5, abs=3 * found.auc.standard_error)
+    assert found.value == pytest.approx(0.5, abs=3 * found.standard_error)
 
 
 def test_mistakes_are_named() -> None:

@@ -10,21 +10,8 @@ from gravlensdiffusion.reports.charts import (
     bin_edges,
     clipped_histogram,
     histogram_png,
-    save_curve,
 )
 from gravlensdiffusion.reports.drawing import GENERATED, REAL
-
-
-def test_curve_is_written(tmp_path):
-    path = save_curve(
-        {"train": ([1, 2], [1.0, 0.1]), "average": ([1, 2], [1.0, 0.5])},
-        tmp_path / "c.png",
-        x_label="images",
-        y_label="loss",
-        log_y=True,
-    )
-    with Image.open(path) as picture:
-        assert np.asarray(picture.convert("L")).std() > 5
 
 
 def colours(png: bytes) -> np.ndarray:

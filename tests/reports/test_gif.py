@@ -1,3 +1,4 @@
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -5,6 +6,11 @@ import pytest
 from PIL import Image
 
 from gravlensdiffusion.reports.gif import save_gif
+
+
+def saved(frames: Iterable[np.ndarray], path: Path, **how: object) -> Path:
+    save_gif(frames, path, **how)
+    return path
 
 
 def size_of(path: Path) -> tuple[int, int]:
@@ -21,7 +27,7 @@ def denoising(num_frames: int, num_images: int = 4) -> list[np.ndarray]:
 
 
 def test_gif_has_a_frame_for_each_array_and_holds_the_last(tmp_path):
-    path = save_gif(denoising(35), tmp_path / "g.gif", duration_ms=50, hold_last_ms=1500)
+    path = saved(denoising(35), tmp_path / "g.gif", duration_ms=50, hold_last_ms=1500)
     with Image.open(path) as gif:
         assert gif.n_frames == 35
         assert gif.info["loop"] == 0
@@ -32,13 +38,13 @@ def test_gif_has_a_frame_for_each_array_and_holds_the_last(tmp_path):
 
 def test_frames_that_are_alike_stay_apart(tmp_path):
     frame = denoising(2)[1]
-    path = save_gif([frame] * 7, tmp_path / "g.gif")
+    path = saved([frame] * 7, tmp_path / "g.gif")
     with Image.open(path) as gif:
         assert gif.n_frames == 7
 
 
 def test_gif_shows_both_the_noise_and_the_images(tmp_path):
-    path = save_gif(iter(denoising(5)), tmp_path / "g.gif")
+    path = saved(iter(denoising(5)), tmp_path / "g.gif")
     with Image.open(path) as gif:
         first = np.asarray(gif.convert("L"), dtype=float)
         gif.seek(4)
@@ -52,7 +58,7 @@ def test_gif_shows_both_the_noise_and_the_images(tmp_path):
 
 def test_large_gif_is_averaged_down(tmp_path):
     frames = [np.random.default_rng(k).normal(size=(9, 1, 150, 150)) for k in range(2)]
-    path = save_gif(frames, tmp_path / "g.gif", max_side=300)
+    path = saved(frames, tmp_path / "g.gif", max_side=300)
     assert max(size_of(path)) <= 300
 
 

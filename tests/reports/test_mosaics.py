@@ -13,6 +13,11 @@ from gravlensdiffusion.reports.mosaics import (
 )
 
 
+def saved(images: np.ndarray, path: Path, **how: object) -> Path:
+    save_grid(images, path, **how)
+    return path
+
+
 def steps(num: int, side: int = 8) -> np.ndarray:
     """Return constant images of value 0, 1, ..., num - 1."""
     values = np.arange(num, dtype=np.float32)
@@ -33,7 +38,7 @@ def tile_centres(path: Path, columns: int, num: int, cell: int) -> list[int]:
 
 
 def test_grid_lays_images_out_row_by_row_on_one_grey_scale(tmp_path):
-    path = save_grid(
+    path = saved(
         steps(5), tmp_path / "g.png", num_columns=3, stretch="linear", limits=(0, 4), min_side=8
     )
     assert grey(path).shape == (2 * 9 + 1, 3 * 9 + 1)
@@ -41,20 +46,20 @@ def test_grid_lays_images_out_row_by_row_on_one_grey_scale(tmp_path):
 
 
 def test_sqrt_stretch_brightens_faint_pixels(tmp_path):
-    path = save_grid(steps(5), tmp_path / "g.png", num_columns=5, limits=(0, 4), min_side=8)
+    path = saved(steps(5), tmp_path / "g.png", num_columns=5, limits=(0, 4), min_side=8)
     expected = [round(255 * np.sqrt(k / 4)) for k in range(5)]
     assert tile_centres(path, 5, 5, cell=9) == expected
 
 
 def test_hundred_images_make_a_square_of_ten_by_ten(tmp_path):
-    path = save_grid(np.zeros((100, 28, 28)), tmp_path / "g.png")
+    path = saved(np.zeros((100, 28, 28)), tmp_path / "g.png")
     assert grey(path).shape == (10 * 57 + 1, 10 * 57 + 1)
 
 
 def test_grid_shows_rows_upwards_and_columns_to_the_right(tmp_path):
     image = np.zeros((1, 1, 8, 8))
     image[0, 0, 1, 6] = 1.0
-    path = save_grid(image, tmp_path / "g.png", stretch="linear", limits=(0, 1), min_side=8)
+    path = saved(image, tmp_path / "g.png", stretch="linear", limits=(0, 1), min_side=8)
     pixels = grey(path)
     assert pixels[7, 7] == 255
     assert pixels[7, 2] == 0
@@ -63,7 +68,7 @@ def test_grid_shows_rows_upwards_and_columns_to_the_right(tmp_path):
 def test_three_channels_are_shown_in_colour(tmp_path):
     image = np.zeros((1, 3, 8, 8))
     image[0, 1] = 1.0
-    path = save_grid(image, tmp_path / "g.png", limits=(0, 1), min_side=8)
+    path = saved(image, tmp_path / "g.png", limits=(0, 1), min_side=8)
     with Image.open(path) as picture:
         assert picture.convert("RGB").getpixel((4, 4)) == (0, 255, 0)
 
@@ -72,13 +77,13 @@ def test_unusable_pixels_are_drawn_black_and_do_not_move_the_scale(tmp_path):
     image = np.ones((2, 1, 8, 8))
     image[0] = np.nan
     image[1, 0, 0, 0] = 0.0
-    path = save_grid(image, tmp_path / "g.png", num_columns=2, stretch="linear", min_side=8)
+    path = saved(image, tmp_path / "g.png", num_columns=2, stretch="linear", min_side=8)
     assert tile_centres(path, 2, 2, cell=9) == [0, 255]
 
 
 def test_titles_stand_above_their_tiles(tmp_path):
-    path = save_grid(np.zeros((2, 40, 40)), tmp_path / "g.png", titles=["a", "long" * 50])
-    plain = save_grid(np.zeros((2, 40, 40)), tmp_path / "p.png")
+    path = saved(np.zeros((2, 40, 40)), tmp_path / "g.png", titles=["a", "long" * 50])
+    plain = saved(np.zeros((2, 40, 40)), tmp_path / "p.png")
     assert grey(path).shape[1] == grey(plain).shape[1]
     assert grey(path).shape[0] > grey(plain).shape[0]
     with pytest.raises(ValueError, match="1 titles for 2 images"):
@@ -97,7 +102,7 @@ def test_unknown_stretch_is_refused_with_the_known_ones(tmp_path):
 
 
 def test_bytes_hold_the_picture_that_is_saved(tmp_path):
-    path = save_grid(steps(5), tmp_path / "g.png", num_columns=3, limits=(0, 4))
+    path = saved(steps(5), tmp_path / "g.png", num_columns=3, limits=(0, 4))
     data = grid_png(steps(5), num_columns=3, limits=(0, 4))
     with Image.open(BytesIO(data)) as picture:
         assert picture.format == "PNG"

@@ -8,8 +8,8 @@ import pytest
 
 from gravlensdiffusion.cli.evaluate import Options, reports
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.evaluation.preparation import PreparedSource, prepare_sets
-from gravlensdiffusion.evaluation.sets import Sets
+from gravlensdiffusion.evaluation.preparation import PreparedSource
+from gravlensdiffusion.evaluation.sets import Sets, prepare_sets
 from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.formats.writers import check_channels, write_images
 from gravlensdiffusion.sets.records import LensRecord, SetHeader

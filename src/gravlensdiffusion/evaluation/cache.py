@@ -40,13 +40,9 @@ def key_of(*parts: str, modules: Sequence[ModuleType] = ()) -> str:
 
 
 def cached(key: str, compute: Callable[[], Mapping[str, NDArray[np.generic]]]) -> Arrays:
-    """Return arrays from the cache, or compute and keep them.
+    """Return arrays from the cache, or compute and keep them under a digest of all they depend on.
 
     A damaged file is computed anew; a folder that cannot be written to is no fault.
-
-    Args:
-        key: Digest of everything that the arrays depend on.
-        compute: Makes the arrays.
     """
     folder = cache_folder()
     if folder is None:

@@ -12,13 +12,7 @@ from scipy.stats import ks_2samp
 from gravlensdiffusion.evaluation.measure import Measurements
 from gravlensdiffusion.evaluation.plan import Plan
 from gravlensdiffusion.evaluation.planting import Ladder, describe
-from gravlensdiffusion.evaluation.statistics import (
-    MMD,
-    Statistic,
-    finite,
-    relative_shift,
-    values,
-)
+from gravlensdiffusion.evaluation.statistics import MMD, Statistic, finite, relative_shift, values
 from gravlensdiffusion.metrics.kernel import mmd_test
 
 PARTS = (1, 2, 4)
@@ -197,7 +191,6 @@ def _finite_or_none(value: float) -> float | None:
 def _details(
     statistic: Statistic, generated: Measurements, reference: Measurements
 ) -> dict[str, Any]:
-    """Return what all images of both sets say of a statistic."""
     if statistic is MMD:
         rng = np.random.default_rng(NUM_PERMUTATIONS)
         test = mmd_test(

@@ -35,17 +35,8 @@ def detail_rows(
 ) -> list[Row]:
     """Return the rows of detail: of noise-free twins, else of images that have hardly any noise.
 
-    Args:
-        sets: The images.
-        generated: Measurements of the generated images.
-        real: Those of the reference, followed by those of the second reference.
-        plan: Which images are compared.
-        team: Who shares the work.
-        seed: Seed of what is drawn.
-        tell: Told what is being done.
-
-    Returns:
-        None where some set has no twins and there is too much noise.
+    There are none where some set has no twins and there is too much noise. ``real`` is the reference
+    followed by the second reference.
     """
     sources, note = sets.twins, "on the noise-free twins"
     if not sources:

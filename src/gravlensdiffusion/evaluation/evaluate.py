@@ -125,12 +125,7 @@ def evaluate_sets(
 
 
 def assist(sets: Sets, settings: Settings, processes: Processes) -> None:
-    """Measure what the main process asks for, until it needs no more.
-
-    Args:
-        sets: The images.
-        settings: How to compare them.
-        processes: The processes.
+    """Measure what the main process asks for, until it needs no more; see `evaluate_sets`.
 
     Raises:
         OtherFailed: If the sets do not go together.

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,14 +65,8 @@ class WeightsFile:
         return self.sha256 in (PACKAGED_SHA256, PUBLIC_SHA256)
 
 
-@dataclass(frozen=True, slots=True)
-class Chosen:
-    """Some images of a set.
-
-    Attributes:
-        source: The set.
-        indices: Which images, shape ``(K,)``.
-    """
+class _Chosen(NamedTuple):
+    """A set, and which of its images are chosen, shape ``(K,)``."""
 
     source: PreparedSource
     indices: NDArray[np.int64]
@@ -85,17 +79,7 @@ def inception_rows(
     weights: Path | None,
     tell: Callable[[str], None],
 ) -> tuple[list[Row], dict[str, Any]]:
-    """Compute FID and KID, or say why not.
-
-    Args:
-        generated: The generated images.
-        real: The reference and, where there is one, the second reference.
-        settings: Protocol, seeds.
-        weights: File of Inception weights, or None for those that are installed.
-        tell: Told what is being done.
-
-    Returns:
-        The rows, and the facts on weights and protocol.
+    """Return the rows of FID and KID, or why there are none, and the facts on weights and protocol.
 
     Raises:
         GravLensError: If a file of weights was given and cannot be used.
@@ -139,10 +123,9 @@ def inception_rows(
 
 def _choose(
     generated: PreparedSource, real: Sequence[PreparedSource], settings: Settings
-) -> tuple[Chosen, list[Chosen], Plan]:
-    """Return the images of a protocol and the plan of their comparisons."""
+) -> tuple[_Chosen, list[_Chosen], Plan]:
     if settings.protocol == "full":
-        everything = [Chosen(each, np.arange(len(each))) for each in (generated, *real)]
+        everything = [_Chosen(each, np.arange(len(each))) for each in (generated, *real)]
     else:
         everything = _hundreds(generated, real, settings.seed)
     sizes = [len(chosen.indices) for chosen in everything] + [0]
@@ -150,7 +133,9 @@ def _choose(
     return everything[0], everything[1:], plan
 
 
-def _hundreds(generated: PreparedSource, real: Sequence[PreparedSource], seed: int) -> list[Chosen]:
+def _hundreds(
+    generated: PreparedSource, real: Sequence[PreparedSource], seed: int
+) -> list[_Chosen]:
     """Return 100 images of each set at 28 pixels, and 100 more real ones."""
     rng = np.random.default_rng(seed)
     first, second, *more = (
@@ -158,17 +143,17 @@ def _hundreds(generated: PreparedSource, real: Sequence[PreparedSource], seed: i
     )
     order = rng.permutation(len(second))
     chosen = [
-        Chosen(first, np.sort(rng.permutation(len(first))[:REFERENCE_NUM])),
-        Chosen(second, np.sort(order[:REFERENCE_NUM])),
+        _Chosen(first, np.sort(rng.permutation(len(first))[:REFERENCE_NUM])),
+        _Chosen(second, np.sort(order[:REFERENCE_NUM])),
     ]
-    others = Chosen(second, np.sort(order[REFERENCE_NUM : 2 * REFERENCE_NUM]))
+    others = _Chosen(second, np.sort(order[REFERENCE_NUM : 2 * REFERENCE_NUM]))
     if more:
-        others = Chosen(more[0], np.sort(rng.permutation(len(more[0]))[:REFERENCE_NUM]))
+        others = _Chosen(more[0], np.sort(rng.permutation(len(more[0]))[:REFERENCE_NUM]))
     return chosen + [others] * bool(len(others.indices))
 
 
 def _features(
-    chosen: Chosen,
+    chosen: _Chosen,
     features_of: Callable[[Images], NDArray[np.float64]],
     weights: str,
     protocol: str,

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -53,23 +53,23 @@ class Measurements:
         return len(self.features)
 
     def __getitem__(self, indices: NDArray[np.integer] | slice) -> "Measurements":
-        return Measurements(
-            physics={name: values[indices] for name, values in self.physics.items()},
-            profiles={name: values[indices] for name, values in self.profiles.items()},
-            features=self.features[indices],
-            estimates={name: values[indices] for name, values in self.estimates.items()},
-            logits=self.logits[indices],
-        )
+        return self._changed(lambda values: values[indices])
 
     def joined(self, other: "Measurements") -> "Measurements":
         """Return these images followed by those of another set."""
-        return Measurements(
-            physics=_concatenated([self.physics, other.physics]),
-            profiles=_concatenated([self.profiles, other.profiles]),
-            features=np.concatenate([self.features, other.features]),
-            estimates=_concatenated([self.estimates, other.estimates]),
-            logits=np.concatenate([self.logits, other.logits]),
-        )
+        return self._changed(lambda *parts: np.concatenate(parts), other)
+
+    def _changed(self, change: Callable[..., Any], *others: "Measurements") -> "Measurements":
+        """Return what a function makes of each array, and of the same arrays of others."""
+        found: dict[str, Any] = {}
+        for field in fields(self):
+            own, *more = (getattr(each, field.name) for each in (self, *others))
+            found[field.name] = (
+                {name: change(own[name], *(each[name] for each in more)) for name in own}
+                if isinstance(own, Mapping)
+                else change(own, *more)
+            )
+        return Measurements(**found)
 
 
 def features_alone(features: NDArray[np.float64]) -> Measurements:
@@ -187,7 +187,6 @@ class Team:
         return [each for some in self._processes.gather(parts) for each in some]
 
     def _own(self, task: Task, source: PreparedSource, share: range) -> list[Arrays]:
-        """Return the parts of a share."""
         parts = []
         with shown_progress(len(share), is_shown=self._is_shown) as shown:
             for low in range(0, len(share), STRIDE):
@@ -197,13 +196,7 @@ class Team:
 
 
 def measure_set(source: PreparedSource, encoder: Encoder, team: Team | None = None) -> Measurements:
-    """Measure every image of a set, or find it in the cache.
-
-    Args:
-        source: The set.
-        encoder: The encoder.
-        team: Who shares the work; None for this process alone.
-    """
+    """Measure every image of a set, or find it in the cache; without a team, in this process alone."""
     key = key_of(
         source.digest,
         repr(source.pixel_scale_arcsec),
@@ -282,7 +275,6 @@ def _unpack(arrays: Arrays, encoder: Encoder) -> Measurements:
 
 
 def _concatenated(parts: Sequence[Mapping[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
-    """Return the arrays of parts that follow each other."""
     return {
         name: first if len(parts) == 1 else np.concatenate([part[name] for part in parts])
         for name, first in parts[0].items()

@@ -55,7 +55,7 @@ def memorisation_rows(
     seed: int,
     team: Team | None = None,
 ) -> tuple[list[Row], tuple[Neighbours, ...]]:
-    """Compare distances to the training set, in pixels and in encoder features.
+    """Return a row for each space, pixels and encoder features, and the closest pairs in each.
 
     Args:
         generated: The generated images.
@@ -65,9 +65,6 @@ def memorisation_rows(
         encoder: The encoder of the report.
         seed: Seed of the choice of images.
         team: Who shares the measuring; None for this process alone.
-
-    Returns:
-        A row for each space, and the closest pairs in each.
     """
     spaces = (Space.PIXELS, Space.FEATURES)
     if min(len(generated), len(held_out)) < 2 * MIN_IMAGES:

@@ -29,11 +29,7 @@ PERCENTILES = (50.0, 16.0, 84.0)
 """Middle and edges of a band [per cent]."""
 PROFILES: dict[str, tuple[Callable[..., Profile], str, str]] = {
     "radial_profile": (radial_profile, "radius [{length}]", "flux above the sky [{flux}]"),
-    "power_spectrum": (
-        power_spectrum,
-        "spatial frequency [cycles / {length}]",
-        "power [{flux}²]",
-    ),
+    "power_spectrum": (power_spectrum, "spatial frequency [cycles / {length}]", "power [{flux}²]"),
 }
 """How each profile is measured, and what its axes show."""
 
@@ -112,7 +108,7 @@ def profiles(evaluation: Evaluation) -> Section:
     for name, (profile, x_label, y_label) in PROFILES.items():
         if name not in evaluation.generated.profiles:
             continue
-        bands = [band(each.profiles[name]) for each in (evaluation.generated, evaluation.real)]
+        bands = [_band(each.profiles[name]) for each in (evaluation.generated, evaluation.real)]
         png = bands_png(
             profile(blank, scale).centres,
             *bands,
@@ -132,7 +128,7 @@ def profiles(evaluation: Evaluation) -> Section:
     )
 
 
-def band(values: NDArray[np.float64]) -> Band:
+def _band(values: NDArray[np.float64]) -> Band:
     """Return the median and the middle 68% over images of profiles ``(N, K)``."""
     whole = values[np.isfinite(values).all(1)]
     if not len(whole):

@@ -49,10 +49,6 @@ def place(generated: Measurements, real: Measurements) -> tuple[Placement, ...]:
     """Place each real image among the generated ones, in every statistic that both have.
 
     Statistics that are the same for all generated images are left out.
-
-    Args:
-        generated: Measurements of the generated images.
-        real: Measurements of the real ones.
     """
     found = []
     for name, values in real.physics.items():

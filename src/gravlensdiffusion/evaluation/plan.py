@@ -18,7 +18,7 @@ Indices = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
-class Split:
+class _Split:
     """One seed's comparison.
 
     Attributes:
@@ -50,7 +50,7 @@ class Plan:
     num_generated: int
     num_reference: int
     reference_size: int
-    splits: tuple[Split, ...]
+    splits: tuple[_Split, ...]
     notes: tuple[str, ...]
 
 
@@ -91,7 +91,7 @@ def make_plan(
         rng = np.random.default_rng([seed, k])
         real = rng.permutation(pool)
         splits.append(
-            Split(
+            _Split(
                 generated=np.sort(rng.permutation(num_generated)[:n]),
                 reference=np.sort(rng.permutation(num_reference)[:m]),
                 floor=np.sort(real[:n]),

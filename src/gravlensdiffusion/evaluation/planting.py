@@ -16,36 +16,26 @@ from gravlensdiffusion.metrics.defects import (
     pit_arcs,
     rotate,
     scale_flux,
+    shift,
 )
 
 NUM_PLANTED = 1000
 """Images that a defect is planted in, at most."""
 
-LADDERS: dict[Defect, tuple[float, ...]] = {
-    "flux": (0.01, 0.02, 0.05, 0.1, 0.2),
-    "noise": (0.02, 0.05, 0.1, 0.3, 1.0),
-    "blur": (0.15, 0.3, 0.5, 1.0),
-    "shift": (0.1, 0.3, 1.0),
-    "turned": (0.02, 0.05, 0.2, 0.5, 1.0),
-    "patches": (0.002, 0.005, 0.01, 0.02, 0.05),
-    "pitted": (0.03, 0.1, 0.3, 1.0),
-    "clipped": (0.001, 0.01, 0.1, 0.5),
+LADDERS: dict[Defect, tuple[str, float, tuple[float, ...]]] = {
+    "flux": ("a {}% flux error", 100, (0.01, 0.02, 0.05, 0.1, 0.2)),
+    "noise": ("{}% more noise", 100, (0.02, 0.05, 0.1, 0.3, 1.0)),
+    "blur": ("a blur of {} px", 1, (0.15, 0.3, 0.5, 1.0)),
+    "shift": ("a shift of {} px", 1, (0.1, 0.3, 1.0)),
+    "turned": ("{}% of images turned by 90°", 100, (0.02, 0.05, 0.2, 0.5, 1.0)),
+    "patches": ("patches that differ by {}%", 100, (0.002, 0.005, 0.01, 0.02, 0.05)),
+    "pitted": ("one pit more or less in {}% of images", 100, (0.03, 0.1, 0.3, 1.0)),
+    "clipped": ("{}% of pixels clipped at zero", 100, (0.001, 0.01, 0.1, 0.5)),
 }
-"""Strengths: relative errors of flux and of the noise rms, width of a blur [pixel], shift along the
-columns [pixel], share of the images that are turned by 90 degrees, relative step between patches,
-share of the images with one more pit, share of the pixels that are clipped."""
-
-WORDING: dict[Defect, tuple[str, float]] = {
-    "flux": ("a {}% flux error", 100),
-    "noise": ("{}% more noise", 100),
-    "blur": ("a blur of {} px", 1),
-    "shift": ("a shift of {} px", 1),
-    "turned": ("{}% of images turned by 90°", 100),
-    "patches": ("patches that differ by {}%", 100),
-    "pitted": ("one pit more or less in {}% of images", 100),
-    "clipped": ("{}% of pixels clipped at zero", 100),
-}
-"""How a strength is told, and the factor on it."""
+"""How a strength is told, the factor on it, and the strengths: relative errors of flux and of the noise
+rms, width of a blur [pixel], shift along the columns [pixel], share of the images that are turned by 90
+degrees, relative step between patches, share of the images with one more pit, share of the pixels that
+are clipped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,42 +55,31 @@ class Ladder:
         """The excess from no defect on, made to grow: a little noise may break the order."""
         return np.maximum.accumulate(np.concatenate([[0.0], np.nan_to_num(self.excess)]))
 
-    def reaches(self, excess: float) -> bool:
-        """Whether the strongest defect gives a value this far above the floor."""
-        return bool(excess <= self.rungs[-1])
-
     def describe(self, excess: float) -> str:
         """Say which strength gives a value this far above the floor."""
-        wording, factor = WORDING[self.defect]
-        strengths, rungs = np.array([0.0, *LADDERS[self.defect]]), self.rungs
+        wording, factor, strengths = LADDERS[self.defect]
+        rungs = self.rungs
+        way = "like"
         if excess <= rungs[1]:
-            return "less than " + wording.format(_rounded(strengths[1] * factor))
-        if excess > rungs[-1]:
-            return "more than " + wording.format(_rounded(strengths[-1] * factor))
-        found = float(np.interp(excess, rungs, strengths))
-        return "like " + wording.format(_rounded(found * factor))
-
-
-def _rounded(value: float) -> str:
-    return f"{value:.2g}" if value < 100 else f"{value:.0f}"
+            found, way = strengths[0], "less than"
+        elif excess > rungs[-1]:
+            found, way = strengths[-1], "more than"
+        else:
+            found = float(np.interp(excess, rungs, [0.0, *strengths]))
+        value = found * factor
+        return f"{way} {wording.format(f'{value:.2g}' if value < 100 else f'{value:.0f}')}"
 
 
 def describe(ladders_of_row: Sequence[Ladder], excess: float) -> str:
-    """Say in the words of the first defect that reaches an excess what it is like.
-
-    Args:
-        ladders_of_row: One ladder per defect, the most telling one first.
-        excess: Value less floor.
-    """
+    """Say what an excess of a value over its floor is like, by the first defect that reaches it."""
     if not ladders_of_row or not np.isfinite(excess):
         return ""
-    for ladder in ladders_of_row:
-        if ladder.reaches(excess):
-            return ladder.describe(excess)
-    return max(ladders_of_row, key=lambda each: float(each.rungs[-1])).describe(excess)
+    reaching = (each for each in ladders_of_row if excess <= each.rungs[-1])
+    highest = max(ladders_of_row, key=lambda each: float(each.rungs[-1]))
+    return next(reaching, highest).describe(excess)
 
 
-def plant(
+def _plant(
     images: NDArray[np.float32], defect: Defect, strength: float, rng: np.random.Generator
 ) -> NDArray[np.float32]:
     """Return images ``(N, H, W)`` with a defect of one of the ladders."""
@@ -112,8 +91,7 @@ def plant(
         case "blur":
             faulty = blur(images, strength)
         case "shift":
-            moved = np.concatenate([images[:, :, :1], images[:, :, :-1]], axis=2)
-            faulty = (1 - strength) * images + strength * moved
+            faulty = shift(images, strength)
         case "turned":
             turned = rng.permutation(len(images)) < strength * len(images)
             faulty = np.where(turned[:, None, None], rotate(images), images)
@@ -162,7 +140,7 @@ def ladders(
     planted, clean = np.sort(chosen[:half]), measured[np.sort(chosen[half : 2 * half])]
     images = planting.read(planted)
     found: dict[tuple[str, Defect], Ladder] = {}
-    for defect, strengths in LADDERS.items():
+    for defect, (*_, strengths) in LADDERS.items():
         told = [each for each in statistics if defect in each.defects]
         if not told:
             continue
@@ -170,7 +148,7 @@ def ladders(
         faulty = [
             values(
                 told,
-                planting.measure(plant(images, defect, strength, np.random.default_rng(seed))),
+                planting.measure(_plant(images, defect, strength, np.random.default_rng(seed))),
                 clean,
                 seed,
             )

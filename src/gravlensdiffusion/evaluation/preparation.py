@@ -1,7 +1,7 @@
 """Bringing image sets to common ground: one size, one scale, one number of grey levels."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
@@ -89,11 +89,7 @@ class PreparedSource(View):
     """
 
     def __init__(
-        self,
-        stored: LensSet,
-        title: str,
-        preparation: Preparation | None = None,
-        channel: int = 0,
+        self, stored: LensSet, title: str, preparation: Preparation | None = None, channel: int = 0
     ) -> None:
         self.num_channels, height, width = stored.image_shape
         if not 0 <= channel < self.num_channels:
@@ -235,94 +231,3 @@ class PreparedSource(View):
     def _some(self) -> NDArray[np.float32]:
         """Return 64 images as they are stored, or all of fewer, shape ``(B, H, W)``."""
         return self._stored.read(evenly_spread(len(self), 64))[:, self._channel]
-
-
-def prepare_sets(
-    sets: Sequence[PreparedSource],
-    *,
-    size: int | None,
-    rescale: Rescale,
-    eight_bit: bool = False,
-) -> list[PreparedSource]:
-    """Decide what all sets of a comparison go through, and return them so prepared.
-
-    Args:
-        sets: The generated set, the reference, and any others.
-        size: Size to compare at [pixel]; None for their own.
-        rescale: ``peak`` to bring every image to [0, 1].
-        eight_bit: Whether all are rounded to 255ths even where no set has 8 bits.
-
-    Raises:
-        GravLensError: If channels, sizes or flux units differ and nothing was said that makes them one, or
-            8 bits are asked for of images that are not in [0, 1].
-    """
-    if len({each.num_channels for each in sets}) > 1:
-        raise GravLensError(f"{_listing(sets, 'num_channels')}: the numbers of channels differ")
-    sizes = {each.stored_size for each in sets}
-    if size is None and len(sizes) > 1:
-        raise GravLensError(
-            f"{_listing(sets, 'stored_size')}: the sizes differ; `size` {min(sizes)} brings them to one"
-        )
-    chosen = min(sizes) if size is None else size
-    if not 8 <= chosen <= min(sizes):
-        raise GravLensError(
-            f"`size` must lie between 8 and the {min(sizes)} pixels of the smallest images, "
-            f"got {chosen}"
-        )
-    if rescale == "none":
-        _check_units(sets)
-    rounded = eight_bit or any(each.is_eight_bit for each in sets)
-    levels = EIGHT_BIT if rounded else None
-    fields = [each.field_arcsec for each in (sets[1], *sets) if each.field_arcsec is not None]
-    units = [each.flux_unit for each in (sets[1], *sets) if each.flux_unit != UNKNOWN]
-    preparation = Preparation(
-        size=chosen,
-        flux_unit=units[0] if units else None,
-        rescale=rescale,
-        levels=levels,
-        field_arcsec=fields[0] if fields else None,
-    )
-    reference = sets[1].prepared(preparation)
-    if not _is_unit_range(reference):
-        if eight_bit:
-            raise GravLensError(
-                "`eight_bit` rounds images in [0, 1], and these have another range; `rescale` peak "
-                "brings each image to it"
-            )
-        _, faint, bright = reference.extremes
-        if not bright > faint:
-            raise GravLensError(f"{reference.title}: its images have no spread")
-        preparation = replace(preparation, faint=faint, bright=bright, levels=None)
-    return [each.prepared(preparation) for each in sets]
-
-
-def _is_unit_range(reference: PreparedSource) -> bool:
-    """Whether the reference is on the scale of peak-scaled images already."""
-    if reference.flux_unit != UNKNOWN and reference.preparation.rescale == "none":
-        return reference.flux_unit in UNIT_RANGE
-    low, _, high = reference.extremes
-    return low >= -0.1 and 0.5 <= high <= 1.1
-
-
-def _check_units(sets: Sequence[PreparedSource]) -> None:
-    """Refuse sets whose flux units differ.
-
-    One that is not known goes with any, but not with images from 0 to 1 where its own reach far out.
-    """
-    alike = UNIT_RANGE | {UNKNOWN}
-    known = {each.flux_unit for each in sets} - alike
-    if len(known) > 1 or (known and any(each.flux_unit in UNIT_RANGE for each in sets)):
-        raise GravLensError(
-            f"{_listing(sets, 'flux_unit')}: the flux units differ; `rescale` peak brings each "
-            "image to [0, 1]"
-        )
-    for each in sets if any(one.flux_unit in UNIT_RANGE for one in sets) else ():
-        if each.flux_unit == UNKNOWN and each.is_far_beyond_one:
-            raise GravLensError(
-                f"{_listing(sets, 'flux_unit')}: the images of {each.title} reach far beyond 1, "
-                "the others lie between 0 and 1; `rescale` peak brings each image there"
-            )
-
-
-def _listing(sets: Sequence[PreparedSource], attribute: str) -> str:
-    return ", ".join(f"{each.title} has {getattr(each, attribute)}" for each in sets)

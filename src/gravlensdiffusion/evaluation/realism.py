@@ -322,7 +322,7 @@ def _pixel_area(simulated: Images, real: Images, seed: int) -> Area:
         rng = np.random.default_rng(seed)
         return compare_pixels(
             one[:, None], two[:, None], rng, PIXEL_TRAINING, num_folds=PIXEL_FOLDS
-        ).auc
+        )[1]
 
     value, num = area(simulated, real), len(real)
     found = Area(space="pixels", value=value.value, standard_error=value.standard_error)

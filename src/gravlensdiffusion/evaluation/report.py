@@ -28,16 +28,7 @@ ABOVE, BELOW = "\N{BLACK UP-POINTING TRIANGLE}", "\N{BLACK DOWN-POINTING TRIANGL
 MAX_PLACED, MAX_PLACED_IN_TERMINAL = 12, 5
 """Real images that are told one by one, at most."""
 COLUMNS = ("metric", "value", "floor", "ratio", "z", "corrected", "shift", "p", "equivalent")
-BRIEF_COLUMNS = (
-    "metric",
-    "value",
-    "floor",
-    "ratio or z",
-    "corrected",
-    "shift",
-    "p",
-    "equivalent",
-)
+BRIEF_COLUMNS = ("metric", "value", "floor", "ratio or z", "corrected", "shift", "p", "equivalent")
 WORDS = {
     "value": (
         "Generated images compared with real ones. The lens Fréchet distance compares mean and "
@@ -200,11 +191,7 @@ def _statistics(rows: Sequence[Row], *, is_brief: bool = False) -> Table:
     """Return the table of all rows; in brief it has fewer columns, and no spread of the values."""
     columns = BRIEF_COLUMNS if is_brief else COLUMNS
     groups = [
-        Group(
-            title=group,
-            about=group.about,
-            lines=[_line(row, columns) for row in members],
-        )
+        Group(title=group, about=group.about, lines=[_line(row, columns) for row in members])
         for group, members in groupby(rows, key=lambda row: row.statistic.group)
     ]
     return Table(headings=columns, groups=groups, ends_in_text=True, is_wide=True)

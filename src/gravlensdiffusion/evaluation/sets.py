@@ -1,16 +1,22 @@
 """The sets of images that an evaluation is of."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.evaluation.preparation import PreparedSource, prepare_sets
+from gravlensdiffusion.evaluation.preparation import (
+    EIGHT_BIT,
+    UNIT_RANGE,
+    Preparation,
+    PreparedSource,
+    Rescale,
+)
 from gravlensdiffusion.evaluation.result import Settings
 from gravlensdiffusion.files import told_apart
 from gravlensdiffusion.formats.open import as_set
 from gravlensdiffusion.sets.copies import are_known, group
-from gravlensdiffusion.sets.flux import PEAK
+from gravlensdiffusion.sets.flux import PEAK, UNKNOWN
 from gravlensdiffusion.sets.lens_set import LensSet
 
 Images = LensSet | str | os.PathLike[str]
@@ -103,21 +109,15 @@ class Sets:
         return replace(self, **{k: each.of_channel(channel) for k, each in self.named.items()})
 
     def prepared(self, settings: Settings) -> "Sets":
-        """Return all sets on common ground; see `preparation.prepare_sets`."""
+        """Return all sets on common ground; see `prepare_sets`."""
         ready = prepare_sets(
-            self.all,
-            size=settings.size,
-            rescale=settings.rescale,
-            eight_bit=settings.eight_bit,
+            self.all, size=settings.size, rescale=settings.rescale, eight_bit=settings.eight_bit
         )
         return replace(self, **dict(zip(self.named, ready, strict=True)))
 
 
 def note_copies(sets: Sets) -> list[str]:
-    """Say which sets hold copies of one another's images, or of their own.
-
-    Args:
-        sets: The sets, on common ground.
+    """Say which sets, on common ground, hold copies of one another's images, or of their own.
 
     Raises:
         GravLensError: If all images of a set are copies of images that it is compared with, so that
@@ -150,9 +150,6 @@ def note_peaks(sets: Sets) -> list[str]:
     """Say where generated and real images were each scaled to [0, 1], but not at one size.
 
     Images of a model that has learned such images need not reach 0 and 1, and are no sign of it.
-
-    Args:
-        sets: The sets, on common ground.
     """
     pair = (sets.generated, sets.reference)
     if sets.generated.preparation.rescale != "none" or {each.flux_unit for each in pair} != {PEAK}:
@@ -191,3 +188,90 @@ def note_mixed(sets: Sets) -> list[str]:
             "with those that are generated"
         )
     return found
+
+
+def prepare_sets(
+    sets: Sequence[PreparedSource], *, size: int | None, rescale: Rescale, eight_bit: bool = False
+) -> list[PreparedSource]:
+    """Decide what all sets of a comparison go through, and return them so prepared.
+
+    Args:
+        sets: The generated set, the reference, and any others.
+        size: Size to compare at [pixel]; None for their own.
+        rescale: ``peak`` to bring every image to [0, 1].
+        eight_bit: Whether all are rounded to 255ths even where no set has 8 bits.
+
+    Raises:
+        GravLensError: If channels, sizes or flux units differ and nothing was said that makes them one, or
+            8 bits are asked for of images that are not in [0, 1].
+    """
+    if len({each.num_channels for each in sets}) > 1:
+        raise GravLensError(f"{_listing(sets, 'num_channels')}: the numbers of channels differ")
+    sizes = {each.stored_size for each in sets}
+    if size is None and len(sizes) > 1:
+        raise GravLensError(
+            f"{_listing(sets, 'stored_size')}: the sizes differ; `size` {min(sizes)} brings them to one"
+        )
+    chosen = min(sizes) if size is None else size
+    if not 8 <= chosen <= min(sizes):
+        raise GravLensError(
+            f"`size` must lie between 8 and the {min(sizes)} pixels of the smallest images, "
+            f"got {chosen}"
+        )
+    if rescale == "none":
+        _check_units(sets)
+    rounded = eight_bit or any(each.is_eight_bit for each in sets)
+    levels = EIGHT_BIT if rounded else None
+    fields = [each.field_arcsec for each in (sets[1], *sets) if each.field_arcsec is not None]
+    units = [each.flux_unit for each in (sets[1], *sets) if each.flux_unit != UNKNOWN]
+    preparation = Preparation(
+        size=chosen,
+        flux_unit=units[0] if units else None,
+        rescale=rescale,
+        levels=levels,
+        field_arcsec=fields[0] if fields else None,
+    )
+    reference = sets[1].prepared(preparation)
+    if not _is_unit_range(reference):
+        if eight_bit:
+            raise GravLensError(
+                "`eight_bit` rounds images in [0, 1], and these have another range; `rescale` peak "
+                "brings each image to it"
+            )
+        _, faint, bright = reference.extremes
+        if not bright > faint:
+            raise GravLensError(f"{reference.title}: its images have no spread")
+        preparation = replace(preparation, faint=faint, bright=bright, levels=None)
+    return [each.prepared(preparation) for each in sets]
+
+
+def _is_unit_range(reference: PreparedSource) -> bool:
+    """Whether the reference is on the scale of peak-scaled images already."""
+    if reference.flux_unit != UNKNOWN and reference.preparation.rescale == "none":
+        return reference.flux_unit in UNIT_RANGE
+    low, _, high = reference.extremes
+    return low >= -0.1 and 0.5 <= high <= 1.1
+
+
+def _check_units(sets: Sequence[PreparedSource]) -> None:
+    """Refuse sets whose flux units differ.
+
+    One that is not known goes with any, but not with images from 0 to 1 where its own reach far out.
+    """
+    alike = UNIT_RANGE | {UNKNOWN}
+    known = {each.flux_unit for each in sets} - alike
+    if len(known) > 1 or (known and any(each.flux_unit in UNIT_RANGE for each in sets)):
+        raise GravLensError(
+            f"{_listing(sets, 'flux_unit')}: the flux units differ; `rescale` peak brings each "
+            "image to [0, 1]"
+        )
+    for each in sets if any(one.flux_unit in UNIT_RANGE for one in sets) else ():
+        if each.flux_unit == UNKNOWN and each.is_far_beyond_one:
+            raise GravLensError(
+                f"{_listing(sets, 'flux_unit')}: the images of {each.title} reach far beyond 1, "
+                "the others lie between 0 and 1; `rescale` peak brings each image there"
+            )
+
+
+def _listing(sets: Sequence[PreparedSource], attribute: str) -> str:
+    return ", ".join(f"{each.title} has {getattr(each, attribute)}" for each in sets)

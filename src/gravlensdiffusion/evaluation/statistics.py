@@ -17,7 +17,7 @@ from gravlensdiffusion.metrics.detail import seams
 from gravlensdiffusion.metrics.frechet import frechet_distance
 from gravlensdiffusion.metrics.kernel import kid, mmd_test
 
-Compare = Callable[[Measurements, Measurements, np.random.Generator], Mapping[str, float]]
+Compare = Callable[[Measurements, Measurements, np.random.Generator], float | Mapping[str, float]]
 Defect = Literal["flux", "noise", "blur", "shift", "turned", "patches", "pitted", "clipped"]
 
 NEIGHBOURS = 5
@@ -84,9 +84,9 @@ class Statistic:
         name: Its name in ``report.json``.
         group: Section of the table.
         label: What people call it; its name where this is empty.
-        compare: Returns its value by its name, from the generated and the real measurements and a
-            source of random numbers; statistics that are computed at once share one function. None
-            for what is compared in its own way.
+        compare: Returns its value from the generated and the real measurements and a source of
+            random numbers; of statistics that are computed at once, all by their names. None for
+            what is compared in its own way.
         defects: Planted defects that its values are likened to, the most telling first.
         bias: How the value falls with the number of images N: ``1/N``, ``1/sqrt(N)`` for the
             distances whose square falls as 1/N, ``none`` for what is unbiased or no distance.
@@ -140,8 +140,10 @@ def values(
 ) -> dict[str, float]:
     """Return the values of some statistics by name, each with random numbers of its own."""
     found: dict[str, float] = {}
-    for compare in dict.fromkeys(each.compare for each in statistics if each.compare):
-        found |= compare(generated, real, np.random.default_rng(seed))
+    for each in statistics:
+        if each.compare is not None and each.name not in found:
+            value = each.compare(generated, real, np.random.default_rng(seed))
+            found |= value if isinstance(value, Mapping) else {each.name: value}
     return found
 
 
@@ -174,24 +176,35 @@ def finite(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return values[np.isfinite(values)]
 
 
-def _frechet(
-    name: str, generated: Measurements, reference: Measurements, rng: np.random.Generator
-) -> dict[str, float]:
-    del rng
-    return {name: frechet_distance(generated.features, reference.features)}
+def _frechet(generated: Measurements, real: Measurements, _: np.random.Generator) -> float:
+    return frechet_distance(generated.features, real.features)
 
 
-def _kid(
-    generated: Measurements, reference: Measurements, rng: np.random.Generator
-) -> dict[str, float]:
-    return {KID.name: kid(generated.features, reference.features, rng).value}
+def _kid(generated: Measurements, real: Measurements, rng: np.random.Generator) -> float:
+    return kid(generated.features, real.features, rng).value
 
 
-def _mmd(
-    generated: Measurements, reference: Measurements, rng: np.random.Generator
-) -> dict[str, float]:
-    test = mmd_test(generated.features, reference.features, rng, num_permutations=1)
-    return {MMD.name: test.value}
+def _mmd(generated: Measurements, real: Measurements, rng: np.random.Generator) -> float:
+    return mmd_test(generated.features, real.features, rng, num_permutations=1).value
+
+
+def _seams(generated: Measurements, real: Measurements, _: np.random.Generator) -> float:
+    names = ("roughness_by_row", "roughness_by_column")
+    one, two = ((each.profiles[names[0]], each.profiles[names[1]]) for each in (generated, real))
+    return seams(one, two)
+
+
+def _negative(generated: Measurements, *_: object) -> float:
+    return float(generated.physics["negative_flux"].mean())
+
+
+def _number(name: str, generated: Measurements, real: Measurements, _: object) -> float:
+    return scaled_wasserstein(generated.physics[name], real.physics[name])
+
+
+def _profile(name: str, generated: Measurements, real: Measurements, _: object) -> float:
+    pairs = zip(generated.profiles[name].T, real.profiles[name].T, strict=True)
+    return float(np.mean([scaled_wasserstein(one, two) for one, two in pairs]))
 
 
 def _coverage(
@@ -203,47 +216,13 @@ def _coverage(
         else each.features[np.sort(rng.permutation(len(each))[:MAX_COVERAGE_IMAGES])]
         for each in (generated, reference)
     )
-    scores = measure_coverage(ours, theirs, min(NEIGHBOURS, len(ours) - 1, len(theirs) - 1))
-    return {each.name: getattr(scores, each.name) for each in COVERAGE}
-
-
-def _wasserstein(
-    name: str, generated: Measurements, reference: Measurements, rng: np.random.Generator
-) -> dict[str, float]:
-    del rng
-    return {name: scaled_wasserstein(generated.physics[name], reference.physics[name])}
-
-
-def _profile(
-    name: str, generated: Measurements, reference: Measurements, rng: np.random.Generator
-) -> dict[str, float]:
-    del rng
-    pairs = zip(generated.profiles[name].T, reference.profiles[name].T, strict=True)
-    return {name: float(np.mean([scaled_wasserstein(one, two) for one, two in pairs]))}
-
-
-def _seams(
-    generated: Measurements, reference: Measurements, rng: np.random.Generator
-) -> dict[str, float]:
-    del rng
-    one, two = (
-        (each.profiles["roughness_by_row"], each.profiles["roughness_by_column"])
-        for each in (generated, reference)
-    )
-    return {SEAMS.name: seams(one, two)}
-
-
-def _negative(
-    generated: Measurements, reference: Measurements, rng: np.random.Generator
-) -> dict[str, float]:
-    del reference, rng
-    return {NEGATIVE.name: float(generated.physics[NEGATIVE.name].mean())}
+    return measure_coverage(ours, theirs, min(NEIGHBOURS, len(ours) - 1, len(theirs) - 1))
 
 
 FRECHET = Statistic(
     name="lens Fréchet distance",
     group=Group.ENCODER,
-    compare=partial(_frechet, "lens Fréchet distance"),
+    compare=_frechet,
     defects=("flux", "noise", "blur"),
     bias="1/N",
 )
@@ -257,13 +236,7 @@ COVERAGE = tuple(
 ENCODER = (FRECHET, MMD, *COVERAGE)
 """Statistics in the space of the lens encoder."""
 
-FID = Statistic(
-    name="FID",
-    group=Group.INCEPTION,
-    compare=partial(_frechet, "FID"),
-    defects=("flux",),
-    bias="1/N",
-)
+FID = Statistic(name="FID", group=Group.INCEPTION, compare=_frechet, defects=("flux",), bias="1/N")
 KID = Statistic(name="KID", group=Group.INCEPTION, compare=_kid, defects=("flux",))
 
 
@@ -273,7 +246,7 @@ def _measured(
     use: Use,
     *defects: Defect,
     is_relative: bool = False,
-    compare: Callable[..., Mapping[str, float]] = _wasserstein,
+    compare: Callable[..., float] = _number,
     group: Group = Group.PHYSICS,
 ) -> Statistic:
     """Return a statistic of what is measured of each image."""

@@ -15,6 +15,7 @@ from gravlensdiffusion.metrics.pixel_test import (
     VALID_AUC,
     compare_pixels,
     planted_scores,
+    valid_bag,
 )
 from gravlensdiffusion.metrics.two_sample import MIN_IMAGES, Auc, compare_features
 from gravlensdiffusion.sets.lens_set import evenly_spread
@@ -30,11 +31,7 @@ MAX_PER_SIDE = 4000
 def feature_rows(generated: Measurements, real: Measurements, plan: Plan, seed: int) -> list[Row]:
     """Train classifiers on encoder features: generated against real, and real against real.
 
-    Args:
-        generated: Measurements of the generated images.
-        real: Those of the reference, followed by those of the second reference.
-        plan: Which images are compared; the first split is used.
-        seed: Seed of the classifiers.
+    ``real`` is the reference followed by the second reference; the first split is used.
     """
     if min(plan.num_generated, plan.num_reference) < MIN_IMAGES:
         return [_too_few(Space.FEATURES)]
@@ -45,7 +42,7 @@ def feature_rows(generated: Measurements, real: Measurements, plan: Plan, seed: 
             one.features[_kept(first, MAX_CLASSIFIED)],
             real.features[_kept(second, MAX_CLASSIFIED)],
         )
-        return compare_features(*sides, seed).auc
+        return compare_features(*sides, seed)
 
     value = compared(generated, split.generated, split.reference)
     return [_row(Space.FEATURES, 1, value, compared(real, split.floor, split.floor_reference))]
@@ -56,13 +53,8 @@ def pixel_rows(
 ) -> list[Row]:
     """Train a small network on pixels: generated against real, and real against real.
 
-    To know what it is worth, it is also trained to find defects planted in real images.
-
-    Args:
-        generated: The generated images.
-        real: The reference and, where there is one, the second reference.
-        plan: Which images are compared; the first split is used.
-        seed: Seed of the networks.
+    To know what it is worth, it is also trained to find defects planted in real images. The first split
+    is used.
     """
     split = plan.splits[0]
     sides = (split.generated, split.reference, split.floor, split.floor_reference)
@@ -72,15 +64,12 @@ def pixel_rows(
     reals = [_images(real, indices) for indices in sides[1:]]
     rng = np.random.default_rng(seed)
     value, floor = compare_pixels(ours, reals[0], rng), compare_pixels(reals[1], reals[2], rng)
-    planted = planted_scores(np.concatenate(reals[1:]), rng)
-    sizes = [1]
-    if planted.valid_bag is not None and planted.valid_bag in value.bags:
-        sizes = sorted({1, planted.valid_bag})
+    noisy, blurred = planted_scores(np.concatenate(reals[1:]), rng)
     rows = []
-    for size in sizes:
-        if size in floor.bags:
-            row = _row(Space.PIXELS, size, value.bags[size], floor.bags[size])
-            noise, blur = planted.noise.bags[size].value, planted.blur.bags[size].value
+    for size in sorted({1, valid_bag(noisy, blurred) or 1}):
+        if size in value and size in floor:
+            row = _row(Space.PIXELS, size, value[size], floor[size])
+            noise, blur = noisy[size].value, blurred[size].value
             seen = f"finds noise x 1.1 with {noise:.2f} and a half-pixel blur with {blur:.2f}"
             is_valid = min(noise, blur) >= VALID_AUC
             note = f"valid: {seen}" if is_valid else f"invalid: {seen}, not {VALID_AUC:.2f}"

@@ -245,7 +245,6 @@ def _distance(row: Row) -> str:
 
 
 def _measures(rows: Sequence[Row], those: str) -> str:
-    """Say which measures of one section stand out."""
     measured = [row for row in rows if row.value is not None]
     if not measured:
         return ""
@@ -286,7 +285,6 @@ def _memorisation(rows: Sequence[Row]) -> str:
 
 
 def _classes(pairs: Sequence[ClassPair], those: str) -> str:
-    """Say how different the classes are, beside what they should be."""
     measured = [pair for pair in pairs if pair.kept is not None]
     close = _too_alike(measured)
     if close:

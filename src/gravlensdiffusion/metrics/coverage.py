@@ -1,7 +1,5 @@
 """Precision, recall, density and coverage: is what is made real, and is all that is real made?"""
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,39 +9,24 @@ from gravlensdiffusion.metrics.features import check_vectors, squared_distances
 BLOCK = 1024
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Coverage:
-    """Four fractions between a generated and a real set, from balls around the points of each.
-
-    The ball of a point reaches to its k-th neighbour in its own set.
-
-    Attributes:
-        precision: Fraction of generated points that lie in the ball of a real point.
-        recall: Fraction of real points that lie in the ball of a generated point.
-        density: Number of real balls that hold a generated point, over k; its mean. Not bounded
-            by 1; 1 is expected of two sets of one distribution.
-        coverage: Fraction of real balls that hold a generated point.
-        num_neighbours: k.
-    """
-
-    precision: float
-    recall: float
-    density: float
-    coverage: float
-    num_neighbours: int
-
-
 def measure_coverage(
     generated: NDArray[np.floating], real: NDArray[np.floating], num_neighbours: int = 5
-) -> Coverage:
-    """Compare two sets of features by their nearest neighbours.
+) -> dict[str, float]:
+    """Compare two sets of features by balls around the points of each.
 
-    Memory grows with the number of points, not with its square.
+    The ball of a point reaches to its k-th neighbour in its own set. Memory grows with the number of
+    points, not with its square.
 
     Args:
         generated: Features, shape ``(M, F)``. Scale them as the distance should weigh them.
         real: Features, shape ``(N, F)``.
         num_neighbours: k, the number of neighbours that set the radius of a ball.
+
+    Returns:
+        ``precision``, the fraction of generated points that lie in the ball of a real point;
+        ``recall``, that of real points in the ball of a generated one; ``density``, the mean number of
+        real balls that hold a generated point, over k, for which 1 is expected of two sets of one
+        distribution; ``coverage``, the fraction of real balls that hold a generated point.
 
     Raises:
         GravLensError: If shapes do not agree, a value is not finite, or a set has no more than k
@@ -76,13 +59,12 @@ def measure_coverage(
         in_real_balls[block] = inside.sum(1)
         covered |= inside.any(0)
         recalled |= (distances <= generated_radii[block, None]).any(0)
-    return Coverage(
-        precision=float(np.mean(in_real_balls > 0)),
-        recall=float(recalled.mean()),
-        density=float(in_real_balls.mean() / num_neighbours),
-        coverage=float(covered.mean()),
-        num_neighbours=num_neighbours,
-    )
+    return {
+        "precision": float(np.mean(in_real_balls > 0)),
+        "recall": float(recalled.mean()),
+        "density": float(in_real_balls.mean() / num_neighbours),
+        "coverage": float(covered.mean()),
+    }
 
 
 def _distances(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[np.floating]:

@@ -55,17 +55,6 @@ def add_noise(images: Images, factor: float, generator: np.random.Generator) -> 
     return np.asarray(images + added * noise).astype(images.dtype)
 
 
-def remove_noise(images: Images, sigma: float = 2.0) -> Images:
-    """Smooth the sky, and leave the lens as it is.
-
-    Args:
-        images: Shape ``(N, H, H)`` [flux].
-        sigma: Standard deviation of the Gaussian that smooths [pixel].
-    """
-    _, lens, _ = _separate(images)
-    return np.asarray(lens * images + (1 - lens) * blur(images, sigma)).astype(images.dtype)
-
-
 def blur(images: Images, sigma: float) -> Images:
     """Smooth each image by a Gaussian.
 
@@ -77,17 +66,17 @@ def blur(images: Images, sigma: float) -> Images:
     return np.asarray(smooth)
 
 
-def half_pixel_shift_blur(images: Images, strength: float = 1.0) -> Images:
+def shift(images: Images, weight: float) -> Images:
     """Average each image with its copy one pixel further along the columns.
 
-    This blurs by a standard deviation of half a pixel along x, and moves the image by as much.
+    At a weight of one half this blurs by a standard deviation of half a pixel along x, too.
 
     Args:
         images: Shape ``(N, H, H)`` [flux].
-        strength: Twice the weight of the copy: 1 for the mean of both, 0 to change nothing.
+        weight: Weight of the copy, by which the light is moved [pixel].
     """
-    shifted = np.concatenate([images[:, :, :1], images[:, :, :-1]], axis=2)
-    return np.asarray((1 - strength / 2) * images + strength / 2 * shifted).astype(images.dtype)
+    moved = np.concatenate([images[:, :, :1], images[:, :, :-1]], axis=2)
+    return np.asarray((1 - weight) * images + weight * moved).astype(images.dtype)
 
 
 def rotate(images: Images, quarter_turns: int = 1) -> Images:

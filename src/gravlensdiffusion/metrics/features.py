@@ -5,54 +5,19 @@ from numpy.typing import ArrayLike, NDArray
 
 from gravlensdiffusion.errors import GravLensError
 
-
-def check_features(features: ArrayLike, name: str = "the set") -> NDArray[np.float64]:
-    """Return the features of one set in double precision.
-
-    Args:
-        features: Shape ``(N, D)``, with at least two images.
-        name: What the set is called in the error message.
-
-    Raises:
-        GravLensError: If the shape is another, or a value is not finite.
-    """
-    array = np.asarray(features, dtype=np.float64)
-    if array.ndim != 2 or array.shape[1] < 1:
-        raise GravLensError(f"features of {name} must have shape (N, D), got {array.shape}")
-    if len(array) < 2:
-        raise GravLensError(f"{name} has {len(array)} images; at least 2 are needed to compare")
-    if not np.isfinite(array).all():
-        raise GravLensError(f"features of {name} hold values that are not finite")
-    return array
-
-
-def check_pair(x: ArrayLike, y: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the features of two sets in double precision; see `check_features`.
-
-    Args:
-        x: Features of the generated images, shape ``(N, D)``.
-        y: Features of the reference images, shape ``(M, D)``.
-
-    Raises:
-        GravLensError: If one of them is not as it should be, or D differs.
-    """
-    x, y = check_features(x, "the generated set"), check_features(y, "the reference set")
-    if x.shape[1] != y.shape[1]:
-        raise GravLensError(
-            f"features of the two sets differ in number: {x.shape[1]} and {y.shape[1]}"
-        )
-    return x, y
-
-
 Floats = NDArray[np.floating]
 
 
-def check_vectors(*sets: Floats) -> None:
+def check_vectors(*sets: Floats, least: int = 1) -> None:
     """Refuse sets of vectors that no distance can be measured between.
 
+    Args:
+        sets: Of shape ``(N, D)`` each.
+        least: Vectors that each set needs.
+
     Raises:
-        GravLensError: If a set is not of shape ``(N, D)``, is empty, holds values that are not
-            finite, or if the sets differ in D.
+        GravLensError: If a set has another shape, too few vectors or values that are not finite, or
+            if the sets differ in D.
     """
     for vectors in sets:
         if vectors.ndim != 2 or 0 in vectors.shape:
@@ -62,8 +27,23 @@ def check_vectors(*sets: Floats) -> None:
                 f"the two sets differ in length of their vectors: {sets[0].shape[1]} "
                 f"and {vectors.shape[1]}"
             )
+        if len(vectors) < least:
+            raise GravLensError(
+                f"a set has {len(vectors)} images; at least {least} are needed to compare"
+            )
         if not np.isfinite(vectors).all():
             raise GravLensError("a set of vectors holds NaN or infinite values")
+
+
+def check_pair(x: ArrayLike, y: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the features ``(N, D)`` and ``(M, D)`` of two sets in double precision.
+
+    Raises:
+        GravLensError: As `check_vectors`, or if a set has one image.
+    """
+    x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
+    check_vectors(x, y, least=2)
+    return x, y
 
 
 def squared_distances(a: Floats, b: Floats) -> Floats:

@@ -64,19 +64,6 @@ def quantise_truncating(images: ArrayLike) -> NDArray[np.float32]:
     return np.asarray(grey, dtype=np.float32) / np.float32(255)
 
 
-def quantise_rounding(images: ArrayLike) -> NDArray[np.float32]:
-    """Return images as they come back from 8-bit PNG files with the nearest grey.
-
-    As `quantise_truncating`, but rounded: on average it changes the flux of an image by nothing,
-    where truncation takes half a level, 0.002 of the peak, from every pixel.
-
-    Args:
-        images: Any shape.
-    """
-    clipped = np.clip(np.asarray(images, dtype=np.float32), 0, 1)
-    return np.rint(clipped * np.float32(255)) / np.float32(255)
-
-
 NUM_STEPS = 65535
 BYTE_VALUES = 256
 PROBED_IMAGES = 64

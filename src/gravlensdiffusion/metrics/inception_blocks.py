@@ -6,9 +6,7 @@ References:
     Szegedy et al. 2015, arXiv:1512.00567, section 6.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -17,18 +15,12 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 Size = int | tuple[int, int]
 Pool = Literal["average", "maximum", "shrink"]
+ROW, COLUMN = (1, 7), (7, 1)
+SHORT_ROW, SHORT_COLUMN = (1, 3), (3, 1)
 
 
-@dataclass(frozen=True, slots=True)
-class Convolution:
-    """One convolution of a block, with padding that keeps the size where it does not stride.
-
-    Attributes:
-        name: Name within the block.
-        channels: Output channels.
-        kernel: Height and width.
-        stride: Step; where it is 2, nothing is padded.
-    """
+class _Layer(NamedTuple):
+    """A convolution, with padding that keeps the size, or none where it strides by 2."""
 
     name: str
     channels: int
@@ -36,19 +28,28 @@ class Convolution:
     stride: int = 1
 
 
-@dataclass(frozen=True, slots=True)
 class Branch:
     """One branch of a block: a pooling, then convolutions one after the other, then a fork.
 
-    Attributes:
-        convolutions: Convolutions in their order.
+    Args:
+        prefix: What the names of its convolutions begin with.
+        layers: Name, channels, kernel and stride of each convolution, in their order.
         fork: Convolutions that all take the result, and whose outputs are joined.
         pool: Pooling of the block's input, or None.
     """
 
-    convolutions: tuple[Convolution, ...] = ()
-    fork: tuple[Convolution, ...] = ()
-    pool: Pool | None = None
+    def __init__(
+        self,
+        prefix: str = "branch",
+        *layers: tuple[object, ...],
+        fork: tuple[tuple[object, ...], ...] = (),
+        pool: Pool | None = None,
+    ) -> None:
+        self.layers, self.fork = (
+            [_Layer(f"{prefix}{name}", *rest) for name, *rest in each]  # type: ignore[arg-type]
+            for each in (layers, fork)
+        )
+        self.pool = pool
 
 
 class NormedConvolution(nn.Module):
@@ -82,24 +83,22 @@ class Mixed(nn.Module):
     def __init__(self, in_channels: int, *branches: Branch) -> None:
         super().__init__()
         self.branches = branches
-        self.out_channels = 0
         for branch in branches:
             channels = in_channels
-            for one in branch.convolutions:
-                self.add_module(one.name, _build(channels, one))
-                channels = one.channels
-            for one in branch.fork:
-                self.add_module(one.name, _build(channels, one))
-            self.out_channels += sum(one.channels for one in branch.fork) or channels
+            for layer in branch.layers:
+                self.add_module(layer.name, _build(channels, layer))
+                channels = layer.channels
+            for layer in branch.fork:
+                self.add_module(layer.name, _build(channels, layer))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the joined outputs, shape ``(B, out_channels, H', W')``."""
         outputs = []
         for branch in self.branches:
             y = pool(x, branch.pool)
-            for one in branch.convolutions:
-                y = self.get_submodule(one.name)(y)
-            outputs += [self.get_submodule(one.name)(y) for one in branch.fork] or [y]
+            for layer in branch.layers:
+                y = self.get_submodule(layer.name)(y)
+            outputs += [self.get_submodule(layer.name)(y) for layer in branch.fork] or [y]
         return torch.cat(outputs, dim=1)
 
 
@@ -114,92 +113,57 @@ def pool(x: Tensor, kind: Pool | None) -> Tensor:
     return x
 
 
-def grid_35(pool_channels: int) -> Sequence[Branch]:
+def grid_35(pool_channels: int) -> list[Branch]:
     """Return the branches of a block at 35 x 35 (after Szegedy et al. 2015, figure 5)."""
-    three = Convolution("branch3x3dbl_2", 96, 3), Convolution("branch3x3dbl_3", 96, 3)
-    return (
-        Branch((Convolution("branch1x1", 64),)),
-        Branch((Convolution("branch5x5_1", 48), Convolution("branch5x5_2", 64, 5))),
-        Branch((Convolution("branch3x3dbl_1", 64), *three)),
-        Branch((Convolution("branch_pool", pool_channels),), pool="average"),
-    )
+    return [
+        Branch("branch1x1", ("", 64)),
+        Branch("branch5x5_", (1, 48), (2, 64, 5)),
+        Branch("branch3x3dbl_", (1, 64), (2, 96, 3), (3, 96, 3)),
+        Branch("branch_pool", ("", pool_channels), pool="average"),
+    ]
 
 
-def to_grid_17() -> Sequence[Branch]:
+def to_grid_17() -> list[Branch]:
     """Return the branches of the block from 35 x 35 to 17 x 17."""
-    three = Convolution("branch3x3dbl_2", 96, 3), Convolution("branch3x3dbl_3", 96, 3, stride=2)
-    return (
-        Branch((Convolution("branch3x3", 384, 3, stride=2),)),
-        Branch((Convolution("branch3x3dbl_1", 64), *three)),
+    return [
+        Branch("branch3x3", ("", 384, 3, 2)),
+        Branch("branch3x3dbl_", (1, 64), (2, 96, 3), (3, 96, 3, 2)),
         Branch(pool="shrink"),
-    )
+    ]
 
 
-def grid_17(channels: int) -> Sequence[Branch]:
+def grid_17(num: int) -> list[Branch]:
     """Return the branches of a block at 17 x 17 (Szegedy et al. 2015, figure 6)."""
-    row, column = (1, 7), (7, 1)
-    return (
-        Branch((Convolution("branch1x1", 192),)),
-        Branch(
-            (
-                Convolution("branch7x7_1", channels),
-                Convolution("branch7x7_2", channels, row),
-                Convolution("branch7x7_3", 192, column),
-            )
-        ),
-        Branch(
-            (
-                Convolution("branch7x7dbl_1", channels),
-                Convolution("branch7x7dbl_2", channels, column),
-                Convolution("branch7x7dbl_3", channels, row),
-                Convolution("branch7x7dbl_4", channels, column),
-                Convolution("branch7x7dbl_5", 192, row),
-            )
-        ),
-        Branch((Convolution("branch_pool", 192),), pool="average"),
-    )
+    long = ((1, num), (2, num, COLUMN), (3, num, ROW), (4, num, COLUMN), (5, 192, ROW))
+    return [
+        Branch("branch1x1", ("", 192)),
+        Branch("branch7x7_", (1, num), (2, num, ROW), (3, 192, COLUMN)),
+        Branch("branch7x7dbl_", *long),
+        Branch("branch_pool", ("", 192), pool="average"),
+    ]
 
 
-def to_grid_8() -> Sequence[Branch]:
+def to_grid_8() -> list[Branch]:
     """Return the branches of the block from 17 x 17 to 8 x 8."""
-    return (
-        Branch((Convolution("branch3x3_1", 192), Convolution("branch3x3_2", 320, 3, stride=2))),
-        Branch(
-            (
-                Convolution("branch7x7x3_1", 192),
-                Convolution("branch7x7x3_2", 192, (1, 7)),
-                Convolution("branch7x7x3_3", 192, (7, 1)),
-                Convolution("branch7x7x3_4", 192, 3, stride=2),
-            )
-        ),
+    return [
+        Branch("branch3x3_", (1, 192), (2, 320, 3, 2)),
+        Branch("branch7x7x3_", (1, 192), (2, 192, ROW), (3, 192, COLUMN), (4, 192, 3, 2)),
         Branch(pool="shrink"),
-    )
+    ]
 
 
-def grid_8(kind: Pool) -> Sequence[Branch]:
+def grid_8(kind: Pool) -> list[Branch]:
     """Return the branches of a block at 8 x 8 (Szegedy et al. 2015, figure 7)."""
-    row, column = (1, 3), (3, 1)
-    return (
-        Branch((Convolution("branch1x1", 320),)),
-        Branch(
-            (Convolution("branch3x3_1", 384),),
-            fork=(
-                Convolution("branch3x3_2a", 384, row),
-                Convolution("branch3x3_2b", 384, column),
-            ),
-        ),
-        Branch(
-            (Convolution("branch3x3dbl_1", 448), Convolution("branch3x3dbl_2", 384, 3)),
-            fork=(
-                Convolution("branch3x3dbl_3a", 384, row),
-                Convolution("branch3x3dbl_3b", 384, column),
-            ),
-        ),
-        Branch((Convolution("branch_pool", 192),), pool=kind),
-    )
+    forks = [((f"{k}a", 384, SHORT_ROW), (f"{k}b", 384, SHORT_COLUMN)) for k in (2, 3)]
+    return [
+        Branch("branch1x1", ("", 320)),
+        Branch("branch3x3_", (1, 384), fork=forks[0]),
+        Branch("branch3x3dbl_", (1, 448), (2, 384, 3), fork=forks[1]),
+        Branch("branch_pool", ("", 192), pool=kind),
+    ]
 
 
-def _build(in_channels: int, one: Convolution) -> NormedConvolution:
-    height, width = one.kernel if isinstance(one.kernel, tuple) else (one.kernel, one.kernel)
-    padding = (0, 0) if one.stride == 2 else (height // 2, width // 2)
-    return NormedConvolution(in_channels, one.channels, (height, width), one.stride, padding)
+def _build(in_channels: int, layer: _Layer) -> NormedConvolution:
+    kernel = layer.kernel if isinstance(layer.kernel, tuple) else (layer.kernel,) * 2
+    padding = (0, 0) if layer.stride == 2 else (kernel[0] // 2, kernel[1] // 2)
+    return NormedConvolution(in_channels, layer.channels, kernel, layer.stride, padding)

@@ -9,8 +9,7 @@ References:
     Gretton et al. 2012, J. Mach. Learn. Res. 13, 723, equation 3.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -28,21 +27,23 @@ SUBSETS_FOR_VARIANCE = 10
 """Subsets from which the variance of KID is estimated, which costs more than the value."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class KernelDistance:
+class KernelDistance(NamedTuple):
     """A squared maximum mean discrepancy with its uncertainty.
 
     Attributes:
         value: The unbiased estimate.
         standard_error: Its standard error over new draws of both sets.
-        subset_size: Images per side in one subset.
-        num_subsets: Number of subsets that the value is the mean of.
+        num_x: Generated images used at a time.
+        num_y: Reference images used at a time.
+        p_value: Fraction of random splits of the joined sets with at least this value; NaN where
+            that was not tested.
     """
 
     value: float
     standard_error: float
-    subset_size: int
-    num_subsets: int
+    num_x: int
+    num_y: int
+    p_value: float = float("nan")
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -51,85 +52,34 @@ class KernelDistance:
         return self.value - reach, self.value + reach
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class KernelTest:
-    """A test of whether two sets come from one distribution.
-
-    Attributes:
-        value: The unbiased estimate of the squared discrepancy.
-        standard_error: Its standard error over new draws of both sets.
-        p_value: Fraction of random splits of the joined sets with at least this value.
-        bandwidth: Bandwidth of the Gaussian kernel that has scale 1, in units of the features.
-        num_x: Generated images used.
-        num_y: Reference images used.
-    """
-
-    value: float
-    standard_error: float
-    p_value: float
-    bandwidth: float
-    num_x: int
-    num_y: int
-
-
-def cubic_kernel(x: Array, y: Array) -> Array:
+def _cubic_kernel(x: Array, y: Array) -> Array:
     """Return ``(x . y / D + 1)^3`` for every pair, shape ``(N, M)``."""
     linear = x @ y.T / x.shape[1] + 1
     # Much faster than a power of floating point numbers.
     return linear * linear * linear
 
 
-def gaussian_kernel(
-    x: Array, y: Array, bandwidth: float, scales: Sequence[float] = (1.0,)
-) -> Array:
-    """Return the mean of ``exp(-|x - y|^2 / (2 (scale bandwidth)^2))`` over the scales.
-
-    Args:
-        x: Shape ``(N, D)``.
-        y: Shape ``(M, D)``.
-        bandwidth: Bandwidth at scale 1, in units of the features.
-        scales: Bandwidths of the mixture, in units of `bandwidth`.
-
-    Returns:
-        Shape ``(N, M)``.
-    """
+def _gaussian_kernel(x: Array, bandwidth: float) -> Array:
+    """Return ``exp(-|x_i - x_j|^2 / (2 bandwidth^2))`` for every pair, shape ``(N, N)``."""
     # Distances do not depend on the origin; near the images they suffer least from cancellation.
-    origin = y.mean(axis=0)
-    x, y = (x - origin) / bandwidth, (y - origin) / bandwidth
-    exponent = x @ y.T - np.sum(x**2, axis=1)[:, None] / 2 - np.sum(y**2, axis=1) / 2
-    exponent = np.minimum(exponent, 0)
-    kernel = np.zeros_like(exponent)
-    for scale in scales:
-        kernel += np.exp(exponent / scale**2)
-    return kernel / len(scales)
+    x = (x - x.mean(axis=0)) / bandwidth
+    half = np.sum(x**2, axis=1) / 2
+    return np.asarray(np.exp(np.minimum(x @ x.T - half[:, None] - half, 0)))
 
 
-def unbiased_discrepancy(k_xx: Array, k_yy: Array, k_xy: Array) -> float:
-    """Return the unbiased squared discrepancy from the kernel of all pairs.
-
-    Args:
-        k_xx: Shape ``(N, N)``.
-        k_yy: Shape ``(M, M)``.
-        k_xy: Shape ``(N, M)``.
-    """
+def _discrepancy(k_xx: Array, k_yy: Array, k_xy: Array) -> float:
+    """Return the unbiased squared discrepancy from the kernel of all pairs."""
     n, m = k_xy.shape
     within_x = (k_xx.sum() - np.trace(k_xx)) / (n * (n - 1))
     within_y = (k_yy.sum() - np.trace(k_yy)) / (m * (m - 1))
     return float(within_x + within_y - 2 * k_xy.mean())
 
 
-def discrepancy_variance(k_xx: Array, k_yy: Array, k_xy: Array, num_x: int, num_y: int) -> float:
+def _variance(k_xx: Array, k_yy: Array, k_xy: Array, num_x: int, num_y: int) -> float:
     """Return the variance that the unbiased estimate has at ``num_x`` and ``num_y`` images.
 
     The first-order part comes from how much the images differ in their mean kernel, the second
     from pairs; where the distributions are equal only the second is left.
-
-    Args:
-        k_xx: Kernel of some generated images, shape ``(N, N)``, N at least 2.
-        k_yy: Kernel of some reference images, shape ``(M, M)``, M at least 2.
-        k_xy: Kernel between them, shape ``(N, M)``.
-        num_x: Number of generated images of the estimate in question.
-        num_y: Number of reference images.
 
     References:
         Serfling 1980, Approximation theorems of mathematical statistics, section 5.2.1, lemma A,
@@ -185,30 +135,14 @@ def kid(
     for k in range(num_subsets):
         of_x = x[rng.choice(len(x), size, replace=False)]
         of_y = y[rng.choice(len(y), size, replace=False)]
-        kernels = cubic_kernel(of_x, of_x), cubic_kernel(of_y, of_y), cubic_kernel(of_x, of_y)
-        values[k] = unbiased_discrepancy(*kernels)
+        kernels = _cubic_kernel(of_x, of_x), _cubic_kernel(of_y, of_y), _cubic_kernel(of_x, of_y)
+        values[k] = _discrepancy(*kernels)
         if k < len(variances):
-            variances[k] = discrepancy_variance(*kernels, len(x), len(y))
+            variances[k] = _variance(*kernels, len(x), len(y))
     # Over draws of the subsets alone, their mean is the estimate from all pairs.
     of_drawing = values.var(ddof=1) / num_subsets if num_subsets > 1 else 0.0
-    return KernelDistance(
-        value=float(values.mean()),
-        standard_error=float(np.sqrt(variances.mean() + of_drawing)),
-        subset_size=size,
-        num_subsets=num_subsets,
-    )
-
-
-def median_bandwidth(reference: Array) -> float:
-    """Return the median distance between different images of the reference set.
-
-    Raises:
-        GravLensError: If that is 0, so that it is no scale to compare with.
-    """
-    median = float(np.median(pdist(reference)))
-    if median <= 0:
-        raise GravLensError("more than half of the reference images have the same features")
-    return median
+    standard_error = float(np.sqrt(variances.mean() + of_drawing))
+    return KernelDistance(float(values.mean()), standard_error, size, size)
 
 
 def mmd_test(
@@ -216,10 +150,9 @@ def mmd_test(
     y: ArrayLike,
     rng: np.random.Generator,
     *,
-    scales: Sequence[float] = (1.0,),
     num_permutations: int = 1000,
     max_images: int = 1000,
-) -> KernelTest:
+) -> KernelDistance:
     """Return the squared discrepancy with a Gaussian kernel, and how often chance gives as much.
 
     The bandwidth is the median distance within the reference set, so that values of different
@@ -230,7 +163,6 @@ def mmd_test(
         x: Features of the generated images, shape ``(N, D)``.
         y: Features of the reference images, shape ``(M, D)``.
         rng: Source of the subset and of the permutations.
-        scales: Bandwidths of the mixture of kernels, in units of the median distance.
         num_permutations: Random splits of the joined sets; the p-value is at least one over their
             number plus 1.
         max_images: Images per side to use, at most; at least 2.
@@ -244,32 +176,22 @@ def mmd_test(
     """
     x, y = check_pair(x, y)
     x, y = _at_most(max_images, x, rng), _at_most(max_images, y, rng)
-    bandwidth = median_bandwidth(y)
-    joined = np.concatenate([x, y])
-    kernel = gaussian_kernel(joined, joined, bandwidth, scales)
+    bandwidth = float(np.median(pdist(y)))
+    if bandwidth <= 0:
+        raise GravLensError("more than half of the reference images have the same features")
+    kernel = _gaussian_kernel(np.concatenate([x, y]), bandwidth)
     n = len(x)
     blocks = kernel[:n, :n], kernel[n:, n:], kernel[:n, n:]
-    value = unbiased_discrepancy(*blocks)
-    by_chance = _permuted_discrepancies(kernel, n, num_permutations, rng)
+    value = _discrepancy(*blocks)
+    by_chance = _permuted(kernel, n, num_permutations, rng)
     # Rounding may tell equal splits apart.
     reached = int(np.count_nonzero(by_chance >= value - 1e-12))
-    return KernelTest(
-        value=value,
-        standard_error=float(np.sqrt(discrepancy_variance(*blocks, len(x), len(y)))),
-        p_value=(1 + reached) / (1 + num_permutations),
-        bandwidth=bandwidth,
-        num_x=len(x),
-        num_y=len(y),
-    )
+    standard_error = float(np.sqrt(_variance(*blocks, n, len(y))))
+    return KernelDistance(value, standard_error, n, len(y), (1 + reached) / (1 + num_permutations))
 
 
 def _components(within: Array, between: Array) -> tuple[float, float]:
-    """Return the variances of one set's images and of its pairs, free of each other.
-
-    Args:
-        within: Kernel within the set, shape ``(N, N)``.
-        between: Kernel to the other set, shape ``(N, M)``.
-    """
+    """Return the variances of one set's images and of its pairs, free of each other."""
     n, m = between.shape
     off_diagonal = within - np.diag(np.diag(within))
     means = off_diagonal.sum(axis=1) / (n - 1)
@@ -288,9 +210,7 @@ def _at_most(num: int, features: Array, rng: np.random.Generator) -> Array:
     return features[np.sort(rng.choice(len(features), num, replace=False))]
 
 
-def _permuted_discrepancies(
-    kernel: Array, n: int, num_permutations: int, rng: np.random.Generator
-) -> Array:
+def _permuted(kernel: Array, n: int, num_permutations: int, rng: np.random.Generator) -> Array:
     """Return the unbiased discrepancies of random splits of all images into n and the others."""
     total = len(kernel)
     m = total - n

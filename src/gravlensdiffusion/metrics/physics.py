@@ -1,58 +1,35 @@
 """The statistics by which sets of lens images are compared, gathered."""
 
-from typing import NamedTuple
-
 import numpy as np
 from numpy.typing import NDArray
 
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.metrics.einstein import einstein_radius
 from gravlensdiffusion.metrics.images import chunks, finite, subtract_sky
-from gravlensdiffusion.metrics.morphology import (
-    asymmetry,
-    ellipticity,
-    gini,
-    m20,
-    moments,
-    segment,
-)
+from gravlensdiffusion.metrics.morphology import asymmetry, ellipticity, gini, m20, moments, segment
 
 Floats = NDArray[np.float64]
 
 
-class Statistic(NamedTuple):
-    """One number measured on each image.
-
-    Attributes:
-        name: Its key in what `measure` returns.
-        unit: ``flux``, ``arcsec``, ``arcsec^2`` or, for a pure number, empty.
-        description: What it is, in one line.
-    """
-
-    name: str
-    unit: str
-    description: str
-
-
-STATISTICS = (
-    Statistic("einstein_radius", "arcsec", "Einstein radius, from the arcs' mean distance"),
-    Statistic("total_flux", "flux", "sum of all pixels above the sky"),
-    Statistic("maximum", "flux", "brightest pixel, sky included"),
-    Statistic("centroid_x", "arcsec", "flux-weighted mean position along the columns"),
-    Statistic("centroid_y", "arcsec", "flux-weighted mean position along the rows"),
-    Statistic("ellipticity", "", "(1 - q) / (1 + q) of the light, from second moments"),
-    Statistic("ellipticity_1", "", "its component along x (positive) or y (negative)"),
-    Statistic("ellipticity_2", "", "its component along the diagonals"),
-    Statistic("quadrupole_plus", "arcsec^2", "<x^2> - <y^2> of the light about its centroid"),
-    Statistic("quadrupole_cross", "arcsec^2", "2 <x y> of the light about its centroid"),
-    Statistic("asymmetry", "", "difference from the image turned by 180 degrees, less the sky's"),
-    Statistic("gini", "", "Gini coefficient: 0 if all pixels are equally bright, 1 if one has all"),
-    Statistic("m20", "", "log10 of the second moment of the brightest fifth, relative to all"),
-    Statistic("sky_level", "flux", "mean of the sky in the corners"),
-    Statistic("sky_rms", "flux", "standard deviation of the noise in the corners"),
-    Statistic("sky_whiteness", "", "correlation of neighbouring sky pixels; 0 for white noise"),
-)
-"""All statistics, in the order of `measure`."""
+UNITS = {
+    "einstein_radius": "arcsec",  # from the arcs' mean distance
+    "total_flux": "flux",  # sum of all pixels above the sky
+    "maximum": "flux",  # brightest pixel, sky included
+    "centroid_x": "arcsec",  # flux-weighted mean position along the columns
+    "centroid_y": "arcsec",  # the same along the rows
+    "ellipticity": "",  # (1 - q) / (1 + q) of the light, from second moments
+    "ellipticity_1": "",  # its component along x (positive) or y (negative)
+    "ellipticity_2": "",  # its component along the diagonals
+    "quadrupole_plus": "arcsec^2",  # <x^2> - <y^2> of the light about its centroid
+    "quadrupole_cross": "arcsec^2",  # 2 <x y> of the light about its centroid
+    "asymmetry": "",  # difference from the image turned by 180 degrees, less the sky's
+    "gini": "",  # Gini coefficient: 0 if all pixels are equally bright, 1 if one has all
+    "m20": "",  # log10 of the second moment of the brightest fifth, relative to all
+    "sky_level": "flux",  # mean of the sky in the corners
+    "sky_rms": "flux",  # standard deviation of the noise in the corners
+    "sky_whiteness": "",  # correlation of neighbouring sky pixels; 0 for white noise
+}
+"""Unit of each number that is measured on an image, in the order of `measure`; empty for pure ones."""
 
 
 def measure(images: NDArray[np.floating], pixel_scale_arcsec: float | None) -> dict[str, Floats]:
@@ -63,7 +40,7 @@ def measure(images: NDArray[np.floating], pixel_scale_arcsec: float | None) -> d
         pixel_scale_arcsec: Width of a pixel [arcsec]; None to have all lengths in pixels.
 
     Returns:
-        For each of `STATISTICS`, by name, an array of shape ``(N,)``. NaN where a statistic has no
+        For each of `UNITS`, by name, an array of shape ``(N,)``. NaN where a statistic has no
         meaning: all of them for an image that is not finite, shape and Einstein radius for one
         without a lens.
 
@@ -73,11 +50,11 @@ def measure(images: NDArray[np.floating], pixel_scale_arcsec: float | None) -> d
     if pixel_scale_arcsec is not None and not 0 < pixel_scale_arcsec < np.inf:
         raise GravLensError(f"the pixel scale must be positive, got {pixel_scale_arcsec}")
     lengths = {"arcsec": pixel_scale_arcsec or 1.0, "arcsec^2": (pixel_scale_arcsec or 1.0) ** 2}
-    measured = {statistic.name: np.empty(len(images)) for statistic in STATISTICS}
+    measured = {name: np.empty(len(images)) for name in UNITS}
     for chunk in chunks(images):
         single, good = finite(images[chunk])
         values = _measure_chunk(single)
-        for name, unit, _ in STATISTICS:
+        for name, unit in UNITS.items():
             measured[name][chunk] = np.where(good, values[name] * lengths.get(unit, 1.0), np.nan)
     return measured
 
@@ -87,7 +64,7 @@ def units(pixel_scale_arcsec: float | None, flux_unit: str) -> dict[str, str]:
     length = "arcsec" if pixel_scale_arcsec is not None else "pixel"
     return {
         name: unit.replace("arcsec", length).replace("flux", flux_unit)
-        for name, unit, _ in STATISTICS
+        for name, unit in UNITS.items()
     }
 
 

@@ -17,7 +17,7 @@ NOISE_GAIN = 1.5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PixelScales:
+class _PixelScales:
     """What the images of both sets have in common, per channel; shapes ``(1, C, 1, 1)`` but for one.
 
     Attributes:
@@ -33,7 +33,7 @@ class PixelScales:
     roughness: Tensor
 
 
-def measure_scales(images: NDArray[np.float32]) -> PixelScales:
+def measure_scales(images: NDArray[np.float32]) -> _PixelScales:
     """Measure the scales on images of both sets together.
 
     Args:
@@ -50,7 +50,7 @@ def measure_scales(images: NDArray[np.float32]) -> PixelScales:
     noise = np.maximum(np.median(faint, axis=0) / (0.319 * NOISE_GAIN), 1e-5 * peak)
     by_place = 1.483 * np.median(rough, axis=0)
     floor = np.maximum(0.3 * np.median(by_place, axis=(1, 2)), noise * 1e-2)
-    return PixelScales(
+    return _PixelScales(
         sky=_per_channel(sky),
         noise=_per_channel(noise),
         peak=_per_channel(peak),
@@ -96,7 +96,7 @@ class PixelNetwork(nn.Module):
     hole: Tensor
 
     def __init__(
-        self, scales: PixelScales, width: int = 16, num_masks: int = 4, num_filters: int = 8
+        self, scales: _PixelScales, width: int = 16, num_masks: int = 4, num_filters: int = 8
     ) -> None:
         super().__init__()
         _, channels, height, width_pixels = scales.roughness.shape

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, huber_loss
 
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.metrics.defects import add_noise, half_pixel_shift_blur
+from gravlensdiffusion.metrics.defects import add_noise, shift
 from gravlensdiffusion.metrics.images import equalise
 from gravlensdiffusion.metrics.pixel_network import PixelNetwork, measure_scales
 from gravlensdiffusion.metrics.two_sample import Auc, check_counts, measure_auc
@@ -57,47 +57,9 @@ class PixelTraining:
     weight_decay: float = 1e-2
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PixelTest:
-    """Result of the test on pixels.
-
-    Attributes:
-        bags: Area among held-out images by bag size: the mean log odds of so many images of one
-            side are ranked; 1 is the area of single images. Sizes that leave fewer than ten bags
-            of a side are absent.
-        generated_scores: Log odds for "generated" of the held-out images, shape ``(M,)``.
-        real_scores: Shape ``(N,)``.
-    """
-
-    bags: Mapping[int, Auc]
-    generated_scores: NDArray[np.float64]
-    real_scores: NDArray[np.float64]
-
-    @property
-    def auc(self) -> Auc:
-        """Area of single images."""
-        return self.bags[1]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PlantedScores:
-    """What the classifier reaches on defects planted in one half of the real images.
-
-    Attributes:
-        noise: Sky noise multiplied by 1.1.
-        blur: Each image averaged with its copy one pixel further along the columns.
-    """
-
-    noise: PixelTest
-    blur: PixelTest
-
-    @property
-    def valid_bag(self) -> int | None:
-        """Smallest bag size at which both areas reach 0.95, or None: the test is not valid."""
-        for size in sorted(self.noise.bags.keys() & self.blur.bags.keys()):
-            if min(self.noise.bags[size].value, self.blur.bags[size].value) >= VALID_AUC:
-                return size
-        return None
+Bags = Mapping[int, Auc]
+"""Area among held-out images by bag size: the mean log odds of so many images of one side are ranked;
+1 is the area of single images. Sizes that leave fewer than ten bags of a side are absent."""
 
 
 def compare_pixels(
@@ -107,7 +69,7 @@ def compare_pixels(
     training: PixelTraining | None = None,
     *,
     num_folds: int = 1,
-) -> PixelTest:
+) -> Bags:
     """Train a small network to tell generated from real images; score it on a held-out part.
 
     Args:
@@ -144,9 +106,7 @@ def compare_pixels(
         for of_side, values in zip(scores, found, strict=True):
             of_side.append(values - middle)
     ours, theirs = (np.concatenate(each) for each in scores)
-    return PixelTest(
-        bags=measure_bags(ours, theirs, rng), generated_scores=ours, real_scores=theirs
-    )
+    return measure_bags(ours, theirs, rng)
 
 
 def _splits(
@@ -167,11 +127,9 @@ def _splits(
 
 
 def planted_scores(
-    real: NDArray[np.generic],
-    rng: np.random.Generator,
-    training: PixelTraining | None = None,
-) -> PlantedScores:
-    """Score the classifier on defects planted in one half of the real images.
+    real: NDArray[np.generic], rng: np.random.Generator, training: PixelTraining | None = None
+) -> tuple[Bags, Bags]:
+    """Score the classifier on noise and on a blur planted in one half of the real images.
 
     Both halves pass through the same preparation and training as generated and real images do.
 
@@ -179,6 +137,10 @@ def planted_scores(
         real: Shape ``(N, C, H, W)``; as many a side take part as N / 2 and `training` allow.
         rng: Splits the images, draws noise, and what `compare_pixels` draws.
         training: How to train; None for the defaults.
+
+    Returns:
+        The areas for sky noise multiplied by 1.1, and for images that are each averaged with their
+        copy one pixel further along the columns.
 
     Raises:
         GravLensError: As in `compare_pixels`, for the halves.
@@ -191,11 +153,16 @@ def planted_scores(
     spoilt = real[np.sort(order[half : 2 * half])].astype(np.float32)
     planes = spoilt.reshape(-1, *spoilt.shape[-2:])
     noisy = add_noise(planes, PLANTED_NOISE, rng).reshape(spoilt.shape)
-    blurred = half_pixel_shift_blur(planes).reshape(spoilt.shape)
-    return PlantedScores(
-        noise=compare_pixels(noisy, clean, rng, training),
-        blur=compare_pixels(blurred, clean, rng, training),
-    )
+    blurred = shift(planes, 0.5).reshape(spoilt.shape)
+    one = compare_pixels(noisy, clean, rng, training)
+    return one, compare_pixels(blurred, clean, rng, training)
+
+
+def valid_bag(noise: Bags, blur: Bags) -> int | None:
+    """Return the smallest bag size at which both planted defects are found, or None."""
+    sizes = sorted(noise.keys() & blur.keys())
+    found = (k for k in sizes if min(noise[k].value, blur[k].value) >= VALID_AUC)
+    return next(found, None)
 
 
 def measure_bags(
@@ -248,10 +215,7 @@ def _train(generated: Images, real: Images, training: PixelTraining, seed: int) 
             network.parameters(), training.learning_rate, weight_decay=training.weight_decay
         )
         schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimiser,
-            training.learning_rate,
-            total_steps=epochs * num_batches,
-            pct_start=0.2,
+            optimiser, training.learning_rate, total_steps=epochs * num_batches, pct_start=0.2
         )
         network.train()
         for _ in range(epochs):

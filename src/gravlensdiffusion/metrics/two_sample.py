@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 from sklearn.covariance import ledoit_wolf
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
 
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.metrics.features import Floats, check_vectors
@@ -45,18 +45,18 @@ def measure_auc(generated_scores: Floats, real_scores: Floats) -> Auc:
     References:
         Hanley & McNeil 1982, Radiology 143, 29: eq. 1, with Q1 and Q2 of exponential scores.
     """
-    m, n = len(generated_scores), len(real_scores)
-    ranks = rankdata(np.concatenate([generated_scores, real_scores]))
-    value = float((ranks[:m].sum() - m * (m + 1) / 2) / (m * n))
-    return Auc(value=value, standard_error=auc_standard_error(value, m, n))
+    scores, is_generated = _labelled((generated_scores, real_scores))
+    value = float(roc_auc_score(is_generated, scores))
+    return _with_error(value, len(generated_scores), len(real_scores))
 
 
-def auc_standard_error(value: float, num_generated: int, num_real: int) -> float:
-    """Return Hanley and McNeil's standard error of an area under the ROC curve."""
+def _with_error(value: float, num_generated: int, num_real: int) -> Auc:
+    """Return an area with Hanley and McNeil's standard error."""
     q1, q2 = value / (2 - value), 2 * value**2 / (1 + value)
     variance = value * (1 - value)
     variance += (num_generated - 1) * (q1 - value**2) + (num_real - 1) * (q2 - value**2)
-    return math.sqrt(max(variance, 0.0) / (num_generated * num_real))
+    error = math.sqrt(max(variance, 0.0) / (num_generated * num_real))
+    return Auc(value=value, standard_error=error)
 
 
 def check_counts(num_generated: int, num_real: int) -> None:
@@ -72,24 +72,8 @@ def check_counts(num_generated: int, num_real: int) -> None:
         )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FeatureTest:
-    """Result of the test on features.
-
-    Attributes:
-        auc: Mean over the folds of the area among their held-out images.
-        generated_scores: Log odds for "generated" by classifiers that had not seen the image,
-            less the median of the fold, shape ``(M,)``.
-        real_scores: Shape ``(N,)``.
-    """
-
-    auc: Auc
-    generated_scores: NDArray[np.float64]
-    real_scores: NDArray[np.float64]
-
-
-def compare_features(generated: Floats, real: Floats, seed: int, num_folds: int = 5) -> FeatureTest:
-    """Train classifiers to tell generated from real features, by cross-validation.
+def compare_features(generated: Floats, real: Floats, seed: int, num_folds: int = 5) -> Auc:
+    """Return how well classifiers tell generated from real features, by cross-validation.
 
     Three classifiers see three kinds of difference: a linear one means, a quadratic discriminant
     covariances, boosted trees the shape and the cuts of single features. A logistic regression on
@@ -111,21 +95,12 @@ def compare_features(generated: Floats, real: Floats, seed: int, num_folds: int 
     check_vectors(generated, real)
     check_counts(len(generated), len(real))
     sides = (np.asarray(generated, dtype=np.float64), np.asarray(real, dtype=np.float64))
-    scores = (np.empty(len(generated)), np.empty(len(real)))
     areas = []
     for held_out in _folds(sides, num_folds, seed):
         scorer = _fit_combined(_parts(sides, held_out, inside=False), seed)
         found = [scorer(side) for side in _parts(sides, held_out, inside=True)]
-        areas.append(measure_auc(found[0], found[1]).value)
-        middle = np.median(np.concatenate(found))
-        for score, out, values in zip(scores, held_out, found, strict=True):
-            score[out] = values - middle
-    value = float(np.mean(areas))
-    return FeatureTest(
-        auc=Auc(value=value, standard_error=auc_standard_error(value, *map(len, sides))),
-        generated_scores=scores[0],
-        real_scores=scores[1],
-    )
+        areas.append(measure_auc(*found).value)
+    return _with_error(float(np.mean(areas)), len(generated), len(real))
 
 
 def _folds(sides: Sides, num_folds: int, seed: int) -> list[tuple[NDArray[np.bool_], ...]]:
@@ -195,5 +170,5 @@ def _fit_trees(sides: Sides) -> Scorer:
     return lambda features: np.asarray(model.decision_function(features))
 
 
-def _labelled(sides: Sides) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+def _labelled(sides: tuple[Floats, Floats]) -> tuple[Floats, NDArray[np.int64]]:
     return np.concatenate(sides), np.repeat([1, 0], [len(side) for side in sides])

@@ -1,8 +1,6 @@
-"""Charts of numbers: curves, and what two sets of images have in common."""
+"""Charts of what two sets of images have in common."""
 
-from collections.abc import Mapping, Sequence
 from math import isfinite, sqrt
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -14,8 +12,6 @@ from gravlensdiffusion.reports.drawing import GENERATED, REAL, dress, figure_png
 
 Floats = NDArray[np.float64]
 
-MAX_MARKED = 12
-"""Points up to which each point of a curve gets a mark."""
 MIN_BINS, MAX_BINS = 8, 40
 SHOWN = (0.5, 99.5)
 """Percentiles of the real values that the axis of a histogram spans at least [per cent]."""
@@ -33,47 +29,6 @@ class Band(NamedTuple):
     middle: Floats
     low: Floats
     high: Floats
-
-
-@own_settings()
-def save_curve(
-    curves: Mapping[str, tuple[Sequence[float], Sequence[float]]],
-    path: str | Path,
-    *,
-    x_label: str,
-    y_label: str,
-    log_y: bool = False,
-) -> Path:
-    """Save curves in one pair of axes.
-
-    Args:
-        curves: The points ``(x, y)`` of each curve, by its name in the legend.
-        path: The file to write; its suffix names the format.
-        x_label: What the horizontal axis shows.
-        y_label: What the vertical axis shows.
-        log_y: Whether the vertical axis is logarithmic.
-
-    Returns:
-        The path written.
-    """
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6.4, 4.0), layout="constrained")
-    axes = figure.add_subplot()
-    for name, (x, y) in curves.items():
-        # A curve of few points shows where they are; one of a single point is nothing else.
-        marker = "o" if len(x) <= MAX_MARKED else None
-        axes.plot(x, y, label=name, linewidth=1.2, marker=marker, markersize=4)
-    axes.set_xlabel(x_label)
-    axes.set_ylabel(y_label)
-    axes.grid(alpha=0.3)
-    if log_y:
-        axes.set_yscale("log")
-    if len(curves) > 1:
-        axes.legend()
-    path = Path(path)
-    figure.savefig(path, dpi=120)
-    return path
 
 
 @own_settings()

@@ -6,14 +6,16 @@ The page is one file that needs nothing else: no scripts, no network. How it loo
 import base64
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from gravlensdiffusion.reports.drawing import GENERATED, REAL
+from gravlensdiffusion.files import whole_file
+from gravlensdiffusion.reports.drawing import GENERATED, REAL, spared
 from gravlensdiffusion.reports.numbers import typeset
 
 if TYPE_CHECKING:
@@ -222,6 +224,27 @@ def plain(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return value if value is None or isinstance(value, bool | int | str) else str(value)
+
+
+def write_page(
+    path: Path, draw: Callable[[], bytes], tell: Callable[[str], object], *, overwrite: bool
+) -> bool:
+    """Write the page of a report, and return whether it is there.
+
+    Args:
+        path: The file.
+        draw: Returns the page; what it cannot draw costs the page alone.
+        tell: Where to say that it could not be drawn.
+        overwrite: Whether an older page is removed, which was drawn of other numbers.
+
+    Raises:
+        GravLensError: If it exists or cannot be written.
+    """
+    if overwrite:
+        path.unlink(missing_ok=True)
+    with spared(path.name, tell), whole_file(path, overwrite=False) as page:
+        page.write_bytes(draw())
+    return path.exists()
 
 
 @cache

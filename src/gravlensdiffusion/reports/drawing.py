@@ -25,7 +25,7 @@ MAX_LETTERS = 18
 Line = str | tuple[int, tuple[float, ...]]
 
 
-class Series(NamedTuple):
+class _Series(NamedTuple):
     """How a set of images, or a class, is drawn.
 
     Attributes:
@@ -40,18 +40,18 @@ class Series(NamedTuple):
 
 
 # Vermilion and blue are told apart with every kind of colour blindness (Okabe and Ito 2008).
-GENERATED = Series("#d55e00", "-")
-REAL = Series("#0072b2", (0, (4.0, 1.6)), 0.18)
+GENERATED = _Series("#d55e00", "-")
+REAL = _Series("#0072b2", (0, (4.0, 1.6)), 0.18)
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
 LINES: tuple[Line, ...] = ("-", (0, (4.0, 1.6)), (0, (1.2, 1.2)), (0, (5.0, 1.4, 1.2, 1.4)))
 """Colours of Okabe and Ito, and dashes, that classes take in turn."""
 
 
-def class_series(place: int) -> Series:
+def class_series(place: int) -> _Series:
     """Return how a class is drawn, by its place among the classes."""
     # The dashes change with each class, too, and the two numbers of styles share no factor of four.
-    return Series(COLOURS[place % len(COLOURS)], LINES[(place + place // 12) % len(LINES)])
+    return _Series(COLOURS[place % len(COLOURS)], LINES[(place + place // 12) % len(LINES)])
 
 
 @contextmanager

@@ -25,7 +25,7 @@ SKY_GREY = 0.15
 
 def save_gif(
     frames: Iterable[NDArray[np.floating]],
-    path: str | Path,
+    path: Path,
     *,
     num_columns: int | None = None,
     duration_ms: int = 60,
@@ -33,7 +33,7 @@ def save_gif(
     min_side: int = 56,
     max_side: int = 800,
     stretch: str = "sqrt",
-) -> Path:
+) -> None:
     """Save a run from noise to images as an endless GIF.
 
     One grey scale serves all frames: the sky of the last frame is dark grey, its brightest
@@ -49,9 +49,6 @@ def save_gif(
         min_side: Tiles smaller than this are enlarged by a whole factor [pixels].
         max_side: Tiles are averaged down by whole factors until the picture fits [pixels].
         stretch: ``sqrt`` or ``linear``, from the sky to white.
-
-    Returns:
-        The path written.
 
     Raises:
         ValueError: If there is no frame, or a frame has no image.
@@ -71,7 +68,6 @@ def save_gif(
         # Pillow would merge frames that are alike; this keeps one frame for each array.
         picture.putpixel((0, 0), 254 if picture.mode == "L" else (254, 254, 254))
     durations = [duration_ms] * (len(pictures) - 1) + [hold_last_ms]
-    path = Path(path)
     pictures[0].save(
         path,
         format="GIF",
@@ -81,7 +77,6 @@ def save_gif(
         loop=0,
         optimize=True,
     )
-    return path
 
 
 def _gif_mosaic(tiles: NDArray[np.float32], columns: int, max_side: int) -> NDArray[np.float16]:

@@ -6,6 +6,7 @@ Nothing rescales images one by one: all tiles share one grey scale.
 from collections.abc import Mapping, Sequence
 from math import ceil, sqrt
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,64 +30,25 @@ MAX_TITLE = 200
 
 
 def save_grid(
-    images: NDArray[np.floating],
-    path: str | Path,
-    *,
-    num_columns: int | None = None,
-    stretch: str = "sqrt",
-    titles: Sequence[str] | None = None,
-    limits: tuple[float, float] | None = None,
-    min_side: int = 56,
-    texts: Mapping[str, str] | None = None,
-) -> Path:
+    images: NDArray[np.floating], path: Path, texts: Mapping[str, str] | None = None, **how: Any
+) -> None:
     """Save images side by side as one picture.
 
     Args:
-        images: Shape ``(N, C, H, W)`` or ``(N, H, W)``; three channels are shown as red, green
-            and blue, any other number as its mean.
+        images: See `grid_picture`.
         path: The file to write; its suffix names the format.
-        num_columns: Tiles in a row; by default as many as make the grid square.
-        stretch: ``linear``, ``sqrt`` or ``asinh``.
-        titles: One line of text above each tile.
-        limits: Values shown black and white, the same for all tiles; by default the 0.1 and 99.9
-            percentiles of all finite pixels.
-        min_side: Tiles smaller than this are enlarged by a whole factor [pixels].
         texts: What a PNG says of itself, by keyword.
-
-    Returns:
-        The path written.
-
-    Raises:
-        ValueError: If there is no image, the shape is none of the above, or the stretch is
-            unknown.
+        how: The other arguments of `grid_picture`.
     """
-    path = Path(path)
-    picture = grid_picture(
-        images,
-        num_columns=num_columns,
-        stretch=stretch,
-        titles=titles,
-        limits=limits,
-        min_side=min_side,
-    )
     info = PngInfo()
     for keyword, text in (texts or {}).items():
         info.add_text(keyword, text)
-    picture.save(path, pnginfo=info)
-    return path
+    grid_picture(images, **how).save(path, pnginfo=info)
 
 
-def grid_png(
-    images: NDArray[np.floating],
-    *,
-    num_columns: int | None = None,
-    limits: tuple[float, float] | None = None,
-    min_side: int = 56,
-) -> bytes:
-    """Return images side by side as a PNG file; the arguments are those of `save_grid`."""
-    return picture_png(
-        grid_picture(images, num_columns=num_columns, limits=limits, min_side=min_side)
-    )
+def grid_png(images: NDArray[np.floating], **how: Any) -> bytes:
+    """Return images side by side as a PNG file; the arguments are those of `grid_picture`."""
+    return picture_png(grid_picture(images, **how))
 
 
 def grid_picture(
@@ -98,7 +60,22 @@ def grid_picture(
     limits: tuple[float, float] | None = None,
     min_side: int = 56,
 ) -> Image.Image:
-    """Return images side by side as a picture; the arguments are those of `save_grid`."""
+    """Return images side by side as a picture.
+
+    Args:
+        images: Shape ``(N, C, H, W)`` or ``(N, H, W)``; three channels are shown as red, green
+            and blue, any other number as its mean.
+        num_columns: Tiles in a row; by default as many as make the grid square.
+        stretch: ``linear``, ``sqrt`` or ``asinh``.
+        titles: One line of text above each tile.
+        limits: Values shown black and white, the same for all tiles; by default the 0.1 and 99.9
+            percentiles of all finite pixels.
+        min_side: Tiles smaller than this are enlarged by a whole factor [pixels].
+
+    Raises:
+        ValueError: If there is no image, the shape is none of the above, or the stretch is
+            unknown.
+    """
     tiles = as_tiles(images)
     low, high = percentile_limits(tiles) if limits is None else limits
     zoom = whole_zoom(tiles, min_side)
