@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from gravlensdiffusion.balancing.fit import Resampling
-from gravlensdiffusion.classification.compatibility import for_classifier
+from gravlensdiffusion.classification.candidates import for_classifier
 from gravlensdiffusion.classification.fitting import plan
 from gravlensdiffusion.config.classifier import ClassifierConfig, ClassifierTraining
 from gravlensdiffusion.evaluation.preparation import PreparedSource

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gravlensdiffusion import LensClassifier
-from gravlensdiffusion.classification.classifier import NOT_LOOKED_FOR, TRAINED_ON_IT
+from gravlensdiffusion.classification.candidates import NOT_LOOKED_FOR, TRAINED_ON_IT
 from gravlensdiffusion.classification.fitting import TRAINING
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.model.checkpoint import save_model

@@ -16,7 +16,6 @@ from gravlensdiffusion.balancing.survey import Survey, survey
 from gravlensdiffusion.balancing.unfinished import (
     PART,
     begin,
-    check_out,
     clear,
     has,
     held_folder,
@@ -32,6 +31,7 @@ from gravlensdiffusion.model.checkpoint import fingerprint
 from gravlensdiffusion.sets.flux import PEAK
 from gravlensdiffusion.sets.lens_set import LensSet
 from gravlensdiffusion.sets.records import GENERATED, FilledClass, Filling, LensRecord, SetHeader
+from gravlensdiffusion.store.layout import check_store_file
 from gravlensdiffusion.store.reader import write_store
 from gravlensdiffusion.store.shards import Shards
 
@@ -81,13 +81,7 @@ def plan_balance(
     targets: Mapping[str, int] | None = None,
     settings: Settings = DEFAULTS,
 ) -> Plan:
-    """Return what a balance would do.
-
-    Args:
-        source: The set.
-        generator: The model.
-        targets: See `balance`.
-        settings: How the images are drawn.
+    """Return what a `balance` would do.
 
     Raises:
         GravLensError: If the set has no classes, or the model does not fit.
@@ -163,7 +157,7 @@ def balance(
         >>> balance("rare.h5", "lens64", "balanced.h5")  # doctest: +SKIP
     """
     out = Path(out)
-    check_out(out, overwrite=overwrite)
+    check_store_file(out, overwrite=overwrite)
     source = as_set(source)
     if not isinstance(generator, LensGenerator):
         generator = LensGenerator.from_pretrained(generator)
@@ -250,13 +244,8 @@ def _identity(
 
 
 def _made(
-    source: LensSet,
-    generator: LensGenerator,
-    plan: Plan,
-    request: Request,
-    samples: LensSamples,
+    source: LensSet, generator: LensGenerator, plan: Plan, request: Request, samples: LensSamples
 ) -> Iterator[LensRecord]:
-    """Yield images of a model as the set takes them."""
     name = generator.config.class_names[request.labels[0]]
     label = source.header.class_names.index(name)
     stored = stored_units(source, generator)

@@ -108,18 +108,9 @@ class Fit:
 
 
 def fit_model(
-    source: LensSet,
-    generator: LensGenerator,
-    classes: Sequence[FilledClass],
-    settings: Settings,
+    source: LensSet, generator: LensGenerator, classes: Sequence[FilledClass], settings: Settings
 ) -> Fit:
     """Return what makes a model's images fit into a set.
-
-    Args:
-        source: The set.
-        generator: The model.
-        classes: What is to be made.
-        settings: How.
 
     Raises:
         GravLensError: If the model lacks a class that is to be filled, or its images have another

@@ -65,13 +65,8 @@ def _present(source: LensSet) -> dict[str, int]:
 def fill(source: LensSet, targets: Mapping[str, int], seed: int) -> tuple[FilledClass, ...]:
     """Return what has to be made of each class, in the order of the set's classes.
 
-    Images that a seed has given to the set before are not made again: numbers go on after them.
-
-    Args:
-        source: The set.
-        targets: Images that a class shall have in the end, by name. A class that has as many or
-            more, or is not named, gets none.
-        seed: Seed of the images.
+    Images that a seed has given to the set before are not made again: numbers go on after them. A
+    class that has as many images as its target or more, or has no target, gets none.
 
     Raises:
         GravLensError: If the set has no classes, lacks one that is named, or a number is negative.

@@ -55,11 +55,7 @@ class Survey:
 
 
 def survey(source: LensSet) -> Survey:
-    """Read a set once, with flat memory.
-
-    Args:
-        source: The set.
-    """
+    """Read a set once, with flat memory."""
     digest = hashlib.sha256(json.dumps(asdict(source.header), sort_keys=True).encode())
     digest.update(json.dumps([len(source), *source.image_shape, source.has_noise_free]).encode())
     digest.update(np.ascontiguousarray(source.labels).tobytes())

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.files import LOCK, held, refuse_existing, whole_file
+from gravlensdiffusion.files import LOCK, held, whole_file
 from gravlensdiffusion.store.shards import Shards
 
 REQUEST = "request.json"
@@ -16,23 +16,6 @@ WHOLE = "whole.h5"
 """The balanced set before it had its name, in folders of before."""
 PART = "part-0"
 """What the names of its batches begin with."""
-SUFFIXES = (".h5", ".hdf5")
-
-
-def check_out(out: Path, *, overwrite: bool) -> None:
-    """Refuse a path that cannot become the balanced set, before anything is drawn.
-
-    Raises:
-        GravLensError: If the suffix is no HDF5 suffix, or something is there already.
-    """
-    if out.suffix not in SUFFIXES:
-        raise GravLensError(f"{out}: the file's name must end in {' or '.join(SUFFIXES)}")
-    refuse_existing(out, overwrite=overwrite)
-
-
-def folder_of(out: Path) -> Path:
-    """Return the folder beside an output in which it is made."""
-    return out.with_name(f"{out.name}.partial")
 
 
 @contextmanager
@@ -46,7 +29,7 @@ def held_folder(out: Path, *, writes: bool = True) -> Iterator[Path]:
     Raises:
         GravLensError: If another process works there, or the folder is somebody else's.
     """
-    folder = folder_of(out)
+    folder = out.with_name(f"{out.name}.partial")
     if folder.exists() and not (folder / REQUEST).is_file():
         is_empty = folder.is_dir() and all(path.name.startswith(".") for path in folder.iterdir())
         if not is_empty:
@@ -91,18 +74,10 @@ def other_request(folder: Path, request: Mapping[str, Any], *, overwrite: bool) 
 
 
 def begin(parts: Shards, request: Mapping[str, Any], *, overwrite: bool) -> str:
-    """Prepare the folder of an unfinished balance, which must be held.
-
-    Args:
-        parts: Its batches.
-        request: See `other_request`.
-        overwrite: See `other_request`.
+    """Prepare the folder of an unfinished balance, which must be held; see `other_request`.
 
     Returns:
         What the user should know of earlier work, or an empty text.
-
-    Raises:
-        GravLensError: As `other_request`.
     """
     folder = parts.folder
     what = other_request(folder, request, overwrite=overwrite)

@@ -16,14 +16,9 @@ TRAINING, EVEN, DATA = "training", "even", "data"
 
 
 def read_classes(source: LensSet, merged: Mapping[str, str]) -> tuple[LensSet, tuple[str, ...]]:
-    """Return a set by the classes that are told apart, those without images left out.
+    """Return a set by the classes that are told apart, and what a reader should know of them.
 
-    Args:
-        source: The set.
-        merged: The class that a class is counted as, by its name.
-
-    Returns:
-        The set, and what a reader should know, one sentence each.
+    Classes without images are left out; ``merged`` names the class that a class is counted as.
 
     Raises:
         GravLensError: If the set has no classes, one of those to merge is not known, or fewer than
@@ -55,29 +50,19 @@ def read_classes(source: LensSet, merged: Mapping[str, str]) -> tuple[LensSet, t
 def classes_known_to(
     names: Sequence[str], merged: Iterable[tuple[str, str]], source: LensSet
 ) -> tuple[NDArray[np.int64], tuple[str, ...]]:
-    """Return the class of each image in a classifier's own numbers, shape ``(N,)``.
+    """Return the class of each image in a classifier's own numbers, shape ``(N,)``, -1 where unknown.
 
-    Args:
-        names: Classes of the classifier.
-        merged: Class of a set, and the class that it counts as.
-        source: The set.
-
-    Returns:
-        The classes, -1 where one is not known; and the names of classes of the set that have images
-        and that the classifier does not know.
+    With them come the names of classes of the set that have images and that the classifier does not
+    know. ``merged`` pairs a class of a set with the class that it counts as.
     """
     counted_as = dict(merged)
     own = source.header.class_names
-    table = _places([counted_as.get(name, name) for name in own], names)
+    targets = (counted_as.get(name, name) for name in own)
+    places = (list(names).index(new) if new in names else UNLABELLED for new in targets)
+    table = np.array([*places, UNLABELLED], dtype=np.int64)
     present = set(source.labels.tolist())
     unknown = tuple(own[k] for k in range(len(own)) if table[k] < 0 and k in present)
     return table[source.labels], unknown
-
-
-def _places(targets: Sequence[str], names: Sequence[str]) -> NDArray[np.int64]:
-    """Return where targets stand among names, -1 where they do not; the last place is that of -1."""
-    places = [names.index(name) if name in names else UNLABELLED for name in targets]
-    return np.array([*places, UNLABELLED], dtype=np.int64)
 
 
 def read_merged(texts: Iterable[str]) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Self
@@ -10,105 +9,26 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from gravlensdiffusion.classification.classes import classes_known_to, read_mix
-from gravlensdiffusion.classification.compatibility import doubts, for_classifier
-from gravlensdiffusion.classification.fitting import Fitted, Plan, fit, load, plan, save
-from gravlensdiffusion.classification.judgement import (
-    Judgement,
-    classifier_facts,
-    data_facts,
-    judge,
-    judging_facts,
+from gravlensdiffusion.classification.candidates import (
+    NOT_LOOKED_FOR,
+    Candidates,
+    doubts,
+    for_classifier,
 )
+from gravlensdiffusion.classification.classes import classes_known_to
+from gravlensdiffusion.classification.fitting import Fitted, Plan, fit, load, plan, save
+from gravlensdiffusion.classification.judgement import Judgement, facts_of, judge
 from gravlensdiffusion.classification.predictions import Predictions, predict, probabilities
-from gravlensdiffusion.config.classifier import ClassifierConfig, ClassifierTraining
+from gravlensdiffusion.config.classifier import ClassifierTraining
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.files import told_apart
 from gravlensdiffusion.formats.open import as_set
 from gravlensdiffusion.sets.copies import Signatures, are_known, sign
 from gravlensdiffusion.sets.lens_set import LensSet
 
-DIFFERENT = 0.05
-"""Difference of a class's share beyond which the mix is said to be another."""
-TRAINED_ON_IT = (
-    "these are the images that the classifier was trained on: the numbers say nothing of others"
-)
-NOT_LOOKED_FOR = (
-    "copies of the classifier's training images were not looked for: it does not keep what they are "
-    "known by"
-)
-
-
 Images = LensSet | str | os.PathLike[str]
 """A set, or the path of one."""
 RECIPE = ClassifierTraining()
-
-
-@dataclass(kw_only=True, slots=True)
-class Candidates:
-    """Images that a classifier is about to tell apart.
-
-    Attributes:
-        config: The classifier's configuration.
-        images: The images, as the classifier takes them.
-        labels: Class of each image by the classifier's own numbers, shape ``(N,)``; -1 where it
-            is not known.
-        label_names: Name of each image's class; empty where it has none.
-        unknown: Classes of the set that the classifier does not know.
-        doubts: What cannot be known of the set beside what the classifier was trained on.
-        is_known: Which images are copies of those of the training set, shape ``(N,)``; None where
-            that was not looked at.
-        found: What the classifier says of them, once it was asked.
-    """
-
-    config: ClassifierConfig
-    images: LensSet
-    labels: NDArray[np.int64]
-    label_names: tuple[str, ...]
-    unknown: tuple[str, ...]
-    doubts: tuple[str, ...]
-    is_known: NDArray[np.bool_] | None = None
-    found: Predictions | None = None
-
-    def mix(self, prior: str, *, allow_data: bool = False) -> NDArray[np.float64] | None:
-        """Return the mix of classes that a prior stands for; see `classes.read_mix`.
-
-        Raises:
-            GravLensError: If it is none.
-        """
-        labels = self.labels[self.judged()] if allow_data else None
-        return read_mix(prior, self.config, labels)
-
-    def judged(self) -> NDArray[np.int64]:
-        """Return the positions of the originals of known class that are no training images."""
-        judges = self.judges()
-        return np.flatnonzero(judges if self.is_known is None else judges & ~self.is_known)
-
-    def judges(self) -> NDArray[np.bool_]:
-        """Return which images are originals of known class, shape ``(N,)``."""
-        return (self.labels >= 0) & ~self.images.is_generated
-
-    def check_judgeable(self) -> None:
-        """Refuse a set that a classifier cannot be judged on, before anything is computed.
-
-        Raises:
-            GravLensError: If it has classes that the classifier does not know, or none of some
-                class.
-        """
-        names = self.config.class_names
-        if self.unknown:
-            raise GravLensError(
-                f"the classifier does not know class '{self.unknown[0]}', only {', '.join(names)}; "
-                f"`merge` {names[0]}={self.unknown[0]} counts it as one of them"
-            )
-        num = np.bincount(self.labels[self.judged()], minlength=len(names))
-        if not num.any():
-            raise GravLensError(
-                "the images have no classes to judge by; `gravlens classify predict` needs none"
-            )
-        for name, count in zip(names, num, strict=True):
-            if not count:
-                raise GravLensError(f"there is no image of class '{name}' to judge by")
 
 
 class LensClassifier:
@@ -187,7 +107,8 @@ class LensClassifier:
             name: What to call the set.
 
         Raises:
-            GravLensError: See `fitting.plan`.
+            GravLensError: If the images have no classes, too few of one, do not have the size or
+                hold nothing to see, or there is no such device.
         """
         given = "these images" if isinstance(images, LensSet) else Path(images).name
         return plan(
@@ -338,12 +259,16 @@ class LensClassifier:
             probabilities(own.config, found.logits[where], mix),
             title=f"{called} on {name}",
             seed=seed,
-            notes=tuple(_notes(own, found, mix, self.fitted.record.get("data_fingerprint"))),
-            facts={
-                "data": data_facts(name, own.images, found.digest),
-                "classifier": {"name": called, **classifier_facts(own.config)},
-                "judging": judging_facts(own.config, mix, seed),
-            },
+            notes=own.notes(mix, self.fitted.record.get("data_fingerprint")),
+            facts=facts_of(
+                own.config,
+                own.images,
+                name=name,
+                digest=found.digest,
+                seed=seed,
+                called=called,
+                mix=mix,
+            ),
         )
 
     def _found(self, candidates: Candidates, progress: Callable[[int], None]) -> Predictions:
@@ -372,34 +297,3 @@ class LensClassifier:
                 "says nothing of others"
             )
         candidates.is_known = is_known if num else None
-
-
-def _notes(
-    given: Candidates, found: Predictions, mix: NDArray[np.float64] | None, trained_on: object
-) -> list[str]:
-    notes = list(given.doubts)
-    if found.digest == trained_on:
-        notes.insert(0, TRAINED_ON_IT)
-    num_unknown = int(np.count_nonzero(given.labels < 0))
-    if num_unknown:
-        notes.append(f"images of no known class, left out: {num_unknown:,}")
-    if given.is_known is not None:
-        num = int((given.is_known & given.judges()).sum())
-        notes.append(f"copies of images of the classifier's training set, left out: {num:,}")
-    num_made = len(given.labels) - num_unknown - int(given.judges().sum())
-    if num_made:
-        notes.append(f"generated images, which do not judge, left out: {num_made:,}")
-    config = given.config
-    assumed = np.array(config.class_mix) if mix is None else mix
-    own = given.mix("data", allow_data=True)
-    if own is not None and np.abs(own - assumed).max() > DIFFERENT:
-        shares = ", ".join(
-            f"{name} {a:.0%} (here {b:.0%})"
-            for name, a, b in zip(config.class_names, assumed, own, strict=True)
-        )
-        notes.append(
-            f"the probabilities are for another mix of classes: {shares}; what an image is called "
-            "and the calibration depend on it, the ROC curve of two classes does not; the prior "
-            "chooses it"
-        )
-    return notes

@@ -10,13 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gravlensdiffusion.classification.classes import read_classes
-from gravlensdiffusion.classification.judgement import (
-    Judgement,
-    classifier_facts,
-    data_facts,
-    judge,
-    judging_facts,
-)
+from gravlensdiffusion.classification.judgement import Judgement, facts_of, judge
 from gravlensdiffusion.classification.predictions import probabilities
 from gravlensdiffusion.classification.report import to_html, to_json
 from gravlensdiffusion.config.classifier import ClassifierTraining
@@ -123,20 +117,7 @@ def plan(
     merged: Mapping[str, str] | None = None,
     device: str = "auto",
 ) -> Plan:
-    """Say what a classifier would be trained on, after all checks that come before the first step.
-
-    Args:
-        source: The images.
-        recipe: How to train.
-        name: What to call the set.
-        size: Height and width to train at [pixel]; None for their own.
-        merged: The class that a class is counted as, by its name.
-        device: ``cpu``, ``cuda`` or ``auto``.
-
-    Raises:
-        GravLensError: If the images have no classes, too few of one, do not have the size or hold
-            nothing to see, or there is no such device.
-    """
+    """Say what would be trained on, as `LensClassifier.plan`; ``name`` is what the set is called."""
     find_device(device)
     data, notes = read_classes(source, merged or {})
     own = source.image_shape[1]
@@ -161,24 +142,8 @@ def plan(
     )
 
 
-def fit(
-    planned: Plan,
-    folder: Path,
-    *,
-    device: str = "auto",
-    progress: bool = False,
-) -> Fitted:
-    """Train a classifier and judge it.
-
-    Args:
-        planned: What to train on.
-        folder: Where the images are kept in the meantime, at their training size.
-        device: ``cpu``, ``cuda`` or ``auto``.
-        progress: Whether to show on stderr how far the training is.
-
-    Raises:
-        GravLensError: If the images cannot be learned from, or there is no such device.
-    """
+def fit(planned: Plan, folder: Path, *, device: str = "auto", progress: bool = False) -> Fitted:
+    """Train a classifier and judge it; ``folder`` keeps the images in the meantime."""
     source, names = planned.source, planned.data.header.class_names
     # The source has its size already, so that no resize is left to do.
     ready = prepare(source, folder, source.image_shape[1], "area")
@@ -198,19 +163,16 @@ def fit(
     )
     record = _record(planned, training, environment(ready.fingerprint, device))
     where = training.held_out
+    seed, digest = planned.recipe.seed, ready.fingerprint
+    facts = facts_of(network.config, source, name=planned.name, digest=digest, seed=seed)
     judgement = judge(
         data,
         where,
         probabilities(network.config, predict_logits(network, data, where)),
         title=f"{' / '.join(names)}, on held-out images of {planned.name}",
-        seed=planned.recipe.seed,
+        seed=seed,
         notes=(*planned.notes, HELD_OUT),
-        facts={
-            "data": data_facts(planned.name, source, ready.fingerprint),
-            "classifier": classifier_facts(network.config),
-            "training": {name: v for name, v in record.items() if name != "looks"},
-            "judging": judging_facts(network.config, None, planned.recipe.seed),
-        },
+        facts={**facts, "training": {name: v for name, v in record.items() if name != "looks"}},
     )
     thumbnails = planned.signatures.thumbnails[data.labels >= 0]
     return Fitted(network=network, record=record, judgement=judgement, thumbnails=thumbnails)
@@ -230,16 +192,7 @@ def _record(planned: Plan, training: TrainedClassifier, facts: Mapping[str, Any]
 
 
 def save(fitted: Fitted, out: Path, tell: Callable[[str], object] = lambda line: line) -> None:
-    """Write a classifier with its record and its report, all of it or nothing.
-
-    Args:
-        fitted: The classifier.
-        out: The folder; must not exist.
-        tell: Where to say that the page could not be drawn; the rest is written all the same.
-
-    Raises:
-        GravLensError: If it exists or cannot be written.
-    """
+    """Write a classifier as `LensClassifier.save`; a page that cannot be drawn costs itself alone."""
     record = json.dumps(fitted.record, indent=2, allow_nan=False)
     files = {TRAINING: encoded(record + "\n")}
     if fitted.thumbnails is not None:
@@ -252,11 +205,7 @@ def save(fitted: Fitted, out: Path, tell: Callable[[str], object] = lambda line:
 
 
 def load(folder: Path) -> Fitted:
-    """Read a classifier that was saved.
-
-    Raises:
-        GravLensError: If the folder holds none.
-    """
+    """Read a classifier that was saved, or refuse a folder that holds none."""
     network = load_classifier(folder)
     try:
         record = json.loads((folder / TRAINING).read_bytes())

@@ -31,7 +31,7 @@ Curve = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Mistake:
+class _Mistake:
     """An image that was taken for another class.
 
     Attributes:
@@ -77,7 +77,7 @@ class Judgement:
     curves: tuple[Curve, ...]
     reliability: Reliability
     chance_error: float
-    mistakes: tuple[Mistake, ...]
+    mistakes: tuple[_Mistake, ...]
     num_mistakes: int
     notes: tuple[str, ...] = ()
     facts: Mapping[str, Any]
@@ -123,16 +123,16 @@ def judge(
         curves=tuple(curves),
         reliability=bins,
         chance_error=bins.chance_error(seed),
-        mistakes=find_mistakes(images, where, probabilities),
+        mistakes=_find_mistakes(images, where, probabilities),
         num_mistakes=int(scores.num_images.sum() - hits.sum()),
         notes=tuple(notes),
         facts=facts,
     )
 
 
-def find_mistakes(
+def _find_mistakes(
     images: LensSet, where: NDArray[np.int64], probabilities: NDArray[np.float64]
-) -> tuple[Mistake, ...]:
+) -> tuple[_Mistake, ...]:
     """Return the images that were taken for another class, the most confident mistakes first."""
     called, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
     labels = images.labels[where]
@@ -141,7 +141,7 @@ def find_mistakes(
     if not len(worst):
         return ()
     return tuple(
-        Mistake(
+        _Mistake(
             image=image,
             name=images.name(int(where[k])),
             label=int(labels[k]),
@@ -152,58 +152,57 @@ def find_mistakes(
     )
 
 
-def data_facts(name: str, source: LensSet, digest: str) -> dict[str, Any]:
-    """Return what is known of a set.
+def facts_of(
+    config: ClassifierConfig,
+    source: LensSet,
+    *,
+    name: str,
+    digest: str,
+    seed: int,
+    called: str = "",
+    mix: NDArray[np.float64] | None = None,
+) -> dict[str, Any]:
+    """Return what is known of a set, of a classifier, and of how one is judged on the other.
 
     Args:
-        name: What it is called.
+        config: Configuration of the classifier.
         source: The set, at the size that the classifier sees.
+        name: What the set is called.
         digest: Digest of its images and labels.
+        seed: Seed of the resamplings.
+        called: What the classifier is called; empty where it was trained on this set.
+        mix: The mix of classes that the probabilities are for, shape ``(K,)``; None for that of
+            the training set.
     """
     header = source.header
     return {
-        "name": name,
-        "images": len(source),
-        "digest": digest,
-        "pixel_scale_arcsec": header.pixel_scale_arcsec,
-        "flux_unit": header.flux_unit,
-        "resize": header.resize,
+        "data": {
+            "name": name,
+            "images": len(source),
+            "digest": digest,
+            "pixel_scale_arcsec": header.pixel_scale_arcsec,
+            "flux_unit": header.flux_unit,
+            "resize": header.resize,
+        },
+        "classifier": ({"name": called} if called else {})
+        | {
+            "classes": list(config.class_names),
+            "merged": [f"{old} as {new}" for old, new in config.merged],
+            "training_data": config.training_data,
+            "training_mix": _by_class(config, config.class_mix),
+            "image_size": config.image_size,
+            "channels": list(config.channels),
+            "temperature": config.temperature,
+        },
+        "judging": {
+            "probabilities_for": _by_class(config, config.class_mix if mix is None else mix),
+            "intervals": f"{LEVEL:.0%}: AUC by {NUM_RESAMPLINGS:,} resamplings of the images, seed "
+            f"{seed}; recall and precision after Wilson (1927)",
+            "versions": {name: version(name) for name in PACKAGES},
+        },
     }
 
 
-def classifier_facts(config: ClassifierConfig) -> dict[str, Any]:
-    """Return what a classifier is."""
-    return {
-        "classes": list(config.class_names),
-        "merged": [f"{old} as {new}" for old, new in config.merged],
-        "training_data": config.training_data,
-        "training_mix": by_class(config, config.class_mix),
-        "image_size": config.image_size,
-        "channels": list(config.channels),
-        "temperature": config.temperature,
-    }
-
-
-def judging_facts(
-    config: ClassifierConfig, mix: NDArray[np.float64] | None, seed: int
-) -> dict[str, Any]:
-    """Return how a classifier was judged.
-
-    Args:
-        config: Its configuration.
-        mix: The mix of classes that the probabilities are for, shape ``(K,)``; None for that of
-            the training set.
-        seed: Seed of the resamplings.
-    """
-    return {
-        "probabilities_for": by_class(config, config.class_mix if mix is None else mix),
-        "intervals": f"{LEVEL:.0%}: AUC by {NUM_RESAMPLINGS:,} resamplings of the images, seed {seed}; "
-        "recall and precision after Wilson (1927)",
-        "versions": {name: version(name) for name in PACKAGES},
-    }
-
-
-def by_class(config: ClassifierConfig, values: Any) -> dict[str, float]:
-    """Return numbers by the name of their class."""
-    named: Mapping[str, float] = dict(zip(config.class_names, map(float, values), strict=True))
-    return {name: round(value, 6) for name, value in named.items()}
+def _by_class(config: ClassifierConfig, values: Any) -> dict[str, float]:
+    named = zip(config.class_names, map(float, values), strict=True)
+    return {name: round(value, 6) for name, value in named}

@@ -2,9 +2,9 @@
 
 import csv
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,14 +18,8 @@ from gravlensdiffusion.sets.training_set import digest_of
 from gravlensdiffusion.training.classifier import predict_logits
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Predictions:
-    """What a classifier says of each image of a set.
-
-    Attributes:
-        logits: Before calibration, shape ``(N, K)``.
-        digest: Digest of the images, at the size that the classifier saw, and of their labels.
-    """
+class Predictions(NamedTuple):
+    """Logits before calibration ``(N, K)``, and the digest of images and labels as they were seen."""
 
     logits: NDArray[np.float32]
     digest: str
@@ -38,16 +32,13 @@ def predict(
     device: str = "auto",
     progress: Callable[[int], None] = lambda _: None,
 ) -> Predictions:
-    """Classify all images of a set, some at a time.
+    """Classify all images of a set, some at a time, as the classifier takes them.
 
     Args:
         network: The classifier; it is left on the device.
-        source: The images, as the classifier takes them.
+        source: The images.
         device: ``cpu``, ``cuda`` or ``auto``.
         progress: Called with the number of images done, after each block.
-
-    Raises:
-        GravLensError: If there are no images, no such device, or the classifier gives no number.
     """
     if not len(source):
         raise GravLensError("the set is empty")
@@ -94,14 +85,9 @@ def write_table(
     probabilities: NDArray[np.float64],
     class_names: Sequence[str],
 ) -> None:
-    """Write probabilities as CSV: index, name, label, one column per class, the class called.
+    """Write probabilities ``(N, K)`` as CSV: index, name, label, p of each class, the class called.
 
-    Args:
-        path: The file.
-        names: Where each image comes from.
-        labels: Name of each image's class, empty where it is not known.
-        probabilities: Shape ``(N, K)``.
-        class_names: Names of the K classes.
+    A label is empty where it is not known.
     """
     text = StringIO(newline="")
     table = csv.writer(text, lineterminator="\n")

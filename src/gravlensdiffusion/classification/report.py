@@ -174,7 +174,6 @@ def to_html(judgement: Judgement) -> bytes:
 
 
 def _classes(judgement: Judgement) -> Section:
-    """Return the numbers of each class, and what each is taken for."""
     scores, names = judgement.scores, judgement.scores.class_names
     lines = [
         Line(
@@ -231,7 +230,6 @@ def _curves(judgement: Judgement) -> Section:
 
 
 def _calibration(judgement: Judgement) -> Section:
-    """Return how far probabilities can be taken at their word."""
     bins, scores = judgement.reliability, judgement.scores
     share, chance = bins.hits / bins.num, 1 / len(scores.class_names)
     figure = Figure(
@@ -253,7 +251,6 @@ def _calibration(judgement: Judgement) -> Section:
 
 
 def _mistakes(judgement: Judgement) -> Section:
-    """Return the most confident mistakes."""
     names, found = judgement.scores.class_names, judgement.mistakes
     if not found:
         return Section("mistakes", "Mistakes", "", [])

@@ -107,21 +107,19 @@ def run(options: Options) -> None:
 
 
 def _check(options: Options) -> None:
-    """Refuse what can be refused before anything is opened."""
-    from gravlensdiffusion.balancing.unfinished import check_out
+    from gravlensdiffusion.store.layout import check_store_file
 
     if options.per_class is not None and options.to_largest:
         raise GravLensError("`per_class` and `to_largest` say different things; leave one out")
     options.sampling.check()
     _read_settings(options, options.sampling.steps)
-    check_out(options.out, overwrite=options.overwrite)
+    check_store_file(options.out, overwrite=options.overwrite)
     out, data = options.out.resolve(), options.data.resolve()
     if out == data or data in out.parents:
         raise GravLensError(f"{options.out}: belongs to the set that is balanced; name another")
 
 
 def _read_settings(options: Options, steps: int | None) -> "Settings":
-    """Return how the images are drawn."""
     from gravlensdiffusion.balancing.settings import Settings
 
     return Settings(
@@ -136,12 +134,10 @@ def _read_settings(options: Options, steps: int | None) -> "Settings":
 
 
 def _missing(source: "LensSet", targets: dict[str, int]) -> int:
-    """Return how many images are to be made."""
     return sum(max(0, targets[name] - num) for name, num in source.class_counts.items())
 
 
 def _describe(source: "LensSet", plan: "Plan") -> Iterator[str]:
-    """Yield the lines of a dry run."""
     filling, counts = plan.filling, source.class_counts
     yield (
         f"would keep {plan.num_kept:,} images and make {filling.num:,} by {filling.model} "
@@ -156,7 +152,6 @@ def _describe(source: "LensSet", plan: "Plan") -> Iterator[str]:
 
 
 def _summary(out: Path, plan: "Plan") -> str:
-    """Say in one line what was written."""
     kept, num = f"{plan.num_kept:,} originals", plan.filling.num
     if plan.num_made_before:
         kept = f"{plan.num_kept:,} kept, {plan.num_made_before:,} of them generated before"

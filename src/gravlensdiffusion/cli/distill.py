@@ -51,12 +51,7 @@ class Options:
 
 
 def run(options: Options) -> None:
-    """Distill as asked.
-
-    Raises:
-        GravLensError: If an option, the teacher or the run directory does not fit.
-        SystemExit: With code 130 or 143 after a signal, once the run is saved.
-    """
+    """Distill as asked; a signal ends it with code 130 or 143 once the run is saved."""
     config = _configure(options)
     from gravlensdiffusion.model.checkpoint import load_model
     from gravlensdiffusion.training.distill import open_distillation
@@ -88,7 +83,6 @@ def run(options: Options) -> None:
 
 
 def _configure(options: Options) -> "DistillationConfig":
-    """Return the configuration that the options ask for."""
     from gravlensdiffusion.config.training import DistillationConfig
 
     config = DistillationConfig(teacher=options.teacher, steps=_read_steps(options.steps))

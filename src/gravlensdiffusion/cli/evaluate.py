@@ -22,7 +22,7 @@ HTML = "report.html"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class MeasureOptions:
+class _MeasureOptions:
     """What is measured.
 
     Attributes:
@@ -82,34 +82,25 @@ class Options:
     crop: int | None = None
     channel: int | None = None
     overwrite: bool = False
-    measures: MeasureOptions = MeasureOptions()
+    measures: _MeasureOptions = _MeasureOptions()
     files: FileOptions = FILES
 
 
 def run(options: Options) -> None:
-    """Compare, print the tables, write the reports.
-
-    Raises:
-        GravLensError: If a set cannot be read, the sets do not go together, or a report is in the
-            way.
-    """
-    settings = configure(options)
+    """Compare, print the tables, write the reports."""
+    settings = _configure(options)
     processes = Processes.launched()
     processes.join()
-    processes.main_first(lambda: check(options, processes))
+    processes.main_first(lambda: _check(options, processes))
     sets = processes.together(lambda: open_sets(options))
     for channel, out in processes.together(lambda: reports(options, sets)).items():
         one = replace(options, out=out)
-        processes.main_first(partial(check, one, processes))
-        compare(one, settings, sets.of_channel(channel), processes)
+        processes.main_first(partial(_check, one, processes))
+        _compare(one, settings, sets.of_channel(channel), processes)
 
 
 def reports(options: Options, sets: "Sets") -> dict[int, Path]:
-    """Return the channels to compare, from 0, each with the folder of its report.
-
-    Raises:
-        GravLensError: If there is no such channel.
-    """
+    """Return the channels to compare, from 0, each with the folder of its report."""
     if options.channel is not None:
         return {options.channel - 1: options.out}
     num = sets.generated.num_channels
@@ -118,16 +109,12 @@ def reports(options: Options, sets: "Sets") -> dict[int, Path]:
     return {channel: options.out / f"channel-{channel + 1}" for channel in range(num)}
 
 
-def compare(options: Options, settings: "Settings", sets: "Sets", processes: Processes) -> None:
-    """Compare one channel, print the table, write the report.
-
-    Raises:
-        GravLensError: If the sets do not go together, or a report is in the way.
-    """
+def _compare(options: Options, settings: "Settings", sets: "Sets", processes: Processes) -> None:
+    """Compare one channel, print the table, write the report."""
     from gravlensdiffusion.evaluation.evaluate import assist, evaluate_sets
     from gravlensdiffusion.evaluation.report import to_html, to_json, to_text
     from gravlensdiffusion.files import whole_file
-    from gravlensdiffusion.reports.drawing import spared
+    from gravlensdiffusion.reports.document import write_page
 
     if not processes.is_main:
         assist(sets, settings, processes)
@@ -143,20 +130,13 @@ def compare(options: Options, settings: "Settings", sets: "Sets", processes: Pro
     with whole_file(options.out / JSON, overwrite=options.overwrite) as numbers:
         numbers.write_bytes(to_json(found))
     html = options.out / HTML
-    if options.overwrite:
-        html.unlink(missing_ok=True)  # it was drawn of other numbers
-    with spared(HTML, tell), whole_file(html, overwrite=False) as page:
-        page.write_bytes(to_html(found))
+    has_page = write_page(html, lambda: to_html(found), tell, overwrite=options.overwrite)
     say(*to_text(found).splitlines())
-    print(f"wrote {JSON}{f' and {HTML}' if html.exists() else ''} to {options.out}")
+    print(f"wrote {JSON}{f' and {HTML}' if has_page else ''} to {options.out}")
 
 
-def check(options: Options, processes: Processes) -> None:
-    """Refuse, on the main process, what can be refused before a set is opened.
-
-    Raises:
-        GravLensError: If a report is in the way, or a set is named for what it cannot be.
-    """
+def _check(options: Options, processes: Processes) -> None:
+    """Refuse, on the main process, what can be refused before a set is opened."""
     from gravlensdiffusion.files import refuse_existing
 
     held_out = {options.reference.resolve(): "REFERENCE"}
@@ -170,12 +150,8 @@ def check(options: Options, processes: Processes) -> None:
         refuse_existing(options.out / name, overwrite=options.overwrite)
 
 
-def configure(options: Options) -> "Settings":
-    """Return the settings of the options.
-
-    Raises:
-        GravLensError: If a value is out of range.
-    """
+def _configure(options: Options) -> "Settings":
+    """Return the settings of the options."""
     from gravlensdiffusion.evaluation.result import Settings
 
     return Settings(
@@ -190,11 +166,7 @@ def configure(options: Options) -> "Settings":
 
 
 def open_sets(options: Options) -> "Sets":
-    """Open all sets that are named.
-
-    Raises:
-        GravLensError: If one cannot be read.
-    """
+    """Open all sets that are named."""
     from gravlensdiffusion.evaluation.sets import Sets
     from gravlensdiffusion.files import told_apart
     from gravlensdiffusion.sets.classes import CLASSES
@@ -205,10 +177,7 @@ def open_sets(options: Options) -> "Sets":
         if (path := getattr(options, name)) is not None
     }
     opened = options.files.open_all(
-        list(given.values()),
-        known=CLASSES,
-        crop=options.crop,
-        any_unit=options.rescale == "peak",
+        list(given.values()), known=CLASSES, crop=options.crop, any_unit=options.rescale == "peak"
     )
     names = dict(zip(given, told_apart(given.values()), strict=True))
     return Sets.of(**dict(zip(given, opened, strict=True)), names=names)

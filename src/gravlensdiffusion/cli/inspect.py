@@ -68,14 +68,9 @@ def run(options: Options) -> None:
     if options.out is not None:
         check_writable(options.out)
         check_picture(options.out, overwrite=_may_replace(options, options.out))
-    source = options.files.open(
-        options.path,
-        crop=options.crop,
-        mixed=True,
-        with_notes=False,
-    )
+    source = options.files.open(options.path, crop=options.crop, mixed=True, with_notes=False)
     summary = inspect_lenses(source)
-    say(*_describe(summary))
+    say(*_describe(source, summary))
     try:
         _write_preview(options, source, summary)
     except GravLensError as error:
@@ -89,12 +84,9 @@ def _write_preview(options: Options, source: "LensSet", summary: "DataSummary") 
     from gravlensdiffusion.reports.drawing import spared
 
     out, told = options.out or _free_name(options), ""
-    with (
-        spared(str(out), tell),
-        whole_file(out, overwrite=_may_replace(options, out)) as temporary,
-    ):
+    with spared(str(out), tell), whole_file(out, overwrite=_may_replace(options, out)) as temporary:
         num = _save_preview(source, summary, temporary, _mark(options.path))
-        told = f"wrote a preview of {num} of {summary.num_images} images to {out}"
+        told = f"wrote a preview of {num} of {len(source)} images to {out}"
     if told:
         print(told)
 
@@ -132,18 +124,17 @@ def _may_replace(options: Options, picture: Path) -> bool:
         return False
 
 
-def _describe(summary: "DataSummary") -> "Iterator[str]":
-    """Yield the lines that are printed."""
-    channels, height, width = summary.image_shape
+def _describe(source: "LensSet", summary: "DataSummary") -> "Iterator[str]":
+    channels, height, width = source.image_shape
     pixels = summary.pixels
-    scale = summary.pixel_scale_arcsec
+    scale = source.header.pixel_scale_arcsec
     rows = [
-        ("images", f"{summary.num_images:,}"),
+        ("images", f"{len(source):,}"),
         ("shape", f"{channels} x {height} x {width} (channels, height, width)"),
-        ("stored as", ", ".join(summary.dtypes)),
-        *((("noise-free", "a twin of each image"),) if summary.has_noise_free else ()),
+        ("stored as", ", ".join(source.dtypes)),
+        *((("noise-free", "a twin of each image"),) if source.has_noise_free else ()),
         ("pixel scale", "unknown" if scale is None else f"{scale:.5g} arcsec"),
-        ("flux unit", summary.flux_unit),
+        ("flux unit", source.header.flux_unit),
         ("range", f"{pixels.low:.5g} to {pixels.high:.5g}"),
         ("mean, std", f"{pixels.mean:.5g}, {pixels.std:.5g}"),
         ("faintest pixel", "in images: {:.5g} to {:.5g}".format(*pixels.lows)),
@@ -152,11 +143,11 @@ def _describe(summary: "DataSummary") -> "Iterator[str]":
         *((f"  {100 * level:g}%", f"{value:.5g}") for level, value in pixels.quantiles.items()),
         ("classes", "none" if not summary.class_counts else ""),
         *((f"  {name}", f"{count:,}") for name, count in summary.class_counts.items()),
-        *_parameter_rows(summary),
+        *_parameter_rows(source, summary),
         *_image_rows(summary),
         *_duplicate_rows(summary),
-        ("skipped", f"{len(summary.problems)}"),
-        *(("note", note) for note in summary.notes),
+        ("skipped", f"{len(source.problems)}"),
+        *(("note", note) for note in source.notes),
         ("for lens28", f"`transform` {summary.transform}: {summary.transform_reason}"),
         ("for ddpm, reference", _unit_range_advice(summary)),
     ]
@@ -171,14 +162,14 @@ def _unit_range_advice(summary: "DataSummary") -> str:
     return "`transform` linear, asinh or peak: values lie outside of [0, 1]"
 
 
-def _parameter_rows(summary: "DataSummary") -> "Iterator[tuple[str, str]]":
+def _parameter_rows(source: "LensSet", summary: "DataSummary") -> "Iterator[tuple[str, str]]":
     if summary.parameters:
         yield "parameters", ""
     for name, (low, high, unit, num) in summary.parameters.items():
-        some = "" if num == summary.num_images else f" ({num:,} images)"
+        some = "" if num == len(source) else f" ({num:,} images)"
         yield f"  {name}", f"{low:.5g} to {high:.5g} {unit}".rstrip() + some
-    if summary.num_subhaloes:
-        yield "subhaloes", f"{summary.num_subhaloes:,}"
+    if len(source.subhaloes):
+        yield "subhaloes", f"{len(source.subhaloes):,}"
 
 
 def _image_rows(summary: "DataSummary") -> "Iterator[tuple[str, str]]":

@@ -36,21 +36,14 @@ class Options:
 
 
 def run(options: Options) -> None:
-    """Print a few lines for each model.
-
-    Raises:
-        GravLensError: If there is no such model.
-    """
-    if options.name is None:
-        folders = list(bundled_folders())
-    else:
-        folders = [find_model(options.name)]
+    """Print a few lines for each model."""
+    folders = list(bundled_folders()) if options.name is None else [find_model(options.name)]
     if not folders and not options.json:
         print("no models are bundled")
     for folder in folders:
         name = folder.name if options.name is None else options.name
         print(
-            json.dumps({"name": name, **read_facts(folder)})
+            json.dumps({"name": name, **_read_facts(folder)})
             if options.json
             else describe(folder, name)
         )
@@ -65,12 +58,8 @@ def bundled_folders(root: Path = MODELS_FOLDER) -> Iterator[Path]:
 
 
 def describe(folder: Path, name: str | None = None) -> str:
-    """Say in a few lines what a model is for, what it makes and what it was trained on.
-
-    Raises:
-        GravLensError: If its configuration cannot be read.
-    """
-    rows = {"for": read_use(folder), **tell(read_facts(folder))}
+    """Say in a few lines what a model is for, what it makes and what it was trained on."""
+    rows = {"for": read_use(folder), **_tell(_read_facts(folder))}
     lines = (f"  {key + ':':12}{text}" for key, text in rows.items() if text)
     return "\n".join([name or folder.name, *lines])
 
@@ -84,14 +73,14 @@ def read_use(folder: Path) -> str:
     return " ".join(found[1].split()) if found else ""
 
 
-def read_facts(folder: Path) -> dict[str, Any]:
+def _read_facts(folder: Path) -> dict[str, Any]:
     """Return what a model makes and what it was trained on, ready for JSON.
 
     Raises:
         GravLensError: If its configuration cannot be read.
     """
-    config, own = read_config(folder), read_config(folder).sampling
-    short = read_config(folder / FEW_STEPS) if (folder / FEW_STEPS / CONFIG).is_file() else config
+    config, own = _read_config(folder), _read_config(folder).sampling
+    short = _read_config(folder / FEW_STEPS) if (folder / FEW_STEPS / CONFIG).is_file() else config
     weights = [path.stat().st_size for path in folder.rglob("*model.safetensors")]
     return {
         "image_shape": [config.num_channels, config.image_size, config.image_size],
@@ -114,7 +103,7 @@ def read_facts(folder: Path) -> dict[str, Any]:
     }
 
 
-def read_config(folder: Path) -> "ModelConfig":
+def _read_config(folder: Path) -> "ModelConfig":
     """Return the configuration of a model.
 
     Raises:
@@ -127,7 +116,7 @@ def read_config(folder: Path) -> "ModelConfig":
     return read(folder)
 
 
-def tell(facts: dict[str, Any]) -> dict[str, str]:
+def _tell(facts: dict[str, Any]) -> dict[str, str]:
     """Return the rows that say it to people."""
     channels, size, _ = facts["image_shape"]
     told = f"{size} x {size} pixels"

@@ -1,6 +1,6 @@
 """Options that several commands share, and what they ask for."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -96,44 +96,29 @@ class FileOptions:
     allow_object_arrays: bool = False
     map: str | None = None
 
-    def open(
-        self,
-        path: Path,
-        *,
-        known: Collection[str] = (),
-        crop: int | None = None,
-        mixed: bool = False,
-        any_unit: bool = False,
-        with_notes: bool = True,
-    ) -> "LensSet":
-        """Open a data set and print one line for each cause why files cannot be used.
-
-        Args:
-            path: A file or a folder.
-            known: See `open_all`.
-            crop: Height and width of the middle of each image to keep [pixel]; None for all of it.
-            mixed: Whether to go on with the most common size, unit and scale where images differ.
-            any_unit: Whether images may differ in flux unit.
-            with_notes: Whether what was left alone is told as well.
-
-        Raises:
-            GravLensError: If the set cannot be opened.
-        """
-        (source,) = self.open_all(
-            [path], known=known, crop=crop, mixed=mixed, any_unit=any_unit, with_notes=with_notes
-        )
+    def open(self, path: Path, **how: Any) -> "LensSet":
+        """Open one data set; see `open_all`."""
+        (source,) = self.open_all([path], **how)
         return source
 
     def open_all(
-        self, paths: Sequence[Path], *, known: Collection[str] = (), **how: Any
+        self,
+        paths: Sequence[Path],
+        *,
+        known: Collection[str] = (),
+        with_notes: bool = True,
+        **how: Any,
     ) -> "list[LensSet]":
-        """Open data sets, their classes named as `map` says; see `open`.
+        """Open data sets, their classes named as `map` says.
+
+        One line is printed for each cause why files cannot be used.
 
         Args:
             paths: Files or folders.
             known: Classes that a model knows: what DeepLense calls otherwise is taken for them, and
                 that is told.
-            how: The other arguments of `open`.
+            with_notes: Whether what was left alone is told as well.
+            how: ``crop``, ``mixed`` and ``any_unit`` of `formats.open.open_set`.
 
         Raises:
             GravLensError: If a set cannot be opened, or none has a class that is to be renamed.
@@ -141,7 +126,7 @@ class FileOptions:
         from gravlensdiffusion.sets.classes import deeplense_names, read_map
 
         asked = read_map(self.map) if self.map is not None else {}
-        sources = [self._open(path, **how) for path in paths]
+        sources = [self._open(path, with_notes, how) for path in paths]
         there = dict.fromkeys(name for each in sources for name in each.header.class_names)
         for name in asked:
             if name not in there:
@@ -163,16 +148,8 @@ class FileOptions:
             sources[k] = sources[k].relabelled(names) if names else sources[k]
         return sources
 
-    def _open(
-        self,
-        path: Path,
-        *,
-        crop: int | None = None,
-        mixed: bool = False,
-        any_unit: bool = False,
-        with_notes: bool = True,
-    ) -> "LensSet":
-        """Open a data set with the classes that it has; see `open`."""
+    def _open(self, path: Path, with_notes: bool, how: Mapping[str, Any]) -> "LensSet":
+        """Open a data set with the classes that it has."""
         from gravlensdiffusion.errors import BadFilesError, by_cause
         from gravlensdiffusion.formats.open import ARRAY_SUFFIXES, open_set
         from gravlensdiffusion.sets.naming import FITS_SUFFIXES, split_name
@@ -184,15 +161,13 @@ class FileOptions:
                 path,
                 skip_bad=self.skip_bad,
                 allow_object_arrays=self.allow_object_arrays,
-                crop=crop,
-                mixed=mixed,
-                any_unit=any_unit,
                 band=self.band if len(bands) < 2 else None,
                 bands=bands if len(bands) > 1 else (),
                 hdu=self.hdu,
                 dataset=self.dataset,
                 labels=self.labels,
                 follow_links=self.follow_links,
+                **how,
             )
         except BadFilesError as error:
             tell(*by_cause(error.problems))

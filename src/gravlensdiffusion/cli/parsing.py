@@ -64,7 +64,7 @@ def parse(options_type: type[Options], program: str, arguments: Sequence[str]) -
     except SystemExit as stop:
         if stop.code in (0, None):
             raise
-        message = condense(complaint.getvalue()) or "the options cannot be read"
+        message = _condense(complaint.getvalue()) or "the options cannot be read"
         raise GravLensError(f"{message} (see {program} --help)") from None
     for group in (options, *(getattr(options, field.name) for field in fields(options))):
         if is_dataclass(group):
@@ -81,7 +81,7 @@ def _leave_out_empty_defaults(options_type: Any) -> None:
             options_type.__annotations__[field.name] = Annotated[field.type, _NO_DEFAULT]
 
 
-def condense(text: str) -> str:
+def _condense(text: str) -> str:
     """Return the first statement of a framed message as one line.
 
     tyro writes a title, its complaint, a rule, and the help of the flag; the complaint alone says

@@ -21,7 +21,7 @@ DEFAULT_NUM = 100
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class OrderOptions:
+class _OrderOptions:
     """What each image is asked to be.
 
     A parameter takes a value or a range that values are drawn from: 1.2, or 1.0:1.4. What is left
@@ -52,7 +52,7 @@ class OrderOptions:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class InstrumentOptions:
+class _InstrumentOptions:
     """What the instrument makes of the images.
 
     Attributes:
@@ -104,9 +104,9 @@ class Options:
     gif: bool = False
     dry_run: bool = False
     overwrite: bool = False
-    order: OrderOptions = OrderOptions()
+    order: _OrderOptions = _OrderOptions()
     sampling: SamplingOptions = SAMPLING
-    instrument: InstrumentOptions = InstrumentOptions()
+    instrument: _InstrumentOptions = _InstrumentOptions()
     machine: MachineOptions = MACHINE
 
 
@@ -153,7 +153,6 @@ def run(options: Options) -> None:
 
 
 def _read_request(options: Options, generator: "LensGenerator") -> "Request":
-    """Return what is asked for."""
     from gravlensdiffusion.generation.conditions import read_conditions
 
     num = DEFAULT_NUM if options.num is None else options.num
@@ -189,7 +188,6 @@ def _spans(options: Options) -> dict[str, "Span"]:
 
 
 def _check(options: Options, formats: Sequence[str]) -> None:
-    """Refuse what can be refused before a model is loaded."""
     from gravlensdiffusion.formats.writers import check_set
 
     options.sampling.check()

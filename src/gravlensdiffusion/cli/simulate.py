@@ -13,8 +13,6 @@ from gravlensdiffusion.progress import shown_progress
 if TYPE_CHECKING:
     from gravlensdiffusion.simulation.simulated_set import SimulatedSet
 
-SUFFIXES = (".h5", ".hdf5")
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Options:
@@ -128,23 +126,19 @@ def _simulate_shards(options: Options, lenses: "SimulatedSet") -> str:
 
 def _check_out(options: Options) -> None:
     """Refuse a path that cannot become the file or the shards, before anything is simulated."""
+    from gravlensdiffusion.store.layout import check_store_file
+
     path = options.out
     if options.shard_size is not None:
         from gravlensdiffusion.store.shards import Shards
 
         shards = Shards.of_size(path, options.num, options.shard_size)
         shards.check_folder(overwrite=options.overwrite)
-        return
-    if path.suffix not in SUFFIXES:
-        raise GravLensError(f"{path}: the file's name must end in {' or '.join(SUFFIXES)}")
-    if path.is_dir():
-        raise GravLensError(f"{path}: is a folder, not a file")
-    if path.exists() and not options.overwrite:
-        raise GravLensError(f"{path}: exists already; give `overwrite` to replace it")
+    else:
+        check_store_file(path, overwrite=options.overwrite)
 
 
 def _describe(lenses: "SimulatedSet") -> str:
-    """Say in one line what the file holds."""
     num, size, header = len(lenses), lenses.image_shape[1], lenses.header
     noun = "image" if num == 1 else "images"
     resized = f" ({header.resize} resize)" if header.resize else ""

@@ -95,12 +95,7 @@ class Options:
 
 
 def run(options: Options) -> None:
-    """Train as asked.
-
-    Raises:
-        GravLensError: If an option, the data or the run directory does not fit.
-        SystemExit: With code 130 or 143 after a signal, once the run is saved.
-    """
+    """Train as asked; a signal ends it with code 130 or 143 once the run is saved."""
     from gravlensdiffusion.generation.generator import LensGenerator
     from gravlensdiffusion.model.checkpoint import load_model
 
@@ -138,23 +133,19 @@ def run(options: Options) -> None:
     def draw_due(training: "DiffusionTraining") -> None:
         if training.is_sample_due:
             with training.averaged() as model:
-                save_samples(LensGenerator(model), options.out, training.counters.images_seen)
+                _save_samples(LensGenerator(model), options.out, training.counters.images_seen)
 
     progress = run_shown(options.out, opening, draw_due)
     if progress.best_images and config.sample_images and Processes.launched().is_main:
         generator = LensGenerator.from_pretrained(options.out, options.machine.device)
-        save_samples(generator, options.out, progress.best_images)
+        _save_samples(generator, options.out, progress.best_images)
     print(f"trained {options.out} on {_told(progress)}")
     if progress.doubt:
         tell(f"note: {progress.doubt}")
 
 
 def _simulated(options: Options, config: "TrainingConfig | None") -> "LensSet":
-    """Return the images of a simulation preset.
-
-    Raises:
-        GravLensError: If something was asked for that a simulation does not have.
-    """
+    """Return the images of a simulation preset."""
     from gravlensdiffusion.training.fresh import fresh_set
 
     if config is None:
@@ -171,7 +162,6 @@ def _simulated(options: Options, config: "TrainingConfig | None") -> "LensSet":
 
 
 def _told(progress: "Progress") -> str:
-    """Say in one line how a run went."""
     early = ", ended early" if progress.ended_early else ""
     skipped = f", {progress.num_skipped} steps skipped" if progress.num_skipped else ""
     different = f"{progress.num_different:,} different images"
@@ -203,15 +193,7 @@ def _adapted(options: Options, source: "LensSet") -> "TrainingConfig":
 
 
 def configure(options: Options, recipe: "TrainingConfig | None" = None) -> "TrainingConfig":
-    """Return the recipe with what the options change.
-
-    Args:
-        options: The options.
-        recipe: The recipe; None for that of the preset.
-
-    Raises:
-        GravLensError: If the preset is unknown or a value is not allowed.
-    """
+    """Return the recipe with what the options change."""
     from gravlensdiffusion.config.model import TransformConfig
     from gravlensdiffusion.presets.training import training_preset
 
@@ -233,7 +215,6 @@ def configure(options: Options, recipe: "TrainingConfig | None" = None) -> "Trai
 
 
 def _describe(config: "TrainingConfig", source: "LensSet", planned: "Plan") -> str:
-    """Say in one line what would be trained."""
     channels, height, width = source.image_shape
     size = config.size or height
     images = f"{len(source):,} images" if planned.num_images else "simulated images"
@@ -250,7 +231,7 @@ def _describe(config: "TrainingConfig", source: "LensSet", planned: "Plan") -> s
     )
 
 
-def save_samples(generator: "LensGenerator", out: Path, images_seen: int) -> None:
+def _save_samples(generator: "LensGenerator", out: Path, images_seen: int) -> None:
     """Save a grid of 36 images, made in 20 quick steps whatever the model's own sampler."""
     from gravlensdiffusion.files import whole_file
     from gravlensdiffusion.reports.drawing import spared
@@ -258,8 +239,5 @@ def save_samples(generator: "LensGenerator", out: Path, images_seen: int) -> Non
 
     path = out / "samples" / f"{images_seen:010d}.png"
     samples = generator.sample(36, sampler="dpmpp", num_steps=20, batch_size=36)
-    with (
-        spared(str(path), tell),
-        whole_file(path, overwrite=True) as temporary,
-    ):
+    with spared(str(path), tell), whole_file(path, overwrite=True) as temporary:
         save_grid(samples.images, temporary, titles=samples.header.titles(samples.labels))

@@ -45,46 +45,28 @@ class PixelSummary:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DataSummary:
-    """What `gravlens inspect` tells about a data set.
+    """What `gravlens inspect` tells about a data set beside what the set says of itself.
 
     Attributes:
-        num_images: Number of images.
-        image_shape: ``(C, H, W)``.
-        dtypes: Types of the pixel values as stored.
-        flux_unit: Unit of the pixel values.
-        pixel_scale_arcsec: Side of a pixel [arcsec], or None.
         pixels: How the pixels are spread.
         class_counts: Number of images by class; unlabelled ones under that name.
         duplicates: Groups of images that are copies of one another, by name.
         parameters: Range and unit of each parameter, and number of images that have it.
-        num_subhaloes: Rows in the table of subhaloes.
-        has_noise_free: Whether every image has a noise-free twin.
         transform: Kind of transform that preset lens28 needs for the set.
         transform_reason: Why.
         in_unit_range: Whether all pixels lie in [0, 1], which presets ddpm and reference ask for.
         images: Name of the file, faintest, mean and brightest pixel of each image, where there are
             few and each has a file of its own.
-        problems: What was left out, one line each.
-        notes: What else there is to know, one line each.
     """
 
-    num_images: int
-    image_shape: tuple[int, int, int]
-    dtypes: tuple[str, ...]
-    flux_unit: str
-    pixel_scale_arcsec: float | None
     pixels: PixelSummary
     class_counts: dict[str, int]
     duplicates: tuple[tuple[str, ...], ...]
     parameters: dict[str, tuple[float, float, str, int]]
-    num_subhaloes: int
-    has_noise_free: bool
     transform: str
     transform_reason: str
     in_unit_range: bool
     images: tuple[tuple[str, float, float, float], ...]
-    problems: tuple[str, ...]
-    notes: tuple[str, ...]
 
 
 def inspect_lenses(source: LensSet) -> DataSummary:
@@ -97,23 +79,14 @@ def inspect_lenses(source: LensSet) -> DataSummary:
     pixels = walk.pixel_summary()
     transform, reason = choose_transform(pixels)
     return DataSummary(
-        num_images=len(source),
-        image_shape=source.image_shape,
-        dtypes=source.dtypes,
-        flux_unit=source.header.flux_unit,
-        pixel_scale_arcsec=source.header.pixel_scale_arcsec,
         pixels=pixels,
         class_counts=_count_classes(source),
         duplicates=walk.duplicates(),
         parameters=_summarise_parameters(source),
-        num_subhaloes=len(source.subhaloes),
-        has_noise_free=source.has_noise_free,
         transform=transform,
         transform_reason=reason,
         in_unit_range=pixels.low >= 0 and pixels.high <= 1,
         images=walk.images(),
-        problems=source.problems,
-        notes=source.notes,
     )
 
 

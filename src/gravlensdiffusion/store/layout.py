@@ -4,8 +4,12 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.files import refuse_existing
+
 FORMATS = ("h5", "npy", "fits", "png")
 STORE_NAME = "lenses.h5"
+SHARD_SUFFIXES = (".h5", ".hdf5")
 GRID, GIF = "grid.png", "denoising.gif"
 SET_ENTRIES = (STORE_NAME, *FORMATS[1:], GRID, GIF)
 """All that one set may consist of: the store, one folder for each other format, its pictures."""
@@ -14,6 +18,17 @@ _BESIDE = re.compile(
     rf"{re.escape(GRID)}|{re.escape(GIF)}|(.*-)?preview(-\d+)?\.png|report\.(json|html)|predictions\.csv"
     r"|.*\.(h5|hdf5)\.partial"
 )
+
+
+def check_store_file(path: Path, *, overwrite: bool) -> None:
+    """Refuse a path that cannot become one file of the store, before anything is made for it.
+
+    Raises:
+        GravLensError: If its suffix is no HDF5 suffix, or something is there already.
+    """
+    if path.suffix not in SHARD_SUFFIXES:
+        raise GravLensError(f"{path}: the file's name must end in {' or '.join(SHARD_SUFFIXES)}")
+    refuse_existing(path, overwrite=overwrite)
 
 
 def is_beside(name: str) -> bool:

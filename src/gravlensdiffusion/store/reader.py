@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.sets.lens_set import SUBHALO_DTYPE, Indices, LensSet, as_indices
 from gravlensdiffusion.sets.naming import natural_key
+from gravlensdiffusion.store.layout import SHARD_SUFFIXES
 from gravlensdiffusion.store.schema import (
     NOISE_FREE,
     FileLayout,
@@ -29,7 +30,6 @@ from gravlensdiffusion.untrusted import probe_files
 
 __all__ = ["SHARD_SUFFIXES", "LensStore", "validate_store", "write_store"]
 
-SHARD_SUFFIXES = (".h5", ".hdf5")
 _MAX_OPEN_FILES = 64
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from gravlensdiffusion.classification.classifier import Candidates
+    from gravlensdiffusion.classification.candidates import Candidates
     from gravlensdiffusion.classification.judgement import Judgement
 
 TABLE, JSON, HTML = "predictions.csv", "report.json", "report.html"
@@ -54,12 +54,7 @@ class Options:
 
 
 def run(options: Options) -> None:
-    """Classify, judge, write.
-
-    Raises:
-        GravLensError: If the classifier or the data cannot be read, do not go together, or a report
-            is in the way.
-    """
+    """Classify, judge, write."""
     from gravlensdiffusion.classification.classes import read_merged
     from gravlensdiffusion.files import refuse_existing, told_apart
 
@@ -76,14 +71,10 @@ def run(options: Options) -> None:
     candidates = classifier.prepare(options.files.open(options.data, known=known), merged)
     with shown_progress(len(candidates.images)) as shown:
         judgement = classifier.score(
-            candidates,
-            prior=options.prior,
-            name=name,
-            seed=options.seed,
-            progress=shown.update,
+            candidates, prior=options.prior, name=name, seed=options.seed, progress=shown.update
         )
     chances = classifier.predict_proba(candidates, prior=options.prior)
-    written = write(options, candidates, chances, judgement)
+    written = _write(options, candidates, chances, judgement)
     tell(*judgement.notes)
     print(
         f"wrote {written} to {options.out}: AUC {auc_text(judgement)} on "
@@ -91,7 +82,7 @@ def run(options: Options) -> None:
     )
 
 
-def write(
+def _write(
     options: Options,
     candidates: "Candidates",
     chances: "NDArray[np.float64]",
@@ -101,7 +92,7 @@ def write(
     from gravlensdiffusion.classification.predictions import write_table
     from gravlensdiffusion.classification.report import to_html, to_json
     from gravlensdiffusion.files import whole_file
-    from gravlensdiffusion.reports.drawing import spared
+    from gravlensdiffusion.reports.document import write_page
 
     class_names, images = candidates.config.class_names, candidates.images
     names = map(images.name, range(len(images)))
@@ -112,8 +103,6 @@ def write(
         write_table(table, names, candidates.label_names, chances, class_names)
         numbers.write_bytes(to_json(judgement))
     html = options.out / HTML
-    if options.overwrite:
-        html.unlink(missing_ok=True)  # it was drawn of other numbers
-    with spared(HTML, tell), whole_file(html, overwrite=False) as file:
-        file.write_bytes(to_html(judgement))
-    return f"{TABLE}, {JSON} and {HTML}" if html.exists() else f"{TABLE} and {JSON}"
+    if write_page(html, lambda: to_html(judgement), tell, overwrite=options.overwrite):
+        return f"{TABLE}, {JSON} and {HTML}"
+    return f"{TABLE} and {JSON}"

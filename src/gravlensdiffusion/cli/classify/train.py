@@ -63,15 +63,11 @@ class Options:
 
 
 def run(options: Options) -> None:
-    """Train, judge, write.
-
-    Raises:
-        GravLensError: If an option or the data do not fit, or something is in the way.
-    """
+    """Train, judge, write."""
     from gravlensdiffusion.classification.classes import read_merged
 
-    recipe, merged = configure(options), read_merged(options.merge)
-    refuse_folder(options.out)
+    recipe, merged = _configure(options), read_merged(options.merge)
+    _refuse_folder(options.out)
     source = options.files.open(options.data)
     from gravlensdiffusion.classification.classifier import LensClassifier
 
@@ -81,17 +77,13 @@ def run(options: Options) -> None:
     planned = classifier.plan(source, name=options.data.name)
     tell(*planned.notes)
     if options.dry_run:
-        print(f"would train on {describe(planned)}")
+        print(f"would train on {_describe(planned)}")
         return
-    train(classifier, planned, options.out)
+    _train(classifier, planned, options.out)
 
 
-def configure(options: Options) -> "ClassifierTraining":
-    """Return the recipe that the options ask for.
-
-    Raises:
-        GravLensError: If a value is not allowed.
-    """
+def _configure(options: Options) -> "ClassifierTraining":
+    """Return the recipe that the options ask for."""
     from gravlensdiffusion.config.classifier import ClassifierTraining
 
     return ClassifierTraining(
@@ -106,17 +98,13 @@ def configure(options: Options) -> "ClassifierTraining":
     )
 
 
-def refuse_folder(path: Path) -> None:
-    """Refuse a folder that exists, before anything is computed.
-
-    Raises:
-        GravLensError: If it does.
-    """
+def _refuse_folder(path: Path) -> None:
+    """Refuse a folder that exists, before anything is computed."""
     if path.exists() or path.is_symlink():
         raise GravLensError(f"{path}: exists already; choose another `out`")
 
 
-def describe(planned: "Plan") -> str:
+def _describe(planned: "Plan") -> str:
     """Say in one line what a classifier is trained on."""
     recipe = planned.recipe
     images = ", ".join(f"{name} {num:,}" for name, num in planned.trained_on.items())
@@ -133,7 +121,7 @@ def describe(planned: "Plan") -> str:
     )
 
 
-def train(classifier: "LensClassifier", planned: "Plan", out: Path) -> None:
+def _train(classifier: "LensClassifier", planned: "Plan", out: Path) -> None:
     """Train a classifier, write it, and say so."""
     from gravlensdiffusion.classification.report import auc_text, recalls
 
@@ -141,7 +129,7 @@ def train(classifier: "LensClassifier", planned: "Plan", out: Path) -> None:
     classifier.fit(planned, folder=out.parent, progress=True)
     if not Processes.launched().is_main:
         return
-    refuse_folder(out)
+    _refuse_folder(out)
     classifier.save(out, tell)
     judgement = classifier.fitted.judgement
     assert judgement is not None

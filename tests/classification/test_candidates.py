@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gravlensdiffusion.classification.compatibility import doubts, for_classifier
+from gravlensdiffusion.classification.candidates import doubts, for_classifier
 from gravlensdiffusion.errors import GravLensError
 from tests.classification.networks import CONFIG
 from tests.classification.planted import HEADER, SIZE, planted

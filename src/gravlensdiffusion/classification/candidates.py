@@ -1,0 +1,207 @@
+"""Images that a classifier is about to tell apart, and whether they are what it was trained on."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gravlensdiffusion.classification.classes import read_mix
+from gravlensdiffusion.classification.predictions import Predictions
+from gravlensdiffusion.config.classifier import ClassifierConfig
+from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.sets.flux import UNKNOWN
+from gravlensdiffusion.sets.lens_set import LensSet, evenly_spread
+
+DIFFERENT = 0.05
+"""Difference of a class's share beyond which the mix is said to be another."""
+NOT_LOOKED_FOR = (
+    "copies of the classifier's training images were not looked for: it does not keep what they are "
+    "known by"
+)
+TRAINED_ON_IT = (
+    "these are the images that the classifier was trained on: the numbers say nothing of others"
+)
+TOLERANCE = 0.01
+"""Relative difference of pixel scales that does not matter."""
+NUM_LOOKED_AT = 64
+"""Images whose brightness is looked at where the flux unit is not known."""
+FACTOR = 30
+"""Factor of brightness beyond which images of no known unit are told to be suspicious."""
+
+
+@dataclass(kw_only=True, slots=True)
+class Candidates:
+    """Images that a classifier is about to tell apart.
+
+    Attributes:
+        config: The classifier's configuration.
+        images: The images, as the classifier takes them.
+        labels: Class of each image by the classifier's own numbers, shape ``(N,)``; -1 where it
+            is not known.
+        label_names: Name of each image's class; empty where it has none.
+        unknown: Classes of the set that the classifier does not know.
+        doubts: What cannot be known of the set beside what the classifier was trained on.
+        is_known: Which images are copies of those of the training set, shape ``(N,)``; None where
+            that was not looked at.
+        found: What the classifier says of them, once it was asked.
+    """
+
+    config: ClassifierConfig
+    images: LensSet
+    labels: NDArray[np.int64]
+    label_names: tuple[str, ...]
+    unknown: tuple[str, ...]
+    doubts: tuple[str, ...]
+    is_known: NDArray[np.bool_] | None = None
+    found: Predictions | None = None
+
+    def mix(self, prior: str, *, allow_data: bool = False) -> NDArray[np.float64] | None:
+        """Return the mix of classes that a prior stands for; see `classes.read_mix`.
+
+        Raises:
+            GravLensError: If it is none.
+        """
+        labels = self.labels[self.judged()] if allow_data else None
+        return read_mix(prior, self.config, labels)
+
+    def judged(self) -> NDArray[np.int64]:
+        """Return the positions of the originals of known class that are no training images."""
+        judges = self.judges()
+        return np.flatnonzero(judges if self.is_known is None else judges & ~self.is_known)
+
+    def judges(self) -> NDArray[np.bool_]:
+        """Return which images are originals of known class, shape ``(N,)``."""
+        return (self.labels >= 0) & ~self.images.is_generated
+
+    def check_judgeable(self) -> None:
+        """Refuse a set that a classifier cannot be judged on, before anything is computed.
+
+        Raises:
+            GravLensError: If it has classes that the classifier does not know, or none of some
+                class.
+        """
+        names = self.config.class_names
+        if self.unknown:
+            raise GravLensError(
+                f"the classifier does not know class '{self.unknown[0]}', only {', '.join(names)}; "
+                f"`merge` {names[0]}={self.unknown[0]} counts it as one of them"
+            )
+        num = np.bincount(self.labels[self.judged()], minlength=len(names))
+        if not num.any():
+            raise GravLensError(
+                "the images have no classes to judge by; `gravlens classify predict` needs none"
+            )
+        for name, count in zip(names, num, strict=True):
+            if not count:
+                raise GravLensError(f"there is no image of class '{name}' to judge by")
+
+    def notes(self, mix: NDArray[np.float64] | None, trained_on: object) -> list[str]:
+        """Return what should be known of a score on these images, one sentence each.
+
+        Args:
+            mix: The mix of classes that the probabilities are for, shape ``(K,)``; None for that of
+                the training set.
+            trained_on: Digest of the training set, where it is known.
+        """
+        notes = list(self.doubts)
+        if self.found is not None and self.found.digest == trained_on:
+            notes.insert(0, TRAINED_ON_IT)
+        num_unknown = int(np.count_nonzero(self.labels < 0))
+        if num_unknown:
+            notes.append(f"images of no known class, left out: {num_unknown:,}")
+        if self.is_known is not None:
+            num = int((self.is_known & self.judges()).sum())
+            notes.append(f"copies of images of the classifier's training set, left out: {num:,}")
+        num_made = len(self.labels) - num_unknown - int(self.judges().sum())
+        if num_made:
+            notes.append(f"generated images, which do not judge, left out: {num_made:,}")
+        config = self.config
+        assumed = np.array(config.class_mix) if mix is None else mix
+        own = self.mix("data", allow_data=True)
+        if own is not None and np.abs(own - assumed).max() > DIFFERENT:
+            shares = ", ".join(
+                f"{name} {a:.0%} (here {b:.0%})"
+                for name, a, b in zip(config.class_names, assumed, own, strict=True)
+            )
+            notes.append(
+                f"the probabilities are for another mix of classes: {shares}; what an image is called "
+                "and the calibration depend on it, the ROC curve of two classes does not; the prior "
+                "chooses it"
+            )
+        return notes
+
+
+def for_classifier(config: ClassifierConfig, source: LensSet) -> LensSet:
+    """Return a set as a classifier takes it: larger images of the same field are resized.
+
+    Raises:
+        GravLensError: If channels, flux unit, pixel scale or field are others than in training.
+    """
+    channels, height, width = source.image_shape
+    if channels != config.num_channels:
+        raise GravLensError(
+            f"the images have {channels} channels, the classifier was trained on "
+            f"{config.num_channels}"
+        )
+    units = (source.header.flux_unit, config.flux_unit)
+    if UNKNOWN not in units and units[0] != units[1]:
+        raise GravLensError(
+            f"the images are in flux unit {units[0]}, the classifier was trained on {units[1]}; "
+            "give images in that unit, or train a classifier on this one"
+        )
+    size = config.image_size
+    if min(height, width) < size:
+        raise GravLensError(
+            f"the images have {height} x {width} pixels, the classifier was trained on {size}"
+        )
+    sized = source.resized(size, config.resize, flux_unit=config.flux_unit)
+    _check_field(config, source, sized)
+    return sized
+
+
+def _check_field(config: ClassifierConfig, source: LensSet, sized: LensSet) -> None:
+    scale, trained = sized.header.pixel_scale_arcsec, config.pixel_scale_arcsec
+    num, size = source.image_shape[1], sized.image_shape[1]
+    if scale is not None and trained is not None:
+        if abs(scale / trained - 1) <= TOLERANCE:
+            return
+        if sized is source:
+            raise GravLensError(
+                f"the pixels of the images have {scale:.4g} arcsec, those that the classifier was "
+                f"trained on {trained:.4g}"
+            )
+        raise GravLensError(
+            f"the images show {scale * size:.4g} arcsec on {num} pixels, those that the classifier "
+            f"was trained on {trained * size:.4g} arcsec on {size}: not the same field"
+        )
+    if sized is not source and num != config.original_size:
+        sizes = f"{size}" if config.original_size is None else f"{size} or {config.original_size}"
+        raise GravLensError(
+            f"the images have {num} pixels a side and the classifier takes {sizes}; without a pixel "
+            "scale on both sides it is not known whether they show the same field"
+        )
+
+
+def doubts(config: ClassifierConfig, sized: LensSet) -> Iterator[str]:
+    """Yield what cannot be known of a set beside what a classifier was trained on."""
+    unit = sized.header.flux_unit
+    if UNKNOWN in (unit, config.flux_unit):
+        if unit != config.flux_unit:
+            yield (
+                f"the flux unit of the images is {unit}, that of the training images "
+                f"{config.flux_unit}; they are taken for the same"
+            )
+        places = evenly_spread(len(sized), NUM_LOOKED_AT)
+        pixels = sized.read(places).reshape(len(places), len(config.bright), -1)
+        faint, bright = np.quantile(pixels, (0.3, 0.99), axis=2)
+        ratio = float(np.median(np.median(bright - faint, axis=0) / config.bright))
+        if not 1 / FACTOR < ratio < FACTOR:
+            yield (
+                f"the images are {ratio:.3g} times as bright as the training images, so the "
+                "probabilities mean little"
+            )
+    scales = (sized.header.pixel_scale_arcsec, config.pixel_scale_arcsec)
+    if None in scales and scales != (None, None):
+        whose = "images" if scales[0] is None else "training images"
+        yield f"the pixel scale of the {whose} is not known; it is taken for the same"
