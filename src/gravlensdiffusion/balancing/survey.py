@@ -22,15 +22,13 @@ class Survey:
         digest: SHA-256 of all that the set holds.
         lows: Faintest pixel of each image, shape ``(N,)`` [flux unit].
         highs: Brightest pixel of each image, shape ``(N,)`` [flux unit].
-        labels: Class of each image, shape ``(N,)``.
-        is_original: Whether an image was not made by a model, shape ``(N,)``.
+        source: The set.
     """
 
     digest: str
     lows: NDArray[np.float32]
     highs: NDArray[np.float32]
-    labels: NDArray[np.int16]
-    is_original: NDArray[np.bool_]
+    source: LensSet
 
     def check_peak(self) -> None:
         """Refuse images of which somebody said that each was scaled to [0, 1], there or at a larger size.
@@ -48,10 +46,11 @@ class Survey:
 
     def examples(self, label: int) -> NDArray[np.intp]:
         """Return the originals of a class, or all of them where it has none."""
-        for chosen in (self.is_original & (self.labels == label), self.is_original):
+        is_original = ~self.source.is_generated
+        for chosen in (is_original & (self.source.labels == label), is_original):
             if chosen.any():
                 return np.flatnonzero(chosen)
-        return np.arange(len(self.labels))
+        return np.arange(len(self.source))
 
 
 def survey(source: LensSet) -> Survey:
@@ -69,10 +68,4 @@ def survey(source: LensSet) -> Survey:
         if source.has_noise_free:
             digest.update(np.ascontiguousarray(source.read_noise_free(block)).tobytes())
         lows[block], highs[block] = images.min((1, 2, 3)), images.max((1, 2, 3))
-    return Survey(
-        digest=digest.hexdigest(),
-        lows=lows,
-        highs=highs,
-        labels=source.labels,
-        is_original=~source.is_generated,
-    )
+    return Survey(digest=digest.hexdigest(), lows=lows, highs=highs, source=source)

@@ -10,7 +10,7 @@ from gravlensdiffusion.evaluation.cache import Arrays, cached, key_of
 from gravlensdiffusion.evaluation.compare import Row, compare
 from gravlensdiffusion.evaluation.measure import Encoder, Measurements, Team
 from gravlensdiffusion.evaluation.plan import Plan
-from gravlensdiffusion.evaluation.planting import Planting, ladders
+from gravlensdiffusion.evaluation.planting import ladders
 from gravlensdiffusion.evaluation.preparation import UNIT_RANGE, PreparedSource
 from gravlensdiffusion.evaluation.sets import Sets
 from gravlensdiffusion.evaluation.statistics import DETAIL, NEGATIVE, finite, pits_of
@@ -53,12 +53,13 @@ def detail_rows(
     # A peak-scaled image has its zero where its faintest pixel was.
     has_zero = sources[1].flux_unit not in UNIT_RANGE and sources[1].preparation.rescale == "none"
     statistics = [each for each in DETAIL if has_zero or each is not NEGATIVE]
-    planting = Planting(
+    rungs = ladders(
+        statistics,
+        reference,
         read=sources[1].pixels,
         measure=lambda images: _unpacked(_measure(images)),
-        measured=reference,
+        seed=seed,
     )
-    rungs = ladders(planting, statistics, seed=seed)
     statistics += map(pits_of, names)
     rows = compare(statistics, ours, real, plan, rungs, seed=seed)
     return [_noted(row, ours, reference, note) for row in rows]

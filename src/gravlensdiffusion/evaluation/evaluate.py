@@ -24,7 +24,7 @@ from gravlensdiffusion.evaluation.measure import (
 from gravlensdiffusion.evaluation.memorisation import Neighbours, memorisation_rows
 from gravlensdiffusion.evaluation.placement import place
 from gravlensdiffusion.evaluation.plan import HANDFUL, Plan, make_plan
-from gravlensdiffusion.evaluation.planting import Planting, ladders
+from gravlensdiffusion.evaluation.planting import ladders
 from gravlensdiffusion.evaluation.preparation import PreparedSource
 from gravlensdiffusion.evaluation.result import Evaluation, Settings
 from gravlensdiffusion.evaluation.sets import Images, Sets, note_copies, note_mixed, note_peaks
@@ -201,12 +201,13 @@ class _Work:
         """Return the rows of what was measured, and of the two-sample test."""
         sets, seed, statistics = self.sets, self.settings.seed, (*ENCODER, *PHYSICS)
         self.tell("planting defects")
-        planting = Planting(
+        rungs = ladders(
+            statistics,
+            reference,
             read=sets.reference.pixels,
             measure=lambda images: measure_images(images, sets.reference, self.team.encoder),
-            measured=reference,
+            seed=seed,
         )
-        rungs = ladders(planting, statistics, seed=seed)
         self.tell("comparing")
         rows = compare(statistics, generated, real, self.plan, rungs, seed=seed)
         rows += detail_rows(sets, generated, real, self.plan, self.team, seed, self.tell)

@@ -15,7 +15,7 @@ from gravlensdiffusion.evaluation.compare import Row, compare
 from gravlensdiffusion.evaluation.installed import WeightsNotFound, installed_file
 from gravlensdiffusion.evaluation.measure import Measurements, features_alone
 from gravlensdiffusion.evaluation.plan import Plan, make_plan
-from gravlensdiffusion.evaluation.planting import Planting, ladders
+from gravlensdiffusion.evaluation.planting import ladders
 from gravlensdiffusion.evaluation.preparation import PreparedSource
 from gravlensdiffusion.evaluation.result import Settings
 from gravlensdiffusion.evaluation.statistics import FID, KID
@@ -47,22 +47,24 @@ Images = NDArray[np.float32]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WeightsFile:
-    """A file of weights, and what the report says about it.
-
-    Attributes:
-        path: The file.
-        sha256: Its hash.
-        remark: What the reader of the report must know about it, or None.
-    """
+    """A file of weights, and its hash."""
 
     path: Path
     sha256: str
-    remark: str | None = None
 
     @property
     def is_public(self) -> bool:
         """Whether these are the public weights, with which distances can be compared."""
         return self.sha256 in (PACKAGED_SHA256, PUBLIC_SHA256)
+
+    @property
+    def remark(self) -> str:
+        """What the reader of the report must know about it, or empty."""
+        short = self.sha256[:8]
+        remark = (
+            f"{self.path}: not the public weights, but a file whose SHA-256 begins with {short}"
+        )
+        return "" if self.is_public else remark
 
 
 class _Chosen(NamedTuple):
@@ -109,13 +111,14 @@ def inception_rows(
         for chosen in (ours, *theirs)
     )
     pool = parts[0] if len(parts) == 1 else parts[0].joined(parts[1])
-    planting = Planting(
+    rungs = ladders(
+        (FID, KID),
+        parts[0],
         read=lambda k: theirs[0].source.pixels(theirs[0].indices[k]),
         measure=lambda images: features_alone(features_of(images)),
-        measured=parts[0],
+        seed=settings.seed,
         most=MAX_PLANTED,
     )
-    rungs = ladders(planting, (FID, KID), seed=settings.seed)
     rows = compare((FID, KID), measured, pool, plan, rungs, seed=settings.seed)
     facts |= {"num_generated": plan.num_generated, "num_reference": plan.num_reference}
     return _annotated(rows, measured, pool, plan, settings, file.remark), facts
@@ -179,7 +182,7 @@ def _annotated(
     pool: Measurements,
     plan: Plan,
     settings: Settings,
-    remark: str | None,
+    remark: str,
 ) -> list[Row]:
     split = plan.splits[0]
     rng = np.random.default_rng(settings.seed)
@@ -188,9 +191,7 @@ def _annotated(
     if min(plan.num_generated, plan.num_reference) <= inception.NUM_FEATURES:
         notes[FID.name] = "fewer images than the 2048 features: compare at equal numbers only"
     return [
-        replace(
-            row, note="; ".join(filter(None, (row.note, notes.get(row.name, ""), remark or "")))
-        )
+        replace(row, note="; ".join(filter(None, (row.note, notes.get(row.name, ""), remark))))
         for row in rows
     ]
 
@@ -232,6 +233,4 @@ def _given(path: Path) -> WeightsFile:
             sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
         raise GravLensError(f"{path}: cannot be read: {error.strerror or error}") from None
-    file = WeightsFile(path=path, sha256=sha256)
-    remark = f"{path}: not the public weights, but a file whose SHA-256 begins with {sha256[:8]}"
-    return file if file.is_public else replace(file, remark=remark)
+    return WeightsFile(path=path, sha256=sha256)

@@ -104,41 +104,32 @@ def _plant(
     return np.asarray(faulty, dtype=np.float32)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Planting:
-    """Real images that defects are planted in.
-
-    Attributes:
-        read: Returns prepared images ``(K, H, W)`` by their positions.
-        measure: Measures such images.
-        measured: The measurements of all of them without defects.
-        most: Images that a defect is planted in, at most.
-    """
-
-    read: Callable[[NDArray[np.int64]], NDArray[np.float32]]
-    measure: Callable[[NDArray[np.float32]], Measurements]
-    measured: Measurements
-    most: int = NUM_PLANTED
-
-
 def ladders(
-    planting: Planting, statistics: Sequence[Statistic], *, seed: int
+    statistics: Sequence[Statistic],
+    measured: Measurements,
+    *,
+    read: Callable[[NDArray[np.int64]], NDArray[np.float32]],
+    measure: Callable[[NDArray[np.float32]], Measurements],
+    seed: int,
+    most: int = NUM_PLANTED,
 ) -> dict[str, list[Ladder]]:
     """Plant defects in half of some real images and compare them with the other half.
 
     Args:
-        planting: The real images.
         statistics: The statistics whose values are to be translated.
+        measured: The measurements of all real images without defects.
+        read: Returns prepared images ``(K, H, W)`` by their positions.
+        measure: Measures such images.
         seed: Seed of the choice of images and of the planted noise.
+        most: Images that a defect is planted in, at most.
 
     Returns:
         By the name of each statistic that names defects: their ladders, in that order.
     """
-    measured = planting.measured
     chosen = np.random.default_rng(seed).permutation(len(measured))
-    half = min(planting.most, len(measured) // 2)
+    half = min(most, len(measured) // 2)
     planted, clean = np.sort(chosen[:half]), measured[np.sort(chosen[half : 2 * half])]
-    images = planting.read(planted)
+    images = read(planted)
     found: dict[tuple[str, Defect], Ladder] = {}
     for defect, (*_, strengths) in LADDERS.items():
         told = [each for each in statistics if defect in each.defects]
@@ -148,7 +139,7 @@ def ladders(
         faulty = [
             values(
                 told,
-                planting.measure(_plant(images, defect, strength, np.random.default_rng(seed))),
+                measure(_plant(images, defect, strength, np.random.default_rng(seed))),
                 clean,
                 seed,
             )

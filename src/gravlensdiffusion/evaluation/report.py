@@ -1,5 +1,6 @@
 """The three forms of a report: JSON, a table for a terminal, and a page."""
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict, fields
 from itertools import groupby
@@ -127,7 +128,7 @@ def to_text(evaluation: Evaluation, width: int = terminal.WIDTH) -> str:
     said = terminal.listed(verdict(evaluation), width)
     notes = terminal.listed(evaluation.notes, width)
     parts = [
-        terminal.wrapped(headline(evaluation), width),
+        textwrap.wrap(headline(evaluation), width),
         rows,
         terminal.table_lines(_placed(evaluation.placements, MAX_PLACED_IN_TERMINAL), width),
         terminal.table_lines(_classes(evaluation.class_pairs), width),

@@ -1,5 +1,6 @@
 """Radial profile and power spectrum of each image."""
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -34,15 +35,8 @@ def radial_profile(images: NDArray[np.floating], pixel_scale_arcsec: float | Non
     Returns:
         H // 2 rings out to the inscribed circle: radii [arcsec], means [flux].
     """
-    size = images.shape[-1]
-    centres, rings = _rings(size)
-    values = np.empty((len(images), len(centres)))
-    for chunk in chunks(images):
-        single, good = finite(images[chunk])
-        flux, _ = subtract_sky(single)
-        means = flux.reshape(len(flux), -1) @ rings
-        values[chunk] = np.where(good[:, None], means, np.nan)
-    return Profile(centres * (pixel_scale_arcsec or 1.0), values)
+    centres, rings = _rings(images.shape[-1])
+    return Profile(centres * (pixel_scale_arcsec or 1.0), _averaged(images, rings))
 
 
 def power_spectrum(images: NDArray[np.floating], pixel_scale_arcsec: float | None) -> Profile:
@@ -63,15 +57,28 @@ def power_spectrum(images: NDArray[np.floating], pixel_scale_arcsec: float | Non
     """
     size = images.shape[-1]
     centres, rings = _frequency_rings(size)
-    values = np.empty((len(images), len(centres)))
+
+    def power(flux: NDArray[np.float32]) -> NDArray[np.float32]:
+        transform = rfft2(flux)
+        return np.asarray(np.square(transform.real) + np.square(transform.imag))
+
+    values = _averaged(images, rings, power) / size**2
+    return Profile(centres / (pixel_scale_arcsec or 1.0), values)
+
+
+def _averaged(
+    images: NDArray[np.floating],
+    rings: NDArray[np.float32],
+    change: Callable[[NDArray[np.float32]], NDArray[np.float32]] = lambda flux: flux,
+) -> Floats:
+    """Return the ring averages of what a function makes of sky-subtracted images, ``(N, K)``."""
+    values = np.empty((len(images), rings.shape[1]))
     for chunk in chunks(images):
         single, good = finite(images[chunk])
-        flux, _ = subtract_sky(single)
-        transform = rfft2(flux)
-        power = np.square(transform.real) + np.square(transform.imag)
-        means = power.reshape(len(flux), -1) @ rings / size**2
+        changed = change(subtract_sky(single)[0])
+        means = changed.reshape(len(changed), -1) @ rings
         values[chunk] = np.where(good[:, None], means, np.nan)
-    return Profile(centres / (pixel_scale_arcsec or 1.0), values)
+    return values
 
 
 @lru_cache(maxsize=8)

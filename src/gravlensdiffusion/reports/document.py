@@ -152,7 +152,11 @@ class Facts:
 
     def flattened(self) -> Iterator[tuple[str, str]]:
         """Yield names and texts."""
-        yield from _flattened(self.facts, "")
+        for key, value in self.facts.items():
+            if isinstance(value, Mapping):
+                yield from ((f"{key}.{name}", text) for name, text in Facts(value).flattened())
+            else:
+                yield str(key), _fact(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,14 +265,6 @@ def _template() -> "Template":
     )
     environment.filters["typeset"] = typeset
     return environment.get_template("report.html")
-
-
-def _flattened(facts: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str]]:
-    for key, value in facts.items():
-        if isinstance(value, Mapping):
-            yield from _flattened(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", _fact(value)
 
 
 def _fact(value: Any) -> str:

@@ -46,11 +46,6 @@ def table_lines(table: Table, width: int = WIDTH) -> list[str]:
     return found
 
 
-def wrapped(text: str, width: int = WIDTH) -> list[str]:
-    """Return the lines of a text."""
-    return textwrap.wrap(text, width)
-
-
 def listed(sentences: Sequence[str], width: int = WIDTH) -> list[str]:
     """Return the lines of sentences, one point each."""
     lines: list[str] = []
