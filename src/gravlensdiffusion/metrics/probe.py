@@ -11,7 +11,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.metrics.two_sample import Auc, auc_standard_error, measure_auc
+from gravlensdiffusion.metrics.two_sample import Auc, measure_auc
 
 Floats = NDArray[np.floating]
 
@@ -62,7 +62,7 @@ def probe(
         for sides, held_out in _splits(generated, real, num_folds, [seed, repeat])
     ]
     value = float(np.mean(areas))
-    return Auc(value=value, standard_error=auc_standard_error(value, len(generated), len(real)))
+    return Auc.of(value, len(generated), len(real))
 
 
 def _splits(

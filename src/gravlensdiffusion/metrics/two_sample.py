@@ -34,6 +34,19 @@ class Auc:
     value: float
     standard_error: float
 
+    @classmethod
+    def of(cls, value: float, num_generated: int, num_real: int) -> "Auc":
+        """Return an area with its standard error.
+
+        References:
+            Hanley & McNeil 1982, Radiology 143, 29: eq. 1, with Q1 and Q2 of exponential scores.
+        """
+        q1, q2 = value / (2 - value), 2 * value**2 / (1 + value)
+        variance = value * (1 - value)
+        variance += (num_generated - 1) * (q1 - value**2) + (num_real - 1) * (q2 - value**2)
+        error = math.sqrt(max(variance, 0.0) / (num_generated * num_real))
+        return cls(value=value, standard_error=error)
+
 
 def measure_auc(generated_scores: Floats, real_scores: Floats) -> Auc:
     """Return the area under the ROC curve and its standard error.
@@ -41,22 +54,10 @@ def measure_auc(generated_scores: Floats, real_scores: Floats) -> Auc:
     Args:
         generated_scores: Shape ``(M,)``.
         real_scores: Shape ``(N,)``.
-
-    References:
-        Hanley & McNeil 1982, Radiology 143, 29: eq. 1, with Q1 and Q2 of exponential scores.
     """
     scores, is_generated = _labelled((generated_scores, real_scores))
     value = float(roc_auc_score(is_generated, scores))
-    return _with_error(value, len(generated_scores), len(real_scores))
-
-
-def _with_error(value: float, num_generated: int, num_real: int) -> Auc:
-    """Return an area with Hanley and McNeil's standard error."""
-    q1, q2 = value / (2 - value), 2 * value**2 / (1 + value)
-    variance = value * (1 - value)
-    variance += (num_generated - 1) * (q1 - value**2) + (num_real - 1) * (q2 - value**2)
-    error = math.sqrt(max(variance, 0.0) / (num_generated * num_real))
-    return Auc(value=value, standard_error=error)
+    return Auc.of(value, len(generated_scores), len(real_scores))
 
 
 def check_counts(num_generated: int, num_real: int) -> None:
@@ -100,7 +101,7 @@ def compare_features(generated: Floats, real: Floats, seed: int, num_folds: int 
         scorer = _fit_combined(_parts(sides, held_out, inside=False), seed)
         found = [scorer(side) for side in _parts(sides, held_out, inside=True)]
         areas.append(measure_auc(*found).value)
-    return _with_error(float(np.mean(areas)), len(generated), len(real))
+    return Auc.of(float(np.mean(areas)), len(generated), len(real))
 
 
 def _folds(sides: Sides, num_folds: int, seed: int) -> list[tuple[NDArray[np.bool_], ...]]:
