@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import rankdata
 from sklearn.covariance import ledoit_wolf
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import roc_auc_score
 
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.metrics.features import Floats, check_vectors
@@ -55,9 +55,10 @@ def measure_auc(generated_scores: Floats, real_scores: Floats) -> Auc:
         generated_scores: Shape ``(M,)``.
         real_scores: Shape ``(N,)``.
     """
-    scores, is_generated = _labelled((generated_scores, real_scores))
-    value = float(roc_auc_score(is_generated, scores))
-    return Auc.of(value, len(generated_scores), len(real_scores))
+    m, n = len(generated_scores), len(real_scores)
+    # Many times as fast as scikit-learn's, and called thousands of times.
+    ranks = rankdata(np.concatenate([generated_scores, real_scores]))
+    return Auc.of(float((ranks[:m].sum() - m * (m + 1) / 2) / (m * n)), m, n)
 
 
 def check_counts(num_generated: int, num_real: int) -> None:
@@ -171,5 +172,5 @@ def _fit_trees(sides: Sides) -> Scorer:
     return lambda features: np.asarray(model.decision_function(features))
 
 
-def _labelled(sides: tuple[Floats, Floats]) -> tuple[Floats, NDArray[np.int64]]:
+def _labelled(sides: Sides) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     return np.concatenate(sides), np.repeat([1, 0], [len(side) for side in sides])
