@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from gravlensdiffusion.config.model import SamplingConfig, UNetConfig
 from gravlensdiffusion.config.training import EMAConfig, TrainingConfig
+from gravlensdiffusion.config.unet2d import UNet2DConfig
 from gravlensdiffusion.presets.training import PRESETS
 from gravlensdiffusion.sets.lens_set import Indices, LensSet, as_indices
 from gravlensdiffusion.sets.records import SetHeader
@@ -82,6 +83,14 @@ def tiny(preset: str = "lens28", **changes: object) -> TrainingConfig:
             attention_levels=(1,),
             num_heads=2,
             embedding_dim=16,
+        )
+    elif isinstance(network, UNet2DConfig):
+        network = replace(
+            network,
+            block_out_channels=(8, 16),
+            down_block_types=("DownBlock2D", "AttnDownBlock2D"),
+            up_block_types=("AttnUpBlock2D", "UpBlock2D"),
+            norm_num_groups=4,
         )
     sampling = SamplingConfig(sampler="dpmpp", num_steps=4)
     settings: dict[str, object] = {

@@ -117,7 +117,7 @@ def rehearsal(words: list[str], todo: list[str]) -> list[str]:
     if words[1] != "train":
         return []
     run = re.escape(words[words.index("--out") + 1])
-    used = any(re.search(rf"--(model|init|preset) {run}\b", each) for each in todo)
+    used = any(re.search(rf"(--model|--init|--preset|export) {run}\b", each) for each in todo)
     return [] if used else ["--dry-run"]
 
 

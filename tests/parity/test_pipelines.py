@@ -1,5 +1,6 @@
 """The same images as pipelines of diffusers, for the same weights and noise."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,12 +8,22 @@ import numpy as np
 import pytest
 import torch
 
+from gravlensdiffusion.config.model import TransformConfig
+from gravlensdiffusion.config.unet2d import SchedulerConfig
 from gravlensdiffusion.diffusion.randomness import Stream, Streams
 from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.interop import scheduler as ours
+from gravlensdiffusion.model.build import build_model
+from gravlensdiffusion.model.checkpoint import save_model
+from gravlensdiffusion.sets.flux import peak_scaled
+from gravlensdiffusion.sets.lens_set import LensSet
+from gravlensdiffusion.training.diffusion import train
+from tests.conftest import Run
+from tests.models import awake
+from tests.sources import rings, tiny
 
 diffusers = pytest.importorskip("diffusers")
-from tests.parity.pipelines import saved  # noqa: E402
+from tests.parity.pipelines import opened, saved  # noqa: E402
 
 pytestmark = [
     pytest.mark.parity,
@@ -20,6 +31,14 @@ pytestmark = [
 ]
 
 NUM, SEED = 3, 5
+ASINH = TransformConfig(kind="asinh", gain=1.0)
+
+
+def peaks() -> LensSet:
+    """Return a few images in [0, 1]."""
+    source = rings(24, size=8)
+    images, _ = peak_scaled(source.images)
+    return replace(source, images=images, header=replace(source.header, flux_unit="peak"))
 
 
 def theirs(pipeline: Any, shape: tuple[int, ...], steps: int, monkeypatch: Any) -> np.ndarray:
@@ -91,3 +110,45 @@ def test_a_pipeline_draws_the_same_images_here(
     assert found.shape == (NUM, channels, 8, 8)
     assert expected.std() > 0.02
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
+
+
+def exported(tmp_path: Path, gravlens: Run, model: str = "run") -> Run:
+    return gravlens("export", tmp_path / model, "--to", "diffusers", tmp_path / "pipeline")
+
+
+@pytest.mark.parametrize("kind", ["DDPMScheduler", "DDIMScheduler", "DPMSolverMultistepScheduler"])
+def test_what_was_trained_here_draws_the_same_images_there(
+    kind: str, tmp_path: Path, gravlens: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tiny("unet2d", total_images=16)
+    network = replace(config.model.network, scheduler=SchedulerConfig(kind=kind))
+    train(replace(config, model=replace(config.model, network=network)), peaks(), tmp_path / "run")
+    done = exported(tmp_path, gravlens)
+    assert done.returncode == 0, done.stderr
+    assert (
+        done.stdout
+        == f"wrote {tmp_path / 'run'} to {tmp_path / 'pipeline'} as a pipeline of diffusers\n"
+    )
+    pipeline = opened(tmp_path / "pipeline")
+    assert type(pipeline.scheduler).__name__ == kind
+    generator = LensGenerator.from_pretrained(tmp_path / "run", device="cpu")
+    found = generator.sample(NUM, seed=SEED, sampler="scheduler", num_steps=10).images
+    assert found.std() > 0.02
+    expected = theirs(pipeline, generator.image_shape, 10, monkeypatch)
+    # After so short a training rounding grows: diffusers itself differs by as much between layouts.
+    np.testing.assert_allclose(found, expected, rtol=0, atol=5e-5)
+    # And back again.
+    back = LensGenerator.from_pretrained(tmp_path / "pipeline", device="cpu")
+    assert np.array_equal(back.sample(NUM, seed=SEED, num_steps=10).images, found)
+    assert exported(tmp_path, gravlens).returncode == 2  # what is in a folder is kept
+
+
+def test_what_diffusers_does_not_have_is_not_exported(tmp_path: Path, gravlens: Run) -> None:
+    save_model(tmp_path / "own", awake())
+    config = tiny("unet2d").model
+    save_model(tmp_path / "asinh", build_model(replace(config, image_size=8, transform=ASINH)))
+    for model, expected in (("own", "of kind 'unet'"), ("asinh", "has another transform")):
+        done = exported(tmp_path, gravlens, model)
+        assert done.returncode == 2
+        assert expected in done.stderr
+    assert not (tmp_path / "pipeline").exists()

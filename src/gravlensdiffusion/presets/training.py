@@ -23,6 +23,7 @@ from gravlensdiffusion.config.training import (
     OptimiserConfig,
     TrainingConfig,
 )
+from gravlensdiffusion.config.unet2d import SchedulerConfig, UNet2DConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.presets.parameters import ORDERED_BY, SHAPES
 
@@ -99,6 +100,38 @@ def ddpm() -> TrainingConfig:
         ),
         # A decay of 0.9999 a step: half the weight after ln 2 / 1e-4 steps of 128 images.
         ema=EMAConfig(halflife_images=887_000),
+    )
+
+
+def unet2d() -> TrainingConfig:
+    """Return a recipe of a network of diffusers, which `gravlens export` hands to that library."""
+    return TrainingConfig(
+        preset="unet2d",
+        model=ModelConfig(
+            image_size=28,
+            transform=UNIT_TO_SIGNED,
+            schedule=ScheduleConfig(kind="ddpm"),
+            denoiser=DenoiserConfig(prediction="epsilon"),
+            network=UNet2DConfig(
+                block_out_channels=(32, 64, 128),
+                down_block_types=("DownBlock2D", "AttnDownBlock2D", "AttnDownBlock2D"),
+                up_block_types=("AttnUpBlock2D", "AttnUpBlock2D", "UpBlock2D"),
+                layers_per_block=1,
+                # From the last step on: Lin et al. 2023, arXiv:2305.08891.
+                scheduler=SchedulerConfig(
+                    kind="DDIMScheduler", settings={"timestep_spacing": "trailing"}
+                ),
+            ),
+            sampling=SamplingConfig(sampler="scheduler", num_steps=50),
+        ),
+        size=28,
+        batch_size=64,
+        total_images=600_000,
+        conditional=False,
+        optimiser=OptimiserConfig(
+            kind="adamw", learning_rate=4e-4, warmup_images=10_000, decay="cosine"
+        ),
+        ema=EMAConfig(halflife_images=10_000),
     )
 
 
@@ -290,6 +323,7 @@ PRESETS: dict[str, Callable[[], TrainingConfig]] = {
     "lens64": lens64,
     "lens150": lens150,
     "ddpm": ddpm,
+    "unet2d": unet2d,
     "reference": reference,
 }
 """Training presets by name."""
