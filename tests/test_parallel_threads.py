@@ -9,7 +9,7 @@ import pytest
 
 from gravlensdiffusion import parallel as threads
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.parallel import NUMBERS, num_free_cores, use_threads
+from gravlensdiffusion.parallel import NUMBERS, _num_free_cores, use_threads
 
 SHOWN = """
 import os, sys
@@ -67,7 +67,7 @@ def test_busy_cores_are_left_to_others(
     monkeypatch.setattr(threads, "_cores", lambda: frozenset(range(4)))
     monkeypatch.setattr(threads, "LOOK_S", 0)
     monkeypatch.setattr("joblib.cpu_count", lambda **_: quota)
-    assert num_free_cores() == expected
+    assert _num_free_cores() == expected
 
 
 def test_where_cores_are_not_told_the_load_decides(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,4 +75,4 @@ def test_where_cores_are_not_told_the_load_decides(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(threads, "_cores", lambda: frozenset(range(4)))
     monkeypatch.setattr(os, "getloadavg", lambda: (2.1, 0.0, 0.0))
     monkeypatch.setattr("joblib.cpu_count", lambda **_: 4)
-    assert num_free_cores() == 2
+    assert _num_free_cores() == 2

@@ -18,7 +18,7 @@ from gravlensdiffusion.presets.simulation import simulation_preset
 from gravlensdiffusion.simulation.generate import select, set_header
 from gravlensdiffusion.simulation.simulated_set import simulate
 from gravlensdiffusion.store.reader import LensStore, write_store
-from gravlensdiffusion.training.data import complete, prepare_data
+from gravlensdiffusion.training.data import _complete, prepare_data
 from tests.sources import tiny
 
 NATIVE, NUM = 90, 14
@@ -50,7 +50,7 @@ def sets(request, tmp_path):
 def trained(native, wanted, folder):
     config = tiny(size=wanted.image_shape[1])
     data = prepare_data(config, native, folder)
-    model = complete(config, native, data, config.model.transform, NUM)
+    model = _complete(config, native, data, config.model.transform, NUM)
     assert model.pixel_scale_arcsec == pytest.approx(wanted.header.pixel_scale_arcsec)
     assert model.resize == wanted.header.resize
     assert model.flux_unit == wanted.header.flux_unit

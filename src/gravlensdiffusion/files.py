@@ -34,7 +34,7 @@ def whole_file(path: Path, *, overwrite: bool) -> Iterator[Path]:
     temporary = temporary_name(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        clear_leftovers(path)
+        _clear_leftovers(path)
         yield temporary
         refuse_existing(path, overwrite=overwrite)
         temporary.replace(path)
@@ -74,7 +74,7 @@ def whole_folder(
     temporary = temporary_name(folder if is_new else folder / "all")
     try:
         temporary.parent.mkdir(parents=True, exist_ok=True)
-        clear_leftovers(folder if is_new else folder / "all")
+        _clear_leftovers(folder if is_new else folder / "all")
         temporary.mkdir()
         yield temporary
         check()
@@ -111,7 +111,7 @@ def temporary_name(path: Path) -> Path:
     return path.with_name(f".{path.stem}.{_host()}.{os.getpid()}.partial{path.suffix}")
 
 
-def clear_leftovers(path: Path) -> None:
+def _clear_leftovers(path: Path) -> None:
     """Remove what was to become ``path`` in processes of this machine that live no more."""
     name = f"{re.escape(f'.{path.stem}.{_host()}.')}(\\d+){re.escape(f'.partial{path.suffix}')}"
     for left in path.parent.iterdir() if path.parent.is_dir() else ():
@@ -165,11 +165,7 @@ def told_apart(paths: Iterable[str | os.PathLike[str]]) -> list[str]:
 
 
 def refuse_existing(path: Path, *, overwrite: bool) -> None:
-    """Refuse a path that exists.
-
-    Args:
-        path: Where something is to be written.
-        overwrite: Whether an existing file (never a folder) is allowed.
+    """Refuse a path that exists; with `overwrite`, a folder alone.
 
     Raises:
         GravLensError: If it may not be written.
@@ -201,10 +197,6 @@ def _is_alive(process: int) -> bool:
 
 def check_picture(path: Path, *, overwrite: bool) -> None:
     """Refuse a path that a picture cannot be written to.
-
-    Args:
-        path: Where the picture is to go.
-        overwrite: Whether an existing file is allowed.
 
     Raises:
         GravLensError: If it exists, or its suffix is not ``.png``.

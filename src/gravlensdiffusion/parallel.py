@@ -235,12 +235,12 @@ def use_threads(num: int | None) -> None:
     if num is None:
         if any(os.environ.get(name) for name in NUMBERS):
             return
-        num = num_free_cores()
+        num = _num_free_cores()
     if num is not None:
         os.environ.update(dict.fromkeys(NUMBERS, str(num)))
 
 
-def num_free_cores() -> int | None:
+def _num_free_cores() -> int | None:
     """Return how many cores there are to compute on, at least 1; None where all of them are free."""
     from joblib import cpu_count
 

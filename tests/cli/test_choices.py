@@ -28,7 +28,7 @@ def test_a_mask_is_not_trained_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     # The start of a child process takes its time.
-    monkeypatch.setattr("gravlensdiffusion.formats.fits.probe_file", lambda *_: None)
+    monkeypatch.setattr("gravlensdiffusion.formats.fits.refuse_bad", lambda *_: None)
     words = ["train", "--data", str(tmp_path / "set"), "--out", str(tmp_path / "run"), "--dry-run"]
     words += ["--size", "28"]
     (tmp_path / "set").mkdir()

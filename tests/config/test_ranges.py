@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from gravlensdiffusion.codec import from_json
 from gravlensdiffusion.config.model import SLACK, ModelConfig, ParameterConfig
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.generation.request import check_values
+from gravlensdiffusion.generation.request import _check_values
 from gravlensdiffusion.model.folders import MODELS_FOLDER, bundled_models
 from gravlensdiffusion.presets.simulation import simulation_preset
 from gravlensdiffusion.simulation.population import prior_bounds
@@ -18,7 +18,7 @@ from gravlensdiffusion.simulation.population import prior_bounds
 
 def complaint(parameter: ParameterConfig, value: float) -> str:
     with pytest.raises(GravLensError) as told:
-        check_values(ModelConfig(parameters=(parameter,)), {parameter.name: value}, "lens64")
+        _check_values(ModelConfig(parameters=(parameter,)), {parameter.name: value}, "lens64")
     return str(told.value)
 
 
@@ -50,7 +50,7 @@ def test_what_is_said_to_be_allowed_is_allowed(low: float, width: float, log: bo
     shown = re.search(r"learned, (\S+) to (\S+)$", complaint(parameter, 1e4))
     assert shown is not None
     first, last = float(shown[1]), float(shown[2])
-    check_values(ModelConfig(parameters=(parameter,)), {"p": [first, last, math.nan]}, "m")
+    _check_values(ModelConfig(parameters=(parameter,)), {"p": [first, last, math.nan]}, "m")
     share = math.log if log else float
     slack = SLACK * (share(low + width) - share(low))
     assert abs(share(first) - share(low)) <= slack
@@ -64,7 +64,7 @@ def test_a_hundredth_of_the_width_is_forgiven_and_no_more() -> None:
         (linear, (0.0981, 0.3019), (0.0979, 0.3021)),
         (logarithmic, (9.56, 1046), (9.54, 1048)),
     ):
-        check_values(ModelConfig(parameters=(parameter,)), {"p": inside}, "m")
+        _check_values(ModelConfig(parameters=(parameter,)), {"p": inside}, "m")
         for value in outside:
             assert "is outside" in complaint(parameter, value)
 
@@ -77,6 +77,6 @@ def test_the_shown_and_the_drawn_ranges_of_bundled_models_are_accepted(name: str
     drawn = prior_bounds(simulation_preset("deeplense"))
     for parameter in config.parameters:
         ends = tuple(map(float, parameter.shown_ends()))
-        check_values(config, {parameter.name: ends}, name)
+        _check_values(config, {parameter.name: ends}, name)
         if parameter.name in drawn:
             assert ends == drawn[parameter.name]

@@ -17,7 +17,7 @@ BANDS = {"DES_G": 30.0, "DES_R": 30.0, "VIS": 27.5}
 @pytest.fixture(autouse=True)
 def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Try no file out in a child process, whose start takes its time."""
-    monkeypatch.setattr("gravlensdiffusion.formats.fits.probe_file", lambda *_: None)
+    monkeypatch.setattr("gravlensdiffusion.formats.fits.refuse_bad", lambda *_: None)
 
 
 def save(path: Path, *, size: int = 16, zero_points: bool = True, **cards: object) -> Path:

@@ -21,7 +21,8 @@ ORDER = (2, 0, 1)
 @pytest.fixture(autouse=True)
 def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Try no file out in a child process, whose start takes its time."""
-    monkeypatch.setattr("gravlensdiffusion.formats.fits_catalogue.probe_file", lambda *_: None)
+    for name in ("probe_file", "refuse_bad"):
+        monkeypatch.setattr(f"gravlensdiffusion.formats.fits_catalogue.{name}", lambda *_: None)
 
 
 def galaxies() -> list[NDArray[np.float32]]:

@@ -14,7 +14,7 @@ from gravlensdiffusion.errors import (
     GravLensError,
 )
 from gravlensdiffusion.formats.fits import FitsReader
-from gravlensdiffusion.formats.fits_extensions import Choice, looks_like
+from gravlensdiffusion.formats.fits_extensions import Choice, _looks_like
 from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.untrusted.probe import release
 from tests.sets.files import lens_images
@@ -34,7 +34,7 @@ CONTENTS = {"PSF": PSF, "map": NOISE, "mask": FLAGS, "": LENS}
 @pytest.fixture(autouse=True)
 def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Try no file out in a child process, whose start takes its time."""
-    monkeypatch.setattr("gravlensdiffusion.formats.fits.probe_file", lambda *_: None)
+    monkeypatch.setattr("gravlensdiffusion.formats.fits.refuse_bad", lambda *_: None)
 
 
 def save(path: Path, *images: tuple[str | None, NDArray[np.generic]], packed: bool = False) -> Path:
@@ -102,12 +102,12 @@ def test_pixels_decide_where_names_do_not(tmp_path: Path, kind: str, is_primary:
 
 @pytest.mark.parametrize("kind", CONTENTS)
 def test_what_pixels_look_like(kind: str) -> None:
-    assert looks_like(CONTENTS[kind]) == kind
+    assert _looks_like(CONTENTS[kind]) == kind
     holes = CONTENTS[kind].astype(np.float64)
     holes[2, 3] = np.nan
-    assert looks_like(holes) == kind
-    assert looks_like(LENS - LENS.min()) == ""
-    assert looks_like(np.round(LENS * 30)) == ""
+    assert _looks_like(holes) == kind
+    assert _looks_like(LENS - LENS.min()) == ""
+    assert _looks_like(np.round(LENS * 30)) == ""
 
 
 @pytest.mark.parametrize(

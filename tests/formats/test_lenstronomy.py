@@ -26,7 +26,8 @@ def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
         verdict: str | None = getattr(import_module(module), name)(path, *arguments)
         return verdict
 
-    monkeypatch.setattr("gravlensdiffusion.formats.lenstronomy.probe_file", probe)
+    for module in ("formats.lenstronomy", "untrusted.probe"):
+        monkeypatch.setattr(f"gravlensdiffusion.{module}.probe_file", probe)
 
 
 def save(path: Path, **data: object) -> Path:

@@ -15,7 +15,7 @@ from tests.sets.files import lens_images
 @pytest.fixture(autouse=True)
 def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Try no file out in a child process, whose start takes its time."""
-    monkeypatch.setattr("gravlensdiffusion.formats.fits.probe_file", lambda *_: None)
+    monkeypatch.setattr("gravlensdiffusion.formats.fits.refuse_bad", lambda *_: None)
 
 
 def save(path: Path, seed: int, size: int = 16) -> None:

@@ -9,7 +9,7 @@ from PIL import Image
 
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.formats.open import open_set
-from gravlensdiffusion.formats.picture import PngCard, read_card, stretch, unstretch
+from gravlensdiffusion.formats.picture import PngCard, _read_card, _unstretch, stretch
 
 GREY = (np.arange(64).reshape(8, 8) * 4).astype(np.uint8)
 
@@ -103,7 +103,7 @@ def test_a_stretch_and_its_inverse(kind: str) -> None:
     assert grey[0] == 0
     assert grey[-1] == pytest.approx(1)
     assert (np.diff(grey) > 0).all()
-    np.testing.assert_allclose(unstretch(grey, card), flux, rtol=1e-12, atol=1e-10)
+    np.testing.assert_allclose(_unstretch(grey, card), flux, rtol=1e-12, atol=1e-10)
     np.testing.assert_array_equal(stretch(np.array([-9.0, 900.0]), card), grey[[0, -1]])
 
 
@@ -124,7 +124,7 @@ def test_a_stretch_and_its_inverse(kind: str) -> None:
     ],
 )
 def test_text_that_states_nothing_sensible_is_passed_over(text: str) -> None:
-    assert read_card({"gravlens": text}) is None
+    assert _read_card({"gravlens": text}) is None
 
 
 def test_a_card_comes_back() -> None:
@@ -141,4 +141,4 @@ def test_a_card_comes_back() -> None:
         model="lens28",
         software="x",
     )
-    assert read_card({"gravlens": card.to_text()}) == card
+    assert _read_card({"gravlens": card.to_text()}) == card

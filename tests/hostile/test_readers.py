@@ -15,9 +15,9 @@ from gravlensdiffusion.config.model import ModelConfig
 from gravlensdiffusion.config.training import TrainingConfig
 from gravlensdiffusion.errors import BadImageError, GravLensError, one_line
 from gravlensdiffusion.formats.open import open_set
-from gravlensdiffusion.formats.picture import KEYWORD, read_card
+from gravlensdiffusion.formats.picture import KEYWORD, _read_card
 from gravlensdiffusion.generation.conditions import read_conditions
-from gravlensdiffusion.model.checkpoint import read_shapes, read_tensors
+from gravlensdiffusion.model.checkpoint import _read_shapes, read_tensors
 from gravlensdiffusion.sets.naming import natural_key
 from gravlensdiffusion.untrusted import read_header, read_object_array
 from gravlensdiffusion.untrusted.state_file import read_state_dict
@@ -108,7 +108,7 @@ def test_tables_of_conditions(tmp_path: Path, text: str) -> None:
 
 @given(text=ANY_JSON.map(json.dumps) | st.text())
 def test_cards_of_pictures(text: str) -> None:
-    read_card({KEYWORD: text})
+    _read_card({KEYWORD: text})
 
 
 @in_one_folder
@@ -116,7 +116,7 @@ def test_cards_of_pictures(text: str) -> None:
 def test_weights(tmp_path: Path, header: bytes) -> None:
     path = tmp_path / "model.safetensors"
     path.write_bytes(struct.pack("<Q", len(header)) + header + bytes(64))
-    outcome(lambda: read_shapes(path))
+    outcome(lambda: _read_shapes(path))
     outcome(lambda: read_tensors(path))
 
 

@@ -12,7 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.nn.reference import ReferenceUNet, embed_index, load_reference_state
+from gravlensdiffusion.model.checkpoint import load_model
+from gravlensdiffusion.nn.reference import ReferenceUNet, _embed_index
+from gravlensdiffusion.untrusted.state_file import read_state_dict
 
 NAMES_AND_SHAPES = "fd0066ef4d3e248927e30c164c0e8d20d81a8aa0830e60f6181588ccbca99d69"
 """Digest of a line for each of the 186 weights of its checkpoint, as ``conv_in.weight 32x1x3x3``."""
@@ -113,7 +115,7 @@ def test_other_sizes_divisible_by_four_work(net: ReferenceUNet) -> None:
 
 
 def test_embedding_is_sines_then_cosines() -> None:
-    embedding = embed_index(torch.tensor([0.0, 7.0]))
+    embedding = _embed_index(torch.tensor([0.0, 7.0]))
     assert embedding[0].tolist() == [0.0] * 64 + [1.0] * 64
     assert embedding[1, 0].item() == pytest.approx(math.sin(7.0))
     assert embedding[1, 64 + 32].item() == pytest.approx(math.cos(7.0 / 100))
@@ -122,15 +124,14 @@ def test_embedding_is_sines_then_cosines() -> None:
 
 def test_a_checkpoint_is_read_back(net: ReferenceUNet, tmp_path: Path) -> None:
     torch.save(net.state_dict(), tmp_path / "model_checkpoint.pth")
-    state = load_reference_state(tmp_path / "model_checkpoint.pth")
+    state = load_model(tmp_path / "model_checkpoint.pth").network.state_dict()
     assert list(state) == list(net.state_dict())
     assert all(torch.equal(state[name], weight) for name, weight in net.state_dict().items())
-    ReferenceUNet().load_state_dict(state)
 
 
 def test_half_precision_becomes_single(net: ReferenceUNet, tmp_path: Path) -> None:
     torch.save({name: w.half() for name, w in net.state_dict().items()}, tmp_path / "half.pth")
-    state = load_reference_state(tmp_path / "half.pth")
+    state = load_model(tmp_path / "half.pth").network.state_dict()
     assert {weight.dtype for weight in state.values()} == {torch.float32}
 
 
@@ -153,13 +154,13 @@ def without(state: dict[str, Tensor], name: str) -> dict[str, Tensor]:
     [
         (lambda s: without(s, "conv_in.bias"), "'conv_in.bias' is missing"),
         (lambda s: {**s, "extra": torch.zeros(1)}, "'extra' is not part"),
-        (lambda s: {**s, "conv_in.bias": torch.zeros(31)}, r"\(31,\), expected .* \(32,\)"),
+        (lambda s: {**s, "conv_in.bias": torch.zeros(31)}, r"\(31,\), expected \(32,\)"),
         (lambda s: {**s, "conv_in.bias": torch.zeros(32, dtype=torch.int32)}, "int32"),
         (lambda s: {**s, "conv_in.bias": torch.full((32,), math.nan)}, "not finite"),
         (lambda s: {"model": s}, "not a bare state dict"),
         (lambda s: list(s.values()), "not a bare state dict"),
         (lambda _: torch.zeros(3), "not a bare state dict"),
-        (lambda _: {}, "'t_proj.0.weight' is missing"),
+        (lambda _: {}, "'conv_in.bias' is missing"),
     ],
 )
 def test_other_checkpoints_are_refused(
@@ -167,7 +168,7 @@ def test_other_checkpoints_are_refused(
 ) -> None:
     torch.save(change(dict(net.state_dict())), tmp_path / "other.pth")
     with pytest.raises(GravLensError, match=word) as caught:
-        load_reference_state(tmp_path / "other.pth")
+        load_model(tmp_path / "other.pth")
     assert "\n" not in str(caught.value)
     assert str(tmp_path / "other.pth") in str(caught.value)
 
@@ -180,7 +181,7 @@ def test_code_in_a_checkpoint_is_refused_and_not_run(tmp_path: Path) -> None:
         (tmp_path / f"bare-{protocol}.pth").write_bytes(content)
     for name, word in (("zip", "objects"), ("bare-2", "objects"), ("bare-4", "objects")):
         with pytest.raises(GravLensError, match=word) as caught:
-            load_reference_state(tmp_path / f"{name}.pth")
+            load_model(tmp_path / f"{name}.pth")
         assert "\n" not in str(caught.value)
     assert not trace.exists()
 
@@ -188,7 +189,7 @@ def test_code_in_a_checkpoint_is_refused_and_not_run(tmp_path: Path) -> None:
 def test_a_whole_pickled_module_is_refused(net: ReferenceUNet, tmp_path: Path) -> None:
     torch.save(net, tmp_path / "module.pth")
     with pytest.raises(GravLensError, match="objects or code"):
-        load_reference_state(tmp_path / "module.pth")
+        load_model(tmp_path / "module.pth")
 
 
 def test_files_that_are_no_checkpoints_are_refused(net: ReferenceUNet, tmp_path: Path) -> None:
@@ -201,8 +202,8 @@ def test_files_that_are_no_checkpoints_are_refused(net: ReferenceUNet, tmp_path:
         archive.writestr("readme", "not weights")
     for name in ("truncated", "empty", "text", "archive"):
         with pytest.raises(GravLensError, match="not a readable PyTorch checkpoint") as caught:
-            load_reference_state(tmp_path / f"{name}.pth")
+            load_model(tmp_path / f"{name}.pth")
         assert "\n" not in str(caught.value)
     for name in ("missing.pth", "."):
         with pytest.raises(GravLensError, match="cannot be read"):
-            load_reference_state(tmp_path / name)
+            read_state_dict(tmp_path / name)

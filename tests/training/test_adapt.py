@@ -23,7 +23,7 @@ from gravlensdiffusion.model.checkpoint import load_model, read_tensors, save_mo
 from gravlensdiffusion.model.folders import checkpoints
 from gravlensdiffusion.presets.simulation import deeplense
 from gravlensdiffusion.presets.training import MIN_IMAGES
-from gravlensdiffusion.training.adapt import LABELS, adapt, check_number
+from gravlensdiffusion.training.adapt import LABELS, _check_number, adapt
 from gravlensdiffusion.training.counters import Progress
 from gravlensdiffusion.training.diffusion import train
 from gravlensdiffusion.training.validation import choose_validation
@@ -287,9 +287,9 @@ def test_images_that_do_not_fit_are_refused(known: Path) -> None:
 
 def test_fewer_than_two_hundred_images_are_refused(known: Path) -> None:
     config = adapt(known, own_set()).config
-    check_number(config, MIN_IMAGES)
+    _check_number(config, MIN_IMAGES)
     with pytest.raises(
         GravLensError, match=r"199 different images are too few .* 200; `held_out` 0"
     ):
-        check_number(config, MIN_IMAGES - 1)
-    check_number(replace(config, early_stopping=EarlyStopping()), 10)
+        _check_number(config, MIN_IMAGES - 1)
+    _check_number(replace(config, early_stopping=EarlyStopping()), 10)

@@ -14,7 +14,7 @@ from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.presets.simulation import simulation_preset
 from gravlensdiffusion.sets.training_set import TrainingSet, prepare
 from gravlensdiffusion.training.batches import Batch, Prefetcher, load_batch, positions
-from gravlensdiffusion.training.data import learned_parameters
+from gravlensdiffusion.training.data import _learned_parameters
 from gravlensdiffusion.training.optimiser import learning_rate
 from tests.sources import rings, tiny
 
@@ -155,7 +155,7 @@ def test_ranges_are_those_of_the_set(tmp_path: Path) -> None:
     source = rings()
     source.parameters["source_x"][3] = np.nan
     data = prepare(source, tmp_path, 8, "area", parameters=NAMES)
-    theta_E, source_x, signal_to_noise = learned_parameters(NAMES, source, data)
+    theta_E, source_x, signal_to_noise = _learned_parameters(NAMES, source, data)
     radii = source.parameters["theta_E"]
     assert (theta_E.low, theta_E.high) == (radii.min(), radii.max())
     assert (theta_E.unit, theta_E.scale) == ("arcsec", "linear")
@@ -164,7 +164,7 @@ def test_ranges_are_those_of_the_set(tmp_path: Path) -> None:
     alike = replace(source, parameters={"theta_E": np.full(40, 1.5)})
     data = prepare(alike, tmp_path, 8, "area", parameters=("theta_E",))
     with pytest.raises(GravLensError, match=r"'theta_E' is 1\.5 in all training images"):
-        learned_parameters(("theta_E",), alike, data)
+        _learned_parameters(("theta_E",), alike, data)
 
 
 def test_ranges_end_where_the_priors_of_a_simulated_set_do(tmp_path: Path) -> None:
@@ -175,7 +175,7 @@ def test_ranges_end_where_the_priors_of_a_simulated_set_do(tmp_path: Path) -> No
     parameters = {**simulated.parameters, "theta_E": theta_E, "source_x": source_x}
     source = replace(simulated, header=header, parameters=parameters)
     data = prepare(source, tmp_path, 8, "area", parameters=NAMES)
-    learned = {each.name: each for each in learned_parameters(NAMES, source, data)}
+    learned = {each.name: each for each in _learned_parameters(NAMES, source, data)}
     assert (learned["theta_E"].low, learned["theta_E"].high) == (1.0, 1.65)
     # Half of the sources were left out of the set: the model has not seen them.
     assert (learned["source_x"].low, learned["source_x"].high) == (-0.5, 0.3)

@@ -9,7 +9,7 @@ from gravlensdiffusion.classification.scores import reliability, score
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.sets.records import GENERATED
 from gravlensdiffusion.training.classifier import (
-    fit_temperature,
+    _fit_temperature,
     predict_logits,
     train_classifier,
 )
@@ -175,7 +175,7 @@ def test_the_temperature_of_known_logits_is_found():
     odds = np.exp(logits)
     cumulated = np.cumsum(odds / odds.sum(axis=1, keepdims=True), axis=1)
     labels = (random.random((20_000, 1)) > cumulated).sum(axis=1).clip(max=2)
-    found = fit_temperature(
+    found = _fit_temperature(
         torch.from_numpy(3 * logits), torch.from_numpy(labels), torch.ones(20_000)
     )
     assert found == pytest.approx(3, rel=0.04)

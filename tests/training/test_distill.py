@@ -16,7 +16,7 @@ from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.model.build import Model
 from gravlensdiffusion.model.checkpoint import load_model
 from gravlensdiffusion.model.folders import checkpoints
-from gravlensdiffusion.training.distill import distill, draw_condition, open_distillation
+from gravlensdiffusion.training.distill import _draw_condition, distill, open_distillation
 from gravlensdiffusion.training.run import read_metrics
 from tests.models import LEARNED, ORDERED, PRIOR, awake
 from tests.training.driving import drive
@@ -149,7 +149,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_checkpoint(tmp_path:
 @pytest.mark.parametrize("config", [ORDERED, LEARNED], ids=["ordered", "classes"])
 def test_conditions_come_from_the_training_set_of_the_teacher(config: ModelConfig) -> None:
     settings = small(label_dropout=0.25, parameter_dropout=0.1, parameters_dropout=0.2)
-    condition = draw_condition(awake(config), settings, Streams(0, range(4000)))
+    condition = _draw_condition(awake(config), settings, Streams(0, range(4000)))
     assert condition is not None
     hidden = float((condition.label == -1).float().mean())
     assert abs(hidden - 0.25) < 0.03

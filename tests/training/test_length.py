@@ -10,8 +10,8 @@ import pytest
 from gravlensdiffusion.config.training import EarlyStopping, TrainingConfig
 from gravlensdiffusion.model.checkpoint import load_model
 from gravlensdiffusion.presets.training import PRESETS
+from gravlensdiffusion.training.counters import FROM_NOTHING, doubt
 from gravlensdiffusion.training.diffusion import open_training
-from gravlensdiffusion.training.length import FROM_NOTHING, count_different, doubt
 from tests.sources import rings, tiny
 from tests.training.driving import drive
 
@@ -73,7 +73,6 @@ def test_few_different_images_are_too_few_from_nothing_and_enough_to_adapt() -> 
 def test_copies_are_counted_once(tmp_path: Path) -> None:
     source = rings(40)
     source.images = np.tile(source.images[:8], (5, 1, 1, 1))
-    assert count_different([source.images[:15], source.images[15:]]) == 8
     told: list[str] = []
     config = tiny(total_images=16)
     with open_training(config, source, tmp_path / "run", device="cpu", writes=False) as training:

@@ -11,7 +11,7 @@ from gravlensdiffusion.config.training import OptimiserConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.nn.reference import ReferenceUNet
 from gravlensdiffusion.nn.unet import UNet
-from gravlensdiffusion.training.optimiser import Muon, build_optimiser, orthogonalised, set_rate
+from gravlensdiffusion.training.optimiser import Muon, _orthogonalised, build_optimiser, set_rate
 
 
 @pytest.mark.parametrize("shape", [(2, 24, 60), (3, 60, 24), (1, 16, 16)])
@@ -21,7 +21,7 @@ def test_orthogonalised_keeps_singular_vectors_and_levels_singular_values(
     torch.manual_seed(0)
     matrices = torch.randn(shape)
     u, _, v = torch.linalg.svd(matrices, full_matrices=False)
-    result = orthogonalised(matrices)
+    result = _orthogonalised(matrices)
     inside = u.mT @ result @ v.mT
     values = torch.diagonal(inside, dim1=1, dim2=2)
     assert float(values.min()) > 0.6
@@ -34,9 +34,9 @@ def test_orthogonalised_takes_no_notice_of_scale_and_survives_zero() -> None:
     torch.manual_seed(0)
     matrices = torch.randn(1, 8, 12)
     torch.testing.assert_close(
-        orthogonalised(1e-4 * matrices), orthogonalised(matrices), rtol=1e-4, atol=1e-5
+        _orthogonalised(1e-4 * matrices), _orthogonalised(matrices), rtol=1e-4, atol=1e-5
     )
-    assert not orthogonalised(torch.zeros(1, 8, 12)).any()
+    assert not _orthogonalised(torch.zeros(1, 8, 12)).any()
 
 
 def test_first_step_has_the_size_of_the_rate_and_goes_down() -> None:
@@ -143,5 +143,5 @@ def test_momentum_looks_ahead() -> None:
     before = weight.detach().clone()
     weight.grad = second.clone()
     optimiser.step()
-    expected = -0.1 * orthogonalised((second + 0.9 * (second + 0.9 * first))[None])[0]
+    expected = -0.1 * _orthogonalised((second + 0.9 * (second + 0.9 * first))[None])[0]
     torch.testing.assert_close(weight.detach() - before, expected)

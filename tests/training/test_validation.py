@@ -21,7 +21,7 @@ from gravlensdiffusion.config.training import (
 )
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.model.checkpoint import load_model, read_tensors
-from gravlensdiffusion.model.folders import MODELS_FOLDER, best_checkpoint, checkpoints
+from gravlensdiffusion.model.folders import MODELS_FOLDER, _best_checkpoint, checkpoints
 from gravlensdiffusion.sets.training_set import TrainingSet, prepare
 from gravlensdiffusion.training.counters import Progress
 from gravlensdiffusion.training.diffusion import DiffusionTraining, open_training, train
@@ -244,7 +244,7 @@ def test_a_kill_between_the_best_checkpoint_and_its_record_loses_nothing(
     with pytest.raises(Killed):
         train(stopping(sample_images=320), rings(NUM), run, device="cpu")
     # The old record stands, with its checkpoint.
-    old = best_checkpoint(run)
+    old = _best_checkpoint(run)
     assert old is not None
     assert old.images_seen == written[1] < checkpoints(run)[-1].images_seen == written[2]
     load_model(run)
@@ -252,7 +252,7 @@ def test_a_kill_between_the_best_checkpoint_and_its_record_loses_nothing(
 
     opening = open_training(stopping(sample_images=320), rings(NUM), run, device="cpu")
     drive(opening, stop_after=1)
-    new = best_checkpoint(run)
+    new = _best_checkpoint(run)
     assert new is not None
     assert new.images_seen == written[2]
     train(stopping(sample_images=320), rings(NUM), run, device="cpu")

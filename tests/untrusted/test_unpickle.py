@@ -123,54 +123,37 @@ class TestFiles:
             open_set(tmp_path / "a.npy", allow_object_arrays=True)
 
 
+def attempts(trap: Path) -> dict[str, bytes]:
+    """Return pickles that would create a file, if anything in them ran."""
+    command = f"touch {trap}"
+    image = lens_images(1)[0]
+    create = _Calls(open, str(trap), "w")
+    by_name = {
+        "system": pickled(_Calls(os.system, command)),
+        "in the array": pickled(object_array(image, _Calls(os.system, command))),
+        "old protocol": pickle.dumps(_Calls(os.system, command), protocol=0),
+        "open": pickled(object_array(create, MASS)),
+        "eval": pickled(_Calls(eval, f"open({str(trap)!r}, 'w')")),
+        "subprocess": pickled(_Calls(subprocess.call, ["touch", str(trap)])),
+        "numpy itself": pickled(_Calls(np.save, str(trap), 1)),
+    }
+    # Instructions that no pickler writes by itself.
+    argument = f"X{chr(len(command))}\0\0\0{command}".encode()
+    by_name["inst"] = b"(" + argument + b"ios\nsystem\n."
+    by_name["obj"] = b"(cos\nsystem\n" + argument + b"o."
+    by_name["dots"] = b"\x80\x04\x8c\x05numpy\x8c\x0fos.system.touch\x93" + argument + b"\x85R."
+    by_name["numpy's os"] = b"cnumpy.f2py.os\nsystem\n(" + argument + b"tR."
+    by_name["persistent"] = b"P" + command.encode() + b"\n."
+    by_name["extension"] = b"\x82\x01."
+    return by_name
+
+
 class TestMalice:
-    """Files that would create `trap`, if anything in them ran."""
-
-    def _attempts(self, trap: Path) -> dict[str, bytes]:
-        command = f"touch {trap}"
-        image = lens_images(1)[0]
-        create = _Calls(open, str(trap), "w")
-        by_name = {
-            "system": pickled(_Calls(os.system, command)),
-            "in the array": pickled(object_array(image, _Calls(os.system, command))),
-            "old protocol": pickle.dumps(_Calls(os.system, command), protocol=0),
-            "open": pickled(object_array(create, MASS)),
-            "eval": pickled(_Calls(eval, f"open({str(trap)!r}, 'w')")),
-            "subprocess": pickled(_Calls(subprocess.call, ["touch", str(trap)])),
-            "numpy itself": pickled(_Calls(np.save, str(trap), 1)),
-        }
-        # Instructions that no pickler writes by itself.
-        argument = f"X{chr(len(command))}\0\0\0{command}".encode()
-        by_name["inst"] = b"(" + argument + b"ios\nsystem\n."
-        by_name["obj"] = b"(cos\nsystem\n" + argument + b"o."
-        by_name["dots"] = b"\x80\x04\x8c\x05numpy\x8c\x0fos.system.touch\x93" + argument + b"\x85R."
-        by_name["numpy's os"] = b"cnumpy.f2py.os\nsystem\n(" + argument + b"tR."
-        by_name["persistent"] = b"P" + command.encode() + b"\n."
-        by_name["extension"] = b"\x82\x01."
-        return by_name
-
-    @pytest.mark.parametrize(
-        "attempt",
-        [
-            "system",
-            "in the array",
-            "old protocol",
-            "open",
-            "eval",
-            "subprocess",
-            "numpy itself",
-            "inst",
-            "obj",
-            "dots",
-            "numpy's os",
-            "persistent",
-            "extension",
-        ],
-    )
+    @pytest.mark.parametrize("attempt", attempts(Path("trap")))
     @pytest.mark.parametrize("allow", [False, True])
     def test_nothing_runs(self, tmp_path: Path, attempt: str, allow: bool) -> None:
         trap = tmp_path / "trap"
-        path = save_pickle(tmp_path / "a.npy", self._attempts(trap)[attempt])
+        path = save_pickle(tmp_path / "a.npy", attempts(trap)[attempt])
         with pytest.raises(GravLensError, match="pickle"):
             open_set(path, allow_object_arrays=allow)
         assert not trap.exists()
@@ -178,7 +161,7 @@ class TestMalice:
 
     def test_the_trap_works(self, tmp_path: Path) -> None:
         trap = tmp_path / "trap"
-        pickle.loads(self._attempts(trap)["system"])
+        pickle.loads(attempts(trap)["system"])
         assert trap.exists()
 
     def test_the_name_asked_for_is_told(self) -> None:

@@ -164,9 +164,6 @@ def _shown(number: float) -> str:
 def check_class_names(names: Sequence[str]) -> None:
     """Refuse names that a class cannot be asked for by.
 
-    Args:
-        names: The names of the classes of a set or of a model.
-
     Raises:
         GravLensError: If one is empty, a reserved word, has a separator in it or blanks around it, or
             is there twice.

@@ -12,8 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from gravlensdiffusion.conditioning import Condition
-from gravlensdiffusion.diffusion.levels import NoiseLevelMixture
-from gravlensdiffusion.diffusion.noise import DiscreteSchedule, Schedule
+from gravlensdiffusion.diffusion.noise import DiscreteSchedule, NoiseLevelMixture, Schedule
 from gravlensdiffusion.errors import GravLensError
 
 

@@ -170,12 +170,56 @@ class VariancePreservingLogSNR(Schedule):
         super().__init__(times, torch.tensor([sigma_min, sigma_max], dtype=torch.float64).log())
 
 
+class NoiseLevelMixture:
+    """The distribution of ``log r`` in training: uniform, mixed with a truncated normal.
+
+    Uniform alone spends much on levels that are easily learned, the normal alone never sees the
+    extremes: the low end sets the noise of the sky, the high end the total flux.
+
+    Args:
+        lowest: Lower end of ``log r``.
+        highest: Upper end of ``log r``.
+        uniform_fraction: Weight of the uniform part, in [0, 1].
+        p_mean: Mean of the normal part before truncation to the range.
+        p_std: Its standard deviation.
+    """
+
+    def __init__(
+        self,
+        lowest: float,
+        highest: float,
+        uniform_fraction: float,
+        p_mean: float,
+        p_std: float,
+    ) -> None:
+        if not 0 <= uniform_fraction <= 1:
+            raise GravLensError(f"uniform_fraction must lie in [0, 1], got {uniform_fraction}")
+        if not 0 < p_std < math.inf:
+            raise GravLensError(f"p_std must be positive, got {p_std}")
+        self._log_ratios = torch.linspace(lowest, highest, 4097, dtype=torch.float64)
+        uniform = torch.linspace(0, 1, 4097, dtype=torch.float64)
+        normal = torch.special.ndtr((self._log_ratios - p_mean) / p_std)
+        mass = (normal[-1] - normal[0]).item()
+        if mass < 1e-6:
+            raise GravLensError(
+                f"p_mean={p_mean} lies too far outside of the noise levels, whose log r goes from "
+                f"{lowest:.3g} to {highest:.3g}"
+            )
+        normal = (normal - normal[0]) / mass
+        self._cdf = uniform_fraction * uniform + (1 - uniform_fraction) * normal
+
+    def quantile(self, u: Tensor) -> Tensor:
+        """Return ``log r`` below which the fraction `u` lies, float64 of the shape of `u`."""
+        return _interpolate(u.to(torch.float64), self._cdf, self._log_ratios)
+
+
 def _interpolate(x: Tensor, knots: Tensor, values: Tensor) -> Tensor:
-    """Interpolate linearly between increasing knots, constant beyond them."""
+    """Interpolate linearly between knots that never decrease, constant beyond them."""
     if len(knots) == 1:
         return values.to(x.device).expand_as(x)
     knots, values = knots.to(x.device), values.to(x.device)
     x = torch.maximum(torch.minimum(x, knots[-1]), knots[0])
     right = torch.searchsorted(knots, x.contiguous()).clamp(1, len(knots) - 1)
-    weight = (x - knots[right - 1]) / (knots[right] - knots[right - 1])
+    # Far out in the tails of a distribution neighbouring knots may be equal.
+    weight = (x - knots[right - 1]) / (knots[right] - knots[right - 1]).clamp(min=1e-300)
     return torch.lerp(values[right - 1], values[right], weight)

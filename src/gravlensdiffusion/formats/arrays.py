@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gravlensdiffusion.errors import AmbiguousImageError, BadImageError, listed, one_line
-from gravlensdiffusion.formats.image import MIN_SIDE
+from gravlensdiffusion.formats.image import MIN_SIDE, Facts
 from gravlensdiffusion.sets.naming import parse_name
 
 CLASS_NAMES = "class_names"
@@ -141,10 +141,10 @@ def _around(name: str, words: tuple[str, ...]) -> tuple[str, str, str] | None:
     return None if found is None else (group, found[1], found[2])
 
 
-def classes_of(
+def facts_of_images(
     arrays: Arrays, read: Callable[[str], NDArray[np.generic] | None], num: int
-) -> tuple[list[str | None], tuple[str, ...], Arrays]:
-    """Return the class of each image, the classes in order where a file lists them, and its arrays.
+) -> list[Facts]:
+    """Return what is known of each image of a file.
 
     An array that is called like classes, and is none, as it holds real numbers, is left alone.
 
@@ -158,16 +158,19 @@ def classes_of(
     """
     names = read(CLASS_NAMES)
     try:
-        labels = read(arrays.labels) if arrays.labels else None
-        return *class_of_each(labels, names, num), arrays
+        labels, class_names = _class_of_each(
+            read(arrays.labels) if arrays.labels else None, names, num
+        )
     except BadImageError:
         if arrays.is_certain or not arrays.labels:
             raise
-        left = replace(arrays, labels="", others=(arrays.labels, *arrays.others))
-        return *class_of_each(None, names, num), left
+        arrays = replace(arrays, labels="", others=(arrays.labels, *arrays.others))
+        labels, class_names = _class_of_each(None, names, num)
+    common = Facts(class_names=class_names, is_stacked=num > 1, taken=arrays.taken)
+    return [replace(common, class_name=label) for label in labels or [None] * num]
 
 
-def class_of_each(
+def _class_of_each(
     labels: NDArray[np.generic] | None, names: NDArray[np.generic] | None, num: int
 ) -> tuple[list[str | None], tuple[str, ...]]:
     """Return the class of each image, and the classes in order where the file lists them.
@@ -177,9 +180,6 @@ def class_of_each(
             zeros of shape ``(N, K)``, a one in each row; None where there are none.
         names: Names of the classes, or None.
         num: Number of images N.
-
-    Raises:
-        BadImageError: If they are no classes of the images.
     """
     if names is not None and names.size > MAX_CLASSES:
         raise BadImageError(f"names {names.size} classes, more than the limit of {MAX_CLASSES}")

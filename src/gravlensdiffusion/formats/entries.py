@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from gravlensdiffusion.files import told_apart
 from gravlensdiffusion.formats.image import Facts
@@ -12,8 +12,6 @@ from gravlensdiffusion.formats.units import ZERO_POINT, to_one_zero_point
 from gravlensdiffusion.sets.flux import FULL_SCALE, PEAK, UNKNOWN, unit_of_ends
 from gravlensdiffusion.sets.naming import natural_key
 from gravlensdiffusion.sets.records import SetHeader
-
-T = TypeVar("T", bound=Hashable)
 
 NUM_WAYS = 5
 """Lines on which of several images were taken, at most."""
@@ -109,7 +107,17 @@ def _without_masks(entries: list[Entry], problems: list[str]) -> list[Entry]:
     return [entry for entry in entries if not entry.is_mask]
 
 
-def taken(entries: list[Entry]) -> list[str]:
+def notes_on(entries: list[Entry], side: int | None) -> list[str]:
+    """Say what the images of a set were taken for, and in what they differ, one line each.
+
+    Args:
+        entries: The images.
+        side: Height and width of the middle that is taken of each [pixel]; None for all of it.
+    """
+    return [*_taken(entries), *_units_taken(entries), *_differences(entries, side)]
+
+
+def _taken(entries: list[Entry]) -> list[str]:
     """Say which of several images of a file were taken, a line for each way to choose."""
     firsts: dict[str, Entry] = {}
     for entry in entries:
@@ -136,25 +144,10 @@ def _keep_common(entries: list[Entry], problems: list[str], *, mixed: bool) -> l
     unit = units.most_common(1)[0][0] if units else UNKNOWN
     common = scales.most_common(1)[0][0] if scales else None
     smallest = min((min(entry.shape[1:]) for entry in entries), default=0)
-    entries = _keep_equal(
-        entries,
-        problems,
-        lambda entry: entry.shape[0],
-        lambda num: f"{num} channel{'s' if num > 1 else ''}",
-    )
-    entries = _keep_equal(
-        entries,
-        problems,
-        lambda entry: entry.shape[1:],
-        lambda shape: "{} x {} pixels".format(*shape),
-        advice=f"; `crop` {smallest} takes the middle of each",
-    )
-    entries = _keep_equal(
-        entries,
-        problems,
-        lambda entry: unit if mixed and entry.facts.flux_unit == UNKNOWN else entry.facts.flux_unit,
-        lambda value: f"flux unit '{value}'",
-    )
+
+    def flux_unit(entry: Entry) -> str:
+        own = entry.facts.flux_unit
+        return unit if mixed and own == UNKNOWN else own
 
     def scale(entry: Entry) -> float | None:
         own = entry.facts.pixel_scale_arcsec
@@ -162,20 +155,27 @@ def _keep_common(entries: list[Entry], problems: list[str], *, mixed: bool) -> l
         is_close = own and common and abs(own / common - 1) < _SCALE_TOLERANCE
         return common if is_close or (mixed and own is None) else own
 
-    return _keep_equal(
-        entries,
-        problems,
-        scale,
-        lambda value: f"a pixel scale of {value:.4g} arcsec" if value else "no pixel scale",
+    rules: tuple[tuple[Callable[[Entry], Any], Callable[[Any], str]], ...] = (
+        (lambda entry: entry.shape[0], lambda num: f"{num} channel{'s' if num > 1 else ''}"),
+        (lambda entry: entry.shape[1:], lambda shape: "{} x {} pixels".format(*shape)),
+        (flux_unit, lambda value: f"flux unit '{value}'"),
+        (
+            scale,
+            lambda value: f"a pixel scale of {value:.4g} arcsec" if value else "no pixel scale",
+        ),
     )
+    for k, (value, describe) in enumerate(rules):
+        advice = f"; `crop` {smallest} takes the middle of each" if k == 1 else ""
+        entries = _keep_equal(entries, problems, value, describe, advice)
+    return entries
 
 
 def _keep_equal(
     entries: list[Entry],
     problems: list[str],
-    value: Callable[[Entry], T],
-    describe: Callable[[T], str],
-    advice: str = "",
+    value: Callable[[Entry], Hashable],
+    describe: Callable[[Any], str],
+    advice: str,
 ) -> list[Entry]:
     counts = Counter(map(value, entries))
     if len(counts) < 2:
@@ -189,7 +189,7 @@ def _keep_equal(
     return [entry for entry in entries if value(entry) == common]
 
 
-def units_taken(entries: list[Entry]) -> list[str]:
+def _units_taken(entries: list[Entry]) -> list[str]:
     """Say what the numbers of a set were taken for, one line each."""
     whites = Counter(entry.facts.white for entry in entries)
     lines = [
@@ -218,13 +218,8 @@ def _images(num: int) -> str:
     return "1 image has" if num == 1 else f"{num:,} images have"
 
 
-def differences(entries: list[Entry], side: int | None) -> list[str]:
-    """Say in what the images of a set differ all the same, one line each.
-
-    Args:
-        entries: The images.
-        side: Height and width of the middle that is taken of each [pixel]; None for all of it.
-    """
+def _differences(entries: list[Entry], side: int | None) -> list[str]:
+    """Say in what the images of a set differ all the same, one line each."""
     lines = []
     if side is not None:
         low, high = (f(entry.whole for entry in entries) for f in (min, max))

@@ -20,11 +20,9 @@ from gravlensdiffusion.formats.entries import (
     Entry,
     agreed,
     common_header,
-    differences,
+    notes_on,
     shared_side,
     stated_classes,
-    taken,
-    units_taken,
 )
 from gravlensdiffusion.formats.image import (
     Facts,
@@ -106,7 +104,7 @@ class FileSet(LensSet):
         if not entries:
             raise GravLensError(f"{path}: holds no image that can be used")
         self.problems = tuple(found)
-        self.notes = (*notes, *taken(entries), *units_taken(entries), *differences(entries, side))
+        self.notes = (*notes, *notes_on(entries, side))
         self.num_skipped = len(found)
         self.states_unit = all(entry.facts.ends is None for entry in entries)
         self.dtypes = tuple(sorted({entry.dtype for entry in entries}))
@@ -157,11 +155,7 @@ class FileSet(LensSet):
     def _read(
         self, entry: Entry, change: Callable[[NDArray[np.generic], Facts], NDArray[T]]
     ) -> NDArray[T]:
-        """Return what becomes of the pixels of an image.
-
-        Raises:
-            GravLensError: If they cannot be read any more, or have changed their number.
-        """
+        """Return what becomes of the pixels of an image."""
         reader = self._readers[split_name(entry.path)[1]]
         try:
             pixels = change(self._cropped(reader.pixels(entry.path, entry.index)), entry.facts)

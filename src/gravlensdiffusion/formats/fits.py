@@ -38,7 +38,7 @@ from gravlensdiffusion.formats.units import (
     to_one_zero_point,
     unit_of_zero_point,
 )
-from gravlensdiffusion.untrusted import check_unpacked, held_bytes, probe_file, verdict
+from gravlensdiffusion.untrusted import check_unpacked, held_bytes, refuse_bad, verdict
 from gravlensdiffusion.untrusted.limits import MAX_UNPACKING, SMALL_BYTES
 
 MAX_FILE_BYTES = 2**33
@@ -140,9 +140,8 @@ class FitsReader:
     def _extensions(self, stream: IO[bytes], path: Path) -> fits.HDUList:
         """Return all units; images may be packed, and headers have no end."""
         choice = (self.choice.hdu, self.choice.band, ",".join(self.choice.bands) or None)
-        wrong = None if self._is_tried else probe_file(path, JUDGE, *choice)
-        if wrong is not None:
-            raise BadImageError(wrong)
+        if not self._is_tried:
+            refuse_bad(path, JUDGE, *choice)
         stream.seek(0)
         # The list of units is not closed: it would read all units for that.
         return fits.open(stream, memmap=False, lazy_load_hdus=True)
@@ -154,12 +153,6 @@ def judge(
     """Return what is wrong with a file, or None; called in a process of its own.
 
     That the user has to choose an image first is nothing wrong.
-
-    Args:
-        path: The file.
-        hdu: The HDU that is chosen, or None.
-        band: The band that is chosen, or None.
-        bands: The bands that become channels, between commas, or None.
     """
     choice = Choice(hdu=hdu, band=band, bands=tuple(bands.split(",")) if bands else ())
     return verdict(lambda: FitsReader(choice, is_tried=True).read(path))
@@ -167,11 +160,7 @@ def judge(
 
 @contextmanager
 def _unpacked(path: Path) -> Iterator[tuple[IO[bytes], int]]:
-    """Open a file, unpacked if it is ``.gz``; yield its bytes and their number.
-
-    Raises:
-        BadImageError: If it is too large, or unpacks to more than it may.
-    """
+    """Open a file, unpacked if it is ``.gz``; yield its bytes and their number."""
     size, held = path.stat().st_size, held_bytes(path)
     if size > MAX_FILE_BYTES:
         raise BadImageError(f"has {size} bytes, more than the limit of {MAX_FILE_BYTES}")
@@ -242,11 +231,7 @@ def _facts(header: fits.Header, primary: fits.Header) -> Facts:
 
 
 def _stacked(hdus: list[Any], every: list[Facts]) -> tuple[NDArray[np.generic], Facts]:
-    """Return bands as the channels of one image, brought to the zero point of most of them.
-
-    Raises:
-        BadImageError: If they differ in size, unit or pixel scale.
-    """
+    """Return bands as the channels of one image, brought to the zero point of most of them."""
     every = to_one_zero_point(every)
     scales = [facts.pixel_scale_arcsec for facts in every if facts.pixel_scale_arcsec]
     for what, found in (

@@ -1,10 +1,10 @@
 """Galaxies of a GalSim ``RealGalaxyCatalog``: a FITS table that names file and HDU of the image of each."""
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from astropy.io import fits
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from gravlensdiffusion.errors import BadImageError
 from gravlensdiffusion.formats.image import Facts, as_image, image_shape
 from gravlensdiffusion.sets.naming import FITS_SUFFIXES
-from gravlensdiffusion.untrusted import probe_file
+from gravlensdiffusion.untrusted import probe_file, refuse_bad, verdict
 
 COLUMNS = ("GAL_FILENAME", "GAL_HDU")
 """Columns by which a table is told to be such a catalogue."""
@@ -21,19 +21,12 @@ BESIDE = {"PSF_FILENAME": "PSF", "NOISE_FILENAME": "noise map"}
 """Columns that name what goes with the images, and what it is."""
 PARAMETERS = {"MAG": ("mag", "mag"), "NOISE_VARIANCE": ("noise_variance", "")}
 """Columns that become parameters, their names and units."""
-TABLE_JUDGE, UNITS_JUDGE = f"{__name__}:judge_table", f"{__name__}:judge_units"
+_TABLE_JUDGE, _UNITS_JUDGE = f"{__name__}:_judge_table", f"{__name__}:_judge_units"
 _START_BYTES = 16 * 2880
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Catalogue:
-    """What a catalogue says.
-
-    Attributes:
-        images: File and HDU of each image.
-        beside: What each file is that goes with the images.
-        facts: What is known of each image.
-    """
+class _Catalogue(NamedTuple):
+    """What a catalogue says: file and HDU of each image, what each file beside them is, and facts."""
 
     images: list[tuple[Path, int]]
     beside: dict[Path, str]
@@ -56,14 +49,14 @@ class CatalogueReader:
         Raises:
             BadImageError: If the catalogue or an image cannot be read.
         """
-        catalogue = read_catalogue(path)
+        catalogue = _read_catalogue(path)
         units: dict[Path, list[tuple[int, int]]] = {}
         self.places[path] = []
         for (file, number), facts in zip(catalogue.images, catalogue.facts, strict=True):
             if file not in units:
                 if not file.is_file():
                     raise BadImageError(f"names {file.name}, which does not lie beside it")
-                if wrong := probe_file(file, UNITS_JUDGE):
+                if wrong := probe_file(file, _UNITS_JUDGE):
                     raise BadImageError(f"names {file.name}, which {wrong}")
                 units[file] = [place for place, _ in _walk(file)]
             if not 0 <= number < len(units[file]):
@@ -97,7 +90,7 @@ def find_catalogued(files: Sequence[Path]) -> dict[Path, str]:
         if not may_be or not is_catalogue(path):
             continue
         try:
-            catalogue = read_catalogue(path)
+            catalogue = _read_catalogue(path)
         except BadImageError:
             continue  # as a file of the set it is told to be bad
         # GalSim keeps fits and selections in files that are called after the catalogue.
@@ -118,18 +111,13 @@ def is_catalogue(path: Path) -> bool:
     return start.startswith(b"SIMPLE") and all(word in start for word in words)
 
 
-def read_catalogue(path: Path) -> Catalogue:
-    """Return what a catalogue says; the images are not looked at.
-
-    Raises:
-        BadImageError: If it cannot be read, or names files elsewhere.
-    """
-    if wrong := probe_file(path, TABLE_JUDGE):
-        raise BadImageError(wrong)
+def _read_catalogue(path: Path) -> _Catalogue:
+    """Return what a catalogue says; the images are not looked at."""
+    refuse_bad(path, _TABLE_JUDGE)
     return _read_table(path)
 
 
-def _read_table(path: Path) -> Catalogue:
+def _read_table(path: Path) -> _Catalogue:
     with warnings.catch_warnings(), fits.open(path, memmap=False) as hdus:
         warnings.simplefilter("ignore")
         rows, names = hdus[1].data, hdus[1].columns.names
@@ -144,34 +132,21 @@ def _read_table(path: Path) -> Catalogue:
     }
     told = "".join(f", {kind}s in {file.name} left" for file, kind in beside.items())
     taken = f"of catalogues images in {files[0].name if files else 'no file'} taken{told}"
-    return Catalogue(
+    return _Catalogue(
         images=list(zip(files, map(int, columns["GAL_HDU"]), strict=True)),
         beside=beside,
         facts=[_facts(columns, k, taken) for k in range(len(files))],
     )
 
 
-def judge_table(path: Path) -> str | None:
+def _judge_table(path: Path) -> str | None:
     """Return what is wrong with a catalogue, or None; called in a process of its own."""
-    return _judge(lambda: _read_table(path))
+    return verdict(lambda: _read_table(path), "FITS file")
 
 
-def judge_units(path: Path) -> str | None:
+def _judge_units(path: Path) -> str | None:
     """Return what is wrong with a file of images, or None; called in a process of its own."""
-    return _judge(lambda: [hdu.data for _, hdu in _walk(path)])
-
-
-def _judge(read: Callable[[], object]) -> str | None:
-    try:
-        read()
-    except BadImageError as error:
-        return str(error)
-    except MemoryError:
-        return "takes more memory than it may"
-    # A damaged file fails in the library in any way.
-    except Exception as error:  # noqa: BLE001
-        return f"is no readable FITS file ({str(error) or type(error).__name__:.100})"
-    return None
+    return verdict(lambda: [hdu.data for _, hdu in _walk(path)], "FITS file")
 
 
 def _walk(path: Path) -> Iterator[tuple[tuple[int, int], Any]]:

@@ -54,7 +54,7 @@ class Choice:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Extension:
+class _Extension:
     """One image of a file, by its header.
 
     Attributes:
@@ -78,16 +78,11 @@ class Extension:
 
 def choose_image(
     hdus: Iterable[Any], choice: Choice, read: Reader
-) -> tuple[Extension, list[Extension]]:
+) -> tuple[_Extension, list[_Extension]]:
     """Return the image of the lens, and all images of the file.
 
     Headers come first: what is called a companion, by `KIND_CARDS` or unit, is none, and what is called
     an image is one. Of several that nothing tells apart those count that look like images.
-
-    Args:
-        hdus: The HDUs of a file in order.
-        choice: What the user chooses.
-        read: Returns the pixels of an HDU, within the limits.
 
     Raises:
         AmbiguousImageError: If there are several, or none but companions.
@@ -118,13 +113,8 @@ def choose_image(
 
 def choose_bands(
     hdus: Iterable[Any], bands: Sequence[str], read: Reader
-) -> tuple[list[Extension], list[Extension]]:
+) -> tuple[list[_Extension], list[_Extension]]:
     """Return the image of each band, or the one image that has a plane for each; and all of the file.
-
-    Args:
-        hdus: The HDUs of a file in order.
-        bands: The bands in order.
-        read: Returns the pixels of an HDU, within the limits.
 
     Raises:
         AmbiguousImageError: If there are several images of a band.
@@ -148,14 +138,14 @@ def choose_bands(
     return chosen, found
 
 
-def _num_planes(extension: Extension) -> int:
+def _num_planes(extension: _Extension) -> int:
     try:
         return image_shape(extension.hdu.shape)[0]
     except BadImageError:
         return 0
 
 
-def taken_text(taken: Sequence[Extension], found: Sequence[Extension]) -> str:
+def taken_text(taken: Sequence[_Extension], found: Sequence[_Extension]) -> str:
     """Say which of the images of a file were taken, and which were left; empty where none was."""
     numbers = {each.number for each in taken}
     others = [each for each in found if each.number not in numbers]
@@ -176,7 +166,7 @@ def is_image(hdu: Any) -> bool:
     return bool(hdu.is_image) and len(hdu.shape) >= 2
 
 
-def _describe(number: int, hdu: Any) -> Extension:
+def _describe(number: int, hdu: Any) -> _Extension:
     header = hdu.header
     texts = {card: str(header.get(card, "")).strip() for card in (*KIND_CARDS, "FILTER", "BUNIT")}
     name = texts["EXTNAME"] if texts["EXTNAME"].upper() not in _NAMELESS else ""
@@ -195,7 +185,7 @@ def _describe(number: int, hdu: Any) -> Extension:
     own = parts.band or ("" if parts.rest else parts.letter)
     version = header.get("EXTVER", 1)
     shown = f"{name:.40}" + (f",{version}" if version != 1 else "")
-    return Extension(
+    return _Extension(
         number=number,
         name=shown if name else str(number),
         kind=kind,
@@ -206,7 +196,7 @@ def _describe(number: int, hdu: Any) -> Extension:
     )
 
 
-def _asked_for(found: list[Extension], asked: str) -> Extension:
+def _asked_for(found: list[_Extension], asked: str) -> _Extension:
     """Return the image of a name or a number."""
     wanted = re.sub(r"\s*,\s*", ",", asked.strip()).upper()
     primary = "0" if wanted == "PRIMARY" else wanted
@@ -219,7 +209,7 @@ def _asked_for(found: list[Extension], asked: str) -> Extension:
     raise BadImageError(f"has {what}; there are {names}")
 
 
-def _of_band(images: list[Extension], band: str | None) -> list[Extension]:
+def _of_band(images: list[_Extension], band: str | None) -> list[_Extension]:
     """Return the images of a band, or else those that state none."""
     if band is None:
         return images
@@ -231,12 +221,12 @@ def _of_band(images: list[Extension], band: str | None) -> list[Extension]:
     return kept
 
 
-def _looks_like_image(extension: Extension, read: Reader) -> bool:
+def _looks_like_image(extension: _Extension, read: Reader) -> bool:
     try:
         image_shape(extension.hdu.shape)
     except BadImageError:
         return True  # what it is cannot be told, so it stays in doubt
-    return not looks_like(read(extension.hdu))
+    return not _looks_like(read(extension.hdu))
 
 
 def _listed(names: Iterable[str], most: int = MAX_LISTED) -> str:
@@ -245,14 +235,11 @@ def _listed(names: Iterable[str], most: int = MAX_LISTED) -> str:
     return ", ".join(every[:most]) + more
 
 
-def looks_like(pixels: NDArray[np.generic]) -> str:
+def _looks_like(pixels: NDArray[np.generic]) -> str:
     """Return ``mask``, ``PSF`` or ``map``, or an empty string for an image.
 
     A mask has few whole values, a PSF is compact and centred and sums to 1, a map (of noise, weights
     or exposure) is positive and flat.
-
-    Args:
-        pixels: Real numbers, shape ``(H, W)``.
     """
     values = pixels.astype(np.float64)
     finite = values[np.isfinite(values)]

@@ -60,12 +60,7 @@ def text_cards(texts: Iterable[tuple[str, str | None, str]]) -> list[Card]:
 
 
 def read_text(header: fits.Header, name: str) -> str | None:
-    """Return the text of a card, or None where it has none.
-
-    Args:
-        header: A header.
-        name: The keyword.
-    """
+    """Return the text of a card, or None where it has none."""
     value = header.get(name)
     if not isinstance(value, str):
         return None

@@ -65,11 +65,6 @@ class Listing:
     def check_same(self, root: Path, name: str, num: int) -> None:
         """Refuse a folder whose formats hold different sets.
 
-        Args:
-            root: The folder.
-            name: The format that is read.
-            num: Its images.
-
         Raises:
             GravLensError: If another one has another number of images.
         """
@@ -187,11 +182,7 @@ def _take_classes(listing: Listing) -> None:
 
 
 def _list_formats(root: Path, formats: list[Path], listing: Listing) -> None:
-    """List a set that lies in several formats once.
-
-    Raises:
-        GravLensError: If the formats hold different numbers of images.
-    """
+    """List a set that lies in several formats once."""
     listing.same = {folder.name: len(_visible(folder, listing)) for folder in formats}
     if not listing.shards:
         first = formats[0]

@@ -17,13 +17,13 @@ from gravlensdiffusion.formats.arrays import (
     MAX_LABEL_BYTES,
     ArrayChoice,
     Arrays,
-    classes_of,
+    facts_of_images,
 )
 from gravlensdiffusion.formats.image import Facts, as_image, check_dtype, image_shape, of_type
 from gravlensdiffusion.formats.lenstronomy import LenstronomyReader, is_lenstronomy
 from gravlensdiffusion.formats.npy import is_stack
 from gravlensdiffusion.store.trial import check_storage, hdf5_verdict, read_pixels
-from gravlensdiffusion.untrusted import probe_file
+from gravlensdiffusion.untrusted import refuse_bad
 
 JUDGE = f"{__name__}:judge"
 MAX_ARRAYS = 1000
@@ -55,21 +55,13 @@ class Hdf5Reader:
         if self._has_known_names(path):
             yield from self._lenstronomy.images(path)
             return
-        wrong = probe_file(path, JUDGE, self.choice.dataset, self.choice.labels)
-        if wrong is not None:
-            raise BadImageError(wrong)
+        refuse_bad(path, JUDGE, self.choice.dataset, self.choice.labels)
         with h5py.File(path, "r") as file:
             arrays = _choose(file, self.choice)
             images = file[arrays.images]
             num = _num_images(images)
-            labels, class_names, arrays = classes_of(arrays, partial(_read, file), num)
-            for k, pixels in enumerate(_walk(images)):
-                facts = Facts(
-                    class_name=labels[k] if labels else None,
-                    class_names=class_names,
-                    is_stacked=num > 1,
-                    taken=arrays.taken,
-                )
+            every = facts_of_images(arrays, partial(_read, file), num)
+            for pixels, facts in zip(_walk(images), every, strict=True):
                 yield as_image(pixels), of_type(facts, images.dtype)
 
     def pixels(self, path: Path, index: int) -> NDArray[np.generic]:
@@ -107,11 +99,7 @@ def _names(group: h5py.Group, prefix: str, depth: int) -> Iterator[str]:
 
 
 def _num_images(images: h5py.Dataset) -> int:
-    """Return the number of images in an array.
-
-    Raises:
-        BadImageError: If it holds none.
-    """
+    """Return the number of images in an array."""
     shape = images.shape if is_stack(images.shape) else (1, *images.shape)
     check_dtype(images.dtype)
     if not shape[0]:
@@ -148,11 +136,6 @@ def judge(path: Path, dataset: str | None = None, labels: str | None = None) -> 
     """Return what is wrong with a file, or None; called in a process of its own.
 
     That the user has to choose an array first is nothing wrong.
-
-    Args:
-        path: The file.
-        dataset: The array of images that is chosen, or None.
-        labels: The array of classes that is chosen, or None.
     """
 
     def look() -> None:
@@ -162,7 +145,7 @@ def judge(path: Path, dataset: str | None = None, labels: str | None = None) -> 
             for name in filter(None, (arrays.images, arrays.labels, CLASS_NAMES)):
                 if isinstance(file.get(name), h5py.Dataset):
                     check_storage(file[name], name, path)
-            classes_of(arrays, partial(_read, file), num)
+            facts_of_images(arrays, partial(_read, file), num)
             if is_stack(file[arrays.images].shape):
                 read_pixels(file[arrays.images], arrays.images, path)
             else:

@@ -11,12 +11,8 @@ LABEL_COLUMNS = ("label", "labels", "class", "class_name", "target", "y")
 """What the columns are called, in any case; the first that is there counts."""
 
 
-def read_label_table(path: Path) -> dict[str, str]:
-    """Return the class of each file that a table names; rows without one are left out.
-
-    Raises:
-        BadImageError: If it is no such table, or gives one file two classes.
-    """
+def _read_label_table(path: Path) -> dict[str, str]:
+    """Return the class of each file that a table names; rows without one are left out."""
     if path.stat().st_size > MAX_TABLE_BYTES:
         raise BadImageError(f"is a table of over {MAX_TABLE_BYTES} bytes")
     classes: dict[str, str] = {}
@@ -60,7 +56,7 @@ def with_classes(
     Raises:
         BadImageError: If it is no such table, names none of the files, or does not tell two apart.
     """
-    classes = read_label_table(table)
+    classes = _read_label_table(table)
     found: dict[str, Path] = {}
     labelled: list[tuple[Path, str | None]] = []
     for path, _ in files:

@@ -69,10 +69,7 @@ class NpyReader:
         are_bands = not self.is_alone and len(shape) == 3 and are_channels(shape[0], shape[1:])
         if are_bands or not is_stack(shape):
             shape = (1, *shape)
-        check_stack(header, shape)
-        present = path.stat().st_size - header.offset
-        if present < header.num_bytes:
-            raise BadImageError(f"is truncated: {present} of {header.num_bytes} bytes of data")
+        check_stack(header, shape, path.stat().st_size)
         check_unpacked(header.num_bytes, held_bytes(path))
         mapped = np.memmap(
             path,
@@ -122,20 +119,24 @@ def _doubtful(shape: tuple[int, ...], num: int) -> str:
     )
 
 
-def check_stack(header: NpyHeader, shape: tuple[int, ...]) -> None:
+def check_stack(header: NpyHeader, shape: tuple[int, ...], size: int) -> None:
     """Refuse a declared stack that cannot hold images.
 
     Args:
         header: What the file declares.
         shape: Its shape, read as ``(N, ...)``.
+        size: What the file holds, header and data [bytes].
 
     Raises:
-        BadImageError: If it is empty, its images too large, or its values no real numbers.
+        BadImageError: If it is empty or cut off, its images too large, or its values no real numbers.
     """
     check_dtype(header.dtype)
     if shape[0] == 0:
         raise BadImageError("is empty: it holds no image")
     image_shape(shape[1:])
+    present = size - header.offset
+    if present < header.num_bytes:
+        raise BadImageError(f"is truncated: {present} of {header.num_bytes} bytes of data")
 
 
 def _header(path: Path) -> NpyHeader:

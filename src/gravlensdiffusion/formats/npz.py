@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gravlensdiffusion.errors import BadImageError
-from gravlensdiffusion.formats.arrays import MAX_LABEL_BYTES, ArrayChoice, Arrays, classes_of
+from gravlensdiffusion.formats.arrays import MAX_LABEL_BYTES, ArrayChoice, Arrays, facts_of_images
 from gravlensdiffusion.formats.image import Facts, as_image, of_type
 from gravlensdiffusion.formats.npy import check_stack, is_stack
 from gravlensdiffusion.untrusted import NpyHeader, check_unpacked, held_bytes, read_header
@@ -51,14 +51,7 @@ class NpzReader:
                 header, shape = _stack_header(stream, member)
                 check_unpacked(4 * math.prod(shape), _held(archive, member))
                 read = partial(_read_vector, archive)
-                labels, class_names, arrays = classes_of(arrays, read, shape[0])
-                for k in range(shape[0]):
-                    facts = Facts(
-                        class_name=labels[k] if labels else None,
-                        class_names=class_names,
-                        is_stacked=shape[0] > 1,
-                        taken=arrays.taken,
-                    )
+                for facts in facts_of_images(arrays, read, shape[0]):
                     yield _next_image(stream, header, shape), of_type(facts, header.dtype)
                 # Reading to the end also checks the member's checksum.
                 if stream.read(1):
@@ -146,7 +139,6 @@ def _stack_header(stream: IO[bytes], member: zipfile.ZipInfo) -> tuple[NpyHeader
     shape = header.shape
     if not is_stack(shape):
         shape = (1, *shape)
-    check_stack(header, shape)
     if header.is_fortran and len(header.shape) > 2:
         raise BadImageError("keeps its images in Fortran order; save them in C order")
     is_compressed = member.compress_type != zipfile.ZIP_STORED
@@ -155,9 +147,7 @@ def _stack_header(stream: IO[bytes], member: zipfile.ZipInfo) -> tuple[NpyHeader
             f"unpacks to {header.num_bytes} bytes, more than the limit of {MAX_COMPRESSED_BYTES}; "
             "save it without compression"
         )
-    present = member.file_size - header.offset
-    if present < header.num_bytes:
-        raise BadImageError(f"is truncated: {present} of {header.num_bytes} bytes of data")
+    check_stack(header, shape, member.file_size)
     return header, shape
 
 

@@ -17,7 +17,7 @@ from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 from gravlensdiffusion.errors import BadImageError
 from gravlensdiffusion.formats.image import Facts, image_shape
 from gravlensdiffusion.sets.flux import FULL_SCALE, UNKNOWN
-from gravlensdiffusion.untrusted import check_unpacked, held_bytes, probe_file, verdict
+from gravlensdiffusion.untrusted import check_unpacked, held_bytes, refuse_bad, verdict
 
 JUDGE = f"{__name__}:judge"
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -78,17 +78,12 @@ class PictureReader:
 
     Whole numbers are divided by the white of the bit depth. A colour picture has the three channels
     red, green and blue, unless it is grey all over; transparency is refused.
-
-    Args:
-        is_tried: Whether files need not be tried out in another process, as in that process itself.
     """
-
-    def __init__(self, *, is_tried: bool = False) -> None:
-        self._is_tried = is_tried
 
     def images(self, path: Path) -> Iterator[tuple[NDArray[np.generic], Facts]]:
         """Yield the image of a file."""
-        card, pixels, is_scaled = self._read(path)
+        _refuse_bad(path)
+        card, pixels, is_scaled = _read(path)
         if card is None:
             yield pixels, Facts(flux_unit=FULL_SCALE if is_scaled else UNKNOWN)
             return
@@ -102,20 +97,19 @@ class PictureReader:
 
     def pixels(self, path: Path, index: int) -> NDArray[np.generic]:
         """Return the image of a file."""
-        return self._read(path)[1]
+        _refuse_bad(path)
+        return _read(path)[1]
 
-    def _read(self, path: Path) -> tuple[PngCard | None, NDArray[np.floating], bool]:
-        # The libraries behind these are written in C, and larger than that of PNG.
-        if path.suffix.lower() != ".png" and not self._is_tried:
-            wrong = probe_file(path, JUDGE)
-            if wrong is not None:
-                raise BadImageError(wrong)
-        return _read(path)
+
+def _refuse_bad(path: Path) -> None:
+    # The libraries behind these are written in C, and larger than that of PNG.
+    if path.suffix.lower() != ".png":
+        refuse_bad(path, JUDGE)
 
 
 def judge(path: Path) -> str | None:
     """Return what is wrong with a file, or None; called in a process of its own."""
-    return verdict(lambda: PictureReader(is_tried=True).pixels(path, 0))
+    return verdict(lambda: _read(path))
 
 
 def _read(path: Path) -> tuple[PngCard | None, NDArray[np.floating], bool]:
@@ -127,12 +121,12 @@ def _read(path: Path) -> tuple[PngCard | None, NDArray[np.floating], bool]:
         is_deep_png = name == "PNG" and image.mode == "I"  # as earlier versions of Pillow say
         white = 65535 if is_deep_png else WHITE_OF_MODE.get(image.mode, 255)
         # Text after the pixels is only there once they are read.
-        card = read_card(image.info) if name == "PNG" else None
+        card = _read_card(image.info) if name == "PNG" else None
         pixels = _channels(image, keep_colours=card is not None)
     if white is None:
         return None, pixels, False
     pixels /= white
-    return card, pixels if card is None else unstretch(pixels, card), True
+    return card, pixels if card is None else _unstretch(pixels, card), True
 
 
 def _check_png(path: Path) -> None:
@@ -200,7 +194,7 @@ def _channels(image: Image.Image, *, keep_colours: bool) -> NDArray[np.float64]:
     return np.asarray(colours[:1] if is_grey and not keep_colours else colours[:3], np.float64)
 
 
-def read_card(info: Mapping[Any, Any]) -> PngCard | None:
+def _read_card(info: Mapping[Any, Any]) -> PngCard | None:
     """Return what a PNG states in its text, or None where it states nothing sensible."""
     text = info.get(KEYWORD)
     if not isinstance(text, str):
@@ -226,7 +220,7 @@ def stretch(flux: NDArray[np.floating], card: PngCard) -> NDArray[np.floating]:
     return np.asarray(fraction)
 
 
-def unstretch(grey: NDArray[np.floating], card: PngCard) -> NDArray[np.floating]:
+def _unstretch(grey: NDArray[np.floating], card: PngCard) -> NDArray[np.floating]:
     """Map grey in [0, 1] back to flux."""
     flux = grey.copy()
     # In place: the largest image takes half a gigabyte.

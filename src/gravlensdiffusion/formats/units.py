@@ -28,9 +28,6 @@ def as_flux_unit(text: str) -> str:
     """Return the one spelling of what a detector counts, alone or per second; any other unit as it is.
 
     ``electron/s``, ``ELECTRONS/SEC`` and ``electron s-1`` are ``e-/s``.
-
-    Args:
-        text: A unit as a file states it.
     """
     # Units are those of astropy, which is slow to load.
     from astropy import units
@@ -85,9 +82,6 @@ def to_one_zero_point(every: list[Facts]) -> list[Facts]:
 
     A flux f at a zero point of z mag is f x 10^(0.4 (Z - z)) at one of Z mag. Z is the most common one.
     Images in physical units are left alone, and so are those that state no zero point.
-
-    Args:
-        every: The facts of each image.
     """
     counts = Counter(facts.parameters[ZERO_POINT] for facts in every if _has_scale(facts))
     if len(counts) < 2:

@@ -1,8 +1,8 @@
 """Images to files: `lenses.h5`, and one `.npy`, FITS or PNG file per image."""
 
 import math
-import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from PIL import Image, PngImagePlugin
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.files import refuse_existing, whole_folder
 from gravlensdiffusion.formats.fits_writer import write_fits
-from gravlensdiffusion.formats.picture import KEYWORD, STRETCHES, PngCard, stretch
+from gravlensdiffusion.formats.picture import KEYWORD, PngCard, stretch
 from gravlensdiffusion.sets.flux import PEAK
 from gravlensdiffusion.sets.records import LensRecord, SetHeader
 from gravlensdiffusion.store.layout import (
@@ -33,7 +33,6 @@ class _Origin:
 
     header: SetHeader
     model: str | None
-    first_index: int
 
     def class_name(self, record: LensRecord) -> str | None:
         return self.header.class_names[record.label] if record.label >= 0 else None
@@ -46,10 +45,6 @@ class _Origin:
 def check_channels(num: int, formats: Sequence[str]) -> None:
     """Refuse formats that cannot hold images of some channels; call it before hours of sampling.
 
-    Args:
-        num: Number of channels.
-        formats: Some of `FORMATS`.
-
     Raises:
         GravLensError: If PNG is among them, and there are neither one channel nor three.
     """
@@ -57,10 +52,10 @@ def check_channels(num: int, formats: Sequence[str]) -> None:
         raise GravLensError(f"PNG needs images of one channel or three, not {num}")
 
 
-def check_targets(folder: Path, formats: Sequence[str], *, overwrite: bool) -> None:
-    """Refuse formats that do not exist, and targets that may not be replaced.
+def check_set(folder: Path, formats: Sequence[str], *, overwrite: bool) -> None:
+    """Refuse formats that do not exist, and names of a set or of its pictures that are taken.
 
-    Call it before hours of sampling as well; `write_images` does so itself.
+    Call it before hours of sampling as well.
 
     Args:
         folder: Where the images are to go.
@@ -93,91 +88,77 @@ def check_targets(folder: Path, formats: Sequence[str], *, overwrite: bool) -> N
         other = foreign(target)
         if other:
             raise GravLensError(f"{target}: holds other files ({other}), so is not replaced")
-
-
-def check_set(folder: Path, formats: Sequence[str], *, overwrite: bool) -> None:
-    """Refuse names of a set, or of its pictures, that are taken; see `check_targets`."""
-    check_targets(folder, formats, overwrite=overwrite)
     for name in (GRID, GIF):
         refuse_existing(folder / name, overwrite=overwrite)
 
 
+@contextmanager
+def whole_set(folder: Path, formats: Sequence[str], *, overwrite: bool) -> Iterator[Path]:
+    """Yield a temporary folder; what is written there becomes the set in a folder as a whole.
+
+    Raises:
+        GravLensError: As `check_set`, and if something cannot be written.
+    """
+
+    def check() -> None:
+        check_set(folder, formats, overwrite=overwrite)
+
+    with whole_folder(folder, check, SET_ENTRIES) as partial:
+        yield partial
+
+
 def write_images(
-    folder: str | os.PathLike[str],
+    folder: Path,
     records: Iterable[LensRecord],
     header: SetHeader,
     formats: Sequence[str] = ("h5",),
     *,
     model: str | None = None,
-    overwrite: bool = False,
     num: int | None = None,
-    first_index: int = 0,
-    png_stretch: str | None = None,
-) -> list[Path]:
-    """Write a set of images in one or more formats.
+) -> list[str]:
+    """Write a set of images in one or more formats, as the records come.
 
-    The records are written as they come; nothing appears under its final name before all of it
-    is there. PNG files are 8-bit and share one stretch, which they state in their text.
+    PNG files are 8-bit and share one stretch, which they state in their text: linear from 0 to 1
+    for the flux unit ``peak``, and asinh over the range of the set otherwise.
 
     Args:
         folder: Where to write ``lenses.h5``, ``npy/00000.npy``, ``fits/00000.fits`` and
-            ``png/00000.png``.
+            ``png/00000.png``; `check_set` says whether it may be.
         records: The images, of shape ``(C, H, W)``; for PNG with one channel, or three, which
             become red, green and blue.
         header: What is common to them.
         formats: Some of `FORMATS`.
         model: Name of the model that made them; None where it is not known, or there is none.
-        overwrite: Whether an earlier set of images may be replaced, in all its formats.
         num: How many records are expected, or None for any number.
-        first_index: Index of the first image in its set.
-        png_stretch: ``linear`` or ``asinh``; by default linear from 0 to 1 for the flux unit
-            ``peak``, and asinh over the range of the set otherwise.
 
     Returns:
         What was written: ``lenses.h5`` and folders, in the order of ``formats``.
 
     Raises:
-        GravLensError: If a format is unknown, a target exists, or something cannot be written.
+        GravLensError: If something cannot be written.
     """
-    folder = Path(folder)
-    check_targets(folder, formats, overwrite=overwrite)
-    if png_stretch is not None and png_stretch not in STRETCHES:
-        raise GravLensError(
-            f"unknown PNG stretch '{png_stretch}'; choose from {', '.join(STRETCHES)}"
-        )
-    with whole_folder(
-        folder,
-        lambda: check_targets(folder, formats, overwrite=overwrite),
-        SET_ENTRIES if overwrite else (),
-    ) as partial:
-        origin = _Origin(header=header, model=model, first_index=first_index)
-        with LensStore(write_store(partial / STORE_NAME, records, header, num=num)) as store:
-            check_channels(store.image_shape[0], formats)
-            for name in formats:
-                if name != "h5":
-                    _write_folder(partial / name, name, store, origin, png_stretch)
-        if "h5" not in formats:
-            (partial / STORE_NAME).unlink()
-    return [folder / (STORE_NAME if name == "h5" else name) for name in dict.fromkeys(formats)]
+    origin = _Origin(header=header, model=model)
+    with LensStore(write_store(folder / STORE_NAME, records, header, num=num)) as store:
+        check_channels(store.image_shape[0], formats)
+        for name in formats:
+            if name != "h5":
+                _write_folder(folder / name, name, store, origin)
+    if "h5" not in formats:
+        (folder / STORE_NAME).unlink()
+    return [STORE_NAME if name == "h5" else name for name in dict.fromkeys(formats)]
 
 
-def _write_folder(
-    folder: Path, name: str, store: LensStore, origin: _Origin, png_stretch: str | None
-) -> None:
+def _write_folder(folder: Path, name: str, store: LensStore, origin: _Origin) -> None:
     writers: dict[str, Callable[[Path, LensRecord, int], None]] = {
-        "npy": _write_npy,
+        "npy": lambda path, record, _: np.save(path, record.image, allow_pickle=False),
         "fits": lambda path, record, k: _write_fits(path, record, k, origin),
     }
     if name == "png":
-        common = _png_card(store, origin, png_stretch)
+        common = _png_card(store, origin)
         writers["png"] = lambda path, record, k: _write_png(path, record, k, origin, common)
     folder.mkdir()
     for k, record in enumerate(store.records()):
         writers[name](folder / f"{k:05d}.{name}", record, k)
-
-
-def _write_npy(path: Path, record: LensRecord, _: int) -> None:
-    np.save(path, record.image, allow_pickle=False)
 
 
 def _write_fits(path: Path, record: LensRecord, k: int, origin: _Origin) -> None:
@@ -189,7 +170,7 @@ def _write_fits(path: Path, record: LensRecord, k: int, origin: _Origin) -> None
         {
             "LABEL": (record.label, "class number, -1: none"),
             "SEED": (origin.seed(record), "seed of the set"),
-            "IMAGEIDX": (origin.first_index + k, "index of the image in the set"),
+            "IMAGEIDX": (k, "index of the image in the set"),
         },
         [
             ("CLASS", origin.class_name(record), "class of the lens"),
@@ -200,13 +181,13 @@ def _write_fits(path: Path, record: LensRecord, k: int, origin: _Origin) -> None
     )
 
 
-def _png_card(store: LensStore, origin: _Origin, chosen: str | None) -> PngCard:
+def _png_card(store: LensStore, origin: _Origin) -> PngCard:
     """Return what all PNG files of a set have in common."""
     header = origin.header
     is_peak = header.flux_unit == PEAK
     low, high = (0.0, 1.0) if is_peak else _flux_range(store)
     return PngCard(
-        stretch=chosen or ("linear" if is_peak else "asinh"),
+        stretch="linear" if is_peak else "asinh",
         low=low,
         high=high,
         flux_unit=header.flux_unit,
@@ -229,7 +210,7 @@ def _write_png(path: Path, record: LensRecord, k: int, origin: _Origin, common: 
         common,
         class_name=origin.class_name(record),
         label=record.label,
-        image=origin.first_index + k,
+        image=k,
         seed=origin.seed(record),
     )
     text = PngImagePlugin.PngInfo()

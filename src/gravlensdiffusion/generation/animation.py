@@ -24,13 +24,7 @@ DURATION_MS = 5000
 
 
 def shown_request(generator: LensGenerator, request: Request, batch_size: int) -> Request:
-    """Return the request whose way a GIF shows: whole batches, in steps enough to show it.
-
-    Args:
-        generator: The model.
-        request: What is asked of all images.
-        batch_size: Images at a time.
-    """
+    """Return the request whose way a GIF shows: whole batches, in steps enough to show it."""
     num = -(-NUM_SHOWN // batch_size) * batch_size
     own, sampler, steps = generator.config.sampling.sampler, request.sampler, request.num_steps
     if sampler != CONSISTENCY:
@@ -51,14 +45,6 @@ def save_animation(
     tell: Callable[[str], object],
 ) -> list[Frame]:
     """Draw images, all batches in step, and write their way as a GIF.
-
-    Args:
-        path: The file.
-        generator: The model.
-        request: What is shown, from `shown_request`.
-        batch_size: Images at a time.
-        advance: Called after each step of a batch with its number of images.
-        tell: Where to say that the picture could not be drawn.
 
     Returns:
         The last frame of each batch.
@@ -94,14 +80,11 @@ def save_animation(
 
 
 def to_display(generator: LensGenerator, frame: Frame) -> NDArray[np.float32]:
-    """Map noisy images to the stretched scale of the transform.
+    """Map noisy images to the stretched scale of the transform, shape ``(B, C, H, W)``.
 
     Noise stays finite and lenses visible on it, where flux would span orders of magnitude. The mean
     image, which is no part of model space, comes back as the noise goes: what is shown is
     ``alpha_t z + sigma_t eps / gain`` for a stretched image z.
-
-    Returns:
-        Shape ``(B, C, H, W)``.
     """
     transform = generator.model.transform
     shown = frame.x_t / transform.config.gain + frame.alpha_t * transform.mean

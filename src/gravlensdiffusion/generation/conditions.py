@@ -37,11 +37,6 @@ def read_conditions(
     them in any order. An empty cell, ``any`` or ``nan`` leaves the value to the model; empty lines
     are skipped.
 
-    Args:
-        path: The file.
-        config: The model.
-        model_name: What error messages call the model.
-
     Returns:
         The class of each image, and its parameters by name, as `LensGenerator.request` takes them.
 

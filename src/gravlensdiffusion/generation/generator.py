@@ -336,8 +336,7 @@ class LensGenerator:
 
     def drawn_by(self, sampler: str) -> Model:
         """Return the weights that go with a sampler."""
-        is_short = sampler == CONSISTENCY and self.few_steps is not None
-        return self.few_steps if is_short and self.few_steps is not None else self.model
+        return (self.few_steps or self.model) if sampler == CONSISTENCY else self.model
 
     def stored_parameters(self, request: Request) -> dict[str, NDArray[np.float64]]:
         """Return what the images were asked to be, and their noise, as the store keeps it.

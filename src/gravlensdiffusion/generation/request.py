@@ -203,7 +203,7 @@ def parameter_table(
     Raises:
         GravLensError: If the model does not know a parameter or a value, or the shape is another.
     """
-    check_values(config, values, model_name)
+    _check_values(config, values, model_name)
     table = np.full((len(numbers), len(config.parameters)), np.nan)
     u = np.empty_like(table)
     if any(isinstance(asked, Span) and asked.low < asked.high for asked in values.values()):
@@ -266,14 +266,10 @@ def take_training_parameters(
         parameters[place] = values[rows[int(u * len(rows))]]
 
 
-def check_values(
+def _check_values(
     config: ModelConfig, values: Mapping[str, ArrayLike | Span], model_name: str
 ) -> None:
-    """Refuse values that a model has not learned; NaN, which leaves a value out, is allowed.
-
-    Raises:
-        GravLensError: If the model does not know a parameter or a value.
-    """
+    """Refuse values that a model has not learned; NaN, which leaves a value out, is allowed."""
     known = {each.name: each for each in config.parameters}
     for name, asked in values.items():
         if name not in known:

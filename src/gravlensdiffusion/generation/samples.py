@@ -14,7 +14,7 @@ from torch import Tensor
 
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.files import whole_file
-from gravlensdiffusion.formats.writers import write_images
+from gravlensdiffusion.formats.writers import whole_set, write_images
 from gravlensdiffusion.generation.noise import Clipping
 from gravlensdiffusion.reports.mosaics import grid_picture
 from gravlensdiffusion.sets.lens_set import Indices, LensSet, as_indices
@@ -100,7 +100,8 @@ class LensSamples(LensSet):
         """
         path = Path(path)
         if formats is not None:
-            write_images(path, self.records(), self.header, formats, overwrite=overwrite)
+            with whole_set(path, formats, overwrite=overwrite) as partial:
+                write_images(partial, self.records(), self.header, formats)
             return path
         if path.suffix in SHARD_SUFFIXES:
             return write_store(path, self, overwrite=overwrite)

@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from gravlensdiffusion.files import whole_folder
-from gravlensdiffusion.formats.writers import check_set, write_images
+from gravlensdiffusion.formats.writers import whole_set, write_images
 from gravlensdiffusion.generation.animation import NUM_SHOWN, save_animation, shown_request
 from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.generation.noise import Clipping
@@ -20,7 +19,7 @@ from gravlensdiffusion.progress import shown_progress
 from gravlensdiffusion.reports.drawing import spared
 from gravlensdiffusion.reports.mosaics import save_grid
 from gravlensdiffusion.sets.records import LensRecord
-from gravlensdiffusion.store.layout import GIF, GRID, SET_ENTRIES
+from gravlensdiffusion.store.layout import GIF, GRID
 from gravlensdiffusion.store.shards import Shards
 
 ALONE = Processes()
@@ -84,16 +83,13 @@ class SampleWriter:
             self.processes.together(lambda: None)
             yield from parts.records()
 
-        def check() -> None:
-            check_set(folder, formats, overwrite=self.overwrite)
-
         self.processes.main_first(lambda: parts.clear() if self.processes.is_main else None)
         if not self.processes.is_main:
             self.processes.together(write_part)
             return []
         try:
             with (
-                whole_folder(folder, check, SET_ENTRIES) as partial,
+                whole_set(folder, formats, overwrite=self.overwrite) as partial,
                 shown_progress(len(own), steps=request.num_steps, is_shown=self.progress) as bar,
             ):
                 batches = (
@@ -114,7 +110,7 @@ class SampleWriter:
         finally:
             parts.clear()
         self._tell_clipping(clipping)
-        return [path.name for path in written] + pictures
+        return written + pictures
 
     def write_shards(self, shards: Shards, *, dry_run: bool = False) -> int:
         """Write the shards of a set that are not there, process i of P the shards i, i + P, ...

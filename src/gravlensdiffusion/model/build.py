@@ -89,9 +89,9 @@ class Model(nn.Module):
             shape = (config.prior_size, 1 + len(config.parameters))
             table = torch.zeros(shape) if prior is None else prior
             self.register_buffer("prior", table)
-        schedule = build_schedule(config.schedule)
+        schedule = _build_schedule(config.schedule)
         # Kept out of the state dict, where the network's weights would stand twice.
-        self._denoiser = (build_denoiser(config.denoiser, network, schedule),)
+        self._denoiser = (_build_denoiser(config.denoiser, network, schedule),)
 
     @property
     def denoiser(self) -> Denoiser:
@@ -131,11 +131,7 @@ def build_model(
 
 
 def least_size(config: ModelConfig) -> int:
-    """Return a number of weights that a model surely has: a file with fewer does not hold it.
-
-    Args:
-        config: The configuration.
-    """
+    """Return a number of weights that a model surely has: a file with fewer does not hold it."""
     size = config.num_channels * config.image_size**2
     size += config.prior_size * (1 + len(config.parameters))
     network = config.network
@@ -157,7 +153,7 @@ def least_size(config: ModelConfig) -> int:
     return size
 
 
-def build_schedule(config: ScheduleConfig) -> Schedule:
+def _build_schedule(config: ScheduleConfig) -> Schedule:
     """Build the noise schedule."""
     if config.kind == "ddpm":
         return DDPMSchedule(config.num_steps, config.beta_min, config.beta_max)
@@ -168,7 +164,7 @@ def build_schedule(config: ScheduleConfig) -> Schedule:
     return VariancePreservingLogSNR(config.sigma_min, config.sigma_max)
 
 
-def build_denoiser(config: DenoiserConfig, network: nn.Module, schedule: Schedule) -> Denoiser:
+def _build_denoiser(config: DenoiserConfig, network: nn.Module, schedule: Schedule) -> Denoiser:
     """Wrap a network in the denoiser of its prediction type."""
     if config.prediction == "preconditioned":
         return PreconditionedDenoiser(
@@ -208,10 +204,6 @@ def build_network(config: ModelConfig) -> nn.Module:
 
 def build_sampler(name: str, config: ModelConfig) -> Sampler:
     """Build a sampler with its default settings.
-
-    Args:
-        name: Its name.
-        config: The model that it draws from.
 
     Raises:
         GravLensError: If there is no sampler of that name.

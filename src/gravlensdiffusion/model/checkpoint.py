@@ -31,8 +31,8 @@ from gravlensdiffusion.model.folders import (
 )
 from gravlensdiffusion.nn.classifier import ClassifierNetwork
 from gravlensdiffusion.nn.encoder import LensEncoder
-from gravlensdiffusion.nn.reference import load_reference_state
 from gravlensdiffusion.presets.training import reference
+from gravlensdiffusion.untrusted.state_file import read_state_dict
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -91,16 +91,10 @@ def save_model(
         half: Whether to store the weights in half precision; buffers stay in single precision.
         files: What else belongs into the folder, by name.
     """
-    state = halved(model) if half else model.state_dict()
+    weights = {name for name, _ in model.named_parameters() if half}
+    state = {k: v.half() if k in weights else v for k, v in model.state_dict().items()}
     config = to_json(model.config).encode()
     write_folder(folder, {**(files or {}), WEIGHTS: state, CONFIG: config})
-
-
-def halved(module: nn.Module) -> dict[str, Tensor]:
-    """Return a state with the weights in half precision; buffers stay as they are."""
-    weights = {name for name, _ in module.named_parameters()}
-    state = module.state_dict()
-    return {name: t.half() if name in weights else t for name, t in state.items()}
 
 
 def load_model(name_or_path: str | Path, device: torch.device | str = "cpu") -> Model:
@@ -125,7 +119,7 @@ def load_model(name_or_path: str | Path, device: torch.device | str = "cpu") -> 
     else:
         weights = path / EMA_WEIGHTS if (path / EMA_WEIGHTS).is_file() else path / WEIGHTS
     # A configuration can ask for far more memory than its weights take.
-    num = sum(math.prod(shape) for shape in read_shapes(weights).values())
+    num = sum(math.prod(shape) for shape in _read_shapes(weights).values())
     if num < least_size(config):
         raise GravLensError(f"{weights}: holds {num} numbers, too few for a model of {path}")
     model, state = build_model(config), read_tensors(weights)
@@ -138,10 +132,6 @@ def load_model(name_or_path: str | Path, device: torch.device | str = "cpu") -> 
 
 def load_few_steps(name_or_path: str | Path, device: torch.device | str = "cpu") -> Model | None:
     """Read the distilled model that lies beside a model.
-
-    Args:
-        name_or_path: See `load_model`.
-        device: Where to put it.
 
     Returns:
         None where there is none.
@@ -238,12 +228,8 @@ def _write_bytes(path: Path, content: bytes | memoryview) -> None:
         os.fsync(file.fileno())
 
 
-def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of the tensors in a safetensors file, by name.
-
-    Raises:
-        GravLensError: If it cannot be read.
-    """
+def _read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the tensors in a safetensors file, by name."""
     with _readable(path), safe_open(path, "pt") as tensors:
         return {name: tuple(tensors.get_slice(name).get_shape()) for name in tensors.keys()}  # noqa: SIM118
 
@@ -265,7 +251,13 @@ def _readable(path: Path) -> Iterator[None]:
 
 
 def _load_reference(path: Path, device: torch.device | str) -> Model:
-    state = load_reference_state(path)
+    """Read ``model_checkpoint.pth`` of the reference project; no code in it is ever run."""
+    state = read_state_dict(path)
+    for name, tensor in state.items():
+        if not tensor.is_floating_point() or not tensor.isfinite().all():
+            raise GravLensError(
+                f"{path}: tensor '{name}', {tensor.dtype}, is not finite everywhere"
+            )
     model = build_model(reference().model)
-    model.network.load_state_dict(state)
+    load_weights(model.network, state, source=path)
     return model.to(device).eval()

@@ -1,8 +1,8 @@
 """Where models lie: bundled ones, runs and their checkpoints, and what is in the folder of one."""
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from gravlensdiffusion.codec import read_json
 from gravlensdiffusion.config.model import ModelConfig
@@ -24,14 +24,8 @@ FEW_STEPS = "few_steps"
 """Folder within that of a model, which holds its distilled weights."""
 
 
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
-    """One complete checkpoint of a run.
-
-    Attributes:
-        folder: Where it lies.
-        images_seen: Training images seen when it was written.
-    """
+class Checkpoint(NamedTuple):
+    """A complete checkpoint of a run, and the training images seen when it was written."""
 
     folder: Path
     images_seen: int
@@ -58,12 +52,8 @@ def checkpoints(run: Path) -> list[Checkpoint]:
     return sorted(found, key=lambda checkpoint: checkpoint.images_seen)
 
 
-def best_checkpoint(run: Path) -> Checkpoint | None:
-    """Return the checkpoint of a run with the lowest held-out loss, or None for no such record.
-
-    Raises:
-        GravLensError: If the record is damaged, or names a checkpoint that is not there.
-    """
+def _best_checkpoint(run: Path) -> Checkpoint | None:
+    """Return the checkpoint of a run with the lowest held-out loss, or None for no such record."""
     path = run / BEST
     if not path.is_file():
         return None
@@ -112,4 +102,4 @@ def find_model(name_or_path: str | Path) -> Path:
     found = checkpoints(path)
     if not found:
         raise GravLensError(f"{path}: no {CONFIG} and no checkpoint in this folder")
-    return (best_checkpoint(path) or found[-1]).folder
+    return (_best_checkpoint(path) or found[-1]).folder

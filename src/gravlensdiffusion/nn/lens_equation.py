@@ -86,8 +86,8 @@ class LensEquation(nn.Module):
         values = {name: self._value(parameters, name) for name in ABSENT}
         finer = self._config.supersampling
         x, y = _grid(size * finer, self._config.pixel_scale_arcsec / finer, parameters.device)
-        beta_x, beta_y = source_plane(x, y, values)
-        light = brightness(beta_x, beta_y, values) / self.mean_centre
+        beta_x, beta_y = _source_plane(x, y, values)
+        light = _brightness(beta_x, beta_y, values) / self.mean_centre
         beta_x, beta_y = beta_x - values["source_x"], beta_y - values["source_y"]
         stretched = torch.asinh(light / FAINTEST) / math.asinh(1 / FAINTEST)
         channels = torch.stack([beta_x, beta_y, light, stretched, torch.ones_like(light)], dim=1)
@@ -104,17 +104,8 @@ class LensEquation(nn.Module):
         return torch.where(torch.isfinite(column), column, self._middle[name])
 
 
-def source_plane(x: Tensor, y: Tensor, values: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-    """Follow rays back to the source plane.
-
-    Args:
-        x: Where they are seen along x, shape ``(H, W)`` [arcsec].
-        y: Where they are seen along y, shape ``(H, W)`` [arcsec].
-        values: Parameters by name, each of shape ``(B, 1, 1)``.
-
-    Returns:
-        Where they come from, along x and y, shape ``(B, H, W)`` each [arcsec].
-    """
+def _source_plane(x: Tensor, y: Tensor, values: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """Return where rays seen at x and y, ``(H, W)``, come from, ``(B, H, W)`` each [arcsec]."""
     dx, dy = x - values["lens_x"], y - values["lens_y"]
     cos, sin, q = _axes(values["lens_e1"], values["lens_e2"])
     along, across = cos * dx + sin * dy, cos * dy - sin * dx
@@ -133,17 +124,8 @@ def source_plane(x: Tensor, y: Tensor, values: Mapping[str, Tensor]) -> tuple[Te
     )
 
 
-def brightness(x: Tensor, y: Tensor, values: Mapping[str, Tensor]) -> Tensor:
-    """Return the surface brightness of the source, a Sersic ellipse.
-
-    Args:
-        x: Place in the source plane along x, shape ``(B, H, W)`` [arcsec].
-        y: Place in the source plane along y, shape ``(B, H, W)`` [arcsec].
-        values: Parameters by name, each of shape ``(B, 1, 1)``.
-
-    Returns:
-        Shape ``(B, H, W)`` [flux of magnitude 0 / arcsec^2].
-    """
+def _brightness(x: Tensor, y: Tensor, values: Mapping[str, Tensor]) -> Tensor:
+    """Return the brightness of the source, a Sersic ellipse [flux of magnitude 0 / arcsec^2]."""
     dx, dy = x - values["source_x"], y - values["source_y"]
     cos, sin, q = _axes(values["source_e1"], values["source_e2"])
     along, across = cos * dx + sin * dy, cos * dy - sin * dx

@@ -5,14 +5,10 @@ operations are those of the network that wrote the checkpoints, so that they giv
 here. 6,067,857 parameters; one grey channel; height and width divisible by 4.
 """
 
-from pathlib import Path
-
 import torch
 from torch import Tensor, nn
 
 from gravlensdiffusion.conditioning import Condition
-from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.untrusted.state_file import read_state_dict
 
 NUM_GROUPS = 8
 NUM_HEADS = 4
@@ -63,7 +59,7 @@ class ReferenceUNet(nn.Module):
         Returns:
             The noise, shape ``(B, 1, H, W)``.
         """
-        embedding = self.t_proj(embed_index(noise))
+        embedding = self.t_proj(_embed_index(noise))
         out = self.conv_in(x)
         skips = []
         for block in self.downs:
@@ -78,13 +74,7 @@ class ReferenceUNet(nn.Module):
 
 
 class _Block(nn.Module):
-    """Residual blocks, each followed by an attention block as far as there are any.
-
-    Args:
-        in_channels: Channels at the input.
-        out_channels: Channels after the first residual block.
-        num_residual: Number of residual blocks.
-    """
+    """Residual blocks, each followed by an attention block as far as there are any."""
 
     def __init__(self, in_channels: int, out_channels: int, num_residual: int = 1) -> None:
         super().__init__()
@@ -160,47 +150,9 @@ def _convolve(in_channels: int, out_channels: int) -> nn.Sequential:
     )
 
 
-def embed_index(index: Tensor) -> Tensor:
-    """Embed indices as 64 sines followed by 64 cosines of ``index / 10000^(2i / 128)``.
-
-    Args:
-        index: Index of the noise level, shape ``(B,)``.
-
-    Returns:
-        The embedding, shape ``(B, 128)``.
-    """
+def _embed_index(index: Tensor) -> Tensor:
+    """Embed indices as 64 sines followed by 64 cosines of ``index / 10000^(2i / 128)``."""
     half = EMBEDDING_DIM // 2
     period = 10000 ** (torch.arange(half, dtype=torch.float32, device=index.device) / half)
     angle = index[:, None] / period
     return torch.cat([angle.sin(), angle.cos()], dim=-1)
-
-
-def load_reference_state(path: str | Path) -> dict[str, Tensor]:
-    """Read ``model_checkpoint.pth`` of the reference project; no code in it is ever run.
-
-    Args:
-        path: A file that torch.save wrote from the bare state dict.
-
-    Returns:
-        The weights, float32 on the CPU, by their names in `ReferenceUNet`.
-
-    Raises:
-        GravLensError: If it is not such a file.
-    """
-    state = read_state_dict(path)
-    with torch.device("meta"):
-        expected = ReferenceUNet().state_dict()
-    missing = [name for name in expected if name not in state]
-    unknown = [name for name in state if name not in expected]
-    if missing or unknown:
-        names = f"'{missing[0]}' is missing" if missing else f"'{unknown[0]}' is not part of it"
-        raise GravLensError(f"{path}: not the reference project's U-Net: {names}")
-    for name, weight in expected.items():
-        if state[name].shape != weight.shape or not state[name].is_floating_point():
-            raise GravLensError(
-                f"{path}: '{name}' is {state[name].dtype} {tuple(state[name].shape)}, "
-                f"expected floating point {tuple(weight.shape)}"
-            )
-        if not state[name].isfinite().all():
-            raise GravLensError(f"{path}: '{name}' holds values that are not finite")
-    return {name: state[name].to(torch.float32) for name in expected}

@@ -68,8 +68,8 @@ class UNet(nn.Module):
             )
         self.patch = config.patch
 
-        def block(in_channels: int, level: int) -> "Stage":
-            return Stage(config, in_channels, width[level], level in config.attention_levels)
+        def block(in_channels: int, level: int) -> "_Stage":
+            return _Stage(config, in_channels, width[level], level in config.attention_levels)
 
         self.stem = nn.Conv2d(num_channels * config.patch**2, width[0], 3, padding=1)
         self.down, self.downsample = nn.ModuleList(), nn.ModuleList()
@@ -191,7 +191,7 @@ class UNet(nn.Module):
         return F.silu(embedding)
 
 
-class Stage(nn.Module):
+class _Stage(nn.Module):
     """A residual block, followed by self-attention where the level has it."""
 
     def __init__(

@@ -16,6 +16,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from gravlensdiffusion.errors import BadImageError
+from gravlensdiffusion.sets.flux import resize
 from gravlensdiffusion.sets.lens_set import LensSet
 from gravlensdiffusion.sets.naming import are_bands, object_words, parse_name, split_name
 from gravlensdiffusion.untrusted import check_unpacked, held_bytes, read_header
@@ -141,12 +142,7 @@ def find_copies(source: LensSet) -> Copies:
 
 
 def are_known(images: Signatures, known: Signatures) -> NDArray[np.bool_]:
-    """Return whether each image is a copy of one of another set, shape ``(N,)``.
-
-    Args:
-        images: Signatures of the images.
-        known: Signatures of the other set.
-    """
+    """Return whether each image is a copy of one of another set, shape ``(N,)``."""
     groups = group([images, known]).groups
     return np.isin(groups[: len(images)], groups[len(images) :])
 
@@ -179,21 +175,10 @@ def read_thumbnails(path: Path) -> NDArray[np.float32] | None:
 
 
 def _thumbnails(batch: NDArray[np.float32]) -> NDArray[np.float32]:
-    height, width = batch.shape[-2:]
-    small = _shares(height) @ batch.astype(np.float64) @ _shares(width).T
-    flat = small.reshape(len(batch), -1)
+    flat = resize(batch.astype(np.float64), SIDE, "area").reshape(len(batch), -1)
     flat -= flat.mean(axis=1, keepdims=True)
     length = np.linalg.norm(flat, axis=1, keepdims=True)
     return np.asarray(flat / np.where(length > 0, length, 1), dtype=np.float32)
-
-
-def _shares(num_pixels: int) -> NDArray[np.float64]:
-    """Return the share of each pixel in the mean of each cell, shape ``(SIDE, num_pixels)``."""
-    edges = np.linspace(0, num_pixels, SIDE + 1)
-    pixels = np.arange(num_pixels)
-    low = np.maximum(edges[:-1, None], pixels)
-    shares = np.clip(np.minimum(edges[1:, None], pixels + 1) - low, 0, None)
-    return np.asarray(shares / shares.sum(axis=1, keepdims=True))
 
 
 def _near(thumbnails: NDArray[np.float32]) -> NDArray[np.int64]:

@@ -224,9 +224,6 @@ def unit_of_ends(ends: Collection[Ends]) -> tuple[str, int | None]:
     A reduced pixel is a mean of pixels, so that images which were each scaled to [0, 1] stay within it. Those of
     fluxes hardly do, all of them and so near to 1: with their sky taken off they have pixels below 0, and
     their brightest pixels differ more.
-
-    Args:
-        ends: Where the numbers of each image end.
     """
     if ends and all(each.is_grey for each in ends):
         return FULL_SCALE, EIGHT_BIT

@@ -54,7 +54,6 @@ class DataSummary:
         parameters: Range and unit of each parameter, and number of images that have it.
         transform: Kind of transform that preset lens28 needs for the set.
         transform_reason: Why.
-        in_unit_range: Whether all pixels lie in [0, 1], which presets ddpm and reference ask for.
         images: Name of the file, faintest, mean and brightest pixel of each image, where there are
             few and each has a file of its own.
     """
@@ -65,19 +64,19 @@ class DataSummary:
     parameters: dict[str, tuple[float, float, str, int]]
     transform: str
     transform_reason: str
-    in_unit_range: bool
     images: tuple[tuple[str, float, float, float], ...]
+
+    @property
+    def in_unit_range(self) -> bool:
+        """Whether all pixels lie in [0, 1], which presets ddpm and reference ask for."""
+        return self.pixels.low >= 0 and self.pixels.high <= 1
 
 
 def inspect_lenses(source: LensSet) -> DataSummary:
-    """Read a whole set once and return it in numbers; memory stays flat.
-
-    Args:
-        source: The set.
-    """
+    """Read a whole set once and return it in numbers; memory stays flat."""
     walk = _Walk(source)
     pixels = walk.pixel_summary()
-    transform, reason = choose_transform(pixels)
+    transform, reason = _choose_transform(pixels)
     return DataSummary(
         pixels=pixels,
         class_counts=_count_classes(source),
@@ -85,17 +84,12 @@ def inspect_lenses(source: LensSet) -> DataSummary:
         parameters=_summarise_parameters(source),
         transform=transform,
         transform_reason=reason,
-        in_unit_range=pixels.low >= 0 and pixels.high <= 1,
         images=walk.images(),
     )
 
 
-def choose_transform(pixels: PixelSummary) -> tuple[str, str]:
-    """Return the kind of transform that preset lens28 needs for a set, and why.
-
-    Args:
-        pixels: How its pixels are spread.
-    """
+def _choose_transform(pixels: PixelSummary) -> tuple[str, str]:
+    """Return the kind of transform that preset lens28 needs for a set, and why."""
     low, middle = pixels.quantiles[0.1], pixels.quantiles[0.5]
     if middle <= low:
         return "linear", "the faint pixels are all equal, so there is no noise for asinh to follow"

@@ -121,11 +121,7 @@ class SetHeader:
         check_class_names(self.class_names)
 
     def titles(self, labels: Iterable[int]) -> list[str] | None:
-        """Return what is written above images in a picture: their classes; None without classes.
-
-        Args:
-            labels: Class of each image; -1 where it is not known.
-        """
+        """Return what is written above images in a picture: their classes; None without classes."""
         names = (*self.class_names, "")
         return [names[label] for label in labels] if self.class_names else None
 

@@ -119,9 +119,6 @@ class Sink(io.RawIOBase):
 def new_hdf5(path: Path) -> Iterator[tuple[h5py.File, Sink]]:
     """Yield a new HDF5 file, and where to ask whether its disk is full.
 
-    Args:
-        path: The file; replaced where there is one.
-
     Raises:
         OSError: If it could not be written.
     """

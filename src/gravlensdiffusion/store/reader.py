@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import h5py
@@ -69,12 +68,7 @@ class LensStore(LensSet):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -178,9 +172,6 @@ class LensStore(LensSet):
 
 def validate_store(path: str | os.PathLike[str]) -> None:
     """Check a lens set against the specification, down to every pixel.
-
-    Args:
-        path: A file or a folder of shards.
 
     Raises:
         GravLensError: At the first breach; the message names file and field.

@@ -11,7 +11,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from gravlensdiffusion.codec import from_json, to_json
+from gravlensdiffusion.codec import from_json
 from gravlensdiffusion.config.bounds import UNLABELLED, check_class_names
 from gravlensdiffusion.errors import GravLensError, one_line
 from gravlensdiffusion.files import told_apart
@@ -110,10 +110,6 @@ class Checker:
 def read_layout(file: h5py.File, path: Path) -> FileLayout:
     """Check the structure of an open file and return it.
 
-    Args:
-        file: The open file.
-        path: Its path, for messages.
-
     Raises:
         GravLensError: If a field is missing or not as specified; the field is named.
     """
@@ -123,7 +119,7 @@ def read_layout(file: h5py.File, path: Path) -> FileLayout:
         raise check.error("schema_version", NOT_OURS)
     if not isinstance(version, (int, np.integer)) or version != SCHEMA_VERSION:
         raise check.error("schema_version", f"must be {SCHEMA_VERSION}, is {version!r}")
-    names = own_names(file)
+    names = sorted(file)
     for name in ("images", "labels"):
         if name not in names:
             raise check.error(f"/{name}", "missing")
@@ -141,11 +137,6 @@ def read_layout(file: h5py.File, path: Path) -> FileLayout:
         num_subhaloes=_check_subhaloes(file, check),
         has_noise_free=has_noise_free,
     )
-
-
-def own_names(group: h5py.Group) -> list[str]:
-    """Return the names in a group, sorted, without following any link."""
-    return sorted(group.keys())
 
 
 def check_labels(labels: np.ndarray, class_names: tuple[str, ...], path: Path) -> None:
@@ -205,11 +196,6 @@ def joint_header(paths: Sequence[Path], layouts: Sequence[FileLayout]) -> SetHea
     )
 
 
-def fillings_text(fillings: Sequence[Filling]) -> str:
-    """Return the attribute `FILLINGS`: a JSON list, one object each."""
-    return f"[{', '.join(to_json(each, indent=None) for each in fillings)}]"
-
-
 def _check_images(file: h5py.File, check: Checker) -> tuple[int, tuple[int, int, int]]:
     images = check.dataset(file, "images", "/images")
     if images.dtype.newbyteorder("=") != np.float32:
@@ -224,14 +210,14 @@ def _check_images(file: h5py.File, check: Checker) -> tuple[int, tuple[int, int,
 
 def _check_parameters(file: h5py.File, check: Checker, num: int) -> dict[str, str]:
     """Return the unit of each parameter by name."""
-    if "parameters" not in own_names(file):
+    if "parameters" not in set(file):
         return {}
     # A link is never followed: the file that it names may be anything.
     is_own = isinstance(file.get("parameters", getlink=True), h5py.HardLink)
     group = file["parameters"] if is_own else None
     if not isinstance(group, h5py.Group):
         raise check.error("/parameters", "must be a group of this file")
-    names = own_names(group)
+    names = sorted(group)
     if len(names) > MAX_PARAMETERS:
         raise check.error(
             "/parameters", f"holds {len(names)} parameters, more than the limit of {MAX_PARAMETERS}"
@@ -249,7 +235,7 @@ def _check_parameters(file: h5py.File, check: Checker, num: int) -> dict[str, st
 
 
 def _check_subhaloes(file: h5py.File, check: Checker) -> int:
-    if "subhaloes" not in own_names(file):
+    if "subhaloes" not in set(file):
         return 0
     table = check.dataset(file, "subhaloes", "/subhaloes")
     if table.ndim != 1 or table.dtype.newbyteorder("=") != SUBHALO_DTYPE.newbyteorder("="):

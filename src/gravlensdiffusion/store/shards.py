@@ -120,12 +120,6 @@ class Shards:
     ) -> None:
         """Write a shard.
 
-        Args:
-            index: Which one.
-            records: Its images.
-            header: What is common to the images of the set.
-            identity: What its images depend on.
-
         Raises:
             GravLensError: If it cannot be written, or a file has come to stand there.
         """

@@ -37,23 +37,22 @@ def judge(path: Path) -> str | None:
     def look() -> None:
         with h5py.File(path, "r") as file:
             layout = read_layout(file, path)
-            for name in names_of(layout):
+            for name in _names_of(layout):
                 check_storage(file[name], name, path)
-            read_tables(file, layout, path)
+            check_labels(file["labels"][:].astype(np.int16), layout.header.class_names, path)
+            for name in layout.parameter_names:
+                file[f"parameters/{name}"][:]
+            if layout.num_subhaloes:
+                check_subhalo_rows(file["subhaloes"][:], layout.num_images, path)
             for name in ("images", NOISE_FREE):
-                if name in names_of(layout):
+                if name in _names_of(layout):
                     read_pixels(file[name], name, path)
 
     return hdf5_verdict(path, look)
 
 
 def hdf5_verdict(path: Path, look: Callable[[], None]) -> str | None:
-    """Return what is wrong with an HDF5 file, or None.
-
-    Args:
-        path: The file.
-        look: Does all that opening it does.
-    """
+    """Return what is wrong with an HDF5 file, or None."""
 
     def look_and_name() -> None:
         try:
@@ -69,7 +68,7 @@ def hdf5_verdict(path: Path, look: Callable[[], None]) -> str | None:
     return None if wrong is None else wrong.removeprefix(f"{path}: ")
 
 
-def names_of(layout: FileLayout) -> list[str]:
+def _names_of(layout: FileLayout) -> list[str]:
     """Return the data sets of a file that are ever read."""
     names = ["images", "labels", *(f"parameters/{name}" for name in layout.parameter_names)]
     return names + ["subhaloes"] * bool(layout.num_subhaloes) + [NOISE_FREE] * layout.has_noise_free
@@ -123,15 +122,6 @@ def _check_chunks(dataset: h5py.Dataset, where: str, size: int) -> int:
 
     dataset.id.chunk_iter(add)
     return total
-
-
-def read_tables(file: h5py.File, layout: FileLayout, path: Path) -> None:
-    """Read what a set keeps in memory, and check it."""
-    check_labels(file["labels"][:].astype(np.int16), layout.header.class_names, path)
-    for name in layout.parameter_names:
-        file[f"parameters/{name}"][:]
-    if layout.num_subhaloes:
-        check_subhalo_rows(file["subhaloes"][:], layout.num_images, path)
 
 
 def read_pixels(images: h5py.Dataset, name: str, path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from gravlensdiffusion.codec import to_json
 from gravlensdiffusion.config.bounds import UNLABELLED
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.files import whole_file
@@ -22,7 +23,6 @@ from gravlensdiffusion.store.schema import (
     SCHEMA_VERSION,
     SUBHALO_UNITS,
     TEXT_ATTRIBUTES,
-    fillings_text,
 )
 from gravlensdiffusion.store.trial import JUDGE
 from gravlensdiffusion.untrusted import trust_file
@@ -217,7 +217,8 @@ class _StoreWriter:
         if header.pixel_scale_arcsec is not None:
             attributes["pixel_scale_arcsec"] = float(header.pixel_scale_arcsec)
         if header.fillings:
-            attributes[FILLINGS] = fillings_text(header.fillings)
+            made = ", ".join(to_json(each, indent=None) for each in header.fillings)
+            attributes[FILLINGS] = f"[{made}]"
 
 
 def _append(dataset: h5py.Dataset, rows: np.ndarray) -> None:

@@ -1,9 +1,9 @@
 """Starting from a trained model: the recipe that adapts it to a small set, and its weights."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -39,14 +39,8 @@ HEAD = "network.head."
 BIAS = "network.noise_embedding.2.bias"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Adaptation:
-    """How a model is adapted.
-
-    Attributes:
-        config: The recipe.
-        notes: What the set made different from the model, one line each.
-    """
+class Adaptation(NamedTuple):
+    """The recipe by which a model is adapted, and what the set made different, one line each."""
 
     config: TrainingConfig
     notes: tuple[str, ...]
@@ -77,15 +71,11 @@ def adapt(init: str | Path, source: LensSet, size: int | None = None) -> Adaptat
         config = replace(config, model=replace(config.model, transform=transform))
     names = source.header.class_names if config.conditional else ()
     notes = [*_lost(known, names, parameters, init), *notes]
-    return Adaptation(config=config, notes=tuple(notes))
+    return Adaptation(config, tuple(notes))
 
 
-def check_number(config: TrainingConfig, num_images: int) -> None:
-    """Refuse to hold out images of a set that is too small to adapt a model to.
-
-    Raises:
-        GravLensError: If it is.
-    """
+def _check_number(config: TrainingConfig, num_images: int) -> None:
+    """Refuse to hold out images of a set that is too small to adapt a model to."""
     if config.early_stopping.held_out and num_images < MIN_IMAGES:
         raise GravLensError(
             f"{num_images} different images are too few to adapt a model and hold some out, which takes "
@@ -102,7 +92,7 @@ def check_set(config: TrainingConfig, source: LensSet) -> tuple[str, ...]:
     if not config.early_stopping.held_out:
         return ()
     copies = find_copies(source)
-    check_number(config, copies.num_different)
+    _check_number(config, copies.num_different)
     return (copies.note,) if copies.note else ()
 
 

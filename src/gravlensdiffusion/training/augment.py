@@ -120,10 +120,6 @@ def turn_lenses(
 def check_names(kind: str, names: Iterable[str]) -> None:
     """Refuse parameters that an augmentation would leave wrong.
 
-    Args:
-        kind: A key of `GROUPS`.
-        names: Names of the parameters.
-
     Raises:
         GravLensError: If it is not known what a symmetry does to one of them, or if x and y are to
             change places and only one of the two is there.

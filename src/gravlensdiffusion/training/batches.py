@@ -8,7 +8,6 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -17,7 +16,7 @@ from torch import Tensor
 
 from gravlensdiffusion.conditioning import Condition
 from gravlensdiffusion.config.bounds import UNLABELLED
-from gravlensdiffusion.config.training import TrainingConfig
+from gravlensdiffusion.config.training import DistillationConfig, TrainingConfig
 from gravlensdiffusion.diffusion.randomness import Stream, Streams, generator
 from gravlensdiffusion.model.build import Model
 from gravlensdiffusion.sets.training_set import TrainingSet
@@ -111,19 +110,9 @@ def load_batch(
     return Batch(flux, u, eps, condition)
 
 
-class Dropouts(Protocol):
-    """How often parameters are left out."""
-
-    @property
-    def parameter_dropout(self) -> float:
-        """Share of images of which each parameter is hidden by itself."""
-
-    @property
-    def parameters_dropout(self) -> float:
-        """Share of images of which all parameters are hidden at once."""
-
-
-def hide_parameters(values: Tensor, config: Dropouts, streams: Streams) -> Tensor | None:
+def hide_parameters(
+    values: Tensor, config: TrainingConfig | DistillationConfig, streams: Streams
+) -> Tensor | None:
     """Return parameters with NaN where hidden: one by one, or all of an image.
 
     Args:

@@ -20,6 +20,7 @@ from gravlensdiffusion.training.accelerator import build_accelerator, refuse_une
 from gravlensdiffusion.training.augment import augment
 from gravlensdiffusion.training.fit import Training, shown
 from gravlensdiffusion.training.labelled import configure, split
+from gravlensdiffusion.training.optimiser import share_of_rate
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -110,7 +111,7 @@ def train_classifier(
     network.to("cpu").eval()
     logits = torch.from_numpy(predict_logits(network, data, held_out))
     labels = torch.from_numpy(data.labels[held_out].astype(np.int64))
-    temperature = fit_temperature(logits, labels, training.validation_weights)
+    temperature = _fit_temperature(logits, labels, training.validation_weights)
     network.config = replace(network.config, temperature=temperature)
     return TrainedClassifier(network=network, held_out=held_out, looks=tuple(looks))
 
@@ -134,13 +135,16 @@ class _ClassifierTraining(Training):
             {"params": others, "weight_decay": 0.0},
         ]
         num_steps = math.ceil(recipe.total_images / recipe.batch_size)
+        rise = max(1.0, 0.05 * num_steps)
         super().__init__(
             network,
             torch.optim.AdamW(groups, lr=recipe.learning_rate),
             accelerator=accelerator,
             batch_size=recipe.batch_size,
             total_images=recipe.total_images,
-            rate=lambda seen: recipe.learning_rate * _rate(seen // recipe.batch_size, num_steps),
+            rate=lambda seen: (
+                recipe.learning_rate * share_of_rate(seen // recipe.batch_size, num_steps, rise)
+            ),
             max_grad_norm=5.0,
             log_images=recipe.check_images,
         )
@@ -193,12 +197,6 @@ class _ClassifierTraining(Training):
         return float((losses * self.validation_weights).mean())
 
 
-def _rate(step: int, num_steps: int) -> float:
-    """Return the share of the peak rate: a rise over 5% of the steps, then half a cosine."""
-    rise = max(1.0, 0.05 * num_steps)
-    return min((step + 1) / rise, 0.5 * (1 + math.cos(math.pi * step / num_steps)))
-
-
 @torch.no_grad()
 def predict_logits(
     network: ClassifierNetwork,
@@ -225,14 +223,8 @@ def predict_logits(
     return torch.cat(parts).numpy()
 
 
-def fit_temperature(logits: Tensor, labels: Tensor, weights: Tensor) -> float:
-    """Return the temperature at which labels are most likely, between 0.05 and 20.
-
-    Args:
-        logits: Shape ``(N, K)``.
-        labels: Shape ``(N,)``.
-        weights: How much each image counts, shape ``(N,)``.
-    """
+def _fit_temperature(logits: Tensor, labels: Tensor, weights: Tensor) -> float:
+    """Return the temperature at which labels are most likely, between 0.05 and 20."""
 
     def loss(log_temperature: float) -> float:
         losses = F.cross_entropy(

@@ -38,11 +38,6 @@ PRIOR_SIZE = 8192
 NEAR = 0.05
 """Distance from the end of a prior, in units of its width, at which values are taken to reach it."""
 
-UNIT = "e-/s"
-"""Flux unit that the noise of an instrument is told in."""
-SIMULATED = "noise 'split' needs a training set that `gravlens simulate` made"
-"""What to say of a set that does not know its instrument."""
-
 
 def prepare_data(
     config: TrainingConfig,
@@ -52,7 +47,7 @@ def prepare_data(
     writes: bool = True,
     keeps: bool = True,
 ) -> TrainingSet:
-    """Resize the training set, or find it resized in a run directory; see `prepared.prepare`.
+    """Resize the training set, or find it resized in a run directory; see `sets.training_set.prepare`.
 
     Raises:
         GravLensError: If the images cannot be trained on.
@@ -100,32 +95,21 @@ def split_validation(
 def fresh_model(
     config: TrainingConfig, source: LensSet, data: TrainingSet, num_different: int
 ) -> Model:
-    """Fit the transform to the data and build a model with fresh weights.
-
-    Args:
-        config: The recipe.
-        source: The images.
-        data: Those to train on, at their training size.
-        num_different: How many of these are different.
-    """
+    """Fit the transform to the data and build a model with fresh weights."""
     transform = fit_transform(config.model.transform, data.images.blocks(), data.images.shape[1:])
-    found = complete(config, source, data, transform.config, num_different)
+    found = _complete(config, source, data, transform.config, num_different)
     if config.noise == "carried":
-        found = carry_noise(found, noise_level(data.images.blocks(), transform))
+        found = _carry_noise(found, noise_level(data.images.blocks(), transform))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        return build_model(found, transform, prior_table(data, found.prior_size))
+        return build_model(found, transform, _prior_table(data, found.prior_size))
 
 
-def carry_noise(config: ModelConfig, noise: float) -> ModelConfig:
+def _carry_noise(config: ModelConfig, noise: float) -> ModelConfig:
     """Return a model past whose network white noise goes.
 
     The lowest noise level of sampling is a fifth of that noise or less, so that what is left of it
     in the last estimate, ``1 / sqrt(1 + (sigma_min / noise)^2)``, is 98% or more.
-
-    Args:
-        config: The model.
-        noise: Standard deviation of the noise [model units]; 0 for none.
     """
     schedule = config.schedule
     if noise:
@@ -134,7 +118,7 @@ def carry_noise(config: ModelConfig, noise: float) -> ModelConfig:
     return replace(config, schedule=schedule, denoiser=denoiser)
 
 
-def complete(
+def _complete(
     config: TrainingConfig,
     source: LensSet,
     data: TrainingSet,
@@ -157,11 +141,11 @@ def complete(
     pixel_scale = header.pixel_scale_arcsec
     return replace(
         config.model,
-        network=with_lens_equation(config.model.network, config.parameters, source, pixel_scale),
+        network=_with_lens_equation(config.model.network, config.parameters, source, pixel_scale),
         image_size=size,
         num_channels=channels,
         class_names=names,
-        parameters=learned_parameters(config.parameters, source, data),
+        parameters=_learned_parameters(config.parameters, source, data),
         prior_size=min(len(data), PRIOR_SIZE) if config.parameters else 0,
         pixel_scale_arcsec=pixel_scale,
         flux_unit="peak" if transform.kind == "peak" else header.flux_unit,
@@ -172,23 +156,13 @@ def complete(
     )
 
 
-def with_lens_equation(
+def _with_lens_equation(
     network: NetworkConfig,
     learned: Sequence[str],
     source: LensSet,
     pixel_scale: float | None,
 ) -> NetworkConfig:
-    """Fill in what the channels of the lens equation take from the data; see `nn.lens_equation`.
-
-    Args:
-        network: The network of the recipe.
-        learned: Parameters that the model learns.
-        source: The training set; what else it knows of its lenses enters with its median.
-        pixel_scale: Side of a pixel of the network [arcsec], or None.
-
-    Returns:
-        The network, without such channels where they cannot be made.
-    """
+    """Fill in what the channels of the lens equation take from the data; see `nn.lens_equation`."""
     if not isinstance(network, UNetConfig) or network.lens_equation is None:
         return network
     if pixel_scale is None or "theta_E" not in learned:
@@ -203,15 +177,12 @@ def with_lens_equation(
     return replace(network, lens_equation=lens_equation)
 
 
-def learned_parameters(
+def _learned_parameters(
     names: Sequence[str], source: LensSet, data: TrainingSet
 ) -> tuple[ParameterConfig, ...]:
     """Return the parameters with the ranges that they have in the training set.
 
     Where that was simulated, an end that it nearly reaches is the end of the prior.
-
-    Raises:
-        GravLensError: If a parameter is the same in all images.
     """
     simulation = simulation_of(source.header)
     priors = {} if simulation is None else prior_bounds(simulation)
@@ -237,7 +208,7 @@ def _reached(low: float, high: float, first: float, last: float) -> tuple[float,
     return low, high
 
 
-def prior_table(data: TrainingSet, num: int) -> Tensor | None:
+def _prior_table(data: TrainingSet, num: int) -> Tensor | None:
     """Return class and parameters of the first images, shape ``(num, 1 + P)``; None for none."""
     if not num:
         return None
@@ -259,9 +230,9 @@ def noise_free_twins(source: LensSet) -> LensSet:
             "noise 'split' needs a training set with noise-free images, as "
             "`gravlens simulate` with `noise_free` and `flux_unit` e-/s makes them"
         )
-    if source.header.flux_unit != UNIT:
+    if source.header.flux_unit != "e-/s":
         raise GravLensError(
-            f"noise 'split' needs images in {UNIT}, these are in {source.header.flux_unit}; "
+            f"noise 'split' needs images in e-/s, these are in {source.header.flux_unit}; "
             "make them with `gravlens simulate`, `flux_unit` e-/s"
         )
     return source.twins()
@@ -277,7 +248,7 @@ def observation_of(source: LensSet) -> ObservationConfig:
     header = source.header
     simulation = simulation_of(header)
     if simulation is None or "background_rms" not in values:
-        raise GravLensError(SIMULATED)
+        raise GravLensError("noise 'split' needs a training set that `gravlens simulate` made")
     if header.resize is not None and header.resize not in get_args(Resize):
         raise GravLensError(f"the training set went through an unknown resize, '{header.resize}'")
     times = values.get("exposure_time", np.empty(0))

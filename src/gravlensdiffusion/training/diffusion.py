@@ -20,17 +20,17 @@ from gravlensdiffusion.model.checkpoint import load_model
 from gravlensdiffusion.model.folders import checkpoints
 from gravlensdiffusion.parallel import Processes
 from gravlensdiffusion.presets.training import training_preset
+from gravlensdiffusion.sets.copies import group, sign
 from gravlensdiffusion.sets.lens_set import LensSet
 from gravlensdiffusion.sets.training_set import TrainingSet
 from gravlensdiffusion.training.accelerator import build_accelerator, refuse_unequal
 from gravlensdiffusion.training.adapt import adapt, check_set, start_from
 from gravlensdiffusion.training.augment import check_names
 from gravlensdiffusion.training.batches import Batch, Prefetcher, load_batch
-from gravlensdiffusion.training.counters import Progress
+from gravlensdiffusion.training.counters import Progress, doubt
 from gravlensdiffusion.training.data import fresh_model, prepare_data, split_validation
 from gravlensdiffusion.training.fit import Training, trained
 from gravlensdiffusion.training.fresh import PREFIX, FreshSet, fresh_set
-from gravlensdiffusion.training.length import count_different, doubt
 from gravlensdiffusion.training.optimiser import build_optimiser, learning_rate
 from gravlensdiffusion.training.run import RunDirectory, held_run
 from gravlensdiffusion.training.validation import ValidationLoss
@@ -160,7 +160,7 @@ class DiffusionTraining(Training):
             lambda: self._open(source, folder, accelerator, writes=writes)
         )
         saved = run.load()
-        num_different = count_different(self.data.images.blocks()) if saved is None else 0
+        num_different = _count_different(self.data) if saved is None else 0
 
         def fresh() -> Model:
             model = fresh_model(config, source, self.data, num_different)
@@ -191,7 +191,7 @@ class DiffusionTraining(Training):
             run.record_best(self.validation.best_images, self.validation.best)
         # A run of an earlier version has not counted them.
         counted = num_different or self.counters.num_different
-        self.counters.num_different = counted or count_different(self.data.images.blocks())
+        self.counters.num_different = counted or _count_different(self.data)
         self.num_images = len(self.data)
         if self._fresh is not None:
             self.num_images, self.counters.num_different = 0, self.total_images
@@ -303,3 +303,8 @@ class DiffusionTraining(Training):
                 yield model
         finally:
             model.load_state_dict(own)
+
+
+def _count_different(data: TrainingSet) -> int:
+    """Return how many of the images are no copy of another."""
+    return group([sign(data.images.blocks())]).num_different

@@ -156,7 +156,7 @@ class Distillation(Training):
         streams = Streams(self.config.seed, range(first, first + self.batch_size))
         known = self.teacher.config
         shape = (known.num_channels, known.image_size, known.image_size)
-        condition = draw_condition(self.teacher, self.config, streams)
+        condition = _draw_condition(self.teacher, self.config, streams)
         task = Task(streams, condition, shape, self.accelerator.device)
         self._drawn = None
         with self.accelerator.autocast():
@@ -224,17 +224,8 @@ def distilled(teacher: Model, config: DistillationConfig) -> ModelConfig:
     return replace(known, sampling=sampling)
 
 
-def draw_condition(model: Model, config: DistillationConfig, streams: Streams) -> Condition | None:
-    """Return what a batch is asked to be: as the training set was, some of it left out.
-
-    Args:
-        model: The teacher, with its table of classes and parameters if it has one.
-        config: How often something is left out.
-        streams: Random numbers of the batch.
-
-    Returns:
-        None for a model that takes no condition.
-    """
+def _draw_condition(model: Model, config: DistillationConfig, streams: Streams) -> Condition | None:
+    """Return what a batch is asked to be: as the training set was, some of it left out."""
     known = model.config
     if not (known.class_names or known.parameters):
         return None

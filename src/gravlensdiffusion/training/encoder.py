@@ -15,6 +15,7 @@ from gravlensdiffusion.nn.encoder import LensEncoder
 from gravlensdiffusion.training.accelerator import build_accelerator
 from gravlensdiffusion.training.augment import DIRECTED, turn_lenses
 from gravlensdiffusion.training.fit import Training, trained
+from gravlensdiffusion.training.optimiser import share_of_rate
 
 TARGETS = (
     "theta_E",
@@ -138,7 +139,7 @@ class _EncoderTraining(Training):
             accelerator=build_accelerator("cpu", "fp32"),
             batch_size=batch_size,
             total_images=num_steps * batch_size,
-            rate=lambda seen: peak_rate * _rate(seen // batch_size, num_steps),
+            rate=lambda seen: peak_rate * share_of_rate(seen // batch_size, num_steps, 200),
             max_grad_norm=5.0,
             log_images=200 * batch_size,
         )
@@ -150,11 +151,6 @@ class _EncoderTraining(Training):
         predicted, logits = self.model.standardised(self.model(images))
         error = predicted - (targets - self.model.target_means) / self.model.target_stds
         return error.square().mean() + CLASS_WEIGHT * F.cross_entropy(logits, labels)
-
-
-def _rate(step: int, num_steps: int) -> float:
-    """Return the share of the peak rate: a rise over 200 steps, then half a cosine."""
-    return min((step + 1) / 200, 0.5 * (1 + math.cos(math.pi * step / num_steps)))
 
 
 def _batches(

@@ -329,12 +329,7 @@ class Training:
 
 
 def shown(training: Training, *, is_shown: bool = True) -> Iterator[Progress]:
-    """Go through a training, and show on stderr how far it is.
-
-    Args:
-        training: The training.
-        is_shown: Whether it is shown.
-    """
+    """Go through a training, and show on stderr how far it is."""
     with shown_progress(training.total_images, is_shown=is_shown) as bar:
         for k, progress in enumerate(training):
             if not k and training.run is not None:
@@ -348,12 +343,7 @@ def shown(training: Training, *, is_shown: bool = True) -> Iterator[Progress]:
 
 
 def trained(training: Training, *, progress: bool = False) -> Progress:
-    """Train to the end and return where the training then stands.
-
-    Args:
-        training: The training.
-        progress: Whether to show on stderr how far it is.
-    """
+    """Train to the end and return where the training then stands."""
     for _ in shown(training, is_shown=progress):
         pass
     return training.progress

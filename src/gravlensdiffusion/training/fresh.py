@@ -74,10 +74,6 @@ class FreshSet(SimulatedSet):
 def fresh_set(name: str, config: TrainingConfig) -> FreshSet:
     """Return the simulation that a recipe trains on, at its size and with the recipe's seed.
 
-    Args:
-        name: `PREFIX` and the name of a simulation preset.
-        config: The recipe.
-
     Raises:
         GravLensError: If there is no such preset, or the recipe needs a set with an end.
     """

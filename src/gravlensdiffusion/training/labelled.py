@@ -67,11 +67,6 @@ def configure(
 ) -> ClassifierConfig:
     """Return the configuration of a network for a set.
 
-    Args:
-        data: The set.
-        recipe: How to train.
-        trained_on: Positions of the training images.
-
     Raises:
         GravLensError: If the images are too small or have no light above their noise.
     """

@@ -169,7 +169,9 @@ class MatchDistribution:
         """Return the loss of a batch of the student's images, shape ``(B, C, H, W)``."""
         with torch.no_grad():
             s = self.teacher.sample_t(task.spread(MATCH)).to(task.device)
-            alpha_s, sigma_s = (level.to(x)[:, None, None, None] for level in self._levels(s))
+            alpha_s, sigma_s = (
+                level.to(x)[:, None, None, None] for level in self.teacher.schedule(s)
+            )
             x_s = alpha_s * x + sigma_s * task.normal(MATCH)
             real = self.teacher(x_s, s, task.condition)
             difference = self.critic(x_s, s, task.condition) - real
@@ -183,17 +185,9 @@ class MatchDistribution:
         eps = task.normal(CRITIC + offset)
         return self.critic.loss(x.detach(), t, eps, task.condition).mean()
 
-    def _levels(self, s: Tensor) -> tuple[Tensor, Tensor]:
-        return self.teacher.schedule(s)
-
 
 def default_levels(schedule: Schedule, most: int) -> tuple[float, ...]:
-    """Return noise-to-signal ratios of the steps after the first, even in their logarithm.
-
-    Args:
-        schedule: The teacher's schedule.
-        most: Largest number of steps.
-    """
+    """Return noise-to-signal ratios of the steps after the first, even in their logarithm."""
     if most == 1:
         return ()
     highest = torch.exp(-0.5 * schedule.log_snr(torch.ones((), dtype=torch.float64)))

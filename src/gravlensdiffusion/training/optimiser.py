@@ -62,6 +62,11 @@ def learning_rate(config: OptimiserConfig, images_seen: int, total_images: int) 
     return rate
 
 
+def share_of_rate(step: int, num_steps: int, rise: float) -> float:
+    """Return the share of the peak rate at a step: a rise over some steps, then half a cosine."""
+    return min((step + 1) / rise, 0.5 * (1 + math.cos(math.pi * step / num_steps)))
+
+
 def _muon(network: nn.Module, config: OptimiserConfig) -> torch.optim.Optimizer:
     find = getattr(network, "hidden_weights", None)
     if find is None:
@@ -98,13 +103,7 @@ class MovingAverage:
 
     @torch.no_grad()
     def update(self, model: nn.Module, images_seen: int, batch_size: int) -> None:
-        """Take in the weights after one step.
-
-        Args:
-            model: The model.
-            images_seen: Images seen, this batch included.
-            batch_size: Images of this batch.
-        """
+        """Take in the weights after one step."""
         halflife = min(self.config.halflife_images, self.config.ramp * images_seen)
         decay = 0.5 ** (batch_size / halflife)
         for name, value in model.named_parameters():
@@ -181,7 +180,7 @@ class Muon(torch.optim.Optimizer):
             updates.setdefault(update.shape, []).append((weight, update))
         # Weights of one shape go through the iteration together.
         for shape, pairs in updates.items():
-            steps = orthogonalised(torch.stack([update for _, update in pairs]))
+            steps = _orthogonalised(torch.stack([update for _, update in pairs]))
             scale = max(1.0, shape[0] / shape[1]) ** 0.5
             for (weight, _), step in zip(pairs, steps, strict=True):
                 weight.mul_(1 - rate * group["decay"])
@@ -212,16 +211,8 @@ class Muon(torch.optim.Optimizer):
         )
 
 
-def orthogonalised(matrices: Tensor) -> Tensor:
-    """Bring the singular values of matrices near one and leave their singular vectors.
-
-    Args:
-        matrices: Shape ``(N, rows, columns)``.
-
-    Returns:
-        The same shape; singular values of about 0.7 to 1.2, but for those that are less than about
-        a thousandth of the largest.
-    """
+def _orthogonalised(matrices: Tensor) -> Tensor:
+    """Bring the singular values of matrices near one and leave their singular vectors."""
     a, b, c = NEWTON_SCHULZ
     tall = matrices.shape[1] > matrices.shape[2]
     x = matrices.transpose(1, 2) if tall else matrices

@@ -91,13 +91,13 @@ class RunDirectory:
         path = folder / CONFIG
         if path.is_file():
             old = read_json(type(config), path)
-            difference = first_difference(asdict(old), asdict(config))
+            difference = _first_difference(asdict(old), asdict(config))
             if difference is not None and checkpoints(folder):
                 raise GravLensError(
                     f"{folder} holds a run with another {difference}; choose another `out`"
                 )
         else:
-            refuse_others(folder)
+            _refuse_others(folder)
         if writes:
             folder.mkdir(parents=True, exist_ok=True)
             write_atomically(path, to_json(config))
@@ -207,7 +207,7 @@ def held_run(folder: Path, *, writes: bool = True) -> Iterator[None]:
     Raises:
         GravLensError: If another process trains there, or the folder is no run directory.
     """
-    refuse_others(folder)
+    _refuse_others(folder)
     with held(folder) if writes or (folder / LOCK).is_file() else nullcontext():
         for pattern in LEFTOVERS if writes else ():
             for path in folder.glob(pattern):
@@ -218,7 +218,7 @@ def held_run(folder: Path, *, writes: bool = True) -> Iterator[None]:
         yield
 
 
-def refuse_others(folder: Path) -> None:
+def _refuse_others(folder: Path) -> None:
     """Refuse a path that holds something else than a run."""
     if not folder.exists() or (folder / CONFIG).is_file():
         return
@@ -228,19 +228,13 @@ def refuse_others(folder: Path) -> None:
         raise GravLensError(f"{folder} exists and is not a run directory; choose another `out`")
 
 
-def first_difference(old: Any, new: Any, path: str = "") -> str | None:
-    """Describe the first value by which two configurations are of different runs, or return None.
-
-    Args:
-        old: The one, as nested mappings.
-        new: The other.
-        path: Where in the configurations they stand, keys with dots between them.
-    """
+def _first_difference(old: Any, new: Any, path: str = "") -> str | None:
+    """Describe the first value by which two configurations are of different runs, or return None."""
     if path in NO_IDENTITY:
         return None
     if isinstance(old, dict) and isinstance(new, dict):
         for key in sorted(old.keys() | new.keys()):
-            found = first_difference(old.get(key), new.get(key), f"{path}.{key}".lstrip("."))
+            found = _first_difference(old.get(key), new.get(key), f"{path}.{key}".lstrip("."))
             if found is not None:
                 return found
         return None

@@ -14,6 +14,7 @@ from gravlensdiffusion.untrusted.npy import (
 from gravlensdiffusion.untrusted.probe import (
     probe_file,
     probe_files,
+    refuse_bad,
     release,
     trust_file,
     verdict,
@@ -28,6 +29,7 @@ __all__ = [
     "probe_files",
     "read_header",
     "read_object_array",
+    "refuse_bad",
     "release",
     "trust_file",
     "verdict",

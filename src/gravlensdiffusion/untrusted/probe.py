@@ -22,7 +22,7 @@ from importlib import import_module
 from pathlib import Path
 from queue import Empty, Queue
 
-from gravlensdiffusion.errors import AmbiguousImageError, GravLensError
+from gravlensdiffusion.errors import AmbiguousImageError, BadImageError, GravLensError
 from gravlensdiffusion.untrusted.limits import held_bytes
 
 Identity = tuple[int, ...]
@@ -90,13 +90,14 @@ def probe_file(path: Path, judge: str, *arguments: str | None) -> str | None:
     return _verdicts[known]
 
 
-def verdict(look: Callable[[], object]) -> str | None:
+def verdict(look: Callable[[], object], kind: str = "") -> str | None:
     """Return what is wrong with a file, or None, as a judge says it.
 
     That the user has to choose an image first is nothing wrong.
 
     Args:
         look: Does all that opening the file does.
+        kind: What it should be, where `look` leaves damage to the library, as ``FITS file``.
     """
     try:
         look()
@@ -106,8 +107,22 @@ def verdict(look: Callable[[], object]) -> str | None:
         return "takes more memory than it may"
     # A damaged file fails in a library in any way.
     except Exception as error:  # noqa: BLE001
-        return str(error) or type(error).__name__
+        reason = str(error) or type(error).__name__
+        is_told = not kind or isinstance(error, BadImageError)
+        return reason if is_told else f"is no readable {kind} ({reason:.100})"
     return None
+
+
+def refuse_bad(path: Path, judge: str, *arguments: str | None) -> None:
+    """Refuse a file with which `probe_file` finds something wrong.
+
+    Raises:
+        BadImageError: If it does.
+        GravLensError: As there.
+    """
+    wrong = probe_file(path, judge, *arguments)
+    if wrong is not None:
+        raise BadImageError(wrong)
 
 
 def trust_file(path: Path, judge: str) -> None:

@@ -53,10 +53,6 @@ class _Refused(Exception):
 def read_state_dict(path: str | Path, what: str = "PyTorch checkpoint") -> dict[str, Tensor]:
     """Read a bare state dict of tensors; no code in the file is ever run.
 
-    Args:
-        path: A file that torch.save wrote.
-        what: What it should be, for messages.
-
     Raises:
         GravLensError: If it cannot be read, is too large, or holds anything else.
     """
@@ -152,12 +148,7 @@ def read_state(path: str | Path, what: str, *, max_bytes: int | None = None) -> 
 
 
 def _look_through(path: Path, size: int) -> None:
-    """Refuse a file by its sizes and the instructions of its pickles, before any of them is run.
-
-    Raises:
-        _Refused: If PyTorch must not see it.
-        Exception: Of any kind, if it is damaged.
-    """
+    """Refuse a file by its sizes and the instructions of its pickles, before any of them is run."""
     with path.open("rb") as stream:
         if stream.read(len(_ZIP)) != _ZIP:
             stream.seek(0)

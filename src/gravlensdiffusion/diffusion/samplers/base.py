@@ -41,16 +41,14 @@ class Sampler(ABC):
     Attributes:
         default_num_steps: Number of steps where the caller does not say.
         spacing: Spacing of the times; see `time_grid`.
-        rho: Exponent of ``karras``.
     """
 
     default_num_steps: ClassVar[int]
     spacing: Spacing = "time"
-    rho: float = 7.0
 
     def times(self, schedule: Schedule, num_steps: int) -> Tensor:
         """Return the times of the steps, falling from 1 to 0, float64 of shape ``(T + 1,)``."""
-        return time_grid(schedule, num_steps, self.spacing, self.rho)
+        return time_grid(schedule, num_steps, self.spacing)
 
     def init(self) -> State:
         """Return the state before the first step."""

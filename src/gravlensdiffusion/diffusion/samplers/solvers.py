@@ -112,18 +112,12 @@ class DPMSolverPP(Sampler):
 
     The first step and the last, whose h is infinite, take ``D = x_hat``.
 
-    Args:
-        spacing: Spacing of the times; see `time_grid`.
-        rho: Exponent of ``karras``.
-
     References:
         Lu, Zhou, Bao, Chen, Li and Zhu 2022, arXiv:2211.01095, algorithm 2.
     """
 
     default_num_steps: ClassVar[int] = 20
-
-    def __init__(self, spacing: Spacing = "log_snr", rho: float = 7.0) -> None:
-        self.spacing, self.rho = spacing, rho
+    spacing: Spacing = "log_snr"
 
     def step(
         self,
@@ -159,18 +153,12 @@ class Heun(Sampler):
     A step takes the mean of the slopes at both ends; the last step, to r = 0, where there is no
     slope, is Euler's and gives ``x_hat``.
 
-    Args:
-        spacing: Spacing of the times; see `time_grid`.
-        rho: Exponent of ``karras``.
-
     References:
         Karras, Aittala, Aila and Laine 2022, arXiv:2206.00364, algorithm 1.
     """
 
     default_num_steps: ClassVar[int] = 18
-
-    def __init__(self, spacing: Spacing = "karras", rho: float = 7.0) -> None:
-        self.spacing, self.rho = spacing, rho
+    spacing: Spacing = "karras"
 
     def step(
         self,
