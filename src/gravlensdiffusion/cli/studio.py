@@ -15,9 +15,13 @@ from gravlensdiffusion.config.bounds import Count, Range
 from gravlensdiffusion.errors import GravLensError
 
 if TYPE_CHECKING:
+    import uvicorn
+    from starlette.applications import Starlette
+
     from gravlensdiffusion.studio.drawing import Studio
 
 HTML = "report.html"
+MAX_CONNECTIONS = 200
 MAX_REPORT = 2**27
 """Size of a report that is shown [byte]."""
 
@@ -61,7 +65,7 @@ def run(options: Options) -> None:
     """
     try:
         import starlette  # noqa: F401
-        import uvicorn
+        import uvicorn  # noqa: F401
     except ModuleNotFoundError:
         raise GravLensError(
             "the studio needs more packages; pip install 'gravlensdiffusion[studio]' brings them"
@@ -72,17 +76,7 @@ def run(options: Options) -> None:
     with listener:
         app = build_app(open_studio(options))
         address = f"http://{HOST}:{listener.getsockname()[1]}/"
-        server = uvicorn.Server(
-            uvicorn.Config(
-                app,
-                log_level="error",
-                access_log=False,
-                lifespan="off",
-                ws="none",
-                limit_concurrency=200,
-                timeout_graceful_shutdown=1,
-            )
-        )
+        server = serve(app)
         print(f"the studio is at {address} (Ctrl+C ends it)", flush=True)
         if not options.no_browser and has_screen():
             webbrowser.open(address)
@@ -90,6 +84,23 @@ def run(options: Options) -> None:
             server.run(sockets=[listener])
         except KeyboardInterrupt:
             tell("the studio has ended")
+
+
+def serve(app: "Starlette") -> "uvicorn.Server":
+    """Return a server of the page that has yet to be run; it writes no log."""
+    import uvicorn
+
+    return uvicorn.Server(
+        uvicorn.Config(
+            app,
+            log_level="error",
+            access_log=False,
+            lifespan="off",
+            ws="none",
+            limit_concurrency=MAX_CONNECTIONS,
+            timeout_graceful_shutdown=1,
+        )
+    )
 
 
 def open_studio(options: Options) -> "Studio":

@@ -9,8 +9,8 @@ export class WatchRoom {
   constructor(about, panel, look) {
     Object.assign(this, { panel, look, frames: [], timer: null, abort: null });
     const how = { hasLegend: false, pixelScale: about.pixel_scale };
-    this.noisy = new Picture("What the model sees", how);
-    this.guess = new Picture("What it makes out", how);
+    this.noisy = new Picture("The model sees", how);
+    this.guess = new Picture("It makes out", how);
     document.getElementById("film").append(this.noisy.figure, this.guess.figure);
     this.handle = document.getElementById("handle");
     this.button = document.getElementById("play");
