@@ -10,7 +10,8 @@ no preset can better. It writes PRESET.json, PRESET.md, PRESET.html (on which yo
 and PRESET.png into the folder. `--name old-slacs` names the files otherwise, `--before FILE` puts the areas of an
 earlier PRESET.json into the table.
 
-Holes of real images are cut into the simulated ones too, and filled in both.
+Holes of real images are cut into the simulated ones too, and filled in both. Each image is cut out about its
+brightest point, since cutouts of surveys are not all centred alike.
 """
 
 import json
@@ -21,6 +22,7 @@ from typing import Any
 import numpy as np
 import tyro
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
 
 from gravlensdiffusion.evaluation.installed import WeightsNotFound, find_efficientnet_weights
 from gravlensdiffusion.evaluation.pictures import guess
@@ -49,6 +51,8 @@ from gravlensdiffusion.simulation.instrument import build_instrument
 from gravlensdiffusion.simulation.simulated_set import simulate
 
 NO_LENS = "no_lens"
+REACH = 6
+"""How far the lens galaxy may lie from the middle [pixel]."""
 ALIKE = 0.01
 """P-value above which a statistic is called alike."""
 NUM_SHOWN = 16
@@ -76,8 +80,8 @@ class Options:
     seed: int = 0
     """Seed of the simulations and of all that is drawn."""
     crop: int | None = None
-    """Side of the middle that is compared [pixel]; by default that of the preset, odd or even as the
-    real images are."""
+    """Side of what is compared [pixel]; by default that of the preset, as far as the real images
+    reach."""
     band: str | None = None
     """Band of the real images where there are several."""
     zero_point: float | None = None
@@ -99,14 +103,19 @@ def main(options: Options) -> None:
     instrument = build_instrument(config.imaging)
     real, holes = read_real(options, instrument.zero_point, config.imaging.num_pixels)
     classes = [each.name for each in config.classes if each.name != NO_LENS]
-    size = real.shape[-1]
     source = simulate(
-        config, options.num, options.seed, classes=classes, num_pixels=size, flux_unit="e-/s"
+        config,
+        options.num,
+        options.seed,
+        classes=classes,
+        num_pixels=real.shape[-1],
+        flux_unit="e-/s",
     )
     simulated = source.read(np.arange(options.num))[:, 0].astype(np.float32)
     rng = np.random.default_rng(options.seed)
-    real = fill_holes(real, holes, rng)
-    simulated = fill_holes(simulated, holes[rng.integers(len(holes), size=len(simulated))], rng)
+    real = centred(fill_holes(real, holes, rng))
+    holes = holes[rng.integers(len(holes), size=len(simulated))]
+    simulated = centred(fill_holes(simulated, holes, rng))
     try:
         network = load_efficientnet(find_efficientnet_weights())
     except WeightsNotFound as error:
@@ -125,12 +134,13 @@ def main(options: Options) -> None:
 
 
 def read_real(options: Options, zero_point: float, wanted: int) -> tuple[Images, NDArray[np.bool_]]:
-    """Return the middle of the real images in the flux of the preset, and where they are empty."""
+    """Return the real images in the flux of the preset, and where they are empty.
+
+    They are `REACH` pixels wider on each side than what is compared.
+    """
     source = open_set(options.real, band=options.band, mixed=True, any_unit=True, skip_bad=True)
     side = source.image_shape[-1]
-    size = options.crop or min(wanted, side)
-    # The middle of an odd image is a pixel; it must be one in the simulations, too.
-    size -= 0 if options.crop or size % 2 == side % 2 else 1
+    size = min(options.crop or wanted, side - 2 * REACH) + 2 * REACH
     source = open_set(
         options.real, band=options.band, mixed=True, any_unit=True, skip_bad=True, crop=size
     )
@@ -142,6 +152,19 @@ def read_real(options: Options, zero_point: float, wanted: int) -> tuple[Images,
     images = np.nan_to_num(images) * factor[:, None, None].astype(np.float32)
     print(f"{len(images)} real images of {size} pixels, {100 * holes.mean():.2g}% of them empty")
     return images, holes
+
+
+def centred(images: Images) -> Images:
+    """Return images cut out about their brightest point, `REACH` pixels narrower on each side."""
+    size = images.shape[-1] - 2 * REACH
+    middle = (images.shape[-1] - 1) // 2
+    near = slice(middle - REACH, middle + REACH + 1)
+    found = []
+    for image in images:
+        smooth = gaussian_filter(image, 1.0)[near, near]
+        row, column = np.unravel_index(np.argmax(smooth), smooth.shape)
+        found.append(image[row : row + size, column : column + size])
+    return np.stack(found)
 
 
 def write(options: Options, found: Realism, real: Images, simulated: Images) -> None:

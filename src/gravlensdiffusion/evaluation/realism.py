@@ -226,7 +226,7 @@ class Stretch:
         """Return the stretch that suits some images, shape ``(N, H, H)``."""
         sky = measure_sky(images)
         rms = float(np.median(sky.rms))
-        low = float(np.median(sky.level)) - 3 * rms
+        low = float(np.percentile(sky.level, 10)) - rms
         return cls(low, SOFTENING * max(rms, 1e-12), float(np.percentile(images, WHITE)))
 
     def __call__(self, images: Images) -> Images:
