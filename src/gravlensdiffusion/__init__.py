@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from gravlensdiffusion.errors import GravLensError
     from gravlensdiffusion.evaluation.evaluate import evaluate
     from gravlensdiffusion.formats.open import open_set
+    from gravlensdiffusion.generation.dataset import LensDataset
     from gravlensdiffusion.generation.generator import LensGenerator
     from gravlensdiffusion.generation.samples import LensSamples
     from gravlensdiffusion.sets.records import LensRecord, SetHeader
@@ -26,6 +27,7 @@ __version__ = "0.1.0"
 _MODULES = {
     "GravLensError": "errors",
     "LensClassifier": "classification.classifier",
+    "LensDataset": "generation.dataset",
     "LensGenerator": "generation.generator",
     "LensRecord": "sets.records",
     "LensSamples": "generation.samples",
@@ -43,6 +45,7 @@ _MODULES = {
 __all__ = [
     "GravLensError",
     "LensClassifier",
+    "LensDataset",
     "LensGenerator",
     "LensRecord",
     "LensSamples",

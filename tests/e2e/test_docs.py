@@ -167,7 +167,8 @@ def test_commands_do_as_they_are_written(
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_what_is_not_run_is_there(page: Path) -> None:
     makefile = (ROOT / "Makefile").read_text()
-    scripts = "".join(path.read_text() for path in (ROOT / "benchmarks").rglob("*.py"))
+    folders = (ROOT / "benchmarks", ROOT / "examples")
+    scripts = "".join(path.read_text() for each in folders for path in each.rglob("*.py"))
     for command in commands(page):
         words = command.split()
         if words[0] == "make":
