@@ -10,13 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.model.folders import CONFIG, FEW_STEPS, MODELS_FOLDER, find_model
+from gravlensdiffusion.model.folders import CARD, CONFIG, FEW_STEPS, MODELS_FOLDER, find_model
 
 if TYPE_CHECKING:
     from gravlensdiffusion.config.model import ModelConfig
-
-CARD = "README.md"
-
 
 USE = re.compile(r"^Take it for (.+?)\.$", re.MULTILINE | re.DOTALL)
 """Where the card of a model says which model is for what."""
@@ -27,7 +24,8 @@ class Options:
     """List the models that come with the package, and say which is for what.
 
     Attributes:
-        name: A bundled model, a run or a checkpoint; all bundled models by default.
+        name: A bundled model, a run, a checkpoint, a pipeline of diffusers, or owner/name on the hub;
+            all bundled models by default.
         json: Print one line of JSON a model, for programs.
     """
 

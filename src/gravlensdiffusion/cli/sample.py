@@ -79,8 +79,8 @@ class Options:
 
     Attributes:
         out: Folder to write to; it is made where it does not exist.
-        model: A bundled model, a run, a checkpoint folder, or a model_checkpoint.pth of the earlier
-            project.
+        model: A bundled model, a run, a checkpoint folder, a pipeline of diffusers, owner/name on the
+            hub, or a model_checkpoint.pth of the earlier project.
         num: Number of images; 100 by default, or one for each row of --conditions.
         seed: Seed of the noise that the images start from.
         format: What to write, separated by commas: h5 (lenses.h5), npy, fits, png.

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import numpy as np
@@ -34,8 +35,16 @@ from gravlensdiffusion.generation.request import (
     take_training_parameters,
 )
 from gravlensdiffusion.generation.samples import Frame, LensSamples
+from gravlensdiffusion.interop.hub import card, push
 from gravlensdiffusion.model.build import Model, build_sampler
-from gravlensdiffusion.model.checkpoint import fingerprint, load_few_steps, load_model
+from gravlensdiffusion.model.checkpoint import (
+    fingerprint,
+    load_few_steps,
+    load_model,
+    model_files,
+    save_model,
+)
+from gravlensdiffusion.model.folders import CARD, FEW_STEPS, find_model
 from gravlensdiffusion.parallel import find_device
 from gravlensdiffusion.progress import shown_progress
 from gravlensdiffusion.sets.flux import peak_scaled
@@ -68,19 +77,85 @@ class LensGenerator:
         self.few_steps = None if few_steps is None else few_steps.eval()
 
     @classmethod
-    def from_pretrained(cls, name_or_path: str | Path, device: str = "auto") -> "LensGenerator":
-        """Load a bundled model, a run, a checkpoint, or a checkpoint of the reference project.
+    def from_pretrained(
+        cls,
+        name_or_path: str | Path,
+        device: str = "auto",
+        *,
+        revision: str | None = None,
+        cache_dir: str | Path | None = None,
+        local_files_only: bool = False,
+        token: str | bool | None = None,
+    ) -> "LensGenerator":
+        """Load a model: bundled, of a run, on the hub, of diffusers, or of the reference project.
 
         Args:
             name_or_path: See `checkpoint.load_model`.
             device: ``cpu``, ``cuda`` or ``auto``.
+            revision: Branch, tag or commit of a model on the hub.
+            cache_dir: The hub's cache; by default that of ``HF_HOME``.
+            local_files_only: Whether the hub is not asked; ``HF_HUB_OFFLINE`` does the same.
+            token: Of a repository that is not public; by default the one that is logged in.
 
         Raises:
             GravLensError: If there is no such model or no such device.
         """
         device = find_device(device)
-        few_steps = load_few_steps(name_or_path, device)
-        return cls(load_model(name_or_path, device), Path(name_or_path).name, few_steps)
+        folder = find_model(
+            name_or_path,
+            revision=revision,
+            cache_dir=cache_dir,
+            local_files_only=local_files_only,
+            token=token,
+        )
+        few_steps = load_few_steps(folder, device)
+        return cls(load_model(folder, device), Path(name_or_path).name, few_steps)
+
+    def save_pretrained(
+        self, folder: str | Path, *, name: str | None = None, license_name: str | None = None
+    ) -> Path:
+        """Write the model so that `from_pretrained` reads it: safetensors, JSON and a card.
+
+        Args:
+            folder: Where to; what is in it is kept.
+            name: What the card calls it; its own name by default.
+            license_name: Licence of the weights, as the hub writes it (``mit``); None to say none.
+
+        Returns:
+            The folder.
+
+        Raises:
+            GravLensError: If the folder is not empty, or cannot be written.
+        """
+        text = card(self.config, name or self.name, license_name)
+        files: dict[str, bytes | Mapping[str, Tensor]] = {CARD: text.encode()}
+        if self.few_steps is not None and self.few_steps is not self.model:
+            own = model_files(self.few_steps)
+            files |= {f"{FEW_STEPS}/{name}": content for name, content in own.items()}
+        save_model(Path(folder), self.model, files=files)
+        return Path(folder)
+
+    def push_to_hub(
+        self, repository: str, *, license_name: str | None = None, **options: Any
+    ) -> str:
+        """Put the model into a repository of the hub, which is made where there is none.
+
+        Args:
+            repository: ``owner/name``.
+            license_name: See `save_pretrained`.
+            options: ``private``, ``token``, ``revision``, ``commit_message``, ``create_pr``; see
+                `hub.push`.
+
+        Returns:
+            The address of the commit.
+
+        Raises:
+            GravLensError: If the hub does not take it.
+        """
+        with TemporaryDirectory() as temporary:
+            folder = Path(temporary) / "model"
+            self.save_pretrained(folder, name=repository, license_name=license_name)
+            return push(folder, repository, **options)
 
     @property
     def device(self) -> torch.device:

@@ -81,7 +81,7 @@ def save_model(
     model: Model | LensEncoder | ClassifierNetwork,
     *,
     half: bool = False,
-    files: Mapping[str, bytes] | None = None,
+    files: Mapping[str, bytes | Mapping[str, Tensor]] | None = None,
 ) -> None:
     """Write a model, an encoder or a classifier: ``model.safetensors`` and ``config.json``.
 
@@ -91,10 +91,16 @@ def save_model(
         half: Whether to store the weights in half precision; buffers stay in single precision.
         files: What else belongs into the folder, by name.
     """
+    write_folder(folder, {**(files or {}), **model_files(model, half=half)})
+
+
+def model_files(
+    model: Model | LensEncoder | ClassifierNetwork, *, half: bool = False
+) -> dict[str, bytes | Mapping[str, Tensor]]:
+    """Return the files of a model as `write_folder` takes them; see `save_model`."""
     weights = {name for name, _ in model.named_parameters() if half}
     state = {k: v.half() if k in weights else v for k, v in model.state_dict().items()}
-    config = to_json(model.config).encode()
-    write_folder(folder, {**(files or {}), WEIGHTS: state, CONFIG: config})
+    return {WEIGHTS: state, CONFIG: to_json(model.config).encode()}
 
 
 def load_model(name_or_path: str | Path, device: torch.device | str = "cpu") -> Model:
@@ -103,7 +109,8 @@ def load_model(name_or_path: str | Path, device: torch.device | str = "cpu") -> 
     Args:
         name_or_path: A bundled model's name, a run directory (its checkpoint with the lowest
             held-out loss, where that was measured, or its last one), a checkpoint folder, a
-            pipeline of diffusers, or ``model_checkpoint.pth`` of the reference project. Where a checkpoint has
+            pipeline of diffusers, ``owner/name`` on the hub, or ``model_checkpoint.pth`` of the
+            reference project. Where a checkpoint has
             moving-average weights, those are used.
         device: Where to put it.
 

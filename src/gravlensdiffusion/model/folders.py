@@ -2,11 +2,12 @@
 
 import json
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from gravlensdiffusion.codec import read_json
 from gravlensdiffusion.config.model import ModelConfig
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.interop.hub import fetch, is_hub_name
 from gravlensdiffusion.interop.pipeline import is_pipeline, read_pipeline
 
 MODELS_FOLDER = Path(__file__).parents[1] / "models"
@@ -20,6 +21,7 @@ EMA_WEIGHTS = "ema.safetensors"
 CONFIG = "config.json"
 BEST = "best.json"
 """File of a run that names its checkpoint with the lowest held-out loss."""
+CARD = "README.md"
 FEW_STEPS = "few_steps"
 """Folder within that of a model, which holds its distilled weights."""
 
@@ -76,13 +78,15 @@ def read_config(folder: Path) -> ModelConfig:
     return read_pipeline(folder) if is_pipeline(folder) else read_json(ModelConfig, folder / CONFIG)
 
 
-def find_model(name_or_path: str | Path) -> Path:
+def find_model(name_or_path: str | Path, **hub: Any) -> Path:
     """Return the folder that holds a model's configuration and weights, or the reference's file.
 
     A pipeline of diffusers is such a folder too.
 
     Args:
-        name_or_path: A text is a bundled model where one has that name; a Path is always a path.
+        name_or_path: A text is a bundled model where one has that name, a model on the hub where it
+            is like ``owner/name`` and there is no such path; a Path is always a path.
+        hub: How a model on the hub is found; see `hub.fetch`.
 
     Raises:
         GravLensError: If there is no such model.
@@ -91,6 +95,8 @@ def find_model(name_or_path: str | Path) -> Path:
     if isinstance(name_or_path, str) and name_or_path in bundled_models():
         return MODELS_FOLDER / str(name_or_path)
     if not path.exists():
+        if isinstance(name_or_path, str) and is_hub_name(name_or_path):
+            return fetch(name_or_path, read_config, **hub)
         known = ", ".join(bundled_models()) or "none"
         raise GravLensError(f"no model '{name_or_path}': not a path, and bundled are: {known}")
     if (
