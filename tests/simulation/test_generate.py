@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from gravlensdiffusion.codec import from_json
+from gravlensdiffusion.config.instrument import Telescope
 from gravlensdiffusion.config.simulation import LensClass, SimulationConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.presets.simulation import SIMULATION_PRESETS, simulation_preset
@@ -107,6 +108,8 @@ def test_size_reduces_the_native_image_and_says_how(deeplense, size, method):
 
 def test_fewer_native_pixels_are_a_smaller_field():
     config = simulation_preset("euclid")
+    telescope = Telescope(name="Euclid", band="VIS")
+    config = replace(config, imaging=replace(config.imaging, instrument=telescope))
     small = select(config, num_pixels=64)
     assert set_header(small, 0).pixel_scale_arcsec == pytest.approx(0.101)
     assert set_header(small, 0).resize is None
@@ -205,17 +208,18 @@ def test_every_drawn_value_has_a_unit_and_the_configuration_survives_json(name):
         assert not np.isinf(list(record.parameters.values())).any()
 
 
-@pytest.mark.parametrize("name", ["deeplense-sim", "euclid", "hst"])
+@pytest.mark.parametrize("name", ["deeplense-sim", "euclid", "hst", "slacs"])
 def test_other_presets_keep_flux_in_electrons_per_second(name):
     assert set_header(simulation_preset(name), 0).flux_unit == "e-/s"
 
 
 def test_telescope_presets_have_lens_light():
-    for name in ("euclid", "hst"):
+    for name in ("euclid", "hst", "slacs"):
         record = simulate_one(select(simulation_preset(name), classes=("no_sub",)), 0, 0)
         assert record.parameters["lens_light_magnitude"] < record.parameters["source_magnitude"]
-        row, column = np.unravel_index(record.image[0].argmax(), (100, 100))
-        assert math.hypot(row - 49.5, column - 49.5) < 3
+        row, column = np.unravel_index(record.image[0].argmax(), record.image[0].shape)
+        middle = (len(record.image[0]) - 1) / 2
+        assert math.hypot(row - middle, column - middle) < 3
 
 
 @pytest.mark.parametrize(
@@ -244,6 +248,7 @@ def test_numbers_out_of_range_are_refused_at_the_call(deeplense, num, seed, jobs
 
 def test_unknown_preset_is_refused_with_those_there_are():
     with pytest.raises(
-        GravLensError, match="choose from deeplense, deeplense-wide, deeplense-sim, euclid, hst"
+        GravLensError,
+        match="choose from deeplense, deeplense-wide, deeplense-sim, euclid, hst, slacs",
     ):
         simulation_preset("jwst")

@@ -7,8 +7,8 @@ from lenstronomy.SimulationAPI.observation_api import SingleBand
 from lenstronomy.SimulationAPI.ObservationConfig.Euclid import Euclid
 from lenstronomy.SimulationAPI.ObservationConfig.HST import HST
 
+from gravlensdiffusion.config.instrument import Camera, Imaging, Telescope
 from gravlensdiffusion.config.priors import Constant, LogUniform, Uniform
-from gravlensdiffusion.config.simulation import Camera, Imaging, Telescope
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.simulation.instrument import Exposure, build_instrument
 

@@ -32,7 +32,10 @@ def test_lenstronomy_makes_every_kind_of_image_again(preset, name):
     lenses = simulate(preset, 3, seed=5, classes=[name], **options)
     theirs, ours = again(lenses, 2), lenses.read_noise_free([2])[0, 0]
     assert ours.max() > 0
-    np.testing.assert_allclose(theirs, ours, atol=1e-6 * ours.max(), rtol=0)
+    # Wings reach beyond the kernel, which is as wide as the image.
+    camera = simulation_preset(preset).imaging.instrument
+    tolerance = 1e-6 if camera.psf is None else 4e-3
+    np.testing.assert_allclose(theirs, ours, atol=tolerance * ours.max(), rtol=0)
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +62,7 @@ def test_table_has_the_stored_image_and_its_noise_as_lenstronomy_takes_them(stor
     assert data["background_rms"] == 0.00172
     assert data["exposure_time"] is None
     telescope = lenstronomy_kwargs(simulate("hst", 1, num_pixels=20), 0)["kwargs_data"]
-    assert telescope["exposure_time"] == 5400
+    assert telescope["exposure_time"] == 1150
     reduced = lenstronomy_kwargs(simulate("deeplense", 1, num_pixels=40, size=20), 0)
     assert reduced["kwargs_data"]["image_data"].shape == (40, 40)
     assert np.isnan(reduced["kwargs_data"]["image_data"]).all()

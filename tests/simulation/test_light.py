@@ -180,7 +180,8 @@ def test_lenstronomy_makes_the_images_again(config):
         params = table.pop("kwargs_params")
         theirs = create_image_model(**table).image(**params)
         ours = lenses.read_noise_free([index])[0, 0]
-        np.testing.assert_allclose(theirs, ours, atol=1e-4 * ours.max(), rtol=0)
+        # Wings reach beyond lenstronomy's kernel.
+        np.testing.assert_allclose(theirs, ours, atol=4e-3 * ours.max(), rtol=0)
 
 
 def test_structure_is_added_to_the_galaxies_of_a_set_without_it(config):

@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from gravlensdiffusion.config.instrument import Imaging
 from gravlensdiffusion.config.model import ObservationConfig
-from gravlensdiffusion.config.simulation import Imaging
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.presets.simulation import simulation_preset
 from gravlensdiffusion.sets.flux import default_method

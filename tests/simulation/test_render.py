@@ -120,8 +120,8 @@ def test_lens_light_adds_its_flux_at_the_lens():
     added = renderer.image(values | light, smooth) - renderer.image(values, smooth)
     assert added.sum() == pytest.approx(renderer.instrument.counts(20.0), rel=0.01)
     row, column = np.unravel_index(added.argmax(), added.shape)
-    assert (column - 99.5) * 0.101 == pytest.approx(0.3, abs=0.06)
-    assert (row - 99.5) * 0.101 == pytest.approx(-0.6, abs=0.06)
+    assert (column - 99.5) * 0.1 == pytest.approx(0.3, abs=0.06)
+    assert (row - 99.5) * 0.1 == pytest.approx(-0.6, abs=0.06)
 
 
 def plain_image(config, values, points):

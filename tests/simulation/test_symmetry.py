@@ -21,6 +21,7 @@ EXACT = {
     "deeplense-sim": ("half_turn",),
     "euclid": ("half_turn", "flips", "d4"),
     "hst": ("half_turn", "flips", "d4"),
+    "slacs": ("half_turn", "flips", "d4"),
 }
 """The table of docs/training.md."""
 

@@ -22,15 +22,16 @@ class Options:
 
     Attributes:
         out: File to write, lenses.h5 say.
-        preset: Population and instrument: deeplense, deeplense-wide, deeplense-sim, euclid or hst.
+        preset: Population and instrument: deeplense, deeplense-wide, deeplense-sim, euclid, hst or
+            slacs.
         num: Number of images.
         size: Pixels a side after a reduction that keeps the field of view; native size by default.
         pixels: Native pixels a side, which sets the field of view; the preset's by default.
         flux_unit: Unit of the pixels: peak (each image scaled to [0, 1]) or e-/s; by default the
             preset's.
         noise_free: Store each image without its noise too, as /images_noise_free.
-        classes: Classes, separated by commas: no_sub, cdm, axion, and no_lens in euclid and hst; by
-            default all of the preset's.
+        classes: Classes, separated by commas: no_sub, cdm, axion, and no_lens in euclid, hst and slacs;
+            by default all of the preset's.
         mix: Weight of each class, separated by commas; by default the preset's, or equal ones where
             classes are named.
         seed: Seed of all images.

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from gravlensdiffusion.config.bounds import (
+    LATER,
     MAX_CHANNELS,
     MAX_CLASSES,
     MAX_LEVELS,
@@ -24,6 +25,7 @@ from gravlensdiffusion.config.bounds import (
     check_class_names,
     check_ranges,
 )
+from gravlensdiffusion.config.sky import SkyCorrelation
 from gravlensdiffusion.config.unet2d import UNet2DConfig
 from gravlensdiffusion.errors import GravLensError
 
@@ -308,12 +310,14 @@ class ObservationConfig(Bounded):
         exposure_time: Exposure time that sets the Poisson noise of the galaxies [s]; None where
             they have none.
         resize: Resize from native size to that of the model, or None.
+        sky_correlation: Correlation of the noise of native pixels, or None for white noise.
     """
 
     num_pixels: Side
     background_rms: Annotated[float, Range(at_least=0, below=MAX_NUMBER)]
     exposure_time: Annotated[float | None, Range(above=0, below=MAX_NUMBER)] = None
     resize: Resize | None = None
+    sky_correlation: SkyCorrelation | None = field(default=None, metadata=LATER)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

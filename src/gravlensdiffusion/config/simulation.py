@@ -1,4 +1,4 @@
-"""What a set of simulated lenses is drawn from and how it is observed."""
+"""What a set of simulated lenses is drawn from; `config.instrument` says how it is observed."""
 
 import math
 from collections.abc import Sequence
@@ -8,7 +8,6 @@ from typing import Annotated, Literal
 from gravlensdiffusion.config.bounds import (
     LATER,
     Bounded,
-    Count,
     NonNegative,
     Number,
     Positive,
@@ -23,6 +22,7 @@ from gravlensdiffusion.config.galaxies import (
     Source,
     check_ellipticity,
 )
+from gravlensdiffusion.config.instrument import Imaging
 from gravlensdiffusion.config.priors import Prior
 from gravlensdiffusion.errors import GravLensError
 
@@ -184,71 +184,6 @@ class LensClass:
             raise GravLensError(f"class '{self.name}' has substructure but does not lens")
         if self.scenes and self.lensed:
             raise GravLensError(f"class '{self.name}' has scenes without a lens, but lenses")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Camera(Bounded):
-    """An instrument by its numbers.
-
-    Attributes:
-        pixel_scale: Side of a pixel [arcsec].
-        psf_fwhm: Full width at half maximum of the Gaussian point spread function [arcsec].
-        zero_point: AB magnitude of one electron per second [mag].
-        background_rms: Standard deviation of sky and read noise in a pixel [e- / s]: a number, or
-            a prior that each image draws its own from.
-        exposure_time: Exposure time that sets the Poisson noise of the galaxies [s]; None where
-            they have none, as if the sky outshone them by far.
-    """
-
-    kind: Literal["camera"] = "camera"
-    pixel_scale: Positive
-    psf_fwhm: Positive
-    zero_point: Number
-    background_rms: Annotated[float | Prior, Range(at_least=0)]
-    exposure_time: Annotated[Prior | None, Range(above=0)] = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Telescope:
-    """An instrument by its name in lenstronomy's observation configurations.
-
-    Attributes:
-        name: Telescope.
-        band: Filter, as lenstronomy names it.
-    """
-
-    kind: Literal["telescope"] = "telescope"
-    name: Literal["Euclid", "HST"]
-    band: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Imaging(Bounded):
-    """How an image is taken and stored.
-
-    Attributes:
-        instrument: Pixel scale, point spread function and noise.
-        num_pixels: Native size of the image [pixel].
-        supersampling: Rays per pixel and axis.
-        flux_unit: ``peak``: each image is shifted and scaled to [0, 1] at its native size;
-            ``e-/s``: electrons per second and pixel, the sky subtracted.
-        noise_free_twin: True to keep the noise-free image beside the noisy one, which stays as it is.
-        size: Size of the stored image [pixel]; None for the native size.
-    """
-
-    instrument: Camera | Telescope
-    num_pixels: Annotated[int, Range(at_least=8)]
-    supersampling: Count = 1
-    flux_unit: Literal["peak", "e-/s"] = "e-/s"
-    noise_free_twin: bool = False
-    size: int | None = None
-
-    def __post_init__(self) -> None:
-        check_ranges(self)
-        if self.size is not None and not 8 <= self.size <= self.num_pixels:
-            raise GravLensError(
-                f"size must lie between 8 and the native {self.num_pixels} pixels, got {self.size}"
-            )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -4,19 +4,19 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from gravlensdiffusion.config.galaxies import Box, Disc, GalaxyLight, Source
+from gravlensdiffusion.config.instrument import Camera, Imaging
 from gravlensdiffusion.config.priors import Constant, LogUniform, Prior, TruncatedNormal, Uniform
 from gravlensdiffusion.config.simulation import (
-    Camera,
-    Imaging,
+    Cosmology,
     Lens,
     LensClass,
     Scene,
     SimulationConfig,
     Subhaloes,
-    Telescope,
     Vortex,
 )
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.presets.instruments import ACS_F814W, EUCLID_VIS, WFC3_F140W
 
 
 def _normal(mean: float, std: float, low: float, high: float) -> TruncatedNormal:
@@ -171,7 +171,7 @@ def euclid() -> SimulationConfig:
     """Galaxy-scale lenses as the Euclid wide survey sees them in VIS."""
     return _survey(
         "euclid",
-        Telescope(name="Euclid", band="VIS"),
+        Imaging(instrument=EUCLID_VIS, num_pixels=100, supersampling=2),
         galaxy=_normal(19.8, 0.6, 18.3, 21.3),
         companion=_normal(22.0, 0.8, 20.4, 23.6),
         source=_normal(23.6, 0.6, 22.2, 25.0),
@@ -179,24 +179,42 @@ def euclid() -> SimulationConfig:
 
 
 def hst() -> SimulationConfig:
-    """Galaxy-scale lenses in two orbits of the Hubble Space Telescope, WFC3 F160W."""
+    """Galaxy-scale lenses in snapshots of the Hubble Space Telescope, WFC3 F140W."""
     return _survey(
         "hst",
-        Telescope(name="HST", band="WFC3_F160W"),
+        Imaging(instrument=WFC3_F140W, num_pixels=100, supersampling=2),
         galaxy=_normal(18.3, 0.6, 16.8, 19.8),
         companion=_normal(21.0, 0.8, 19.4, 22.6),
         source=_normal(22.8, 0.6, 21.4, 24.2),
     )
 
 
+def slacs() -> SimulationConfig:
+    """Galaxy-scale lenses at redshift 0.2, in the images of the Hubble Space Telescope, ACS F814W."""
+    config = _survey(
+        "slacs",
+        Imaging(instrument=ACS_F814W, num_pixels=96, supersampling=2),
+        galaxy=_normal(17.2, 0.6, 15.4, 18.8),
+        companion=_normal(22.0, 0.8, 20.4, 23.6),
+        source=_normal(23.5, 0.8, 21.5, 25.5),
+    )
+    assert config.lens.light is not None
+    light = replace(config.lens.light, effective_radius=_normal(1.8, 0.6, 0.7, 3.5))
+    return replace(
+        config,
+        cosmology=Cosmology(redshift_lens=0.2, redshift_source=0.6),
+        lens=replace(config.lens, light=light),
+    )
+
+
 def _survey(
-    name: str, instrument: Telescope, *, galaxy: Prior, companion: Prior, source: Prior
+    name: str, imaging: Imaging, *, galaxy: Prior, companion: Prior, source: Prior
 ) -> SimulationConfig:
     """Return lenses of three classes and as many images without one, as a survey sees them.
 
     Args:
         name: Name of the preset.
-        instrument: The telescope.
+        imaging: How they are observed.
         galaxy: Magnitude of the lens galaxies [mag].
         companion: Magnitude of a companion, about that of lensed arcs [mag].
         source: Magnitude of the sources [mag].
@@ -208,7 +226,7 @@ def _survey(
         source=behind,
         classes=(*CLASSES, _no_lens(galaxy, companion, behind)),
         mix=(1.0, 1.0, 1.0, 3.0),
-        imaging=Imaging(instrument=instrument, num_pixels=100, supersampling=3),
+        imaging=imaging,
     )
 
 
@@ -285,6 +303,7 @@ SIMULATION_PRESETS: dict[str, Callable[[], SimulationConfig]] = {
     "deeplense-sim": deeplense_sim,
     "euclid": euclid,
     "hst": hst,
+    "slacs": slacs,
 }
 """The presets by name."""
 

@@ -14,7 +14,7 @@ from gravlensdiffusion.config.simulation import LensClass, SimulationConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.sets.flux import PEAK, bring_to_size, default_method, to_unit_range
 from gravlensdiffusion.sets.records import LensRecord, SetHeader
-from gravlensdiffusion.simulation import substructure
+from gravlensdiffusion.simulation import psf, substructure
 from gravlensdiffusion.simulation.cosmology import lens_geometry
 from gravlensdiffusion.simulation.instrument import build_instrument
 from gravlensdiffusion.simulation.population import (
@@ -42,7 +42,7 @@ IMAGE_UNITS = {
 }
 """Units of what is known of an image's noise and of its native pixels."""
 
-_LENS, _SUBSTRUCTURE, _NOISE, _CLASS, _SCENE = range(5)
+_LENS, _SUBSTRUCTURE, _NOISE, _CLASS, _SCENE, _PSF = range(6)
 _NEIGHBOURS = 10
 
 
@@ -100,6 +100,7 @@ def simulate_one(config: SimulationConfig, seed: int, index: int) -> LensRecord:
     chosen = config.classes[label]
     renderer = build_renderer(config.cosmology, config.imaging)
     values, clumps = _draw_truth(config, chosen, seed, index)
+    values |= renderer.instrument.draw_psf(_generator(seed, index, _PSF))
     clean = renderer.image(values, clumps)
     noise_rng = _generator(seed, index, _NOISE)
     exposure = renderer.instrument.draw_exposure(noise_rng)
@@ -126,15 +127,18 @@ def set_header(config: SimulationConfig, seed: int) -> SetHeader:
     """Return what is common to all images that `simulate` makes."""
     imaging = config.imaging
     size = imaging.size or imaging.num_pixels
-    native_scale = build_instrument(imaging).pixel_scale
+    instrument = build_instrument(imaging)
+    units = parameter_units(config) | substructure.UNITS | IMAGE_UNITS
+    if instrument.spread is not None:
+        units |= psf.UNITS
     return SetHeader(
         class_names=tuple(each.name for each in config.classes),
-        pixel_scale_arcsec=native_scale * imaging.num_pixels / size,
+        pixel_scale_arcsec=instrument.pixel_scale * imaging.num_pixels / size,
         flux_unit=imaging.flux_unit,
         preset=config.preset,
         config=to_json(config),
         seed=seed,
-        parameter_units=parameter_units(config) | substructure.UNITS | IMAGE_UNITS,
+        parameter_units=units,
         resize=default_method(size) if size != imaging.num_pixels else None,
         software=f"gravlensdiffusion {__version__}",
     )

@@ -15,11 +15,13 @@ from lenstronomy.SimulationAPI.ObservationConfig.Euclid import Euclid
 from lenstronomy.SimulationAPI.ObservationConfig.HST import HST
 from numpy.typing import NDArray
 
-from gravlensdiffusion.config.priors import Constant, Prior
-from gravlensdiffusion.config.simulation import Camera, Imaging, Telescope
+from gravlensdiffusion.config.instrument import Camera, Depth, Imaging, Telescope
+from gravlensdiffusion.config.priors import Constant
+from gravlensdiffusion.config.sky import SkyCorrelation
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.simulation.observe import draw_noise, noise_std
 from gravlensdiffusion.simulation.population import draw
+from gravlensdiffusion.simulation.psf import Spread
 
 BANDS = {"Euclid": ("VIS", "Y", "J", "H"), "HST": ("WFC3_F160W",)}
 """The filters of each telescope that come with a Gaussian point spread function."""
@@ -46,20 +48,50 @@ class Instrument:
         pixel_scale: Side of a native pixel [arcsec].
         psf_fwhm: Full width at half maximum of the point spread function [arcsec].
         zero_point: AB magnitude of one electron per second [mag].
-        background_rms: Prior of the standard deviation of sky and read noise in a pixel [e- / s].
-        exposure_time: Prior of the total exposure time [s], or None for no Poisson noise.
-        numerics: lenstronomy's grid of rays and convolution.
+        depths: Priors of the noise, each with the share of the images that have it.
+        numerics: lenstronomy's grid of rays, and its convolution with a Gaussian.
         arguments: What lenstronomy makes grid, point spread function and convolution of, by its
-            names of them.
+            names of them; `lenstronomy_kwargs` has those of an image.
+        spread: What spreads the light where the point spread function is none, or None.
+        correlation: Correlation of the noise, or None where it is white.
     """
 
     pixel_scale: float
     psf_fwhm: float
     zero_point: float
-    background_rms: Prior
-    exposure_time: Prior | None
+    depths: tuple[Depth, ...]
     numerics: Numerics
     arguments: Mapping[str, Mapping[str, Any]]
+    spread: Spread | None = None
+    correlation: SkyCorrelation | None = None
+
+    def draw_psf(self, rng: np.random.Generator) -> dict[str, float]:
+        """Draw the shape of the point spread function; empty where it is the same in all images."""
+        return {} if self.spread is None else self.spread.draw(rng)
+
+    def image(self, light: NDArray[np.float64], psf: Mapping[str, float]) -> NDArray[np.float64]:
+        """Return the noise-free image of some light, shape ``(H, W)`` [e- / s].
+
+        Args:
+            light: Surface brightness at the rays of the grid, shape ``(N,)`` [e- / s / arcsec^2].
+            psf: What `draw_psf` returned, among other values or not.
+        """
+        if self.spread is not None:
+            return self.spread.image(light, psf)
+        return np.asarray(self.numerics.re_size_convolve(light))
+
+    def lenstronomy_kwargs(self, psf: Mapping[str, float]) -> dict[str, dict[str, Any]]:
+        """Return what lenstronomy makes grid, point spread function and convolution of.
+
+        Args:
+            psf: What `draw_psf` returned, among other values or not.
+        """
+        kwargs = {name: dict(each) for name, each in self.arguments.items()}
+        if self.spread is not None:
+            kwargs["kwargs_psf"] = self.spread.lenstronomy_kwargs(psf)
+            # The default one is deprecated by numpy.
+            kwargs["kwargs_numerics"]["convolution_type"] = "fft"
+        return kwargs
 
     def counts(self, magnitude: float) -> float:
         """Return the electrons per second of a source of a magnitude."""
@@ -67,8 +99,15 @@ class Instrument:
 
     def draw_exposure(self, rng: np.random.Generator) -> Exposure:
         """Draw what sets the noise of one image."""
-        time = math.inf if self.exposure_time is None else draw(self.exposure_time, rng)
-        return Exposure(time=time, background_rms=draw(self.background_rms, rng))
+        depth = self.depths[0]
+        if len(self.depths) > 1:
+            ends = np.cumsum([each.share for each in self.depths])
+            depth = self.depths[int(np.searchsorted(ends[:-1], rng.uniform(), side="right"))]
+        time = math.inf if depth.exposure_time is None else draw(depth.exposure_time, rng)
+        rms = depth.background_rms
+        return Exposure(
+            time=time, background_rms=rms if isinstance(rms, float | int) else draw(rms, rng)
+        )
 
     def noise_std(self, image: NDArray[np.float64], exposure: Exposure) -> NDArray[np.float64]:
         """Return the standard deviation of the noise in each pixel [e- / s].
@@ -77,13 +116,15 @@ class Instrument:
             image: Noise-free image, shape ``(H, W)`` [e- / s].
             exposure: Exposure time and sky noise.
         """
-        return noise_std(image, exposure.background_rms, exposure.time)
+        return noise_std(image, exposure.background_rms, exposure.time, self.correlation)
 
     def observe(
         self, image: NDArray[np.float64], exposure: Exposure, rng: np.random.Generator
     ) -> NDArray[np.float64]:
         """Return the image with noise [e- / s]."""
-        return image + draw_noise(image, exposure.background_rms, exposure.time, rng)
+        return image + draw_noise(
+            image, exposure.background_rms, exposure.time, rng, self.correlation
+        )
 
     def signal_to_noise(self, image: NDArray[np.float64], exposure: Exposure) -> float:
         """Return the signal-to-noise ratio of a whole image, each pixel weighted at its best.
@@ -107,43 +148,53 @@ class Instrument:
 def build_instrument(imaging: Imaging) -> Instrument:
     """Build the instrument and its grid, centred on the middle of the image."""
     chosen = imaging.instrument
-    if isinstance(chosen, Camera):
-        pixel_scale, fwhm = chosen.pixel_scale, chosen.psf_fwhm
-        zero_point, background = chosen.zero_point, _as_prior(chosen.background_rms)
-        exposure_time = chosen.exposure_time
-    else:
-        settings = _telescope_settings(chosen)
-        band = SingleBand(**settings)
-        pixel_scale, fwhm = band.pixel_scale, settings["seeing"]
-        zero_point = settings["magnitude_zero_point"]
-        background = _as_prior(float(band.background_noise))
-        exposure_time = Constant(value=band.exposure_time)
-    corner = -(imaging.num_pixels - 1) / 2 * pixel_scale
+    camera = chosen if isinstance(chosen, Camera) else _camera(chosen)
+    corner = -(imaging.num_pixels - 1) / 2 * camera.pixel_scale
     grid = {
-        "transform_pix2angle": np.eye(2) * pixel_scale,
+        "transform_pix2angle": np.eye(2) * camera.pixel_scale,
         "ra_at_xy_0": corner,
         "dec_at_xy_0": corner,
     }
-    psf = {"psf_type": "GAUSSIAN", "fwhm": fwhm, "truncation": 5}
+    fwhm, spread = camera.psf_fwhm or 0.0, None
+    if camera.psf is not None:
+        fwhm = camera.psf.fwhm
+        spread = Spread(camera.psf, imaging.num_pixels, camera.pixel_scale, imaging.supersampling)
+    gaussian = {"psf_type": "GAUSSIAN", "fwhm": fwhm, "truncation": 5}
     rays = {
         "supersampling_factor": imaging.supersampling,
         "supersampling_convolution": imaging.supersampling > 1,
     }
+    rest = 1 - sum(each.share for each in camera.other_depths)
+    own = Depth(
+        share=max(rest, np.finfo(float).tiny),
+        background_rms=camera.background_rms,
+        exposure_time=camera.exposure_time,
+    )
     return Instrument(
-        pixel_scale=pixel_scale,
+        pixel_scale=camera.pixel_scale,
         psf_fwhm=fwhm,
-        zero_point=zero_point,
-        background_rms=background,
-        exposure_time=exposure_time,
+        zero_point=camera.zero_point,
+        depths=(own, *camera.other_depths),
         numerics=Numerics(
-            PixelGrid(nx=imaging.num_pixels, ny=imaging.num_pixels, **grid), PSF(**psf), **rays
+            PixelGrid(nx=imaging.num_pixels, ny=imaging.num_pixels, **grid), PSF(**gaussian), **rays
         ),
-        arguments={"kwargs_data": grid, "kwargs_psf": psf, "kwargs_numerics": rays},
+        arguments={"kwargs_data": grid, "kwargs_psf": gaussian, "kwargs_numerics": rays},
+        spread=spread,
+        correlation=camera.sky_correlation,
     )
 
 
-def _as_prior(value: float | Prior) -> Prior:
-    return Constant(value=value) if isinstance(value, int | float) else value
+def _camera(telescope: Telescope) -> Camera:
+    """Return a telescope of lenstronomy's by its numbers."""
+    settings = _telescope_settings(telescope)
+    band = SingleBand(**settings)
+    return Camera(
+        pixel_scale=band.pixel_scale,
+        psf_fwhm=settings["seeing"],
+        zero_point=settings["magnitude_zero_point"],
+        background_rms=float(band.background_noise),
+        exposure_time=Constant(value=band.exposure_time),
+    )
 
 
 def _telescope_settings(telescope: Telescope) -> dict[str, float]:

@@ -22,6 +22,7 @@ def lenstronomy_kwargs(lenses: LensSet, index: int) -> dict[str, dict[str, Any]]
     That is the native image without noise, in e-/s. The stored one is made of it by noise, of
     `exposure_time` and `background_rms`; where the unit is ``peak``, flux `flux_min` becomes 0 and
     `flux_max` 1, all of them parameters of the set; and by a reduction, where it has another size.
+    A point spread function with wings is a kernel as wide as the image, without what lies beyond.
 
     Args:
         lenses: A set that `simulate` has made, from a file or not, or some of one.
@@ -54,7 +55,7 @@ def lenstronomy_kwargs(lenses: LensSet, index: int) -> dict[str, dict[str, Any]]
     if mass:
         rays = np.unique(renderer.instrument.numerics.coordinates_evaluate[0])
         mass += _substructure(record).profiles(renderer.geometry, rays)
-    kwargs = {name: dict(each) for name, each in renderer.instrument.arguments.items()}
+    kwargs = renderer.instrument.lenstronomy_kwargs(record.parameters)
     time = record.parameters.get("exposure_time", math.nan)
     kwargs["kwargs_data"] |= {
         "image_data": _native_image(record, lenses.header.flux_unit, config.imaging.num_pixels),

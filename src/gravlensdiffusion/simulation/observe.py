@@ -1,31 +1,40 @@
 """The noise of an instrument, added to images of any stored size; needs no lenstronomy."""
 
 import math
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.fft import irfft2, next_fast_len, rfft2
 
 from gravlensdiffusion.config.model import ObservationConfig
+from gravlensdiffusion.config.sky import SkyCorrelation
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.sets.flux import resize_flux
 
 
 def noise_std(
-    image: NDArray[np.float64], background_rms: float, exposure_time: float
+    image: NDArray[np.float64],
+    background_rms: float,
+    exposure_time: float,
+    correlation: SkyCorrelation | None = None,
 ) -> NDArray[np.float64]:
     """Return the standard deviation of the noise in each native pixel [e- / s].
 
     Sky and read noise are the same everywhere; the photons of the galaxies add their Poisson
-    variance, flux / exposure time, in its normal approximation.
+    variance, flux / exposure time, in its normal approximation. Where neighbours share their noise,
+    that of a pixel is less, so that a large area still has that of its photons.
 
     Args:
         image: Noise-free image, shape ``(..., H, W)`` [e- / s].
         background_rms: Standard deviation of sky and read noise [e- / s].
         exposure_time: Exposure time [s]; infinite where the galaxies have no Poisson noise.
+        correlation: Correlation of the noise, or None where it is white.
     """
     if math.isinf(exposure_time):
         return np.full(image.shape, math.sqrt(background_rms**2))
-    return np.sqrt(background_rms**2 + np.maximum(image, 0) / exposure_time)
+    shared = 1.0 if correlation is None else correlation.total
+    return np.sqrt(background_rms**2 + np.maximum(image, 0) / (exposure_time * shared))
 
 
 def draw_noise(
@@ -33,9 +42,47 @@ def draw_noise(
     background_rms: float,
     exposure_time: float,
     rng: np.random.Generator,
+    correlation: SkyCorrelation | None = None,
 ) -> NDArray[np.float64]:
     """Draw the noise of the native pixels [e- / s]; the arguments are those of `noise_std`."""
-    return noise_std(image, background_rms, exposure_time) * rng.standard_normal(image.shape)
+    std = noise_std(image, background_rms, exposure_time, correlation)
+    if correlation is None:
+        return std * rng.standard_normal(image.shape)
+    return std * _correlated(image.shape, correlation, rng)
+
+
+def _correlated(
+    shape: tuple[int, ...], correlation: SkyCorrelation, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """Draw normal noise of variance 1 and some correlation on the last two axes.
+
+    White noise on a grid that is larger by the length of the correlation, times the root of the
+    power spectrum: on the part of it that is kept, variance and correlation are exact.
+
+    References:
+        Dietrich & Newsam 1997, SIAM J. Sci. Comput. 18, 1088 (circulant embedding).
+    """
+    amplitude, size = _amplitude(correlation, shape[-2], shape[-1])
+    white = rng.standard_normal((*shape[:-2], *size))
+    noise = irfft2(rfft2(white) * amplitude, size)
+    return np.asarray(noise[..., : shape[-2], : shape[-1]])
+
+
+@lru_cache(maxsize=8)
+def _amplitude(
+    correlation: SkyCorrelation, height: int, width: int
+) -> tuple[NDArray[np.float64], tuple[int, int]]:
+    """Return the root of the power spectrum on a grid that holds an image, and the grid's size."""
+    table = np.array(correlation.table)
+    reach = len(table)
+    # Twice the reach at least, so that no distance is met twice.
+    rows, columns = (next_fast_len(max(n + reach, 2 * reach), real=True) for n in (height, width))
+    periodic = np.zeros((rows, columns))
+    for i in range(1 - reach, reach):
+        for j in range(1 - reach, reach):
+            periodic[i, j] = table[abs(i), abs(j)]
+    power = np.maximum(rfft2(periodic).real, 0)
+    return np.sqrt(power), (rows, columns)
 
 
 def observe(
@@ -62,16 +109,17 @@ def observe(
     """
     size = _checked_size(clean, observation)
     native_size, method = observation.num_pixels, observation.resize
+    correlation = observation.sky_correlation
     flux = np.asarray(clean, dtype=np.float64)
     time = math.inf if observation.exposure_time is None else observation.exposure_time
     noise: NDArray[np.floating]
     if size == native_size or method is None:
-        noise = draw_noise(flux, observation.background_rms, time, rng)
+        noise = draw_noise(flux, observation.background_rms, time, rng, correlation)
     else:
         native = np.zeros((*flux.shape[:-2], native_size, native_size))
         if math.isfinite(time):
             native = np.asarray(resize_flux(flux, native_size, "area"), dtype=np.float64)
-        noise = draw_noise(native, observation.background_rms, time, rng)
+        noise = draw_noise(native, observation.background_rms, time, rng, correlation)
         noise = resize_flux(noise, size, method)
     return (flux + noise).astype(clean.dtype)
 

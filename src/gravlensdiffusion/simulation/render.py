@@ -6,7 +6,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from gravlensdiffusion.config.simulation import Cosmology, Imaging
+from gravlensdiffusion.config.instrument import Imaging
+from gravlensdiffusion.config.simulation import Cosmology
 from gravlensdiffusion.simulation.cosmology import lens_geometry
 from gravlensdiffusion.simulation.instrument import build_instrument
 from gravlensdiffusion.simulation.profiles import LIGHT, MASS, Profile, components
@@ -36,7 +37,8 @@ class Renderer:
         """Render one image without noise.
 
         Args:
-            values: The parameters of lens and galaxies; see `components`.
+            values: The parameters of lens and galaxies, see `components`, and of the point spread
+                function where it varies.
             substructure: What is added to the smooth lens, where there is one.
 
         Returns:
@@ -49,7 +51,7 @@ class Renderer:
             alpha_x, alpha_y = self.deflection(x, y, made_of.mass, substructure)
             _add_light(light, x - alpha_x, y - alpha_y, made_of.source)
         _add_light(light, x, y, made_of.front)
-        return np.asarray(self.instrument.numerics.re_size_convolve(light))
+        return self.instrument.image(light, values)
 
     def deflection(
         self,

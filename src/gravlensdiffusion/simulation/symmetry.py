@@ -1,6 +1,7 @@
 """Which mirror images and turns of its lenses a population holds as often as the lenses."""
 
 from gravlensdiffusion.config.galaxies import Box, Disc, Envelope, GalaxyLight
+from gravlensdiffusion.config.instrument import PointSpread, Telescope
 from gravlensdiffusion.config.priors import Constant, Normal, Prior, TruncatedNormal, Uniform
 from gravlensdiffusion.config.simulation import SimulationConfig
 
@@ -27,12 +28,16 @@ def symmetries(config: SimulationConfig) -> tuple[str, ...]:
     galaxies = [lens.light, *(scene.galaxy for scene in config.scenes)]
     lights = [source.light for source in sources]
     lights += [galaxy for galaxy in galaxies if isinstance(galaxy, GalaxyLight)]
+    camera = config.imaging.instrument
+    shapes: list[GalaxyLight | PointSpread] = [*lights]
+    if not isinstance(camera, Telescope) and camera.psf is not None:
+        shapes.append(camera.psf)
     half_turn = all(_is_point_symmetric(place) for place in places)
-    diagonal = all(map(_is_even, (lens.gamma2, lens.e2, *(light.e2 for light in lights))))
+    diagonal = all(map(_is_even, (lens.gamma2, lens.e2, *(shape.e2 for shape in shapes))))
     diagonal &= all(
         _is_even(light.structure.twist) for light in lights if isinstance(light.structure, Envelope)
     )
-    axial = all(map(_is_even, (lens.gamma1, lens.e1, *(light.e1 for light in lights))))
+    axial = all(map(_is_even, (lens.gamma1, lens.e1, *(shape.e1 for shape in shapes))))
     square = all(isinstance(place, Disc) or place.x == place.y for place in places)
     flips = half_turn and diagonal
     found = {"half_turn": half_turn, "flips": flips, "d4": flips and axial and square}

@@ -34,7 +34,7 @@ POSITIONS = tuple((f"{name}_x", f"{name}_y") for name in ("source", "lens", *BES
 """Parameters along x and along y."""
 SPINS = (
     ("gamma1", "gamma2"),
-    *((f"{name}_e1", f"{name}_e2") for name in ("lens", *GALAXIES)),
+    *((f"{name}_e1", f"{name}_e2") for name in ("lens", *GALAXIES, "psf")),
 )
 """Parameters along the axes, cos(2 phi), and along the diagonals, sin(2 phi)."""
 TWISTS = frozenset(f"{name}_envelope_twist" for name in GALAXIES)
@@ -48,7 +48,7 @@ INVARIANTS = frozenset(
         *(f"{name}_{end}" for name in GALAXIES for end in ("magnitude", "R_sersic", "n_sersic")),
         *(f"{name}_{end}" for name in GALAXIES for end in (*ENVELOPE_FIELDS, *DISC_FIELDS)),
         *(f"{name}_clump_count" for name in GALAXIES),
-        *("scene", "signal_to_noise", "log_signal_to_noise", "log_mean_flux"),
+        *("scene", "psf_fwhm", "signal_to_noise", "log_signal_to_noise", "log_mean_flux"),
     }
     - TWISTS
 )

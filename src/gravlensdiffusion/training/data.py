@@ -258,4 +258,5 @@ def observation_of(source: LensSet) -> ObservationConfig:
         background_rms=float(np.median(values["background_rms"])),
         exposure_time=float(np.median(times)) if len(times) else None,
         resize=cast("Resize | None", header.resize),
+        sky_correlation=simulation.imaging.sky_correlation,
     )

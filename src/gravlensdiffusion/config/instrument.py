@@ -1,0 +1,179 @@
+"""How lenses are observed: point spread function, sky, exposure and the stored image."""
+
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+from gravlensdiffusion.config.bounds import (
+    LATER,
+    Bounded,
+    Count,
+    Number,
+    Positive,
+    Range,
+    check_ranges,
+)
+from gravlensdiffusion.config.priors import Constant, Prior
+from gravlensdiffusion.config.sky import SkyCorrelation
+from gravlensdiffusion.errors import GravLensError
+
+ZERO, ONE = Constant(value=0.0), Constant(value=1.0)
+
+MAX_PSF_ELLIPTICITY = 0.5
+"""Largest value of e1 and of e2 of a point spread function."""
+Ellipticity = Annotated[Prior, Range(at_least=-MAX_PSF_ELLIPTICITY, at_most=MAX_PSF_ELLIPTICITY)]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Moffat(Bounded):
+    """A round Moffat profile, (1 + (r / a)^2)^-beta.
+
+    Attributes:
+        share: Share of the light; those of a sum are scaled to one.
+        fwhm: Full width at half maximum, 2 a sqrt(2^(1 / beta) - 1) [arcsec].
+        beta: How fast the wings fall; a Gaussian is the limit of large values.
+    """
+
+    share: Positive
+    fwhm: Positive
+    beta: Annotated[float, Range(above=1, at_most=20)]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PointSpread(Bounded):
+    """A point spread function with wings, of a shape of its own in each image.
+
+    Attributes:
+        components: Moffat profiles that add up to it, before the light is gathered in pixels.
+        width: Factor by which all of it is wider in an image.
+        e1: Its ellipticity along the axes, lenstronomy's convention.
+        e2: Its ellipticity along the diagonals.
+    """
+
+    components: tuple[Moffat, ...]
+    width: Annotated[Prior, Range(above=0)] = ONE
+    e1: Ellipticity = ZERO
+    e2: Ellipticity = ZERO
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+        if not self.components:
+            raise GravLensError("a point spread function needs a component")
+
+    @property
+    def fwhm(self) -> float:
+        """Full width at half maximum of the sum, at width 1 [arcsec]."""
+        low, high = 0.0, max(each.fwhm for each in self.components)
+        peak = self.brightness(0.0)
+        for _ in range(60):
+            middle = (low + high) / 2
+            low, high = (middle, high) if 2 * self.brightness(middle / 2) > peak else (low, middle)
+        return high
+
+    def brightness(self, radius: float) -> float:
+        """Return the light per area at a distance [arcsec] from the middle, up to a factor."""
+        total = 0.0
+        for each in self.components:
+            square = each.fwhm**2 / (4 * (2 ** (1 / each.beta) - 1))
+            peak = each.share * (each.beta - 1) / square
+            total += peak * (1 + radius**2 / square) ** -each.beta
+        return total
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Depth(Bounded):
+    """The noise of some of a survey's images.
+
+    Attributes:
+        share: Share of the images.
+        background_rms: As that of a `Camera`.
+        exposure_time: As that of a `Camera`.
+    """
+
+    share: Annotated[float, Range(above=0, at_most=1)]
+    background_rms: Annotated[float | Prior, Range(at_least=0)]
+    exposure_time: Annotated[Prior | None, Range(above=0)] = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Camera(Bounded):
+    """An instrument by its numbers.
+
+    Attributes:
+        pixel_scale: Side of a pixel [arcsec].
+        psf_fwhm: Full width at half maximum of the Gaussian point spread function [arcsec]; None
+            where ``psf`` is another.
+        psf: Point spread function with wings, or None.
+        zero_point: AB magnitude of one electron per second [mag].
+        background_rms: Standard deviation of sky and read noise in a pixel [e- / s]: a number, or
+            a prior that each image draws its own from.
+        exposure_time: Exposure time that sets the Poisson noise of the galaxies [s]; None where
+            they have none, as if the sky outshone them by far.
+        other_depths: Noise that some of the images have instead, each with its share.
+        sky_correlation: Correlation of all noise, or None for white noise. The noise of a large
+            area is that of its photons: that of a single pixel is less by the sum of the table.
+    """
+
+    kind: Literal["camera"] = "camera"
+    pixel_scale: Positive
+    psf_fwhm: Positive | None = None
+    psf: PointSpread | None = field(default=None, metadata=LATER)
+    zero_point: Number
+    background_rms: Annotated[float | Prior, Range(at_least=0)]
+    exposure_time: Annotated[Prior | None, Range(above=0)] = None
+    other_depths: tuple[Depth, ...] = field(default=(), metadata=LATER)
+    sky_correlation: SkyCorrelation | None = field(default=None, metadata=LATER)
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+        if (self.psf_fwhm is None) == (self.psf is None):
+            raise GravLensError("a camera needs a psf_fwhm or a psf, and not both")
+        if sum(each.share for each in self.other_depths) > 1:
+            raise GravLensError("a camera's other depths have shares of more than 1 in all")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Telescope:
+    """An instrument by its name in lenstronomy's observation configurations.
+
+    Attributes:
+        name: Telescope.
+        band: Filter, as lenstronomy names it.
+    """
+
+    kind: Literal["telescope"] = "telescope"
+    name: Literal["Euclid", "HST"]
+    band: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Imaging(Bounded):
+    """How an image is taken and stored.
+
+    Attributes:
+        instrument: Pixel scale, point spread function and noise.
+        num_pixels: Native size of the image [pixel].
+        supersampling: Rays per pixel and axis.
+        flux_unit: ``peak``: each image is shifted and scaled to [0, 1] at its native size;
+            ``e-/s``: electrons per second and pixel, the sky subtracted.
+        noise_free_twin: True to keep the noise-free image beside the noisy one, which stays as it is.
+        size: Size of the stored image [pixel]; None for the native size.
+    """
+
+    instrument: Camera | Telescope
+    num_pixels: Annotated[int, Range(at_least=8)]
+    supersampling: Count = 1
+    flux_unit: Literal["peak", "e-/s"] = "e-/s"
+    noise_free_twin: bool = False
+    size: int | None = None
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+        if self.size is not None and not 8 <= self.size <= self.num_pixels:
+            raise GravLensError(
+                f"size must lie between 8 and the native {self.num_pixels} pixels, got {self.size}"
+            )
+
+    @property
+    def sky_correlation(self) -> SkyCorrelation | None:
+        """Correlation of the noise, or None where it is white."""
+        return self.instrument.sky_correlation if isinstance(self.instrument, Camera) else None
