@@ -148,7 +148,7 @@ def test_commands_do_as_they_are_written(
     give(tmp_path, page.read_text(encoding="utf-8"))
     monkeypatch.chdir(tmp_path)
     # Grids of 36 images take longer than the little that is trained here.
-    monkeypatch.setattr("gravlensdiffusion.cli.train.save_samples", lambda *_: None)
+    monkeypatch.setattr("gravlensdiffusion.cli.train._save_samples", lambda *_: None)
     for command in todo:
         words = shlex.split(command)
         if words[0] == "gravlens":
