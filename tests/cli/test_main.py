@@ -1,7 +1,9 @@
 import errno
 import os
+import re
 import subprocess
 import sys
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -71,7 +73,42 @@ def test_version(capsys):
     assert capsys.readouterr().out == f"gravlens {gravlensdiffusion.__version__}\n"
 
 
-@pytest.mark.parametrize("words", ["['--help']", "['--version']", "['nonsense']"])
+def test_without_arguments_it_says_how_to_begin(capsys):
+    assert main([]) == 0
+    out = capsys.readouterr().out
+    assert "  gravlens sample --num 16 --out lenses\n" in out
+    shown = re.findall(r"^  (\w+)  +[A-Z]", out, re.MULTILINE)
+    assert len(shown) == 5
+    assert set(shown) < set(COMMANDS)
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        (["sam"], {"sample"}),
+        (["classify", "t"], {"train"}),
+        (["sample", "--theta"], {"--theta-E"}),
+        (["sample", "--quality", ""], {"draft", "standard", "best"}),
+    ],
+)
+def test_bash_completes_commands_flags_and_choices(completion, typed, offered):
+    words = " ".join(f"'{word}'" for word in ("gravlens", *typed))
+    code = f"COMP_WORDS=({words}); COMP_CWORD={len(typed)}; _tyro_gravlens; echo ${{COMPREPLY[@]}}"
+    command = ["bash", "-c", f"source {completion}; {code}"]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert set(result.stdout.split()) == offered
+
+
+@pytest.fixture(scope="module")
+def completion(tmp_path_factory):
+    """The script as it is kept in a file."""
+    path = tmp_path_factory.mktemp("completion") / "gravlens"
+    with path.open("w") as file, redirect_stdout(file):
+        assert main(["--completion", "bash"]) == 0
+    return path
+
+
+@pytest.mark.parametrize("words", ["[]", "['--help']", "['--version']", "['nonsense']"])
 def test_nothing_heavy_is_imported_without_a_command(words):
     code = (
         "import sys; from gravlensdiffusion.cli.main import main; "
@@ -160,7 +197,9 @@ def test_commands_call_the_same_thing_by_the_same_name():
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], "no command given, expected one of simulate, inspect"),
+        (["classify"], "no command given, expected one of classify train"),
+        (["--completion"], "no completion for ''; choose from bash, zsh, fish"),
+        (["--completion", "csh"], "no completion for 'csh'; choose from bash, zsh, fish"),
         (["smaple"], "unknown command 'smaple': did you mean sample?"),
         (["zzz"], "unknown command 'zzz': commands are simulate, inspect"),
         (["--nonsense"], "unknown option '--nonsense'"),

@@ -43,6 +43,8 @@ COMMANDS = {
 A module with a table ``COMMANDS`` of its own has commands below it, as in ``gravlens classify train``;
 any other has ``Options`` and ``run``.
 """
+FIRST = ("sample", "simulate", "inspect", "train", "evaluate")
+"""Commands to begin with."""
 SHARED = frozenset({"train", "sample", "evaluate", "classify train"})
 """Commands whose work several processes can share."""
 
@@ -132,6 +134,14 @@ def _dispatch(words: list[str]) -> None:
     if words[:1] == ["--version"]:
         print(f"{PROGRAM} {__version__}")
         return
+    if words[:1] == ["--completion"]:
+        from gravlensdiffusion.cli.completion import completion_script
+
+        print(completion_script(PROGRAM, COMMANDS, words[1] if len(words) == 2 else ""))
+        return
+    if not words:
+        print(_first_steps())
+        return
     _choose((), COMMANDS, "Strong gravitational lens images from a diffusion model.", words)
 
 
@@ -177,9 +187,25 @@ def _run_command(command: ModuleType, name: str, arguments: list[str]) -> None:
     command.run(options)
 
 
+def _first_steps() -> str:
+    width = max(map(len, FIRST))
+    lines = [
+        "Strong gravitational lens images from a diffusion model. To begin with:",
+        "",
+        f"  {PROGRAM} sample --num 16 --out lenses",
+        "",
+        "draws 16 lenses into lenses/lenses.h5, and a picture of them, lenses/grid.png.",
+        "",
+        *(f"  {name:{width}}  {COMMANDS[name][1]}" for name in FIRST),
+        "",
+        f"'{PROGRAM} --help' lists all commands, '{PROGRAM} COMMAND --help' explains one.",
+    ]
+    return "\n".join(lines)
+
+
 def _usage(path: tuple[str, ...], commands: Commands, about: str) -> str:
     program = " ".join((PROGRAM, *path))
-    width = max(len(name) for name in (*commands, "-h, --help"))
+    width = max(len(name) for name in (*commands, "--completion"))
     lines = [
         f"usage: {program} COMMAND [OPTIONS]",
         "",
@@ -191,6 +217,13 @@ def _usage(path: tuple[str, ...], commands: Commands, about: str) -> str:
         "options:",
         f"  {'-h, --help':{width}}  Show this help.",
         *([] if path else [f"  {'--version':{width}}  Show the version."]),
+        *(
+            []
+            if path
+            else [
+                f"  {'--completion':{width}}  Print the script that completes words in bash, zsh or fish."
+            ]
+        ),
         "",
         f"'{program} COMMAND --help' explains the options of a command.",
     ]

@@ -57,7 +57,7 @@ def parse(options_type: type[Options], program: str, arguments: Sequence[str]) -
         SystemExit: With code 0, after ``--help``.
     """
     complaint = io.StringIO()
-    _leave_out_empty_defaults(options_type)
+    leave_out_empty_defaults(options_type)
     try:
         with contextlib.redirect_stderr(complaint):
             options = tyro.cli(options_type, prog=program, args=list(arguments), config=CONF)
@@ -72,11 +72,11 @@ def parse(options_type: type[Options], program: str, arguments: Sequence[str]) -
     return options
 
 
-def _leave_out_empty_defaults(options_type: Any) -> None:
+def leave_out_empty_defaults(options_type: Any) -> None:
     """Let the help say no default of what is off or left out."""
     for field in fields(options_type):
         if is_dataclass(field.type):
-            _leave_out_empty_defaults(field.type)
+            leave_out_empty_defaults(field.type)
         elif field.default is None or field.default is False:
             options_type.__annotations__[field.name] = Annotated[field.type, _NO_DEFAULT]
 
