@@ -44,7 +44,7 @@ def lines(answer):
 
 def test_the_page_is_told_of_the_model(client, own):
     about = client.get("/api/about").json()
-    assert (about["model"], about["size"], about["preset"]) == ("tiny", 8, "deeplense")
+    assert (about["name"], about["size"], about["preset"]) == ("tiny", 8, "deeplense")
     assert [each["name"] for each in about["parameters"]] == [
         "theta_E",
         "source_x",
@@ -286,3 +286,14 @@ def test_too_many_orders_at_once_are_told_to_wait():
     assert answer.status_code == 503
     assert answer.headers["retry-after"] == "2"
     assert "try again" in answer.json()["error"]
+
+
+def test_what_breaks_is_told_in_one_line_and_breaks_nothing_else(monkeypatch):
+    shown = studio()
+    client = TestClient(build_app(shown), base_url=HOST, raise_server_exceptions=False)
+    with monkeypatch.context() as patched:
+        patched.setattr(type(shown), "lens", lambda *_: 1 / 0)
+        answer = client.post("/api/lens", json={})
+    assert answer.status_code == 500
+    assert "terminal" in answer.json()["error"]
+    assert client.post("/api/lens", json={}).status_code == 200

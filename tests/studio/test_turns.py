@@ -1,6 +1,7 @@
 """One thread draws for all: in turns, within bounds, and not for those who have left."""
 
 import asyncio
+import gc
 import threading
 
 import pytest
@@ -147,3 +148,31 @@ def test_an_error_is_told_and_ends_nothing_else():
     with pytest.raises(ZeroDivisionError):
         taken(turns, broken)
     assert taken(turns, lambda _: iter("ab")) == ["a", "b"]
+
+
+def test_nothing_is_complained_of_when_the_server_ends_an_order(caplog):
+    hold = threading.Event()
+
+    def order(wanted):
+        hold.wait(5)
+        wanted.check()
+        yield
+
+    async def cut():
+        turns = Turns()
+
+        async def take():
+            return [item async for item in turns.items(order, staying)]
+
+        task = asyncio.create_task(take())
+        await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        hold.set()
+        assert [item async for item in turns.items(lambda _: iter([1]), staying)] == [1]
+        assert turns.num_waiting == 0
+
+    asyncio.run(cut())
+    gc.collect()
+    assert caplog.text == ""

@@ -30,7 +30,7 @@ MAX_IMAGES = 256
 """Images that a page may ask for at once."""
 MAX_PIXELS = 6_000_000
 """Pixels of all of them together."""
-BATCH_PIXELS = 100_000
+BATCH_PIXELS = 40_000
 """Pixels that are drawn before others have their turn, at most, but for a single image."""
 SAME_SCALE = 0.01
 """Share by which pixel scales may differ that count as one."""
@@ -84,7 +84,7 @@ class Studio:
         config, own = self.generator.config, self.generator.config.sampling
         observation = config.observation
         return {
-            "model": self.model,
+            "name": self.generator.name,
             "size": config.image_size,
             "pixel_scale": config.pixel_scale_arcsec,
             "flux_unit": config.flux_unit,

@@ -71,7 +71,7 @@ def build_app(studio: Studio, turns: Turns | None = None) -> Starlette:
         Route("/api/guess", server.guess, methods=["POST"]),
         Route("/api/answer", server.answer, methods=["POST"]),
     ]
-    handlers: Any = {GravLensError: _refused, Busy: _busy, Left: _left}
+    handlers: Any = {GravLensError: _refused, Busy: _busy, Left: _left, Exception: _failed}
     middleware = [Middleware(_OwnPageOnly)]
     return Starlette(routes=routes, middleware=middleware, exception_handlers=handlers)
 
@@ -262,3 +262,8 @@ async def _busy(_: Request, __: Busy) -> Response:
 async def _left(_: Request, __: Left) -> Response:
     # Nobody reads it.
     return Response(status_code=499)
+
+
+async def _failed(_: Request, __: Exception) -> Response:
+    error = "the studio could not do this; its terminal says why"
+    return JSONResponse({"error": error}, status_code=500)

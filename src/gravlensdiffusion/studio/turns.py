@@ -73,7 +73,7 @@ class Turns:
             raise Busy
         self.num_waiting += 1
         wanted, gone = Wanted(), leaving()
-        waits: set[asyncio.Future[Any]]
+        waits: set[asyncio.Future[Any]] = {gone}
         try:
             steps = order(wanted)
             while True:
@@ -82,8 +82,6 @@ class Turns:
                 waits = {piece, gone}
                 await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
                 if not piece.done():
-                    wanted.is_left = True
-                    piece.cancel()
                     raise Left
                 item = piece.result()
                 if isinstance(item, _End):
@@ -91,7 +89,9 @@ class Turns:
                 yield item
         finally:
             wanted.is_left = True
-            gone.cancel()
+            # Of what is still drawn nobody hears.
+            for each in waits:
+                each.cancel()
             self.num_waiting -= 1
 
 

@@ -53,9 +53,9 @@ document.addEventListener("look", () => Object.values(rooms).forEach((room) => r
 theme(dark.matches ? "dark" : "light");
 
 const about = await get("/api/about");
-document.title = `${about.model} · gravlens studio`;
+document.title = `${about.name} · gravlens studio`;
 const scale = about.pixel_scale ? ` of ${Number(about.pixel_scale.toPrecision(3))}″` : "";
-document.getElementById("model").append(about.model, element("span", {}, `, ${about.size} × ${about.size} pixels${scale}`));
+document.getElementById("model").append(about.name, element("span", {}, `, ${about.size} × ${about.size} pixels${scale}`));
 const panel = new Panel(about, (isDraft) => rooms[open].draw(isDraft));
 for (const [name, Room] of Object.entries(kinds)) rooms[name] = new Room(about, panel, look);
 const named = () => (location.hash.slice(1) in kinds ? location.hash.slice(1) : "order");

@@ -2,6 +2,7 @@
 
 import { lines, unpacked } from "./api.js";
 import { elsewhere } from "./code.js";
+import { choice } from "./panel.js";
 import { Picture, element, limits, paint } from "./picture.js";
 
 // A small picture that opens in full when it is chosen.
@@ -26,6 +27,7 @@ export class ManyRoom {
     Object.assign(this, { about, panel, look, images: [], room: document.getElementById("many"), abort: null });
     this.tiles = document.getElementById("tiles");
     this.num = document.getElementById("num");
+    document.getElementById("kinds").append(choice("kind", [["all", "of all kinds"], ["ordered", "as ordered"]], "all"));
     this.num.max = about.max_num;
     this.num.value = Math.min(24, about.max_num);
     this.progress = document.getElementById("progress");
@@ -39,7 +41,7 @@ export class ManyRoom {
 
   get order() {
     const asked = { ...this.panel.order, num: this.num.valueAsNumber };
-    return document.getElementById("mixed").checked ? { ...asked, label: null, parameters: {} } : asked;
+    return document.querySelector("[name=kind]:checked").value === "all" ? { ...asked, label: null, parameters: {} } : asked;
   }
 
   draw(isDraft = false) {

@@ -185,6 +185,7 @@ export class Picture {
   show(image, look, ends) {
     this.image = image;
     this.empty.hidden = true;
+    this.figure.dataset.colour = look.colour;
     const shown = paint(this.canvas, image, look, ends);
     this.bar.hidden = !this.pixelScale;
     if (this.pixelScale) {
