@@ -5,14 +5,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gravlensdiffusion.cli.evaluate import Options, open_sets
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.evaluation.evaluate import evaluate_sets
 from gravlensdiffusion.evaluation.result import Settings
 from gravlensdiffusion.evaluation.sets import Sets, note_copies, note_peaks
+from gravlensdiffusion.generation.generator import LensGenerator
+from gravlensdiffusion.model.checkpoint import save_model
 from gravlensdiffusion.sets.flux import peak_scaled, resize
 from gravlensdiffusion.sets.records import SetHeader
+from gravlensdiffusion.store.reader import write_store
 from tests.evaluation.sets import opened, pixels, records
-from tests.sources import ArraySource
+from tests.models import LEARNED, awake
+from tests.sources import ArraySource, rings
 
 NUM = 30
 
@@ -107,3 +112,23 @@ def test_images_that_were_scaled_at_different_sizes_are_told(
     expected = f"{here} were each scaled to [0, 1] at 24 pixels, those of {there} at another size"
     assert [expected in note for note in notes] == ([True] if here else [])
     assert not note_peaks(sets.prepared(Settings(size=24, rescale="peak")))
+
+
+def test_the_images_of_a_model_are_drawn_first(tmp_path: Path) -> None:
+    save_model(tmp_path / "model", awake(LEARNED))
+    reference = rings(6, size=8)
+    sets = Sets.of(tmp_path / "model", reference, seed=4)
+    expected = LensGenerator(awake(LEARNED)).sample(6, seed=4).images
+    assert np.array_equal(sets.generated.read(slice(None)), expected)
+    assert sets.generated.title == "model"
+    assert len(Sets.of(tmp_path / "model", reference, num=2).generated) == 2
+    write_store(tmp_path / "reference.h5", reference)
+    options = Options(
+        generated=tmp_path / "model",
+        reference=tmp_path / "reference.h5",
+        out=tmp_path / "report",
+        num=3,
+    )
+    assert len(open_sets(options).generated) == 3
+    with pytest.raises(GravLensError, match="`num` is for a model"):
+        Sets.of(reference, reference, num=2)

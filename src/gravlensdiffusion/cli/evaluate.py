@@ -51,19 +51,22 @@ class Options:
     whatever `gravlens inspect` reads.
 
     Attributes:
-        generated: The images to be judged.
+        generated: The images to be judged; or the folder of a model, a pipeline of diffusers say, whose
+            images are drawn first, in its own way.
         reference: Real images, or simulations that stand for them.
         out: Folder for report.json and report.html; it is made where it does not exist.
         reference2: More real images, none of them in REFERENCE, for the floor. Without it the
             reference is shared out, and all is compared at half its size.
         train: What the generator was trained on: then memorisation is looked for.
+        num: Number of images that a model draws; by default as many as REFERENCE has.
         size: Pixels a side to compare at; by default the size of the images.
         rescale: peak brings each image of all sets to [0, 1] by its own extremes first.
         eight_bit: Round all images to 8 bits; done by itself where a set has 8 bits.
         seed: Seed of everything that is drawn.
         threads: Threads to compute with; by default what OMP_NUM_THREADS says, else as many as
             there are free cores.
-        crop: Compare the middle of each image only, this many pixels a side of all sets.
+        crop: Compare the middle of each image only, this many pixels a side of all sets; the images
+            of a model stay as they are.
         channel: Compare this channel, counted from 1, of images that have several. By default each
             of them in turn, with a report in a folder of its own, DIR/channel-1 and so on.
         overwrite: Replace a report that exists.
@@ -74,6 +77,7 @@ class Options:
     out: Path
     reference2: Path | None = None
     train: Path | None = None
+    num: Count | None = None
     size: Count | None = None
     rescale: Literal["none", "peak"] = "none"
     eight_bit: bool = False
@@ -169,6 +173,7 @@ def open_sets(options: Options) -> "Sets":
     """Open all sets that are named."""
     from gravlensdiffusion.evaluation.sets import Sets
     from gravlensdiffusion.files import told_apart
+    from gravlensdiffusion.model.folders import is_model
     from gravlensdiffusion.sets.classes import CLASSES
 
     given = {
@@ -176,8 +181,16 @@ def open_sets(options: Options) -> "Sets":
         for name in ("generated", "reference", "reference2", "train")
         if (path := getattr(options, name)) is not None
     }
+    names = dict(zip(given, told_apart(given.values()), strict=True))
+    models = {"generated": given.pop("generated")} if is_model(options.generated) else {}
     opened = options.files.open_all(
         list(given.values()), known=CLASSES, crop=options.crop, any_unit=options.rescale == "peak"
     )
-    names = dict(zip(given, told_apart(given.values()), strict=True))
-    return Sets.of(**dict(zip(given, opened, strict=True)), names=names)
+    return Sets.of(
+        **dict(zip(given, opened, strict=True)),
+        **models,
+        names=names,
+        num=options.num,
+        seed=options.seed,
+        progress=True,
+    )

@@ -48,6 +48,7 @@ def evaluate(
     reference2: Images | None = None,
     train: Images | None = None,
     channel: int = 0,
+    num: int | None = None,
     settings: Settings = DEFAULTS,
     inception_weights: Path | None = None,
     tell: Callable[[str], None] = lambda _: None,
@@ -56,12 +57,14 @@ def evaluate(
     """Say how good generated lens images are: any two sets in, one report out.
 
     Args:
-        generated: The images to be judged: a set, or the path of one.
+        generated: The images to be judged: a set, the path of one, or the folder of a model, whose
+            images are drawn first.
         reference: Real images, or simulations that stand for them.
         reference2: More real images, none of them in ``reference``, for the floor. Without it the
             reference is shared out.
         train: What the generator was trained on: then memorisation is looked for.
         channel: Which channel is compared where images have several, from 0.
+        num: Number of images that a model draws; by default as many as there are real ones.
         settings: How to compare them.
         inception_weights: File of the Inception weights; None for those that are installed.
         tell: Told what is being done, one line at a time.
@@ -74,7 +77,9 @@ def evaluate(
     Example:
         >>> print(evaluate("generated/lenses.h5", "simulated.h5"))  # doctest: +SKIP
     """
-    sets = Sets.of(generated, reference, reference2, train).of_channel(channel)
+    sets = Sets.of(
+        generated, reference, reference2, train, num=num, seed=settings.seed, progress=progress
+    ).of_channel(channel)
     return evaluate_sets(
         sets, settings, inception_weights=inception_weights, tell=tell, progress=progress
     )

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.evaluation.preparation import (
@@ -15,6 +16,8 @@ from gravlensdiffusion.evaluation.preparation import (
 from gravlensdiffusion.evaluation.result import Settings
 from gravlensdiffusion.files import told_apart
 from gravlensdiffusion.formats.open import as_set
+from gravlensdiffusion.generation.generator import LensGenerator
+from gravlensdiffusion.model.folders import is_model
 from gravlensdiffusion.sets.copies import are_known, group
 from gravlensdiffusion.sets.flux import PEAK, UNKNOWN
 from gravlensdiffusion.sets.lens_set import LensSet
@@ -48,15 +51,22 @@ class Sets:
         train: Images | None = None,
         *,
         names: Mapping[str, str] | None = None,
+        num: int | None = None,
+        seed: int = 0,
+        progress: bool = False,
     ) -> "Sets":
         """Return the sets that are to be compared.
 
         Args:
-            generated: The images to be judged: a set, or the path of one.
-            reference: The real images, likewise.
+            generated: The images to be judged: a set, the path of one, or the folder of a model,
+                whose images are drawn first.
+            reference: The real images: a set, or the path of one.
             reference2: More real images.
             train: What the generator was trained on.
             names: What to call a set, by the name of its argument.
+            num: Number of images that a model draws; by default as many as there are real ones.
+            seed: Seed of what a model draws.
+            progress: Whether to show on stderr how far the drawing is.
 
         Raises:
             GravLensError: If one cannot be read, or its images are not square.
@@ -67,6 +77,13 @@ class Sets:
         paths = {role: each for role, each in given.items() if not isinstance(each, LensSet)}
         named = dict(zip(paths, told_apart(paths.values()), strict=True))
         called = {role: role for role in given} | named | dict(names or {})
+        real = as_set(reference)
+        given["reference"] = real
+        if "generated" in paths and is_model(path := Path(paths["generated"])):
+            generator = LensGenerator.from_pretrained(path)
+            given["generated"] = generator.sample(num or len(real), seed=seed, progress=progress)
+        elif num is not None:
+            raise GravLensError("`num` is for a model, whose images are drawn")
         ready = {role: PreparedSource(as_set(each), called[role]) for role, each in given.items()}
         return cls(
             generated=ready["generated"],

@@ -69,6 +69,14 @@ def _best_checkpoint(run: Path) -> Checkpoint | None:
     raise GravLensError(f"{path}: names checkpoint {images_seen}, which is not there")
 
 
+def is_model(path: Path) -> bool:
+    """Whether a folder is that of a model: of a run, a checkpoint, or a pipeline of diffusers."""
+    has_weights = (path / WEIGHTS).is_file() or (path / EMA_WEIGHTS).is_file()
+    return is_pipeline(path) or (
+        (path / CONFIG).is_file() and (has_weights or bool(checkpoints(path)))
+    )
+
+
 def read_config(folder: Path) -> ModelConfig:
     """Return the configuration of the model in a folder, ours or a pipeline of diffusers.
 
