@@ -251,19 +251,17 @@ def test_images_that_nothing_is_asked_of_are_like_training_images(
     ordering: LensGenerator,
 ) -> None:
     request = ordering.request(60, label=["no_sub", "cdm"], seed=5)
-    rows = {label: [row[1:] for row in PRIOR if row[0] == label] for label in (0, 1)}
-    seen = [tuple(values) for values in request.parameters]
-    assert all(values in rows[k % 2] for k, values in enumerate(seen))
-    assert set(seen) == {row[1:] for row in PRIOR}
+    rows = {label: np.array([row[1:3] for row in PRIOR if row[0] == label]) for label in (0, 1)}
+    for k, values in enumerate(request.parameters):
+        assert all(value in column for value, column in zip(values, rows[k % 2].T, strict=False))
+    # The signal-to-noise ratio follows from the lens.
+    assert np.isnan(request.parameters[:, 2]).all()
     # Of a class that the table lacks, and of any class, every row will do.
     for label in ("axion", "any"):
-        request = ordering.request(60, label=label, seed=5)
-        assert {tuple(values) for values in request.parameters} == {row[1:] for row in PRIOR}
+        found = ordering.request(60, label=label, seed=5).parameters
+        assert set(found[:, 0]) == {row[1] for row in PRIOR}
     samples = ordering.sample(2, label="cdm", seed=5)
-    assert all((1, *row) in PRIOR for row in zip(*map(samples.parameters.get, NAMES), strict=True))
-
-
-NAMES = ("theta_E", "source_x", "signal_to_noise")
+    assert set(samples.parameters["theta_E"]) <= set(rows[1][:, 0])
 
 
 def test_parameters_of_training_images_can_be_ordered_again() -> None:
@@ -281,11 +279,12 @@ def test_what_is_asked_for_is_left_as_it_is(ordering: LensGenerator) -> None:
     asked = ordering.request(5, label="cdm", parameters={"theta_E": radii}, seed=5).parameters
     assert asked[[1, 3], 0].tolist() == [1.2, 1.3]
     assert np.isnan(asked[[1, 3], 1:]).all()
-    assert np.isfinite(asked[[0, 2, 4]]).all()
-    # The row of image k depends on the seed, on k and its class alone.
+    assert np.isfinite(asked[[0, 2, 4], :2]).all()
+    # The values of image k depends on the seed, on k and its class alone.
     alone = ordering.request(5, label="cdm", seed=5).parameters
-    assert np.array_equal(alone[[0, 2, 4]], asked[[0, 2, 4]])
-    assert np.array_equal(ordering.request(3, label="cdm", seed=5).parameters, alone[:3])
+    assert np.array_equal(alone[[0, 2, 4]], asked[[0, 2, 4]], equal_nan=True)
+    fewer = ordering.request(3, label="cdm", seed=5).parameters
+    assert np.array_equal(fewer, alone[:3], equal_nan=True)
     drawn = {ordering.request(3, label="cdm", seed=k).parameters.tobytes() for k in range(5)}
     assert len(drawn) > 1
     radii = {"theta_E": np.array([1.1, 1.2])}
@@ -296,11 +295,11 @@ def test_what_is_asked_for_is_left_as_it_is(ordering: LensGenerator) -> None:
 def test_a_part_of_a_request_is_that_of_its_images(ordering: LensGenerator) -> None:
     asked = {"label": "cdm", "seed": 5}
     whole = ordering.request(30, **asked)
-    assert len(np.unique(whole.parameters, axis=0)) == 3
+    assert len(np.unique(whole.parameters[:, :2], axis=0)) > 3
     for part in (whole[4:7], whole.part(range(4, 7)), ordering.request(3, first=4, **asked)):
         assert part.numbers == range(4, 7)
         assert part.identity() == whole[4:7].identity()
-        assert np.array_equal(part.parameters, whole.parameters[4:7])
+        assert np.array_equal(part.parameters, whole.parameters[4:7], equal_nan=True)
     spans = {"theta_E": Span(0.9, 1.5)}
     drawn = ordering.request(30, parameters=spans).parameters
     later = ordering.request(3, parameters=spans, first=4).parameters

@@ -27,12 +27,12 @@ from gravlensdiffusion.generation.noise import (
     asked_noise,
     known_noise,
 )
+from gravlensdiffusion.generation.prior import draw_missing_parameters
 from gravlensdiffusion.generation.request import (
     Request,
     Span,
     class_indices,
     parameter_table,
-    take_training_parameters,
 )
 from gravlensdiffusion.generation.samples import Frame, LensSamples
 from gravlensdiffusion.interop.hub import card, push
@@ -192,8 +192,8 @@ class LensGenerator:
                 ``any`` leaves the class to the model; None goes through all classes in turn.
             parameters: Physical parameters by name: numbers, arrays of shape ``(N,)``, or ranges
                 that values are drawn from; NaN, or no entry, leaves a value out. An image of which
-                none is given takes those of a training image of its class, drawn at random, where
-                the model has kept any.
+                none is given gets some that are spread as those of its class in the training set,
+                where the model has kept such.
             seed: Seed.
             first: Number k of the first image.
             sampler: ``ddpm``, ``ddim``, ``dpmpp``, ``heun``, ``consistency`` or ``scheduler``; None
@@ -226,7 +226,7 @@ class LensGenerator:
             raise GravLensError(f"model '{self.name}' knows nothing to guide by")
         if self.config.prior_size:
             prior_table = self.model.prior.cpu().numpy().astype(np.float64)
-            take_training_parameters(self.config, prior_table, labels, table, numbers, seed)
+            draw_missing_parameters(self.config, prior_table, labels, table, numbers, seed)
         return Request(
             labels=labels,
             parameters=table,

@@ -235,37 +235,6 @@ def spread(span: Span, parameter: ParameterConfig, u: NDArray[np.float64]) -> ND
     return np.clip(np.exp(values) if is_log else values, span.low, span.high)
 
 
-def take_training_parameters(
-    config: ModelConfig,
-    prior: NDArray[np.float64],
-    labels: NDArray[np.int16],
-    parameters: NDArray[np.float64],
-    numbers: range,
-    seed: int,
-) -> None:
-    """Give each image without any parameters all of those of one training image.
-
-    It is one of its class where there are such. Which one depends on (seed, k) and the class.
-
-    Args:
-        config: The model.
-        prior: Class and parameters of some training images, shape ``(prior_size, 1 + P)``.
-        labels: Classes of the images, shape ``(N,)``.
-        parameters: Their parameters, shape ``(N, P)``; changed in place.
-        numbers: Their numbers k.
-        seed: Seed.
-    """
-    # Rounding to single precision may have led out of a range.
-    low, high = ([getattr(each, end) for each in config.parameters] for end in ("low", "high"))
-    values = np.clip(prior[:, 1:], low, high)
-    of_class = {label: np.flatnonzero(prior[:, 0] == label) for label in set(labels.tolist())}
-    for place in np.flatnonzero(np.isnan(parameters).all(axis=1)):
-        own = of_class[int(labels[place])]
-        rows = own if len(own) else np.arange(len(prior))
-        u = generator(seed, numbers[int(place)], Stream.CONDITION).random()
-        parameters[place] = values[rows[int(u * len(rows))]]
-
-
 def _check_values(
     config: ModelConfig, values: Mapping[str, ArrayLike | Span], model_name: str
 ) -> None:

@@ -6,6 +6,8 @@ SHAPES = ("lens_e1", "lens_e2", "source_R_sersic", "source_n_sersic", "source_e1
 """What `lens64` learns beside these; they are ordered by a file of conditions."""
 LOGARITHMIC = frozenset({"signal_to_noise"})
 """Parameters that the network sees in their logarithm."""
+DERIVED = frozenset({"signal_to_noise"})
+"""Parameters that follow from the others of a lens, and need not be given beside them."""
 LABELS = {
     "theta_E": "Einstein radius [arcsec]",
     "source_x": "source x [arcsec]",

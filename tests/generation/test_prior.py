@@ -1,0 +1,86 @@
+"""Parameters of images that are asked for none."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy.stats import ks_2samp, spearmanr
+
+from gravlensdiffusion.config.model import ModelConfig
+from gravlensdiffusion.generation.prior import draw_missing_parameters
+from tests.models import ORDERED, SIGNAL_TO_NOISE, SOURCE_X, THETA_E
+
+SOURCE_Y = replace(SOURCE_X, name="source_y")
+CONFIG = replace(ORDERED, parameters=(THETA_E, SOURCE_X, SOURCE_Y, SIGNAL_TO_NOISE))
+NUM = 2000
+
+
+@pytest.fixture(scope="module")
+def table() -> NDArray[np.float64]:
+    """Training images of two classes: radii of 0.8 to 1.1 and of 1.2 to 1.6; y follows x."""
+    rng = np.random.default_rng(1)
+    label = np.arange(NUM) % 2
+    radius = np.where(label == 0, rng.uniform(0.8, 1.1, NUM), rng.uniform(1.2, 1.6, NUM))
+    x = rng.uniform(-0.4, 0.4, NUM)
+    y = x + rng.uniform(-0.1, 0.1, NUM)
+    ratio = 10 * radius
+    return np.stack([label, radius, x, y, ratio], axis=1)
+
+
+def drawn(
+    table: NDArray[np.float64], labels: NDArray[np.int16], config: ModelConfig = CONFIG
+) -> NDArray[np.float64]:
+    parameters = np.full((len(labels), len(config.parameters)), np.nan)
+    draw_missing_parameters(config, table, labels, parameters, range(len(labels)), seed=3)
+    return parameters
+
+
+def test_they_are_spread_as_in_the_class_of_the_training_set(table: NDArray[np.float64]) -> None:
+    labels = (np.arange(NUM) % 2).astype(np.int16)
+    found = drawn(table, labels)
+    for label in (0, 1):
+        for column in range(3):
+            known = table[table[:, 0] == label, 1 + column]
+            assert ks_2samp(found[labels == label, column], known).pvalue > 0.001
+    assert spearmanr(found[:, 1], found[:, 2]).statistic > 0.7
+    assert abs(spearmanr(found[:, 0], found[:, 1]).statistic) < 0.1
+
+
+def test_no_image_takes_those_of_a_training_image(table: NDArray[np.float64]) -> None:
+    labels = np.zeros(NUM, dtype=np.int16)
+    found = drawn(table, labels)
+    rows = {tuple(row[1:4]) for row in table}
+    assert not any(tuple(row[:3]) in rows for row in found)
+    # They are as far from them as training images are from one another.
+    own = table[table[:, 0] == 0, 1:4]
+    scaled = [values / own.std(axis=0) for values in (found[:300, :3], own)]
+    to_training = np.linalg.norm(scaled[0][:, None] - scaled[1], axis=-1).min(axis=1)
+    among = np.linalg.norm(scaled[1][:300, None] - scaled[1], axis=-1)
+    among[among == 0] = np.inf
+    assert np.median(to_training) > 0.8 * np.median(among.min(axis=1))
+
+
+def test_what_follows_from_the_others_is_left_to_the_model(table: NDArray[np.float64]) -> None:
+    labels = np.zeros(20, dtype=np.int16)
+    assert np.isnan(drawn(table, labels)[:, 3]).all()
+    alone = replace(CONFIG, parameters=(SIGNAL_TO_NOISE,))
+    assert np.isfinite(drawn(table[:, [0, 4]], labels, alone)).all()
+
+
+def test_what_training_images_lack_is_left_out_as_often(table: NDArray[np.float64]) -> None:
+    lacking = table.copy()
+    lacking[::4, 2:4] = np.nan
+    found = drawn(lacking, np.zeros(NUM, dtype=np.int16))
+    missing = np.isnan(found[:, 1])
+    assert missing.mean() == pytest.approx(0.5, abs=0.05)
+    assert np.array_equal(missing, np.isnan(found[:, 2]))
+    assert np.isfinite(found[:, 0]).all()
+
+
+def test_a_value_that_many_share_is_drawn_as_often(table: NDArray[np.float64]) -> None:
+    shared = table.copy()
+    shared[:, 2] = np.where(np.arange(NUM) % 10 < 4, 0.0, 0.25)
+    found = drawn(shared, np.zeros(NUM, dtype=np.int16))[:, 1]
+    assert set(found) == {0.0, 0.25}
+    assert np.mean(found == 0.0) == pytest.approx(0.4, abs=0.05)
