@@ -1,4 +1,4 @@
-r"""One choice of `lens28` at a time: prediction, schedule, noise-level weighting, average, noise.
+r"""One choice of `cutouts28` at a time: prediction, schedule, noise-level weighting, average, noise.
 
     gravlens simulate --preset deeplense --size 28 --flux-unit e-/s --noise-free \
         --num 60000 --seed 6000 --out data/ablation.h5
@@ -44,11 +44,11 @@ from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.model.build import Model
 from gravlensdiffusion.model.checkpoint import load_model, load_weights, read_tensors
 from gravlensdiffusion.model.folders import WEIGHTS, checkpoints
-from gravlensdiffusion.presets.training import lens28
+from gravlensdiffusion.presets.training import cutouts28
 from gravlensdiffusion.store.reader import write_store
 
 TRAININGS = {
-    "base": "`lens28`: preconditioned, log-SNR schedule, 40% of levels even, asinh, learned noise",
+    "base": "`cutouts28`: preconditioned, log-SNR schedule, 40% of levels even, asinh, learned noise",
     "epsilon": "predicts epsilon, linear DDPM schedule",
     "v": "predicts v, cosine schedule",
     "uniform": "noise levels of training all even over the schedule",
@@ -107,8 +107,8 @@ def main(options: Options) -> None:
 
 
 def recipe(name: str, num_images: int) -> TrainingConfig:
-    """Return the recipe of a run: that of `lens28` with one thing changed."""
-    config = replace(lens28(), preset=name, total_images=num_images, sample_images=0)
+    """Return the recipe of a run: that of `cutouts28` with one thing changed."""
+    config = replace(cutouts28(), preset=name, total_images=num_images, sample_images=0)
     model = config.model
     if name in INDEXED:
         model = replace(

@@ -4,7 +4,7 @@ r"""How time and memory grow with the number of images: simulate, train, sample,
     python benchmarks/growth.py --sizes 1000,10000,100000 --docs docs
 
 Every step is a `gravlens` command in a process of its own: images of 28 pixels are simulated, the
-bundled `quick28` draws as many, in one step, and both are compared, with a second simulated set of the same
+bundled `lens28` draws as many, in one step, and both are compared, with a second simulated set of the same
 number for the floor and as the training set that copies are looked for in. Training passes the same
 number of images through the network whatever the size of the set. FID and KID, whose network takes
 a tenth of a second for each image, are left out.
@@ -29,7 +29,7 @@ from measuring import measure
 from gravlensdiffusion.codec import to_json
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.files import write_atomically
-from gravlensdiffusion.presets.training import lens28
+from gravlensdiffusion.presets.training import cutouts28
 from gravlensdiffusion.training.run import environment
 
 SETUP = "train, set-up and one step"
@@ -40,7 +40,7 @@ SECOND = "simulate a second set"
 """What is needed and not shown: it is the first step again."""
 CAPTION = "Processor time and peak memory against the number of images"
 MB = 1e6
-MODEL = "quick28"
+MODEL = "lens28"
 """What draws."""
 
 
@@ -85,8 +85,8 @@ class Step:
 def main(options: Options) -> None:
     """Measure what is not measured yet, print the table, write what was asked for."""
     sizes = read_sizes(options.sizes)
-    if options.train_images <= lens28().batch_size:
-        raise GravLensError(f"--train-images must be more than {lens28().batch_size}")
+    if options.train_images <= cutouts28().batch_size:
+        raise GravLensError(f"--train-images must be more than {cutouts28().batch_size}")
     options.out.mkdir(parents=True, exist_ok=True)
     recipes = write_recipes(options.out, options.train_images)
     found = []
@@ -131,8 +131,8 @@ def read_sizes(text: str) -> list[int]:
 def write_recipes(folder: Path, train_images: int) -> dict[str, Path]:
     """Write the recipes of training: one step, and all images, both without sample grids."""
     paths = {}
-    for name, total in ((SETUP, lens28().batch_size), (TRAIN, train_images)):
-        recipe = replace(lens28(), preset="growth", total_images=total, sample_images=0)
+    for name, total in ((SETUP, cutouts28().batch_size), (TRAIN, train_images)):
+        recipe = replace(cutouts28(), preset="growth", total_images=total, sample_images=0)
         paths[name] = folder / f"recipe-{total}.json"
         write_atomically(paths[name], to_json(recipe))
     return paths
@@ -226,7 +226,7 @@ def table(pieces: Sequence[dict[str, Any]], options: Options) -> str:
 
 def per_image(seconds: float, options: Options) -> float:
     """Return the time of an image in training [s] from that of all but one step [s]."""
-    return seconds / (options.train_images - lens28().batch_size)
+    return seconds / (options.train_images - cutouts28().batch_size)
 
 
 def plot(pieces: Sequence[dict[str, Any]], path: Path) -> None:

@@ -4,7 +4,7 @@ r"""Quality against cost: one model with several samplers and numbers of steps.
     python benchmarks/steps.py --model lens28 --reference data/reference.h5 --num 2000 \
         --json docs/steps.json --plot docs/images/steps.png
 
-    python benchmarks/steps.py --model quick28 --runs "dpmpp:4,8 consistency:1,2,4" \
+    python benchmarks/steps.py --model lens28 --runs "dpmpp:4,8 consistency:1,2,4" \
         --reference data/reference28.h5
 
 All runs start from the same noise. ``consistency`` draws with distilled weights, those beside the

@@ -71,7 +71,7 @@ def rings(num: int = 40, size: int = 16, seed: int = 0) -> ArraySource:
     return ArraySource(pixels, labels.astype(np.int16), header, parameters)
 
 
-def tiny(preset: str = "lens28", **changes: object) -> TrainingConfig:
+def tiny(preset: str = "cutouts28", **changes: object) -> TrainingConfig:
     """Return a preset shrunk until it trains in a moment: 8 pixels, 8 and 16 channels."""
     config = PRESETS[preset]()
     network = config.model.network

@@ -34,7 +34,7 @@ class Options:
     """Which of the scarce sets."""
     arms: str = ""
     """Which arms, separated by commas; all of them by default."""
-    model: str = "quick28"
+    model: str = "lens28"
     """The bundled generator, drawn in its own few steps."""
     guided_model: str = "lens28"
     """The bundled generator that is drawn with guidance."""

@@ -34,7 +34,7 @@ class Options:
     arms: str = ",".join(TRAINED)
     """Arms, separated by commas. ours@0.33 is another training of ours, planned for and ended after
     that share of the time."""
-    recipe: str = "lens28"
+    recipe: str = "cutouts28"
     """Recipe of ours: a preset, or a .json file."""
     our_steps: str = ""
     """Numbers of steps of ours beside its own, separated by commas."""

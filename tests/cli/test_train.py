@@ -37,8 +37,8 @@ def data(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def small_preset(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make lens28 small enough to train in a moment."""
-    presets = {"lens28": lambda: tiny(sample_images=96)}
+    """Make cutouts28 small enough to train in a moment."""
+    presets = {"cutouts28": lambda: tiny(sample_images=96)}
     monkeypatch.setattr("gravlensdiffusion.presets.training.PRESETS", presets)
 
 
@@ -155,7 +155,7 @@ def test_dry_run_writes_nothing(
 
 
 def test_mistakes_are_one_line(data: Path, tmp_path: Path) -> None:
-    with pytest.raises(GravLensError, match="unknown preset 'lens29'; choose from lens28"):
+    with pytest.raises(GravLensError, match="unknown preset 'lens29'; choose from cutouts28"):
         run(Options(data=data, out=tmp_path / "run", preset="lens29"))
     with pytest.raises(GravLensError, match="16 pixels a side, fewer than 28"):
         run(Options(data=data, out=tmp_path / "run", machine=MachineOptions(device="cpu")))
@@ -171,7 +171,7 @@ def test_a_run_in_a_process_of_its_own(data: Path, tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     config = json.loads((tmp_path / "run" / "config.json").read_text())
-    assert (config["epochs"], config["size"], config["preset"]) == (1, 8, "lens28")
+    assert (config["epochs"], config["size"], config["preset"]) == (1, 8, "cutouts28")
     assert config["precision"] == "bf16"
     loss = read_metrics(tmp_path / "run")[-1]["loss"]
     # Nothing is learned in one step, and the target has unit variance.
@@ -273,7 +273,7 @@ def test_a_preset_beside_init_is_the_recipe(
     known: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     recipe = tmp_path / "recipe.json"
-    recipe.write_text(to_json(tiny(preset="lens28")))
+    recipe.write_text(to_json(tiny(preset="cutouts28")))
     words = ["train", "--init", str(known), "--preset", str(recipe), "--data", str(data)]
     assert main([*words, "--out", str(tmp_path / "run"), "--dry-run"]) == 0
     said = capsys.readouterr()

@@ -43,6 +43,6 @@ def test_what_is_trained_must_be_said(tmp_path):
     lenses = gl.simulate("deeplense", 3, size=28)
     with pytest.raises(gl.GravLensError, match="`recipe` names what is trained"):
         gl.train(None, lenses, tmp_path / "run")
-    with pytest.raises(gl.GravLensError, match="unknown preset 'lens29'; choose from lens28, "):
+    with pytest.raises(gl.GravLensError, match="unknown preset 'lens29'; choose from cutouts28, "):
         gl.train("lens29", lenses, tmp_path / "run")
     assert not (tmp_path / "run").exists()

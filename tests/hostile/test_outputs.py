@@ -52,7 +52,7 @@ def commands(folder: Path) -> dict[str, tuple[list[str], list[str]]]:
             ["run/checkpoints"],
         ),
         "distill": (
-            ["distill", "--teacher", "quick28", "--images", "8", "--batch-size", "8", "--out", "distilled", "--device", "cpu", "--steps", "1"],
+            ["distill", "--teacher", "lens28", "--images", "8", "--batch-size", "8", "--out", "distilled", "--device", "cpu", "--steps", "1"],
             ["distilled/checkpoints"],
         ),
     }  # fmt: skip

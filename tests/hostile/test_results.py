@@ -31,10 +31,10 @@ def inputs(tmp_path: Path) -> Path:
 COMMANDS = {
     "inspect a bad set": "inspect bad_set --out OUT/a.png",
     "inspect a store cut off": "inspect cut.h5 --out OUT/a.png",
-    "train on a bad set": "train --preset lens28 --data bad_set --out OUT/run",
-    "train on a store cut off": "train --preset lens28 --data cut.h5 --out OUT/run",
+    "train on a bad set": "train --preset cutouts28 --data bad_set --out OUT/run",
+    "train on a store cut off": "train --preset cutouts28 --data cut.h5 --out OUT/run",
     "train by a bad recipe": "train --preset bad.json --data good.h5 --out OUT/run",
-    "train from a bad model": "train --preset lens28 --data good.h5 --init bad_model --out OUT/run",
+    "train from a bad model": "train --preset cutouts28 --data good.h5 --init bad_model --out OUT/run",
     "draw from a bad model": "sample --model bad_model --num 2 --out OUT/drawn",
     "draw by a bad table": "sample --model model --conditions bad.csv --out OUT/drawn",
     "evaluate a bad set": "evaluate bad_set good.h5 --protocol none --out OUT/report",

@@ -56,7 +56,7 @@ def known(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def simulated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model of noise-free lenses that is ordered by class and physics, as quick28 is."""
+    """A model of noise-free lenses that is ordered by class and physics, as lens28 is."""
     folder = tmp_path_factory.mktemp("simulated") / "model"
     model = awake(replace(ORDERED, denoiser=CLEAN, schedule=SCHEDULE))
     save_model(folder, model)

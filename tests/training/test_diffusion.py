@@ -63,13 +63,13 @@ def test_losses_do_not_depend_on_where_the_images_are_held(
     assert len(losses[0]) == 6
 
 
-@pytest.mark.parametrize("preset", ["lens28", "ddpm", "reference"])
+@pytest.mark.parametrize("preset", ["cutouts28", "ddpm", "reference"])
 def test_a_broken_run_ends_with_the_same_bits_as_an_unbroken_one(
     preset: str, tmp_path: Path
 ) -> None:
     config = tiny(preset, total_images=64)
     source = rings()
-    if preset != "lens28":
+    if preset != "cutouts28":
         source.header = replace(source.header, class_names=(), flux_unit="peak")
     train(config, source, tmp_path / "whole", device="cpu")
     # Stopped between two checkpoints, and once more right after going on.

@@ -27,7 +27,7 @@ def few(monkeypatch):
 
 
 def recipe(**changes):
-    config = tiny("quick28", size=10, checkpoint_images=16)
+    config = tiny("lens28", size=10, checkpoint_images=16)
     optimiser = replace(config.optimiser, decay="constant")
     return replace(config, **{"optimiser": optimiser, **changes})
 
@@ -75,11 +75,11 @@ def test_what_needs_a_set_with_an_end_is_refused(tmp_path, changes, words):
 
 def test_the_command_says_what_it_would_train_and_what_does_not_go_together(tmp_path, capsys):
     words = ["train", "--data", "preset:deeplense", "--out", str(tmp_path / "run")]
-    assert main([*words, "--preset", "quick28", "--dry-run"]) == 0
+    assert main([*words, "--preset", "lens28", "--dry-run"]) == 0
     told = capsys.readouterr().out
     assert "at 28 pixels on simulated images of 1x28x28" in told
-    assert "300,032 images in 4,688 steps, batch 64" in told
-    for more in (["--init", "lens28"], ["--preset", "quick28", "--crop", "20"]):
+    assert "1,000,000 images in 15,625 steps, batch 64" in told
+    for more in (["--init", "lens28"], ["--preset", "lens28", "--crop", "20"]):
         assert main([*words, *more]) == 2
         assert "--preset" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()

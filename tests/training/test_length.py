@@ -46,13 +46,13 @@ def test_published_recipes_say_where_they_are_too_short(name: str, num: int, mes
 
 
 def test_large_batches_are_few_steps() -> None:
-    config = replace(PRESETS["lens28"](), batch_size=1024)
+    config = replace(PRESETS["cutouts28"](), batch_size=1024)
     found = doubt(config, 400_000, 10_000, starts_from_model=False)
     assert "give it 1,536,000 or more, or adapt a trained model by `init`" in found
 
 
 def test_few_different_images_are_too_few_from_nothing_and_enough_to_adapt() -> None:
-    config = PRESETS["lens28"]()
+    config = PRESETS["cutouts28"]()
     found = doubt(config, 400_000, 50, starts_from_model=False)
     assert found.startswith("50 different images are too few for a model that starts from nothing")
     assert "it comes to repeat them; take 1,000 or more, or adapt a trained model" in found

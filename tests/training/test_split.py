@@ -57,7 +57,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LensStore]:
 
 def split(**changes: Any) -> Any:
     """Return a recipe that learns the twins of the set."""
-    return tiny("lens28", size=SIZE, noise="split", parameters=NAMES, total_images=32, **changes)
+    return tiny("cutouts28", size=SIZE, noise="split", parameters=NAMES, total_images=32, **changes)
 
 
 @pytest.fixture(scope="module")

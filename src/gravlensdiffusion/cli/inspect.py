@@ -148,7 +148,7 @@ def _describe(source: "LensSet", summary: "DataSummary") -> "Iterator[str]":
         *_duplicate_rows(summary),
         ("skipped", f"{len(source.problems)}"),
         *(("note", note) for note in source.notes),
-        ("for lens28", f"`transform` {summary.transform}: {summary.transform_reason}"),
+        ("for cutouts28", f"`transform` {summary.transform}: {summary.transform_reason}"),
         ("for ddpm, reference", _unit_range_advice(summary)),
     ]
     width = max(len(name) for name, _ in rows)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 PREFIX = "preset:"
-DEFAULT = "lens28"
+DEFAULT = "cutouts28"
 """Recipe of a model that starts from nothing."""
 
 
@@ -65,11 +65,11 @@ class Options:
         data: Training images: a lenses.h5, a folder of shards, .npy, FITS or picture files, or an .npz;
             or preset:deeplense, say, for images that are simulated on the way, none of them twice.
         out: Run directory: configuration, log, sample grids, checkpoints.
-        preset: Recipe: lens28 (small and fast, learns classes), quick28, lens64 and
+        preset: Recipe: cutouts28 (images as they come, by class), lens28, lens64 and
             lens150 (classes and physical parameters, of a set with noise-free twins), ddpm (Ho et
             al. 2020), unet2d (a network of diffusers, which it can be exported to), reference (the
             earlier project, to the letter), or a .json file like a run's config.json, changed as you
-            like. By default lens28, or with --init a recipe that adapts
+            like. By default cutouts28, or with --init a recipe that adapts
             that model to your images.
         size: Train at this many pixels a side; the recipe's own by default.
         epochs: Passes over the training set, instead of the number of images that the recipe sees.

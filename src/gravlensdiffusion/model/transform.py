@@ -146,7 +146,7 @@ def _check_bounds(batches: Iterable[NDArray[np.float32]], bounds: tuple[float, f
     if low < bounds[0] - margin or high > bounds[1] + margin:
         raise GravLensError(
             f"this preset takes images from {bounds[0]:g} to {bounds[1]:g}, these run from {low:g} "
-            f"to {high:g}; scale them with `transform` linear, asinh or peak, or use preset lens28"
+            f"to {high:g}; scale them with `transform` linear, asinh or peak, or use preset cutouts28"
         )
 
 

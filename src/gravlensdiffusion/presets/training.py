@@ -135,10 +135,10 @@ def unet2d() -> TrainingConfig:
     )
 
 
-def lens28() -> TrainingConfig:
-    """Return the recipe of the bundled 28-pixel model: small, class-conditional, preconditioned."""
+def cutouts28() -> TrainingConfig:
+    """Return the recipe for images as they come, noise included: small, class-conditional."""
     return TrainingConfig(
-        preset="lens28",
+        preset="cutouts28",
         model=ModelConfig(
             image_size=28,
             transform=TransformConfig(kind="asinh", fit=True),
@@ -159,15 +159,20 @@ def lens28() -> TrainingConfig:
     )
 
 
-def _noise_free() -> TrainingConfig:
-    """Return what the recipes of noise-free images share.
+def lens64() -> TrainingConfig:
+    """Return the recipe of the bundled models, at 64 pixels.
 
-    The network gives the clean image itself: what a patch of noise-free pixels holds is smooth, and
-    its noise is not, so that it never has to carry the noise through.
+    They learn the noise-free images of a simulation, by class and physical parameters, with the lens
+    equation as input and Muon for the hidden weights. The network gives the clean image itself: what
+    a patch of noise-free pixels holds is smooth, and its noise is not, so that it never has to carry
+    the noise through.
     """
     return TrainingConfig(
+        preset="lens64",
         model=ModelConfig(
             image_size=64,
+            # Forty times the sky noise: linear in the sky, logarithmic in arcs.
+            transform=TransformConfig(kind="asinh", scale=0.15),
             schedule=ScheduleConfig(kind="log_snr", sigma_min=0.02, sigma_max=400.0),
             denoiser=DenoiserConfig(
                 prediction="preconditioned",
@@ -177,49 +182,23 @@ def _noise_free() -> TrainingConfig:
                 skip=False,
                 floor=0.03,
             ),
+            network=UNetConfig(
+                channels=(48, 96, 128),
+                patch=2,
+                num_blocks=1,
+                attention_levels=(2,),
+                refine_channels=8,
+                lens_equation=LensEquationConfig(),
+            ),
             sampling=SamplingConfig(sampler="dpmpp", num_steps=8),
         ),
         size=64,
-        batch_size=64,
-        total_images=300_000,
-        parameters=ORDERED_BY,
-        noise="split",
-        optimiser=OptimiserConfig(
-            kind="adamw", learning_rate=1.2e-3, warmup_images=5_000, decay="cosine"
-        ),
-        ema=EMAConfig(halflife_images=10_000),
-    )
-
-
-def lens64() -> TrainingConfig:
-    """Return the recipe of 64 pixels, by which `checkpoints/lens64` is trained.
-
-    It learns the noise-free images of a simulation, by class and physical parameters, with the lens
-    equation as input and Muon for the hidden weights.
-    """
-    recipe = _noise_free()
-    model = replace(
-        recipe.model,
-        # Forty times the sky noise: linear in the sky, logarithmic in arcs.
-        transform=TransformConfig(kind="asinh", scale=0.15),
-        network=UNetConfig(
-            channels=(48, 96, 128),
-            patch=2,
-            num_blocks=1,
-            attention_levels=(2,),
-            refine_channels=8,
-            lens_equation=LensEquationConfig(),
-        ),
-    )
-    return replace(
-        recipe,
-        preset="lens64",
-        model=model,
         batch_size=32,
         total_images=1_000_000,
         parameters=(*ORDERED_BY, *SHAPES),
-        parameters_dropout=0.1,
         parameter_dropout=0.05,
+        parameters_dropout=0.1,
+        noise="split",
         optimiser=OptimiserConfig(
             kind="muon",
             learning_rate=0.02,
@@ -228,38 +207,39 @@ def lens64() -> TrainingConfig:
             warmup_images=5_000,
             decay="cosine",
         ),
+        ema=EMAConfig(halflife_images=10_000),
     )
 
 
-def quick28() -> TrainingConfig:
-    """Return the recipe of the bundled model for quick images: as `lens64`, at 28 pixels."""
-    recipe = _noise_free()
+def lens28() -> TrainingConfig:
+    """Return the recipe of `lens64` at 28 pixels."""
+    recipe = lens64()
     model = replace(
         recipe.model,
         image_size=28,
         transform=TransformConfig(kind="asinh", scale=0.66),
         schedule=ScheduleConfig(kind="log_snr", sigma_min=0.02, sigma_max=160.0),
         denoiser=replace(recipe.model.denoiser, p_mean=-0.2),
-        network=UNetConfig(channels=(64, 128), patch=2, num_blocks=1, attention_levels=(1,)),
-        # Eight are no better; see the card of the bundled model.
-        sampling=SamplingConfig(sampler="dpmpp", num_steps=4),
+        network=replace(recipe.model.network, channels=(64, 128), attention_levels=(1,)),
     )
-    optimiser = replace(recipe.optimiser, learning_rate=1.5e-3)
-    return replace(recipe, preset="quick28", model=model, size=28, optimiser=optimiser)
+    return replace(recipe, preset="lens28", model=model, size=28, batch_size=64)
 
 
 def lens150() -> TrainingConfig:
-    """Return the recipe of the bundled model of native size: as `lens64`, patches of 5 pixels."""
-    recipe = _noise_free()
+    """Return the recipe of `lens64` at native size, in patches of 5 pixels.
+
+    Behind its patches the network is that of `lens64`, whose weights it can start from.
+    """
+    recipe = lens64()
     model = replace(
         recipe.model,
         image_size=150,
         transform=TransformConfig(kind="asinh", scale=0.0344),
         schedule=ScheduleConfig(kind="log_snr", sigma_min=0.02, sigma_max=900.0),
         denoiser=replace(recipe.model.denoiser, p_mean=1.2),
-        network=UNetConfig(channels=(48, 64, 96), patch=5, num_blocks=1, attention_levels=(2,)),
+        network=replace(recipe.model.network, patch=5),
     )
-    return replace(recipe, preset="lens150", model=model, size=150)
+    return replace(recipe, preset="lens150", model=model, size=150, total_images=600_000)
 
 
 def adaptation(
@@ -318,8 +298,8 @@ def sampling(model: ModelConfig, noise: str) -> SamplingConfig:
 
 
 PRESETS: dict[str, Callable[[], TrainingConfig]] = {
+    "cutouts28": cutouts28,
     "lens28": lens28,
-    "quick28": quick28,
     "lens64": lens64,
     "lens150": lens150,
     "ddpm": ddpm,

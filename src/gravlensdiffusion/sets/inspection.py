@@ -52,7 +52,7 @@ class DataSummary:
         class_counts: Number of images by class; unlabelled ones under that name.
         duplicates: Groups of images that are copies of one another, by name.
         parameters: Range and unit of each parameter, and number of images that have it.
-        transform: Kind of transform that preset lens28 needs for the set.
+        transform: Kind of transform that preset cutouts28 needs for the set.
         transform_reason: Why.
         images: Name of the file, faintest, mean and brightest pixel of each image, where there are
             few and each has a file of its own.
@@ -89,7 +89,7 @@ def inspect_lenses(source: LensSet) -> DataSummary:
 
 
 def _choose_transform(pixels: PixelSummary) -> tuple[str, str]:
-    """Return the kind of transform that preset lens28 needs for a set, and why."""
+    """Return the kind of transform that preset cutouts28 needs for a set, and why."""
     low, middle = pixels.quantiles[0.1], pixels.quantiles[0.5]
     if middle <= low:
         return "linear", "the faint pixels are all equal, so there is no noise for asinh to follow"

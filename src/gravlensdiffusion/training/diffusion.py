@@ -69,7 +69,7 @@ def train(
             process trains there, or the loss diverges.
 
     Example:
-        >>> train("lens28", "lenses.h5", "runs/mine", progress=True)  # doctest: +SKIP
+        >>> train("cutouts28", "lenses.h5", "runs/mine", progress=True)  # doctest: +SKIP
     """
     if recipe is None and init is None:
         raise GravLensError("`recipe` names what is trained; only with `init` may it be left out")
