@@ -102,7 +102,7 @@ def test_checks_of_a_change_are_the_targets_of_the_readme():
 def test_readme_tells_every_command():
     readme = (ROOT / "README.md").read_text()
     for name in COMMANDS:
-        assert f"| `gravlens {name}" in readme
+        assert f"`gravlens {name}" in readme
 
 
 def test_readme_links_lead_somewhere():
