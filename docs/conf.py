@@ -7,11 +7,26 @@ author = "GravLensDiffusion maintainers"
 copyright = author
 version = release = installed_version("gravlensdiffusion")
 
-extensions = ["myst_parser", "sphinx.ext.mathjax"]
-myst_enable_extensions = ["dollarmath", "deflist"]
+extensions = [
+    "myst_nb",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.mathjax",
+    "sphinx.ext.napoleon",
+    "sphinx_design",
+]
+myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 # Tables that a command wrote, which pages include.
 exclude_patterns = ["_build", "benchmarks"]
+
+# Tutorials are run where their files are thrown away. A cell that fails fails the build.
+nb_execution_mode = "force"
+nb_execution_in_temp = True
+nb_execution_raise_on_error = True
+nb_execution_timeout = 240
+
+autodoc_typehints = "none"
+autodoc_member_order = "bysource"
 
 html_theme = "furo"
 html_title = f"GravLensDiffusion {release}"
