@@ -17,7 +17,7 @@ parser.add_argument("--test-images", type=int, default=500, help="simulated imag
 parser.add_argument("--workers", type=int, default=1, help="processes that draw")
 options = parser.parse_args()
 
-model = LensGenerator.from_pretrained("quick28", device="cpu")
+model = LensGenerator.from_pretrained("lens28", device="cpu")
 drawn = LensDataset(model, label=("no_sub", "axion"), num_steps=1)
 truth = LensDataset(
     simulate("deeplense", options.test_images, size=28, mix=(1, 0, 1), flux_unit="e-/s")

@@ -32,6 +32,8 @@ NOT_RUN = {
     r"^(accelerate|torchrun) ": "several processes; tests/cli/test_train_processes.py",
     r"^pip |^tar |^gpu-bundle|^make ": "installs, or goes to another machine; tests/test_gpu_bundle",
     r"^python (?!benchmarks/own_set)": "minutes or hours; only their flags are looked at",
+    r"^gravlens studio": "stays until it is stopped; tests/studio",
+    r"constant\.json|runs/first28|runs/lens28": "trainings that came before the bundled weights",
     r"--preset reference|runs/reference|reference100": "the earlier network; its training is a test",
     r"--train data/": "the evaluation of the README, with the training set beside it",
     r"--data preset:": "simulates thousands of images first; tests/training/test_fresh.py",

@@ -133,7 +133,7 @@ def test_weights_are_fetched_of_a_model_that_is_one_and_nothing_else(
 
 
 def test_what_is_saved_is_read_again_with_its_distilled_weights(tmp_path: Path) -> None:
-    generator = LensGenerator.from_pretrained("quick28", device="cpu")
+    generator = LensGenerator.from_pretrained("lens28", device="cpu")
     assert generator.num_few_steps
     saved = generator.save_pretrained(tmp_path / "saved", license_name="mit")
     again = LensGenerator.from_pretrained(saved, device="cpu")

@@ -39,7 +39,7 @@ class LensDataset(Dataset[Item]):
 
     Example:
         >>> from torch.utils.data import DataLoader
-        >>> lenses = LensDataset(LensGenerator.from_pretrained("quick28"))  # doctest: +SKIP
+        >>> lenses = LensDataset(LensGenerator.from_pretrained("lens28"))  # doctest: +SKIP
         >>> for images, labels in DataLoader(lenses, batch_size=64):  # doctest: +SKIP
         ...     ...
     """
