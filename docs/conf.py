@@ -23,7 +23,7 @@ exclude_patterns = ["_build", "benchmarks"]
 nb_execution_mode = "force"
 nb_execution_in_temp = True
 nb_execution_raise_on_error = True
-nb_execution_timeout = 240
+nb_execution_timeout = -1
 
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
