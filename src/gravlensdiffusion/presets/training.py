@@ -36,6 +36,17 @@ UNIT_TO_SIGNED = TransformConfig(
 """Images in [0, 1] to [-1, 1], as the DDPM papers have it."""
 
 
+PATCHES = UNetConfig(
+    channels=(48, 96, 128),
+    patch=2,
+    num_blocks=1,
+    attention_levels=(2,),
+    refine_channels=8,
+    lens_equation=LensEquationConfig(),
+)
+"""The network of the bundled models, at 64 pixels."""
+
+
 def reference() -> TrainingConfig:
     """Return the recipe of the reference project: its U-Net, Adam, batch 10, 40 epochs, no EMA."""
     return TrainingConfig(
@@ -182,14 +193,7 @@ def lens64() -> TrainingConfig:
                 skip=False,
                 floor=0.03,
             ),
-            network=UNetConfig(
-                channels=(48, 96, 128),
-                patch=2,
-                num_blocks=1,
-                attention_levels=(2,),
-                refine_channels=8,
-                lens_equation=LensEquationConfig(),
-            ),
+            network=PATCHES,
             sampling=SamplingConfig(sampler="dpmpp", num_steps=8),
         ),
         size=64,
@@ -220,7 +224,7 @@ def lens28() -> TrainingConfig:
         transform=TransformConfig(kind="asinh", scale=0.66),
         schedule=ScheduleConfig(kind="log_snr", sigma_min=0.02, sigma_max=160.0),
         denoiser=replace(recipe.model.denoiser, p_mean=-0.2),
-        network=replace(recipe.model.network, channels=(64, 128), attention_levels=(1,)),
+        network=replace(PATCHES, channels=(64, 128), attention_levels=(1,)),
     )
     return replace(recipe, preset="lens28", model=model, size=28, batch_size=64)
 
@@ -237,7 +241,7 @@ def lens150() -> TrainingConfig:
         transform=TransformConfig(kind="asinh", scale=0.0344),
         schedule=ScheduleConfig(kind="log_snr", sigma_min=0.02, sigma_max=900.0),
         denoiser=replace(recipe.model.denoiser, p_mean=1.2),
-        network=replace(recipe.model.network, patch=5),
+        network=replace(PATCHES, patch=5),
     )
     return replace(recipe, preset="lens150", model=model, size=150, total_images=600_000)
 
