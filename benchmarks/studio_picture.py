@@ -20,8 +20,6 @@ from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.studio.drawing import Studio
 from gravlensdiffusion.studio.server import HOST, build_app
 
-COLOURS = 256
-
 
 @dataclass(frozen=True)
 class Options:
@@ -37,7 +35,7 @@ class Options:
     """Colours of the page."""
     width: int = 1280
     """Width of the window [pixel]."""
-    height: int = 800
+    height: int = 640
     """Height of the window [pixel]."""
     wait_ms: int = 120_000
     """How long the page may take."""
@@ -56,8 +54,7 @@ def main(options: Options) -> None:
             server.should_exit = True
             thread.join()
     with Image.open(BytesIO(png)) as picture:
-        flat = picture.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
-    flat.save(options.out, optimize=True)
+        picture.convert("RGB").save(options.out, optimize=True)
     print(f"wrote {options.out}, {options.out.stat().st_size / 1000:.0f} kB")
 
 

@@ -46,7 +46,8 @@ export class OrderRoom {
         this.found = await ask("/api/lens", order).catch(() => null);
         if (!this.found) break;
         const seconds = ((performance.now() - began) / 1000).toFixed(2);
-        this.generated.aside.textContent = `${this.found.steps} steps, ${seconds} s`;
+        this.generated.aside.textContent = `${this.found.steps} ${this.found.steps === 1 ? "step" : "steps"}`;
+        this.generated.aside.title = `${seconds} s from order to answer`;
         this.show();
         elsewhere(this.room.querySelector(".elsewhere"), this.found);
       }
