@@ -1,0 +1,260 @@
+"""Populations of lenses and of what is taken for one, measured on images of surveys.
+
+docs/simulation.md has the tables that they were set by.
+"""
+
+from dataclasses import dataclass, replace
+
+from gravlensdiffusion.config.galaxies import (
+    Box,
+    Disc,
+    Envelope,
+    GalaxyLight,
+    Neighbours,
+    Source,
+    StructuredDisc,
+)
+from gravlensdiffusion.config.priors import LogUniform, Prior, TruncatedNormal, Uniform
+from gravlensdiffusion.config.simulation import Lens, LensClass, Scene
+
+
+def about(mean: float, std: float, low: float, high: float) -> TruncatedNormal:
+    """Return a normal prior between two values."""
+    return TruncatedNormal(mean=mean, std=std, low=low, high=high)
+
+
+def around_zero(std: float, most: float) -> TruncatedNormal:
+    """Return a normal prior about zero."""
+    return about(0.0, std, -most, most)
+
+
+def even(low: float, high: float) -> Uniform:
+    """Return a prior that is even between two values."""
+    return Uniform(low=low, high=high)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Survey:
+    """What the galaxies of a survey's lenses are drawn from.
+
+    Attributes:
+        einstein_radius: Einstein radius [arcsec].
+        lens_magnitude: Magnitude of the lens galaxies [mag].
+        lens_radius: Half-light radius of their inner component [arcsec].
+        source_magnitude: Magnitude of the sources, unlensed [mag].
+        source_radius: Half-light radius of the sources' discs [arcsec].
+        source_distance: Distance of the sources from the axis [arcsec].
+        neighbour_magnitude: Magnitude of galaxies anywhere in the field [mag].
+        neighbours: Largest number of these, and the chance of each.
+        satellite_magnitude: Magnitude of galaxies near the lens [mag].
+        satellites: Largest number of these, and the chance of each.
+        half_width: Half the width of the field [arcsec].
+        lens_index: Sersic index of the lens galaxies' inner component.
+        envelope: Their outer one.
+    """
+
+    einstein_radius: Prior
+    lens_magnitude: Prior
+    lens_radius: Prior
+    source_magnitude: Prior
+    source_radius: Prior
+    source_distance: Prior
+    neighbour_magnitude: Prior
+    neighbours: tuple[int, float]
+    satellite_magnitude: Prior
+    satellites: tuple[int, float]
+    half_width: float
+    lens_index: Prior = about(4.0, 0.6, 2.3, 5.5)  # noqa: RUF009
+    envelope: Envelope = Envelope(  # noqa: RUF009
+        fraction=even(0.05, 0.5),
+        relative_radius=even(1.2, 3.0),
+        sersic_index=even(0.8, 1.6),
+        relative_ellipticity=even(0.6, 3.0),
+        twist=around_zero(0.25, 0.8),
+    )
+
+    @property
+    def lens(self) -> Lens:
+        """A massive early-type galaxy whose light lies as its mass does, but for an outer part."""
+        return Lens(
+            einstein_radius=self.einstein_radius,
+            e1=around_zero(0.1, 0.28),
+            e2=around_zero(0.1, 0.28),
+            position=Disc(radius=even(0.0, 0.05)),
+            gamma1=around_zero(0.05, 0.15),
+            gamma2=around_zero(0.05, 0.15),
+            light=GalaxyLight(
+                magnitude=self.lens_magnitude,
+                effective_radius=self.lens_radius,
+                sersic_index=self.lens_index,
+                e1=around_zero(0.03, 0.1),
+                e2=around_zero(0.03, 0.1),
+                structure=self.envelope,
+            ),
+            light_follows_mass=True,
+        )
+
+    @property
+    def source(self) -> Source:
+        """A star-forming galaxy."""
+        return Source(
+            light=GalaxyLight(
+                magnitude=self.source_magnitude,
+                effective_radius=self.source_radius,
+                sersic_index=about(1.0, 0.25, 0.5, 1.8),
+                e1=around_zero(0.2, 0.5),
+                e2=around_zero(0.2, 0.5),
+                structure=STAR_FORMING,
+            ),
+            position=Disc(radius=self.source_distance),
+        )
+
+    @property
+    def around(self) -> tuple[Neighbours, ...]:
+        """Galaxies of the field, and satellites of the lens."""
+        anywhere = even(-self.half_width, self.half_width)
+        field = _smooth_galaxy(self.neighbour_magnitude, LogUniform(low=0.1, high=0.5))
+        near = _smooth_galaxy(self.satellite_magnitude, LogUniform(low=0.06, high=0.3))
+        return (
+            Neighbours(
+                most=self.neighbours[0],
+                chance=self.neighbours[1],
+                galaxy=Source(light=field, position=Box(x=anywhere, y=anywhere)),
+            ),
+            Neighbours(
+                most=self.satellites[0],
+                chance=self.satellites[1],
+                galaxy=Source(light=near, position=Disc(radius=even(0.6, self.half_width))),
+            ),
+        )
+
+    def no_lens(self, disc_magnitude: Prior, disc_radius: Prior, arc_magnitude: Prior) -> LensClass:
+        """Return what is taken for a lens and is none.
+
+        Args:
+            disc_magnitude: Magnitude of spirals, rings and discs seen edge-on [mag].
+            disc_radius: Their half-light radius [arcsec].
+            arc_magnitude: Magnitude of galaxies beside a lens galaxy that look like arcs [mag].
+        """
+
+        def disc(structure: StructuredDisc, e: Prior) -> GalaxyLight:
+            return GalaxyLight(
+                magnitude=disc_magnitude,
+                effective_radius=disc_radius,
+                sersic_index=about(1.0, 0.25, 0.5, 1.8),
+                e1=e,
+                e2=e,
+                structure=structure,
+            )
+
+        tilted, thin = around_zero(0.18, 0.45), even(-0.6, 0.6)
+        arc = replace(self.source.light, magnitude=arc_magnitude, e1=thin, e2=thin)
+        merging = replace(disc(STAR_FORMING, tilted), magnitude=arc_magnitude)
+        faint = replace(
+            self.source,
+            position=Box(
+                x=even(-self.half_width, self.half_width), y=even(-self.half_width, self.half_width)
+            ),
+        )
+        beside = Source(light=arc, position=Disc(radius=even(0.5, 0.9 * self.half_width)))
+        close = Source(light=merging, position=Disc(radius=even(0.3, 1.2)))
+        return LensClass(
+            name="no_lens",
+            lensed=False,
+            scenes=(
+                Scene(name="early_type", weight=0.2, galaxy="lens"),
+                Scene(name="spiral", weight=0.2, galaxy=disc(SPIRAL, tilted)),
+                Scene(name="edge_on", weight=0.1, galaxy=disc(SMOOTH_DISC, thin)),
+                Scene(name="ring", weight=0.1, galaxy=disc(RING, tilted)),
+                Scene(name="pair", weight=0.25, galaxy="lens", companion=beside),
+                Scene(name="merger", weight=0.05, galaxy=disc(LOPSIDED, tilted), companion=close),
+                Scene(name="empty", weight=0.1, companion=faint, companion_chance=0.5),
+            ),
+        )
+
+
+STAR_FORMING = StructuredDisc(
+    bulge_fraction=even(0.0, 0.3),
+    bar_fraction=even(0.0, 0.12),
+    clump_fraction=even(0.02, 0.35),
+    clump_count=6.0,
+    arm_contrast=even(0.0, 0.8),
+    lopsidedness=even(0.0, 0.6),
+)
+"""What the sources have; Gini coefficient, M20, asymmetry and smoothness are those of COSMOS galaxies."""
+SPIRAL = StructuredDisc(
+    bulge_fraction=even(0.1, 0.45),
+    bar_fraction=even(0.0, 0.15),
+    clump_fraction=even(0.0, 0.15),
+    clump_count=12.0,
+    arm_contrast=even(0.4, 0.95),
+    lopsidedness=even(0.0, 0.3),
+)
+SMOOTH_DISC = StructuredDisc(
+    bulge_fraction=even(0.05, 0.5),
+    clump_fraction=even(0.0, 0.1),
+    arm_contrast=even(0.0, 0.3),
+    lopsidedness=even(0.0, 0.2),
+)
+RING = StructuredDisc(
+    bulge_fraction=even(0.2, 0.5),
+    bar_fraction=even(0.0, 0.1),
+    ring_fraction=even(0.1, 0.35),
+    clump_fraction=even(0.0, 0.05),
+    arm_contrast=even(0.0, 0.6),
+)
+LOPSIDED = replace(STAR_FORMING, lopsidedness=even(0.4, 1.0))
+
+
+def _smooth_galaxy(magnitude: Prior, radius: Prior) -> GalaxyLight:
+    return GalaxyLight(
+        magnitude=magnitude,
+        effective_radius=radius,
+        sersic_index=even(0.8, 3.5),
+        e1=around_zero(0.2, 0.5),
+        e2=around_zero(0.2, 0.5),
+    )
+
+
+SLACS = Survey(
+    einstein_radius=about(1.2, 0.28, 0.65, 1.8),
+    lens_magnitude=about(16.85, 0.65, 15.2, 18.8),
+    lens_radius=about(1.6, 0.4, 0.7, 2.8),
+    source_magnitude=about(23.9, 0.8, 22.0, 25.6),
+    source_radius=LogUniform(low=0.1, high=0.45),
+    source_distance=even(0.0, 0.45),
+    neighbour_magnitude=about(23.5, 1.2, 20.5, 25.5),
+    neighbours=(3, 0.25),
+    satellite_magnitude=about(22.5, 1.0, 20.0, 24.5),
+    satellites=(1, 0.2),
+    half_width=2.6,
+)
+"""SLACS: lenses at redshift 0.2 in HST ACS F814W."""
+DESI = Survey(
+    einstein_radius=about(2.0, 0.75, 0.8, 3.4),
+    lens_magnitude=about(18.2, 0.7, 16.2, 19.6),
+    lens_radius=about(1.2, 0.4, 0.4, 2.4),
+    source_magnitude=about(23.4, 0.8, 21.6, 25.2),
+    source_radius=LogUniform(low=0.12, high=0.5),
+    source_distance=even(0.0, 0.7),
+    neighbour_magnitude=about(23.2, 1.2, 19.5, 25.2),
+    neighbours=(7, 0.6),
+    satellite_magnitude=about(22.5, 1.2, 19.0, 24.5),
+    satellites=(3, 0.4),
+    half_width=4.2,
+)
+"""Lenses of the DESI legacy surveys at redshift 0.5 in HST WFC3 F140W."""
+EUCLID = Survey(
+    einstein_radius=about(0.95, 0.35, 0.5, 2.0),
+    lens_magnitude=about(20.6, 1.0, 18.5, 22.4),
+    lens_radius=about(0.6, 0.25, 0.25, 1.6),
+    source_magnitude=about(24.8, 0.7, 23.0, 26.2),
+    source_radius=LogUniform(low=0.1, high=0.4),
+    source_distance=even(0.0, 0.45),
+    neighbour_magnitude=about(24.5, 1.3, 20.0, 26.2),
+    neighbours=(7, 0.5),
+    satellite_magnitude=about(24.0, 1.1, 21.0, 26.0),
+    satellites=(2, 0.3),
+    half_width=5.0,
+)
+"""Lenses of Euclid's quick release Q1 in VIS."""
