@@ -11,6 +11,7 @@ from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.progress import shown_progress
 
 if TYPE_CHECKING:
+    from gravlensdiffusion.sets.lens_set import LensSet
     from gravlensdiffusion.simulation.simulated_set import SimulatedSet
 
 
@@ -34,6 +35,8 @@ class Options:
             by default all of the preset's.
         mix: Weight of each class, separated by commas; by default the preset's, or equal ones where
             classes are named.
+        sources: Folder of images of real galaxies that take the place of the preset's sources: a
+            RealGalaxyCatalog of GalSim, or cutouts with a galaxy in the middle.
         seed: Seed of all images.
         jobs: Processes; as many as there are cores by default.
         dask: Address of the scheduler of a Dask cluster, tcp://HOST:8786 say, that makes the
@@ -54,6 +57,7 @@ class Options:
     noise_free: bool = False
     classes: str | None = None
     mix: str | None = None
+    sources: Path | None = None
     seed: int = 0
     jobs: int | None = None
     dask: str | None = None
@@ -85,6 +89,7 @@ def run(options: Options) -> None:
         num_pixels=options.pixels,
         noise_free=options.noise_free or None,
         flux_unit=options.flux_unit,
+        sources=None if options.sources is None else _open_galaxies(options.sources),
     )
     done = "would write" if options.dry_run else "wrote"
     told = f"{done} {_describe(lenses)} to {options.out}"
@@ -123,6 +128,13 @@ def _simulate_shards(options: Options, lenses: "SimulatedSet") -> str:
             records = lenses.part(shards.pieces[k]).records()
             shards.write(k, shown.over(records), header, identity)
     return shards.summary(len(missing))
+
+
+def _open_galaxies(folder: Path) -> "LensSet":
+    """Open a folder of galaxies, of any size and unit."""
+    from gravlensdiffusion.formats.open import open_set
+
+    return open_set(folder, mixed=True, any_unit=True, skip_bad=True)
 
 
 def _check_out(options: Options) -> None:

@@ -89,6 +89,31 @@ class StructuredDisc(Bounded):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Cutouts(Bounded):
+    """Images of real galaxies, one of which takes the place of the Sersic profile.
+
+    It is scaled to the half-light radius and the magnitude that are drawn, and turned at random; the
+    Sersic index and the ellipticities are its own, and not known.
+
+    Attributes:
+        names: Where each image comes from.
+        largest_radius: Half-light radius to which each may be scaled, so that what the telescope
+            that took it has spread stays below what the simulated one spreads [arcsec].
+        digest: SHA-256 of the images.
+    """
+
+    kind: Literal["cutouts"] = "cutouts"
+    names: tuple[str, ...]
+    largest_radius: Annotated[tuple[float, ...], Range(above=0)]
+    digest: str
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+        if not 1 <= len(self.names) == len(self.largest_radius):
+            raise GravLensError("cutouts need a name and a largest radius for each image")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class GalaxyLight(Bounded):
     """Elliptical Sersic light of a galaxy, and what it has beside it.
 
@@ -106,7 +131,7 @@ class GalaxyLight(Bounded):
     sersic_index: Annotated[Prior, Range(at_least=0.3, at_most=8)]
     e1: Prior
     e2: Prior
-    structure: Envelope | StructuredDisc | None = field(default=None, metadata=LATER)
+    structure: Envelope | StructuredDisc | Cutouts | None = field(default=None, metadata=LATER)
 
     def __post_init__(self) -> None:
         check_ranges(self)

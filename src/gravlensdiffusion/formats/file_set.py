@@ -141,6 +141,11 @@ class FileSet(LensSet):
             images[place] = self._read(self._entries[k], _to_image)
         return images
 
+    def read_whole(self, index: int) -> NDArray[np.float32]:
+        """Return all of an image, shape ``(C, H, W)``, of which the set may hold the middle."""
+        entry = self._entries[index]
+        return self._read(entry, _to_image, is_cropped=False)
+
     def read_masked(self, indices: Indices) -> NDArray[np.bool_]:
         """Return which pixels of images were not observed, shape ``(B, C, H, W)``."""
         wanted = as_indices(indices, len(self))
@@ -153,16 +158,21 @@ class FileSet(LensSet):
         return masked
 
     def _read(
-        self, entry: Entry, change: Callable[[NDArray[np.generic], Facts], NDArray[T]]
+        self,
+        entry: Entry,
+        change: Callable[[NDArray[np.generic], Facts], NDArray[T]],
+        *,
+        is_cropped: bool = True,
     ) -> NDArray[T]:
         """Return what becomes of the pixels of an image."""
         reader = self._readers[split_name(entry.path)[1]]
         try:
-            pixels = change(self._cropped(reader.pixels(entry.path, entry.index)), entry.facts)
+            whole = reader.pixels(entry.path, entry.index)
+            pixels = change(self._cropped(whole) if is_cropped else whole, entry.facts)
         # A damaged file fails in a library in any way.
         except Exception as error:
             raise GravLensError(f"{entry.name}: {_reason(error)}") from error
-        if pixels.shape != entry.shape:
+        if pixels.shape[-2:] != (entry.shape[-2:] if is_cropped else entry.whole):
             raise GravLensError(f"{entry.name}: has changed its size while in use")
         return pixels
 

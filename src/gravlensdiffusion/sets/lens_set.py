@@ -66,6 +66,10 @@ class LensSet(ABC):
             IndexError: If there is no such image.
         """
 
+    def read_whole(self, index: int) -> NDArray[np.float32]:
+        """Return all of an image, shape ``(C, H, W)``, where the set holds a part of it."""
+        return self.read([index])[0]
+
     def read_noise_free(self, indices: Indices) -> NDArray[np.float32]:
         """Return the noise-free twins of images, shape ``(B, C, H, W)``.
 

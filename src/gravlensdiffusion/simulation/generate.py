@@ -16,6 +16,7 @@ from gravlensdiffusion.sets.flux import PEAK, bring_to_size, default_method, to_
 from gravlensdiffusion.sets.records import LensRecord, SetHeader
 from gravlensdiffusion.simulation import psf, substructure
 from gravlensdiffusion.simulation.cosmology import lens_geometry
+from gravlensdiffusion.simulation.gallery import Gallery
 from gravlensdiffusion.simulation.instrument import build_instrument
 from gravlensdiffusion.simulation.population import (
     LENSING,
@@ -94,14 +95,23 @@ def select(
     )
 
 
-def simulate_one(config: SimulationConfig, seed: int, index: int) -> LensRecord:
-    """Simulate image number ``index`` of the set with a seed."""
+def simulate_one(
+    config: SimulationConfig, seed: int, index: int, gallery: Gallery | None = None
+) -> LensRecord:
+    """Simulate image number ``index`` of the set with a seed.
+
+    Args:
+        config: What to simulate.
+        seed: Seed of the set.
+        index: Number of the image.
+        gallery: Images of real galaxies, where sources are taken from them.
+    """
     label = int(labels_of(config, seed, range(index, index + 1))[0])
     chosen = config.classes[label]
     renderer = build_renderer(config.cosmology, config.imaging)
     values, clumps = _draw_truth(config, chosen, seed, index)
     values |= renderer.instrument.draw_psf(_generator(seed, index, _PSF))
-    clean = renderer.image(values, clumps)
+    clean = renderer.image(values, clumps, gallery)
     noise_rng = _generator(seed, index, _NOISE)
     exposure = renderer.instrument.draw_exposure(noise_rng)
     noisy = renderer.instrument.observe(clean, exposure, noise_rng)

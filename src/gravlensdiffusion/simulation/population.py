@@ -10,6 +10,7 @@ from scipy.special import ndtr, ndtri
 
 from gravlensdiffusion.config.galaxies import (
     Box,
+    Cutouts,
     Disc,
     Envelope,
     GalaxyLight,
@@ -90,8 +91,10 @@ DISC_FIELDS = {
 }
 """The fields that the parameters of a galaxy's structure are drawn from, by the end of their names."""
 
+UNKNOWN_OF_CUTOUTS = ("n_sersic", "e1", "e2")
+"""What is not known of a galaxy that is an image."""
 MAX_TEXTURE = 2**31
-"""Seeds of what is at random in a disc lie below it."""
+"""Seeds of what is at random in a disc, or in how an image is turned, lie below it."""
 
 
 def draw(prior: Prior, rng: np.random.Generator) -> float:
@@ -197,6 +200,8 @@ def _structure(light: GalaxyLight) -> dict[str, str]:
             return ENVELOPE_FIELDS
         case StructuredDisc():
             return DISC_FIELDS | {"clump_count": "clump_count", "texture": ""}
+        case Cutouts():
+            return {"galaxy": "names", "texture": ""}
 
 
 def _draw_position(position: Disc | Box, rng: np.random.Generator) -> tuple[float, float]:
@@ -210,6 +215,12 @@ def draw_light(prefix: str, light: GalaxyLight, rng: np.random.Generator) -> dic
     """Draw the light of a galaxy; the names of the values begin with ``prefix``."""
     values = {name: draw(prior, rng) for name, prior in _light_priors(prefix, light).items()}
     structure = light.structure
+    if isinstance(structure, Cutouts):
+        number = int(rng.integers(len(structure.names)))
+        radius = min(values[f"{prefix}_R_sersic"], structure.largest_radius[number])
+        values |= {f"{prefix}_R_sersic": radius, f"{prefix}_galaxy": float(number)}
+        values |= dict.fromkeys((f"{prefix}_{name}" for name in UNKNOWN_OF_CUTOUTS), math.nan)
+        return values | {f"{prefix}_texture": float(rng.integers(MAX_TEXTURE))}
     fields = DISC_FIELDS if isinstance(structure, StructuredDisc) else ENVELOPE_FIELDS
     if structure is not None:
         values |= {f"{prefix}_{n}": draw(getattr(structure, f), rng) for n, f in fields.items()}

@@ -16,7 +16,9 @@ from lenstronomy.LightModel.Profiles.sersic import SersicElliptic
 from numpy.typing import NDArray
 
 from gravlensdiffusion.config.galaxies import MAX_ELLIPTICITY
+from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.simulation.disc import STEP, disc_image
+from gravlensdiffusion.simulation.gallery import Gallery
 from gravlensdiffusion.simulation.light import interpolated, sersic_ellipse
 from gravlensdiffusion.simulation.population import COMPANION, LENS_LIGHT, NEIGHBOUR, SOURCE
 
@@ -66,17 +68,23 @@ class Components:
     front: tuple[Profile, ...]
 
 
-def components(values: Values, counts: Callable[[float], float]) -> Components:
+def components(
+    values: Values, counts: Callable[[float], float], gallery: Gallery | None = None
+) -> Components:
     """Return what an image is made of.
 
     Args:
         values: The parameters of lens and galaxies; a galaxy without a magnitude, or one of NaN, is
             not there, and no lens without an Einstein radius.
         counts: From magnitudes [mag] to electrons per second.
+        gallery: The images of real galaxies that sources are taken from, where they are.
+
+    Raises:
+        GravLensError: If the source is such an image, and they are not there.
     """
     return Components(
         mass=_smooth_lens(values),
-        source=_galaxy(SOURCE, "source", values, counts),
+        source=_image(values, counts, gallery) or _galaxy(SOURCE, "source", values, counts),
         # The lens galaxy lies where its mass does.
         front=_galaxy(LENS_LIGHT, "lens", values, counts)
         + _galaxy(COMPANION, "companion", values, counts)
@@ -113,6 +121,24 @@ def _galaxy(
     if not _is_absent(own, "envelope_fraction"):
         return _with_envelope(own, flux, centre)
     return (_sersic(flux, shape, centre, quick=prefix.startswith(NEIGHBOUR)),)
+
+
+def _image(
+    values: Values, counts: Callable[[float], float], gallery: Gallery | None
+) -> tuple[Profile, ...]:
+    """Return the source where it is the image of a real galaxy."""
+    if _is_absent(values, f"{SOURCE}_galaxy"):
+        return ()
+    if gallery is None:
+        raise GravLensError("its source is the image of a real galaxy, which is not at hand")
+    arguments = gallery.profile(
+        int(values[f"{SOURCE}_galaxy"]),
+        values[f"{SOURCE}_R_sersic"],
+        int(values[f"{SOURCE}_texture"]),
+    )
+    centre = {"center_x": values[f"{SOURCE}_x"], "center_y": values[f"{SOURCE}_y"]}
+    flux = counts(values[f"{SOURCE}_magnitude"])
+    return (Profile("INTERPOL", arguments | centre | {"amp": flux}, quick=True),)
 
 
 def _neighbours(values: Values, counts: Callable[[float], float]) -> tuple[Profile, ...]:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from gravlensdiffusion.config.instrument import Imaging
 from gravlensdiffusion.config.simulation import Cosmology
 from gravlensdiffusion.simulation.cosmology import lens_geometry
+from gravlensdiffusion.simulation.gallery import Gallery
 from gravlensdiffusion.simulation.instrument import build_instrument
 from gravlensdiffusion.simulation.profiles import LIGHT, MASS, Profile, components
 from gravlensdiffusion.simulation.substructure import Substructure
@@ -33,19 +34,25 @@ class Renderer:
         self.instrument = build_instrument(imaging)
         self._x, self._y = self.instrument.numerics.coordinates_evaluate
 
-    def image(self, values: Mapping[str, float], substructure: Substructure) -> NDArray[np.float64]:
+    def image(
+        self,
+        values: Mapping[str, float],
+        substructure: Substructure,
+        gallery: Gallery | None = None,
+    ) -> NDArray[np.float64]:
         """Render one image without noise.
 
         Args:
             values: The parameters of lens and galaxies, see `components`, and of the point spread
                 function where it varies.
             substructure: What is added to the smooth lens, where there is one.
+            gallery: Images of real galaxies, where sources are taken from them.
 
         Returns:
             Shape ``(H, W)`` [e- / s].
         """
         x, y = self._x, self._y
-        made_of = components(values, self.instrument.counts)
+        made_of = components(values, self.instrument.counts, gallery)
         light = np.zeros_like(x)
         if made_of.source:
             alpha_x, alpha_y = self.deflection(x, y, made_of.mass, substructure)

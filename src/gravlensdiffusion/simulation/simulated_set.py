@@ -14,6 +14,7 @@ from gravlensdiffusion.presets.simulation import simulation_preset
 from gravlensdiffusion.progress import shown_progress
 from gravlensdiffusion.sets.lens_set import SUBHALO_DTYPE, Indices, LensSet, as_indices
 from gravlensdiffusion.sets.records import LensRecord
+from gravlensdiffusion.simulation.gallery import Gallery, open_gallery, with_sources
 from gravlensdiffusion.simulation.generate import labels_of, select, set_header, simulate_one
 from gravlensdiffusion.simulation.instrument import build_instrument
 
@@ -37,6 +38,7 @@ def simulate(
     num_pixels: int | None = None,
     noise_free: bool | None = None,
     flux_unit: Literal["peak", "e-/s"] | None = None,
+    sources: LensSet | None = None,
 ) -> "SimulatedSet":
     """Return a set of simulated images, each of which is made when it is read.
 
@@ -55,6 +57,8 @@ def simulate(
         num_pixels: Native height and width, which set the field [pixel]; None for the preset's.
         noise_free: Whether the images have noise-free twins; None for what the preset says.
         flux_unit: Unit of the images; None for the preset's.
+        sources: Images of real galaxies that sources are taken from, as `open_set` opens them with
+            ``mixed=True``; None for the preset's sources.
 
     Raises:
         GravLensError: If a number is out of range or there is no such preset or class, at the call
@@ -80,7 +84,13 @@ def simulate(
         raise GravLensError(f"seed and start must not be negative, got {seed} and {start}")
     if num_jobs is not None and num_jobs < 1:
         raise GravLensError(f"the number of jobs must be at least 1, got {num_jobs}")
-    return SimulatedSet(config, range(start, start + num), seed, num_jobs, shown=progress)
+    gallery = None
+    if sources is not None:
+        gallery = open_gallery(sources)
+        config = with_sources(config, gallery)
+    return SimulatedSet(
+        config, range(start, start + num), seed, num_jobs, shown=progress, gallery=gallery
+    )
 
 
 class SimulatedSet(LensSet):
@@ -95,6 +105,7 @@ class SimulatedSet(LensSet):
         seed: Seed of the set.
         num_jobs: Number of processes; see `simulate`.
         shown: Whether to show on stderr how far `records` is.
+        gallery: Images of real galaxies, where sources are taken from them.
     """
 
     def __init__(
@@ -105,9 +116,11 @@ class SimulatedSet(LensSet):
         num_jobs: int | None = 1,
         *,
         shown: bool = False,
+        gallery: Gallery | None = None,
     ) -> None:
         self.config, self.seed, self.numbers = config, seed, numbers
         self._num_jobs, self._is_shown = num_jobs, shown
+        self._gallery = gallery
         build_instrument(config.imaging)
         self.header = set_header(config, seed)
         size = config.imaging.size or config.imaging.num_pixels
@@ -129,7 +142,7 @@ class SimulatedSet(LensSet):
 
     def part(self, numbers: range) -> "SimulatedSet":
         """Return the images of these numbers of the same simulation."""
-        return SimulatedSet(self.config, numbers, self.seed, self._num_jobs)
+        return SimulatedSet(self.config, numbers, self.seed, self._num_jobs, gallery=self._gallery)
 
     def record(self, index: int) -> LensRecord:
         """Return image ``index`` with what is known of it."""
@@ -187,14 +200,14 @@ class SimulatedSet(LensSet):
         chunks = [numbers[i : i + CHUNK] for i in range(0, len(numbers), CHUNK)]
         if self._num_jobs == 1:
             for chunk in chunks:
-                yield from _simulate_chunk(self.config, self.seed, chunk)
+                yield from _simulate_chunk(self.config, self.seed, chunk, self._gallery)
             return
         num_jobs = -1 if self._num_jobs is None else self._num_jobs
         with Parallel(n_jobs=num_jobs, batch_size=1) as workers:
             at_once = effective_n_jobs(workers.n_jobs) * CHUNKS_PER_WORKER
             for i in range(0, len(chunks), at_once):
                 tasks = (
-                    delayed(_simulate_chunk)(self.config, self.seed, each)
+                    delayed(_simulate_chunk)(self.config, self.seed, each, self._gallery)
                     for each in chunks[i : i + at_once]
                 )
                 for records in workers(tasks):
@@ -202,6 +215,9 @@ class SimulatedSet(LensSet):
 
 
 def _simulate_chunk(
-    config: SimulationConfig, seed: int, numbers: range | list[int]
+    config: SimulationConfig,
+    seed: int,
+    numbers: range | list[int],
+    gallery: Gallery | None,
 ) -> list[LensRecord]:
-    return [simulate_one(config, seed, number) for number in numbers]
+    return [simulate_one(config, seed, number, gallery) for number in numbers]

@@ -1,0 +1,127 @@
+"""Real galaxies as sources."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from gravlensdiffusion import GravLensError, LensStore, lenstronomy_kwargs, simulate, write_store
+from gravlensdiffusion.cli.main import main
+from gravlensdiffusion.formats.open import open_set
+from gravlensdiffusion.simulation.gallery import isolated, open_gallery
+
+
+def cutout(size, radius, *, seed=0, sky=3.0, noise=0.02, knot=0.0):
+    """Return a round exponential galaxy on a noisy sky, a knot beside its middle."""
+    y, x = np.indices((size, size)) - (size - 1) / 2
+    galaxy = np.exp(-1.68 * np.hypot(x, y) / radius)
+    galaxy += knot * np.exp(-0.5 * ((x - radius) ** 2 + y**2) / 4)
+    return sky + galaxy + noise * np.random.default_rng(seed).standard_normal((size, size))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Three galaxies of different sizes, the third too faint."""
+    path = tmp_path / "galaxies"
+    path.mkdir()
+    images = {
+        "a": cutout(50, 6.0, knot=1.0),
+        "b": cutout(64, 8.0, seed=1),
+        "faint": cutout(40, 6.0, noise=3.0, seed=2),
+    }
+    for name, image in images.items():
+        fits.PrimaryHDU(image.astype(np.float32)).writeto(path / f"{name}.fits")
+    return path
+
+
+def opened(folder):
+    return open_set(folder, mixed=True, any_unit=True, skip_bad=True)
+
+
+def test_a_galaxy_is_taken_out_of_its_sky():
+    image = cutout(64, 6.0)
+    light = isolated(image)
+    truth = cutout(64, 6.0, sky=0.0, noise=0.0)
+    assert light.sum() == pytest.approx(truth.sum(), rel=0.15)
+    assert light[0].max() == 0
+    inside = truth > 0.1
+    assert np.abs(light - truth)[inside].sum() < 0.15 * truth[inside].sum()
+    assert isolated(cutout(64, 6.0, noise=3.0)) is None
+
+
+def test_a_galaxy_beside_is_left_out():
+    image = cutout(80, 5.0)
+    alone = isolated(image).sum()
+    y, x = np.indices((80, 80)) - np.array([70, 70])[:, None, None]
+    assert isolated(image + np.exp(-np.hypot(x, y) / 3)).sum() == pytest.approx(alone, rel=0.1)
+
+
+def test_those_that_can_be_used_are_named(folder):
+    gallery = open_gallery(opened(folder))
+    assert gallery.names == ("a.fits", "b.fits")
+    assert gallery.radii == pytest.approx([7, 8], abs=1.5)
+    assert [float(image.sum()) for image in gallery.images] == pytest.approx([1, 1], abs=1e-4)
+
+
+def test_sources_are_the_galaxies_and_named_in_the_set(folder, tmp_path):
+    lenses = simulate("hst", 6, classes=["no_sub"], num_pixels=32, sources=opened(folder))
+    plain = simulate("hst", 6, classes=["no_sub"], num_pixels=32)
+    values = lenses.parameters
+    assert set(values["source_galaxy"]) <= {0.0, 1.0}
+    assert np.isnan(values["source_n_sersic"]).all()
+    np.testing.assert_array_equal(values["theta_E"], plain.parameters["theta_E"])
+    with LensStore(write_store(tmp_path / "lenses.h5", lenses)) as store:
+        assert '"a.fits"' in store.header.config
+        with pytest.raises(GravLensError, match="not at hand"):
+            lenstronomy_kwargs(store, 0)
+
+
+def test_images_depend_on_seed_and_number_alone(folder):
+    first, again = (simulate("hst", 4, 2, num_pixels=24, sources=opened(folder)) for _ in range(2))
+    np.testing.assert_array_equal(first.read([3]), again.read([1, 3])[1:])
+    np.testing.assert_array_equal(first.part(range(3, 4)).read([0]), again.read([3]))
+
+
+def test_what_the_other_telescope_has_spread_stays_below_what_this_one_does(folder):
+    lenses = simulate("hst", 3, classes=["no_sub"], num_pixels=24, sources=opened(folder))
+    cutouts = lenses.config.source.light.structure
+    fwhm = 0.15
+    for radius, largest in zip(
+        open_gallery(opened(folder)).radii, cutouts.largest_radius, strict=True
+    ):
+        assert 4 * largest / radius < 2 * fwhm
+    assert (lenses.parameters["source_R_sersic"] <= max(cutouts.largest_radius)).all()
+
+
+def test_the_flux_is_that_of_the_magnitude(folder):
+    gallery = open_gallery(opened(folder))
+    for number in range(2):
+        arguments = gallery.profile(number, 0.3, 5)
+        flux = arguments["image"].sum() * arguments["scale"] ** 2
+        assert flux == pytest.approx(1, abs=1e-4)
+        assert arguments["scale"] * gallery.radii[number] == pytest.approx(0.3)
+        assert 0 <= arguments["phi_G"] < 2 * math.pi
+
+
+def test_galaxies_that_are_all_too_faint_are_refused(folder):
+    with pytest.raises(GravLensError, match="none of 1 galaxies"):
+        simulate("hst", 1, sources=opened(folder / "faint.fits"))
+
+
+def test_the_command_takes_a_folder_of_galaxies(folder, tmp_path, capsys):
+    out = tmp_path / "lenses.h5"
+    words = ["simulate", "--preset", "hst", "--num", "2", "--pixels", "24", "--jobs", "1"]
+    assert main([*words, "--sources", str(folder), "--out", str(out)]) == 0
+    with LensStore(out) as store:
+        assert "source_galaxy" in store.parameters
+    assert main([*words, "--sources", str(tmp_path / "none"), "--out", str(tmp_path / "b.h5")]) == 2
+    assert "no such file or folder" in capsys.readouterr().err
+
+
+def test_another_configuration_needs_no_galaxies(folder):
+    config = simulate("hst", 1, sources=opened(folder)).config
+    light = replace(config.source.light, structure=None)
+    plain = replace(config, source=replace(config.source, light=light))
+    assert simulate(plain, 1, num_pixels=24).read([0]).shape == (1, 1, 24, 24)
