@@ -1,11 +1,14 @@
 """Small sets of images for tests, and configurations that train on them in a moment."""
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gravlensdiffusion.config.galaxies import GalaxyLight, Source
 from gravlensdiffusion.config.model import SamplingConfig, UNetConfig
+from gravlensdiffusion.config.simulation import Scene, SimulationConfig
 from gravlensdiffusion.config.training import EMAConfig, TrainingConfig
 from gravlensdiffusion.config.unet2d import UNet2DConfig
 from gravlensdiffusion.presets.training import PRESETS
@@ -32,6 +35,30 @@ class ArraySource(LensSet):
 
     def read(self, indices: Indices) -> NDArray[np.float32]:
         return self.images[as_indices(indices, len(self))]
+
+
+def smooth(config: SimulationConfig) -> SimulationConfig:
+    """Return a simulation of galaxies with one Sersic profile each, and without neighbours."""
+
+    def light(old: Any) -> Any:
+        return replace(old, structure=None) if isinstance(old, GalaxyLight) else old
+
+    def source(old: Source | None) -> Any:
+        return old and replace(old, light=light(old.light))
+
+    def scene(old: Scene) -> Scene:
+        return replace(old, galaxy=light(old.galaxy), companion=source(old.companion))
+
+    return replace(
+        config,
+        lens=replace(config.lens, light=light(config.lens.light)),
+        source=source(config.source),
+        neighbours=(),
+        classes=tuple(
+            replace(each, scenes=tuple(scene(one) for one in each.scenes))
+            for each in config.classes
+        ),
+    )
 
 
 def in_blocks(images: NDArray[np.float32], num: int) -> list[NDArray[np.float32]]:

@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from gravlensdiffusion.presets.simulation import simulation_preset
 from gravlensdiffusion.simulation.generate import select, set_header
 from gravlensdiffusion.simulation.simulated_set import simulate
+from tests.sources import smooth
 
 SKY, RMS = 0.011, 0.003
 """Sky of a peak-scaled image, and its noise."""
@@ -47,8 +48,10 @@ def observe(
 def simulated(
     preset: str, size: int | None, num: int, seed: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float64], float]:
-    """Return lenses of a preset, their true Einstein radii [arcsec] and the pixel scale [arcsec]."""
-    config = select(simulation_preset(preset), classes=("no_sub", "cdm", "axion"), size=size)
+    """Return lenses of a preset, with smooth galaxies and nothing beside them, their true Einstein radii [arcsec] and the pixel scale [arcsec]."""
+    config = select(
+        smooth(simulation_preset(preset)), classes=("no_sub", "cdm", "axion"), size=size
+    )
     records = list(simulate(config, num, seed).records())
     images = np.stack([record.image[0] for record in records])
     radii = np.array([record.parameters["theta_E"] for record in records])

@@ -49,6 +49,9 @@ class Survey:
         satellite_magnitude: Magnitude of galaxies near the lens [mag].
         satellites: Largest number of these, and the chance of each.
         half_width: Half the width of the field [arcsec].
+        disc_magnitude: Magnitude of the spirals, rings and edge-on discs that are no lenses [mag].
+        disc_radius: Half-light radius of these [arcsec].
+        arc_magnitude: Magnitude of galaxies beside a lens galaxy that look like arcs [mag].
         lens_index: Sersic index of the lens galaxies' inner component.
         envelope: Their outer one.
     """
@@ -64,6 +67,9 @@ class Survey:
     satellite_magnitude: Prior
     satellites: tuple[int, float]
     half_width: float
+    disc_magnitude: Prior
+    disc_radius: Prior
+    arc_magnitude: Prior
     lens_index: Prior = about(4.0, 0.6, 2.3, 5.5)  # noqa: RUF009
     envelope: Envelope = Envelope(  # noqa: RUF009
         fraction=even(0.05, 0.5),
@@ -128,19 +134,14 @@ class Survey:
             ),
         )
 
-    def no_lens(self, disc_magnitude: Prior, disc_radius: Prior, arc_magnitude: Prior) -> LensClass:
-        """Return what is taken for a lens and is none.
-
-        Args:
-            disc_magnitude: Magnitude of spirals, rings and discs seen edge-on [mag].
-            disc_radius: Their half-light radius [arcsec].
-            arc_magnitude: Magnitude of galaxies beside a lens galaxy that look like arcs [mag].
-        """
+    @property
+    def no_lens(self) -> LensClass:
+        """What is taken for a lens and is none."""
 
         def disc(structure: StructuredDisc, e: Prior) -> GalaxyLight:
             return GalaxyLight(
-                magnitude=disc_magnitude,
-                effective_radius=disc_radius,
+                magnitude=self.disc_magnitude,
+                effective_radius=self.disc_radius,
                 sersic_index=about(1.0, 0.25, 0.5, 1.8),
                 e1=e,
                 e2=e,
@@ -148,8 +149,8 @@ class Survey:
             )
 
         tilted, thin = around_zero(0.18, 0.45), even(-0.6, 0.6)
-        arc = replace(self.source.light, magnitude=arc_magnitude, e1=thin, e2=thin)
-        merging = replace(disc(STAR_FORMING, tilted), magnitude=arc_magnitude)
+        arc = replace(self.source.light, magnitude=self.arc_magnitude, e1=thin, e2=thin)
+        merging = replace(disc(STAR_FORMING, tilted), magnitude=self.arc_magnitude)
         faint = replace(
             self.source,
             position=Box(
@@ -219,7 +220,7 @@ def _smooth_galaxy(magnitude: Prior, radius: Prior) -> GalaxyLight:
 SLACS = Survey(
     einstein_radius=about(1.2, 0.28, 0.65, 1.8),
     lens_magnitude=about(16.85, 0.65, 15.2, 18.8),
-    lens_radius=about(1.6, 0.4, 0.7, 2.8),
+    lens_radius=about(1.3, 0.35, 0.6, 2.4),
     source_magnitude=about(23.9, 0.8, 22.0, 25.6),
     source_radius=LogUniform(low=0.1, high=0.45),
     source_distance=even(0.0, 0.45),
@@ -228,12 +229,16 @@ SLACS = Survey(
     satellite_magnitude=about(22.5, 1.0, 20.0, 24.5),
     satellites=(1, 0.2),
     half_width=2.6,
+    disc_magnitude=about(17.8, 0.8, 15.8, 19.6),
+    disc_radius=about(1.3, 0.4, 0.6, 2.4),
+    arc_magnitude=about(21.8, 0.8, 20.0, 23.6),
 )
 """SLACS: lenses at redshift 0.2 in HST ACS F814W."""
 DESI = Survey(
     einstein_radius=about(2.0, 0.75, 0.8, 3.4),
     lens_magnitude=about(18.2, 0.7, 16.2, 19.6),
-    lens_radius=about(1.2, 0.4, 0.4, 2.4),
+    lens_index=about(3.2, 0.8, 1.2, 5.0),
+    lens_radius=about(0.95, 0.35, 0.35, 2.0),
     source_magnitude=about(23.4, 0.8, 21.6, 25.2),
     source_radius=LogUniform(low=0.12, high=0.5),
     source_distance=even(0.0, 0.7),
@@ -242,19 +247,25 @@ DESI = Survey(
     satellite_magnitude=about(22.5, 1.2, 19.0, 24.5),
     satellites=(3, 0.4),
     half_width=4.2,
+    disc_magnitude=about(19.0, 0.8, 17.0, 20.8),
+    disc_radius=about(1.2, 0.4, 0.5, 2.4),
+    arc_magnitude=about(21.0, 0.8, 19.4, 22.8),
 )
 """Lenses of the DESI legacy surveys at redshift 0.5 in HST WFC3 F140W."""
 EUCLID = Survey(
     einstein_radius=about(0.95, 0.35, 0.5, 2.0),
     lens_magnitude=about(20.6, 1.0, 18.5, 22.4),
-    lens_radius=about(0.6, 0.25, 0.25, 1.6),
-    source_magnitude=about(24.8, 0.7, 23.0, 26.2),
+    lens_radius=about(0.42, 0.2, 0.15, 1.2),
+    source_magnitude=about(25.1, 0.7, 23.2, 26.4),
     source_radius=LogUniform(low=0.1, high=0.4),
     source_distance=even(0.0, 0.45),
     neighbour_magnitude=about(24.5, 1.3, 20.0, 26.2),
-    neighbours=(7, 0.5),
+    neighbours=(6, 0.4),
     satellite_magnitude=about(24.0, 1.1, 21.0, 26.0),
-    satellites=(2, 0.3),
+    satellites=(2, 0.2),
     half_width=5.0,
+    disc_magnitude=about(20.3, 0.9, 18.3, 22.2),
+    disc_radius=about(0.9, 0.35, 0.35, 2.0),
+    arc_magnitude=about(22.6, 0.8, 21.0, 24.2),
 )
 """Lenses of Euclid's quick release Q1 in VIS."""

@@ -5,18 +5,18 @@ from dataclasses import replace
 
 from gravlensdiffusion.config.galaxies import Box, Disc, GalaxyLight, Source
 from gravlensdiffusion.config.instrument import Camera, Imaging
-from gravlensdiffusion.config.priors import Constant, LogUniform, Prior, TruncatedNormal, Uniform
+from gravlensdiffusion.config.priors import Constant, LogUniform, TruncatedNormal, Uniform
 from gravlensdiffusion.config.simulation import (
     Cosmology,
     Lens,
     LensClass,
-    Scene,
     SimulationConfig,
     Subhaloes,
     Vortex,
 )
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.presets.instruments import ACS_F814W, EUCLID_VIS, WFC3_F140W
+from gravlensdiffusion.presets.populations import DESI, EUCLID, SLACS, Survey
 
 
 def _normal(mean: float, std: float, low: float, high: float) -> TruncatedNormal:
@@ -170,130 +170,38 @@ def deeplense_sim() -> SimulationConfig:
 def euclid() -> SimulationConfig:
     """Galaxy-scale lenses as the Euclid wide survey sees them in VIS."""
     return _survey(
-        "euclid",
-        Imaging(instrument=EUCLID_VIS, num_pixels=100, supersampling=2),
-        galaxy=_normal(19.8, 0.6, 18.3, 21.3),
-        companion=_normal(22.0, 0.8, 20.4, 23.6),
-        source=_normal(23.6, 0.6, 22.2, 25.0),
+        "euclid", EUCLID, Imaging(instrument=EUCLID_VIS, num_pixels=100, supersampling=2)
     )
 
 
 def hst() -> SimulationConfig:
     """Galaxy-scale lenses in snapshots of the Hubble Space Telescope, WFC3 F140W."""
-    return _survey(
-        "hst",
-        Imaging(instrument=WFC3_F140W, num_pixels=100, supersampling=2),
-        galaxy=_normal(18.3, 0.6, 16.8, 19.8),
-        companion=_normal(21.0, 0.8, 19.4, 22.6),
-        source=_normal(22.8, 0.6, 21.4, 24.2),
-    )
+    return _survey("hst", DESI, Imaging(instrument=WFC3_F140W, num_pixels=100, supersampling=2))
 
 
 def slacs() -> SimulationConfig:
     """Galaxy-scale lenses at redshift 0.2, in the images of the Hubble Space Telescope, ACS F814W."""
-    config = _survey(
-        "slacs",
-        Imaging(instrument=ACS_F814W, num_pixels=96, supersampling=2),
-        galaxy=_normal(17.2, 0.6, 15.4, 18.8),
-        companion=_normal(22.0, 0.8, 20.4, 23.6),
-        source=_normal(23.5, 0.8, 21.5, 25.5),
-    )
-    assert config.lens.light is not None
-    light = replace(config.lens.light, effective_radius=_normal(1.8, 0.6, 0.7, 3.5))
+    config = _survey("slacs", SLACS, Imaging(instrument=ACS_F814W, num_pixels=96, supersampling=2))
+    # The masses are those that bend as much at this redshift as those of the others at theirs.
+    subhaloes = Subhaloes(slope=-1.1, mass_min=3.7e5, mass_max=3.7e9)
+    no_sub, cdm, *others = config.classes
     return replace(
         config,
         cosmology=Cosmology(redshift_lens=0.2, redshift_source=0.6),
-        lens=replace(config.lens, light=light),
+        classes=(no_sub, replace(cdm, substructure=subhaloes), *others),
     )
 
 
-def _survey(
-    name: str, imaging: Imaging, *, galaxy: Prior, companion: Prior, source: Prior
-) -> SimulationConfig:
-    """Return lenses of three classes and as many images without one, as a survey sees them.
-
-    Args:
-        name: Name of the preset.
-        imaging: How they are observed.
-        galaxy: Magnitude of the lens galaxies [mag].
-        companion: Magnitude of a companion, about that of lensed arcs [mag].
-        source: Magnitude of the sources [mag].
-    """
-    behind = _star_forming_galaxy(source)
+def _survey(name: str, survey: Survey, imaging: Imaging) -> SimulationConfig:
+    """Return lenses of three classes and as many images without one, as a survey sees them."""
     return SimulationConfig(
         preset=name,
-        lens=_massive_galaxy(galaxy),
-        source=behind,
-        classes=(*CLASSES, _no_lens(galaxy, companion, behind)),
+        lens=survey.lens,
+        source=survey.source,
+        neighbours=survey.around,
+        classes=(*CLASSES, survey.no_lens),
         mix=(1.0, 1.0, 1.0, 3.0),
         imaging=imaging,
-    )
-
-
-def _massive_galaxy(magnitude: Prior) -> Lens:
-    """Return an early-type galaxy at redshift 0.5, its light aligned with its mass."""
-    return Lens(
-        einstein_radius=_even(0.7, 1.8),
-        e1=_symmetric(0.1, 0.25),
-        e2=_symmetric(0.1, 0.25),
-        position=Disc(radius=_even(0.0, 0.05)),
-        gamma1=_symmetric(0.04, 0.15),
-        gamma2=_symmetric(0.04, 0.15),
-        light=GalaxyLight(
-            magnitude=magnitude,
-            effective_radius=_normal(0.8, 0.25, 0.3, 1.6),
-            sersic_index=_normal(4.0, 0.7, 2.0, 6.0),
-            e1=_symmetric(0.03, 0.1),
-            e2=_symmetric(0.03, 0.1),
-        ),
-        light_follows_mass=True,
-    )
-
-
-def _star_forming_galaxy(magnitude: Prior) -> Source:
-    """Return a disc galaxy at redshift 1, anywhere within half an arcsecond of the axis."""
-    return Source(
-        light=GalaxyLight(
-            magnitude=magnitude,
-            effective_radius=LogUniform(low=0.12, high=0.4),
-            sersic_index=_normal(1.2, 0.4, 0.5, 2.5),
-            e1=_symmetric(0.15, 0.45),
-            e2=_symmetric(0.15, 0.45),
-        ),
-        position=Disc(radius=_even(0.0, 0.5)),
-    )
-
-
-def _no_lens(galaxy: Prior, companion: Prior, background: Source) -> LensClass:
-    """Return the class of images that do not lens; see `_survey`."""
-    turn = _symmetric(0.25, 0.6)
-    disc = GalaxyLight(
-        magnitude=galaxy,
-        effective_radius=_normal(0.9, 0.3, 0.3, 1.8),
-        sersic_index=_normal(1.1, 0.3, 0.6, 2.0),
-        e1=turn,
-        e2=turn,
-    )
-    near = Source(
-        light=GalaxyLight(
-            magnitude=companion,
-            effective_radius=LogUniform(low=0.15, high=0.6),
-            sersic_index=_normal(1.2, 0.4, 0.5, 2.5),
-            e1=turn,
-            e2=turn,
-        ),
-        position=Disc(radius=_even(0.6, 3.0)),
-    )
-    faint = replace(background, position=Box(x=_even(-3.5, 3.5), y=_even(-3.5, 3.5)))
-    return LensClass(
-        name="no_lens",
-        lensed=False,
-        scenes=(
-            Scene(name="early_type", weight=0.35, galaxy="lens"),
-            Scene(name="disc", weight=0.2, galaxy=disc),
-            Scene(name="pair", weight=0.3, galaxy="lens", companion=near),
-            Scene(name="empty", weight=0.15, companion=faint, companion_chance=0.5),
-        ),
     )
 
 
