@@ -213,7 +213,7 @@ def test_lenses_of_the_run_come_with_the_noise_of_the_instrument(
 
 def test_images_without_a_lens_are_learned_beside_lenses(tmp_path: Path) -> None:
     """Their parameters are NaN, and of an image of empty sky even the signal-to-noise ratio is."""
-    config = population("euclid", classes=("no_sub", "no_lens"))
+    config = replace(population("euclid", classes=("no_sub", "no_lens")), neighbours=())
     source = stored(tmp_path, config, num=60)
     truth = source.parameters
     assert np.isnan(truth["theta_E"]).tolist() == (source.labels == 1).tolist()
