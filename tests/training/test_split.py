@@ -214,6 +214,10 @@ def test_lenses_of_the_run_come_with_the_noise_of_the_instrument(
 def test_images_without_a_lens_are_learned_beside_lenses(tmp_path: Path) -> None:
     """Their parameters are NaN, and of an image of empty sky even the signal-to-noise ratio is."""
     config = replace(population("euclid", classes=("no_sub", "no_lens")), neighbours=())
+    no_sub, no_lens = config.classes
+    single, *_, empty = no_lens.scenes
+    few = replace(no_lens, scenes=(single, replace(empty, weight=single.weight)))
+    config = replace(config, classes=(no_sub, few))
     source = stored(tmp_path, config, num=60)
     truth = source.parameters
     assert np.isnan(truth["theta_E"]).tolist() == (source.labels == 1).tolist()
