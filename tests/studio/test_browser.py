@@ -3,9 +3,6 @@
 import json
 import os
 import shutil
-import socket
-import threading
-from contextlib import contextmanager
 
 import pytest
 
@@ -14,8 +11,8 @@ pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 from playwright.sync_api import sync_playwright
 
-from gravlensdiffusion.cli.studio import serve
-from gravlensdiffusion.studio.server import HOST, build_app
+from gravlensdiffusion.studio.server import HOST
+from tests.studio.serving import served
 from tests.studio.studios import BEFORE, SIMULATED, studio
 
 CHROMIUM = os.environ.get("GRAVLENS_CHROMIUM") or shutil.which("chromium")
@@ -26,18 +23,6 @@ pytestmark = [
 PHONE = {"width": 390, "height": 844}
 DESK = {"width": 1280, "height": 860}
 WAIT_MS = 60_000
-
-
-@contextmanager
-def served(shown):
-    """Serve a studio from a thread, and yield its address."""
-    with socket.create_server((HOST, 0)) as listener:
-        server = serve(build_app(shown))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        yield f"http://{HOST}:{listener.getsockname()[1]}/"
-        server.should_exit = True
-        thread.join()
 
 
 @pytest.fixture(scope="module")
