@@ -35,7 +35,7 @@ def test_masked_pixels_have_the_median_of_the_others(folder: Path) -> None:
     np.testing.assert_array_equal(image[:, :3], np.median(wanted[:, 3:]))
     assert source.notes == (
         (
-            "masked pixels (NaN or BLANK), 48 in 1 of 2 images: each takes the median of the others of its "
+            "masked pixels (NaN, BLANK or flagged by a noise map), 48 in 1 of 2 images: each takes the median of the others of its "
             "image; 2.fits first"
         ),
     )

@@ -231,7 +231,10 @@ def _by(team: Team | None, task: Task, source: PreparedSource, encoder: Encoder)
 
 def _measure(source: PreparedSource, encoder: Encoder, share: range) -> Arrays:
     tasks = (
-        delayed(_measure_block)(block, source, encoder) for block in source.pixel_blocks(share)
+        delayed(_measure_block)(block, source, encoder, masked)
+        for block, masked in zip(
+            source.pixel_blocks(share), source.masked_blocks(share), strict=True
+        )
     )
     num = min(NUM_THREADS, torch.get_num_threads())
     workers = Parallel(n_jobs=num, prefer="threads", pre_dispatch=num, return_as="generator")
@@ -246,15 +249,20 @@ def _encode(source: PreparedSource, encoder: Encoder, share: range) -> Arrays:
     return {"features": np.concatenate([encoder(block)[0] for block in scaled])}
 
 
-def _measure_block(images: NDArray[np.float32], source: PreparedSource, encoder: Encoder) -> Arrays:
+def _measure_block(
+    images: NDArray[np.float32],
+    source: PreparedSource,
+    encoder: Encoder,
+    masked: NDArray[np.bool_] | None = None,
+) -> Arrays:
     scale = source.pixel_scale_arcsec
     scaled = source.preparation.on_peak_scale(images, encoder.levels)
     features, targets, logits = encoder(scaled)
     arrays: Arrays = {"features": features, "targets": targets, "logits": logits}
-    for name, values in physics.measure(images, scale).items():
+    for name, values in physics.measure(images, scale, masked).items():
         arrays[f"physics/{name}"] = values
-    arrays["profiles/radial_profile"] = profiles.radial_profile(images, scale).values
-    arrays["profiles/power_spectrum"] = profiles.power_spectrum(images, scale).values
+    arrays["profiles/radial_profile"] = profiles.radial_profile(images, scale, masked).values
+    arrays["profiles/power_spectrum"] = profiles.power_spectrum(images, scale, masked).values
     return arrays
 
 

@@ -103,8 +103,9 @@ class PreparedSource(View):
         self.title = f"{title}, channel {channel + 1} of {self.num_channels}" if several else title
         self.preparation = preparation or Preparation(size=height)
         size = self.preparation.size
+        self._sized = stored.resized(size, flux_unit=self.preparation.flux_unit)
         super().__init__(
-            stored.resized(size, flux_unit=self.preparation.flux_unit),
+            self._sized,
             image_shape=(1, size, size),
             change=lambda images: self.preparation(images[:, [channel]]),
         )
@@ -204,6 +205,9 @@ class PreparedSource(View):
         digest = hashlib.sha256(repr(self.preparation).encode())
         for block in self.blocks(BLOCK):
             digest.update(np.ascontiguousarray(block).tobytes())
+        if self.has_masked:
+            for masked in self.masked_blocks():
+                digest.update(np.packbits(np.asarray(masked)).tobytes())
         return digest.hexdigest()
 
     @cached_property
@@ -227,6 +231,13 @@ class PreparedSource(View):
         share = range(len(self)) if share is None else share
         for start in range(share.start, share.stop, size):
             yield self.pixels(slice(start, min(start + size, share.stop)))
+
+    def masked_blocks(self, share: range | None = None) -> Iterator[NDArray[np.bool_] | None]:
+        """Yield which pixels of `pixel_blocks` were not observed; None where all were."""
+        share = range(len(self)) if share is None else share
+        for start in range(share.start, share.stop, BLOCK):
+            some = slice(start, min(start + BLOCK, share.stop))
+            yield self._sized.read_masked(some)[:, self._channel] if self.has_masked else None
 
     def _some(self) -> NDArray[np.float32]:
         """Return 64 images as they are stored, or all of fewer, shape ``(B, H, W)``."""

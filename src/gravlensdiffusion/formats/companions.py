@@ -1,7 +1,8 @@
 """Which files of a folder are images of lenses, by their names, and which lie beside them."""
 
+import re
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from gravlensdiffusion.sets.naming import (
 )
 
 Names = dict[Path, NameParts]
+_DEVIATION = re.compile(r"noise|rms|err|sig|std|unc", re.IGNORECASE)
+"""What names of maps of standard deviations have in them, and of weights and variances have not."""
 Key = tuple[Path, tuple[str, ...]]
 
 
@@ -77,6 +80,30 @@ def is_band(stated: str, asked: str) -> bool:
     name = parse_name(asked)
     wanted = name.band or name.letter
     return bool(wanted) and (stated == wanted or stated.endswith(f"_{wanted}"))
+
+
+def noise_maps(images: Sequence[Path], companions: Mapping[Path, str]) -> dict[Path, Path]:
+    """Return the one map of standard deviations that lies beside an image, for all that have one.
+
+    Maps of weights and variances are none.
+
+    Args:
+        images: Image files.
+        companions: What each file beside them is.
+    """
+    found: defaultdict[Key, list[tuple[NameParts, Path]]] = defaultdict(list)
+    for path, kind in companions.items():
+        stem, suffix = split_name(path)
+        if kind == "noise map" and _DEVIATION.search(stem) and suffix in (*FITS_SUFFIXES, ".npy"):
+            name = parse_name(stem)
+            found[path.parent, name.rest].append((name, path))
+    maps = {}
+    for path in images:
+        name = parse_name(split_name(path)[0])
+        own = [each for other, each in found[path.parent, name.rest] if _go_together(other, name)]
+        if len(own) == 1:
+            maps[path] = own[0]
+    return maps
 
 
 def _find_companions(names: Names) -> dict[Path, str]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from gravlensdiffusion.errors import BadImageError, GravLensError
 from gravlensdiffusion.formats.fits_header import side_of_pixel
 from gravlensdiffusion.formats.image import Facts, as_image, check_dtype, image_shape
+from gravlensdiffusion.formats.units import BACKGROUND_RMS
 from gravlensdiffusion.store.schema import Checker
 from gravlensdiffusion.store.trial import JUDGE as SET_JUDGE
 from gravlensdiffusion.store.trial import check_storage
@@ -29,7 +30,7 @@ BESIDE = {
     PSF: "PSF",
 }
 """What lies beside an image, and what it is."""
-BACKGROUND_RMS, MATRIX = "background_rms", "transform_pix2angle"
+MATRIX = "transform_pix2angle"
 JUDGE = f"{__name__}:judge"
 _NAMES_JUDGE = f"{__name__}:_judge_names"
 

@@ -9,6 +9,7 @@ import numpy as np
 from gravlensdiffusion.errors import BadFilesError, GravLensError, one_line
 from gravlensdiffusion.formats.advice import advice
 from gravlensdiffusion.formats.arrays import ArrayChoice
+from gravlensdiffusion.formats.companions import noise_maps
 from gravlensdiffusion.formats.file_set import FileSet
 from gravlensdiffusion.formats.fits import FitsReader
 from gravlensdiffusion.formats.fits_extensions import Choice
@@ -16,6 +17,7 @@ from gravlensdiffusion.formats.folder import IMAGE_SUFFIXES, Listing, list_folde
 from gravlensdiffusion.formats.hdf5 import Hdf5Reader
 from gravlensdiffusion.formats.image import MIN_SIDE, ImageReader
 from gravlensdiffusion.formats.lenstronomy import is_lenstronomy
+from gravlensdiffusion.formats.noise_map import NoiseMapReader
 from gravlensdiffusion.formats.npy import NpyReader
 from gravlensdiffusion.formats.npz import NpzReader
 from gravlensdiffusion.formats.picture import FORMAT_OF, PictureReader
@@ -107,6 +109,9 @@ def open_set(
     elif listing.shards:
         store = _open_store(root, listing, skip_bad)
         return store if crop is None else store.crop(crop)
+    maps = noise_maps([path for path, _ in listing.files], listing.companions)
+    if maps:
+        readers = {key: NoiseMapReader(each, readers, maps) for key, each in readers.items()}
     return FileSet(
         root,
         listing.files,

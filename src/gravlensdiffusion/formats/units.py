@@ -8,6 +8,8 @@ from dataclasses import replace
 from gravlensdiffusion.formats.image import Facts
 from gravlensdiffusion.sets.flux import FULL_SCALE, PEAK, UNKNOWN
 
+BACKGROUND_RMS = "background_rms"
+"""Parameter that states the noise of the sky in a pixel, in the unit of the images."""
 ZERO_POINT = "zero_point"
 """Parameter with the magnitude of one unit of flux [mag]."""
 _SPELLINGS = (
@@ -92,12 +94,13 @@ def to_one_zero_point(every: list[Facts]) -> list[Facts]:
 
 def _brought(facts: Facts, zero_point: float) -> Facts:
     own = facts.parameters[ZERO_POINT]
-    unit = facts.flux_unit
+    unit, factor = facts.flux_unit, 10 ** (0.4 * (zero_point - own))
+    noise = {k: factor * v for k, v in facts.parameters.items() if k == BACKGROUND_RMS}
     return replace(
         facts,
-        factor=10 ** (0.4 * (zero_point - own)),
+        factor=factor,
         flux_unit=unit_of_zero_point(zero_point) if unit == unit_of_zero_point(own) else unit,
-        parameters={**facts.parameters, ZERO_POINT: zero_point},
+        parameters={**facts.parameters, ZERO_POINT: zero_point} | noise,
     )
 
 

@@ -43,10 +43,13 @@ def finite(images: NDArray[np.floating]) -> tuple[NDArray[np.float32], NDArray[n
     return np.where(good[:, None, None], single, np.float32(0)), good
 
 
-def subtract_sky(images: NDArray[np.float32]) -> tuple[NDArray[np.float32], Sky]:
-    """Return the images without the level of their sky, and the sky."""
-    sky = measure_sky(images)
-    return images - sky.level[:, None, None].astype(np.float32), sky
+def subtract_sky(
+    images: NDArray[np.float32], masked: NDArray[np.bool_] | None = None
+) -> tuple[NDArray[np.float32], Sky]:
+    """Return the images without the level of their sky, zero where they are masked, and the sky."""
+    sky = measure_sky(images, masked)
+    flux = images - sky.level[:, None, None].astype(np.float32)
+    return (flux if masked is None else np.where(masked, np.float32(0), flux)), sky
 
 
 def quantise_truncating(images: ArrayLike) -> NDArray[np.float32]:

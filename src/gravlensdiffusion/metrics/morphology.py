@@ -100,7 +100,9 @@ def ellipticity(second: Moments) -> tuple[Floats, Floats]:
     return (second.xx - second.yy) / size, 2 * second.xy / size
 
 
-def asymmetry(flux: NDArray[np.floating], rotated_difference: Floats) -> Floats:
+def asymmetry(
+    flux: NDArray[np.floating], rotated_difference: Floats, masked: Mask | None = None
+) -> Floats:
     """Return how far each image is from itself turned by 180 degrees.
 
         A = (sum |I - I_180| - n b) / sum |I|
@@ -112,16 +114,23 @@ def asymmetry(flux: NDArray[np.floating], rotated_difference: Floats) -> Floats:
     Args:
         flux: Sky-subtracted images, shape ``(N, H, H)`` [flux].
         rotated_difference: The sky's b, shape ``(N,)`` [flux].
+        masked: Pixels that do not count, nor do their opposites, shape ``(N, H, H)``; None where
+            all do.
 
     References:
         Conselice 2003, arXiv:astro-ph/0303065, section 3.3.
     """
     pixels = _inscribed(flux.shape[-1])
     inside = flux.reshape(len(flux), -1)[:, pixels]
+    num = np.full(len(flux), len(pixels))
+    if masked is not None:
+        seen = ~masked.reshape(len(flux), -1)[:, pixels]
+        seen &= seen[:, ::-1]
+        inside, num = inside * seen, seen.sum(1)
     # In row-major order the opposite of the first pixel is the last.
     difference = np.abs(inside - inside[:, ::-1]).sum(1, dtype=np.float64)
     total = np.abs(inside).sum(1, dtype=np.float64)
-    return (difference - len(pixels) * rotated_difference) / _positive(total)
+    return (difference - num * rotated_difference) / _positive(total)
 
 
 def gini(flux: NDArray[np.floating], mask: Mask) -> Floats:

@@ -32,12 +32,18 @@ UNITS = {
 """Unit of each number that is measured on an image, in the order of `measure`; empty for pure ones."""
 
 
-def measure(images: NDArray[np.floating], pixel_scale_arcsec: float | None) -> dict[str, Floats]:
+def measure(
+    images: NDArray[np.floating],
+    pixel_scale_arcsec: float | None,
+    masked: NDArray[np.bool_] | None = None,
+) -> dict[str, Floats]:
     """Measure each image, on its own.
 
     Args:
         images: Square images with a sky around the lens, shape ``(N, H, H)`` [flux].
         pixel_scale_arcsec: Width of a pixel [arcsec]; None to have all lengths in pixels.
+        masked: Pixels that were not observed and do not count, shape ``(N, H, H)``; None where all
+            were.
 
     Returns:
         For each of `UNITS`, by name, an array of shape ``(N,)``. NaN where a statistic has no
@@ -53,7 +59,8 @@ def measure(images: NDArray[np.floating], pixel_scale_arcsec: float | None) -> d
     measured = {name: np.empty(len(images)) for name in UNITS}
     for chunk in chunks(images):
         single, good = finite(images[chunk])
-        values = _measure_chunk(single)
+        own = None if masked is None else masked[chunk]
+        values = _measure_chunk(single, None if own is None or not own.any() else own)
         for name, unit in UNITS.items():
             measured[name][chunk] = np.where(good, values[name] * lengths.get(unit, 1.0), np.nan)
     return measured
@@ -68,9 +75,11 @@ def units(pixel_scale_arcsec: float | None, flux_unit: str) -> dict[str, str]:
     }
 
 
-def _measure_chunk(images: NDArray[np.float32]) -> dict[str, Floats]:
+def _measure_chunk(
+    images: NDArray[np.float32], masked: NDArray[np.bool_] | None
+) -> dict[str, Floats]:
     """Return all statistics of finite images, lengths in pixels."""
-    flux, sky = subtract_sky(images)
+    flux, sky = subtract_sky(images, masked)
     total = flux.sum((1, 2), dtype=np.float64)
     # Shapes do not depend on the flux scale, and relative to the brightest pixel nothing overflows.
     brightest = flux.max((1, 2)).astype(np.float64)
@@ -78,12 +87,19 @@ def _measure_chunk(images: NDArray[np.float32]) -> dict[str, Floats]:
     flux /= scale[:, None, None].astype(np.float32)
     rms = sky.rms / scale
     mask = segment(flux, rms)
+    observed, whole = images, flux
+    if masked is not None:
+        mask &= ~masked
+        observed = np.where(masked, -np.inf, images)
+        # A ray is compared with its opposite, from which it does not differ where it is not known.
+        opposite = np.where(masked[:, ::-1, ::-1], np.float32(0), flux[:, ::-1, ::-1])
+        whole = np.where(masked, opposite, flux)
     light = moments(flux, mask)
     e1, e2 = ellipticity(light)
     return {
-        "einstein_radius": einstein_radius(flux, rms),
+        "einstein_radius": einstein_radius(whole, rms),
         "total_flux": total,
-        "maximum": images.max((1, 2)).astype(np.float64),
+        "maximum": observed.max((1, 2)).astype(np.float64),
         "centroid_x": light.x,
         "centroid_y": light.y,
         "ellipticity": np.hypot(e1, e2),
@@ -91,7 +107,7 @@ def _measure_chunk(images: NDArray[np.float32]) -> dict[str, Floats]:
         "ellipticity_2": e2,
         "quadrupole_plus": light.xx - light.yy,
         "quadrupole_cross": 2 * light.xy,
-        "asymmetry": asymmetry(flux, sky.rotated_difference / scale),
+        "asymmetry": asymmetry(flux, sky.rotated_difference / scale, masked),
         "gini": gini(flux, mask),
         "m20": m20(flux, mask),
         "sky_level": sky.level,

@@ -11,6 +11,7 @@ from scipy.fft import rfft2
 from gravlensdiffusion.metrics.images import chunks, finite, subtract_sky
 
 Floats = NDArray[np.float64]
+Mask = NDArray[np.bool_]
 
 
 class Profile(NamedTuple):
@@ -25,21 +26,30 @@ class Profile(NamedTuple):
     values: Floats
 
 
-def radial_profile(images: NDArray[np.floating], pixel_scale_arcsec: float | None) -> Profile:
+def radial_profile(
+    images: NDArray[np.floating],
+    pixel_scale_arcsec: float | None,
+    masked: Mask | None = None,
+) -> Profile:
     """Return the mean of the sky-subtracted image in rings one pixel wide about its middle.
 
     Args:
         images: Shape ``(N, H, H)`` [flux].
         pixel_scale_arcsec: Width of a pixel [arcsec]; None to have the radii in pixels.
+        masked: Pixels that do not count, shape ``(N, H, H)``; None where all do.
 
     Returns:
         H // 2 rings out to the inscribed circle: radii [arcsec], means [flux].
     """
     centres, rings = _rings(images.shape[-1])
-    return Profile(centres * (pixel_scale_arcsec or 1.0), _averaged(images, rings))
+    return Profile(centres * (pixel_scale_arcsec or 1.0), _averaged(images, rings, masked))
 
 
-def power_spectrum(images: NDArray[np.floating], pixel_scale_arcsec: float | None) -> Profile:
+def power_spectrum(
+    images: NDArray[np.floating],
+    pixel_scale_arcsec: float | None,
+    masked: Mask | None = None,
+) -> Profile:
     """Return the power of the sky-subtracted image in rings of spatial frequency.
 
         P(k) = mean over the ring of |F(k)|^2 / H^2
@@ -50,6 +60,8 @@ def power_spectrum(images: NDArray[np.floating], pixel_scale_arcsec: float | Non
     Args:
         images: Shape ``(N, H, H)`` [flux].
         pixel_scale_arcsec: Width of a pixel [arcsec]; None to have the frequencies per pixel.
+        masked: Pixels that do not count, shape ``(N, H, H)``; None where all do. They are taken
+            for sky, and the power is that of the others, whose share of the image it is divided by.
 
     Returns:
         H // 2 rings, one cycle per image wide, up to the Nyquist frequency: frequencies
@@ -62,21 +74,28 @@ def power_spectrum(images: NDArray[np.floating], pixel_scale_arcsec: float | Non
         transform = rfft2(flux)
         return np.asarray(np.square(transform.real) + np.square(transform.imag))
 
-    values = _averaged(images, rings, power) / size**2
+    values = _averaged(images, rings, masked, power) / size**2
     return Profile(centres / (pixel_scale_arcsec or 1.0), values)
 
 
 def _averaged(
     images: NDArray[np.floating],
     rings: NDArray[np.float32],
-    change: Callable[[NDArray[np.float32]], NDArray[np.float32]] = lambda flux: flux,
+    masked: Mask | None,
+    change: Callable[[NDArray[np.float32]], NDArray[np.float32]] | None = None,
 ) -> Floats:
     """Return the ring averages of what a function makes of sky-subtracted images, ``(N, K)``."""
     values = np.empty((len(images), rings.shape[1]))
     for chunk in chunks(images):
         single, good = finite(images[chunk])
-        changed = change(subtract_sky(single)[0])
+        own = None if masked is None or not masked[chunk].any() else masked[chunk]
+        flux = subtract_sky(single, own)[0]
+        changed = flux if change is None else change(flux)
         means = changed.reshape(len(changed), -1) @ rings
+        if own is not None:
+            seen = (~own).reshape(len(own), -1).astype(np.float32)
+            share = seen @ rings if change is None else seen.mean(1, keepdims=True)
+            means = means / np.where(share > 0, share, np.nan)
         values[chunk] = np.where(good[:, None], means, np.nan)
     return values
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 
 Floats = NDArray[np.float64]
+Mask = NDArray[np.bool_]
 
 MIN_SIZE = 16
 """Smallest height and width that has enough sky in its corners [pixel]."""
@@ -31,6 +32,9 @@ CLIP = 4.0
 
 CORNER_CLIP = 5.0
 """A corner whose rms is higher than the second smallest by so many of its errors is left out."""
+
+LEAST_SEEN = 0.25
+"""Share of a corner that must be seen for it to count."""
 
 NUM_CLIPS = 3
 """How often pixels are clipped and the rms is taken anew."""
@@ -76,7 +80,7 @@ class _Corners:
     correlation: float
 
 
-def measure_sky(images: NDArray[np.floating]) -> Sky:
+def measure_sky(images: NDArray[np.floating], masked: Mask | None = None) -> Sky:
     """Measure the sky in the corners of each image.
 
     The rms is that of the pixels within `CLIP` times the rms of their plane, corrected for the
@@ -87,12 +91,17 @@ def measure_sky(images: NDArray[np.floating]) -> Sky:
 
     Args:
         images: Shape ``(N, H, H)`` [flux], finite.
+        masked: Pixels that do not count, shape ``(N, H, H)``; None where all do.
     """
     corners = _corners(images.shape[-1])
     values = images.reshape(len(images), -1)[:, corners.pixels].astype(np.float64)
+    seen = np.ones(values.shape, bool)
+    if masked is not None:
+        seen = ~masked.reshape(len(images), -1)[:, corners.pixels]
+        values = _on_planes(values, seen, corners)
     largest = np.abs(images).max((1, 2)).astype(np.float64)
     residuals = values - (values @ corners.basis) @ corners.basis.T
-    rms, kept = _clipped_rms(residuals, corners)
+    rms, kept = _clipped_rms(residuals, corners, seen)
     num_kept = np.maximum(kept.sum(1), 1)
     level = (values * kept).sum(1) / num_kept
     rms = np.where(rms > RELATIVE_PRECISION * largest, rms, 0.0)
@@ -101,16 +110,34 @@ def measure_sky(images: NDArray[np.floating]) -> Sky:
     )
 
 
-def _clipped_rms(residuals: Floats, corners: _Corners) -> tuple[Floats, NDArray[np.bool_]]:
-    """Return the rms, shape ``(N,)``, and which pixels it is taken from, ``(N, n)``."""
+def _on_planes(values: Floats, seen: Mask, corners: _Corners) -> Floats:
+    """Return corners whose unseen pixels lie on the planes through the others, ``(N, n)``."""
+    found = values.copy()
+    for row in np.flatnonzero(~seen.all(1)):
+        own = seen[row]
+        planes, *_ = np.linalg.lstsq(corners.basis[own], values[row, own], rcond=None)
+        found[row, ~own] = corners.basis[~own] @ planes
+    return found
+
+
+def _clipped_rms(residuals: Floats, corners: _Corners, seen: Mask) -> tuple[Floats, Mask]:
+    """Return the rms, shape ``(N,)``, and which pixels it is taken from, ``(N, n)``.
+
+    A corner of which less than `LEAST_SEEN` is seen is left out.
+    """
     freedom = 1 - corners.basis.shape[1] / len(corners.pixels)
     members = [corners.basis[:, 3 * corner] != 0 for corner in range(4)]
-    quarters = [np.square(residuals[:, own]).mean(1) / freedom for own in members]
-    each = np.sqrt(np.stack(quarters, axis=1))
+    counts = np.stack([seen[:, own].sum(1) for own in members], axis=1)
+    squares = np.stack([np.square(residuals[:, own]).sum(1) for own in members], axis=1)
+    each = np.sqrt(squares / np.maximum(counts, 1) / freedom)
+    sizes = np.array([own.sum() for own in members])
+    each = np.where(counts < LEAST_SEEN * sizes, np.inf, each)
     rms = np.sort(each, axis=1)[:, 1]
+    # With a single corner there is no second.
+    rms = np.where(np.isfinite(rms), rms, np.where(np.isfinite(each), each, 0).max(1))
     spread = 1 / np.sqrt(2 * freedom * len(corners.pixels) / 4)
     quiet = each <= (1 + CORNER_CLIP * spread) * rms[:, None]
-    of_quiet_corner = quiet[:, np.argmax(members, axis=0)]
+    of_quiet_corner = quiet[:, np.argmax(members, axis=0)] & seen
     kept = of_quiet_corner
     for _ in range(NUM_CLIPS):
         kept = of_quiet_corner & (np.abs(residuals) <= CLIP * rms[:, None])
@@ -126,9 +153,7 @@ def _clipped_variance() -> float:
     return float(1 - 2 * CLIP * density / (2 * ndtr(CLIP) - 1))
 
 
-def _whiteness(
-    residuals: Floats, kept: NDArray[np.bool_], corners: _Corners, rms: Floats
-) -> Floats:
+def _whiteness(residuals: Floats, kept: Mask, corners: _Corners, rms: Floats) -> Floats:
     """Return the correlation of neighbours; `residuals` are zero where they are not kept."""
     products = (residuals[:, corners.first] * residuals[:, corners.second]).sum(1)
     num_pairs = (kept[:, corners.first] & kept[:, corners.second]).sum(1)
@@ -136,7 +161,7 @@ def _whiteness(
     return products / (np.maximum(num_pairs, 1) * variance) - corners.correlation
 
 
-def _rotated(values: Floats, kept: NDArray[np.bool_], rms: Floats) -> Floats:
+def _rotated(values: Floats, kept: Mask, rms: Floats) -> Floats:
     """Return the mean absolute difference of opposite pixels, of which both are kept."""
     # In row-major order the opposite of the first pixel is the last.
     both = kept & kept[:, ::-1]
