@@ -36,9 +36,7 @@ def test_flagged_pixels_were_not_observed(tmp_path, flag):
     assert source.has_masked
     assert masked[:, *FLAGGED].all()
     assert masked.sum() == 200
-    image = source.read([1])[0, 0]
-    assert np.ptp(image[FLAGGED]) == 0
-    assert np.isfinite(image).all()
+    assert np.isfinite(source.read([0, 1])).all()
 
 
 def test_the_map_is_the_depth_of_its_image(tmp_path):

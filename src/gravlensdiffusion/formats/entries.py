@@ -231,8 +231,8 @@ def _differences(entries: list[Entry], side: int | None) -> list[str]:
     if masked:
         num, pixels = len(masked), sum(entry.num_masked for entry in masked)
         lines.append(
-            f"masked pixels (NaN, BLANK or flagged by a noise map), {pixels:,} in {num} of {len(entries)} images: each takes the "
-            f"median of the others of its image; {masked[0].path.name} first"
+            f"masked pixels (NaN, BLANK or flagged by a noise map), {pixels:,} in {num} of {len(entries)} images: each looks "
+            f"like those beside it; {masked[0].path.name} first"
         )
     brought = [entry for entry in entries if entry.facts.factor != 1]
     if brought:
