@@ -158,7 +158,12 @@ def test_a_survey_folder(tmp_path: Path) -> None:
         "named like PSFs, left alone: 1; J1+2.5_vis_psf.fits first",
         "images of other bands than vis, left alone: 1; J1+2.5_nir_h_data.fits first",
         "files about the set, left alone: LICENSE",
+        (
+            "masked pixels (NaN, BLANK or flagged by a noise map), 2 in 2 of 2 images: each looks like those "
+            "beside it; J1+2.5_vis_data.fits first"
+        ),
     )
+    assert source.parameters["background_rms"] == pytest.approx([0.003, 0.003])
 
 
 @pytest.mark.parametrize("names", ["image noise psf", "{}_F814W psf_F814W", "data rms mask"])

@@ -6,10 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from gravlensdiffusion.config.model import ModelConfig, ObservationConfig
+from gravlensdiffusion.config.model import ModelConfig, NoiseLevel, ObservationConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.generation.generator import LensGenerator
-from gravlensdiffusion.generation.noise import Clipping, add_noise, asked_noise, known_noise
+from gravlensdiffusion.generation.noise import (
+    Clipping,
+    add_noise,
+    asked_noise,
+    known_noise,
+    noise_of_images,
+)
 from gravlensdiffusion.generation.samples import LensSamples
 from gravlensdiffusion.sets.flux import peak_scaled
 from tests.models import LEARNED, ORDERED, SKY, awake
@@ -167,3 +173,33 @@ def test_noise_that_cannot_be(
 ) -> None:
     with pytest.raises(GravLensError, match=message):
         asked_noise(config, exposure_s, sky_rms, "tiny")
+
+
+def test_each_image_has_a_depth_of_the_training_set_and_says_which() -> None:
+    levels = (
+        NoiseLevel(background_rms=0.05, exposure_time=900.0),
+        NoiseLevel(background_rms=0.2),
+    )
+    sky = replace(SKY, depths=levels)
+    drawn = noise(DARK, sky)
+    known = noise_of_images(sky, range(len(DARK)), seed=1)
+    np.testing.assert_allclose(drawn.std((1, 2, 3)) / known["background_rms"], 1, atol=0.4)
+    deep = known["background_rms"] == 0.05
+    assert deep.mean() == pytest.approx(0.5, abs=0.12)
+    assert drawn[deep].std() == pytest.approx(0.05, rel=0.03)
+    assert drawn[~deep].std() == pytest.approx(0.2, rel=0.03)
+    # An image has its depth and its noise wherever it is drawn.
+    alone = add_noise(DARK[:2], sky, [7, 8], seed=1)
+    np.testing.assert_array_equal(alone, drawn[7:9])
+    # A depth that is asked for is that of all images.
+    assert noise(DARK, sky, sky_rms=0.1).std() == pytest.approx(0.1, rel=0.02)
+
+
+def test_where_depths_differ_samples_do_not_state_a_signal_to_noise() -> None:
+    sky = replace(SKY, depths=(NoiseLevel(background_rms=0.05), NoiseLevel(background_rms=0.2)))
+    samples = finished(replace(ORDERED, observation=sky), lenses(20))
+    assert set(samples.parameters["background_rms"]) == {0.05, 0.2}
+    assert (
+        "signal_to_noise" not in samples.parameters
+        or np.isnan(samples.parameters["signal_to_noise"]).all()
+    )

@@ -103,6 +103,17 @@ def test_an_instrument_with_photon_noise_has_an_exposure(tmp_path: Path) -> None
     assert observation.exposure_time > 100
 
 
+def test_where_depths_differ_the_observation_has_those_of_the_set(tmp_path: Path) -> None:
+    config = population("slacs", size=NATIVE)
+    set_of_all = stored(tmp_path, config, num=12)
+    observation = observation_of(set_of_all)
+    values = set_of_all.parameters
+    pairs = {(each.background_rms, each.exposure_time) for each in observation.depths}
+    assert pairs == set(zip(values["background_rms"], values["exposure_time"], strict=True))
+    assert observation.background_rms == np.median(values["background_rms"])
+    assert observation.sky_correlation == config.imaging.sky_correlation
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

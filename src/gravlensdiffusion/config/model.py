@@ -298,6 +298,14 @@ class ParameterConfig(Bounded):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class NoiseLevel(Bounded):
+    """The noise of one image of a training set; the attributes are those of `ObservationConfig`."""
+
+    background_rms: Annotated[float, Range(at_least=0, below=MAX_NUMBER)]
+    exposure_time: Annotated[float | None, Range(above=0, below=MAX_NUMBER)] = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ObservationConfig(Bounded):
     """The noise that the instrument adds to the noise-free images of a model.
 
@@ -311,6 +319,8 @@ class ObservationConfig(Bounded):
             they have none.
         resize: Resize from native size to that of the model, or None.
         sky_correlation: Correlation of the noise of native pixels, or None for white noise.
+        depths: What each image draws its own noise from, all alike, in place of ``background_rms`` and
+            ``exposure_time``, which are the medians then; empty where all images have these.
     """
 
     num_pixels: Side
@@ -318,6 +328,7 @@ class ObservationConfig(Bounded):
     exposure_time: Annotated[float | None, Range(above=0, below=MAX_NUMBER)] = None
     resize: Resize | None = None
     sky_correlation: SkyCorrelation | None = field(default=None, metadata=LATER)
+    depths: tuple[NoiseLevel, ...] = field(default=(), metadata=LATER)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -26,6 +26,7 @@ from gravlensdiffusion.generation.noise import (
     add_noise,
     asked_noise,
     known_noise,
+    noise_of_images,
 )
 from gravlensdiffusion.generation.prior import draw_missing_parameters
 from gravlensdiffusion.generation.request import (
@@ -417,16 +418,17 @@ class LensGenerator:
         """Return what the images were asked to be, and their noise, as the store keeps it.
 
         A signal-to-noise ratio is that at the depth of the training set; at another depth it is not
-        known.
+        known, nor where images of that set have several.
         """
         found = {}
         for each, values in zip(self.config.parameters, request.parameters.T, strict=True):
-            is_known = (
-                each.name != "signal_to_noise" or request.observation == self.config.observation
+            observation = request.observation
+            is_known = each.name != "signal_to_noise" or (
+                observation == self.config.observation
+                and not (observation is not None and observation.depths)
             )
             found[each.name] = values if is_known else np.full(len(request), np.nan)
-        noise = known_noise(request.observation)
-        return found | {name: np.full(len(request), value) for name, value in noise.items()}
+        return found | noise_of_images(request.observation, request.numbers, request.seed)
 
     def _condition(self, request: Request) -> Condition | None:
         """Return what is asked as the network takes it; None for a model that takes nothing."""

@@ -98,6 +98,8 @@ def asked_noise(
         GravLensError: If noise is ordered of a model that has learned its own, or is not possible.
     """
     own = config.observation
+    if own is not None and (exposure_s, sky_rms) != (None, None):
+        own = replace(own, depths=())
     if own is None and (exposure_s is not None or sky_rms is not None):
         raise GravLensError(
             f"model '{model_name}' has learned its noise with its lenses, so that exposure and sky "
@@ -111,9 +113,35 @@ def asked_noise(
 
 
 def known_noise(observation: ObservationConfig | None) -> dict[str, float]:
-    """Return what is known of the noise of every image, by the names of `UNITS`."""
+    """Return what is known of the noise of images, by the names of `UNITS`; medians where they differ."""
     values = {} if observation is None else {n: getattr(observation, n) for n in UNITS}
     return {name: value for name, value in values.items() if value is not None}
+
+
+def noise_of_images(
+    observation: ObservationConfig | None, numbers: Sequence[int], seed: int
+) -> dict[str, NDArray[np.float64]]:
+    """Return what is known of the noise that `add_noise` gives to images, ``(B,)`` each by the names of `UNITS`."""
+    if observation is None:
+        return {}
+    own = [_own_depth(observation, generator(seed, k, Stream.OBSERVATION)) for k in numbers]
+    return {
+        name: np.array([getattr(each, name) for each in own], dtype=np.float64)
+        for name in known_noise(observation)
+    }
+
+
+def _own_depth(observation: ObservationConfig, rng: np.random.Generator) -> ObservationConfig:
+    """Return the observation of one image, whose depth is drawn where a set has several."""
+    if not observation.depths:
+        return observation
+    depth = observation.depths[rng.integers(len(observation.depths))]
+    return replace(
+        observation,
+        background_rms=depth.background_rms,
+        exposure_time=depth.exposure_time,
+        depths=(),
+    )
 
 
 def add_noise(
@@ -127,8 +155,8 @@ def add_noise(
         numbers: Numbers k of the images, length B.
         seed: Seed.
     """
-    noisy = [
-        observe(image, observation, generator(seed, k, Stream.OBSERVATION))
-        for k, image in zip(numbers, clean, strict=True)
-    ]
+    noisy = []
+    for k, image in zip(numbers, clean, strict=True):
+        rng = generator(seed, k, Stream.OBSERVATION)
+        noisy.append(observe(image, _own_depth(observation, rng), rng))
     return np.stack(noisy).astype(np.float32)

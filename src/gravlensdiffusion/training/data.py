@@ -8,11 +8,13 @@ from typing import Any, Literal, cast, get_args
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from gravlensdiffusion.config.model import (
     ModelConfig,
     NetworkConfig,
+    NoiseLevel,
     ObservationConfig,
     ParameterConfig,
     Resize,
@@ -26,13 +28,15 @@ from gravlensdiffusion.nn.lens_equation import ABSENT
 from gravlensdiffusion.presets.parameters import LOGARITHMIC
 from gravlensdiffusion.sets.copies import group, sign
 from gravlensdiffusion.sets.flux import default_method
-from gravlensdiffusion.sets.lens_set import LensSet
+from gravlensdiffusion.sets.lens_set import LensSet, evenly_spread
 from gravlensdiffusion.sets.records import simulation_of
 from gravlensdiffusion.sets.training_set import TrainingSet, prepare
 from gravlensdiffusion.simulation.population import prior_bounds
 from gravlensdiffusion.training.fresh import FreshSet
 from gravlensdiffusion.training.validation import choose_validation
 
+MAX_DEPTHS = 64
+"""Images whose noise goes with the weights, where images differ in it."""
 PRIOR_SIZE = 8192
 """Training images whose class and parameters go with the weights."""
 NEAR = 0.05
@@ -239,7 +243,7 @@ def noise_free_twins(source: LensSet) -> LensSet:
 
 
 def observation_of(source: LensSet) -> ObservationConfig:
-    """Return the noise that a simulated set was made with; medians where images differ.
+    """Return the noise that a simulated set was made with; where images differ, medians and a sample.
 
     Raises:
         GravLensError: If the set does not say how it was simulated.
@@ -251,12 +255,28 @@ def observation_of(source: LensSet) -> ObservationConfig:
         raise GravLensError("noise 'split' needs a training set that `gravlens simulate` made")
     if header.resize is not None and header.resize not in get_args(Resize):
         raise GravLensError(f"the training set went through an unknown resize, '{header.resize}'")
-    times = values.get("exposure_time", np.empty(0))
-    times = times[np.isfinite(times)]
+    every = values.get("exposure_time", np.full(len(source), np.nan))
+    times = every[np.isfinite(every)]
     return ObservationConfig(
         num_pixels=simulation.imaging.num_pixels,
         background_rms=float(np.median(values["background_rms"])),
         exposure_time=float(np.median(times)) if len(times) else None,
         resize=cast("Resize | None", header.resize),
         sky_correlation=simulation.imaging.sky_correlation,
+        depths=_depths(values["background_rms"], every),
+    )
+
+
+def _depths(rms: NDArray[np.float64], times: NDArray[np.float64]) -> tuple[NoiseLevel, ...]:
+    """Return the noise of evenly spread images in the order of their rms, or nothing where all have the same."""
+    if np.ptp(rms) == 0:
+        return ()
+    order = np.argsort(rms, kind="stable")
+    chosen = order[evenly_spread(len(order), MAX_DEPTHS)]
+    return tuple(
+        NoiseLevel(
+            background_rms=float(rms[k]),
+            exposure_time=float(times[k]) if np.isfinite(times[k]) else None,
+        )
+        for k in chosen
     )
