@@ -54,6 +54,7 @@ class Survey:
         arc_magnitude: Magnitude of galaxies beside a lens galaxy that look like arcs [mag].
         lens_index: Sersic index of the lens galaxies' inner component.
         envelope: Their outer one.
+        source_structure: What the sources have beside a smooth disc.
     """
 
     einstein_radius: Prior
@@ -70,22 +71,17 @@ class Survey:
     disc_magnitude: Prior
     disc_radius: Prior
     arc_magnitude: Prior
-    lens_index: Prior = about(4.0, 0.6, 2.3, 5.5)  # noqa: RUF009
-    envelope: Envelope = Envelope(  # noqa: RUF009
-        fraction=even(0.05, 0.5),
-        relative_radius=even(1.2, 3.0),
-        sersic_index=even(0.8, 1.6),
-        relative_ellipticity=even(0.6, 3.0),
-        twist=around_zero(0.25, 0.8),
-    )
+    lens_index: Prior
+    envelope: Envelope
+    source_structure: StructuredDisc
 
     @property
     def lens(self) -> Lens:
         """A massive early-type galaxy whose light lies as its mass does, but for an outer part."""
         return Lens(
             einstein_radius=self.einstein_radius,
-            e1=around_zero(0.1, 0.28),
-            e2=around_zero(0.1, 0.28),
+            e1=around_zero(0.12, 0.28),
+            e2=around_zero(0.12, 0.28),
             position=Disc(radius=even(0.0, 0.05)),
             gamma1=around_zero(0.05, 0.15),
             gamma2=around_zero(0.05, 0.15),
@@ -93,8 +89,8 @@ class Survey:
                 magnitude=self.lens_magnitude,
                 effective_radius=self.lens_radius,
                 sersic_index=self.lens_index,
-                e1=around_zero(0.03, 0.1),
-                e2=around_zero(0.03, 0.1),
+                e1=around_zero(0.05, 0.18),
+                e2=around_zero(0.05, 0.18),
                 structure=self.envelope,
             ),
             light_follows_mass=True,
@@ -110,7 +106,7 @@ class Survey:
                 sersic_index=about(1.0, 0.25, 0.5, 1.8),
                 e1=around_zero(0.2, 0.5),
                 e2=around_zero(0.2, 0.5),
-                structure=STAR_FORMING,
+                structure=self.source_structure,
             ),
             position=Disc(radius=self.source_distance),
         )
@@ -204,6 +200,23 @@ RING = StructuredDisc(
     clump_fraction=even(0.0, 0.05),
     arm_contrast=even(0.0, 0.6),
 )
+CALM = StructuredDisc(
+    bulge_fraction=even(0.0, 0.5),
+    bar_fraction=even(0.0, 0.1),
+    clump_fraction=even(0.0, 0.15),
+    clump_count=6.0,
+    arm_contrast=even(0.0, 0.5),
+    lopsidedness=even(0.0, 0.5),
+)
+"""What sources have in the near infrared, which sees fewer of their young stars."""
+HALO = Envelope(
+    fraction=even(0.0, 0.5),
+    relative_radius=even(1.5, 4.0),
+    sersic_index=even(0.8, 1.6),
+    relative_ellipticity=even(0.6, 3.0),
+    twist=around_zero(0.3, 0.9),
+)
+"""The outer part of early-type galaxies."""
 LOPSIDED = replace(STAR_FORMING, lopsidedness=even(0.4, 1.0))
 
 
@@ -219,11 +232,14 @@ def _smooth_galaxy(magnitude: Prior, radius: Prior) -> GalaxyLight:
 
 SLACS = Survey(
     einstein_radius=about(1.2, 0.28, 0.65, 1.8),
-    lens_magnitude=about(16.85, 0.65, 15.2, 18.8),
-    lens_radius=about(1.3, 0.35, 0.6, 2.4),
-    source_magnitude=about(23.9, 0.8, 22.0, 25.6),
+    lens_magnitude=about(16.75, 0.62, 14.9, 18.4),
+    lens_radius=about(1.25, 0.5, 0.5, 3.0),
+    lens_index=about(3.5, 1.1, 1.2, 6.5),
+    envelope=HALO,
+    source_magnitude=about(23.8, 0.8, 21.9, 25.6),
     source_radius=LogUniform(low=0.1, high=0.45),
     source_distance=even(0.0, 0.45),
+    source_structure=STAR_FORMING,
     neighbour_magnitude=about(23.5, 1.2, 20.5, 25.5),
     neighbours=(3, 0.25),
     satellite_magnitude=about(22.5, 1.0, 20.0, 24.5),
@@ -236,16 +252,18 @@ SLACS = Survey(
 """SLACS: lenses at redshift 0.2 in HST ACS F814W."""
 DESI = Survey(
     einstein_radius=about(2.0, 0.75, 0.8, 3.4),
-    lens_magnitude=about(18.2, 0.7, 16.2, 19.6),
-    lens_index=about(3.2, 0.8, 1.2, 5.0),
+    lens_magnitude=about(18.0, 0.7, 16.0, 19.6),
     lens_radius=about(0.95, 0.35, 0.35, 2.0),
-    source_magnitude=about(23.4, 0.8, 21.6, 25.2),
-    source_radius=LogUniform(low=0.12, high=0.5),
+    lens_index=about(3.3, 0.9, 1.2, 5.5),
+    envelope=HALO,
+    source_magnitude=about(23.3, 0.8, 21.5, 25.2),
+    source_radius=LogUniform(low=0.2, high=0.7),
     source_distance=even(0.0, 0.7),
+    source_structure=CALM,
     neighbour_magnitude=about(23.2, 1.2, 19.5, 25.2),
-    neighbours=(7, 0.6),
+    neighbours=(5, 0.5),
     satellite_magnitude=about(22.5, 1.2, 19.0, 24.5),
-    satellites=(3, 0.4),
+    satellites=(3, 0.3),
     half_width=4.2,
     disc_magnitude=about(19.0, 0.8, 17.0, 20.8),
     disc_radius=about(1.2, 0.4, 0.5, 2.4),
@@ -254,11 +272,14 @@ DESI = Survey(
 """Lenses of the DESI legacy surveys at redshift 0.5 in HST WFC3 F140W."""
 EUCLID = Survey(
     einstein_radius=about(0.95, 0.35, 0.5, 2.0),
-    lens_magnitude=about(20.6, 1.0, 18.5, 22.4),
+    lens_magnitude=about(21.1, 1.1, 18.5, 22.8),
     lens_radius=about(0.42, 0.2, 0.15, 1.2),
-    source_magnitude=about(25.1, 0.7, 23.2, 26.4),
+    lens_index=about(4.0, 0.9, 1.5, 6.0),
+    envelope=HALO,
+    source_magnitude=about(25.3, 0.7, 23.2, 26.6),
     source_radius=LogUniform(low=0.1, high=0.4),
     source_distance=even(0.0, 0.45),
+    source_structure=STAR_FORMING,
     neighbour_magnitude=about(24.5, 1.3, 20.0, 26.2),
     neighbours=(6, 0.4),
     satellite_magnitude=about(24.0, 1.1, 21.0, 26.0),
