@@ -23,6 +23,12 @@ def test_every_public_name_can_be_had() -> None:
         _ = gravlensdiffusion.galaxy
 
 
+def test_every_public_name_is_on_the_page_of_the_api() -> None:
+    page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    told = set(re.findall(r"^\.\. auto\w+:: (\w+)$", page, re.MULTILINE))
+    assert told - {"gravlensdiffusion"} == set(gravlensdiffusion.__all__)
+
+
 def test_a_public_name_stays_when_all_modules_are_imported() -> None:
     code = (
         "import pkgutil, importlib, gravlensdiffusion as g\n"

@@ -27,6 +27,7 @@ NOT_RUN = {
     r"\b(DATA|GENERATED|IMAGES|METHOD|PATH_TO_SHARED_DATA|INIT)\b": "the reader fills something in",
     r"euclid_q1|\bvis\b|reports/drawn|recipe28": "real images that do not come with the package",
     r"--dask": "a cluster",
+    r"--completion": "a file of the shell's; tests/cli/test_main.py",
     r"\bPIPELINE\b": "a folder of diffusers; tests/parity/test_pipelines.py",
     r"^from azula": "needs azula; tests/parity/test_azula.py, tests/e2e/test_examples.py",
     r"\bOWNER/NAME\b": "asks the hub; tests/interop/test_hub.py",
@@ -96,7 +97,7 @@ def is_run(command: str) -> bool:
 
 def small(words: list[str]) -> list[str]:
     """Put small numbers into a command."""
-    flags = dict(SMALL.get(" ".join(words[:2]), SMALL.get(words[0], {})))
+    flags = dict(SMALL.get(" ".join(words[:2]), SMALL.get(" ".join(words[:1]), {})))
     for given, flag, value in INSTEAD:
         if given in words and flag in flags:
             flags[flag] = value
@@ -118,7 +119,7 @@ def small_python(code: str) -> str:
 
 def rehearsal(words: list[str], todo: list[str]) -> list[str]:
     """Return what rehearses a training where no command of the page takes what it makes."""
-    if words[1] != "train":
+    if words[1:2] != ["train"]:
         return []
     run = re.escape(words[words.index("--out") + 1])
     used = any(re.search(rf"(--model|--init|--preset|export) {run}\b", each) for each in todo)

@@ -1,4 +1,4 @@
-"""``gravlens export``: a model in the form of another library."""
+"""``gravlens export``: a model in the form of another library, a set as one file an image."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,36 +11,54 @@ from gravlensdiffusion.errors import GravLensError
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Options:
-    """Write a model as another library has it.
+    """Write a model as another library has it, or a set as one file an image.
 
     Attributes:
-        model: A run or a checkpoint.
+        source: A run or a checkpoint; or a set, simulated or of yours.
         out: Folder to write; what is in it is kept.
         to: diffusers: a pipeline, which DiffusionPipeline.from_pretrained opens and draws the same
-            images from. The network must be one of diffusers, as preset unet2d trains it.
+            images from; the network must be one of diffusers, as preset unet2d trains it. fits, npy
+            and png: one such file for each image of a set, in a folder of that name.
+        overwrite: Replace images of a set that are there, in all formats.
     """
 
-    model: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    source: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN|SET")]
     out: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DIR")]
-    to: Literal["diffusers"]
+    to: Literal["diffusers", "fits", "npy", "png"]
+    overwrite: bool = False
 
 
 def run(options: Options) -> None:
     """Write it.
 
     Raises:
-        GravLensError: If there is no such model, the other library has no such network, or something
-            is in the way.
+        GravLensError: If there is no such model or set, it cannot be written so, or something is in
+            the way.
     """
+    if options.to != "diffusers":
+        _write_set(options)
+        return
+    if options.overwrite:
+        raise GravLensError("`overwrite` is for the images of sets; a model needs a new folder")
     from gravlensdiffusion.interop.pipeline import pipeline_files
     from gravlensdiffusion.interop.unet2d import UNet2D
     from gravlensdiffusion.model.checkpoint import load_model, write_folder
 
-    model = load_model(options.model)
+    model = load_model(options.source)
     if not isinstance(model.network, UNet2D):
         raise GravLensError(
-            f"{options.model}: has a network of kind '{model.config.network.kind}'; {options.to} has "
+            f"{options.source}: has a network of kind '{model.config.network.kind}'; {options.to} has "
             "those of kind 'unet2d', which `preset` unet2d trains"
         )
     write_folder(options.out, pipeline_files(model.config, model.network))
-    print(f"wrote {options.model} to {options.out} as a pipeline of {options.to}")
+    print(f"wrote {options.source} to {options.out} as a pipeline of {options.to}")
+
+
+def _write_set(options: Options) -> None:
+    from gravlensdiffusion.formats.open import open_set
+    from gravlensdiffusion.formats.writers import whole_set, write_images
+
+    lenses, formats = open_set(options.source), (options.to,)
+    with whole_set(options.out, formats, overwrite=options.overwrite) as partial:
+        write_images(partial, lenses.records(), lenses.header, formats, num=len(lenses))
+    print(f"wrote {len(lenses):,} images of {options.source} to {options.out}: {options.to}")

@@ -35,7 +35,7 @@ COMMANDS = {
     "evaluate": ("evaluate", "Say how good generated images are, beside a floor."),
     "classify": ("classify", "Train a classifier on labelled images, and use it."),
     "studio": ("studio", "Open a page on this machine to order, watch and compare lenses."),
-    "export": ("export", "Write a model as another library has it."),
+    "export": ("export", "Write a model as another library has it, a set as FITS, npy or PNG."),
     "models": ("models", "List the models that come with the package."),
 }
 """Module in this package and summary of each command.
