@@ -10,7 +10,7 @@ no preset can better. It writes PRESET.json, PRESET.md, PRESET.html (on which yo
 and PRESET.png into the folder. `--name old-slacs` names the files otherwise, `--before FILE` puts the areas of an
 earlier PRESET.json into the table.
 
-Holes of real images are cut into the simulated ones too, and filled in both. Each image is cut out about its
+Masks of real images are laid on the simulated ones too, and filled in both. Each image is cut out about its
 brightest point, since cutouts of surveys are not all centred alike.
 """
 
@@ -30,9 +30,9 @@ from gravlensdiffusion.evaluation.realism import (
     Area,
     Realism,
     Stretch,
-    fill_holes,
     measure_realism,
 )
+from gravlensdiffusion.formats.image import fill_masked
 from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.metrics.efficientnet import load_efficientnet
 from gravlensdiffusion.presets.simulation import simulation_preset
@@ -55,8 +55,10 @@ REACH = 6
 """How far the lens galaxy may lie from the middle [pixel]."""
 ALIKE = 0.01
 """P-value above which a statistic is called alike."""
-NUM_SHOWN = 16
+NUM_SHOWN = 12
 """Images of each kind on the picture."""
+MIN_SIDE = 100
+"""Pixels of an image on the picture, at least."""
 NUM_GUESSED = 10
 """Images of each kind to guess."""
 NUM_WORST = 12
@@ -101,7 +103,7 @@ def main(options: Options) -> None:
     """Measure, and write numbers, tables, page and picture."""
     config = simulation_preset(options.preset)
     instrument = build_instrument(config.imaging)
-    real, holes = read_real(options, instrument.zero_point, config.imaging.num_pixels)
+    real, masked = read_real(options, instrument.zero_point, config.imaging.num_pixels)
     classes = [each.name for each in config.classes if each.name != NO_LENS]
     source = simulate(
         config,
@@ -112,10 +114,10 @@ def main(options: Options) -> None:
         flux_unit="e-/s",
     )
     simulated = source.read(np.arange(options.num))[:, 0].astype(np.float32)
-    rng = np.random.default_rng(options.seed)
-    real = centred(fill_holes(real, holes, rng))
-    holes = holes[rng.integers(len(holes), size=len(simulated))]
-    simulated = centred(fill_holes(simulated, holes, rng))
+    chosen = np.random.default_rng(options.seed).integers(len(masked), size=len(simulated))
+    simulated = np.where(masked[chosen], np.float32(np.nan), simulated)
+    real = centred(real)
+    simulated = centred(np.concatenate([fill_masked(image[None]) for image in simulated]))
     try:
         network = load_efficientnet(find_efficientnet_weights())
     except WeightsNotFound as error:
@@ -134,7 +136,7 @@ def main(options: Options) -> None:
 
 
 def read_real(options: Options, zero_point: float, wanted: int) -> tuple[Images, NDArray[np.bool_]]:
-    """Return the real images in the flux of the preset, and where they are empty.
+    """Return the real images in the flux of the preset, and which pixels were not observed.
 
     They are `REACH` pixels wider on each side than what is compared.
     """
@@ -144,14 +146,15 @@ def read_real(options: Options, zero_point: float, wanted: int) -> tuple[Images,
     source = open_set(
         options.real, band=options.band, mixed=True, any_unit=True, skip_bad=True, crop=size
     )
-    images = source.read(np.arange(len(source)))[:, 0].astype(np.float32)
+    everything = np.arange(len(source))
+    images = source.read(everything)[:, 0].astype(np.float32)
+    masked = source.read_masked(everything)[:, 0]
     stated = source.parameters.get("zero_point", np.full(len(images), np.nan))
     own = np.where(np.isfinite(stated), stated, options.zero_point or zero_point)
-    holes = (images == 0) | ~np.isfinite(images)
     factor = 10 ** (0.4 * (zero_point - own))
-    images = np.nan_to_num(images) * factor[:, None, None].astype(np.float32)
-    print(f"{len(images)} real images of {size} pixels, {100 * holes.mean():.2g}% of them empty")
-    return images, holes
+    images = images * factor[:, None, None].astype(np.float32)
+    print(f"{len(images)} real images of {size} pixels, {100 * masked.mean():.2g}% of them masked")
+    return images, masked
 
 
 def centred(images: Images) -> Images:
@@ -187,6 +190,8 @@ def write(options: Options, found: Realism, real: Images, simulated: Images) -> 
         num_columns=num if num < NUM_SHOWN else num // 2,
         stretch="linear",
         limits=(0.0, 1.0),
+        min_side=MIN_SIDE,
+        titles=["real"] * num + ["simulated"] * num,
     )
     path.with_suffix(".html").write_bytes(page(options, found, stretch, real, simulated))
     print(text)

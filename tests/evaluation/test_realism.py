@@ -7,7 +7,6 @@ from gravlensdiffusion.evaluation import realism
 from gravlensdiffusion.evaluation.realism import (
     Stretch,
     compared,
-    fill_holes,
     measure_realism,
     numbers_of,
     turned,
@@ -74,17 +73,3 @@ def test_views_are_the_eight_symmetries_of_a_square():
     views = turned(image)
     assert views.shape == (1, 8, 3, 3)
     assert len({view.tobytes() for view in views[0]}) == 8
-
-
-def test_holes_are_filled_from_their_border_and_the_rest_stays():
-    rng = np.random.default_rng(0)
-    images = np.full((2, SIZE, SIZE), 5.0, dtype=np.float32)
-    holes = np.zeros(images.shape, dtype=bool)
-    holes[0, 10:15, 10:15] = True
-    holed = np.where(holes, np.float32(0), images)
-    filled = fill_holes(holed, holes, rng)
-    assert np.allclose(filled, 5.0, atol=1e-3)
-    noisy = images + rng.normal(size=images.shape).astype(np.float32)
-    filled = fill_holes(np.where(holes, np.nan, noisy).astype(np.float32), holes, rng)
-    assert np.array_equal(filled[~holes], noisy[~holes])
-    assert 0.5 < filled[holes].std() < 2

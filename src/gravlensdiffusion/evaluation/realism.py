@@ -37,8 +37,8 @@ NUM_FOLDS, NUM_REPEATS = 7, 3
 """Parts that are held out in turn, and how often the images are dealt into parts anew."""
 NUM_DRAWS = 6
 """How often halves of the real set, and simulations in place of real images, are drawn."""
-PIXEL_TRAINING = PixelTraining(max_images=500, min_batches=120)
-PIXEL_FOLDS = 5
+PIXEL_TRAINING = PixelTraining(max_images=220, min_batches=80)
+PIXEL_FOLDS = 3
 
 Images = NDArray[np.float32]
 Floats = NDArray[np.float64]
@@ -240,34 +240,6 @@ def turned(images: Images) -> Images:
     """Return the eight turns and mirror images of each, shape ``(N, 8, H, H)``."""
     both = (images, images[..., ::-1])
     return np.stack([np.rot90(each, k, (1, 2)) for each in both for k in range(4)], axis=1)
-
-
-def fill_holes(images: Images, holes: NDArray[np.bool_], rng: np.random.Generator) -> Images:
-    """Fill pixels by the mean of the nearest rings of good ones, with the grain of the sky.
-
-    Args:
-        images: Shape ``(N, H, H)`` [flux].
-        holes: Pixels that hold nothing, likewise.
-        rng: Draws the grain.
-    """
-    filled = np.where(holes, 0, images).astype(np.float64)
-    rms = measure_sky(np.where(holes, np.median(images[~holes]), images)).rms
-    for image, hole, noise in zip(filled, holes, rms, strict=True):
-        known = ~hole
-        while known.any() and not known.all():
-            padded, counted = np.pad(image * known, 1), np.pad(known.astype(np.float64), 1)
-            sums, counts = (_of_neighbours(each) for each in (padded, counted))
-            border = ~known & (counts > 0)
-            image[border] = sums[border] / counts[border]
-            known = known | border
-        image[hole] += noise * rng.normal(size=int(hole.sum()))
-    return filled.astype(np.float32)
-
-
-def _of_neighbours(padded: Floats) -> Floats:
-    """Return the sum over 3 x 3 pixels about each, of an image with a border of one pixel."""
-    rows = padded[:-2] + padded[1:-1] + padded[2:]
-    return np.asarray(rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:])
 
 
 def _as_features(numbers: Mapping[str, Floats]) -> Floats:
