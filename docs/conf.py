@@ -29,5 +29,5 @@ autodoc_typehints = "none"
 autodoc_member_order = "bysource"
 
 html_theme = "furo"
-html_title = "GravLens&shy;Diffusion"
+html_title = "GravLensDiffusion"
 html_copy_source = False
