@@ -47,7 +47,7 @@ class Options:
 
     out: Path
     task: Literal["star", "column", "noise"] = "star"
-    model: str = "quick28"
+    model: str = "lens28"
     noise: float = 0.1
     num: int = 40
     draws: int = 15
