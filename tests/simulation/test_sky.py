@@ -6,13 +6,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from gravlensdiffusion.codec import from_json, to_json
 from gravlensdiffusion.config.instrument import Camera, Depth, Imaging
 from gravlensdiffusion.config.model import ObservationConfig
 from gravlensdiffusion.config.priors import Constant, Uniform
+from gravlensdiffusion.config.simulation import SimulationConfig
 from gravlensdiffusion.config.sky import SkyCorrelation
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.presets.instruments import ACS_F814W, EUCLID_VIS, WFC3_F140W
+from gravlensdiffusion.presets.simulation import simulation_preset
 from gravlensdiffusion.sets.flux import weights
+from gravlensdiffusion.simulation.generate import set_header, simulate_one
 from gravlensdiffusion.simulation.instrument import build_instrument
 from gravlensdiffusion.simulation.observe import draw_noise, observe
 
@@ -178,3 +182,25 @@ def test_impossible_correlations_are_refused(table, message):
 def test_noise_maps_of_presets_would_hold_all_noise_of_an_area(camera):
     # The maps of SLACS and Euclid are larger than the noise of single pixels by this.
     assert 1.3 < math.sqrt(camera.sky_correlation.total) < 2.0
+
+
+def test_bad_pixels_come_in_their_share_and_look_like_those_beside_them():
+    plain = simulation_preset("slacs")
+    camera = replace(plain.imaging.instrument, bad_pixels=Constant(value=0.1))
+    spoilt = replace(plain, imaging=replace(plain.imaging, instrument=camera))
+    assert from_json(SimulationConfig, to_json(spoilt)) == spoilt
+    assert "bad_pixels" not in to_json(plain)
+    shares, size = [], plain.imaging.num_pixels
+    for index in range(4):
+        one, other = (simulate_one(config, 1, index) for config in (plain, spoilt))
+        changed = one.image != other.image
+        shares.append(other.parameters["bad_pixels"])
+        assert changed.mean() == pytest.approx(shares[-1], abs=3 / size**2)
+        rms = one.parameters["background_rms"]
+        edge = changed.copy()
+        edge[:, 8:-8, 8:-8] = False
+        assert np.median(np.abs(other.image - one.image)[edge]) < 3 * rms
+    assert np.mean(shares) == pytest.approx(0.1, abs=0.01)
+    assert set_header(spoilt, 1).parameter_units["bad_pixels"] == ""
+    with pytest.raises(GravLensError, match="bad_pixels"):
+        replace(camera, bad_pixels=Constant(value=0.6))

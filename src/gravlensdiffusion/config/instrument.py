@@ -111,6 +111,8 @@ class Camera(Bounded):
         other_depths: Noise that some of the images have instead, each with its share.
         sky_correlation: Correlation of all noise, or None for white noise. The noise of a large
             area is that of its photons: that of a single pixel is less by the sum of the table.
+        bad_pixels: Share of an image's pixels that were not observed, in spots of five, and are filled
+            like those beside them; None for none.
     """
 
     kind: Literal["camera"] = "camera"
@@ -122,6 +124,9 @@ class Camera(Bounded):
     exposure_time: Annotated[Prior | None, Range(above=0)] = None
     other_depths: tuple[Depth, ...] = field(default=(), metadata=LATER)
     sky_correlation: SkyCorrelation | None = field(default=None, metadata=LATER)
+    bad_pixels: Annotated[Prior | None, Range(at_least=0, at_most=0.5)] = field(
+        default=None, metadata=LATER
+    )
 
     def __post_init__(self) -> None:
         check_ranges(self)

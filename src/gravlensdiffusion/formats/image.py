@@ -1,6 +1,5 @@
 """One image of a file: what readers offer and state of it, and which pixels they take."""
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -8,10 +7,10 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import distance_transform_edt, uniform_filter
 
 from gravlensdiffusion.errors import BadImageError, one_line
 from gravlensdiffusion.sets.flux import FULL_SCALE, UNKNOWN, WHITE, Ends, ends_of
+from gravlensdiffusion.sets.holes import like_those_beside
 from gravlensdiffusion.store.schema import MAX_NAME, MAX_PIXELS
 
 MIN_SIDE = 2
@@ -192,26 +191,8 @@ def fill_masked(pixels: NDArray[np.generic]) -> NDArray[np.generic]:
     filled = np.array(pixels)
     for channel, is_masked in zip(filled, masked, strict=True):
         if is_masked.any() and not is_masked.all():
-            channel[is_masked] = _like_those_beside(channel, is_masked)
+            channel[is_masked] = like_those_beside(channel, is_masked)
     return filled
-
-
-def _like_those_beside(
-    channel: NDArray[np.floating], masked: NDArray[np.bool_]
-) -> NDArray[np.floating]:
-    """Return values for the masked pixels of a channel ``(H, W)``, in row-major order."""
-    known = np.where(masked, 0, channel).astype(np.float64)
-    share = uniform_filter((~masked).astype(np.float64), 3, mode="constant")
-    near = uniform_filter(known, 3, mode="constant") / np.where(masked, 1, share)
-    rows, columns = distance_transform_edt(masked, return_distances=False, return_indices=True)
-    smooth = near[rows[masked], columns[masked]]
-    steps = np.diff(np.where(masked, np.nan, channel).astype(np.float64), axis=1)
-    steps = steps[np.isfinite(steps)]
-    # The median of a normal deviate's modulus is 0.6745, and a step has the noise of two pixels.
-    grain = float(np.median(np.abs(steps))) / (0.6745 * math.sqrt(2)) if steps.size else 0.0
-    values = smooth + grain * np.random.default_rng(0).standard_normal(smooth.size)
-    observed = channel[~masked]
-    return np.clip(values, observed.min(), observed.max()).astype(channel.dtype)
 
 
 def to_float32(

@@ -43,7 +43,7 @@ IMAGE_UNITS = {
 }
 """Units of what is known of an image's noise and of its native pixels."""
 
-_LENS, _SUBSTRUCTURE, _NOISE, _CLASS, _SCENE, _PSF = range(6)
+_LENS, _SUBSTRUCTURE, _NOISE, _CLASS, _SCENE, _PSF, _BAD = range(7)
 _NEIGHBOURS = 10
 
 
@@ -115,6 +115,7 @@ def simulate_one(
     noise_rng = _generator(seed, index, _NOISE)
     exposure = renderer.instrument.draw_exposure(noise_rng)
     noisy = renderer.instrument.observe(clean, exposure, noise_rng)
+    noisy, spoilt = renderer.instrument.fill_bad_pixels(noisy, _generator(seed, index, _BAD))
     limits = float(noisy.min()), float(noisy.max())
     return LensRecord(
         image=_stored(config, noisy, limits),
@@ -127,7 +128,8 @@ def simulate_one(
             "signal_to_noise": _finite(renderer.instrument.signal_to_noise(clean, exposure)),
             "flux_min": limits[0],
             "flux_max": limits[1],
-        },
+        }
+        | spoilt,
         subhaloes=clumps.subhaloes,
         noise_free=_stored(config, clean, limits) if config.imaging.noise_free_twin else None,
     )
@@ -141,6 +143,8 @@ def set_header(config: SimulationConfig, seed: int) -> SetHeader:
     units = parameter_units(config) | substructure.UNITS | IMAGE_UNITS
     if instrument.spread is not None:
         units |= psf.UNITS
+    if instrument.bad_pixels is not None:
+        units |= {"bad_pixels": ""}
     return SetHeader(
         class_names=tuple(each.name for each in config.classes),
         pixel_scale_arcsec=instrument.pixel_scale * imaging.num_pixels / size,

@@ -14,11 +14,13 @@ from lenstronomy.SimulationAPI.observation_api import SingleBand
 from lenstronomy.SimulationAPI.ObservationConfig.Euclid import Euclid
 from lenstronomy.SimulationAPI.ObservationConfig.HST import HST
 from numpy.typing import NDArray
+from scipy.ndimage import binary_dilation
 
 from gravlensdiffusion.config.instrument import Camera, Depth, Imaging, Telescope
-from gravlensdiffusion.config.priors import Constant
+from gravlensdiffusion.config.priors import Constant, Prior
 from gravlensdiffusion.config.sky import SkyCorrelation
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.sets.holes import like_those_beside
 from gravlensdiffusion.simulation.observe import draw_noise, noise_std
 from gravlensdiffusion.simulation.population import draw
 from gravlensdiffusion.simulation.psf import Spread
@@ -54,6 +56,7 @@ class Instrument:
             names of them; `lenstronomy_kwargs` has those of an image.
         spread: What spreads the light where the point spread function is none, or None.
         correlation: Correlation of the noise, or None where it is white.
+        bad_pixels: Prior of the share of pixels that were not observed, or None for none.
     """
 
     pixel_scale: float
@@ -64,6 +67,7 @@ class Instrument:
     arguments: Mapping[str, Mapping[str, Any]]
     spread: Spread | None = None
     correlation: SkyCorrelation | None = None
+    bad_pixels: Prior | None = None
 
     def draw_psf(self, rng: np.random.Generator) -> dict[str, float]:
         """Draw the shape of the point spread function; empty where it is the same in all images."""
@@ -126,6 +130,25 @@ class Instrument:
             image, exposure.background_rms, exposure.time, rng, self.correlation
         )
 
+    def fill_bad_pixels(
+        self, image: NDArray[np.float64], rng: np.random.Generator
+    ) -> tuple[NDArray[np.float64], dict[str, float]]:
+        """Return an image without the pixels that were not observed, and their share, by its name.
+
+        Args:
+            image: Image with noise, shape ``(H, W)`` [e- / s].
+            rng: Source of all random numbers.
+        """
+        if self.bad_pixels is None:
+            return image, {}
+        # So many spots of five pixels, which may overlap, leave the share that is asked for.
+        spots = 1 - (1 - draw(self.bad_pixels, rng)) ** 0.2
+        bad = binary_dilation(rng.uniform(size=image.shape) < spots)
+        if bad.any() and not bad.all():
+            image = image.copy()
+            image[bad] = like_those_beside(image, bad)
+        return image, {"bad_pixels": float(bad.mean())}
+
     def signal_to_noise(self, image: NDArray[np.float64], exposure: Exposure) -> float:
         """Return the signal-to-noise ratio of a whole image, each pixel weighted at its best.
 
@@ -181,6 +204,7 @@ def build_instrument(imaging: Imaging) -> Instrument:
         arguments={"kwargs_data": grid, "kwargs_psf": gaussian, "kwargs_numerics": rays},
         spread=spread,
         correlation=camera.sky_correlation,
+        bad_pixels=camera.bad_pixels,
     )
 
 

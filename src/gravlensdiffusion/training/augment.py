@@ -48,7 +48,14 @@ INVARIANTS = frozenset(
         *(f"{name}_{end}" for name in GALAXIES for end in ("magnitude", "R_sersic", "n_sersic")),
         *(f"{name}_{end}" for name in GALAXIES for end in (*ENVELOPE_FIELDS, *DISC_FIELDS)),
         *(f"{name}_clump_count" for name in GALAXIES),
-        *("scene", "psf_fwhm", "signal_to_noise", "log_signal_to_noise", "log_mean_flux"),
+        *(
+            "scene",
+            "psf_fwhm",
+            "bad_pixels",
+            "signal_to_noise",
+            "log_signal_to_noise",
+            "log_mean_flux",
+        ),
     }
     - TWISTS
 )
