@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.generation.animation import kept_steps, shown_request, to_display
 from gravlensdiffusion.generation.generator import LensGenerator
-from gravlensdiffusion.generation.noise import add_noise
+from gravlensdiffusion.generation.noise import add_noise, known_noise
 from gravlensdiffusion.generation.request import Request
 from gravlensdiffusion.generation.samples import LensSamples
 from gravlensdiffusion.presets.simulation import SIMULATION_PRESETS, simulation_preset
@@ -94,7 +94,7 @@ class Studio:
                 | dict(zip(("low", "high"), map(float, each.shown_ends()), strict=True))
                 for each in config.parameters
             ],
-            "observation": None if observation is None else asdict(observation),
+            "observation": known_noise(observation) or None,
             "is_conditional": self.generator.is_conditional,
             "steps": own.num_steps,
             "max_steps": MAX_STEPS,
