@@ -27,6 +27,7 @@ ORDERED = ModelConfig(
     class_names=("no_sub", "cdm", "axion"),
     parameters=(THETA_E, SOURCE_X, SIGNAL_TO_NOISE),
     prior_size=6,
+    prior_draws="density",
     pixel_scale_arcsec=0.25,
     flux_unit="e-/s",
     observation=SKY,
@@ -38,7 +39,7 @@ ORDERED = ModelConfig(
 )
 """Three classes, three parameters, noise of the sky alone."""
 
-LEARNED = replace(ORDERED, parameters=(), prior_size=0, observation=None)
+LEARNED = replace(ORDERED, parameters=(), prior_size=0, prior_draws="rows", observation=None)
 """A model of images as they are, which takes no order but a class."""
 
 # Label, theta_E, source_x, signal_to_noise of six training images, none of them of class axion.

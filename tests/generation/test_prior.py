@@ -61,6 +61,12 @@ def test_no_image_takes_those_of_a_training_image(table: NDArray[np.float64]) ->
     assert np.median(to_training) > 0.8 * np.median(among.min(axis=1))
 
 
+def test_a_model_of_before_takes_those_of_a_training_image(table: NDArray[np.float64]) -> None:
+    found = drawn(table, np.zeros(50, dtype=np.int16), replace(CONFIG, prior_draws="rows"))
+    rows = {tuple(row[1:]) for row in table if row[0] == 0}
+    assert {tuple(row) for row in found} <= rows
+
+
 def test_what_follows_from_the_others_is_left_to_the_model(table: NDArray[np.float64]) -> None:
     labels = np.zeros(20, dtype=np.int16)
     assert np.isnan(drawn(table, labels)[:, 3]).all()

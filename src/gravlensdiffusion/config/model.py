@@ -343,6 +343,9 @@ class ModelConfig(Bounded):
         parameters: Physical parameters that can be asked for, with the ranges that were learned.
         prior_size: Rows of the table of classes and parameters of training images that goes with
             the weights; 0 for none.
+        prior_draws: What an image of which no parameter is asked takes from that table: ``rows``,
+            all parameters of one training image, as models of before do; ``density``, new ones of
+            its kernel density estimate.
         pixel_scale_arcsec: Side of a pixel [arcsec], or None.
         flux_unit: Unit of the images after the inverse transform.
         resize: Resize that the training images went through, or None.
@@ -371,6 +374,7 @@ class ModelConfig(Bounded):
     denoiser: DenoiserConfig = field(default_factory=DenoiserConfig)
     network: NetworkConfig = field(default_factory=UNetConfig)
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
+    prior_draws: Literal["rows", "density"] = field(default="rows", metadata=LATER)
 
     def __post_init__(self) -> None:
         check_ranges(self)

@@ -24,7 +24,8 @@ def draw_missing_parameters(
     are such, on the scale of normal scores: each parameter keeps its own distribution, all keep
     their dependence up to the width of the kernel, and no image has those of a training image. What
     follows from the others is left to the model, and so is what the chosen training image lacks.
-    Image k depends on (seed, k) and its class alone.
+    Image k depends on (seed, k) and its class alone. A model of before takes all parameters of that
+    training image.
 
     Args:
         config: The model.
@@ -43,7 +44,8 @@ def draw_missing_parameters(
     low, high = ([getattr(each, end) for each in config.parameters] for end in ("low", "high"))
     values = np.clip(prior[:, 1:], low, high)
     derived = np.array([each.name in DERIVED for each in config.parameters])
-    if not derived.all():
+    is_new = config.prior_draws == "density"
+    if is_new and not derived.all():
         values[:, derived] = np.nan
     for label in set(labels[missing].tolist()):
         own = values[prior[:, 0] == label]
@@ -55,8 +57,11 @@ def draw_missing_parameters(
         columns = np.arange(table.shape[1])
         for place in missing[labels[missing] == label]:
             rng = generator(seed, numbers[int(place)], Stream.CONDITION)
-            row = scores[int(rng.random() * len(table))]
-            drawn = (row + width * rng.standard_normal(len(row))) / np.hypot(1, width)
+            row = int(rng.random() * len(table))
+            if not is_new:
+                parameters[place] = table[row]
+                continue
+            drawn = (scores[row] + width * rng.standard_normal(len(columns))) / np.hypot(1, width)
             rank = np.where(np.isnan(drawn), 0, np.ceil(ndtr(drawn) * num) - 1)
             value = ordered[np.clip(rank, 0, None).astype(int), columns]
             parameters[place] = np.where(np.isnan(drawn), np.nan, value)

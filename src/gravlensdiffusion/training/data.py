@@ -151,6 +151,7 @@ def _complete(
         class_names=names,
         parameters=_learned_parameters(config.parameters, source, data),
         prior_size=min(len(data), PRIOR_SIZE) if config.parameters else 0,
+        prior_draws="density" if config.parameters else "rows",
         pixel_scale_arcsec=pixel_scale,
         flux_unit="peak" if transform.kind == "peak" else header.flux_unit,
         resize=header.resize,
