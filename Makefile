@@ -34,7 +34,7 @@ setup: $(VENV)/dev.stamp ## create .venv with everything that development needs
 
 demo: $(VENV)/runtime.stamp ## draw 100 lenses from the bundled model into demo/
 	@# demo/ belongs to this target alone, so a second run may replace it.
-	$(BIN)/gravlens sample --model lens150 --num 100 --seed 0 --out demo --format h5,png --gif --overwrite
+	$(BIN)/gravlens sample --model lens64 --num 100 --seed 0 --out demo --format h5,png --gif --overwrite
 
 test: $(VENV)/dev.stamp ## run the tests
 	@# One thread: the arrays in the tests are too small for more, and the machine may be busy.

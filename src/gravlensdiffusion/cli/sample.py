@@ -96,7 +96,7 @@ class Options:
     """
 
     out: Path
-    model: str = "lens150"
+    model: str = "lens64"
     num: Count | None = None
     seed: NoiseSeed = 0
     format: str = "h5"
