@@ -309,10 +309,10 @@ def test_values_below_zero_are_values_and_no_flags(ordered, tmp_path, text, low,
     assert (np.ptp(drawn) > 0) == (high > low)
 
 
-def test_nothing_ordered_is_a_training_lens(ordered, tmp_path):
+def test_nothing_ordered_is_spread_as_training_lenses(ordered, tmp_path):
     _, _, values = draw(ordered, tmp_path, "--label", "cdm")
     assert set(values["theta_E"]) <= {1.0, 1.25, 1.375}
-    assert np.isfinite(values["signal_to_noise"]).all()
+    assert np.isfinite(values["source_x"]).all()
 
 
 def test_conditions_make_one_image_a_row(ordered, tmp_path, capsys):
@@ -324,7 +324,7 @@ def test_conditions_make_one_image_a_row(ordered, tmp_path, capsys):
     assert "wrote 3 images" in capsys.readouterr().out
     assert values["label"].tolist() == [2, 1, -1]
     assert values["theta_E"][[0, 2]].tolist() == [1.25, 0.9]
-    # The second row leaves everything but the class to the model: a training lens.
+    # The second row leaves everything but the class to the model: values of training lenses.
     assert values["theta_E"][1] in {1.0, 1.25, 1.375}
     assert np.isnan(values["source_x"][[0, 2]]).all()
 
