@@ -330,8 +330,9 @@ def test_conditions_make_one_image_a_row(ordered, tmp_path, capsys):
 
 
 def test_depth_is_ordered(ordered, tmp_path):
-    plain, plain_twins, plain_values = draw(ordered, tmp_path / "plain", "--noise-free")
-    words = ("--noise-free", "--exposure", 200, "--sky-rms", 0.5)
+    asked = ("--noise-free", "--signal-to-noise", 20)
+    plain, plain_twins, plain_values = draw(ordered, tmp_path / "plain", *asked)
+    words = (*asked, "--exposure", 200, "--sky-rms", 0.5)
     deep, deep_twins, values = draw(ordered, tmp_path / "deep", *words)
     np.testing.assert_array_equal(plain_twins, deep_twins)
     assert plain_twins.min() >= 0
