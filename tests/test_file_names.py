@@ -10,7 +10,7 @@ from gravlensdiffusion.cli.main import main
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.evaluation.sets import Sets, note_copies
 from gravlensdiffusion.files import told_apart
-from gravlensdiffusion.formats.entries import Entry, taken
+from gravlensdiffusion.formats.entries import Entry, _taken
 from gravlensdiffusion.formats.image import Facts
 from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.model.checkpoint import save_model
@@ -97,7 +97,7 @@ def of_ways(folder: Path, _: pytest.CaptureFixture[str]) -> str:
         )
         for k, name in enumerate((FIRST, SECOND))
     ]
-    return "\n".join(taken(entries))
+    return "\n".join(_taken(entries))
 
 
 MESSAGES = (of_units, of_copies, of_shards, of_a_classifier, of_a_table, of_ways)

@@ -3,14 +3,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gravlensdiffusion.cli.simulate import Options, run
+from gravlensdiffusion.cli.simulate import Options, WorkOptions, run
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.store.reader import LensStore
+
+ALONE = WorkOptions(jobs=1)
 
 
 def test_file_holds_images_labels_truth_and_subhaloes(tmp_path, capsys):
     out = tmp_path / "lenses.h5"
-    run(Options(out=out, num=12, size=28, classes="no_sub,cdm", mix="1,3", seed=5, jobs=1))
+    run(Options(out=out, num=12, size=28, classes="no_sub,cdm", mix="1,3", seed=5, work=ALONE))
     line = capsys.readouterr().out
     assert line.count("\n") == 1
     assert "wrote 12 images of 28x28 pixels" in line
@@ -31,9 +33,9 @@ def test_existing_file_is_kept_unless_overwritten(tmp_path):
     out = tmp_path / "lenses.h5"
     out.write_bytes(b"mine")
     with pytest.raises(GravLensError, match="exists already"):
-        run(Options(out=out, num=1, size=28, jobs=1))
+        run(Options(out=out, num=1, size=28, work=ALONE))
     assert out.read_bytes() == b"mine"
-    run(Options(out=out, num=1, size=28, jobs=1, overwrite=True))
+    run(Options(out=out, num=1, size=28, work=ALONE, overwrite=True))
     with LensStore(out) as store:
         assert len(store) == 1
 
@@ -46,13 +48,13 @@ def test_dry_run_writes_nothing(tmp_path, capsys):
 
 def test_noise_free_twins_and_flux_unit_are_told_and_stored(tmp_path, capsys):
     out = tmp_path / "lenses.h5"
-    options = Options(out=out, num=3, size=28, noise_free=True, flux_unit="e-/s", jobs=1)
+    options = Options(out=out, num=3, size=28, noise_free=True, flux_unit="e-/s", work=ALONE)
     for dry_run, verb in ((True, "would write"), (False, "wrote")):
         run(replace(options, dry_run=dry_run))
         line = capsys.readouterr().out
         assert line.startswith(verb)
         assert "flux unit e-/s, with noise-free twins, classes" in line
-    run(Options(out=tmp_path / "plain.h5", num=3, size=28, flux_unit="e-/s", jobs=1))
+    run(Options(out=tmp_path / "plain.h5", num=3, size=28, flux_unit="e-/s", work=ALONE))
     assert "noise-free" not in capsys.readouterr().out
     with LensStore(out) as store, LensStore(tmp_path / "plain.h5") as plain:
         assert store.header.flux_unit == "e-/s"
@@ -74,12 +76,12 @@ def test_noise_free_twins_and_flux_unit_are_told_and_stored(tmp_path, capsys):
         ({"size": 4}, "size must lie between"),
         ({"flux_unit": "Jy"}, "unknown flux unit 'Jy'"),
         ({"seed": -1}, "must not be negative"),
-        ({"jobs": 0}, "number of jobs"),
+        ({"work": WorkOptions(jobs=0)}, "number of jobs"),
     ],
 )
 def test_bad_options_are_refused_and_nothing_is_written(tmp_path, changes, message):
     with pytest.raises(GravLensError, match=message):
-        run(Options(out=tmp_path / "lenses.h5", **({"jobs": 1} | changes)))
+        run(Options(out=tmp_path / "lenses.h5", **({"work": ALONE} | changes)))
     assert not list(tmp_path.iterdir())
 
 

@@ -278,7 +278,7 @@ def test_a_preset_beside_init_is_the_recipe(
     assert main([*words, "--out", str(tmp_path / "run"), "--dry-run"]) == 0
     said = capsys.readouterr()
     assert said.err == ""
-    assert "would train preset lens28 at 8 pixels on 12 images" in said.out
+    assert "would train preset cutouts28 at 8 pixels on 12 images" in said.out
     assert "held out" not in said.out
 
 

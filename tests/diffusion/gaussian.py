@@ -6,6 +6,7 @@ from torch import Tensor
 from gravlensdiffusion.conditioning import Condition
 from gravlensdiffusion.diffusion.denoise import Denoiser
 from gravlensdiffusion.diffusion.noise import Schedule
+from gravlensdiffusion.diffusion.samplers.base import Sampler, Spacing
 
 
 class GaussianDenoiser(Denoiser):
@@ -72,3 +73,9 @@ class GaussianDenoiser(Denoiser):
 
     def _images(self, modes: Tensor, like: Tensor) -> Tensor:
         return (modes @ self.directions.T).reshape(like.shape).to(like.dtype)
+
+
+def spaced(sampler: Sampler, spacing: Spacing) -> Sampler:
+    """Return a sampler whose times are spaced otherwise."""
+    sampler.spacing = spacing
+    return sampler

@@ -31,9 +31,9 @@ from gravlensdiffusion.diffusion.samplers.base import (
 from gravlensdiffusion.diffusion.samplers.solvers import DDIM, DDPM, Consistency, DPMSolverPP, Heun
 from gravlensdiffusion.diffusion.wrap import GuidedDenoiser
 from gravlensdiffusion.errors import GravLensError
-from tests.diffusion.gaussian import GaussianDenoiser
+from tests.diffusion.gaussian import GaussianDenoiser, spaced
 
-SAMPLERS = [DDPM(), DDIM(), DDIM(eta=0.5), DPMSolverPP(), DPMSolverPP("karras"), Heun()]
+SAMPLERS = [DDPM(), DDIM(), DDIM(eta=0.5), DPMSolverPP(), spaced(DPMSolverPP(), "karras"), Heun()]
 SCHEDULES = [DDPMSchedule(), CosineSchedule(), VariancePreservingLogSNR()]
 SHAPE = (1, 8, 8)
 

@@ -44,9 +44,16 @@ class Watch:
             self._deeds.append(f"{event} {arguments!r:.200}")
         elif event == "open":
             path, _, flags = arguments
+            # Python keeps what it has compiled.
+            if "__pycache__" in str(path):
+                return
             if isinstance(flags, int) and flags & _WRITING and self._is_elsewhere(path):
                 self._deeds.append(f"opens {path!r:.200} for writing")
-        elif event in CHANGING and any(map(self._is_elsewhere, arguments[:2])):
+        elif (
+            "__pycache__" not in str(arguments)
+            and event in CHANGING
+            and any(map(self._is_elsewhere, arguments[:2]))
+        ):
             self._deeds.append(f"{event} {arguments!r:.200}")
 
     def _is_elsewhere(self, path: object) -> bool:

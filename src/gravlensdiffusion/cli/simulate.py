@@ -16,6 +16,20 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class WorkOptions:
+    """Who simulates.
+
+    Attributes:
+        jobs: Processes; as many as there are cores by default.
+        dask: Address of the scheduler of a Dask cluster, tcp://HOST:8786 say, that makes the
+            images.
+    """
+
+    jobs: int | None = None
+    dask: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Options:
     """Simulate strong-lens images with lenstronomy.
 
@@ -38,9 +52,6 @@ class Options:
         sources: Folder of images of real galaxies that take the place of the preset's sources: a
             RealGalaxyCatalog of GalSim, or cutouts with a galaxy in the middle.
         seed: Seed of all images.
-        jobs: Processes; as many as there are cores by default.
-        dask: Address of the scheduler of a Dask cluster, tcp://HOST:8786 say, that makes the
-            images.
         shard_size: Write lenses-00000.h5, lenses-00001.h5, ... of that many images each to the
             folder --out; the same command again makes only those that are missing.
         overwrite: Replace an existing file; of shards, those that are damaged or of another
@@ -59,16 +70,15 @@ class Options:
     mix: str | None = None
     sources: Path | None = None
     seed: int = 0
-    jobs: int | None = None
-    dask: str | None = None
     shard_size: int | None = None
     overwrite: bool = False
     dry_run: bool = False
+    work: WorkOptions = WorkOptions()
 
 
 def run(options: Options) -> None:
     """Simulate and write one file."""
-    if options.dask is not None and options.jobs is not None:
+    if options.work.dask is not None and options.work.jobs is not None:
         raise GravLensError("`jobs` is for this machine and `dask` for a cluster; leave one out")
     _check_out(options)
     from joblib import cpu_count
@@ -76,12 +86,12 @@ def run(options: Options) -> None:
     from gravlensdiffusion.simulation.simulated_set import simulate
     from gravlensdiffusion.store.reader import write_store
 
-    jobs = cpu_count() if options.jobs is None else options.jobs
+    jobs = cpu_count() if options.work.jobs is None else options.work.jobs
     lenses = simulate(
         options.preset,
         options.num,
         options.seed,
-        num_jobs=jobs if options.dask is None else None,
+        num_jobs=jobs if options.work.dask is None else None,
         progress=options.shard_size is None,
         classes=None if options.classes is None else split(options.classes),
         mix=None if options.mix is None else [_number(word) for word in split(options.mix)],
@@ -93,7 +103,7 @@ def run(options: Options) -> None:
     )
     done = "would write" if options.dry_run else "wrote"
     told = f"{done} {_describe(lenses)} to {options.out}"
-    with nullcontext() if options.dask is None else dask_cluster(options.dask):
+    with nullcontext() if options.work.dask is None else dask_cluster(options.work.dask):
         if options.shard_size is not None:
             told += f": {_simulate_shards(options, lenses)}"
         elif not options.dry_run:
