@@ -90,7 +90,8 @@ reports/reference100/report.json: data/reference100/lenses.h5
 		--out $(@D) --overwrite
 
 docs: $(VENV)/docs.stamp ## build the documentation into docs/_build/html
-	$(BIN)/python -m sphinx -q -W -b html docs docs/_build/html
+	@# The tutorials call `gravlens`.
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m sphinx -q -W -b html docs docs/_build/html
 	@echo "make docs: wrote docs/_build/html/index.html"
 
 gpu-bundle: | $(BIN)/pip ## pack what training on a GPU without a network needs; INIT=lens64 takes weights along
@@ -113,7 +114,7 @@ $(BIN)/pip:
 # A stamp is newer than what it was installed from, or it is installed again.
 $(VENV)/runtime.stamp: pyproject.toml constraints.txt | $(BIN)/pip
 	@echo 'installing into $(VENV), which takes a few minutes the first time'
-	$(PIP) --editable .
+	$(PIP) --editable '.[studio]'
 	@touch $@
 
 $(VENV)/dev.stamp: pyproject.toml constraints.txt | $(BIN)/pip
@@ -127,12 +128,12 @@ $(VENV)/dev.stamp: pyproject.toml constraints.txt | $(BIN)/pip
 
 $(VENV)/bench.stamp: pyproject.toml constraints.txt | $(BIN)/pip
 	@echo 'installing into $(VENV), which takes a few minutes the first time'
-	$(PIP) --editable '.[bench]'
+	$(PIP) --editable '.[bench,studio]'
 	@# Without its dependencies, torchvision among them; the benchmark does without.
 	$(PIP) --no-deps denoising-diffusion-pytorch
 	@touch $(VENV)/runtime.stamp $@
 
 $(VENV)/docs.stamp: pyproject.toml constraints.txt | $(BIN)/pip
 	@echo 'installing into $(VENV), which takes a few minutes the first time'
-	$(PIP) --editable '.[docs]'
+	$(PIP) --editable '.[docs,studio]'
 	@touch $(VENV)/runtime.stamp $@
