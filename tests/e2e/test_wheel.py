@@ -95,7 +95,7 @@ def test_bundled_model_samples(gravlens, tmp_path):
     gravlens("sample", "--num", 4, "--label", "cdm", "--out", "lenses", "--gif")
     with LensStore(tmp_path / "lenses" / "lenses.h5") as store:
         images = store.read(range(4))
-        assert images.shape == (4, 1, 150, 150)
+        assert images.shape == (4, 1, 64, 64)
         assert {store.header.class_names[label] for label in store.labels} == {"cdm"}
     assert np.isfinite(images).all()
     # A lens is a bright ring on a dark sky: its brightest pixels stand far above the median.
