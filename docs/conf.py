@@ -24,6 +24,7 @@ nb_execution_mode = "force"
 nb_execution_in_temp = True
 nb_execution_raise_on_error = True
 nb_execution_timeout = -1
+nb_output_stderr = "remove"
 
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
@@ -31,3 +32,5 @@ autodoc_member_order = "bysource"
 html_theme = "furo"
 html_title = "GravLensDiffusion"
 html_copy_source = False
+html_static_path = ["static"]
+html_css_files = ["brand.css"]
