@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("starlette", reason="the extra `studio` is not installed")
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
 
 from gravlensdiffusion.studio.server import HOST
 from tests.studio.serving import served
@@ -23,6 +23,8 @@ pytestmark = [
 PHONE = {"width": 390, "height": 844}
 DESK = {"width": 1280, "height": 860}
 WAIT_MS = 60_000
+# What is read of a page is waited for, never read once and hoped for.
+expect.set_options(timeout=WAIT_MS)
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +87,7 @@ def drawn(page, selector):
 def test_every_request_goes_to_this_machine(opened, address):
     for room in ("order", "watch", "many", "compare", "guess"):
         page = opened(room)
-        assert page.locator(f"#{room}").is_visible()
+        expect(page.locator(f"#{room}")).to_be_visible()
     page.goto(f"{address}#compare")
     frame = page.wait_for_selector("#report iframe")
     assert "Rows" in frame.content_frame().content()
@@ -130,8 +132,8 @@ def test_pixel_values_are_read_by_pointer_and_by_keys(opened):
     assert values[0] - values[1] == pytest.approx(values[2], abs=0.02 * max(map(abs, values)))
     canvas.focus()
     page.keyboard.press("ArrowUp")
-    assert readout.inner_text() != text
-    assert page.locator(".cross:visible").count() == 3
+    expect(readout).not_to_have_text(text)
+    expect(page.locator(".cross:visible")).to_have_count(3)
 
 
 def test_stretch_and_colours_change_what_is_drawn(opened):
@@ -149,14 +151,14 @@ def test_stretch_and_colours_change_what_is_drawn(opened):
 def test_a_lens_forms_step_by_step(opened):
     page = opened("watch", reduced_motion="reduce")
     moment = page.locator("#moment")
-    page.wait_for_function("document.querySelector('#moment').innerText.startsWith('step 0 of')")
+    expect(moment).to_have_text("step 0 of 30")
     page.locator("#handle").focus()
     page.keyboard.press("ArrowRight")
-    assert moment.inner_text().startswith("step 1 of")
+    expect(moment).to_have_text("step 1 of 30")
     page.keyboard.press("Space")
-    assert page.locator("#play").inner_text() == "Pause"
+    expect(page.locator("#play")).to_have_text("Pause")
     page.keyboard.press("End")
-    assert moment.inner_text() == "step 30 of 30"
+    expect(moment).to_have_text("step 30 of 30")
 
 
 def test_a_set_is_drawn_looked_at_and_saved(opened, tmp_path):
@@ -164,8 +166,8 @@ def test_a_set_is_drawn_looked_at_and_saved(opened, tmp_path):
     page.locator("#num").fill("5")
     page.get_by_role("button", name="Draw").click()
     page.wait_for_selector("#saves:visible")
-    assert page.locator("#tiles figure").count() == 5
-    assert page.locator("#done").inner_text().startswith("5 lenses in")
+    expect(page.locator("#tiles figure")).to_have_count(5)
+    expect(page.locator("#done")).to_contain_text("5 lenses in")
     with page.expect_download() as download:
         page.get_by_role("link", name="HDF5").click()
     download.value.save_as(tmp_path / "lenses.h5")
@@ -177,30 +179,30 @@ def test_a_set_is_drawn_looked_at_and_saved(opened, tmp_path):
     assert codes[0].startswith("gravlens sample --model tiny --num 5")
     assert "LensGenerator.from_pretrained('tiny')" in codes[1]
     page.get_by_role("button", name="2 axion, in full").click()
-    assert page.get_by_role("dialog").is_visible()
+    expect(page.get_by_role("dialog")).to_be_visible()
     page.keyboard.press("Escape")
-    assert page.get_by_role("dialog").count() == 0
+    expect(page.get_by_role("dialog")).to_have_count(0)
 
 
 def test_own_images_stand_beside_generated_ones(opened):
     page = opened("compare")
-    assert page.locator("#own-name").inner_text() == "mine.h5"
-    assert page.locator("#own figure").count() == 5
-    assert page.locator("#others figure").count() == 12
-    assert page.locator("#place").inner_text() == "1 to 5 of 5"
+    expect(page.locator("#own-name")).to_have_text("mine.h5")
+    expect(page.locator("#own figure")).to_have_count(5)
+    expect(page.locator("#others figure")).to_have_count(12)
+    expect(page.locator("#place")).to_have_text("1 to 5 of 5")
 
 
 def test_a_game_is_played_by_keyboard(opened):
     page = opened("guess")
-    assert page.locator("#game .main").is_disabled()
+    expect(page.locator("#game .main")).to_be_disabled()
     for k in range(10):
         page.locator(f"[name=image-{k}]").first.focus()
         page.keyboard.press("Space")
     page.locator("#game .main").focus()
     page.keyboard.press("Enter")
-    page.wait_for_selector("#score:not(:empty)")
+    expect(page.locator("#score")).not_to_be_empty()
     right = page.locator(".card.right").count()
-    assert page.locator("#score").inner_text() == f"{right} of 10"
+    expect(page.locator("#score")).to_have_text(f"{right} of 10")
     assert right + page.locator(".card.wrong").count() == 10
 
 
@@ -208,8 +210,8 @@ def test_rooms_are_walked_by_arrow_keys(opened):
     page = opened()
     page.locator("#tab-order").focus()
     page.keyboard.press("ArrowRight")
-    assert page.locator("#watch").is_visible()
-    assert not page.locator("#order").is_visible()
+    expect(page.locator("#watch")).to_be_visible()
+    expect(page.locator("#order")).to_be_hidden()
     assert page.url.endswith("#watch")
 
 
@@ -236,24 +238,22 @@ def test_what_is_refused_is_said_in_one_line(opened):
     page.evaluate("document.getElementById('ask').noValidate = true")
     page.locator("#num").fill("100000")
     page.get_by_role("button", name="Draw").click()
-    page.wait_for_selector("#trouble:visible")
-    assert "at most" in page.locator("#trouble").inner_text()
+    expect(page.locator("#trouble")).to_contain_text("at most")
     # It goes once something works.
     page.locator("#num").fill("2")
     page.get_by_role("button", name="Draw").click()
     page.wait_for_selector("#saves:visible")
-    assert not page.locator("#trouble").is_visible()
+    expect(page.locator("#trouble")).to_be_hidden()
 
 
 def test_a_model_that_knows_little_has_a_page_too(opened):
     with served(studio(BEFORE)) as address:
         page = opened(at=address)
-        assert page.locator("#parameters").is_hidden()
-        assert page.locator("#depth").is_hidden()
-        assert "does not say" in page.locator("#trio").inner_text()
+        expect(page.locator("#parameters")).to_be_hidden()
+        expect(page.locator("#depth")).to_be_hidden()
+        expect(page.locator("#trio")).to_contain_text("does not say")
         page.locator("#tab-guess").click()
-        page.wait_for_selector("#trouble:visible")
-        assert "nothing to tell apart" in page.locator("#trouble").inner_text()
+        expect(page.locator("#trouble")).to_contain_text("nothing to tell apart")
         page.close()
 
 
@@ -261,5 +261,4 @@ def test_the_page_says_that_the_studio_has_ended(opened):
     with served(studio(SIMULATED)) as address:
         page = opened(at=address)
     page.get_by_role("button", name="Another seed").click()
-    page.wait_for_selector("#trouble:visible")
-    assert "has ended" in page.locator("#trouble").inner_text()
+    expect(page.locator("#trouble")).to_contain_text("has ended")

@@ -9,7 +9,8 @@ export function tell(text) {
   trouble.hidden = !text;
 }
 
-async function asked(path, options) {
+// The page counts as busy until the answer has been read, so that it rests only once all is shown.
+async function asked(path, options, read = (answer) => answer.json()) {
   waiting += 1;
   busy.classList.add("on");
   try {
@@ -18,8 +19,9 @@ async function asked(path, options) {
       const found = await answer.json().catch(() => ({}));
       throw new Error(found.error ?? `the studio answers ${answer.status}`);
     }
+    const found = await read(answer);
     tell("");
-    return answer;
+    return found;
   } catch (error) {
     if (error.name !== "AbortError") {
       tell(error instanceof TypeError ? "The studio has ended; start it again in the terminal." : error.message);
@@ -35,18 +37,17 @@ function body(question, signal) {
   return { method: "POST", body: JSON.stringify(question), signal };
 }
 
-export async function get(path) {
-  return (await asked(path)).json();
+export function get(path) {
+  return asked(path);
 }
 
-export async function ask(path, question = {}, signal = undefined) {
-  return (await asked(path, body(question, signal))).json();
+export function ask(path, question = {}, signal = undefined) {
+  return asked(path, body(question, signal));
 }
 
 // Yields the lines of a long answer as they come.
 export async function* lines(path, question, signal) {
-  const answer = await asked(path, body(question, signal));
-  const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+  const reader = await asked(path, body(question, signal), (answer) => answer.body.pipeThrough(new TextDecoderStream()).getReader());
   busy.classList.add("on");
   waiting += 1;
   try {
