@@ -154,7 +154,7 @@ def test_a_survey_folder(tmp_path: Path) -> None:
     assert source.problems == (problem,)
     assert source.header.pixel_scale_arcsec == pytest.approx(0.1)
     assert source.notes == (
-        "named like noise maps, left alone: 2; J1+2.5_vis_noise_map.fits first",
+        "named like noise maps, taken for that of an image: 2; J1+2.5_vis_noise_map.fits first",
         "named like PSFs, left alone: 1; J1+2.5_vis_psf.fits first",
         "images of other bands than vis, left alone: 1; J1+2.5_nir_h_data.fits first",
         "files about the set, left alone: LICENSE",

@@ -50,8 +50,8 @@ def test_extensions_become_channels_in_the_order_asked_for(tmp_path: Path) -> No
         np.testing.assert_array_equal(channel, lens_images(1, size=16, seed=seed)[0])
     (note,) = source.notes
     assert note == (
-        "of FITS files HDU VIS_FLUX, DES_G_FLUX, DES_R_FLUX taken, 3 PSFs (DES_G_PSF first), 3 noise maps "
-        "(DES_G_RMS first) left: 1 image, a.fits first"
+        "of FITS files HDU VIS_FLUX, DES_G_FLUX, DES_R_FLUX taken with the noise in VIS_RMS, DES_G_RMS, "
+        "DES_R_RMS, DES_G_PSF, DES_R_PSF, VIS_PSF left: 1 image, a.fits first"
     )
 
 

@@ -59,12 +59,16 @@ def is_lens(image: NDArray[np.float32]) -> bool:
 def test_companions_before_and_behind_the_image_are_left(
     tmp_path: Path, name: str, others: str, packed: bool
 ) -> None:
-    beside = [(other, NOISE + 10 * LENS) for other in others.split()]
+    beside = [(other, NOISE + 10 * np.abs(LENS) + 1) for other in others.split()]
     path = save(tmp_path / "a.fits", beside[0], (name, LENS), *beside[1:], packed=packed)
     source = open_set(path)
     assert is_lens(source.read([0])[0, 0])
-    left = ", ".join(others.split())
-    assert source.notes == (f"of FITS files HDU {name} taken, {left} left: 1 image, a.fits first",)
+    maps = [other for other in others.split() if other in ("ERR", "RMS")]
+    left = ", ".join(other for other in others.split() if other not in maps)
+    noise = f" with the noise in {maps[0]}" if maps else ""
+    told = f"of FITS files HDU {name} taken{noise}, {left} left: 1 image, a.fits first"
+    assert source.notes == (told,)
+    assert ("background_rms" in source.parameters) == bool(maps)
 
 
 @pytest.mark.parametrize(

@@ -62,11 +62,35 @@ def test_each_lens_once_with_what_its_file_knows(tmp_path: Path) -> None:
     assert source.notes == (
         "folders of one object each, whose names are no classes: 2",
         "named like PSFs, left alone: 2; psf_F140W.h5 first",
-        (
-            "of HDF5 files image_data taken, exposure_time (exposure map) left: 2 images, "
-            "DESIJ0132-1600_F140W.h5 first"
-        ),
     )
+
+
+def test_depth_and_flagged_pixels(tmp_path: Path) -> None:
+    image = lens_images(1)[0].astype(np.float64)
+    time, noise = np.full(image.shape, 2400.0), np.full(image.shape, 0.02)
+    time[0, :2], noise[1, :3] = (0.0, np.nan), (1e8, np.nan, 0.0)
+    time[-1] = 1200.0
+    both = open_set(save(tmp_path / "a.h5", image_data=image, exposure_time=time, noise_map=noise))
+    assert both.read_masked([0])[0, 0].sum(axis=1)[:3].tolist() == [2, 3, 0]
+    assert both.parameters["exposure_time"].tolist() == [2400.0]
+    assert both.parameters["background_rms"] == pytest.approx([0.02])
+    assert both.header.parameter_units["exposure_time"] == "s"
+    assert both.notes[0].startswith("masked pixels")
+    # What the file states counts before its map; of one number there is nothing to flag.
+    stated = {"background_rms": 0.015, "exposure_map": 600.0}
+    source = open_set(save(tmp_path / "b.h5", image_data=image, noise_map=noise, **stated))
+    assert source.parameters["background_rms"].tolist() == [0.015]
+    assert source.parameters["exposure_time"].tolist() == [600.0]
+    assert source.read_masked([0]).sum() == 3
+
+
+def test_maps_of_another_size_and_times_of_nothing_are_left(tmp_path: Path) -> None:
+    image = lens_images(1)[0].astype(np.float64)
+    maps = {"noise_map": np.ones((4, 4)), "exposure_time": np.zeros(image.shape)}
+    source = open_set(save(tmp_path / "a.h5", image_data=image, **maps))
+    assert not source.has_masked
+    assert not source.parameters
+    assert "exposure_time (exposure time), noise_map (noise map) left" in source.notes[0]
 
 
 def test_one_file_and_the_folder_of_one_lens(tmp_path: Path) -> None:

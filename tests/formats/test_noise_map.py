@@ -13,6 +13,12 @@ SIZE = 32
 FLAGGED = (slice(20, 30), slice(2, 12))
 
 
+@pytest.fixture(autouse=True)
+def in_this_process(monkeypatch):
+    """Try no file out in a child process, whose start takes its time."""
+    monkeypatch.setattr("gravlensdiffusion.formats.fits.refuse_bad", lambda *_: None)
+
+
 def slacs_like(folder, num=2, flag=1e8):
     """Write one folder for each object, as SLACS lenses lie: image, noise and PSF."""
     rng = np.random.default_rng(0)
@@ -92,3 +98,82 @@ def test_flagged_pixels_count_in_no_statistic_of_a_report(tmp_path):
     noise[4, 4] = 1e8
     fits.writeto(folder / "J0" / "noise.fits", noise, overwrite=True)
     assert PreparedSource(open_set(folder, crop=28), "real").digest != source.digest
+
+
+def cube(path, noises, versions=False):
+    """Write bands as Euclid's cubes have them, or images of one name; each with its noise unless that is None."""
+    hdus = [fits.PrimaryHDU()]
+    images = lens_images(len(noises), size=SIZE)
+    for k, ((band, noise), image) in enumerate(zip(noises.items(), images, strict=True), 1):
+        names = ("SCI", "ERR") if versions else (f"{band}_BGSUB", f"{band}_RMS")
+        header = fits.Header({"MAGZERO": 24.6 if band == "VIS" else 30.0})
+        hdus.append(fits.ImageHDU(image.astype(np.float32), header, name=names[0], ver=k))
+        hdus.append(fits.ImageHDU(np.eye(5, dtype=np.float32) / 5, name=f"{band}_PSF"))
+        if noise is not None:
+            hdus.append(fits.ImageHDU(noise.astype(np.float32), name=names[1], ver=k))
+    fits.HDUList(hdus).writeto(path)
+    return path
+
+
+def flat(level, *flagged):
+    noise = np.full((SIZE, SIZE), float(level))
+    for place in flagged:
+        noise[place] = 1e16
+    return noise
+
+
+def test_each_band_of_a_cube_has_its_own_noise(tmp_path):
+    noises = {"DES_G": flat(0.8, (0, 0), (0, 1)), "VIS": flat(0.004, FLAGGED), "NIR_H": flat(2.2)}
+    path = cube(tmp_path / "a.fits", noises)
+    for band, rms, num in (("vis", 0.004, 100), ("g", 0.8, 2), ("h", 2.2, 0)):
+        source = open_set(path, band=band)
+        assert source.parameters["background_rms"] == pytest.approx([rms], rel=1e-6)
+        assert source.read_masked([0]).sum() == num
+        assert np.isfinite(source.read([0])).all()
+    # The noise of bands differs by more than a flag from that of a pixel; one number states none of theirs.
+    channels = open_set(path, bands="g,vis,h")
+    assert channels.read_masked([0]).sum(axis=(2, 3)).tolist() == [[2, 100, 0]]
+    assert "background_rms" not in channels.parameters
+
+
+def test_the_noise_of_an_extension_goes_to_the_zero_point_of_most(tmp_path):
+    folder = tmp_path / "a"
+    folder.mkdir()
+    for k, band in enumerate(("VIS", "VIS", "DES_G")):
+        cube(folder / f"{k}.fits", {band: flat(0.01)})
+    depth = open_set(folder, mixed=True).parameters["background_rms"]
+    assert depth == pytest.approx([0.01, 0.01, 0.01 * 10 ** (0.4 * (24.6 - 30))], rel=1e-6)
+
+
+def test_noise_of_another_band_or_version_is_none(tmp_path):
+    path = cube(tmp_path / "a.fits", {"VIS": None, "DES_G": flat(0.8)})
+    assert "background_rms" not in open_set(path, band="vis").parameters
+    path = cube(tmp_path / "b.fits", {"A": flat(0.1, FLAGGED), "B": flat(0.2)}, versions=True)
+    for version, rms in (("SCI", 0.1), ("SCI,2", 0.2)):
+        depth = open_set(path, hdu=version).parameters["background_rms"]
+        assert depth == pytest.approx([rms], rel=1e-6)
+    # Read as an image, a noise map is one.
+    assert "background_rms" not in open_set(path, hdu="ERR").parameters
+
+
+@pytest.mark.parametrize(
+    ("name", "unit"), [("WHT", ""), ("VAR", ""), ("ERR", "(electron/s)**2"), ("IVAR", "")]
+)
+def test_weights_and_variances_in_extensions_are_no_noise(tmp_path, name, unit):
+    (image,) = lens_images(1, size=SIZE)
+    noise = fits.ImageHDU(flat(0.1, FLAGGED), name=name)
+    if unit:
+        noise.header["BUNIT"] = unit
+    fits.HDUList([fits.PrimaryHDU(image), noise]).writeto(tmp_path / "a.fits")
+    source = open_set(tmp_path / "a.fits")
+    assert not source.has_masked
+    assert "background_rms" not in source.parameters
+
+
+def test_the_noise_behind_a_primary_image_is_read_again_as_at_first(tmp_path):
+    (image,) = lens_images(1, size=SIZE)
+    noise = fits.ImageHDU(flat(0.1, FLAGGED), name="ERR")
+    fits.HDUList([fits.PrimaryHDU(image), noise]).writeto(tmp_path / "a.fits")
+    source = open_set(tmp_path / "a.fits")
+    assert [int(source.read_masked([0]).sum()) for _ in range(2)] == [100, 100]
+    assert source.parameters["background_rms"] == pytest.approx([0.1])

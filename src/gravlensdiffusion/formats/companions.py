@@ -16,7 +16,7 @@ from gravlensdiffusion.sets.naming import (
 )
 
 Names = dict[Path, NameParts]
-_DEVIATION = re.compile(r"noise|rms|err|sig|std|unc", re.IGNORECASE)
+DEVIATION = re.compile(r"noise|rms|err|sig|std|unc", re.IGNORECASE)
 """What names of maps of standard deviations have in them, and of weights and variances have not."""
 Key = tuple[Path, tuple[str, ...]]
 
@@ -94,7 +94,7 @@ def noise_maps(images: Sequence[Path], companions: Mapping[Path, str]) -> dict[P
     found: defaultdict[Key, list[tuple[NameParts, Path]]] = defaultdict(list)
     for path, kind in companions.items():
         stem, suffix = split_name(path)
-        if kind == "noise map" and _DEVIATION.search(stem) and suffix in (*FITS_SUFFIXES, ".npy"):
+        if kind == "noise map" and DEVIATION.search(stem) and suffix in (*FITS_SUFFIXES, ".npy"):
             name = parse_name(stem)
             found[path.parent, name.rest].append((name, path))
     maps = {}

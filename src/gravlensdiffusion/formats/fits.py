@@ -23,6 +23,7 @@ from gravlensdiffusion.formats.fits_extensions import (
     choose_bands,
     choose_image,
     is_image,
+    noise_of,
     taken_text,
 )
 from gravlensdiffusion.formats.fits_header import (
@@ -32,6 +33,7 @@ from gravlensdiffusion.formats.fits_header import (
     stated_zero_point,
 )
 from gravlensdiffusion.formats.image import Facts, as_image, image_shape
+from gravlensdiffusion.formats.noise_map import with_noise, without_flagged
 from gravlensdiffusion.formats.units import (
     ZERO_POINT,
     as_flux_unit,
@@ -63,8 +65,9 @@ class FitsReader:
     def __init__(self, choice: Choice | None = None, *, is_tried: bool = False) -> None:
         self.choice = choice or Choice()
         self._is_tried = is_tried
-        # The choice is made once: the HDUs of each file where it is not the first alone.
-        self._numbers: dict[Path, tuple[int, ...]] = {}
+        # The choice is made once: the HDUs of each file, and those of their noise, where it is not the
+        # first alone.
+        self._numbers: dict[Path, tuple[tuple[int, int | None], ...]] = {}
         self._catalogues = CatalogueReader()
 
     def images(self, path: Path) -> Iterator[tuple[NDArray[np.generic], Facts]]:
@@ -78,8 +81,9 @@ class FitsReader:
         """Return the image of a file, or that of a row of a catalogue."""
         if path in self._catalogues.places:
             return self._catalogues.pixels(path, index)
-        with self._open(path) as (hdus, primary, _):
-            return _stacked(hdus, [_facts(hdu.header, primary) for hdu in hdus])[0]
+        with self._open(path) as (hdus, noises, primary, _):
+            pixels, _ = _stacked(hdus, [_facts(hdu.header, primary) for hdu in hdus])
+            return without_flagged(pixels, _noise(hdus, noises))
 
     def read(self, path: Path) -> tuple[NDArray[np.generic], Facts]:
         """Return the image of a file and what its header says.
@@ -88,13 +92,14 @@ class FitsReader:
             AmbiguousImageError: If it is not known which image is meant.
             BadImageError: If there is none, or it cannot be read.
         """
-        with self._open(path) as (hdus, primary, taken):
+        with self._open(path) as (hdus, noises, primary, taken):
             pixels, facts = _stacked(hdus, [_facts(hdu.header, primary) for hdu in hdus])
-            return pixels, replace(facts, taken=taken + facts.taken)
+            facts = replace(facts, taken=taken + facts.taken)
+            return with_noise(pixels, facts, _noise(hdus, noises))
 
     @contextmanager
-    def _open(self, path: Path) -> Iterator[tuple[list[Any], fits.Header, str]]:
-        """Open a file; yield the HDUs of the image, the primary header, and what was left."""
+    def _open(self, path: Path) -> Iterator[tuple[list[Any], list[Any], fits.Header, str]]:
+        """Open a file; yield the HDUs of the image, of its noise or None for each, the primary header, and what was left."""
         # Files from telescopes break small rules of the standard; what matters is checked here.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -102,25 +107,27 @@ class FitsReader:
                 with _unpacked(path) as (stream, size):
                     _check_start(stream)
                     primary = fits.PrimaryHDU.readfrom(stream, memmap=False)
-                    if self._numbers.get(path) == (0,) or (
+                    if self._numbers.get(path) == ((0, None),) or (
                         is_image(primary) and _is_all(primary, size)
                     ):
                         hdus: Any = [primary]
                     else:
                         hdus = self._extensions(stream, path)
-                    chosen, taken = self._choose(path, hdus, size)
-                    for hdu in chosen:
+                    chosen, noises, taken = self._choose(path, hdus, size)
+                    for hdu in (*chosen, *(each for each in noises if each is not None)):
                         image_shape(hdu.shape)
                         _check_length(hdu, size)
-                    yield chosen, primary.header, taken
+                    yield chosen, noises, primary.header, taken
             except (OSError, ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
                 reason = str(error).partition("\n")[0]
                 raise BadImageError(f"is no readable FITS file ({reason:.100})") from error
 
-    def _choose(self, path: Path, hdus: Any, size: int) -> tuple[list[Any], str]:
-        """Return the HDU with the image, or those of its bands, and which others were left."""
+    def _choose(self, path: Path, hdus: Any, size: int) -> tuple[list[Any], list[Any], str]:
+        """Return the HDU with the image, or those of its bands, those of their noise, and what was left."""
         if path in self._numbers:
-            return [hdus[number] for number in self._numbers[path]], ""
+            pairs = self._numbers[path]
+            images = [hdus[number] for number, _ in pairs]
+            return images, [None if own is None else hdus[own] for _, own in pairs], ""
 
         def read(hdu: Any) -> NDArray[np.generic]:
             _check_length(hdu, size)
@@ -133,9 +140,14 @@ class FitsReader:
         else:
             image, found = choose_image(looked_at, self.choice, read)
             chosen = [image]
+        maps = [noise_of(each, found) for each in chosen]
         if len(found) > 1 or chosen[0].number:
-            self._numbers[path] = tuple(each.number for each in chosen)
-        return [each.hdu for each in chosen], taken_text(chosen, found)
+            self._numbers[path] = tuple(
+                (each.number, None if own is None else own.number)
+                for each, own in zip(chosen, maps, strict=True)
+            )
+        noises = [None if own is None else own.hdu for own in maps]
+        return [each.hdu for each in chosen], noises, taken_text(chosen, maps, found)
 
     def _extensions(self, stream: IO[bytes], path: Path) -> fits.HDUList:
         """Return all units; images may be packed, and headers have no end."""
@@ -248,6 +260,17 @@ def _stacked(hdus: list[Any], every: list[Facts]) -> tuple[NDArray[np.generic], 
         planes = [plane.astype(np.float64) * by for plane, by in zip(planes, factors, strict=True)]
     pixels = planes[0] if len(planes) == 1 else np.concatenate(planes)
     return pixels, replace(every[0], factor=1.0, taken=told)
+
+
+def _noise(hdus: list[Any], noises: list[Any]) -> NDArray[np.generic] | None:
+    """Return the noise of an image, 1 in the bands of which it is not known, or None where no band has it."""
+    if not any(hdu is not None for hdu in noises):
+        return None
+    planes = [
+        np.ones(image_shape(hdu.shape)) if own is None else _pixels(own)
+        for hdu, own in zip(hdus, noises, strict=True)
+    ]
+    return np.concatenate(planes)
 
 
 def _pixels(hdu: Any) -> NDArray[np.generic]:

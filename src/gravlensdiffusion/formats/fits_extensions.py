@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gravlensdiffusion.errors import AmbiguousImageError, BadImageError
-from gravlensdiffusion.formats.companions import is_band
+from gravlensdiffusion.formats.companions import DEVIATION, is_band
 from gravlensdiffusion.formats.image import image_shape
 from gravlensdiffusion.sets.naming import parse_name
 
@@ -64,6 +64,7 @@ class _Extension:
         is_certain: Whether the kind can be nothing else.
         is_image: Whether its name says that it is the image.
         band: Band that name or filter state, or empty.
+        version: Number among the HDUs of one name.
         hdu: The HDU.
     """
 
@@ -73,6 +74,7 @@ class _Extension:
     is_certain: bool
     is_image: bool
     band: str
+    version: int
     hdu: Any
 
 
@@ -138,6 +140,27 @@ def choose_bands(
     return chosen, found
 
 
+def noise_of(image: _Extension, found: Sequence[_Extension]) -> _Extension | None:
+    """Return the one map of standard deviations that goes with an image, if there is one.
+
+    It has the size, the band and the version (`SCI,2` and `ERR,2`) of the image; one that states no band
+    goes with the image of a file that holds no other. Maps of weights and variances are none.
+    """
+    maps = [
+        each
+        for each in found
+        if each.kind == "noise map"
+        and not image.kind
+        and DEVIATION.search(each.name)
+        and not _SQUARED.search(str(each.hdu.header.get("BUNIT", "")))
+        and each.hdu.shape == image.hdu.shape
+    ]
+    own = [each for each in maps if each.band == image.band and each.version == image.version]
+    if not own and sum(not each.kind for each in found) == 1:
+        own = maps
+    return own[0] if len(own) == 1 else None
+
+
 def _num_planes(extension: _Extension) -> int:
     try:
         return image_shape(extension.hdu.shape)[0]
@@ -145,9 +168,12 @@ def _num_planes(extension: _Extension) -> int:
         return 0
 
 
-def taken_text(taken: Sequence[_Extension], found: Sequence[_Extension]) -> str:
-    """Say which of the images of a file were taken, and which were left; empty where none was."""
-    numbers = {each.number for each in taken}
+def taken_text(
+    taken: Sequence[_Extension], noises: Sequence[_Extension | None], found: Sequence[_Extension]
+) -> str:
+    """Say which of the images of a file were taken, and which were left; empty where it holds but one."""
+    maps = [each for each in noises if each is not None]
+    numbers = {each.number for each in (*taken, *maps)}
     others = [each for each in found if each.number not in numbers]
     left = ", ".join(each.name for each in others)
     if len(others) > MAX_NAMED:
@@ -158,7 +184,10 @@ def taken_text(taken: Sequence[_Extension], found: Sequence[_Extension]) -> str:
             for kind, num in Counter(kinds).items()
         )
     names = ", ".join(each.name for each in taken)
-    return f"of FITS files HDU {names} taken, {left} left" if others else ""
+    noise = f" with the noise in {', '.join(each.name for each in maps)}" if maps else ""
+    if not (others or maps):
+        return ""
+    return f"of FITS files HDU {names} taken{noise}" + (f", {left} left" if others else "")
 
 
 def is_image(hdu: Any) -> bool:
@@ -192,6 +221,7 @@ def _describe(number: int, hdu: Any) -> _Extension:
         is_certain=is_certain,
         is_image=parts.is_image and not kind,
         band=own or of_filter.band or of_filter.letter,
+        version=version,
         hdu=hdu,
     )
 

@@ -39,6 +39,7 @@ class Listing:
         bands: How many images there are of each band that names tell.
         band: The band that was kept, or None.
         num_objects: Folders of one object each, whose names are no classes.
+        noise_maps: Companions that are the noise of an image, taken out of the others.
         same: Other formats that the set lies in as well, and their numbers of images.
         tables: CSV files, of which one may give the classes.
         of_table: What is to be known of that.
@@ -57,6 +58,7 @@ class Listing:
     bands: dict[str, int] = field(default_factory=dict)
     band: str | None = None
     num_objects: int = 0
+    noise_maps: list[Path] = field(default_factory=list)
     same: dict[str, int] = field(default_factory=dict)
     tables: list[Path] = field(default_factory=list)
     of_table: list[str] = field(default_factory=list)
@@ -90,6 +92,9 @@ class Listing:
             found.append(
                 f"folders of one object each, whose names are no classes: {self.num_objects}"
             )
+        if self.noise_maps:
+            num, first = len(self.noise_maps), self.noise_maps[0].name
+            found.append(f"named like noise maps, taken for that of an image: {num}; {first} first")
         if self.companions:
             firsts = {kind: path for path, kind in reversed(self.companions.items())}
             found += [

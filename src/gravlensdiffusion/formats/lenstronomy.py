@@ -1,7 +1,8 @@
 """Images from HDF5 files that hold the arguments of lenstronomy's ``ImageData`` and ``PSF`` by their names.
 
 Such a file holds `IMAGE`, the pixels, beside what it takes to fit them: the exposure time, the noise of the
-sky, and the matrix from pixels to angles [arcsec]. One with `PSF` alone is that of an image beside it.
+sky or of each pixel, and the matrix from pixels to angles [arcsec]. One with `PSF` alone is that of an image
+beside it.
 """
 
 from collections.abc import Iterator
@@ -14,7 +15,8 @@ from numpy.typing import NDArray
 from gravlensdiffusion.errors import BadImageError, GravLensError
 from gravlensdiffusion.formats.fits_header import side_of_pixel
 from gravlensdiffusion.formats.image import Facts, as_image, check_dtype, image_shape
-from gravlensdiffusion.formats.units import BACKGROUND_RMS
+from gravlensdiffusion.formats.noise_map import with_noise, without_flagged
+from gravlensdiffusion.formats.units import BACKGROUND_RMS, EXPOSURE_TIME
 from gravlensdiffusion.store.schema import Checker
 from gravlensdiffusion.store.trial import JUDGE as SET_JUDGE
 from gravlensdiffusion.store.trial import check_storage
@@ -22,10 +24,12 @@ from gravlensdiffusion.untrusted import probe_file, refuse_bad, verdict
 
 IMAGE = "image_data"
 PSF = "kernel_point_source"
+NOISE = "noise_map"
+EXPOSURE = (EXPOSURE_TIME, "exposure_map")
+"""What the exposure time is called, that of all pixels or of each."""
 BESIDE = {
-    "exposure_time": "exposure map",
-    "exposure_map": "exposure map",
-    "noise_map": "noise map",
+    **dict.fromkeys(EXPOSURE, "exposure time"),
+    NOISE: "noise map",
     "likelihood_mask": "mask",
     PSF: "PSF",
 }
@@ -62,21 +66,37 @@ def _read(path: Path) -> tuple[NDArray[np.generic], Facts]:
             dataset = _checked(file, IMAGE, path)
             image_shape(dataset.shape)
             pixels = as_image(dataset[()])
-            rms = _small(file, BACKGROUND_RMS, (), path)
-            matrix = _small(file, MATRIX, (2, 2), path)
+            rms = _finite(_array(file, BACKGROUND_RMS, (), path))
+            matrix = _finite(_array(file, MATRIX, (2, 2), path))
+            noise = _array(file, NOISE, dataset.shape, path)
+            time = _exposure(file, dataset.shape, path)
     except GravLensError as error:
         raise BadImageError(str(error).removeprefix(f"{path}: ")) from error
     except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
         reason = str(error).partition("\n")[0]
         raise BadImageError(f"is no readable HDF5 file ({reason:.100})") from error
-    beside = ", ".join(f"{name} ({kind})" for name, kind in BESIDE.items() if name in names)
-    return pixels, Facts(
+    parameters = {} if rms is None else {BACKGROUND_RMS: float(rms)}
+    if time is not None:
+        parameters[EXPOSURE_TIME] = float(np.median(time[_exposed(time)]))
+    units = {BACKGROUND_RMS: "", EXPOSURE_TIME: "s"}
+    used = {NOISE: noise, **dict.fromkeys(EXPOSURE, time)}
+    beside = [
+        f"{name} ({kind})"
+        for name, kind in BESIDE.items()
+        if name in names and used.get(name) is None
+    ]
+    facts = Facts(
         pixel_scale_arcsec=None if matrix is None else side_of_pixel(matrix),
-        parameters={} if rms is None else {BACKGROUND_RMS: float(rms)},
-        parameter_units={} if rms is None else {BACKGROUND_RMS: ""},
-        taken=f"of HDF5 files {IMAGE} taken, {beside} left" if beside else "",
+        parameters=parameters,
+        parameter_units={name: units[name] for name in parameters},
+        taken=f"of HDF5 files {IMAGE} taken, {', '.join(beside)} left" if beside else "",
         has_mask=True,
     )
+    if time is not None and time.ndim:
+        # Noise falls with the root of the time, so that a pixel without any is flagged as by a noise map.
+        with np.errstate(divide="ignore", invalid="ignore"):
+            pixels = without_flagged(pixels, as_image(1 / np.sqrt(time)))
+    return with_noise(pixels, facts, None if noise is None else as_image(noise))
 
 
 def is_lenstronomy(path: Path) -> bool:
@@ -106,12 +126,29 @@ def _checked(file: h5py.File, name: str, path: Path) -> h5py.Dataset:
     return dataset
 
 
-def _small(
+def _exposure(file: h5py.File, shape: tuple[int, ...], path: Path) -> NDArray[np.float64] | None:
+    """Return the exposure time of an image or of each of its pixels, or None where the file tells none."""
+    for name in EXPOSURE:
+        for own in ((), shape):
+            time = _array(file, name, own, path)
+            if time is not None and _exposed(time).any():
+                return time
+    return None
+
+
+def _exposed(time: NDArray[np.float64]) -> NDArray[np.bool_]:
+    return np.isfinite(time) & (time > 0)
+
+
+def _array(
     file: h5py.File, name: str, shape: tuple[int, ...], path: Path
 ) -> NDArray[np.float64] | None:
-    """Return a few numbers, or None where the file does not hold them."""
+    """Return an array, or None where the file does not hold one of that shape."""
     if name not in sorted(file):
         return None
     dataset = _checked(file, name, path)
-    values = np.asarray(dataset[()], np.float64) if dataset.shape == shape else None
+    return np.asarray(dataset[()], np.float64) if dataset.shape == shape else None
+
+
+def _finite(values: NDArray[np.float64] | None) -> NDArray[np.float64] | None:
     return values if values is not None and np.isfinite(values).all() else None

@@ -1,4 +1,4 @@
-"""The noise map beside an image: which of its pixels are flagged, and how deep it is."""
+"""The noise map of an image: which of its pixels are flagged, and how deep it is."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -18,11 +18,7 @@ SKY_QUANTILE = 0.25
 
 
 class NoiseMapReader:
-    """Reads images of one suffix, and what the noise maps beside some of them say.
-
-    Pixels without a noise that is finite, positive and not a flag become NaN, as pixels that were not
-    observed are; the noise of the sky becomes the parameter `BACKGROUND_RMS`. A map of another size than its
-    image, or that flags most of it, is no map of its noise, and is left alone.
+    """Reads images of one suffix, and what the noise maps in files beside some of them say.
 
     Args:
         reader: Reads the images.
@@ -38,46 +34,77 @@ class NoiseMapReader:
     def images(self, path: Path) -> Iterator[tuple[NDArray[np.generic], Facts]]:
         """Yield the images of a file, their flagged pixels as NaN, and what is known of each."""
         for pixels, facts in self._reader.images(path):
-            noise = None if facts.is_stacked else self._noise(path, pixels)
-            if noise is None:
-                yield pixels, facts
-                continue
-            rms = float(np.quantile(noise[_usable(noise)], SKY_QUANTILE))
-            known = replace(
-                facts,
-                has_mask=True,
-                parameters={BACKGROUND_RMS: rms, **facts.parameters},
-                parameter_units={BACKGROUND_RMS: "", **facts.parameter_units},
-            )
-            yield _flagged(pixels, noise), known
+            yield with_noise(pixels, facts, None if facts.is_stacked else self._noise(path))
 
     def pixels(self, path: Path, index: int) -> NDArray[np.generic]:
         """Return an image of a file, its flagged pixels as NaN."""
         pixels = self._reader.pixels(path, index)
-        noise = self._noise(path, pixels) if index == 0 else None
-        return pixels if noise is None else _flagged(pixels, noise)
+        return without_flagged(pixels, self._noise(path) if index == 0 else None)
 
-    def _noise(self, path: Path, pixels: NDArray[np.generic]) -> NDArray[np.float64] | None:
-        """Return the noise of each pixel of an image, or None where nothing tells it."""
+    def _noise(self, path: Path) -> NDArray[np.generic] | None:
+        """Return the map of an image, or None where it has none."""
         beside = self._maps.get(path)
         if beside is None:
             return None
-        noise = self._readers[split_name(beside)[1]].pixels(beside, 0).astype(np.float64)
-        if noise.shape != pixels.shape or 1 - _usable(noise).mean() > MAX_MASKED:
-            return None
-        return noise
+        return self._readers[split_name(beside)[1]].pixels(beside, 0)
 
 
-def _usable(noise: NDArray[np.float64]) -> NDArray[np.bool_]:
-    known = np.isfinite(noise) & (noise > 0)
-    if not known.any():
-        return known
-    return np.asarray(known & (noise < FLAG * np.quantile(noise[known], 0.05)))
+def with_noise(
+    pixels: NDArray[np.generic], facts: Facts, noise: NDArray[np.generic] | None
+) -> tuple[NDArray[np.generic], Facts]:
+    """Return an image without its flagged pixels, and its facts with its depth.
+
+    Pixels without a noise that is finite, positive and not a flag become NaN, as pixels that were not
+    observed are; the noise of the sky becomes the parameter `BACKGROUND_RMS` of an image of one channel,
+    where its file does not state it. A map of another size than its image, or that flags most of a channel,
+    is no map of its noise, and is left alone.
+
+    Args:
+        pixels: Shape ``(C, H, W)``.
+        facts: What is known of them.
+        noise: Standard deviation of each pixel, or None where nothing tells it.
+    """
+    usable = _usable(pixels, noise)
+    if noise is None or usable is None:
+        return pixels, facts
+    facts = replace(facts, has_mask=True)
+    if len(pixels) == 1:
+        rms = float(np.quantile(noise[usable].astype(np.float64), SKY_QUANTILE))
+        facts = replace(
+            facts,
+            parameters={BACKGROUND_RMS: rms, **facts.parameters},
+            parameter_units={BACKGROUND_RMS: "", **facts.parameter_units},
+        )
+    return _where(usable, pixels), facts
 
 
-def _flagged(pixels: NDArray[np.generic], noise: NDArray[np.float64]) -> NDArray[np.generic]:
-    usable = _usable(noise)
+def without_flagged(
+    pixels: NDArray[np.generic], noise: NDArray[np.generic] | None
+) -> NDArray[np.generic]:
+    """Return an image, the pixels that its noise flags as NaN; see `with_noise`."""
+    usable = _usable(pixels, noise)
+    return pixels if usable is None else _where(usable, pixels)
+
+
+def _where(usable: NDArray[np.bool_], pixels: NDArray[np.generic]) -> NDArray[np.generic]:
+    """Return an image in which all but the usable pixels are NaN."""
     if usable.all():
         return pixels
     dtype = pixels.dtype if pixels.dtype.kind == "f" else np.dtype(np.float32)
     return np.where(usable, pixels, np.nan).astype(dtype)
+
+
+def _usable(
+    pixels: NDArray[np.generic], noise: NDArray[np.generic] | None
+) -> NDArray[np.bool_] | None:
+    """Return which pixels are not flagged, or None where the noise is not that of the image."""
+    if noise is None or noise.shape != pixels.shape:
+        return None
+    values = noise.astype(np.float64)
+    usable = np.isfinite(values) & (values > 0)
+    for k, channel in enumerate(values):
+        if usable[k].any():
+            usable[k] &= channel < FLAG * np.quantile(channel[usable[k]], 0.05)
+        if 1 - usable[k].mean() > MAX_MASKED:
+            return None
+    return np.asarray(usable)

@@ -112,6 +112,9 @@ def open_set(
     maps = noise_maps([path for path, _ in listing.files], listing.companions)
     if maps:
         readers = {key: NoiseMapReader(each, readers, maps) for key, each in readers.items()}
+        listing.noise_maps = list(dict.fromkeys(maps.values()))
+        for own in listing.noise_maps:
+            del listing.companions[own]
     return FileSet(
         root,
         listing.files,

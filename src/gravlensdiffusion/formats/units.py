@@ -10,6 +10,8 @@ from gravlensdiffusion.sets.flux import FULL_SCALE, PEAK, UNKNOWN
 
 BACKGROUND_RMS = "background_rms"
 """Parameter that states the noise of the sky in a pixel, in the unit of the images."""
+EXPOSURE_TIME = "exposure_time"
+"""Parameter with the exposure time of an image [s]."""
 ZERO_POINT = "zero_point"
 """Parameter with the magnitude of one unit of flux [mag]."""
 _SPELLINGS = (
