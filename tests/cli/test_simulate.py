@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -5,6 +6,7 @@ import pytest
 
 from gravlensdiffusion.cli.simulate import Options, WorkOptions, run
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.simulation.simulated_set import simulate
 from gravlensdiffusion.store.reader import LensStore
 
 ALONE = WorkOptions(jobs=1)
@@ -64,10 +66,28 @@ def test_noise_free_twins_and_flux_unit_are_told_and_stored(tmp_path, capsys):
         assert 0 < sky.std() < 0.1 * store.read_noise_free(slice(3)).std()
 
 
+def test_a_file_is_a_preset_with_bad_pixels_say(tmp_path):
+    config = json.loads(simulate("slacs").header.config)
+    config["imaging"]["instrument"]["bad_pixels"] = {"kind": "uniform", "low": 0.04, "high": 0.05}
+    recipe, out = tmp_path / "mine.json", tmp_path / "lenses.h5"
+    recipe.write_text(json.dumps(config))
+    run(Options(out=out, preset=str(recipe), num=2, pixels=32, work=ALONE))
+    with LensStore(out) as store:
+        assert store.parameters["bad_pixels"] == pytest.approx([0.045, 0.045], abs=0.03)
+        plain = simulate("slacs", 2, num_pixels=32)
+        share = (store.read([0, 1]) != plain.read([0, 1])).mean(axis=(1, 2, 3))
+        assert share == pytest.approx(store.parameters["bad_pixels"], abs=0.003)
+    config["imaging"]["instrument"]["bad_pixels"] = 0.02
+    recipe.write_text(json.dumps(config))
+    with pytest.raises(GravLensError, match=r"mine\.json: imaging\.instrument.*\.bad_pixels"):
+        run(Options(out=tmp_path / "other.h5", preset=str(recipe), num=2, work=ALONE))
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"preset": "jwst"}, "unknown preset 'jwst'"),
+        ({"preset": "none.json"}, "none.json: No such file"),
         ({"classes": "no_sub,wdm"}, "unknown class 'wdm'"),
         ({"classes": ""}, "unknown class ''"),
         ({"classes": "no_sub,cdm", "mix": "1"}, "mix has 1 weights"),

@@ -38,7 +38,7 @@ class Options:
     Attributes:
         out: File to write, lenses.h5 say.
         preset: Population and instrument: deeplense, deeplense-wide, deeplense-sim, euclid, hst or
-            slacs.
+            slacs, or a .json file like the configuration that a set keeps, changed as you like.
         num: Number of images.
         size: Pixels a side after a reduction that keeps the field of view; native size by default.
         pixels: Native pixels a side, which sets the field of view; the preset's by default.

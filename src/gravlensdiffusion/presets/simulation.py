@@ -2,7 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
+from gravlensdiffusion.codec import read_json
 from gravlensdiffusion.config.galaxies import Box, Disc, GalaxyLight, Source
 from gravlensdiffusion.config.instrument import Camera, Imaging
 from gravlensdiffusion.config.priors import Constant, LogUniform, TruncatedNormal, Uniform
@@ -217,11 +219,14 @@ SIMULATION_PRESETS: dict[str, Callable[[], SimulationConfig]] = {
 
 
 def simulation_preset(name: str) -> SimulationConfig:
-    """Return a preset by its name.
+    """Return the preset of a name, or that of a JSON file.
 
     Raises:
-        GravLensError: If there is none of that name.
+        GravLensError: If there is none of that name, or the file is no simulation.
     """
+    if name.endswith(".json"):
+        return read_json(SimulationConfig, Path(name))
     if name not in SIMULATION_PRESETS:
-        raise GravLensError(f"unknown preset '{name}'; choose from {', '.join(SIMULATION_PRESETS)}")
+        known = ", ".join(SIMULATION_PRESETS)
+        raise GravLensError(f"unknown preset '{name}'; choose from {known}, or a .json file")
     return SIMULATION_PRESETS[name]()

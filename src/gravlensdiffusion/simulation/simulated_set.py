@@ -43,7 +43,8 @@ def simulate(
     """Return a set of simulated images, each of which is made when it is read.
 
     Args:
-        preset: What to simulate: the name of a preset, or a configuration.
+        preset: What to simulate: the name of a preset, a ``.json`` file like the ``config`` of a set, or a
+            configuration.
         num: Number of images.
         seed: Seed of the set, not negative.
         num_jobs: Number of processes; None for all that joblib's `parallel_config` in force has,
