@@ -6,6 +6,7 @@ from astropy.io import fits
 
 from gravlensdiffusion import open_set, write_store
 from gravlensdiffusion.cli.main import main
+from gravlensdiffusion.model.folders import MODELS_FOLDER
 from tests.sets.files import HEADER, lens_images, lens_records
 
 
@@ -34,6 +35,28 @@ def test_fits_files_say_where_a_simulated_image_comes_from(lenses, tmp_path):
     assert (header["CLASS"], header["PAR theta_E"]) == ("axion", 1.2)
     assert "MODEL" not in header
     assert header["SOFTWARE"] == HEADER.software
+
+
+def test_models_and_images_that_stand_for_each_other_are_told_apart(lenses, tmp_path, capsys):
+    out, folder = str(tmp_path / "out"), str(MODELS_FOLDER / "lens28")
+    is_model = [
+        *(["export", name, "--to", "fits", out] for name in ("lens28", folder)),
+        ["inspect", folder, "--out", out + ".png"],
+        ["evaluate", str(lenses), "lens28", "--out", out],
+        ["train", "--data", "lens28", "--out", out],
+    ]
+    is_images = [
+        ["export", str(lenses), "--to", "diffusers", out],
+        ["sample", "--model", str(lenses), "--num", "2", "--out", out],
+        ["models", str(lenses)],
+    ]
+    for words in is_model:
+        assert main(words) == 2
+        assert capsys.readouterr().err.endswith("is a model, where images are expected\n")
+    for words in is_images:
+        assert main(words) == 2
+        assert capsys.readouterr().err.endswith("is a file of images, where a model is expected\n")
+    assert not (tmp_path / "out").exists()
 
 
 def test_what_is_no_set_is_refused(tmp_path, capsys):

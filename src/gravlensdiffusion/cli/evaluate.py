@@ -51,8 +51,8 @@ class Options:
     whatever `gravlens inspect` reads.
 
     Attributes:
-        generated: The images to be judged; or the folder of a model, a pipeline of diffusers say, whose
-            images are drawn first, in its own way.
+        generated: The images to be judged; or a model, whose images are drawn first, in its own way:
+            a bundled one, a run, a checkpoint, a pipeline of diffusers, or owner/name on the hub.
         reference: Real images, or simulations that stand for them.
         out: Folder for report.json and report.html; it is made where it does not exist.
         reference2: More real images, none of them in REFERENCE, for the floor. Without it the
@@ -72,7 +72,7 @@ class Options:
         overwrite: Replace a report that exists.
     """
 
-    generated: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="GENERATED")]
+    generated: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="GENERATED")]
     reference: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="REFERENCE")]
     out: Path
     reference2: Path | None = None
@@ -171,9 +171,8 @@ def _configure(options: Options) -> "Settings":
 
 def open_sets(options: Options) -> "Sets":
     """Open all sets that are named."""
-    from gravlensdiffusion.evaluation.sets import Sets
+    from gravlensdiffusion.evaluation.sets import Sets, names_model
     from gravlensdiffusion.files import told_apart
-    from gravlensdiffusion.model.folders import is_model
     from gravlensdiffusion.sets.classes import CLASSES
 
     given = {
@@ -182,9 +181,12 @@ def open_sets(options: Options) -> "Sets":
         if (path := getattr(options, name)) is not None
     }
     names = dict(zip(given, told_apart(given.values()), strict=True))
-    models = {"generated": given.pop("generated")} if is_model(options.generated) else {}
+    models = {"generated": given.pop("generated")} if names_model(options.generated) else {}
     opened = options.files.open_all(
-        list(given.values()), known=CLASSES, crop=options.crop, any_unit=options.rescale == "peak"
+        [Path(each) for each in given.values()],
+        known=CLASSES,
+        crop=options.crop,
+        any_unit=options.rescale == "peak",
     )
     return Sets.of(
         **dict(zip(given, opened, strict=True)),

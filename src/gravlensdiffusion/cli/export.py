@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import tyro
 
+from gravlensdiffusion.cli.options import FILES
 from gravlensdiffusion.errors import GravLensError
 
 
@@ -55,10 +56,9 @@ def run(options: Options) -> None:
 
 
 def _write_set(options: Options) -> None:
-    from gravlensdiffusion.formats.open import open_set
     from gravlensdiffusion.formats.writers import whole_set, write_images
 
-    lenses, formats = open_set(options.source), (options.to,)
+    lenses, formats = FILES.open(Path(options.source)), (options.to,)
     with whole_set(options.out, formats, overwrite=options.overwrite) as partial:
         write_images(partial, lenses.records(), lenses.header, formats, num=len(lenses))
     print(f"wrote {len(lenses):,} images of {options.source} to {options.out}: {options.to}")

@@ -152,6 +152,7 @@ class FileOptions:
         """Open a data set with the classes that it has."""
         from gravlensdiffusion.errors import BadFilesError, by_cause
         from gravlensdiffusion.formats.open import ARRAY_SUFFIXES, open_set
+        from gravlensdiffusion.model.folders import is_model
         from gravlensdiffusion.sets.naming import FITS_SUFFIXES, split_name
         from gravlensdiffusion.store.reader import SHARD_SUFFIXES
 
@@ -169,8 +170,11 @@ class FileOptions:
                 follow_links=self.follow_links,
                 **how,
             )
-        except BadFilesError as error:
-            tell(*by_cause(error.problems))
+        except GravLensError as error:
+            if is_model(str(path)):
+                raise GravLensError(f"{path}: is a model, where images are expected") from None
+            if isinstance(error, BadFilesError):
+                tell(*by_cause(error.problems))
             raise
         tell(*by_cause(source.problems), *(source.notes if with_notes else ()))
         suffixes = {split_name(name)[1] for name in source.files}

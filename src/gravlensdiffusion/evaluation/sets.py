@@ -15,8 +15,10 @@ from gravlensdiffusion.evaluation.preparation import (
 )
 from gravlensdiffusion.evaluation.result import Settings
 from gravlensdiffusion.files import told_apart
+from gravlensdiffusion.formats.folder import is_of_images
 from gravlensdiffusion.formats.open import as_set
 from gravlensdiffusion.generation.generator import LensGenerator
+from gravlensdiffusion.interop.hub import is_hub_name
 from gravlensdiffusion.model.folders import is_model
 from gravlensdiffusion.sets.copies import are_known, group
 from gravlensdiffusion.sets.flux import PEAK, UNKNOWN
@@ -58,8 +60,8 @@ class Sets:
         """Return the sets that are to be compared.
 
         Args:
-            generated: The images to be judged: a set, the path of one, or the folder of a model,
-                whose images are drawn first.
+            generated: The images to be judged: a set, the path of one, or a model, whose images are
+                drawn first; see `names_model`.
             reference: The real images: a set, or the path of one.
             reference2: More real images.
             train: What the generator was trained on.
@@ -79,8 +81,9 @@ class Sets:
         called = {role: role for role in given} | named | dict(names or {})
         real = as_set(reference)
         given["reference"] = real
-        if "generated" in paths and is_model(path := Path(paths["generated"])):
-            generator = LensGenerator.from_pretrained(path)
+        if "generated" in paths and names_model(paths["generated"]):
+            path = Path(paths["generated"])
+            generator = LensGenerator.from_pretrained(path if path.exists() else str(path))
             given["generated"] = generator.sample(num or len(real), seed=seed, progress=progress)
         elif num is not None:
             raise GravLensError("`num` is for a model, whose images are drawn")
@@ -131,6 +134,17 @@ class Sets:
             self.all, size=settings.size, rescale=settings.rescale, eight_bit=settings.eight_bit
         )
         return replace(self, **dict(zip(self.named, ready, strict=True)))
+
+
+def names_model(generated: str | os.PathLike[str]) -> bool:
+    """Whether images are to be drawn from a model: one in a folder, a bundled one, or one on the hub.
+
+    What exists is taken for what lies there, whatever it is called.
+    """
+    path = Path(generated)
+    if path.exists() or not isinstance(generated, str):
+        return is_model(path)
+    return is_model(generated) or (is_hub_name(generated) and not is_of_images(path))
 
 
 def note_copies(sets: Sets) -> list[str]:

@@ -20,6 +20,11 @@ PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 IMAGE_SUFFIXES = (".npy", ".npz", ".fits", ".fit", ".fts", *PICTURE_SUFFIXES)
 
 
+def is_of_images(path: Path) -> bool:
+    """Whether a file may hold images, as its name says."""
+    return split_name(path)[1] in (*IMAGE_SUFFIXES, *SHARD_SUFFIXES)
+
+
 @dataclass(kw_only=True, slots=True)
 class Listing:
     """The files of a data set.

@@ -13,7 +13,7 @@ from gravlensdiffusion.formats.companions import noise_maps
 from gravlensdiffusion.formats.file_set import FileSet
 from gravlensdiffusion.formats.fits import FitsReader
 from gravlensdiffusion.formats.fits_extensions import Choice
-from gravlensdiffusion.formats.folder import IMAGE_SUFFIXES, Listing, list_folder
+from gravlensdiffusion.formats.folder import IMAGE_SUFFIXES, Listing, is_of_images, list_folder
 from gravlensdiffusion.formats.hdf5 import Hdf5Reader
 from gravlensdiffusion.formats.image import MIN_SIDE, ImageReader
 from gravlensdiffusion.formats.lenstronomy import is_lenstronomy
@@ -200,7 +200,7 @@ def _list_file(path: Path) -> Listing:
     suffix = split_name(path)[1]
     if suffix in SHARD_SUFFIXES and not is_lenstronomy(path):
         return Listing(shards=[path])
-    if suffix in (*IMAGE_SUFFIXES, *SHARD_SUFFIXES):
+    if is_of_images(path):
         return Listing(files=[(path, None)])
     allowed = " ".join((*SHARD_SUFFIXES, *IMAGE_SUFFIXES))
     raise GravLensError(

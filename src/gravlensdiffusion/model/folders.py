@@ -69,8 +69,14 @@ def _best_checkpoint(run: Path) -> Checkpoint | None:
     raise GravLensError(f"{path}: names checkpoint {images_seen}, which is not there")
 
 
-def is_model(path: Path) -> bool:
-    """Whether a folder is that of a model: of a run, a checkpoint, or a pipeline of diffusers."""
+def is_model(name_or_path: str | Path) -> bool:
+    """Whether this is a model: the folder of a run, of a checkpoint or of a pipeline of diffusers.
+
+    A text is one too where it is the name of a bundled model and no path.
+    """
+    path = Path(name_or_path)
+    if not path.exists():
+        return isinstance(name_or_path, str) and name_or_path in bundled_models()
     has_weights = (path / WEIGHTS).is_file() or (path / EMA_WEIGHTS).is_file()
     return is_pipeline(path) or (
         (path / CONFIG).is_file() and (has_weights or bool(checkpoints(path)))
@@ -107,11 +113,13 @@ def find_model(name_or_path: str | Path, **hub: Any) -> Path:
             return fetch(name_or_path, read_config, **hub)
         known = ", ".join(bundled_models()) or "none"
         raise GravLensError(f"no model '{name_or_path}': not a path, and bundled are: {known}")
-    if (
-        path.is_file()
-        or is_pipeline(path)
-        or ((path / CONFIG).is_file() and not (path / "checkpoints").is_dir())
-    ):
+    if path.is_file():
+        from gravlensdiffusion.formats.folder import is_of_images
+
+        if is_of_images(path):
+            raise GravLensError(f"{path}: is a file of images, where a model is expected")
+        return path
+    if is_pipeline(path) or ((path / CONFIG).is_file() and not (path / "checkpoints").is_dir()):
         return path
     found = checkpoints(path)
     if not found:
