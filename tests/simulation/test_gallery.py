@@ -6,11 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from astropy.io import fits
+from scipy.signal import fftconvolve
 
 from gravlensdiffusion import GravLensError, LensStore, lenstronomy_kwargs, simulate, write_store
 from gravlensdiffusion.cli.main import main
 from gravlensdiffusion.formats.open import open_set
-from gravlensdiffusion.simulation.gallery import isolated, open_gallery
+from gravlensdiffusion.simulation.gallery import half_light_radius, isolated, open_gallery
+from gravlensdiffusion.simulation.instrument import build_instrument
 
 
 def cutout(size, radius, *, seed=0, sky=3.0, noise=0.02, knot=0.0):
@@ -65,6 +67,26 @@ def test_those_that_can_be_used_are_named(folder):
     assert [float(image.sum()) for image in gallery.images] == pytest.approx([1, 1], abs=1e-4)
 
 
+def test_galaxies_must_be_twice_as_large_as_a_point(tmp_path):
+    y, x = np.indices((81, 81)) - 40
+    # As wide as the PSFs of COSMOS.
+    psf = (1 + (np.hypot(x, y) / 2.84) ** 2) ** -2.5
+    path = tmp_path / "galaxies"
+    path.mkdir()
+    larger = {}
+    for radius in (1.5, 2.5, 3.0, 4.5, 6.0, 9.0):
+        truth = cutout(121, radius, sky=0.0, noise=0.0)
+        seen = fftconvolve(truth, psf / psf.sum(), "same")
+        name = f"{radius}.fits"
+        larger[name] = half_light_radius(seen, 60, 60) / half_light_radius(truth, 60, 60)
+        noise = 0.003 * np.random.default_rng(1).standard_normal(seen.shape)
+        fits.writeto(path / name, (seen + noise).astype(np.float32))
+    taken = open_gallery(opened(path)).names
+    assert taken == ("4.5.fits", "6.0.fits", "9.0.fits")
+    # The point spread function makes them larger, by less than a third.
+    assert {name for name, by in larger.items() if by < 4 / 3} == set(taken)
+
+
 def test_sources_are_the_galaxies_and_named_in_the_set(folder, tmp_path):
     lenses = simulate("hst", 6, classes=["no_sub"], num_pixels=32, sources=opened(folder))
     plain = simulate("hst", 6, classes=["no_sub"], num_pixels=32)
@@ -87,11 +109,11 @@ def test_images_depend_on_seed_and_number_alone(folder):
 def test_what_the_other_telescope_has_spread_stays_below_what_this_one_does(folder):
     lenses = simulate("hst", 3, classes=["no_sub"], num_pixels=24, sources=opened(folder))
     cutouts = lenses.config.source.light.structure
-    fwhm = 0.15
+    fwhm = build_instrument(lenses.config.imaging).psf_fwhm
     for radius, largest in zip(
         open_gallery(opened(folder)).radii, cutouts.largest_radius, strict=True
     ):
-        assert 4 * largest / radius < 2 * fwhm
+        assert 4 * largest / radius == pytest.approx(fwhm)
     assert (lenses.parameters["source_R_sersic"] <= max(cutouts.largest_radius)).all()
 
 

@@ -20,9 +20,10 @@ from gravlensdiffusion.simulation.instrument import build_instrument
 Floats = NDArray[np.float64]
 
 PSF_PIXELS = 4.0
-"""Full width at half maximum of the point spread function of the images [pixel]; that of COSMOS."""
-MIN_RADIUS = 3.5
-"""Half-light radius below which a galaxy shows no more than that function [pixel]."""
+"""Full width at half maximum of the point spread function of the images [pixel]; that of COSMOS, which holds
+half of the light of a point within 2.5 pixels."""
+MIN_RADIUS = 5.0
+"""Half-light radius of a galaxy that is taken [pixel]: twice that of a point."""
 MIN_SIGNAL = 40.0
 """Signal-to-noise ratio of a galaxy that is taken."""
 MAX_GALAXIES = 20_000
@@ -117,14 +118,19 @@ def _prepared(galaxies: LensSet) -> Iterator[tuple[str, NDArray[np.float32], flo
         if light is None:
             continue
         y, x = (np.average(axis, weights=light) for axis in np.indices(light.shape))
-        distance = np.hypot(*(np.indices(light.shape) - np.array([y, x])[:, None, None]))
-        order = np.argsort(distance, axis=None)
-        growth = np.cumsum(light.ravel()[order]) / light.sum()
-        radius = float(np.interp(0.5, growth, distance.ravel()[order]))
+        radius = half_light_radius(light, y, x)
         if radius >= MIN_RADIUS:
             centred = _centred(light / light.sum(), round(y), round(x))
             # The folder may be moved; the file says which galaxy it is.
             yield Path(galaxies.name(index)).name, centred.astype(np.float32), radius
+
+
+def half_light_radius(light: Floats, row: float, column: float) -> float:
+    """Return the radius about a point that holds half of the light [pixel]."""
+    distance = np.hypot(*(np.indices(light.shape) - np.array([row, column])[:, None, None]))
+    order = np.argsort(distance, axis=None)
+    growth = np.cumsum(light.ravel()[order]) / light.sum()
+    return float(np.interp(0.5, growth, distance.ravel()[order]))
 
 
 def isolated(image: Floats) -> Floats | None:
