@@ -1,8 +1,10 @@
-"""Models on the hub, from a folder in the layout of its cache; nothing here touches a network."""
+"""Models on the hub, from a folder in the layout of its cache and from a server on this machine; nothing here touches a network."""
 
 import json
+from collections.abc import Iterator
+from http.server import ThreadingHTTPServer
 from pathlib import Path
-from types import SimpleNamespace
+from threading import Thread
 from typing import Any
 
 import huggingface_hub
@@ -14,6 +16,7 @@ from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.interop.hub import is_hub_name
 from tests.conftest import Run
+from tests.interop.hub_server import HOME, TOKEN, Hub
 from tests.models import LEARNED, ORDERED, awake
 
 FIRST, SECOND = "1" * 40, "2" * 40
@@ -158,30 +161,39 @@ def test_the_card_has_what_the_hub_reads(tmp_path: Path) -> None:
     assert "theta_E 0.8 to 1.6 arcsec" in card.text
 
 
-def test_pushing_makes_a_repository_and_uploads_one_folder(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    calls: list[tuple[str, dict[str, Any]]] = []
-    names: set[str] = set()
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Hub]]:
+    """Start a hub on this machine, which stands for the one that is asked."""
+    own = type("OwnHub", (Hub,), {"made": [], "branches": {}})
+    with ThreadingHTTPServer(("127.0.0.1", 0), own) as server:
+        address = f"http://127.0.0.1:{server.server_port}"
+        monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", address)
+        template = f"{address}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+        monkeypatch.setattr(huggingface_hub.constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield own
+        server.shutdown()
+        thread.join()
 
-    class Api:
-        def __init__(self, **options: Any) -> None:
-            calls.append(("init", options))
 
-        def create_repo(self, repository: str, **options: Any) -> None:
-            calls.append((repository, options))
-
-        def upload_folder(self, folder_path: Path, **options: Any) -> SimpleNamespace:
-            names.update(path.name for path in folder_path.iterdir())
-            calls.append(("upload", options))
-            return SimpleNamespace(commit_url="https://hub/commit/1", pr_url=None)
-
-    monkeypatch.setattr(huggingface_hub, "HfApi", Api)
-    generator = LensGenerator(awake())
-    assert generator.push_to_hub("a/b", private=True, token="t") == "https://hub/commit/1"
-    assert names == {"model.safetensors", "config.json", "README.md"}
-    assert calls[0][1]["token"] == "t"
-    assert calls[1] == ("a/b", {"private": True, "exist_ok": True})
-    monkeypatch.setattr(Api, "create_repo", lambda *_, **__: 1 / 0)
-    with pytest.raises(GravLensError, match="the hub does not take 'a/b': division by zero"):
-        generator.push_to_hub("a/b")
+@pytest.mark.allow_hosts(["127.0.0.1"])
+def test_what_is_pushed_is_drawn_from_by_its_name(hub: type[Hub], tmp_path: Path) -> None:
+    learned, ordered = LensGenerator(awake(LEARNED)), LensGenerator(awake())
+    where = {"cache_dir": tmp_path, "token": TOKEN}
+    address = learned.push_to_hub("lensing/rings", private=True, token=TOKEN, license_name="mit")
+    assert address.startswith(f"{HOME}/lensing/rings/commit/")
+    ordered.push_to_hub("lensing/rings", token=TOKEN, revision="v2")
+    assert [each.get("visibility") for each in hub.made] == ["private", None]
+    for revision, expected in (("main", learned), ("v2", ordered)):
+        files = hub.branches["lensing/rings", revision]
+        assert files.keys() == {"model.safetensors", "config.json", "README.md"}
+        found = LensGenerator.from_pretrained(f"lensing/rings@{revision}", device="cpu", **where)
+        assert np.array_equal(found.sample(2).images, expected.sample(2).images)
+    assert b"license: mit" in hub.branches["lensing/rings", "main"]["README.md"]
+    with pytest.raises(GravLensError, match="'lensing/none' for us: there is no such repository"):
+        LensGenerator.from_pretrained("lensing/none", device="cpu", **where)
+    with pytest.raises(
+        GravLensError, match="not take 'lensing/rings': it does not know this token"
+    ):
+        ordered.push_to_hub("lensing/rings", token="wrong")

@@ -208,6 +208,11 @@ def _reason(error: Exception) -> str:
         errors.RevisionNotFoundError: "the repository has no such revision",
         errors.LocalEntryNotFoundError: "it is not in the cache, and the hub was not reached",
     }
-    known = (text for kind, text in told.items() if isinstance(error, kind))
+    statuses = {
+        401: "it does not know this token; log in with `hf auth login`",
+        403: "this token may not do that; make one that may",
+    }
+    status = error.response.status_code if isinstance(error, errors.HfHubHTTPError) else 0
+    known = [text for kind, text in told.items() if isinstance(error, kind)]
     first = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return next(known, f"{first:.200}")
+    return (known or [statuses.get(status, f"{first:.200}")])[0]
