@@ -178,7 +178,7 @@ STAR_FORMING = StructuredDisc(
     arm_contrast=even(0.0, 0.8),
     lopsidedness=even(0.0, 0.6),
 )
-"""What the sources have; not yet compared with real galaxies."""
+"""What the sources have; docs/simulation.md compares it with real galaxies."""
 SPIRAL = StructuredDisc(
     bulge_fraction=even(0.1, 0.45),
     bar_fraction=even(0.0, 0.15),
