@@ -10,11 +10,10 @@ version = release = installed_version("gravlensdiffusion")
 extensions = [
     "myst_nb",
     "sphinx.ext.autodoc",
-    "sphinx.ext.mathjax",
     "sphinx.ext.napoleon",
     "sphinx_design",
 ]
-myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
+myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 # Tables that a command wrote, which pages include.
 exclude_patterns = ["_build", "benchmarks"]
