@@ -84,12 +84,12 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
     "another pipeline": (
         "model_index.json",
         {"_class_name": "StableDiffusionPipeline"},
-        "is a StableDiffusionPipeline; DDPMPipeline and DDIMPipeline",
+        "is a StableDiffusionPipeline with UNet2DModel; DDPMPipeline and DDIMPipeline",
     ),
     "code of its own": (
         "model_index.json",
         {"unet": ["my_unet", "Mine"]},
-        "UNet2DModel are opened",
+        "is a DDPMPipeline with Mine; DDPMPipeline and DDIMPipeline with UNet2DModel are opened",
     ),
     "another scheduler": (
         "model_index.json",

@@ -68,8 +68,10 @@ def read_pipeline(folder: Path) -> ModelConfig:
     index = read_json(dict[str, Any], folder / INDEX)
     name, unet = index.get("_class_name"), index.get("unet")
     if name not in PIPELINES or unet != ["diffusers", "UNet2DModel"]:
+        network = unet[-1] if isinstance(unet, list) and unet else "no network"
         raise GravLensError(
-            f"{folder}: is a {name!s:.50}; {' and '.join(PIPELINES)} with a UNet2DModel are opened"
+            f"{folder}: is a {name!s:.50} with {network!s:.50}; {' and '.join(PIPELINES)} with "
+            "UNet2DModel are opened"
         )
     scheduler = index.get("scheduler")
     kind = scheduler[-1] if isinstance(scheduler, list) and scheduler else None
