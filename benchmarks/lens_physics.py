@@ -26,6 +26,7 @@ CASES = (
     ("deeplense-sim", 150),
     ("euclid", 100),
     ("hst", 100),
+    ("slacs", 96),
 )
 """Presets and sizes [pixel] of the table."""
 

@@ -54,7 +54,8 @@ class Survey:
         arc_magnitude: Magnitude of galaxies beside a lens galaxy that look like arcs [mag].
         lens_index: Sersic index of the lens galaxies' inner component.
         envelope: Their outer one.
-        source_structure: What the sources have beside a smooth disc.
+        source_index: Sersic index of the sources' smooth discs.
+        source_structure: What the sources have beside these.
     """
 
     einstein_radius: Prior
@@ -73,6 +74,7 @@ class Survey:
     arc_magnitude: Prior
     lens_index: Prior
     envelope: Envelope
+    source_index: Prior
     source_structure: StructuredDisc
 
     @property
@@ -103,7 +105,7 @@ class Survey:
             light=GalaxyLight(
                 magnitude=self.source_magnitude,
                 effective_radius=self.source_radius,
-                sersic_index=about(1.0, 0.25, 0.5, 1.8),
+                sersic_index=self.source_index,
                 e1=around_zero(0.2, 0.5),
                 e2=around_zero(0.2, 0.5),
                 structure=self.source_structure,
@@ -171,14 +173,14 @@ class Survey:
 
 
 STAR_FORMING = StructuredDisc(
-    bulge_fraction=even(0.0, 0.3),
+    bulge_fraction=even(0.0, 0.15),
     bar_fraction=even(0.0, 0.12),
-    clump_fraction=even(0.02, 0.35),
+    clump_fraction=even(0.05, 0.4),
     clump_count=6.0,
     arm_contrast=even(0.0, 0.8),
-    lopsidedness=even(0.0, 0.6),
+    lopsidedness=even(0.0, 1.0),
 )
-"""What the sources have; docs/simulation.md compares it with real galaxies."""
+"""What the sources have, moved until they were structured as galaxies of COSMOS are."""
 SPIRAL = StructuredDisc(
     bulge_fraction=even(0.1, 0.45),
     bar_fraction=even(0.0, 0.15),
@@ -239,6 +241,7 @@ SLACS = Survey(
     source_magnitude=about(23.8, 0.8, 21.9, 25.6),
     source_radius=LogUniform(low=0.1, high=0.45),
     source_distance=even(0.0, 0.45),
+    source_index=about(0.8, 0.25, 0.4, 1.5),
     source_structure=STAR_FORMING,
     neighbour_magnitude=about(23.5, 1.2, 20.5, 25.5),
     neighbours=(3, 0.25),
@@ -259,6 +262,7 @@ DESI = Survey(
     source_magnitude=about(23.3, 0.8, 21.5, 25.2),
     source_radius=LogUniform(low=0.2, high=0.7),
     source_distance=even(0.0, 0.7),
+    source_index=about(1.0, 0.25, 0.5, 1.8),
     source_structure=CALM,
     neighbour_magnitude=about(23.2, 1.2, 19.5, 25.2),
     neighbours=(5, 0.5),
@@ -279,6 +283,7 @@ EUCLID = Survey(
     source_magnitude=about(25.3, 0.7, 23.2, 26.6),
     source_radius=LogUniform(low=0.1, high=0.4),
     source_distance=even(0.0, 0.45),
+    source_index=about(0.8, 0.25, 0.4, 1.5),
     source_structure=STAR_FORMING,
     neighbour_magnitude=about(24.5, 1.3, 20.0, 26.2),
     neighbours=(6, 0.4),
