@@ -64,16 +64,25 @@ class LensSamples(LensSet):
         """Return the images as a tensor, shape ``(N, C, H, W)``."""
         return torch.from_numpy(self.images)
 
-    def plot(self, num: int = 16, stretch: Literal["linear", "sqrt", "asinh"] = "asinh") -> Image:
+    def plot(
+        self,
+        num: int = 16,
+        stretch: Literal["linear", "sqrt", "asinh"] = "asinh",
+        min_side: int = 112,
+    ) -> Image:
         """Return the first images side by side, their classes above them, row 0 at the bottom.
 
         Args:
             num: Number of images, at most.
             stretch: From flux to grey; all images share one scale.
+            min_side: Images smaller than this are enlarged by a whole factor [pixels].
         """
         shown = min(num, len(self))
         return grid_picture(
-            self.images[:shown], stretch=stretch, titles=self.header.titles(self.labels[:shown])
+            self.images[:shown],
+            stretch=stretch,
+            titles=self.header.titles(self.labels[:shown]),
+            min_side=min_side,
         )
 
     def save(
@@ -87,7 +96,8 @@ class LensSamples(LensSet):
 
         Args:
             path: Its suffix says what is written: ``.h5`` all that is known; ``.npz`` images, labels
-                and names of classes; ``.npy`` the images; ``.png`` a picture as of `plot`.
+                and names of classes; ``.npy`` the images; ``.png`` a picture as of `plot`, of
+                smaller tiles.
             formats: With them the path is a folder, and each image a file of its own, as
                 `gravlens sample` with `format` writes them: ``fits``, ``npy``, ``png``, ``h5``.
             overwrite: Whether an existing file may be replaced.
@@ -113,7 +123,7 @@ class LensSamples(LensSet):
                 labels=self.labels,
                 class_names=np.array(self.header.class_names, dtype=np.str_),
             ),
-            ".png": lambda file: self.plot(len(self)).save(file, "PNG"),
+            ".png": lambda file: self.plot(len(self), min_side=56).save(file, "PNG"),
         }
         if path.suffix not in writers:
             allowed = " ".join((*SHARD_SUFFIXES, *writers))
