@@ -212,7 +212,7 @@ def _reason(error: Exception) -> str:
         401: "it does not know this token; log in with `hf auth login`",
         403: "this token may not do that; make one that may",
     }
-    status = error.response.status_code if isinstance(error, errors.HfHubHTTPError) else 0
+    status = getattr(getattr(error, "response", None), "status_code", 0)
     known = [text for kind, text in told.items() if isinstance(error, kind)]
     first = (str(error).strip() or type(error).__name__).splitlines()[0]
     return (known or [statuses.get(status, f"{first:.200}")])[0]
