@@ -254,8 +254,8 @@ def test_a_set_that_cannot_adapt_a_model_is_refused_in_one_line(
         for k in range(4):
             shutil.copy(path, path.with_stem(f"{path.stem}again{k}"))
     for extra, message in (
-        (["--data", str(few)], "199 different images are too few to adapt a model"),
-        (["--data", str(copies)], "50 different images are too few to adapt a model"),
+        (["--data", str(few), "--held-out", "0.1"], "199 different images are too few to adapt"),
+        (["--data", str(copies), "--held-out", "0.1"], "50 different images are too few to adapt"),
         (["--data", str(many(tmp_path / "tiny", 200, size=6))], "or give --size 6"),
         (["--data", str(few), "--held-out", "0.6"], "between 0 and 0.5"),
     ):

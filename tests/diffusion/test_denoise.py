@@ -189,6 +189,56 @@ def test_noise_that_goes_past_an_exact_network_makes_an_exact_denoiser(
     scale = r**2 / (r**2 + 1) + 0.1**2
     expected = (x_hat - x).square().mean((1, 2, 3)) / scale
     assert torch.allclose(denoiser.loss(x, t, eps).double(), expected, rtol=1e-5)
+    # Where it is removed, the loss is the same, and the estimate that of images without it.
+    removing = PreconditionedDenoiser(
+        net, schedule, skip=False, floor=0.1, noise=noise, keeps_noise=False
+    )
+    assert torch.equal(removing.loss(x, t, eps), denoiser.loss(x, t, eps))
+    assert torch.allclose(
+        removing(x_t, t), GaussianDenoiser(mean, clean, schedule)(x_t, t), atol=1e-6
+    )
+
+
+def test_correlated_noise_is_told_from_images(images: tuple[Tensor, Tensor, Tensor]) -> None:
+    # On a periodic grid, where the noise of an image is that of its spectrum.
+    x, eps, t = images
+    source = torch.Generator().manual_seed(1)
+    root = torch.randn(16, 16, generator=source, dtype=torch.float64) / 4
+    mean = torch.randn(1, 4, 4, generator=source, dtype=torch.float64)
+    clean, noise = root @ root.T, 0.3
+    table = torch.zeros(4, 4, dtype=torch.float64)
+    table[0, 0], table[0, 1], table[0, 3], table[1, 0], table[3, 0] = 1.0, 0.2, 0.2, 0.2, 0.2
+    places = torch.cartesian_prod(torch.arange(4), torch.arange(4))
+    apart = (places[:, None] - places[None]) % 4
+    own = noise**2 * table[apart[..., 0], apart[..., 1]]
+    schedule = VariancePreservingLogSNR(0.02, 80.0)
+    ratio = torch.exp(-0.5 * schedule.log_snr(t))
+
+    class Exact(nn.Module):
+        """The mean of images without noise, given images with theirs and white noise."""
+
+        def forward(self, seen: Tensor, _: Tensor, condition: Condition | None) -> Tensor:
+            y = (seen * column((ratio**2 + 1 + noise**2).sqrt()) - mean).flatten(1)
+            total = clean + own + ratio[:, None, None] ** 2 * torch.eye(16, dtype=torch.float64)
+            gain = torch.linalg.solve(total, clean.expand(len(y), 16, 16)).mT
+            return mean + (gain @ y[..., None]).reshape(seen.shape)
+
+    denoiser = PreconditionedDenoiser(
+        Exact(),
+        schedule,
+        skip=False,
+        floor=0.1,
+        noise=noise,
+        keeps_noise=False,
+        spectrum=torch.fft.rfft2(table).real,
+    )
+    # Its loss is then that of the exact estimate of the images with their noise.
+    exact = GaussianDenoiser(mean, clean + own, schedule)
+    alpha, sigma = schedule(t)
+    x_hat = exact(column(alpha) * x + column(sigma) * eps, t)
+    scale = ratio**2 / (ratio**2 + 1) + 0.1**2
+    expected = (x_hat - x).square().mean((1, 2, 3)) / scale
+    assert torch.allclose(denoiser.loss(x, t, eps).double(), expected, rtol=1e-4)
 
 
 def test_preconditioned_target_has_unit_variance_at_every_level() -> None:

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from gravlensdiffusion.codec import to_json
 from gravlensdiffusion.config.model import DenoiserConfig, ScheduleConfig
 from gravlensdiffusion.config.training import (
-    EarlyStopping,
     EMAConfig,
     OptimiserConfig,
     TrainingConfig,
@@ -22,12 +21,12 @@ from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.model.checkpoint import load_model, read_tensors, save_model
 from gravlensdiffusion.model.folders import checkpoints
 from gravlensdiffusion.presets.simulation import deeplense
-from gravlensdiffusion.presets.training import MIN_IMAGES
-from gravlensdiffusion.training.adapt import LABELS, _check_number, adapt
-from gravlensdiffusion.training.counters import Progress
+from gravlensdiffusion.presets.training import FEW_PASSES, FEWEST_SEEN, MIN_IMAGES
+from gravlensdiffusion.training.adapt import LABELS, adapt, check_number
+from gravlensdiffusion.training.counters import Progress, doubt
 from gravlensdiffusion.training.diffusion import train
 from gravlensdiffusion.training.validation import choose_validation
-from tests.models import ORDERED, awake
+from tests.models import ORDERED, SKY, awake
 from tests.sources import ArraySource, rings, tiny
 
 SIZE = 8
@@ -257,6 +256,41 @@ def test_noise_without_twins_goes_past_the_network(simulated: Path, tmp_path: Pa
     assert (again.config.noise, again.notes) == ("carried", ())
 
 
+def test_noise_of_the_models_own_instrument_is_removed(tmp_path: Path) -> None:
+    size, simulated = 16, tmp_path / "model"
+    sky = replace(SKY, num_pixels=size)
+    theirs = awake(
+        replace(ORDERED, image_size=size, observation=sky, denoiser=CLEAN, schedule=SCHEDULE)
+    )
+    save_model(simulated, theirs)
+    source = rings(20, size=size)
+    source.header = replace(source.header, flux_unit="unknown", pixel_scale_arcsec=None)
+    source.images = np.random.default_rng(0).normal(0, 0.1, source.images.shape).astype(np.float32)
+    source.images[..., 6:10, 6:10] += source.images[..., :1, :1] + 2
+    found = adapt(simulated, source)
+    assert found.config.noise == "removed"
+    assert found.config.total_images == 20 * FEW_PASSES
+    assert not doubt(found.config, 20 * FEW_PASSES, 20, starts_from_model=True)
+    assert "its own 0.1 e-/s" in found.notes[-1]
+    train(quick(found.config), source, tmp_path / "run", device="cpu", init=simulated)
+    model = load_model(tmp_path / "run")
+    assert model.config.denoiser.noise == pytest.approx(0.1, rel=0.1)
+    assert not model.config.denoiser.keeps_noise
+    # All that it states of its images, and how it scales them, is that of the other model.
+    for name in ("observation", "transform", "pixel_scale_arcsec", "flux_unit", "sampling"):
+        assert getattr(model.config, name) == getattr(theirs.config, name)
+    assert torch.equal(model.transform.mean, theirs.transform.mean)
+    generator = LensGenerator.from_pretrained(tmp_path / "run", device="cpu")
+    assert generator.sample(2).noise_free is not None
+    assert adapt(tmp_path / "run", source).config.noise == "removed"
+    # Another unit, other pixels, another sky: another instrument.
+    for header in ({"flux_unit": "peak"}, {"pixel_scale_arcsec": 0.2}):
+        other = replace(source, header=replace(source.header, **header))
+        assert adapt(simulated, other).config.noise == "carried"
+    source.images = (5 * source.images).astype(np.float32)
+    assert adapt(simulated, source).config.noise == "carried"
+
+
 def test_twins_keep_the_noise_apart_and_scale_with_the_sky(simulated: Path) -> None:
     theirs = load_model(simulated).config
     same, deeper = adapt(simulated, twinned()).config, adapt(simulated, twinned(0.02)).config
@@ -285,11 +319,20 @@ def test_images_that_do_not_fit_are_refused(known: Path) -> None:
         adapt("lens29", source)
 
 
-def test_fewer_than_two_hundred_images_are_refused(known: Path) -> None:
-    config = adapt(known, own_set()).config
-    _check_number(config, MIN_IMAGES)
-    with pytest.raises(
-        GravLensError, match=r"199 different images are too few .* 200; `held_out` 0"
-    ):
-        _check_number(config, MIN_IMAGES - 1)
-    _check_number(replace(config, early_stopping=EarlyStopping()), 10)
+def test_few_images_are_all_trained_on(known: Path) -> None:
+    many = adapt(known, own_set())
+    check_number(many.config, many.num_different)
+    few = adapt(known, own_set(num=MIN_IMAGES - 1))
+    assert few.config.early_stopping == replace(many.config.early_stopping, held_out=0.0)
+    assert few.config.total_images == FEW_PASSES * (MIN_IMAGES - 1)
+    assert adapt(known, own_set(num=20)).config.total_images == FEWEST_SEEN
+    check_number(few.config, few.num_different)
+    with pytest.raises(GravLensError, match=r"199 different images are too few .* 200; without"):
+        check_number(many.config, few.num_different)
+    # Copies make no more of them.
+    source = own_set(num=MIN_IMAGES // 4)
+    where = np.arange(len(source)).repeat(8)
+    copies = replace(source, images=source.images[where], labels=source.labels[where])
+    again = adapt(known, replace(copies, parameters={}))
+    assert again.num_different == MIN_IMAGES // 4
+    assert not again.config.early_stopping.held_out

@@ -66,7 +66,7 @@ class Options:
             or preset:deeplense, say, for images that are simulated on the way, none of them twice.
         out: Run directory: configuration, log, sample grids, checkpoints.
         preset: Recipe: cutouts28 (images as they come, by class), lens28, lens64 and
-            lens150 (classes and physical parameters, of a set with noise-free twins), ddpm (Ho et
+            lens150 and slacs96 (classes and physical parameters, of a set with noise-free twins), ddpm (Ho et
             al. 2020), unet2d (a network of diffusers, which it can be exported to), reference (the
             earlier project, to the letter), or a .json file like a run's config.json, changed as you
             like. By default cutouts28, or with --init a recipe that adapts
@@ -74,8 +74,8 @@ class Options:
         size: Train at this many pixels a side; the recipe's own by default.
         epochs: Passes over the training set, instead of the number of images that the recipe sees.
         init: Start from the weights of this model: a bundled name, a run or a checkpoint.
-            Without --preset the model is adapted to your images, 200 or more: network and size are
-            the model's, scaling is measured, and classes that it never saw are learned.
+            Without --preset the model is adapted to your images, some dozens or more: network and
+            size are the model's, scaling is measured, and classes that it never saw are learned.
         seed: Seed of weights, order and noise; the recipe's own, 0, by default.
         crop: Train on the middle of each image only, this many pixels a side.
         dry_run: Say what would be trained, and stop.
@@ -182,12 +182,12 @@ def _is_adaptation(options: Options) -> bool:
 
 def _adapted(options: Options, source: "LensSet") -> "TrainingConfig":
     """Return the recipe that adapts a model, and say on stderr what the set makes different."""
-    from gravlensdiffusion.training.adapt import adapt, check_set
+    from gravlensdiffusion.training.adapt import adapt, check_number
 
     assert options.init is not None
     adaptation = adapt(options.init, source, options.size)
     config = configure(options, adaptation.config)
-    tell(*check_set(config, source))
+    check_number(config, adaptation.num_different)
     for note in adaptation.notes:
         tell(note)
     return config

@@ -113,6 +113,7 @@ class DenoiserConfig(Bounded):
             networks without ``skip``.
         noise: Standard deviation of white noise in the images, which goes past the network
             [model units]; for networks without ``skip``.
+        keeps_noise: Whether the estimate is the image with that noise; if not, without it.
         clip: Whether estimates of the clean image are held in [-1, 1] when sampling.
     """
 
@@ -123,6 +124,7 @@ class DenoiserConfig(Bounded):
     skip: bool = True
     floor: NonNegative = 0.0
     noise: NonNegative = 0.0
+    keeps_noise: bool = field(default=True, metadata=LATER)
     clip: bool = False
 
     def __post_init__(self) -> None:
@@ -395,6 +397,15 @@ class ModelConfig(Bounded):
         preconditioned = self.denoiser.prediction == "preconditioned"
         if preconditioned != (self.schedule.kind == "log_snr"):
             raise GravLensError("prediction 'preconditioned' and schedule 'log_snr' go together")
+
+    @property
+    def native_correlation(self) -> SkyCorrelation | None:
+        """Correlation of the instrument's noise in pixels of the model; None where it is white.
+
+        None, too, where the images were reduced, which leaves little of it.
+        """
+        own = self.observation
+        return None if own is None or own.num_pixels != self.image_size else own.sky_correlation
 
     def _check_unet2d(self, network: UNet2DConfig) -> None:
         smallest = 2 ** (len(network.block_out_channels) - 1)

@@ -97,6 +97,8 @@ class TrainingConfig(Bounded):
             noise-free twins, and the instrument adds the noise when images are drawn.
             ``carried``: it learns the images as they are, but their white noise, which is measured
             when the run starts, goes past the network; see ``noise`` of the denoiser.
+            ``removed``: likewise, but it learns the images without it, and the instrument that the
+            model states adds the noise when images are drawn.
         augment: Symmetries that images and parameters are turned by: ``half_turn``, ``flips``
             (mirror images and the half turn), ``d4`` (quarter turns too), or ``none``.
         precision: ``fp32`` or ``bf16`` (autocast).
@@ -126,7 +128,7 @@ class TrainingConfig(Bounded):
     parameters: tuple[str, ...] = ()
     parameter_dropout: Share = 0.2
     parameters_dropout: Share = 0.3
-    noise: Literal["learned", "split", "carried"] = "learned"
+    noise: Literal["learned", "split", "carried", "removed"] = "learned"
     augment: Literal["none", "half_turn", "flips", "d4"] = "none"
     precision: Literal["fp32", "bf16"] = "fp32"
     compile: bool = False
@@ -143,8 +145,10 @@ class TrainingConfig(Bounded):
 
     def __post_init__(self) -> None:
         check_ranges(self)
-        if self.noise == "carried" and self.model.denoiser.skip:
-            raise GravLensError("noise 'carried' needs a denoiser with skip false")
+        if self.noise in ("carried", "removed") and self.model.denoiser.skip:
+            raise GravLensError(f"noise '{self.noise}' needs a denoiser with skip false")
+        if self.noise == "removed" and self.model.observation is None:
+            raise GravLensError("noise 'removed' needs a model that states its observation")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -15,6 +15,13 @@ from gravlensdiffusion.conditioning import Condition
 from gravlensdiffusion.diffusion.noise import DiscreteSchedule, NoiseLevelMixture, Schedule
 from gravlensdiffusion.errors import GravLensError
 
+MIN_LEVEL = 3.0
+"""Lowest level at which a denoiser learns from images with noise of their own [their noise].
+
+There a tenth of the noise is that of the images, so that an error of a tenth in what their noise is taken
+for is one of a hundredth in what is learned.
+"""
+
 
 class Denoiser(nn.Module, ABC):
     """The contract of all denoisers.
@@ -183,10 +190,17 @@ class PreconditionedDenoiser(Denoiser):
             noise-to-signal ratio, the network sees the image as one of ratio ``sqrt(r^2 + s^2)``
             and gives the image without its noise, ``F``; the estimate is
             ``F + s^2 / (r^2 + s^2) (x_t / alpha_t - F)``, which is exact where F is.
+        keeps_noise: Whether the estimate is the image with that noise. If not, the loss is the
+            same, and the estimate is F: a model of images without noise learns from noisy ones,
+            at levels of `MIN_LEVEL` times their own noise or more.
+        spectrum: Power of that noise over its mean where it is not white, at the frequencies of
+            ``torch.fft.rfft2``, shape ``(H, W // 2 + 1)``: in the loss, ``s^2`` is that at each
+            frequency.
 
     References:
         Karras, Aittala, Aila and Laine 2022, arXiv:2206.00364, table 1; Li and He 2025,
-        arXiv:2511.13720 (clean images as the target of patches).
+        arXiv:2511.13720 (clean images as the target of patches); Daras, Dimakis and Daskalakis 2024,
+        arXiv:2404.10177 (learning from images of known noise).
     """
 
     def __init__(
@@ -201,6 +215,8 @@ class PreconditionedDenoiser(Denoiser):
         skip: bool = True,
         floor: float = 0.0,
         noise: float = 0.0,
+        keeps_noise: bool = True,
+        spectrum: Tensor | None = None,
     ) -> None:
         super().__init__()
         if not 0 < sigma_data < math.inf:
@@ -211,26 +227,30 @@ class PreconditionedDenoiser(Denoiser):
         self.skip = skip
         self.floor = floor
         self.noise = noise
+        self.keeps_noise = keeps_noise
+        self.spectrum = spectrum
         lowest = -0.5 * schedule.log_snr(torch.tensor(schedule.t_min, dtype=torch.float64))
         highest = -0.5 * schedule.log_snr(torch.tensor(1.0, dtype=torch.float64))
         self._lowest = lowest.item()
-        self._levels = NoiseLevelMixture(
-            self._lowest, highest.item(), uniform_fraction, p_mean, p_std
-        )
+        first = self._lowest
+        if noise and not keeps_noise:
+            first = max(first, math.log(MIN_LEVEL * noise))
+        self._levels = NoiseLevelMixture(first, highest.item(), uniform_fraction, p_mean, p_std)
 
     def forward(self, x_t: Tensor, t: Tensor, condition: Condition | None = None) -> Tensor:
         """Estimate the clean images; see `Denoiser.forward`."""
         t = per_image(t, x_t)
         alpha_t, sigma_t = self.schedule(t)
+        noise = self.noise if self.keeps_noise else 0.0
         variance = (sigma_t / alpha_t) ** 2 + self.sigma_data**2
         c_skip = self.sigma_data**2 / variance / alpha_t
         c_out = sigma_t / alpha_t * self.sigma_data * variance.rsqrt()
-        c_in = (variance + self.noise**2).rsqrt() / alpha_t
-        output = self.net(_column(c_in, x_t) * x_t, self._c_noise(t, x_t), condition)
+        c_in = (variance + noise**2).rsqrt() / alpha_t
+        output = self.net(_column(c_in, x_t) * x_t, self._c_noise(t, x_t, noise), condition)
         if not self.skip:
-            kept = self._kept(sigma_t / alpha_t)
+            kept = _kept(sigma_t / alpha_t, noise)
             clean = self.sigma_data * _column(1 - kept, x_t) * output
-            return clean + _column(kept / alpha_t, x_t) * x_t if self.noise else clean
+            return clean + _column(kept / alpha_t, x_t) * x_t if noise else clean
         return _column(c_skip, x_t) * x_t + _column(c_out, x_t) * output
 
     def loss(self, x: Tensor, t: Tensor, eps: Tensor, condition: Condition | None = None) -> Tensor:
@@ -241,13 +261,14 @@ class PreconditionedDenoiser(Denoiser):
         c_in = (ratio**2 + self.sigma_data**2 + self.noise**2).rsqrt()
         output = self.net(
             _column(c_in, x) * x + _column(c_in * ratio, x) * eps,
-            self._c_noise(t, x),
+            self._c_noise(t, x, self.noise),
             condition,
         )
         if not self.skip:
-            kept = self._kept(ratio)
-            error = _column(1 - kept, x) * (output - x / self.sigma_data)
-            error = error + _column(kept * ratio / self.sigma_data, x) * eps
+            error = output - x / self.sigma_data
+            if self.noise:
+                noisy = error - _column(ratio / self.sigma_data, x) * eps
+                error = error - self._share_of_images(noisy, ratio)
             c_out = ratio * (ratio**2 + self.sigma_data**2).rsqrt()
             return _mean_square(error / _column((c_out**2 + self.floor**2).sqrt(), x))
         # (x - c_skip y) / c_out, written without the difference that cancels at low noise.
@@ -259,15 +280,24 @@ class PreconditionedDenoiser(Denoiser):
         """Return times of the training mixture; see `Denoiser.sample_t`."""
         return self.schedule.t_from_log_snr(-2 * self._levels.quantile(u))
 
-    def _kept(self, ratio: Tensor) -> Tensor:
-        """Return which share of what the network takes for noise is that of the images."""
-        return self.noise**2 / (ratio**2 + self.noise**2) if self.noise else torch.zeros_like(ratio)
+    def _share_of_images(self, noise: Tensor, ratio: Tensor) -> Tensor:
+        """Return which part of noise, ``(B, C, H, W)``, is likely to be that of the images."""
+        if self.spectrum is None:
+            return _column(_kept(ratio, self.noise), noise) * noise
+        power = self.noise**2 * self.spectrum.to(noise)
+        share = power / (_column(ratio, noise) ** 2 + power)
+        return torch.fft.irfft2(torch.fft.rfft2(noise.float()) * share, s=noise.shape[-2:])
 
-    def _c_noise(self, t: Tensor, like: Tensor) -> Tensor:
+    def _c_noise(self, t: Tensor, like: Tensor, noise: float) -> Tensor:
         log_ratio = (-0.5 * self.schedule.log_snr(t)).clamp(min=self._lowest)
-        if self.noise:
-            log_ratio = 0.5 * torch.log(torch.exp(2 * log_ratio) + self.noise**2)
+        if noise:
+            log_ratio = 0.5 * torch.log(torch.exp(2 * log_ratio) + noise**2)
         return (log_ratio / 4).to(like.dtype)
+
+
+def _kept(ratio: Tensor, noise: float) -> Tensor:
+    """Return which share of what the network takes for noise is that of the images."""
+    return noise**2 / (ratio**2 + noise**2) if noise else torch.zeros_like(ratio)
 
 
 def per_image(t: Tensor, x: Tensor) -> Tensor:

@@ -10,7 +10,6 @@ from gravlensdiffusion.config.bounds import MAX_WEIGHTS
 from gravlensdiffusion.config.model import (
     CONSISTENCY,
     SCHEDULER,
-    DenoiserConfig,
     ModelConfig,
     ReferenceUNetConfig,
     ScheduleConfig,
@@ -91,7 +90,7 @@ class Model(nn.Module):
             self.register_buffer("prior", table)
         schedule = _build_schedule(config.schedule)
         # Kept out of the state dict, where the network's weights would stand twice.
-        self._denoiser = (_build_denoiser(config.denoiser, network, schedule),)
+        self._denoiser = (_build_denoiser(config, network, schedule),)
 
     @property
     def denoiser(self) -> Denoiser:
@@ -164,8 +163,9 @@ def _build_schedule(config: ScheduleConfig) -> Schedule:
     return VariancePreservingLogSNR(config.sigma_min, config.sigma_max)
 
 
-def _build_denoiser(config: DenoiserConfig, network: nn.Module, schedule: Schedule) -> Denoiser:
+def _build_denoiser(known: ModelConfig, network: nn.Module, schedule: Schedule) -> Denoiser:
     """Wrap a network in the denoiser of its prediction type."""
+    config = known.denoiser
     if config.prediction == "preconditioned":
         return PreconditionedDenoiser(
             network,
@@ -176,9 +176,24 @@ def _build_denoiser(config: DenoiserConfig, network: nn.Module, schedule: Schedu
             skip=config.skip,
             floor=config.floor,
             noise=config.noise,
+            keeps_noise=config.keeps_noise,
+            spectrum=None if config.keeps_noise else _spectrum(known),
         )
     denoiser = INDEXED_DENOISERS[config.prediction](network, schedule)
     return ClippedDenoiser(denoiser) if config.clip else denoiser
+
+
+def _spectrum(config: ModelConfig) -> Tensor | None:
+    """Return the power of an instrument's noise over its mean; None where it is white."""
+    correlation = config.native_correlation
+    if correlation is None:
+        return None
+    size, reach = config.image_size, len(correlation.table)
+    periodic = torch.zeros(size, size, dtype=torch.float64)
+    for i in range(1 - reach, reach):
+        for j in range(1 - reach, reach):
+            periodic[i % size, j % size] += correlation.table[abs(i)][abs(j)]
+    return torch.fft.rfft2(periodic).real.clamp_min(0)
 
 
 def build_network(config: ModelConfig) -> nn.Module:

@@ -4,6 +4,8 @@ ORDERED_BY = ("theta_E", "source_x", "source_y", "gamma1", "gamma2", "signal_to_
 """What the recipes of the larger models learn, and `gravlens sample` has an option for."""
 SHAPES = ("lens_e1", "lens_e2", "source_R_sersic", "source_n_sersic", "source_e1", "source_e2")
 """What `lens64` learns beside these; they are ordered by a file of conditions."""
+LIGHTS = ("source_magnitude", "source_R_sersic", "lens_light_magnitude", "lens_light_R_sersic")
+"""What the recipe of a survey learns of the light of source and lens."""
 LOGARITHMIC = frozenset({"signal_to_noise"})
 """Parameters that the network sees in their logarithm."""
 DERIVED = frozenset({"signal_to_noise"})

@@ -1,5 +1,6 @@
 """Named populations and instruments to simulate."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -216,6 +217,12 @@ SIMULATION_PRESETS: dict[str, Callable[[], SimulationConfig]] = {
     "slacs": slacs,
 }
 """The presets by name."""
+
+
+def learned_preset(training_data: str) -> str | None:
+    """Return the name of the preset that a model says it was trained on; None where it is none."""
+    found = re.search(r"\bpreset ([\w-]+)", training_data)
+    return found[1] if found is not None and found[1] in SIMULATION_PRESETS else None
 
 
 def simulation_preset(name: str) -> SimulationConfig:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 from gravlensdiffusion.codec import read_json
 from gravlensdiffusion.config.model import (
@@ -25,10 +25,14 @@ from gravlensdiffusion.config.training import (
 )
 from gravlensdiffusion.config.unet2d import SchedulerConfig, UNet2DConfig
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.presets.parameters import ORDERED_BY, SHAPES
+from gravlensdiffusion.presets.parameters import LIGHTS, ORDERED_BY, SHAPES
 
 MIN_IMAGES = 200
 """Fewest images of which some can be held out when a model is adapted."""
+FEWEST_SEEN = 5_000
+"""Images that a model sees before it draws lenses, where its scaling is measured anew."""
+FEW_PASSES = 45
+"""How often a model that is adapted sees each of fewer images; docs/training.md has the measurement."""
 
 UNIT_TO_SIGNED = TransformConfig(
     kind="linear", offset=0.5, scale=0.5, centre="none", gain=1.0, bounds=(0.0, 1.0)
@@ -246,8 +250,43 @@ def lens150() -> TrainingConfig:
     return replace(recipe, preset="lens150", model=model, size=150, total_images=600_000)
 
 
+def slacs96() -> TrainingConfig:
+    """Return the recipe of `lens64` for lenses of a survey, with the light of lens and neighbours.
+
+    Its images are those of the simulation preset `slacs`, 96 pixels in patches of 3.
+    """
+    recipe = lens64()
+    model = replace(
+        recipe.model,
+        image_size=96,
+        # Some ten times the sky noise: the lens galaxy is a thousand times as bright.
+        transform=TransformConfig(kind="asinh", scale=0.1),
+        schedule=ScheduleConfig(kind="log_snr", sigma_min=0.02, sigma_max=600.0),
+        denoiser=replace(recipe.model.denoiser, p_mean=0.9),
+        network=replace(PATCHES, patch=3),
+    )
+    return replace(
+        recipe,
+        preset="slacs96",
+        model=model,
+        size=96,
+        total_images=400_000,
+        parameters=(
+            *(name for name in ORDERED_BY if name != "signal_to_noise"),
+            "lens_e1",
+            "lens_e2",
+            *LIGHTS,
+            "signal_to_noise",
+        ),
+    )
+
+
 def adaptation(
-    model: ModelConfig, parameters: tuple[str, ...], noise: Literal["learned", "split", "carried"]
+    model: ModelConfig,
+    parameters: tuple[str, ...],
+    noise: Literal["learned", "split", "carried", "removed"],
+    num_images: int,
+    augment: Literal["none", "half_turn", "flips", "d4"] = "none",
 ) -> TrainingConfig:
     """Return a recipe that follows a model.
 
@@ -255,7 +294,13 @@ def adaptation(
         model: The model to start from; only its configuration counts.
         parameters: Those of its physical parameters that the set has.
         noise: What is done about the noise of the set.
+        num_images: Number of images of the set. Fewer than `MIN_IMAGES` are all trained on.
+        augment: How its images are turned.
     """
+    is_few = num_images < MIN_IMAGES
+    # A model whose scaling stays knows lenses from the start, and has less to learn than to lose.
+    is_gentle = is_few and noise == "removed"
+    least = 0 if is_gentle else FEWEST_SEEN
     resize = cast("Resize", model.resize) if model.resize in get_args(Resize) else None
     return TrainingConfig(
         preset="adapt",
@@ -267,21 +312,36 @@ def adaptation(
             denoiser=model.denoiser,
             network=model.network,
             sampling=sampling(model, noise),
+            **(instrument(model) if noise == "removed" else {}),
         ),
         size=model.image_size,
         resize=resize,
-        batch_size=32,
-        total_images=60_000,
+        batch_size=16 if is_gentle else 32,
+        total_images=max(FEW_PASSES * num_images, least) if is_few else 60_000,
         conditional=isinstance(model.network, UNetConfig),
         parameters=parameters,
         noise=noise,
-        optimiser=OptimiserConfig(kind="adamw", learning_rate=1e-3, warmup_images=1_000),
+        augment=augment,
+        optimiser=OptimiserConfig(
+            kind="adamw",
+            learning_rate=3e-4 if is_gentle else 1e-3,
+            warmup_images=160 if is_gentle else 1_000,
+        ),
         ema=EMAConfig(halflife_images=2_000, ramp=0.2),
-        early_stopping=EarlyStopping(held_out=0.1, every_images=2_000, patience=5),
+        early_stopping=EarlyStopping(
+            held_out=0.0 if is_few else 0.1, every_images=2_000, patience=5
+        ),
         log_images=2_000,
         checkpoint_images=10_000,
         sample_images=10_000,
     )
+
+
+def instrument(model: ModelConfig) -> dict[str, Any]:
+    """Return what a model states of the images that it draws."""
+    return {
+        name: getattr(model, name) for name in ("observation", "pixel_scale_arcsec", "flux_unit")
+    }
 
 
 def refitted(transform: TransformConfig) -> TransformConfig:
@@ -306,6 +366,7 @@ PRESETS: dict[str, Callable[[], TrainingConfig]] = {
     "lens28": lens28,
     "lens64": lens64,
     "lens150": lens150,
+    "slacs96": slacs96,
     "ddpm": ddpm,
     "unet2d": unet2d,
     "reference": reference,

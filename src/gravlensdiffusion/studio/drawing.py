@@ -1,7 +1,6 @@
 """What the page shows, from the same functions that a notebook calls."""
 
 import base64
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -17,7 +16,7 @@ from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.generation.noise import add_noise, known_noise
 from gravlensdiffusion.generation.request import Request
 from gravlensdiffusion.generation.samples import LensSamples
-from gravlensdiffusion.presets.simulation import SIMULATION_PRESETS, simulation_preset
+from gravlensdiffusion.presets.simulation import learned_preset, simulation_preset
 from gravlensdiffusion.sets.flux import PEAK
 from gravlensdiffusion.sets.lens_set import LensSet
 from gravlensdiffusion.simulation.population import pinned
@@ -34,7 +33,6 @@ BATCH_PIXELS = 40_000
 """Pixels that are drawn before others have their turn, at most, but for a single image."""
 SAME_SCALE = 0.01
 """Share by which pixel scales may differ that count as one."""
-_PRESET = re.compile(r"\bpreset ([\w-]+)")
 
 
 @dataclass(kw_only=True)
@@ -58,16 +56,16 @@ class Studio:
     @cached_property
     def preset(self) -> str | None:
         """The simulation that the model was trained on, where it says so and makes such images."""
-        found = _PRESET.search(self.generator.config.training_data)
-        if found is None or found[1] not in SIMULATION_PRESETS:
+        name = learned_preset(self.generator.config.training_data)
+        if name is None:
             return None
         try:
-            made = self.simulated(found[1]).header.pixel_scale_arcsec
+            made = self.simulated(name).header.pixel_scale_arcsec
         except GravLensError:
             return None
         own = self.generator.config.pixel_scale_arcsec
         is_same = own and made and abs(made / own - 1) < SAME_SCALE
-        return found[1] if is_same else None
+        return name if is_same else None
 
     @property
     def max_num(self) -> int:

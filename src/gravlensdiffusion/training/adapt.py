@@ -3,11 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from gravlensdiffusion.config.model import (
@@ -18,16 +19,20 @@ from gravlensdiffusion.config.model import (
 )
 from gravlensdiffusion.config.training import TrainingConfig
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.metrics.sky import MIN_SIZE, measure_sky
 from gravlensdiffusion.model.build import Model
 from gravlensdiffusion.model.checkpoint import load_model, load_weights
+from gravlensdiffusion.presets.simulation import learned_preset, simulation_preset
 from gravlensdiffusion.presets.training import MIN_IMAGES, adaptation
 from gravlensdiffusion.sets.copies import find_copies
 from gravlensdiffusion.sets.flux import weights
-from gravlensdiffusion.sets.lens_set import LensSet
+from gravlensdiffusion.sets.lens_set import LensSet, evenly_spread
 from gravlensdiffusion.simulation.observe import observe
+from gravlensdiffusion.simulation.symmetry import symmetries
 from gravlensdiffusion.training.data import noise_free_twins, observation_of
 
-Noise = Literal["learned", "split", "carried"]
+Noise = Literal["learned", "split", "carried", "removed"]
+Augment = Literal["none", "half_turn", "flips", "d4"]
 
 LABELS = "network.label_embedding.weight"
 PARAMETERS = "network.parameter_embedding."
@@ -37,13 +42,27 @@ LENS_STEM = "network.lens_stem.weight"
 ADDITIONS = ("network.lens_stem.", "network.refine.")
 HEAD = "network.head."
 BIAS = "network.noise_embedding.2.bias"
+MEAN = "transform.mean"
+SAME_SCALE = 0.01
+"""Share by which pixel scales may differ that count as one."""
+MAX_MEASURED = 256
+"""Images whose sky is measured."""
+SAME_SKY = 3.0
+"""Factor by which the sky noise of images may differ from that of the instrument they are taken for."""
 
 
 class Adaptation(NamedTuple):
-    """The recipe by which a model is adapted, and what the set made different, one line each."""
+    """The recipe by which a model is adapted, what the set made different, and how large it is.
+
+    Attributes:
+        config: The recipe.
+        notes: What the user should know, one line each.
+        num_different: Images of the set that are no copies of others.
+    """
 
     config: TrainingConfig
     notes: tuple[str, ...]
+    num_different: int
 
 
 def adapt(init: str | Path, source: LensSet, size: int | None = None) -> Adaptation:
@@ -51,7 +70,8 @@ def adapt(init: str | Path, source: LensSet, size: int | None = None) -> Adaptat
 
     Network, schedule, size, kind of transform and classes follow the model. Scaling is measured on
     the set. Physical parameters are learned where the set has them. A model of noise-free images
-    stays one where the set has noise-free twins; elsewhere its noise is carried past the network.
+    stays one where the set has noise-free twins or was taken by the model's instrument; elsewhere
+    its noise is carried past the network.
 
     Args:
         init: The model; see `checkpoint.load_model`.
@@ -66,34 +86,28 @@ def adapt(init: str | Path, source: LensSet, size: int | None = None) -> Adaptat
     _check_shape(known, source, size, init)
     parameters = tuple(each.name for each in known.parameters if _varies(source, each.name))
     noise, transform, notes = _noise(known, source, size, init)
-    config = adaptation(known, parameters, noise)
+    copies = find_copies(source)
+    augment = _symmetry(known) if noise == "removed" else "none"
+    config = adaptation(known, parameters, noise, copies.num_different, augment)
     if transform is not None:
         config = replace(config, model=replace(config.model, transform=transform))
     names = source.header.class_names if config.conditional else ()
-    notes = [*_lost(known, names, parameters, init), *notes]
-    return Adaptation(config, tuple(notes))
+    about_copies = (copies.note,) if copies.note else ()
+    notes = [*about_copies, *_lost(known, names, parameters, init), *notes]
+    return Adaptation(config, tuple(notes), copies.num_different)
 
 
-def _check_number(config: TrainingConfig, num_images: int) -> None:
-    """Refuse to hold out images of a set that is too small to adapt a model to."""
-    if config.early_stopping.held_out and num_images < MIN_IMAGES:
-        raise GravLensError(
-            f"{num_images} different images are too few to adapt a model and hold some out, which takes "
-            f"{MIN_IMAGES}; `held_out` 0 trains on all of them, for as long as `epochs` says"
-        )
-
-
-def check_set(config: TrainingConfig, source: LensSet) -> tuple[str, ...]:
-    """Refuse a set of which none can be held out, and return what is to be said of its copies.
+def check_number(config: TrainingConfig, num_different: int) -> None:
+    """Refuse to hold out images of a set that is too small to adapt a model to.
 
     Raises:
-        GravLensError: If the set is too small.
+        GravLensError: If the recipe holds some out of fewer different images than that takes.
     """
-    if not config.early_stopping.held_out:
-        return ()
-    copies = find_copies(source)
-    _check_number(config, copies.num_different)
-    return (copies.note,) if copies.note else ()
+    if config.early_stopping.held_out and num_different < MIN_IMAGES:
+        raise GravLensError(
+            f"{num_different} different images are too few to adapt a model and hold some out, "
+            f"which takes {MIN_IMAGES}; without `held_out` all of them are trained on"
+        )
 
 
 def _check_shape(known: ModelConfig, source: LensSet, size: int, init: str | Path) -> None:
@@ -137,8 +151,13 @@ def _noise(
         return ("carried" if known.denoiser.noise else "learned"), None, []
     found: Noise = "learned" if known.denoiser.skip else "carried"
     if source.image_shape[1] != size:
-        reason = f"the set has {source.image_shape[1]} pixels a side, not {size}"
+        reason = f"the set has {source.image_shape[1]} pixels a side, not {size}, which `crop` would make it"
         return found, None, [_noisy(init, reason)]
+    if not source.has_noise_free and found == "carried" and size >= MIN_SIZE:
+        rms = float(np.median(measure_sky(_some(source)).rms))
+        own = _sky_rms(known.observation, known.image_size)
+        if _is_of(known, source) and 1 / SAME_SKY < rms / own < SAME_SKY:
+            return "removed", known.transform, [_taken_for(init, rms, own, known.flux_unit)]
     try:
         noise_free_twins(source)
         observation = observation_of(source)
@@ -148,6 +167,33 @@ def _noise(
     ratio = _sky_rms(observation, size) / _sky_rms(known.observation, known.image_size)
     scale, offset = ratio * known.transform.scale, ratio * known.transform.offset
     return "split", replace(known.transform, scale=scale, offset=offset, gain=0.0), []
+
+
+def _symmetry(known: ModelConfig) -> Augment:
+    """Return the largest group of turns that the simulation of a model holds."""
+    name = learned_preset(known.training_data)
+    found = symmetries(simulation_preset(name)) if name else ()
+    return cast("Augment", found[-1]) if found else "none"
+
+
+def _is_of(known: ModelConfig, source: LensSet) -> bool:
+    """Return whether images are in the unit and the pixels of a model, as far as they say."""
+    unit, scale = source.header.flux_unit, source.header.pixel_scale_arcsec
+    wanted = known.pixel_scale_arcsec
+    same_scale = scale is None or wanted is None or abs(scale / wanted - 1) < SAME_SCALE
+    return unit in ("unknown", known.flux_unit) and same_scale
+
+
+def _some(source: LensSet) -> NDArray[np.float32]:
+    """Return evenly spread images of the first channel, shape ``(N, H, W)``."""
+    return source.read(evenly_spread(len(source), MAX_MEASURED))[:, 0]
+
+
+def _taken_for(init: str | Path, rms: float, own: float, unit: str) -> str:
+    return (
+        f"the images are taken for those of {init}'s instrument: their sky rms is {rms:.3g}, its own "
+        f"{own:.3g} {unit}; lenses are learned without noise above it, and drawn with the instrument's"
+    )
 
 
 def _noisy(init: str | Path, reason: str) -> str:
@@ -163,6 +209,8 @@ def _sky_rms(observation: ObservationConfig, size: int) -> float:
 
 def start_from(model: Model, init: str | Path) -> None:
     """Copy the network's weights from another model; the transform stays that of the new data.
+
+    Where both scale alike, the mean image is that of the other, too.
 
     Classes are matched by name. A class that the other model has not seen starts as "any class".
     Parameters are matched by name, unit and scale. One that the other model has not seen starts
@@ -190,6 +238,8 @@ def start_from(model: Model, init: str | Path) -> None:
         _carry_patches(state, here, there)
     _carry_additions(state, own)
     kept = {k: v for k, v in own.items() if not k.startswith("network.")}
+    if model.config.transform == other.config.transform:
+        kept[MEAN] = other.state_dict()[MEAN]
     load_weights(model, {**kept, **state}, source=Path(init))
 
 

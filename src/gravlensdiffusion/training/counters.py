@@ -4,8 +4,9 @@ import math
 from dataclasses import dataclass, field
 
 from gravlensdiffusion.config.training import TrainingConfig
+from gravlensdiffusion.presets.training import FEWEST_SEEN
 
-FROM_NOTHING, FROM_A_MODEL = 100_000, 5_000
+FROM_NOTHING, FROM_A_MODEL = 100_000, FEWEST_SEEN
 """Images seen before which a model draws noise or blobs, by what it starts from."""
 STEPS_FROM_NOTHING, STEPS_FROM_A_MODEL = 1_500, 150
 """Steps likewise."""
@@ -115,7 +116,9 @@ def doubt(
     # While the rate rises little is learned.
     needed = max(images, 2 * config.optimiser.warmup_images, steps * config.batch_size)
     epochs = -(-needed // num_different)
-    is_short, passes = total_images < needed, total_images / num_different
+    # Where noise is removed, the model that it starts from draws lenses already.
+    is_short = total_images < needed and config.noise != "removed"
+    passes = total_images / num_different
     noise = f"{total_images:,} images seen are too few to draw more than noise or blobs"
     if num_different < ENOUGH_DIFFERENT and not starts_from_model:
         why = noise if is_short else "it comes to repeat them"

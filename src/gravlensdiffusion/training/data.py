@@ -22,8 +22,9 @@ from gravlensdiffusion.config.model import (
 )
 from gravlensdiffusion.config.training import TrainingConfig
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.metrics.sky import measure_sky
 from gravlensdiffusion.model.build import Model, build_model
-from gravlensdiffusion.model.transform import fit_transform, noise_level
+from gravlensdiffusion.model.transform import Transform, fit_transform, noise_level, stretch
 from gravlensdiffusion.nn.lens_equation import ABSENT
 from gravlensdiffusion.presets.parameters import LOGARITHMIC
 from gravlensdiffusion.sets.copies import group, sign
@@ -104,9 +105,24 @@ def fresh_model(
     found = _complete(config, source, data, transform.config, num_different)
     if config.noise == "carried":
         found = _carry_noise(found, noise_level(data.images.blocks(), transform))
+    if config.noise == "removed":
+        noise = _sky_noise(data, transform)
+        found = replace(found, denoiser=replace(found.denoiser, noise=noise, keeps_noise=False))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         return build_model(found, transform, _prior_table(data, found.prior_size))
+
+
+def _sky_noise(data: TrainingSet, transform: Transform) -> float:
+    """Return the median standard deviation of the sky's noise [model units]."""
+    found = []
+    for images in data.images.blocks():
+        sky = measure_sky(images[:, 0])
+        ends = np.stack([sky.level + sky.rms, sky.level - sky.rms])
+        # The mean image moves both ends alike.
+        high, low = stretch(transform.config, torch.from_numpy(ends)).numpy()
+        found.append(transform.config.gain * (high - low) / 2)
+    return float(np.median(np.concatenate(found)))
 
 
 def _carry_noise(config: ModelConfig, noise: float) -> ModelConfig:
@@ -142,7 +158,12 @@ def _complete(
     images = f"{len(data):,} images{held_out}{different}{made}"
     if isinstance(source, FreshSet):
         images = "images simulated on the way"
-    pixel_scale = header.pixel_scale_arcsec
+    pixel_scale, flux_unit = header.pixel_scale_arcsec, header.flux_unit
+    observation = observation_of(source) if config.noise == "split" else None
+    if config.noise == "removed":
+        known = config.model
+        pixel_scale, flux_unit = known.pixel_scale_arcsec, known.flux_unit
+        observation = known.observation
     return replace(
         config.model,
         network=_with_lens_equation(config.model.network, config.parameters, source, pixel_scale),
@@ -153,10 +174,10 @@ def _complete(
         prior_size=min(len(data), PRIOR_SIZE) if config.parameters else 0,
         prior_draws="density" if config.parameters else "rows",
         pixel_scale_arcsec=pixel_scale,
-        flux_unit="peak" if transform.kind == "peak" else header.flux_unit,
+        flux_unit="peak" if transform.kind == "peak" else flux_unit,
         resize=header.resize,
         training_data=f"{images}, {kind}",
-        observation=observation_of(source) if config.noise == "split" else None,
+        observation=observation,
         transform=transform,
     )
 

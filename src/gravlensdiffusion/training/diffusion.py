@@ -24,7 +24,7 @@ from gravlensdiffusion.sets.copies import group, sign
 from gravlensdiffusion.sets.lens_set import LensSet
 from gravlensdiffusion.sets.training_set import TrainingSet
 from gravlensdiffusion.training.accelerator import build_accelerator, refuse_unequal
-from gravlensdiffusion.training.adapt import adapt, check_set, start_from
+from gravlensdiffusion.training.adapt import adapt, start_from
 from gravlensdiffusion.training.augment import check_names
 from gravlensdiffusion.training.batches import Batch, Prefetcher, load_batch
 from gravlensdiffusion.training.counters import Progress, doubt
@@ -82,7 +82,7 @@ def train(
         assert init is not None
         adaptation = adapt(init, source)
         config = adaptation.config
-        for line in (*check_set(config, source), *adaptation.notes):
+        for line in adaptation.notes:
             tell(line)
     opening = open_training(config, source, Path(folder), device=device, init=init, tell=tell)
     with opening as training:

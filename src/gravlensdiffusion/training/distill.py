@@ -208,6 +208,8 @@ def distilled(teacher: Model, config: DistillationConfig) -> ModelConfig:
             f"model '{config.teacher}' predicts the noise, which says nothing of the image at the "
             "first step; distillation needs one that predicts v, x0 or 'preconditioned'"
         )
+    if not known.denoiser.keeps_noise:
+        known = replace(known, denoiser=replace(known.denoiser, noise=0.0, keeps_noise=True))
     if known.denoiser.noise:
         raise GravLensError(
             f"model '{config.teacher}' was adapted, and the noise of its images goes past the "

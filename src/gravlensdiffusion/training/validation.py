@@ -119,11 +119,14 @@ class ValidationLoss:
         data: The validation images.
         seed: Seed of the run.
         is_conditional: Whether the model knows classes or parameters.
+        num_draws: Draws of noise, at least.
     """
 
-    def __init__(self, data: TrainingSet, seed: int, is_conditional: bool) -> None:
+    def __init__(
+        self, data: TrainingSet, seed: int, is_conditional: bool, num_draws: int | None = None
+    ) -> None:
         self._data, self._seed, self._is_conditional = data, seed, is_conditional
-        self._rounds = math.ceil(NUM_DRAWS / len(data))
+        self._rounds = math.ceil((num_draws or NUM_DRAWS) / len(data))
         source = generator(seed, 0, Stream.HELD_OUT, PLACES)
         self._places = source.permutation(len(data))
 
