@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.model.folders import bundled_models
-from gravlensdiffusion.presets.simulation import SIMULATION_PRESETS
+from gravlensdiffusion.presets.simulation import SIMULATION_PRESETS, learned_preset
 from gravlensdiffusion.reports.mosaics import save_grid
 from gravlensdiffusion.simulation.simulated_set import simulate
 
@@ -51,7 +51,7 @@ def main(options: Options) -> None:
         for label in classes:
             rows.append(generator.sample(columns, label=label, seed=options.seed).images)
             lenses = simulate(
-                "deeplense",
+                learned_preset(generator.config.training_data) or "deeplense",
                 columns,
                 options.seed,
                 size=size,

@@ -8,7 +8,8 @@ these statistics, what an ImageNet network sees, and (`--pixels`, some minutes m
 area stands that of real images against real ones, and that of simulations in place of real images, which
 no preset can better. It writes PRESET.json, PRESET.md, PRESET.html (on which you can guess yourself)
 and PRESET.png into the folder. `--name old-slacs` names the files otherwise, `--before FILE` puts the areas of an
-earlier PRESET.json into the table.
+earlier PRESET.json into the table, `--images SET` holds a set of your own, the samples of a model say, against the
+real images instead of simulations.
 
 Masks of real images are laid on the simulated ones too, and filled in both. Each image is cut out about its
 brightest point, since cutouts of surveys are not all centred alike.
@@ -47,6 +48,7 @@ from gravlensdiffusion.reports.document import (
 )
 from gravlensdiffusion.reports.mosaics import save_grid
 from gravlensdiffusion.reports.numbers import number, plus_minus, probability
+from gravlensdiffusion.sets.lens_set import LensSet
 from gravlensdiffusion.simulation.instrument import build_instrument
 from gravlensdiffusion.simulation.simulated_set import simulate
 
@@ -79,6 +81,8 @@ class Options:
     """Folder to write to."""
     num: int = 420
     """Simulations."""
+    images: Path | None = None
+    """A set to compare instead of simulations; its class `no_lens` is left out."""
     seed: int = 0
     """Seed of the simulations and of all that is drawn."""
     crop: int | None = None
@@ -103,9 +107,11 @@ def main(options: Options) -> None:
     """Measure, and write numbers, tables, page and picture."""
     config = simulation_preset(options.preset)
     instrument = build_instrument(config.imaging)
-    real, masked = read_real(options, instrument.zero_point, config.imaging.num_pixels)
+    own = None if options.images is None else lenses_of(options.images)
+    wanted = config.imaging.num_pixels if own is None else own.image_shape[-1] - 2 * REACH
+    real, masked = read_real(options, instrument.zero_point, wanted)
     classes = [each.name for each in config.classes if each.name != NO_LENS]
-    source = simulate(
+    source = own or simulate(
         config,
         options.num,
         options.seed,
@@ -113,7 +119,8 @@ def main(options: Options) -> None:
         num_pixels=real.shape[-1],
         flux_unit="e-/s",
     )
-    simulated = source.read(np.arange(options.num))[:, 0].astype(np.float32)
+    num = min(options.num, len(source))
+    simulated = source.read(np.arange(num))[:, 0].astype(np.float32)
     chosen = np.random.default_rng(options.seed).integers(len(masked), size=len(simulated))
     simulated = np.where(masked[chosen], np.float32(np.nan), simulated)
     real = centred(real)
@@ -133,6 +140,13 @@ def main(options: Options) -> None:
         tell=lambda what: print(what, flush=True),
     )
     write(options, found, real, simulated)
+
+
+def lenses_of(path: Path) -> LensSet:
+    """Return the images of a set that are lenses."""
+    source = open_set(path)
+    names = np.array([*source.header.class_names, ""])[np.asarray(source.labels)]
+    return source.select(np.flatnonzero(names != NO_LENS))
 
 
 def read_real(options: Options, zero_point: float, wanted: int) -> tuple[Images, NDArray[np.bool_]]:

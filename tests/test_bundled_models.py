@@ -8,6 +8,8 @@ from gravlensdiffusion.evaluation.preparation import PreparedSource
 from gravlensdiffusion.evaluation.sets import prepare_sets
 from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.generation.generator import LensGenerator
+from gravlensdiffusion.metrics.einstein import einstein_radius
+from gravlensdiffusion.metrics.sky import measure_sky
 from gravlensdiffusion.model.folders import MODELS_FOLDER, bundled_models
 from gravlensdiffusion.presets.simulation import simulation_preset
 from gravlensdiffusion.simulation.generate import select, set_header
@@ -45,6 +47,21 @@ def test_a_larger_ring_is_drawn_where_one_is_ordered(tmp_path, name: str, size: 
         samples = generator.sample(8, label="no_sub", parameters=order, seed=2)
         found[theta_e] = measured(tmp_path, samples.images[:, 0], size)["theta_E"]
     assert found[1.5].mean() - found[1.1].mean() == pytest.approx(0.4, abs=0.08)
+
+
+def test_a_larger_ring_is_drawn_around_a_galaxy() -> None:
+    generator = LensGenerator.from_pretrained("slacs96", device="cpu")
+    seen = {"source_x": 0.05, "source_y": 0.0, "source_magnitude": 22.5}
+    seen |= {"lens_light_magnitude": 18.0}
+    found = {}
+    for theta_e in (0.9, 1.5):
+        order = seen | {"theta_E": theta_e}
+        images = generator.sample(8, label="no_sub", parameters=order, seed=3).images[:, 0]
+        # Low by a fifth where a galaxy outshines the arcs; see `einstein_radius`.
+        found[theta_e] = np.nanmedian(0.05 * einstein_radius(images, measure_sky(images).rms))
+        flux = images.sum((1, 2))
+        assert 25.94 - 2.5 * np.log10(np.median(flux)) == pytest.approx(18.0, abs=0.3)
+    assert found[1.5] - found[0.9] > 0.25
 
 
 @pytest.mark.parametrize("steps", [1, 2])

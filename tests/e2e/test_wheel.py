@@ -83,7 +83,7 @@ def test_metadata_says_what_a_registry_shows(installed):
 
 def test_bundled_models_are_listed(gravlens):
     listed = [line for line in gravlens("models").splitlines() if not line.startswith(" ")]
-    assert listed == ["lens28", "lens64", "lens150"]
+    assert listed == ["lens28", "lens64", "lens150", "slacs96"]
 
 
 def test_lenses_are_simulated(gravlens, tmp_path):
