@@ -74,13 +74,19 @@ class Together(LensSet):
     Args:
         parts: Images and labels of each.
         flags: Which images of each count as generated.
+        class_names: Names of the classes.
     """
 
-    def __init__(self, parts: Sequence[Pictures], flags: Sequence[NDArray[np.bool_]]) -> None:
+    def __init__(
+        self,
+        parts: Sequence[Pictures],
+        flags: Sequence[NDArray[np.bool_]],
+        class_names: tuple[str, ...] = CLASSES,
+    ) -> None:
         self._images = np.concatenate([images for images, _ in parts])
         self.image_shape = self._images.shape[1:]
         self.labels = np.concatenate([labels for _, labels in parts]).astype(np.int16)
-        self.header = SetHeader(class_names=CLASSES)
+        self.header = SetHeader(class_names=class_names)
         self.parameters = {GENERATED: np.concatenate(flags).astype(np.float64)}
 
     def read(self, indices: Indices) -> NDArray[np.float32]:

@@ -1,0 +1,73 @@
+"""The study of finders: what they are trained on, and how what they find is counted."""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gravlensdiffusion.metrics.sky import measure_sky
+from gravlensdiffusion.simulation.simulated_set import simulate
+from gravlensdiffusion.store.reader import write_store
+
+
+@pytest.fixture(autouse=True)
+def scripts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "benchmarks"))
+    yield
+    sys.modules.pop("finder", None)
+
+
+def test_the_plain_arm_is_smooth_and_alone_under_a_white_sky() -> None:
+    from finder import plain, simulated
+
+    config = plain()
+    assert config.neighbours == ()
+    assert config.source.light.structure is None
+    assert config.imaging.sky_correlation is None
+    images, labels = simulated(replace(config, mix=(0.0, 0.0, 0.0, 1.0)), 24, 0)
+    assert not labels.any()
+    sky = measure_sky(images[:, 0])
+    assert np.median(sky.rms) == pytest.approx(0.0085, rel=0.1)
+    # The preset itself has 0.25.
+    assert abs(np.median(sky.whiteness)) < 0.05
+
+
+@pytest.mark.parametrize("lenses_alone", [False, True])
+def test_half_of_the_images_are_lenses_however_they_were_made(tmp_path, lenses_alone) -> None:
+    from finder import half_drawn
+
+    path = tmp_path / "drawn.h5"
+    drawn = simulate("slacs", 40, 7, flux_unit="e-/s", classes=["no_sub", "no_lens"])
+    write_store(path, drawn.records(), drawn.header, num=40)
+    images, labels = half_drawn(path, 16, 0, lenses_alone=lenses_alone)
+    assert images.shape == (16, 1, 96, 96)
+    assert labels.sum() == 8
+    own = drawn.read(np.arange(40))
+    copied = [(image == own).all((1, 2, 3)).any() for image in images]
+    assert sum(copied) == (4 if lenses_alone else 8)
+    # Of an adapted model no image without a lens is taken.
+    assert sum(c for c, label in zip(copied, labels, strict=True) if not label) == (
+        0 if lenses_alone else 4
+    )
+
+
+def test_what_passes_for_a_lens_is_counted_at_one_false_one_in_a_hundred() -> None:
+    from finder import markdown, summary
+
+    no_lens = list(np.linspace(0, 1, 1001))
+    scores = {"no_lens": no_lens, "simulated": [2.0, 0.5], "galaxies": [0.0] * 10, "DESI": [2.0]}
+    finders = [
+        scores | {"seed": 0, "part": 0, "SLACS": [2.0, 0.0, 0.0, 0.0]},
+        scores | {"seed": 0, "part": 1, "SLACS": [0.0, 2.0, 0.0, 0.0]},
+    ]
+    found = summary(finders, num_parts=2)
+    # Each finder is asked of every second lens: one of two, twice.
+    assert found["SLACS"][0] == 0.5
+    assert found["simulated"][0] == 0.5
+    assert found["galaxies"][0] == 0.0
+    low, high = found["SLACS"][1:]
+    assert 0.05 < low < 0.5 < high < 0.95
+    assert "| 50.0% (15 to 85)" in markdown({"adapted": found})
