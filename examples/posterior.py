@@ -9,6 +9,7 @@ draws. Then ranks say whether the spread can be trusted: among its draws, the tr
 often as any other.
 """
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -22,10 +23,16 @@ from torch import Tensor
 
 from gravlensdiffusion import LensGenerator, simulate
 from gravlensdiffusion.diffusion.randomness import Stream, Streams
+from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.files import check_picture, whole_file
-from gravlensdiffusion.interop.azula import draw_posterior
 from gravlensdiffusion.progress import shown_progress
 from gravlensdiffusion.reports.mosaics import save_grid
+
+try:
+    from gravlensdiffusion.interop.azula import draw_posterior
+except GravLensError as error:
+    print(f"posterior.py: {error}", file=sys.stderr)
+    raise SystemExit(2) from None
 
 NUM_SHOWN = 4
 
