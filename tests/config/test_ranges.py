@@ -12,7 +12,7 @@ from gravlensdiffusion.config.model import SLACK, ModelConfig, ParameterConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.generation.request import _check_values
 from gravlensdiffusion.model.folders import MODELS_FOLDER, bundled_models
-from gravlensdiffusion.presets.simulation import simulation_preset
+from gravlensdiffusion.presets.simulation import learned_preset, simulation_preset
 from gravlensdiffusion.simulation.population import prior_bounds
 
 
@@ -74,7 +74,7 @@ def test_the_shown_and_the_drawn_ranges_of_bundled_models_are_accepted(name: str
     config = from_json(
         ModelConfig, (MODELS_FOLDER / name / "config.json").read_bytes(), source=name
     )
-    drawn = prior_bounds(simulation_preset("deeplense"))
+    drawn = prior_bounds(simulation_preset(learned_preset(config.training_data) or "deeplense"))
     for parameter in config.parameters:
         ends = tuple(map(float, parameter.shown_ends()))
         _check_values(config, {parameter.name: ends}, name)
