@@ -1,7 +1,7 @@
 r"""Does a more real simulation make a better lens finder? Trained on simulations, tried on real lenses.
 
     python benchmarks/finder.py --slacs real/slacs --desi real/desi_hst --galaxies real/cosmos \
-        --drawn drawn/slacs96 --adapted drawn/fold0 --adapted drawn/fold1 --adapted drawn/fold2
+        --drawn drawn/slacs96 --adapted adapted/drawn-0.h5 --adapted adapted/drawn-1.h5
 
 trains finders of ``lens`` and ``no_lens`` (the network of `gravlens classify`) at 96 pixels of 0.05
 arcsec, each on as many images, half of them lenses:

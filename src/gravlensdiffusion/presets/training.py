@@ -32,7 +32,7 @@ MIN_IMAGES = 200
 FEWEST_SEEN = 5_000
 """Images that a model sees before it draws lenses, where its scaling is measured anew."""
 FEW_PASSES = 45
-"""How often a model that is adapted sees each of fewer images; docs/training.md has the measurement."""
+"""How often a model that is adapted sees each of fewer images; docs/real-data.md says why no oftener."""
 
 UNIT_TO_SIGNED = TransformConfig(
     kind="linear", offset=0.5, scale=0.5, centre="none", gain=1.0, bounds=(0.0, 1.0)
