@@ -225,6 +225,9 @@ def test_overwrite_replaces(model, tmp_path):
         (["--label", "cdm,"], "no class ''"),
         (["--sampler", "euler"], "--sampler: 'euler' is not one of"),
         (["--model", "lens99"], "no model 'lens99'"),
+        (["--weak", "lens99", "--guidance", "2"], "no model 'lens99'"),
+        (["--weak", "lens28"], "--weak is what --guidance goes by, so give --guidance too"),
+        (["--weak", "lens28", "--guidance", "2"], "this one has another image shape"),
     ],
 )
 def test_bad_option_is_one_line_and_leaves_nothing(model, tmp_path, capsys, words, message):

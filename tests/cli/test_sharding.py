@@ -115,6 +115,14 @@ def test_other_weights_are_another_request(model: Path, tmp_path: Path, capsys) 
     words = ("--num", 4, "--shard-size", 2)
     assert sample(tmp_path / "ordered", tmp_path / "set", *words) == 2
     assert "made for another model;" in capsys.readouterr().err
+    words += ("--guidance", 1.5, "--weak", tmp_path / "ordered")
+    assert sample(model, tmp_path / "guided", *words) == 0
+    assert sample(model, tmp_path / "guided", *words) == 0
+    assert "0 of 2 shards" in capsys.readouterr().out
+    assert sample(model, tmp_path / "guided", *words[:-2]) == 2
+    assert "made for another weaker model;" in capsys.readouterr().err
+    assert sample(model, tmp_path / "guided", *words[:-1], model) == 2
+    assert "made for another weaker model;" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ from gravlensdiffusion.diffusion.noise import (
 from gravlensdiffusion.diffusion.randomness import Streams
 from gravlensdiffusion.diffusion.samplers.base import Sampler, prior, sample, trajectory
 from gravlensdiffusion.diffusion.samplers.solvers import DDIM, DDPM, DPMSolverPP, Heun
+from gravlensdiffusion.diffusion.wrap import GuidedDenoiser
 from tests.diffusion.gaussian import GaussianDenoiser, spaced
 
 SCHEDULES = [DDPMSchedule(), CosineSchedule(), VariancePreservingLogSNR(sigma_max=80.0)]
@@ -94,6 +95,26 @@ def test_deterministic_samplers_give_mean_and_covariance(
     assert (mean - MEAN.flatten()).abs().max() < 1e-3
     difference = columns.T @ columns - covariance()
     assert torch.linalg.matrix_norm(difference, 2) < tolerance * 2
+
+
+@pytest.mark.parametrize("scale", [1.0, 1.5, 2.0])
+def test_guidance_by_a_wider_model_narrows_by_a_known_factor(scale: float) -> None:
+    """Along the flow log(spread) is mixed as the estimates are: with r the first noise-to-signal ratio
+    and v, u the variances of model and weaker model, an image keeps its distance from the mean times
+    ``(v / (v + r^2))^(w/2) (u / (u + r^2))^((1-w)/2)``.
+    """
+    schedule = VariancePreservingLogSNR(sigma_max=80.0)
+    wider = covariance() + 0.5 * torch.eye(4)
+    exact, weak = (GaussianDenoiser(MEAN, each, schedule) for each in (covariance(), wider))
+    guided = GuidedDenoiser(exact, scale, weak)
+    basis = torch.cat([torch.zeros(1, 4), exact.directions.T]).double().reshape(5, *SHAPE)
+    alpha_1, sigma_1 = schedule(ONE)
+    images = sample(guided, DPMSolverPP(), basis + alpha_1 * MEAN, 400).flatten(1)
+    assert torch.allclose(images[0], MEAN.flatten(), atol=1e-6)
+    kept = (images[1:] - images[0]) @ exact.directions
+    v, ratio = exact.variances, (sigma_1 / alpha_1) ** 2
+    factor = (v / (v + ratio)) ** (scale / 2) * ((v + 0.5) / (v + 0.5 + ratio)) ** ((1 - scale) / 2)
+    assert torch.allclose(kept, torch.diag(factor / alpha_1), rtol=0.01, atol=1e-6)
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES, ids=NAMES)

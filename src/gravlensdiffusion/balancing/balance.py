@@ -102,7 +102,7 @@ def plan_balance(
         guidance=settings.guidance,
         classes=classes,
         resample="" if fit.resampling is None else str(fit.resampling),
-        software=f"gravlensdiffusion {__version__}",
+        software=f"gravlensdiffusion {__version__}{requests[0].guided_by if requests else ''}",
     )
     return Plan(
         filling=filling,

@@ -81,6 +81,8 @@ class Options:
         out: Folder to write to; it is made where it does not exist.
         model: A bundled model, a run, a checkpoint folder, a pipeline of diffusers, owner/name on the
             hub, or a model_checkpoint.pth of the earlier project.
+        weak: A weaker model of the same images, an earlier checkpoint of the run, say: --guidance then
+            goes away from what it would draw.
         num: Number of images; 100 by default, or one for each row of --conditions.
         seed: Seed of the noise that the images start from.
         format: What to write, separated by commas: h5 (lenses.h5), npy, fits, png.
@@ -97,6 +99,7 @@ class Options:
 
     out: Path
     model: str = "lens64"
+    weak: str | None = None
     num: Count | None = None
     seed: NoiseSeed = 0
     format: str = "h5"
@@ -121,7 +124,8 @@ def run(options: Options) -> None:
     from gravlensdiffusion.generation.saving import SampleWriter
     from gravlensdiffusion.store.shards import Shards
 
-    generator = LensGenerator.from_pretrained(options.model, device=options.machine.device)
+    device = options.machine.device
+    generator = LensGenerator.from_pretrained(options.model, device=device, weak=options.weak)
     check_channels(generator.config.num_channels, formats)
     request = _read_request(options, generator)
     writer = SampleWriter(
@@ -191,6 +195,8 @@ def _check(options: Options, formats: Sequence[str]) -> None:
     from gravlensdiffusion.formats.writers import check_set
 
     options.sampling.check()
+    if options.weak is not None and options.sampling.guidance == 1:
+        raise GravLensError("`weak` is what `guidance` goes by, so give `guidance` too, 1.5 say")
     if options.instrument.noise_free and "h5" not in formats:
         raise GravLensError("`noise_free` writes to lenses.h5, so `format` must name h5")
     _spans(options)

@@ -32,29 +32,37 @@ class WrappedDenoiser(Denoiser):
 
 
 class GuidedDenoiser(WrappedDenoiser):
-    """Classifier-free guidance: ``x_hat = free + scale (conditioned - free)``.
+    """Guidance away from a worse estimate: ``x_hat = worse + scale (own - worse)``.
 
-    Both estimates come from one evaluation of a doubled batch. A scale of 1 is the conditioned
-    estimate itself, a scale of 0 the free one.
+    The worse estimate is that of a weaker denoiser of the same condition (autoguidance), or, where
+    there is none, the denoiser's own with the condition dropped (classifier-free guidance, one
+    evaluation of a doubled batch). A scale of 1 is the denoiser's own estimate itself, 0 the worse one.
 
     Args:
-        denoiser: A denoiser trained with conditions dropped at random.
+        denoiser: The denoiser; without ``weak``, one trained with conditions dropped at random.
         scale: Strength of guidance.
+        weak: A weaker denoiser of the same images and times, or None.
 
     References:
-        Ho and Salimans 2022, arXiv:2207.12598, equation 6.
+        Ho and Salimans 2022, arXiv:2207.12598, equation 6; Karras et al. 2024, arXiv:2406.02507,
+        equation 3 (a weaker model).
     """
 
-    def __init__(self, denoiser: Denoiser, scale: float) -> None:
+    def __init__(self, denoiser: Denoiser, scale: float, weak: Denoiser | None = None) -> None:
         super().__init__(denoiser)
         if not 0 <= scale < math.inf:
             raise GravLensError(f"the guidance scale must not be negative, got {scale}")
         self.scale = scale
+        self.weak = weak
 
     def forward(self, x_t: Tensor, t: Tensor, condition: Condition | None = None) -> Tensor:
         """Estimate the clean images; see `Denoiser.forward`."""
-        if condition is None or self.scale == 1:
+        if self.scale == 1 or (condition is None and self.weak is None):
             return self.denoiser(x_t, t, condition)
+        if self.weak is not None:
+            worse: Tensor = self.weak(x_t, t, condition)
+            return worse + self.scale * (self.denoiser(x_t, t, condition) - worse)
+        assert condition is not None
         t = per_image(t, x_t)
         x_hat: Tensor = self.denoiser(
             torch.cat([x_t, x_t]), torch.cat([t, t]), _joined(condition, condition.dropped())

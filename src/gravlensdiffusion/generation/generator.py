@@ -37,7 +37,7 @@ from gravlensdiffusion.generation.request import (
 )
 from gravlensdiffusion.generation.samples import Frame, LensSamples
 from gravlensdiffusion.interop.hub import card, push
-from gravlensdiffusion.model.build import Model, build_sampler
+from gravlensdiffusion.model.build import Model, build_sampler, check_alike
 from gravlensdiffusion.model.checkpoint import (
     fingerprint,
     load_few_steps,
@@ -62,6 +62,11 @@ class LensGenerator:
         name: What it is called in the files it makes.
         few_steps: The same model, distilled; None where there is none. It draws the numbers of
             steps that it was made for, where no sampler is asked for.
+        weak: A weaker model of the same images, an earlier checkpoint of the same run, say, that
+            guidance goes by; None for guidance by the model itself, free of class and parameters.
+
+    Raises:
+        GravLensError: If the weaker model is one of other images.
 
     Example:
         >>> generator = LensGenerator.from_pretrained("lens28")  # doctest: +SKIP
@@ -69,13 +74,22 @@ class LensGenerator:
         (100, 1, 28, 28)
     """
 
-    def __init__(self, model: Model, name: str = "model", few_steps: Model | None = None) -> None:
+    def __init__(
+        self,
+        model: Model,
+        name: str = "model",
+        few_steps: Model | None = None,
+        weak: Model | None = None,
+    ) -> None:
         self.model = model.eval()
         self.config = model.config
         self.name = name
         if few_steps is None and model.config.sampling.few_steps:
             few_steps = model
         self.few_steps = None if few_steps is None else few_steps.eval()
+        if weak is not None:
+            check_alike(model, weak)
+        self.weak = None if weak is None else weak.eval()
 
     @classmethod
     def from_pretrained(
@@ -83,6 +97,7 @@ class LensGenerator:
         name_or_path: str | Path,
         device: str = "auto",
         *,
+        weak: str | Path | None = None,
         revision: str | None = None,
         cache_dir: str | Path | None = None,
         local_files_only: bool = False,
@@ -93,6 +108,7 @@ class LensGenerator:
         Args:
             name_or_path: See `checkpoint.load_model`.
             device: ``cpu``, ``cuda`` or ``auto``.
+            weak: The weaker model that guidance goes by, on this machine; see the class.
             revision: Branch, tag or commit of a model on the hub.
             cache_dir: The hub's cache; by default that of ``HF_HOME``.
             local_files_only: Whether the hub is not asked; ``HF_HUB_OFFLINE`` does the same.
@@ -110,7 +126,8 @@ class LensGenerator:
             token=token,
         )
         few_steps = load_few_steps(folder, device)
-        return cls(load_model(folder, device), Path(name_or_path).name, few_steps)
+        weaker = None if weak is None else load_model(weak, device)
+        return cls(load_model(folder, device), Path(name_or_path).name, few_steps, weaker)
 
     def save_pretrained(
         self, folder: str | Path, *, name: str | None = None, license_name: str | None = None
@@ -200,7 +217,8 @@ class LensGenerator:
             sampler: ``ddpm``, ``ddim``, ``dpmpp``, ``heun``, ``consistency`` or ``scheduler``; None
                 for the model's own.
             num_steps: Number of steps; None for the model's own, or the sampler's.
-            guidance: Scale of classifier-free guidance; 1 is none.
+            guidance: Scale of guidance, by the weaker model where there is one, else classifier-free;
+                1 is none.
             exposure_s: Exposure time that sets the Poisson noise of the galaxies [s], of a model
                 that leaves the noise to the instrument; None for that of the training set.
             sky_rms: Noise of sky and read-out in a native pixel [e- / s], of such a model; likewise.
@@ -223,8 +241,14 @@ class LensGenerator:
                 f"model '{self.name}' has learned its noise with its lenses, so that it has no "
                 "noise-free images"
             )
-        if guidance != 1.0 and not self.is_conditional:
+        weak = None if guidance == 1.0 else self.weak
+        if guidance != 1.0 and weak is None and not self.is_conditional:
             raise GravLensError(f"model '{self.name}' knows nothing to guide by")
+        if weak is not None and name == CONSISTENCY:
+            raise GravLensError(
+                f"model '{self.name}' draws {steps} steps by distilled weights, which no weaker model "
+                "guides; choose another `sampler`"
+            )
         if self.config.prior_size:
             prior_table = self.model.prior.cpu().numpy().astype(np.float64)
             draw_missing_parameters(self.config, prior_table, labels, table, numbers, seed)
@@ -239,6 +263,7 @@ class LensGenerator:
             flux_unit=flux_unit or self.config.flux_unit,
             noise_free=observation is not None if noise_free is None else noise_free,
             first=first,
+            weak=None if weak is None else fingerprint(weak),
         )
 
     def sample(
@@ -315,7 +340,11 @@ class LensGenerator:
         model = self.drawn_by(request.sampler)
         denoiser: Denoiser = model.denoiser
         if request.guidance != 1.0:
-            denoiser = GuidedDenoiser(denoiser, request.guidance)
+            worse = None
+            if request.weak is not None:
+                assert self.weak is not None, "the request is that of another generator"
+                worse = self.weak.denoiser
+            denoiser = GuidedDenoiser(denoiser, request.guidance, worse)
         noise = streams.normal(Stream.PRIOR, self.image_shape)
         noise = noise.to(self.device, memory_format=torch.channels_last)
         x_1 = prior(denoiser.schedule, noise)
@@ -454,5 +483,5 @@ class LensGenerator:
             seed=request.seed,
             parameter_units=units | {n: UNITS[n] for n in known_noise(request.observation)},
             resize=self.config.resize,
-            software=f"gravlensdiffusion {__version__}, model {self.name}",
+            software=f"gravlensdiffusion {__version__}, model {self.name}{request.guided_by}",
         )

@@ -33,6 +33,7 @@ _TOLD = {
     "noise_free": "choice of noise-free images",
     "flux_unit": "flux unit",
     "first": "first image",
+    "weak": "weaker model",
 }
 """What messages, and shards, call the attributes of a request."""
 
@@ -48,7 +49,9 @@ class Request:
         seed: Seed.
         sampler: Name of the sampler.
         num_steps: Number of steps.
-        guidance: Scale of classifier-free guidance; 1 is none.
+        guidance: Scale of guidance; 1 is none.
+        weak: SHA-256 of the weights of the weaker model that guidance goes by; None for guidance
+            by the model itself, free of class and parameters.
         observation: The noise that is added; None where the model has learned its own.
         flux_unit: Unit of the images.
         noise_free: Whether the images are kept without noise too.
@@ -65,6 +68,7 @@ class Request:
     flux_unit: str
     noise_free: bool
     first: int = 0
+    weak: str | None = None
 
     def __post_init__(self) -> None:
         check_ranges(self, "`{}`")
@@ -90,6 +94,11 @@ class Request:
         """Numbers k of the images."""
         return range(self.first, self.first + len(self))
 
+    @property
+    def guided_by(self) -> str:
+        """What a set says, after the name of its model, of the weaker one; empty for none."""
+        return "" if self.weak is None else f", guided by weights {self.weak:.16}"
+
     def batches(self, size: int) -> Iterator[Self]:
         """Yield the request in parts of at most ``size`` images."""
         for low in range(0, len(self), size):
@@ -106,6 +115,8 @@ class Request:
         if self.observation is not None:
             own["observation"] = to_json(self.observation, indent=None)
         del own["labels"], own["parameters"]
+        if self.weak is None:  # as shards of earlier versions have it
+            del own["weak"]
         named = {_TOLD.get(name, name): value for name, value in own.items()}
         return named | {"order": order.hexdigest(), "number of images": len(self)}
 

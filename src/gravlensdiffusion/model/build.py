@@ -129,6 +129,35 @@ def build_model(
     return model
 
 
+def check_alike(model: Model, other: Model) -> None:
+    """Refuse two models whose estimates of one noisy image cannot be mixed.
+
+    Raises:
+        GravLensError: If the other one knows other images, orders or noise levels; it says what.
+    """
+
+    def told(of: Model) -> dict[str, object]:
+        config = of.config
+        return {
+            "image shape": (config.num_channels, config.image_size, config.image_size),
+            "classes": config.class_names,
+            "parameters": tuple(each.name for each in config.parameters),
+            "flux unit": config.flux_unit,
+            "transform": config.transform,
+            "mean image": of.transform.mean.tolist(),
+            "noise schedule": config.schedule,
+            "noise": config.observation,
+        }
+
+    own, others = told(model), told(other)
+    for what, value in own.items():
+        if value != others[what]:
+            raise GravLensError(
+                f"`weak` must be a model of the same images, such as an earlier checkpoint of the run; "
+                f"this one has another {what}"
+            )
+
+
 def least_size(config: ModelConfig) -> int:
     """Return a number of weights that a model surely has: a file with fewer does not hold it."""
     size = config.num_channels * config.image_size**2
