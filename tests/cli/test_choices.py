@@ -44,7 +44,7 @@ def test_a_mask_is_not_trained_on(
     (tmp_path / "set/0.fits").unlink()
     assert main([*words, "--band", "vis"]) == 0
     told = capsys.readouterr().err
-    assert "of FITS files HDU SCI taken, DQ left: 8 images, 1.fits first" in told
+    assert "of FITS files HDU SCI taken with the data quality in DQ: 8 images, 1.fits first" in told
     assert main([*words, "--hdu", "WHT"]) == 2
     assert "has no image in HDU 'WHT'; there are DQ, SCI" in capsys.readouterr().err
     assert main(["inspect", str(tmp_path / "set/1.fits"), "--hdu", "dq"]) == 2

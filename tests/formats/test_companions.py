@@ -159,8 +159,8 @@ def test_a_survey_folder(tmp_path: Path) -> None:
         "images of other bands than vis, left alone: 1; J1+2.5_nir_h_data.fits first",
         "files about the set, left alone: LICENSE",
         (
-            "masked pixels (NaN, BLANK or flagged by a noise map), 2 in 2 of 2 images: each looks like those "
-            "beside it; J1+2.5_vis_data.fits first"
+            "masked pixels, 2 in 2 of 2 images (2 by noise map): each looks like those beside it; "
+            "J1+2.5_vis_data.fits first"
         ),
     )
     assert source.parameters["background_rms"] == pytest.approx([0.003, 0.003])

@@ -13,8 +13,9 @@ from gravlensdiffusion.errors import (
     BadImageError,
     GravLensError,
 )
+from gravlensdiffusion.formats.appearance import looks_like
 from gravlensdiffusion.formats.fits import FitsReader
-from gravlensdiffusion.formats.fits_extensions import Choice, _looks_like
+from gravlensdiffusion.formats.fits_extensions import Choice
 from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.untrusted.probe import release
 from tests.sets.files import lens_images
@@ -59,16 +60,18 @@ def is_lens(image: NDArray[np.float32]) -> bool:
 def test_companions_before_and_behind_the_image_are_left(
     tmp_path: Path, name: str, others: str, packed: bool
 ) -> None:
-    beside = [(other, NOISE + 10 * np.abs(LENS) + 1) for other in others.split()]
+    shown = NOISE + 10 * np.abs(LENS) + 1
+    beside = [(other, 0 * FLAGS if other == "DQ" else shown) for other in others.split()]
     path = save(tmp_path / "a.fits", beside[0], (name, LENS), *beside[1:], packed=packed)
     source = open_set(path)
     assert is_lens(source.read([0])[0, 0])
-    maps = [other for other in others.split() if other in ("ERR", "RMS")]
-    left = ", ".join(other for other in others.split() if other not in maps)
-    noise = f" with the noise in {maps[0]}" if maps else ""
-    told = f"of FITS files HDU {name} taken{noise}, {left} left: 1 image, a.fits first"
-    assert source.notes == (told,)
-    assert ("background_rms" in source.parameters) == bool(maps)
+    says = {"DQ": "data quality", "WHT": "weight", "WGT": "weight", "ERR": "noise", "RMS": "noise"}
+    maps = [f"the {says[other]} in {other}" for other in others.split() if other in says]
+    beside_it = f" with {' and '.join(maps)}" if maps else ""
+    left = ", ".join(other for other in others.split() if other not in says)
+    told = f"of FITS files HDU {name} taken{beside_it}" + (f", {left} left" if left else "")
+    assert source.notes[0] == f"{told}: 1 image, a.fits first"
+    assert ("background_rms" in source.parameters) == any("noise" in each for each in maps)
 
 
 @pytest.mark.parametrize(
@@ -106,12 +109,12 @@ def test_pixels_decide_where_names_do_not(tmp_path: Path, kind: str, is_primary:
 
 @pytest.mark.parametrize("kind", CONTENTS)
 def test_what_pixels_look_like(kind: str) -> None:
-    assert _looks_like(CONTENTS[kind]) == kind
+    assert looks_like(CONTENTS[kind]) == kind
     holes = CONTENTS[kind].astype(np.float64)
     holes[2, 3] = np.nan
-    assert _looks_like(holes) == kind
-    assert _looks_like(LENS - LENS.min()) == ""
-    assert _looks_like(np.round(LENS * 30)) == ""
+    assert looks_like(holes) == kind
+    assert looks_like(LENS - LENS.min()) == ""
+    assert looks_like(np.round(LENS * 30)) == ""
 
 
 @pytest.mark.parametrize(

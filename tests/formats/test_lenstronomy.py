@@ -93,6 +93,27 @@ def test_maps_of_another_size_and_times_of_nothing_are_left(tmp_path: Path) -> N
     assert "exposure_time (exposure time), noise_map (noise map) left" in source.notes[0]
 
 
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.float64])
+def test_pixels_that_the_likelihood_leaves_out(tmp_path: Path, dtype: type) -> None:
+    image = lens_images(1)[0].astype(np.float64)
+    mask = np.ones(image.shape, dtype)
+    mask[0, :3] = 0
+    image[0, 0] = np.nan
+    source = open_set(save(tmp_path / "a.h5", image_data=image, likelihood_mask=mask))
+    assert source.read_masked([0]).sum() == 3
+    assert source.notes == (
+        (
+            "masked pixels, 3 in 1 of 1 images (1 NaN or BLANK, 2 by likelihood mask): each looks like those "
+            "beside it; a.h5 first"
+        ),
+    )
+    path = save(tmp_path / "b.h5", image_data=image, likelihood_mask=mask[1:])
+    with pytest.raises(
+        GravLensError, match=r"b.h5: has likelihood_mask of shape \(7, 8\) for image_data of shape"
+    ):
+        open_set(path)
+
+
 def test_one_file_and_the_folder_of_one_lens(tmp_path: Path) -> None:
     folder = desi_folder(tmp_path) / NAMES[1]
     for path in (folder, folder / f"{NAMES[1]}_F140W.h5"):

@@ -40,7 +40,8 @@ def test_masked_pixels_look_like_those_beside_them(folder: Path) -> None:
     np.testing.assert_array_equal(source.read([1])[0, 0], image)
     assert source.notes == (
         (
-            "masked pixels (NaN, BLANK or flagged by a noise map), 48 in 1 of 2 images: each looks like those beside it; 2.fits first"
+            "masked pixels, 48 in 1 of 2 images (48 NaN or BLANK): each looks like those beside it; "
+            "2.fits first"
         ),
     )
 

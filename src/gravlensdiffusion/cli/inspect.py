@@ -38,7 +38,8 @@ class Options:
     - .fits .fit .fts, also .gz .fz: the image of the lens; else --hdu, --band
     - .png .jpg .jpeg .tif .tiff: grey, or red, green and blue as channels
     - .csv beside them: file,label of each image
-    - noise maps, PSFs, masks, pictures and READMEs beside images: left alone
+    - noise, DQ and weight maps beside images or in their files: tell flagged pixels
+    - PSFs, masks, pictures and READMEs beside images: left alone
     - links out of the folder: refused; else --follow-links
     - any other: a line says which two lines of Python make a set of it
 

@@ -1,6 +1,5 @@
 """Which files of a folder are images of lenses, by their names, and which lie beside them."""
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,8 +15,6 @@ from gravlensdiffusion.sets.naming import (
 )
 
 Names = dict[Path, NameParts]
-DEVIATION = re.compile(r"noise|rms|err|sig|std|unc", re.IGNORECASE)
-"""What names of maps of standard deviations have in them, and of weights and variances have not."""
 Key = tuple[Path, tuple[str, ...]]
 
 
@@ -82,10 +79,12 @@ def is_band(stated: str, asked: str) -> bool:
     return bool(wanted) and (stated == wanted or stated.endswith(f"_{wanted}"))
 
 
-def noise_maps(images: Sequence[Path], companions: Mapping[Path, str]) -> dict[Path, Path]:
-    """Return the one map of standard deviations that lies beside an image, for all that have one.
+def maps_of_images(
+    images: Sequence[Path], companions: Mapping[Path, str]
+) -> dict[Path, dict[str, Path]]:
+    """Return the one map of each kind that lies beside an image, for all that have some.
 
-    Maps of weights and variances are none.
+    Kinds are those of `NameParts.map`: noise, data quality and weights; maps of variances are none.
 
     Args:
         images: Image files.
@@ -94,15 +93,19 @@ def noise_maps(images: Sequence[Path], companions: Mapping[Path, str]) -> dict[P
     found: defaultdict[Key, list[tuple[NameParts, Path]]] = defaultdict(list)
     for path, kind in companions.items():
         stem, suffix = split_name(path)
-        if kind == "noise map" and DEVIATION.search(stem) and suffix in (*FITS_SUFFIXES, ".npy"):
-            name = parse_name(stem)
+        name = parse_name(stem)
+        if kind == name.kind and name.map and suffix in (*FITS_SUFFIXES, ".npy"):
             found[path.parent, name.rest].append((name, path))
-    maps = {}
+    maps: dict[Path, dict[str, Path]] = {}
     for path in images:
         name = parse_name(split_name(path)[0])
-        own = [each for other, each in found[path.parent, name.rest] if _go_together(other, name)]
-        if len(own) == 1:
-            maps[path] = own[0]
+        own: defaultdict[str, list[Path]] = defaultdict(list)
+        for other, each in found[path.parent, name.rest]:
+            if _go_together(other, name):
+                own[other.map].append(each)
+        sure = {kind: each[0] for kind, each in own.items() if len(each) == 1}
+        if sure:
+            maps[path] = sure
     return maps
 
 

@@ -1,8 +1,8 @@
 """What the images of a set of files agree in, and which of them do not."""
 
 from collections import Counter
-from collections.abc import Callable, Hashable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ class Entry:
         facts: What is known of it.
         is_mask: Whether it has two whole values.
         num_masked: Pixels that were not observed.
+        flagged: How many of them each kind of map flags; all others are no number.
     """
 
     path: Path
@@ -43,6 +44,7 @@ class Entry:
     facts: Facts
     is_mask: bool
     num_masked: int = 0
+    flagged: Mapping[str, int] = field(default_factory=dict)
 
 
 def agreed(
@@ -229,10 +231,10 @@ def _differences(entries: list[Entry], side: int | None) -> list[str]:
         )
     masked = [entry for entry in entries if entry.num_masked]
     if masked:
-        num, pixels = len(masked), sum(entry.num_masked for entry in masked)
+        pixels = sum(entry.num_masked for entry in masked)
         lines.append(
-            f"masked pixels (NaN, BLANK or flagged by a noise map), {pixels:,} in {num} of {len(entries)} images: each looks "
-            f"like those beside it; {masked[0].path.name} first"
+            f"masked pixels, {pixels:,} in {len(masked)} of {len(entries)} images ({_reasons(masked)}): each "
+            f"looks like those beside it; {masked[0].path.name} first"
         )
     brought = [entry for entry in entries if entry.facts.factor != 1]
     if brought:
@@ -248,6 +250,15 @@ def _differences(entries: list[Entry], side: int | None) -> list[str]:
         counts = ", ".join(f"{num} of '{unit}'" for unit, num in units.most_common())
         lines.append(f"images differ in flux unit, so that of the set is not known: {counts}")
     return lines
+
+
+def _reasons(masked: list[Entry]) -> str:
+    """Say by what pixels are masked, each counted once."""
+    counts: Counter[str] = Counter()
+    for entry in masked:
+        counts["NaN or BLANK"] += entry.num_masked - sum(entry.flagged.values())
+        counts.update({f"by {kind}": num for kind, num in entry.flagged.items()})
+    return ", ".join(f"{num:,} {reason}" for reason, num in counts.items() if num)
 
 
 def stated_classes(entries: list[Entry]) -> tuple[str, ...]:

@@ -201,16 +201,20 @@ class FileSet(LensSet):
                 pixels = self._cropped(whole)
                 name = f"{path}[{index}]" if stated.is_stacked else str(path)
                 try:
-                    num_masked = check_masked(pixels) if stated.has_mask else 0
+                    flagged = {
+                        kind: int(np.count_nonzero(self._cropped(own)))
+                        for kind, own in stated.flags.items()
+                    }
+                    num_masked = check_masked(pixels, flagged) if stated.has_mask else 0
                     image = to_float32(fill_masked(pixels) if num_masked else pixels)
                 except BadImageError as problem:
                     bad.append(f"{name}: {problem}")
                     if len(bad) > MAX_PROBLEMS:
                         raise BadImageError(f"has over {MAX_PROBLEMS} bad images") from None
                     continue
-                facts = stated
+                facts = replace(stated, flags={})
                 if class_name is not None:
-                    facts = replace(stated, class_name=class_name, class_names=())
+                    facts = replace(facts, class_name=class_name, class_names=())
                 facts = self._printable(facts)
                 facts = looked_at(facts, fill_masked(whole) if facts.has_mask else whole)
                 entries.append(
@@ -224,6 +228,7 @@ class FileSet(LensSet):
                         facts=facts,
                         is_mask=has_two_whole_values(image),
                         num_masked=num_masked,
+                        flagged=flagged,
                     )
                 )
         except AmbiguousImageError as error:

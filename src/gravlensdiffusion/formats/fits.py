@@ -23,23 +23,25 @@ from gravlensdiffusion.formats.fits_extensions import (
     choose_bands,
     choose_image,
     is_image,
-    noise_of,
+    maps_of,
     taken_text,
 )
 from gravlensdiffusion.formats.fits_header import (
     FLUX_UNIT,
+    bad_bits,
     pixel_scale,
     read_text,
     stated_zero_point,
 )
 from gravlensdiffusion.formats.image import Facts, as_image, image_shape
-from gravlensdiffusion.formats.noise_map import with_noise, without_flagged
+from gravlensdiffusion.formats.pixel_maps import NEUTRAL, Maps, with_maps, without_flagged
 from gravlensdiffusion.formats.units import (
     ZERO_POINT,
     as_flux_unit,
     to_one_zero_point,
     unit_of_zero_point,
 )
+from gravlensdiffusion.sets.naming import QUALITY
 from gravlensdiffusion.untrusted import check_unpacked, held_bytes, refuse_bad, verdict
 from gravlensdiffusion.untrusted.limits import MAX_UNPACKING, SMALL_BYTES
 
@@ -65,9 +67,9 @@ class FitsReader:
     def __init__(self, choice: Choice | None = None, *, is_tried: bool = False) -> None:
         self.choice = choice or Choice()
         self._is_tried = is_tried
-        # The choice is made once: the HDUs of each file, and those of their noise, where it is not the
+        # The choice is made once: the HDUs of each file, and those of their maps, where it is not the
         # first alone.
-        self._numbers: dict[Path, tuple[tuple[int, int | None], ...]] = {}
+        self._numbers: dict[Path, tuple[tuple[int, dict[str, int]], ...]] = {}
         self._catalogues = CatalogueReader()
 
     def images(self, path: Path) -> Iterator[tuple[NDArray[np.generic], Facts]]:
@@ -81,9 +83,9 @@ class FitsReader:
         """Return the image of a file, or that of a row of a catalogue."""
         if path in self._catalogues.places:
             return self._catalogues.pixels(path, index)
-        with self._open(path) as (hdus, noises, primary, _):
+        with self._open(path) as (hdus, maps, primary, _):
             pixels, _ = _stacked(hdus, [_facts(hdu.header, primary) for hdu in hdus])
-            return without_flagged(pixels, _noise(hdus, noises))
+            return without_flagged(pixels, _maps(hdus, maps, primary))
 
     def read(self, path: Path) -> tuple[NDArray[np.generic], Facts]:
         """Return the image of a file and what its header says.
@@ -92,14 +94,16 @@ class FitsReader:
             AmbiguousImageError: If it is not known which image is meant.
             BadImageError: If there is none, or it cannot be read.
         """
-        with self._open(path) as (hdus, noises, primary, taken):
+        with self._open(path) as (hdus, maps, primary, taken):
             pixels, facts = _stacked(hdus, [_facts(hdu.header, primary) for hdu in hdus])
             facts = replace(facts, taken=taken + facts.taken)
-            return with_noise(pixels, facts, _noise(hdus, noises))
+            return with_maps(pixels, facts, _maps(hdus, maps, primary))
 
     @contextmanager
-    def _open(self, path: Path) -> Iterator[tuple[list[Any], list[Any], fits.Header, str]]:
-        """Open a file; yield the HDUs of the image, of its noise or None for each, the primary header, and what was left."""
+    def _open(
+        self, path: Path
+    ) -> Iterator[tuple[list[Any], list[dict[str, Any]], fits.Header, str]]:
+        """Open a file; yield the HDUs of the image, of the maps of each, the primary header, and what was left."""
         # Files from telescopes break small rules of the standard; what matters is checked here.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -107,27 +111,29 @@ class FitsReader:
                 with _unpacked(path) as (stream, size):
                     _check_start(stream)
                     primary = fits.PrimaryHDU.readfrom(stream, memmap=False)
-                    if self._numbers.get(path) == ((0, None),) or (
+                    if self._numbers.get(path) == ((0, {}),) or (
                         is_image(primary) and _is_all(primary, size)
                     ):
                         hdus: Any = [primary]
                     else:
                         hdus = self._extensions(stream, path)
-                    chosen, noises, taken = self._choose(path, hdus, size)
-                    for hdu in (*chosen, *(each for each in noises if each is not None)):
+                    chosen, maps, taken = self._choose(path, hdus, size)
+                    for hdu in (*chosen, *(each for own in maps for each in own.values())):
                         image_shape(hdu.shape)
                         _check_length(hdu, size)
-                    yield chosen, noises, primary.header, taken
+                    yield chosen, maps, primary.header, taken
             except (OSError, ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
                 reason = str(error).partition("\n")[0]
                 raise BadImageError(f"is no readable FITS file ({reason:.100})") from error
 
-    def _choose(self, path: Path, hdus: Any, size: int) -> tuple[list[Any], list[Any], str]:
-        """Return the HDU with the image, or those of its bands, those of their noise, and what was left."""
+    def _choose(
+        self, path: Path, hdus: Any, size: int
+    ) -> tuple[list[Any], list[dict[str, Any]], str]:
+        """Return the HDU with the image, or those of its bands, those of their maps, and what was left."""
         if path in self._numbers:
             pairs = self._numbers[path]
-            images = [hdus[number] for number, _ in pairs]
-            return images, [None if own is None else hdus[own] for _, own in pairs], ""
+            maps = [{kind: hdus[number] for kind, number in own.items()} for _, own in pairs]
+            return [hdus[number] for number, _ in pairs], maps, ""
 
         def read(hdu: Any) -> NDArray[np.generic]:
             _check_length(hdu, size)
@@ -140,14 +146,14 @@ class FitsReader:
         else:
             image, found = choose_image(looked_at, self.choice, read)
             chosen = [image]
-        maps = [noise_of(each, found) for each in chosen]
+        beside = [maps_of(each, found) for each in chosen]
         if len(found) > 1 or chosen[0].number:
             self._numbers[path] = tuple(
-                (each.number, None if own is None else own.number)
-                for each, own in zip(chosen, maps, strict=True)
+                (each.number, {kind: found.number for kind, found in own.items()})
+                for each, own in zip(chosen, beside, strict=True)
             )
-        noises = [None if own is None else own.hdu for own in maps]
-        return [each.hdu for each in chosen], noises, taken_text(chosen, maps, found)
+        maps = [{kind: each.hdu for kind, each in own.items()} for own in beside]
+        return [each.hdu for each in chosen], maps, taken_text(chosen, beside, found)
 
     def _extensions(self, stream: IO[bytes], path: Path) -> fits.HDUList:
         """Return all units; images may be packed, and headers have no end."""
@@ -262,15 +268,19 @@ def _stacked(hdus: list[Any], every: list[Facts]) -> tuple[NDArray[np.generic], 
     return pixels, replace(every[0], factor=1.0, taken=told)
 
 
-def _noise(hdus: list[Any], noises: list[Any]) -> NDArray[np.generic] | None:
-    """Return the noise of an image, 1 in the bands of which it is not known, or None where no band has it."""
-    if not any(hdu is not None for hdu in noises):
-        return None
-    planes = [
-        np.ones(image_shape(hdu.shape)) if own is None else _pixels(own)
-        for hdu, own in zip(hdus, noises, strict=True)
-    ]
-    return np.concatenate(planes)
+def _maps(hdus: list[Any], beside: list[dict[str, Any]], primary: fits.Header) -> Maps:
+    """Return the maps of an image; a band without one that others have gets one that flags nothing."""
+    found: dict[str, NDArray[np.generic]] = {}
+    for kind in {kind: None for own in beside for kind in own}:
+        planes = []
+        for hdu, own in zip(hdus, beside, strict=True):
+            plane = _pixels(own[kind]) if kind in own else np.full((1, 1, 1), NEUTRAL[kind])
+            planes.append(np.broadcast_to(plane, image_shape(hdu.shape)))
+        found[kind] = np.concatenate(planes)
+    bits = bad_bits(primary)
+    if QUALITY in found and bits and found[QUALITY].dtype.kind in "iu":
+        found[QUALITY] = found[QUALITY].astype(np.int64) & bits
+    return found
 
 
 def _pixels(hdu: Any) -> NDArray[np.generic]:

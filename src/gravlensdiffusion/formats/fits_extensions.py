@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gravlensdiffusion.errors import AmbiguousImageError, BadImageError
-from gravlensdiffusion.formats.companions import DEVIATION, is_band
+from gravlensdiffusion.formats.appearance import looks_like
+from gravlensdiffusion.formats.companions import is_band
 from gravlensdiffusion.formats.image import image_shape
-from gravlensdiffusion.sets.naming import parse_name
+from gravlensdiffusion.sets.naming import NOISE, QUALITY, WEIGHT, parse_name
 
 KIND_CARDS = ("EXTNAME", "IMAGETYP", "EXTTYPE", "HDUCLAS2", "HDUCLAS3")
 """Cards that say what an image is, in words."""
@@ -26,15 +27,6 @@ _NAMELESS = ("", "PRIMARY", "COMPRESSED_IMAGE")
 _CALIBRATION = re.compile("dark|flat|bias|zero", re.IGNORECASE)
 _SQUARED = re.compile(r"\)\s*(\*\*|\^)\s*-?2$|^1\s*/")
 """The unit of a variance, or of its inverse."""
-MAX_FLAGS = 32
-"""Different whole values that a mask has at most."""
-_MIN_COMMON = 0.4
-"""Share of the pixels that a mask has at its most common value."""
-_MAX_SPREAD = 0.3
-"""Width of the middle two thirds of a flat map's pixels, over their median."""
-_SUMS = (0.9, 1.1)
-_MAX_OUTSIDE = 0.4
-"""Share of the light of a PSF that lies farther from the middle than half-way to the edge."""
 Reader = Callable[[Any], NDArray[np.generic]]
 
 
@@ -46,11 +38,13 @@ class Choice:
         hdu: Name or number of the HDU, ``NAME,2`` for the second of a name; None for none.
         band: A band, or None.
         bands: Bands that become the channels of an image, in order; empty for one image alone.
+        is_map: Whether what is called a companion of an image is what is meant, too.
     """
 
     hdu: str | None = None
     band: str | None = None
     bands: tuple[str, ...] = ()
+    is_map: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,6 +59,7 @@ class _Extension:
         is_image: Whether its name says that it is the image.
         band: Band that name or filter state, or empty.
         version: Number among the HDUs of one name.
+        map: What it says of each pixel of an image; see `NameParts.map`.
         hdu: The HDU.
     """
 
@@ -75,6 +70,7 @@ class _Extension:
     is_image: bool
     band: str
     version: int
+    map: str
     hdu: Any
 
 
@@ -96,7 +92,7 @@ def choose_image(
         raise BadImageError("holds no image")
     if choice.hdu is not None:
         return _asked_for(found, choice.hdu), found
-    images = [each for each in found if not each.kind]
+    images = [each for each in found if choice.is_map or not each.kind]
     if not images and (len(found) > 1 or found[0].is_certain):
         kinds = dict.fromkeys(f"{each.name} ({each.kind})" for each in found)
         raise AmbiguousImageError(f"holds only {_listed(kinds)}; `hdu` chooses one all the same")
@@ -140,25 +136,40 @@ def choose_bands(
     return chosen, found
 
 
-def noise_of(image: _Extension, found: Sequence[_Extension]) -> _Extension | None:
-    """Return the one map of standard deviations that goes with an image, if there is one.
+def maps_of(image: _Extension, found: Sequence[_Extension]) -> dict[str, _Extension]:
+    """Return the one map of each kind that goes with an image: of noise, data quality and weights.
 
-    It has the size, the band and the version (`SCI,2` and `ERR,2`) of the image; one that states no band
-    goes with the image of a file that holds no other. Maps of weights and variances are none.
+    It has the band and the version (`SCI,2` and `ERR,2`) of the image; one that states no band goes with
+    the image of a file that holds no other. Maps of variances are none, nor are those of noise and weights
+    that have another size.
+
+    Raises:
+        BadImageError: If the data quality has another size than the image.
     """
-    maps = [
-        each
-        for each in found
-        if each.kind == "noise map"
-        and not image.kind
-        and DEVIATION.search(each.name)
-        and not _SQUARED.search(str(each.hdu.header.get("BUNIT", "")))
-        and each.hdu.shape == image.hdu.shape
-    ]
-    own = [each for each in maps if each.band == image.band and each.version == image.version]
-    if not own and sum(not each.kind for each in found) == 1:
-        own = maps
-    return own[0] if len(own) == 1 else None
+    maps = {}
+    is_alone = sum(not each.kind for each in found) == 1
+    for kind in () if image.kind else (QUALITY, WEIGHT, NOISE):
+        every = [
+            each
+            for each in found
+            if each.map == kind and (kind == QUALITY or each.hdu.shape == image.hdu.shape)
+        ]
+        own = [each for each in every if each.band == image.band and each.version == image.version]
+        own = own or every * is_alone
+        if len(own) == 1:
+            maps[kind] = own[0]
+    if QUALITY in maps:
+        _check_shape(maps[QUALITY], image)
+    return maps
+
+
+def _check_shape(quality: _Extension, image: _Extension) -> None:
+    """Refuse data quality of another size than its image; it may be that of all channels."""
+    own, whole = image_shape(quality.hdu.shape), image_shape(image.hdu.shape)
+    if own[1:] != whole[1:] or own[0] not in (1, whole[0]):
+        raise BadImageError(
+            f"has {quality.name} of shape {quality.hdu.shape} for {image.name} of shape {image.hdu.shape}"
+        )
 
 
 def _num_planes(extension: _Extension) -> int:
@@ -169,11 +180,16 @@ def _num_planes(extension: _Extension) -> int:
 
 
 def taken_text(
-    taken: Sequence[_Extension], noises: Sequence[_Extension | None], found: Sequence[_Extension]
+    taken: Sequence[_Extension],
+    maps: Sequence[Mapping[str, _Extension]],
+    found: Sequence[_Extension],
 ) -> str:
     """Say which of the images of a file were taken, and which were left; empty where it holds but one."""
-    maps = [each for each in noises if each is not None]
-    numbers = {each.number for each in (*taken, *maps)}
+    told: dict[str, list[_Extension]] = {}
+    for own in maps:
+        for kind, each in own.items():
+            told.setdefault(kind, []).append(each)
+    numbers = {each.number for each in (*taken, *(each for own in told.values() for each in own))}
     others = [each for each in found if each.number not in numbers]
     left = ", ".join(each.name for each in others)
     if len(others) > MAX_NAMED:
@@ -184,10 +200,17 @@ def taken_text(
             for kind, num in Counter(kinds).items()
         )
     names = ", ".join(each.name for each in taken)
-    noise = f" with the noise in {', '.join(each.name for each in maps)}" if maps else ""
-    if not (others or maps):
+    beside = " and ".join(
+        f"the {kind.removesuffix(' map')} in {', '.join(each.name for each in own)}"
+        for kind, own in told.items()
+    )
+    if not (others or told):
         return ""
-    return f"of FITS files HDU {names} taken{noise}" + (f", {left} left" if others else "")
+    return (
+        f"of FITS files HDU {names} taken"
+        + (f" with {beside}" if told else "")
+        + (f", {left} left" if others else "")
+    )
 
 
 def is_image(hdu: Any) -> bool:
@@ -222,6 +245,7 @@ def _describe(number: int, hdu: Any) -> _Extension:
         is_image=parts.is_image and not kind,
         band=own or of_filter.band or of_filter.letter,
         version=version,
+        map="" if parts.map == NOISE and _SQUARED.search(texts["BUNIT"]) else parts.map,
         hdu=hdu,
     )
 
@@ -256,47 +280,10 @@ def _looks_like_image(extension: _Extension, read: Reader) -> bool:
         image_shape(extension.hdu.shape)
     except BadImageError:
         return True  # what it is cannot be told, so it stays in doubt
-    return not _looks_like(read(extension.hdu))
+    return not looks_like(read(extension.hdu))
 
 
 def _listed(names: Iterable[str], most: int = MAX_LISTED) -> str:
     every = list(names)
     more = f" and {len(every) - most} more" if len(every) > most else ""
     return ", ".join(every[:most]) + more
-
-
-def _looks_like(pixels: NDArray[np.generic]) -> str:
-    """Return ``mask``, ``PSF`` or ``map``, or an empty string for an image.
-
-    A mask has few whole values, a PSF is compact and centred and sums to 1, a map (of noise, weights
-    or exposure) is positive and flat.
-    """
-    values = pixels.astype(np.float64)
-    finite = values[np.isfinite(values)]
-    if finite.size == 0 or _is_mask(finite):
-        return "mask"
-    if _is_psf(np.where(np.isfinite(values), values, 0)):
-        return "PSF"
-    low, middle, high = np.quantile(finite, (1 / 6, 0.5, 5 / 6))
-    is_flat = finite.min() >= 0 and high - low <= _MAX_SPREAD * middle
-    return "map" if is_flat else ""
-
-
-def _is_mask(values: NDArray[np.float64]) -> bool:
-    if not np.array_equal(values, np.rint(values)):
-        return False
-    found, counts = np.unique(values, return_counts=True)
-    return len(found) <= 2 or (
-        len(found) <= MAX_FLAGS and counts.max() >= _MIN_COMMON * values.size
-    )
-
-
-def _is_psf(values: NDArray[np.float64]) -> bool:
-    total, high = values.sum(), values.max()
-    if not _SUMS[0] <= total <= _SUMS[1] or values.min() < -0.01 * high:
-        return False
-    height, width = values.shape
-    y, x = np.indices(values.shape)
-    radius = np.hypot((y - (height - 1) / 2) / height, (x - (width - 1) / 2) / width)
-    is_centred = radius.flat[values.argmax()] <= 0.1
-    return bool(is_centred and values[radius > 0.25].sum() <= _MAX_OUTSIDE * total)

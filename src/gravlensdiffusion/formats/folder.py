@@ -44,7 +44,7 @@ class Listing:
         bands: How many images there are of each band that names tell.
         band: The band that was kept, or None.
         num_objects: Folders of one object each, whose names are no classes.
-        noise_maps: Companions that are the noise of an image, taken out of the others.
+        maps: What companions that are maps of an image are, as ``weight map``, taken out of the others.
         same: Other formats that the set lies in as well, and their numbers of images.
         tables: CSV files, of which one may give the classes.
         of_table: What is to be known of that.
@@ -63,7 +63,7 @@ class Listing:
     bands: dict[str, int] = field(default_factory=dict)
     band: str | None = None
     num_objects: int = 0
-    noise_maps: list[Path] = field(default_factory=list)
+    maps: dict[Path, str] = field(default_factory=dict)
     same: dict[str, int] = field(default_factory=dict)
     tables: list[Path] = field(default_factory=list)
     of_table: list[str] = field(default_factory=list)
@@ -82,6 +82,12 @@ class Listing:
                     "no set in two formats; name one of them"
                 )
 
+    def take_maps(self, maps: Iterable[Mapping[str, Path]]) -> None:
+        """Take the maps of images, each by its kind, out of the companions that are left alone."""
+        self.maps = {path: kind for own in maps for kind, path in own.items()}
+        for path in self.maps:
+            del self.companions[path]
+
     @property
     def notes(self) -> list[str]:
         """What the user should know besides, one line each."""
@@ -97,14 +103,14 @@ class Listing:
             found.append(
                 f"folders of one object each, whose names are no classes: {self.num_objects}"
             )
-        if self.noise_maps:
-            num, first = len(self.noise_maps), self.noise_maps[0].name
-            found.append(f"named like noise maps, taken for that of an image: {num}; {first} first")
-        if self.companions:
-            firsts = {kind: path for path, kind in reversed(self.companions.items())}
+        for companions, fate in (
+            (self.maps, "taken for that of an image"),
+            (self.companions, "left alone"),
+        ):
+            firsts = {kind: path for path, kind in reversed(companions.items())}
             found += [
-                f"named like {kind}s, left alone: {num}; {firsts[kind].name} first"
-                for kind, num in Counter(self.companions.values()).items()
+                f"named like {kind}s, {fate}: {num}; {firsts[kind].name} first"
+                for kind, num in Counter(companions.values()).items()
             ]
         if self.other_bands:
             num, first = len(self.other_bands), self.other_bands[0].name

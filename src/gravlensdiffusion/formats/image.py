@@ -39,6 +39,7 @@ class Facts:
         has_mask: Whether pixels that are no number are those that were not observed.
         factor: What the numbers are multiplied by to bring them to the zero point of the set.
         ends: Where the numbers of the image end, where nothing else tells what they are; see `sets.flux`.
+        flags: Which pixels each kind of map flags that none before it does, shape ``(C, H, W)``.
     """
 
     pixel_scale_arcsec: float | None = None
@@ -54,6 +55,7 @@ class Facts:
     factor: float = 1.0
     has_mask: bool = False
     ends: Ends | None = None
+    flags: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict, compare=False)
 
 
 def as_printable(facts: Facts) -> Facts:
@@ -162,8 +164,12 @@ def masked_pixels(pixels: NDArray[np.generic]) -> NDArray[np.bool_]:
     return np.isnan(pixels) if pixels.dtype.kind == "f" else np.zeros(pixels.shape, bool)
 
 
-def check_masked(pixels: NDArray[np.generic]) -> int:
+def check_masked(pixels: NDArray[np.generic], flagged: Mapping[str, int]) -> int:
     """Return how many pixels were not observed.
+
+    Args:
+        pixels: Shape ``(C, H, W)``.
+        flagged: How many of them each kind of map flags.
 
     Raises:
         BadImageError: If they are more than `MAX_MASKED` of any channel.
@@ -172,7 +178,10 @@ def check_masked(pixels: NDArray[np.generic]) -> int:
     for channel in masked:
         if channel.mean() > MAX_MASKED:
             num = int(channel.sum())
-            raise BadImageError(f"is masked in {num} of {channel.size} pixels, more than half")
+            told = "".join(f", {own} by its {kind}" for kind, own in flagged.items() if own)
+            raise BadImageError(
+                f"is masked in {num} of {channel.size} pixels, more than half{told}"
+            )
     return int(masked.sum())
 
 

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from gravlensdiffusion.errors import BadImageError, GravLensError
 from gravlensdiffusion.formats.fits_header import side_of_pixel
 from gravlensdiffusion.formats.image import Facts, as_image, check_dtype, image_shape
-from gravlensdiffusion.formats.noise_map import with_noise, without_flagged
+from gravlensdiffusion.formats.pixel_maps import TIME, USED, with_maps
 from gravlensdiffusion.formats.units import BACKGROUND_RMS, EXPOSURE_TIME
+from gravlensdiffusion.sets.naming import NOISE
 from gravlensdiffusion.store.schema import Checker
 from gravlensdiffusion.store.trial import JUDGE as SET_JUDGE
 from gravlensdiffusion.store.trial import check_storage
@@ -24,13 +25,13 @@ from gravlensdiffusion.untrusted import probe_file, refuse_bad, verdict
 
 IMAGE = "image_data"
 PSF = "kernel_point_source"
-NOISE = "noise_map"
+NOISE_MAP, MASK = "noise_map", "likelihood_mask"
 EXPOSURE = (EXPOSURE_TIME, "exposure_map")
 """What the exposure time is called, that of all pixels or of each."""
 BESIDE = {
     **dict.fromkeys(EXPOSURE, "exposure time"),
-    NOISE: "noise map",
-    "likelihood_mask": "mask",
+    NOISE_MAP: "noise map",
+    MASK: "mask",
     PSF: "PSF",
 }
 """What lies beside an image, and what it is."""
@@ -68,7 +69,8 @@ def _read(path: Path) -> tuple[NDArray[np.generic], Facts]:
             pixels = as_image(dataset[()])
             rms = _finite(_array(file, BACKGROUND_RMS, (), path))
             matrix = _finite(_array(file, MATRIX, (2, 2), path))
-            noise = _array(file, NOISE, dataset.shape, path)
+            noise = _array(file, NOISE_MAP, dataset.shape, path)
+            mask = _mask(file, dataset.shape, path)
             time = _exposure(file, dataset.shape, path)
     except GravLensError as error:
         raise BadImageError(str(error).removeprefix(f"{path}: ")) from error
@@ -79,7 +81,7 @@ def _read(path: Path) -> tuple[NDArray[np.generic], Facts]:
     if time is not None:
         parameters[EXPOSURE_TIME] = float(np.median(time[_exposed(time)]))
     units = {BACKGROUND_RMS: "", EXPOSURE_TIME: "s"}
-    used = {NOISE: noise, **dict.fromkeys(EXPOSURE, time)}
+    used = {NOISE_MAP: noise, MASK: mask, **dict.fromkeys(EXPOSURE, time)}
     beside = [
         f"{name} ({kind})"
         for name, kind in BESIDE.items()
@@ -92,11 +94,10 @@ def _read(path: Path) -> tuple[NDArray[np.generic], Facts]:
         taken=f"of HDF5 files {IMAGE} taken, {', '.join(beside)} left" if beside else "",
         has_mask=True,
     )
-    if time is not None and time.ndim:
-        # Noise falls with the root of the time, so that a pixel without any is flagged as by a noise map.
-        with np.errstate(divide="ignore", invalid="ignore"):
-            pixels = without_flagged(pixels, as_image(1 / np.sqrt(time)))
-    return with_noise(pixels, facts, None if noise is None else as_image(noise))
+    exposure = time if time is not None and time.ndim else None
+    maps = {NOISE: noise, USED: mask, TIME: exposure}
+    shown = {kind: as_image(values) for kind, values in maps.items() if values is not None}
+    return with_maps(pixels, facts, shown)
 
 
 def is_lenstronomy(path: Path) -> bool:
@@ -121,7 +122,8 @@ def judge(path: Path) -> str | None:
 def _checked(file: h5py.File, name: str, path: Path) -> h5py.Dataset:
     """Return a data set that lies in the file as it should."""
     dataset = Checker(path).dataset(file, name, f"/{name}")
-    check_dtype(dataset.dtype)
+    if name != MASK or dataset.dtype != np.bool_:
+        check_dtype(dataset.dtype)
     check_storage(dataset, name, path)
     return dataset
 
@@ -148,6 +150,14 @@ def _array(
         return None
     dataset = _checked(file, name, path)
     return np.asarray(dataset[()], np.float64) if dataset.shape == shape else None
+
+
+def _mask(file: h5py.File, shape: tuple[int, ...], path: Path) -> NDArray[np.float64] | None:
+    """Return the mask of the pixels that are used, or None where the file holds none."""
+    mask = _array(file, MASK, shape, path)
+    if mask is None and MASK in sorted(file):
+        raise BadImageError(f"has {MASK} of shape {file[MASK].shape} for {IMAGE} of shape {shape}")
+    return mask
 
 
 def _finite(values: NDArray[np.float64] | None) -> NDArray[np.float64] | None:

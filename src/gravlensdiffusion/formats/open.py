@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from gravlensdiffusion.errors import BadFilesError, GravLensError, one_line
 from gravlensdiffusion.formats.advice import advice
 from gravlensdiffusion.formats.arrays import ArrayChoice
-from gravlensdiffusion.formats.companions import noise_maps
+from gravlensdiffusion.formats.companions import maps_of_images
 from gravlensdiffusion.formats.file_set import FileSet
 from gravlensdiffusion.formats.fits import FitsReader
 from gravlensdiffusion.formats.fits_extensions import Choice
@@ -17,10 +18,10 @@ from gravlensdiffusion.formats.folder import IMAGE_SUFFIXES, Listing, is_of_imag
 from gravlensdiffusion.formats.hdf5 import Hdf5Reader
 from gravlensdiffusion.formats.image import MIN_SIDE, ImageReader
 from gravlensdiffusion.formats.lenstronomy import is_lenstronomy
-from gravlensdiffusion.formats.noise_map import NoiseMapReader
 from gravlensdiffusion.formats.npy import NpyReader
 from gravlensdiffusion.formats.npz import NpzReader
 from gravlensdiffusion.formats.picture import FORMAT_OF, PictureReader
+from gravlensdiffusion.formats.pixel_maps import MapReader
 from gravlensdiffusion.sets.lens_set import LensSet
 from gravlensdiffusion.sets.naming import FITS_SUFFIXES, split_name
 from gravlensdiffusion.store.reader import SHARD_SUFFIXES, LensStore
@@ -109,12 +110,12 @@ def open_set(
     elif listing.shards:
         store = _open_store(root, listing, skip_bad)
         return store if crop is None else store.crop(crop)
-    maps = noise_maps([path for path, _ in listing.files], listing.companions)
+    maps = maps_of_images([path for path, _ in listing.files], listing.companions)
     if maps:
-        readers = {key: NoiseMapReader(each, readers, maps) for key, each in readers.items()}
-        listing.noise_maps = list(dict.fromkeys(maps.values()))
-        for own in listing.noise_maps:
-            del listing.companions[own]
+        of_maps = FitsReader(replace(choice, hdu=None, is_map=True))
+        beside = {**readers, **dict.fromkeys(FITS_SUFFIXES, of_maps)}
+        readers = {key: MapReader(each, beside, maps) for key, each in readers.items()}
+        listing.take_maps(maps.values())
     return FileSet(
         root,
         listing.files,

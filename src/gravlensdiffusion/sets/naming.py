@@ -38,6 +38,19 @@ _ROLES = {
     for kind, words in table.items()
     for word in words.split()
 }
+NOISE, QUALITY, WEIGHT = "noise map", "data quality map", "weight map"
+_MAPS = {
+    word: kind
+    for kind, words in {
+        NOISE: "noise noisemap noisemaps noises rms rmsmap err errs error errors errmap unc uncert uncertainty "
+        "sigmap stddev std sig sigma",
+        QUALITY: "dq dqm dataquality bpm badpix badpixel badpixels",
+        WEIGHT: "wht whtmap wt weight weights weightmap wgt ivar invvar invvariance inversevariance",
+    }.items()
+    for word in words.split()
+}
+"""What companions that say something of each pixel are called: its standard deviation, what is wrong with it
+where that is not 0, or a weight, which is 0 where it was not observed."""
 # They turn the word beside them round: noise_free, without_mask, psf_matched, sky_sub.
 _BEFORE = re.compile("no|non|not|without|with|un|minus")
 _AFTER = re.compile(
@@ -71,6 +84,7 @@ class NameParts:
         band: Band that the name states, as ``hsc_g`` or ``f814w``, or empty.
         letter: A part of one letter, which is a band where others beside it are, or empty.
         rest: What is left of the name, in lower case: the object, say.
+        map: What it says of each pixel, `NOISE`, `QUALITY` or `WEIGHT`; empty where it says none of these.
     """
 
     kind: str
@@ -79,6 +93,7 @@ class NameParts:
     band: str
     letter: str
     rest: tuple[str, ...]
+    map: str
 
 
 @lru_cache(maxsize=1024)
@@ -98,9 +113,10 @@ def parse_name(stem: str) -> NameParts:
     band, words = _take_band(words)
     plain = [word for word in words if not _IMAGE.fullmatch(word)]
     is_image, words = len(plain) < len(words), plain
-    kind, is_certain, words = _take_role(words)
+    role, is_certain, words = _take_role(words)
     letter = "" if band else _take_letter(words)
-    return NameParts(kind, is_certain, is_image, band, letter, tuple(words))
+    kind = _ROLES[role][0] if role else ""
+    return NameParts(kind, is_certain, is_image, band, letter, tuple(words), _MAPS.get(role, ""))
 
 
 def are_bands(letters: frozenset[str], is_beside_band: bool = False) -> bool:
@@ -169,24 +185,24 @@ def _take_letter(words: list[str]) -> str:
 
 
 def _take_role(words: list[str]) -> tuple[str, bool, list[str]]:
-    """Return the kind of companion, whether it is certain, and the other words."""
+    """Return the word that tells a companion, whether it is certain, and the other words."""
     end = len(words)
     while end > 1 and (_NUMBER.fullmatch(words[end - 1]) or _LETTER.fullmatch(words[end - 1])):
         end -= 1
     found = ("", False, words)
     for start in range(len(words)):
-        kind, is_certain, stop = _role_at(words, start)
+        role, stop = _role_at(words, start)
         before, after = "".join(words[start - 1 : start]), "".join(words[stop : stop + 1])
-        if not kind or _BEFORE.fullmatch(before) or _AFTER.fullmatch(after):
+        if not role or _BEFORE.fullmatch(before) or _AFTER.fullmatch(after):
             continue
-        is_certain = is_certain and (start == 0 or stop >= end)
+        is_certain = _ROLES[role][1] and (start == 0 or stop >= end)
         if not found[0] or (is_certain and not found[1]):
-            found = (kind, is_certain, words[:start] + words[stop:])
+            found = (role, is_certain, words[:start] + words[stop:])
     return found
 
 
-def _role_at(words: list[str], start: int) -> tuple[str, bool, int]:
-    """Return the kind that the words from one on tell, whether it is certain, and where they end."""
+def _role_at(words: list[str], start: int) -> tuple[str, int]:
+    """Return the word of a companion that the words from one on make, and where they end."""
     numbered = _NUMBERED.fullmatch(words[start])
     for stop in (start + 2, start + 1):
         if stop > start + 1 and len(words[start]) < 3:
@@ -195,8 +211,8 @@ def _role_at(words: list[str], start: int) -> tuple[str, bool, int]:
         if numbered and stop == start + 1:
             word = numbered[1]
         if word in _ROLES and stop <= len(words):
-            return *_ROLES[word], stop + (words[stop : stop + 1] == ["map"])
-    return "", False, start
+            return word, stop + (words[stop : stop + 1] == ["map"])
+    return "", start
 
 
 def split_name(path: PurePath) -> tuple[str, str]:
