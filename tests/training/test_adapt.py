@@ -24,6 +24,7 @@ from gravlensdiffusion.presets.simulation import deeplense
 from gravlensdiffusion.presets.training import FEW_PASSES, FEWEST_SEEN, MIN_IMAGES
 from gravlensdiffusion.training.adapt import LABELS, adapt, check_number
 from gravlensdiffusion.training.counters import Progress, doubt
+from gravlensdiffusion.training.data import keeping_classes, prepare_data
 from gravlensdiffusion.training.diffusion import train
 from gravlensdiffusion.training.validation import choose_validation
 from tests.models import ORDERED, SKY, awake
@@ -283,12 +284,52 @@ def test_noise_of_the_models_own_instrument_is_removed(tmp_path: Path) -> None:
     generator = LensGenerator.from_pretrained(tmp_path / "run", device="cpu")
     assert generator.sample(2).noise_free is not None
     assert adapt(tmp_path / "run", source).config.noise == "removed"
+    # So is what it can be asked for; the classes of the set are new ones.
+    assert model.config.parameters == theirs.config.parameters
+    assert model.config.class_names == (*theirs.config.class_names, "small", "large")
+    assert torch.equal(model.prior, theirs.prior)
+    asked = {"label": "axion", "parameters": {"theta_E": 1.2}}
+    assert not np.array_equal(generator.sample(2, **asked).images, generator.sample(2).images)
     # Another unit, other pixels, another sky: another instrument.
     for header in ({"flux_unit": "peak"}, {"pixel_scale_arcsec": 0.2}):
         other = replace(source, header=replace(source.header, **header))
         assert adapt(simulated, other).config.noise == "carried"
     source.images = (5 * source.images).astype(np.float32)
     assert adapt(simulated, source).config.noise == "carried"
+
+
+def test_values_that_the_kept_parameters_do_not_know_are_hidden() -> None:
+    source = rings(6)
+    source.parameters = {
+        "theta_E": np.array([1.0, 1.2, 9.0, np.nan, 1.6, 0.8]),
+        "source_x": np.zeros(6),
+    }
+    units = {"theta_E": "arcsec", "source_x": "pixel"}
+    source.header = replace(source.header, parameter_units=units)
+    config = tiny(parameters=tuple(each.name for each in ORDERED.parameters))
+    config = replace(config, model=replace(config.model, parameters=ORDERED.parameters))
+    found = prepare_data(config, source, Path("nowhere"), writes=False, keeps=False)
+    wanted = [1.0, 1.2, np.nan, np.nan, 1.6, 0.8]
+    np.testing.assert_array_equal(found.parameters[:, 0], wanted)
+    assert np.isnan(found.parameters[:, 1:]).all()
+
+
+def test_classes_that_are_kept_come_first() -> None:
+    source = rings(4).labelled(np.array([1, -1, 0, 2]), ("cdm", "b", "no_sub"))
+    found = keeping_classes(source, ("no_sub", "cdm", "axion"))
+    assert found.header.class_names == ("no_sub", "cdm", "axion", "b")
+    assert found.labels.tolist() == [3, -1, 1, 0]
+    assert keeping_classes(source, ()) is source
+
+
+def test_parameters_are_kept_of_a_model_alone(tmp_path: Path) -> None:
+    config = tiny(parameters=tuple(each.name for each in ORDERED.parameters))
+    model = replace(config.model, parameters=ORDERED.parameters, prior_size=6)
+    with pytest.raises(GravLensError, match="name it with `init`"):
+        train(replace(config, model=model), rings(), tmp_path / "run", device="cpu")
+    with pytest.raises(GravLensError, match="must be those of the model"):
+        replace(config, model=model, parameters=("theta_E",))
+    assert not (tmp_path / "run").exists()
 
 
 def test_twins_keep_the_noise_apart_and_scale_with_the_sky(simulated: Path) -> None:

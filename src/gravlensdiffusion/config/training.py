@@ -149,6 +149,9 @@ class TrainingConfig(Bounded):
             raise GravLensError(f"noise '{self.noise}' needs a denoiser with skip false")
         if self.noise == "removed" and self.model.observation is None:
             raise GravLensError("noise 'removed' needs a model that states its observation")
+        kept = tuple(each.name for each in self.model.parameters)
+        if kept and kept != self.parameters:
+            raise GravLensError("the parameters must be those of the model that the recipe keeps")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

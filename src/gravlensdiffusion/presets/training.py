@@ -292,7 +292,7 @@ def adaptation(
 
     Args:
         model: The model to start from; only its configuration counts.
-        parameters: Those of its physical parameters that the set has.
+        parameters: Those of its physical parameters that are learned.
         noise: What is done about the noise of the set.
         num_images: Number of images of the set. Fewer than `MIN_IMAGES` are all trained on.
         augment: How its images are turned.
@@ -312,7 +312,7 @@ def adaptation(
             denoiser=model.denoiser,
             network=model.network,
             sampling=sampling(model, noise),
-            **(instrument(model) if noise == "removed" else {}),
+            **(knowledge(model) if noise == "removed" else {}),
         ),
         size=model.image_size,
         resize=resize,
@@ -337,11 +337,11 @@ def adaptation(
     )
 
 
-def instrument(model: ModelConfig) -> dict[str, Any]:
-    """Return what a model states of the images that it draws."""
-    return {
-        name: getattr(model, name) for name in ("observation", "pixel_scale_arcsec", "flux_unit")
-    }
+def knowledge(model: ModelConfig) -> dict[str, Any]:
+    """Return what a model states of the images that it draws, and can be asked for."""
+    names = ("observation", "pixel_scale_arcsec", "flux_unit")
+    asked = ("class_names", "parameters", "prior_size", "prior_draws")
+    return {name: getattr(model, name) for name in (*names, *asked)}
 
 
 def refitted(transform: TransformConfig) -> TransformConfig:

@@ -100,6 +100,7 @@ def prepare(
     method: str,
     *,
     parameters: Sequence[str] = (),
+    may_lack: bool = False,
     writes: bool = True,
     keeps: bool = True,
 ) -> TrainingSet:
@@ -113,6 +114,7 @@ def prepare(
         size: Height and width to train at [pixel].
         method: Named resize, used where the images have another size.
         parameters: Names of the physical parameters to keep.
+        may_lack: Whether the set may be without some of them.
         writes: Whether this process does so; another one has done it for those that do not.
         keeps: Whether they are prepared at all; else they are read from the set each time, where
             they are not prepared yet.
@@ -128,7 +130,7 @@ def prepare(
         raise GravLensError(f"training images must be square, these are {height} by {width} pixels")
     if size > height:
         raise GravLensError(f"training images have {height} pixels a side, fewer than {size}")
-    values = _parameters(source, parameters)
+    values = _parameters(source, parameters, may_lack=may_lack)
     source = source.resized(size, method)
     stamp = _stamp(source, size, method)
     images_path, stamp_path = folder / "images.npy", folder / "prepared.json"
@@ -170,16 +172,16 @@ def _size_and_time(path: Path) -> list[int]:
     return list(identity(path)[:2])
 
 
-def _parameters(source: LensSet, names: Sequence[str]) -> NDArray[np.float64]:
+def _parameters(source: LensSet, names: Sequence[str], *, may_lack: bool) -> NDArray[np.float64]:
     """Return the named parameters, shape ``(N, P)``."""
-    if not names:
-        return np.empty((len(source), 0))
-    stored = source.parameters
-    for name in names:
-        if name not in stored or not np.isfinite(stored[name]).any():
+    stored, values = source.parameters, np.full((len(source), len(names)), np.nan)
+    for name, column in zip(names, values.T, strict=True):
+        if name in stored:
+            column[:] = stored[name]
+        if not (may_lack or np.isfinite(column).any()):
             known = ", ".join(sorted(stored)) or "none"
             raise GravLensError(f"the training set has no parameter '{name}'; it has: {known}")
-    return np.stack([stored[name] for name in names], axis=1)
+    return values
 
 
 def _write(source: LensSet, path: Path) -> str:

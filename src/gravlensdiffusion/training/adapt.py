@@ -1,6 +1,7 @@
 """Starting from a trained model: the recipe that adapts it to a small set, and its weights."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal, NamedTuple, cast
@@ -29,6 +30,7 @@ from gravlensdiffusion.sets.flux import weights
 from gravlensdiffusion.sets.lens_set import LensSet, evenly_spread
 from gravlensdiffusion.simulation.observe import observe
 from gravlensdiffusion.simulation.symmetry import symmetries
+from gravlensdiffusion.training.augment import check_names
 from gravlensdiffusion.training.data import noise_free_twins, observation_of
 
 Noise = Literal["learned", "split", "carried", "removed"]
@@ -43,6 +45,7 @@ ADDITIONS = ("network.lens_stem.", "network.refine.")
 HEAD = "network.head."
 BIAS = "network.noise_embedding.2.bias"
 MEAN = "transform.mean"
+PRIOR = "prior"
 SAME_SCALE = 0.01
 """Share by which pixel scales may differ that count as one."""
 MAX_MEASURED = 256
@@ -71,7 +74,8 @@ def adapt(init: str | Path, source: LensSet, size: int | None = None) -> Adaptat
     Network, schedule, size, kind of transform and classes follow the model. Scaling is measured on
     the set. Physical parameters are learned where the set has them. A model of noise-free images
     stays one where the set has noise-free twins or was taken by the model's instrument; elsewhere
-    its noise is carried past the network.
+    its noise is carried past the network. Of images of its instrument the model keeps scaling,
+    classes and parameters, which are hidden where the set lacks them.
 
     Args:
         init: The model; see `checkpoint.load_model`.
@@ -84,16 +88,19 @@ def adapt(init: str | Path, source: LensSet, size: int | None = None) -> Adaptat
     known = load_model(init).config
     size = size or known.image_size
     _check_shape(known, source, size, init)
-    parameters = tuple(each.name for each in known.parameters if _varies(source, each.name))
+    parameters = tuple(each.name for each in known.parameters)
     noise, transform, notes = _noise(known, source, size, init)
     copies = find_copies(source)
     augment = _symmetry(known) if noise == "removed" else "none"
+    if noise != "removed":
+        parameters = tuple(name for name in parameters if _varies(source, name))
     config = adaptation(known, parameters, noise, copies.num_different, augment)
     if transform is not None:
         config = replace(config, model=replace(config.model, transform=transform))
     names = source.header.class_names if config.conditional else ()
     about_copies = (copies.note,) if copies.note else ()
-    notes = [*about_copies, *_lost(known, names, parameters, init), *notes]
+    lost = [] if noise == "removed" else _lost(known, names, parameters, init)
+    notes = [*about_copies, *lost, *notes]
     return Adaptation(config, tuple(notes), copies.num_different)
 
 
@@ -172,8 +179,11 @@ def _noise(
 def _symmetry(known: ModelConfig) -> Augment:
     """Return the largest group of turns that the simulation of a model holds."""
     name = learned_preset(known.training_data)
-    found = symmetries(simulation_preset(name)) if name else ()
-    return cast("Augment", found[-1]) if found else "none"
+    for kind in reversed(symmetries(simulation_preset(name)) if name else ()):
+        with suppress(GravLensError):
+            check_names(kind, (each.name for each in known.parameters))
+            return cast("Augment", kind)
+    return "none"
 
 
 def _is_of(known: ModelConfig, source: LensSet) -> bool:
@@ -207,7 +217,7 @@ def _sky_rms(observation: ObservationConfig, size: int) -> float:
     return float(np.std([observe(empty, observation, rng) for _ in range(8)]))
 
 
-def start_from(model: Model, init: str | Path) -> None:
+def start_from(model: Model, init: str | Path, *, keeps_prior: bool = False) -> None:
     """Copy the network's weights from another model; the transform stays that of the new data.
 
     Where both scale alike, the mean image is that of the other, too.
@@ -222,9 +232,11 @@ def start_from(model: Model, init: str | Path) -> None:
     Args:
         model: The fresh model, changed in place.
         init: The other model; see `checkpoint.load_model`.
+        keeps_prior: Whether parameters that are not asked for are drawn as the other model does.
 
     Raises:
-        GravLensError: If there is no such model or its network has another shape.
+        GravLensError: If there is no such model, its network has another shape, or its parameters
+            are to be kept and are others.
     """
     other = load_model(init)
     _check_networks(model.config, other.config, init)
@@ -240,6 +252,10 @@ def start_from(model: Model, init: str | Path) -> None:
     kept = {k: v for k, v in own.items() if not k.startswith("network.")}
     if model.config.transform == other.config.transform:
         kept[MEAN] = other.state_dict()[MEAN]
+    if keeps_prior:
+        if model.config.parameters != other.config.parameters:
+            raise GravLensError(f"{init}: knows other parameters than the recipe keeps")
+        kept[PRIOR] = other.state_dict()[PRIOR]
     load_weights(model, {**kept, **state}, source=Path(init))
 
 

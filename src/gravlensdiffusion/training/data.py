@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gravlensdiffusion.config.bounds import UNLABELLED
 from gravlensdiffusion.config.model import (
     ModelConfig,
     NetworkConfig,
@@ -65,15 +66,40 @@ def prepare_data(
                 f"not at {size}; make the set with `gravlens simulate`, `size` {size}"
             )
         source = noise_free_twins(source)
-    return prepare(
+    known = config.model.parameters
+    data = prepare(
         source,
         folder / "prepared",
         size,
         config.resize or default_method(size),
         parameters=config.parameters,
+        may_lack=bool(known),
         writes=writes,
         keeps=keeps,
     )
+    return replace(data, parameters=_in_ranges(known, source, data.parameters)) if known else data
+
+
+def keeping_classes(source: LensSet, kept: Sequence[str]) -> LensSet:
+    """Return a set whose classes come after those that are kept, or are among them."""
+    own = source.header.class_names
+    names = tuple(dict.fromkeys((*kept, *own)))
+    if names == own:
+        return source
+    # The last place is that of -1.
+    table = np.array([*map(names.index, own), UNLABELLED], np.int16)
+    return source.labelled(table[source.labels], names)
+
+
+def _in_ranges(
+    known: Sequence[ParameterConfig], source: LensSet, values: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return values of parameters that a model knows, NaN where it does not know such a value."""
+    bounds = np.array([each.bounds() for each in known])
+    units = source.header.parameter_units
+    is_known = (values >= bounds[:, 0]) & (values <= bounds[:, 1])
+    is_known &= [units.get(each.name, "") == each.unit for each in known]
+    return np.where(is_known, values, np.nan)
 
 
 def split_validation(
@@ -110,7 +136,8 @@ def fresh_model(
         found = replace(found, denoiser=replace(found.denoiser, noise=noise, keeps_noise=False))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        return build_model(found, transform, _prior_table(data, found.prior_size))
+        prior = None if config.model.prior_size else _prior_table(data, found.prior_size)
+        return build_model(found, transform, prior)
 
 
 def _sky_noise(data: TrainingSet, transform: Transform) -> float:
@@ -160,19 +187,24 @@ def _complete(
         images = "images simulated on the way"
     pixel_scale, flux_unit = header.pixel_scale_arcsec, header.flux_unit
     observation = observation_of(source) if config.noise == "split" else None
+    learned: dict[str, Any] = {}
     if config.noise == "removed":
         known = config.model
         pixel_scale, flux_unit = known.pixel_scale_arcsec, known.flux_unit
         observation = known.observation
+    if config.parameters and not config.model.parameters:
+        learned = {
+            "parameters": _learned_parameters(config.parameters, source, data),
+            "prior_size": min(len(data), PRIOR_SIZE),
+            "prior_draws": "density",
+        }
     return replace(
         config.model,
-        network=_with_lens_equation(config.model.network, config.parameters, source, pixel_scale),
+        network=_with_lens_equation(config, source, pixel_scale),
         image_size=size,
         num_channels=channels,
         class_names=names,
-        parameters=_learned_parameters(config.parameters, source, data),
-        prior_size=min(len(data), PRIOR_SIZE) if config.parameters else 0,
-        prior_draws="density" if config.parameters else "rows",
+        **learned,
         pixel_scale_arcsec=pixel_scale,
         flux_unit="peak" if transform.kind == "peak" else flux_unit,
         resize=header.resize,
@@ -183,13 +215,14 @@ def _complete(
 
 
 def _with_lens_equation(
-    network: NetworkConfig,
-    learned: Sequence[str],
-    source: LensSet,
-    pixel_scale: float | None,
+    config: TrainingConfig, source: LensSet, pixel_scale: float | None
 ) -> NetworkConfig:
     """Fill in what the channels of the lens equation take from the data; see `nn.lens_equation`."""
+    network, learned = config.model.network, config.parameters
     if not isinstance(network, UNetConfig) or network.lens_equation is None:
+        return network
+    if config.model.parameters:
+        # They are kept, and with them what the model takes for the others.
         return network
     if pixel_scale is None or "theta_E" not in learned:
         return replace(network, lens_equation=None)

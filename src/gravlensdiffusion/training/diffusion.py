@@ -28,7 +28,12 @@ from gravlensdiffusion.training.adapt import adapt, start_from
 from gravlensdiffusion.training.augment import check_names
 from gravlensdiffusion.training.batches import Batch, Prefetcher, load_batch
 from gravlensdiffusion.training.counters import Progress, doubt
-from gravlensdiffusion.training.data import fresh_model, prepare_data, split_validation
+from gravlensdiffusion.training.data import (
+    fresh_model,
+    keeping_classes,
+    prepare_data,
+    split_validation,
+)
 from gravlensdiffusion.training.fit import Training, trained
 from gravlensdiffusion.training.fresh import PREFIX, FreshSet, fresh_set
 from gravlensdiffusion.training.optimiser import build_optimiser, learning_rate
@@ -150,11 +155,11 @@ class DiffusionTraining(Training):
     ) -> None:
         processes = Processes.launched()
         self._fresh = source if isinstance(source, FreshSet) else None
-        source = source.with_present_classes()
+        source = keeping_classes(source.with_present_classes(), config.model.class_names)
         refuse_unequal(config.batch_size, accelerator)
         check_names(config.augment, config.parameters)
-        if init is not None and not checkpoints(folder):
-            load_model(init)  # a bad one is refused before the run directory is made
+        if not checkpoints(folder):
+            _check_init(config, init)  # before the run directory is made
         self.config = config
         run, self.data, held_out = processes.main_first(
             lambda: self._open(source, folder, accelerator, writes=writes)
@@ -165,7 +170,7 @@ class DiffusionTraining(Training):
         def fresh() -> Model:
             model = fresh_model(config, source, self.data, num_different)
             if init is not None:
-                start_from(model, init)
+                start_from(model, init, keeps_prior=config.model.prior_size > 0)
             return model
 
         model = processes.together(fresh) if saved is None else saved.model
@@ -303,6 +308,16 @@ class DiffusionTraining(Training):
                 yield model
         finally:
             model.load_state_dict(own)
+
+
+def _check_init(config: TrainingConfig, init: str | Path | None) -> None:
+    """Refuse a bad model to start from, and none where the recipe keeps what one knows."""
+    if init is not None:
+        load_model(init)
+    elif config.model.prior_size:
+        raise GravLensError(
+            "the recipe keeps the parameters of a model that it adapts: name it with `init`"
+        )
 
 
 def _count_different(data: TrainingSet) -> int:
