@@ -3,7 +3,8 @@ r"""What adapting a model to a few real lenses is worth, on real lenses that it 
     python benchmarks/adaptation.py real/slacs --init slacs96 --work adapted --out docs/benchmarks
 
 adapts the model (`gravlens train --init`) to the real lenses, but for one in three, three times,
-and draws `--num` lenses from each of the three adapted models. Asked of the lenses that a model has not seen:
+and draws `--num` lenses from each of the three adapted models, an even mix of the classes of lenses. Asked of
+the lenses that a model has not seen:
 
 - its loss on them, beside that of the model it started from;
 - whether its lenses are nearer to them than simulated lenses are, and than those of the model
@@ -61,8 +62,8 @@ class Options:
     """Real lenses: what `gravlens inspect` reads."""
     init: str = "slacs96"
     """The model."""
-    label: str = "no_sub"
-    """Class of the model that the real lenses go on from."""
+    classes: bool = True
+    """Whether the real lenses are called by the classes of lenses in turn, since nobody knows theirs; else by none."""
     folds: int = 3
     """Parts of the real lenses, each of which is held out once."""
     num: int = 300
@@ -80,12 +81,13 @@ def main(options: Options) -> None:
     known = load_model(options.init)
     size = known.config.image_size
     real = open_set(options.real, mixed=True, any_unit=True, skip_bad=True).crop(size)
-    real = real.labelled(np.zeros(len(real), dtype=np.int16), [options.label])
     images = real.read(np.arange(len(real)))[:, 0].astype(np.float32)
     parts = [np.arange(k, len(real), options.folds) for k in range(options.folds)]
     preset = learned_preset(known.config.training_data)
     assert preset is not None, "the model does not say which simulation it has learned"
     lensed = [each.name for each in simulation_preset(preset).classes if each.name != NO_LENS]
+    if options.classes:
+        real = real.labelled(np.arange(len(real)) // options.folds % len(lensed), lensed)
     stretch, network = Stretch.of(images), load_efficientnet(find_efficientnet_weights())
 
     def features(of: Images) -> Floats:
@@ -95,15 +97,14 @@ def main(options: Options) -> None:
     fresh = simulate(preset, options.num, SEED, classes=lensed, flux_unit="e-/s")
     kinds = {"simulated": features(fresh.read(np.arange(options.num))[:, 0].astype(np.float32))}
     own = LensGenerator.from_pretrained(options.init, device="cpu")
-    drawn = [own.sample(options.num // len(lensed), label=name, seed=0).images for name in lensed]
-    kinds["not adapted"] = features(np.concatenate(drawn)[:, 0])
+    kinds["not adapted"] = features(own.sample(options.num, label=lensed, seed=0).images[:, 0])
     losses: list[Floats] = []
     nearness: dict[str, list[Floats]] = {name: [] for name in (*kinds, "adapted")}
     copied = []
     for k, unseen in enumerate(parts):
         seen = np.setdiff1d(np.arange(len(real)), unseen)
         model = adapted(options, real.select(seen), k)
-        lenses = own_lenses(options, model, k)
+        lenses = own_lenses(options, model, lensed, k)
         losses.append(np.array([loss_of(known, model, real, int(each)) for each in unseen]))
         each = kinds | {"adapted": features(lenses)}
         for name, found in each.items():
@@ -140,11 +141,11 @@ def adapted(options: Options, seen: LensSet, k: int) -> Model:
     return load_model(folder)
 
 
-def own_lenses(options: Options, model: Model, k: int) -> Images:
+def own_lenses(options: Options, model: Model, lensed: list[str], k: int) -> Images:
     """Return lenses of an adapted model, ``(N, H, W)``, drawn where they are not there."""
     path = options.work / f"drawn-{k}.h5"
     if not path.exists():
-        LensGenerator(model, f"adapted-{k}").sample(options.num, seed=k).save(path)
+        LensGenerator(model, f"adapted-{k}").sample(options.num, label=lensed, seed=k).save(path)
     lenses = open_set(path)
     return lenses.read(np.arange(len(lenses)))[:, 0].astype(np.float32)
 

@@ -31,7 +31,7 @@ MIN_IMAGES = 200
 """Fewest images of which some can be held out when a model is adapted."""
 FEWEST_SEEN = 5_000
 """Images that a model sees before it draws lenses, where its scaling is measured anew."""
-FEW_PASSES = 45
+FEW_PASSES = 90
 """How often a model that is adapted sees each of fewer images; docs/real-data.md says why no oftener."""
 
 UNIT_TO_SIGNED = TransformConfig(
