@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from astropy.io import fits
+from scipy.ndimage import gaussian_filter
 from scipy.signal import fftconvolve
 
 from gravlensdiffusion import GravLensError, LensStore, lenstronomy_kwargs, simulate, write_store
@@ -58,6 +59,105 @@ def test_a_galaxy_beside_is_left_out():
     alone = isolated(image).sum()
     y, x = np.indices((80, 80)) - np.array([70, 70])[:, None, None]
     assert isolated(image + np.exp(-np.hypot(x, y) / 3)).sum() == pytest.approx(alone, rel=0.1)
+
+
+def catalogue(folder, images, psf, **changes):
+    """Write images as a RealGalaxyCatalog of GalSim, all with one PSF."""
+    folder.mkdir()
+    num, text = len(images), "16A"
+    units = [fits.ImageHDU(image.astype(np.float32)) for image in images]
+    fits.HDUList([fits.PrimaryHDU(), *units]).writeto(folder / "images.fits")
+    if psf is not None:
+        fits.writeto(folder / "psfs.fits", psf)
+    columns = {
+        "GAL_FILENAME": (text, ["images.fits"] * num),
+        "GAL_HDU": ("J", list(range(1, num + 1))),
+        "PSF_FILENAME": (text, ["psfs.fits"] * num),
+        "PSF_HDU": ("J", changes.get("psf_hdu", [0] * num)),
+        "PIXEL_SCALE": ("D", [0.03] * num),
+    }
+    table = [fits.Column(name, form, array=values) for name, (form, values) in columns.items()]
+    fits.BinTableHDU.from_columns(table).writeto(folder / "catalog.fits")
+    return folder
+
+
+def blurred(radius, noise, fwhm=4.0, size=65):
+    """Return a galaxy as a Gaussian shows it, in noise."""
+    truth = cutout(size, radius, sky=0.0, noise=0.0)
+    seen = gaussian_filter(truth, fwhm / 2.3548, truncate=6)
+    return seen + 3.0 + noise * np.random.default_rng(1).standard_normal(seen.shape)
+
+
+PSF = gaussian_filter(np.eye(41)[20][:, None] * np.eye(41)[20], 4 / 2.3548, truncate=6)
+
+
+@pytest.fixture
+def in_this_process(monkeypatch):
+    """Try no file out in a child process, whose start takes its time."""
+    for name in ("probe_file", "refuse_bad"):
+        monkeypatch.setattr(f"gravlensdiffusion.formats.fits_catalogue.{name}", lambda *_: None)
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_galaxies_of_a_known_psf_are_deconvolved_as_far_as_their_noise_lets(tmp_path):
+    levels = (2e-4, 2e-3, 1e-2, 0.03)
+    images = [blurred(5.0, level) for level in levels]
+    gallery = open_gallery(opened(catalogue(tmp_path / "a", images, PSF)))
+    assert gallery.names == (
+        "catalog.fits[0]",
+        "catalog.fits[1]",
+        "catalog.fits[2]",
+        "catalog.fits[3]",
+    )
+    widths = np.array(gallery.widths)
+    assert 2.0 < widths[0] < 2.5
+    assert (np.diff(widths) > -0.05).all()
+    assert widths[-1] == pytest.approx(4.0, rel=0.15)
+    # A peak that the PSF lowers to 60% comes back, and noise makes none.
+    for image, kept, width, blunt in zip(
+        gallery.images, images, widths, (0.65, 0.8, 0.9, 2), strict=True
+    ):
+        truth = cutout(65, 5.0, sky=0.0, noise=0.0)
+        shown = gaussian_filter(truth, width / 2.3548)
+        peak = shown.max() / shown.sum()
+        plain = isolated(kept)
+        assert plain.max() / plain.sum() < blunt * peak
+        assert image.max() == pytest.approx(peak, rel=0.15)
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_the_smallest_galaxy_is_twice_a_point_of_what_it_is_shown_by(tmp_path):
+    radii = (1.5, 3.0, 3.5, 9.0)
+    images = [blurred(radius, 1e-4) for radius in radii]
+    with_psf = open_gallery(opened(catalogue(tmp_path / "a", images, PSF)))
+    assert with_psf.names == ("catalog.fits[1]", "catalog.fits[2]", "catalog.fits[3]")
+    # Without the file of the PSFs, the rule of images whose PSF is not known.
+    without = open_gallery(opened(catalogue(tmp_path / "b", images, None)))
+    assert without.names == ("catalog.fits[3]",)
+    assert without.widths == (4.0,)
+    lenses = simulate("hst", 1, num_pixels=24, sources=opened(tmp_path / "a"))
+    fwhm = build_instrument(lenses.config.imaging).psf_fwhm
+    for k, largest in enumerate(lenses.config.source.light.structure.largest_radius):
+        assert largest / with_psf.radii[k] * with_psf.widths[k] == pytest.approx(fwhm)
+    # Enlarged, a galaxy has other pixels than its PSF.
+    assert opened(tmp_path / "a").select([1]).read_psf(0) is not None
+    assert opened(tmp_path / "a").resized(24).read_psf(0) is None
+
+
+@pytest.mark.usefixtures("in_this_process")
+@pytest.mark.parametrize(
+    ("psf", "hdu", "message"),
+    [
+        (PSF, 3, r"catalog.fits\[0\]: has a PSF .* names HDU 3 of psfs.fits, which has none"),
+        (0 * PSF, 0, r"the PSF of catalog.fits\[0\] is none: .* sum to 0"),
+        (PSF * np.nan, 0, "is none"),
+    ],
+)
+def test_a_psf_that_is_none_is_told(tmp_path, psf, hdu, message):
+    folder = catalogue(tmp_path / "a", [blurred(6.0, 1e-3)], psf, psf_hdu=[hdu])
+    assert len(opened(folder)) == 1
+    with pytest.raises(GravLensError, match=message):
+        open_gallery(opened(folder))
 
 
 def test_those_that_can_be_used_are_named(folder):

@@ -50,7 +50,7 @@ class Options:
         mix: Weight of each class, separated by commas; by default the preset's, or equal ones where
             classes are named.
         sources: Folder of images of real galaxies that take the place of the preset's sources: a
-            RealGalaxyCatalog of GalSim, or cutouts with a galaxy in the middle.
+            RealGalaxyCatalog of GalSim, deconvolved by its PSFs, or cutouts with a galaxy in the middle.
         seed: Seed of all images.
         shard_size: Write lenses-00000.h5, lenses-00001.h5, ... of that many images each to the
             folder --out; the same command again makes only those that are missing.

@@ -63,6 +63,7 @@ class FileSet(LensSet):
         mixed: Whether to go on where images differ in size, unit or scale; see `entries.agreed`.
         any_unit: Whether flux units may differ; that of the set is not known then.
         crop: Height and width of the middle of each image to keep [pixel]; None for all of it.
+        psf: Returns the PSF that comes with an image of a file; None where none does.
 
     Raises:
         BadFilesError: If anything cannot be used, unless ``skip_bad``.
@@ -82,9 +83,10 @@ class FileSet(LensSet):
         mixed: bool = False,
         any_unit: bool = False,
         crop: int | None = None,
+        psf: Callable[[Path, int], NDArray[np.generic] | None] | None = None,
     ) -> None:
         self.path = path
-        self._readers, self._crop = readers, crop
+        self._readers, self._crop, self._psf = readers, crop, psf
         named = tuple(map(one_line, class_names))
         _check_names(path, named)
         self._stated: dict[str, str] = {}
@@ -145,6 +147,20 @@ class FileSet(LensSet):
         """Return all of an image, shape ``(C, H, W)``, of which the set may hold the middle."""
         entry = self._entries[index]
         return self._read(entry, _to_image, is_cropped=False)
+
+    def read_psf(self, index: int) -> NDArray[np.generic] | None:
+        """Return the PSF that comes with an image, shape ``(C, h, w)``; None where none does.
+
+        Raises:
+            GravLensError: If it cannot be read.
+        """
+        entry = self._entries[index]
+        try:
+            return None if self._psf is None else self._psf(entry.path, entry.index)
+        except Exception as error:
+            raise GravLensError(
+                f"{entry.name}: has a PSF that cannot be used: it {_reason(error)}"
+            ) from error
 
     def read_masked(self, indices: Indices) -> NDArray[np.bool_]:
         """Return which pixels of images were not observed, shape ``(B, C, H, W)``."""

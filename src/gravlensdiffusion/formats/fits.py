@@ -87,6 +87,10 @@ class FitsReader:
             pixels, _ = _stacked(hdus, [_facts(hdu.header, primary) for hdu in hdus])
             return without_flagged(pixels, _maps(hdus, maps, primary))
 
+    def psf(self, path: Path, index: int) -> NDArray[np.generic] | None:
+        """Return the PSF of the image of a row of a catalogue, or None where none is named."""
+        return self._catalogues.psf(path, index)
+
     def read(self, path: Path) -> tuple[NDArray[np.generic], Facts]:
         """Return the image of a file and what its header says.
 

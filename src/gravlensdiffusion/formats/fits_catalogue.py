@@ -26,9 +26,10 @@ _START_BYTES = 16 * 2880
 
 
 class _Catalogue(NamedTuple):
-    """What a catalogue says: file and HDU of each image, what each file beside them is, and facts."""
+    """What a catalogue says: file and HDU of each image and of its PSF, what each file beside them is, and facts."""
 
     images: list[tuple[Path, int]]
+    psfs: list[tuple[Path, int]]
     beside: dict[Path, str]
     facts: list[Facts]
 
@@ -39,9 +40,13 @@ class CatalogueReader:
 
     Attributes:
         places: File of each image of a catalogue, and from where to where its HDU lies in it.
+        psfs: File and HDU of the PSF of each image, where a catalogue names them.
+        units: From where to where each HDU of a file lies.
     """
 
     places: dict[Path, list[tuple[Path, tuple[int, int]]]] = field(default_factory=dict)
+    psfs: dict[Path, list[tuple[Path, int]]] = field(default_factory=dict)
+    units: dict[Path, list[tuple[int, int]]] = field(default_factory=dict)
 
     def images(self, path: Path) -> Iterator[tuple[NDArray[np.generic], Facts]]:
         """Yield the images in the order of the catalogue.
@@ -50,32 +55,52 @@ class CatalogueReader:
             BadImageError: If the catalogue or an image cannot be read.
         """
         catalogue = _read_catalogue(path)
-        units: dict[Path, list[tuple[int, int]]] = {}
-        self.places[path] = []
+        self.places[path], self.psfs[path] = [], catalogue.psfs
         for (file, number), facts in zip(catalogue.images, catalogue.facts, strict=True):
-            if file not in units:
-                if not file.is_file():
-                    raise BadImageError(f"names {file.name}, which does not lie beside it")
-                if wrong := probe_file(file, _UNITS_JUDGE):
-                    raise BadImageError(f"names {file.name}, which {wrong}")
-                units[file] = [place for place, _ in _walk(file)]
-            if not 0 <= number < len(units[file]):
-                raise BadImageError(f"names HDU {number} of {file.name}, which has none")
-            self.places[path].append((file, units[file][number]))
+            self.places[path].append((file, self._place(file, number)))
             yield self.pixels(path, len(self.places[path]) - 1), facts
 
     def pixels(self, path: Path, index: int) -> NDArray[np.generic]:
         """Return the image of a row."""
-        file, (start, stop) = self.places[path][index]
-        with warnings.catch_warnings(), file.open("rb") as stream:
-            warnings.simplefilter("ignore")
-            stream.seek(start)
-            kind = fits.ImageHDU if start else fits.PrimaryHDU
-            hdu = kind.fromstring(stream.read(stop - start))
-            if not hdu.is_image or len(hdu.shape) < 2:
-                raise BadImageError(f"names a HDU of {file.name} that holds no image")
-            image_shape(hdu.shape)
-            return as_image(np.asarray(hdu.data))
+        return _pixels(*self.places[path][index])
+
+    def psf(self, path: Path, index: int) -> NDArray[np.generic] | None:
+        """Return the PSF of the image of a row, or None where no file beside the catalogue holds one.
+
+        Raises:
+            BadImageError: If it cannot be read.
+        """
+        psfs = self.psfs.get(path, [])
+        if not psfs or not psfs[index][0].is_file():
+            return None
+        file, number = psfs[index]
+        return _pixels(file, self._place(file, number))
+
+    def _place(self, file: Path, number: int) -> tuple[int, int]:
+        """Return from where to where a HDU of a file lies, which is tried out first."""
+        if file not in self.units:
+            if not file.is_file():
+                raise BadImageError(f"names {file.name}, which does not lie beside it")
+            if wrong := probe_file(file, _UNITS_JUDGE):
+                raise BadImageError(f"names {file.name}, which {wrong}")
+            self.units[file] = [place for place, _ in _walk(file)]
+        if not 0 <= number < len(self.units[file]):
+            raise BadImageError(f"names HDU {number} of {file.name}, which has none")
+        return self.units[file][number]
+
+
+def _pixels(file: Path, place: tuple[int, int]) -> NDArray[np.generic]:
+    """Return the image of a HDU that lies somewhere in a file."""
+    start, stop = place
+    with warnings.catch_warnings(), file.open("rb") as stream:
+        warnings.simplefilter("ignore")
+        stream.seek(start)
+        kind = fits.ImageHDU if start else fits.PrimaryHDU
+        hdu = kind.fromstring(stream.read(stop - start))
+        if not hdu.is_image or len(hdu.shape) < 2:
+            raise BadImageError(f"names a HDU of {file.name} that holds no image")
+        image_shape(hdu.shape)
+        return as_image(np.asarray(hdu.data))
 
 
 def find_catalogued(files: Sequence[Path]) -> dict[Path, str]:
@@ -130,10 +155,13 @@ def _read_table(path: Path) -> _Catalogue:
         for column, kind in BESIDE.items()
         for name in dict.fromkeys(columns.get(column, ()))
     }
+    files_of_psfs = [_beside(path, name) for name in columns.get("PSF_FILENAME", ())]
+    psfs = zip(files_of_psfs, map(int, columns.get("PSF_HDU", ())), strict=False)
     told = "".join(f", {kind}s in {file.name} left" for file, kind in beside.items())
     taken = f"of catalogues images in {files[0].name if files else 'no file'} taken{told}"
     return _Catalogue(
         images=list(zip(files, map(int, columns["GAL_HDU"]), strict=True)),
+        psfs=list(psfs),
         beside=beside,
         facts=[_facts(columns, k, taken) for k in range(len(files))],
     )

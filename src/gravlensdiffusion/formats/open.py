@@ -91,12 +91,13 @@ def open_set(
         listing = _list_file(root)
     choice = Choice(hdu=hdu, band=listing.band or band, bands=tuple(bands))
     arrays = ArrayChoice(dataset=dataset, labels=labels)
+    of_fits = FitsReader(choice)
     readers: dict[str, ImageReader] = {
         ".npy": NpyReader(is_alone=not root.is_dir(), allow_object_arrays=allow_object_arrays),
         ".npz": NpzReader(arrays),
         **dict.fromkeys(SHARD_SUFFIXES, Hdf5Reader(arrays)),
         **dict.fromkeys(FORMAT_OF, PictureReader()),
-        **dict.fromkeys(FITS_SUFFIXES, FitsReader(choice)),
+        **dict.fromkeys(FITS_SUFFIXES, of_fits),
     }
     if crop is not None and crop < MIN_SIDE:
         raise GravLensError(f"crop must be at least {MIN_SIDE} pixels, got {crop}")
@@ -127,6 +128,7 @@ def open_set(
         mixed=mixed,
         any_unit=any_unit,
         crop=crop,
+        psf=of_fits.psf,
     )
 
 

@@ -82,6 +82,10 @@ class LensSet(ABC):
         """Return which pixels of images were not observed, shape ``(B, C, H, W)``."""
         return np.zeros((len(as_indices(indices, len(self))), *self.image_shape), bool)
 
+    def read_psf(self, index: int) -> NDArray[np.generic] | None:
+        """Return the point spread function that comes with an image, shape ``(C, h, w)``, in its pixels; None for none."""
+        return None
+
     def name(self, index: int) -> str:
         """Return where image ``index`` comes from: file, and position in it, if it is known."""
         return f"image {index}"
@@ -355,6 +359,11 @@ class View(LensSet):
         """Return which pixels take part of what was not observed, shape ``(B, C, H, W)``."""
         masked = self._source.read_masked(self._in_source(indices))
         return masked if self._change is None else self._changed(masked.astype(np.float32)) > 0
+
+    def read_psf(self, index: int) -> NDArray[np.generic] | None:
+        """Return the point spread function that comes with an image; None where its pixels are others now."""
+        row = int(index if self._rows is None else self._rows[index])
+        return None if self._change is not None else self._source.read_psf(row)
 
     def name(self, index: int) -> str:
         """Return where image ``index`` comes from."""

@@ -1,4 +1,4 @@
-"""Images of real galaxies, made ready to be sources: without sky, noise and neighbours."""
+"""Images of real galaxies, made ready to be sources: without sky, noise and neighbours, sharper where their PSF is known."""
 
 import hashlib
 import math
@@ -15,15 +15,20 @@ from gravlensdiffusion.config.galaxies import Cutouts
 from gravlensdiffusion.config.simulation import SimulationConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.sets.lens_set import LensSet
+from gravlensdiffusion.simulation.deconvolution import deconvolved, full_width
 from gravlensdiffusion.simulation.instrument import build_instrument
 
 Floats = NDArray[np.float64]
 
-PSF_PIXELS = 4.0
-"""Full width at half maximum of the point spread function of the images [pixel]; that of COSMOS, which holds
-half of the light of a point within 2.5 pixels."""
-MIN_RADIUS = 5.0
-"""Half-light radius of a galaxy that is taken [pixel]: twice that of a point."""
+PSF_PIXELS, POINT_RADIUS = 4.0, 2.5
+"""Full width at half maximum of the point spread function of images that come without one, and the radius that
+holds half of the light of a point [pixel]; those of COSMOS."""
+MIN_RADIUS = 2.0
+"""Half-light radius of a galaxy that is taken, in units of that of a point."""
+TARGETS = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)
+"""Widths of the Gaussians that may take the place of a known point spread function, in units of its own."""
+MAX_PSF = 512
+"""Pixels that a point spread function has at most on each side."""
 MIN_SIGNAL = 40.0
 """Signal-to-noise ratio of a galaxy that is taken."""
 MAX_GALAXIES = 20_000
@@ -43,11 +48,13 @@ class Gallery:
         names: Where each comes from.
         images: Shares of its light in the pixels, each of a shape of its own, ``(H, W)``.
         radii: Half-light radii [pixel].
+        widths: Full widths at half maximum of what spreads a point in each [pixel].
     """
 
     names: tuple[str, ...]
     images: tuple[NDArray[np.float32], ...]
     radii: tuple[float, ...]
+    widths: tuple[float, ...]
 
     def profile(self, number: int, radius: float, texture: int) -> dict[str, Any]:
         """Return the arguments of lenstronomy's ``INTERPOL`` but for flux and centre.
@@ -91,38 +98,80 @@ def open_gallery(galaxies: LensSet) -> Gallery:
     found = list(_prepared(galaxies))
     if not found:
         raise GravLensError(
-            f"sources: none of {len(galaxies)} galaxies has a half-light radius of {MIN_RADIUS} "
-            f"pixels and a signal-to-noise ratio of {MIN_SIGNAL:.0f}, as sources need"
+            f"sources: none of {len(galaxies)} galaxies has a half-light radius of {MIN_RADIUS:g} times "
+            f"that of a point, which is {POINT_RADIUS} pixels where no PSF is known, and a signal-to-noise "
+            f"ratio of {MIN_SIGNAL:.0f}, as sources need"
         )
-    names, images, radii = zip(*found, strict=True)
-    return Gallery(names, images, radii)
+    names, images, radii, widths = zip(*found, strict=True)
+    return Gallery(names, images, radii, widths)
 
 
 def with_sources(config: SimulationConfig, gallery: Gallery) -> SimulationConfig:
     """Return a simulation whose sources are the galaxies of a gallery."""
-    limit = build_instrument(config.imaging).psf_fwhm / PSF_PIXELS
+    fwhm = build_instrument(config.imaging).psf_fwhm
     cutouts = Cutouts(
         names=gallery.names,
-        largest_radius=tuple(radius * limit for radius in gallery.radii),
+        largest_radius=tuple(
+            fwhm * radius / width
+            for radius, width in zip(gallery.radii, gallery.widths, strict=True)
+        ),
         digest=gallery.digest,
     )
     light = replace(config.source.light, structure=cutouts)
     return replace(config, source=replace(config.source, light=light))
 
 
-def _prepared(galaxies: LensSet) -> Iterator[tuple[str, NDArray[np.float32], float]]:
-    """Yield name, light and half-light radius [pixel] of the galaxies that can be taken."""
+def _prepared(galaxies: LensSet) -> Iterator[tuple[str, NDArray[np.float32], float, float]]:
+    """Yield name, light, half-light radius and width of a point [pixel] of the galaxies that can be taken."""
     for index in range(len(galaxies)):
         image = galaxies.read_whole(index).mean(0, dtype=np.float64)
-        light = isolated(image)
+        light, width, point = isolated(image), PSF_PIXELS, POINT_RADIUS
         if light is None:
             continue
+        # The folder may be moved; the file says which galaxy it is.
+        name = Path(galaxies.name(index)).name
+        psf = galaxies.read_psf(index)
+        if psf is not None:
+            checked = _checked(psf.mean(0, dtype=np.float64), name)
+            sharper = _sharpened(image, checked)
+            if sharper is not None:
+                light, width = sharper
+                point = width / 2  # of a Gaussian
         y, x = (np.average(axis, weights=light) for axis in np.indices(light.shape))
         radius = half_light_radius(light, y, x)
-        if radius >= MIN_RADIUS:
+        if radius >= MIN_RADIUS * point:
             centred = _centred(light / light.sum(), round(y), round(x))
-            # The folder may be moved; the file says which galaxy it is.
-            yield Path(galaxies.name(index)).name, centred.astype(np.float32), radius
+            yield name, centred.astype(np.float32), radius, width
+
+
+def _checked(psf: Floats, name: str) -> Floats:
+    """Return a point spread function that can be one."""
+    is_one = max(psf.shape) <= MAX_PSF and np.isfinite(psf).all() and 0 < psf.max() < 2 * psf.sum()
+    if not is_one:
+        raise GravLensError(
+            f"sources: the PSF of {name} is none: it has {psf.shape[0]} x {psf.shape[1]} pixels that sum to "
+            f"{psf.sum():.3g}, allowed are {MAX_PSF} on each side, finite and positive in sum"
+        )
+    return psf
+
+
+def _sharpened(image: Floats, psf: Floats) -> tuple[Floats, float] | None:
+    """Return the light of a galaxy as the narrowest Gaussian shows it, and how wide a point is then [pixel].
+
+    A narrower one amplifies the noise; it is the narrowest at which the galaxy keeps `MIN_SIGNAL`. None where
+    it does at no width.
+    """
+    own, found = full_width(psf), None
+    for target in TARGETS:
+        narrower = isolated(image, deconvolved(_without_sky(image), psf, target * own))
+        if narrower is None:
+            break
+        found = (narrower, target * own)
+    if found is None:
+        return None
+    light, width = found
+    # The function may pass too little for the narrowest of them.
+    return light, full_width(deconvolved(psf, psf, width))
 
 
 def half_light_radius(light: Floats, row: float, column: float) -> float:
@@ -133,24 +182,28 @@ def half_light_radius(light: Floats, row: float, column: float) -> float:
     return float(np.interp(0.5, growth, distance.ravel()[order]))
 
 
-def isolated(image: Floats) -> Floats | None:
+def isolated(image: Floats, sharper: Floats | None = None) -> Floats | None:
     """Return the light of the galaxy in the middle alone, or None where it is too faint.
 
     Noise is taken out by a threshold on the coefficients of an isotropic undecimated wavelet
     transform, scale by scale, so that structure larger than the noise's grain is kept as it is.
 
+    Args:
+        image: Tells where the galaxy lies, shape ``(H, W)``.
+        sharper: The image to take the light from, as `deconvolved` makes it; None for ``image`` itself.
+
     References:
         Starck, Fadili & Murtagh 2007, The Undecimated Wavelet Decomposition.
     """
-    image = image - np.median(_edge(image))
-    noise = _spread(_edge(image))
-    smooth, clean = image, np.zeros_like(image)
+    image = _without_sky(image)
+    shown = image if sharper is None else _without_sky(sharper)
+    smooth, clean = shown, np.zeros_like(shown)
     for scale in range(min(NUM_SCALES, int(math.log2(min(image.shape))) - 2)):
         coarser = _smoothed(smooth, 2**scale)
         detail = smooth - coarser
         lowest = THRESHOLD * _spread(detail)
-        # The finest scale is below the point spread function.
-        if scale > 0:
+        # The finest scale is below the point spread function, but for one that has been narrowed.
+        if scale > 0 or sharper is not None:
             kept = np.maximum(np.abs(detail), lowest)
             clean += np.sign(detail) * (kept - lowest * (lowest / kept))
         smooth = coarser
@@ -163,11 +216,17 @@ def isolated(image: Floats) -> Floats | None:
     if numbers.size == 0:
         return None
     region = regions == np.bincount(numbers).argmax()
-    if image[region].sum() < MIN_SIGNAL * noise * math.sqrt(region.sum()):
+    noise = _spread(_edge(shown))
+    if shown[region].sum() < MIN_SIGNAL * noise * math.sqrt(region.sum()):
         return None
     inside = np.clip(2 * gaussian_filter(region.astype(np.float64), DETECTION) - 1, 0, 1)
     light: Floats = inside * np.maximum(clean, 0)
     return light
+
+
+def _without_sky(image: Floats) -> Floats:
+    sky: Floats = image - np.median(_edge(image))
+    return sky
 
 
 def _edge(image: Floats) -> Floats:
