@@ -34,6 +34,8 @@ MIN_SIGNAL = 40.0
 MAX_GALAXIES = 20_000
 THRESHOLD = 3.0
 """How far structure must stand out of the noise to be kept, in units of its standard deviation."""
+FINEST_THRESHOLD = 4.0
+"""The same at the finest scale, where a deconvolved image has most of its noise and most of its pixels are free of structure."""
 DETECTION = 2.0
 """Standard deviation of the Gaussian with which a galaxy is told from what lies beside it [pixel]."""
 NUM_SCALES = 4
@@ -201,7 +203,7 @@ def isolated(image: Floats, sharper: Floats | None = None) -> Floats | None:
     for scale in range(min(NUM_SCALES, int(math.log2(min(image.shape))) - 2)):
         coarser = _smoothed(smooth, 2**scale)
         detail = smooth - coarser
-        lowest = THRESHOLD * _spread(detail)
+        lowest = (THRESHOLD if scale else FINEST_THRESHOLD) * _spread(detail)
         # The finest scale is below the point spread function, but for one that has been narrowed.
         if scale > 0 or sharper is not None:
             kept = np.maximum(np.abs(detail), lowest)
