@@ -272,7 +272,11 @@ def test_noise_of_the_models_own_instrument_is_removed(tmp_path: Path) -> None:
     assert found.config.noise == "removed"
     assert found.config.total_images == 20 * FEW_PASSES
     assert not doubt(found.config, 20 * FEW_PASSES, 20, starts_from_model=True)
-    assert "its own 0.1 e-/s" in found.notes[-1]
+    assert "its own 0.1 e-/s" in found.notes[0]
+    assert "classes and parameters" in found.notes[1]
+    assert len(found.notes) == 2
+    nameless = source.labelled(np.where(source.labels == 1, -1, 0), ["small"])
+    assert "10 images without a class" in adapt(simulated, nameless).notes[-1]
     train(quick(found.config), source, tmp_path / "run", device="cpu", init=simulated)
     model = load_model(tmp_path / "run")
     assert model.config.denoiser.noise == pytest.approx(0.1, rel=0.1)

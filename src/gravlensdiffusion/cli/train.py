@@ -219,7 +219,8 @@ def _describe(config: "TrainingConfig", source: "LensSet", planned: "Plan") -> s
     channels, height, width = source.image_shape
     size = config.size or height
     images = f"{len(source):,} images" if planned.num_images else "simulated images"
-    classes = ", ".join(source.header.class_names) if config.conditional else ""
+    names = dict.fromkeys((*config.model.class_names, *source.header.class_names))
+    classes = ", ".join(names) if config.conditional else ""
     augment = "" if config.augment == "none" else f", augment {config.augment}"
     asked = f", parameters: {', '.join(config.parameters)}" if config.parameters else ""
     noise = "" if config.noise == "learned" else f", noise {config.noise}"

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gravlensdiffusion.config.bounds import UNLABELLED
 from gravlensdiffusion.config.model import (
     ModelConfig,
     ObservationConfig,
@@ -19,7 +20,7 @@ from gravlensdiffusion.config.model import (
     TransformConfig,
 )
 from gravlensdiffusion.config.training import TrainingConfig
-from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.errors import GravLensError, listed
 from gravlensdiffusion.metrics.sky import MIN_SIZE, measure_sky
 from gravlensdiffusion.model.build import Model
 from gravlensdiffusion.model.checkpoint import load_model, load_weights
@@ -99,8 +100,11 @@ def adapt(init: str | Path, source: LensSet, size: int | None = None) -> Adaptat
         config = replace(config, model=replace(config.model, transform=transform))
     names = source.header.class_names if config.conditional else ()
     about_copies = (copies.note,) if copies.note else ()
-    lost = [] if noise == "removed" else _lost(known, names, parameters, init)
-    notes = [*about_copies, *lost, *notes]
+    if noise == "removed":
+        notes = [*notes, *_kept(known, source, init)]
+    else:
+        notes = [*_lost(known, names, parameters, init), *notes]
+    notes = [*about_copies, *notes]
     return Adaptation(config, tuple(notes), copies.num_different)
 
 
@@ -141,6 +145,20 @@ def _lost(
         lost = [name for name in there if name not in here]
         if lost:
             notes.append(f"{what} of {init} that your images lack are lost: {', '.join(lost)}")
+    return notes
+
+
+def _kept(known: ModelConfig, source: LensSet, init: str | Path) -> list[str]:
+    """Say what stays of what the model can be asked for, and what the set does not say."""
+    if not (known.class_names or known.parameters):
+        return []
+    notes = [f"classes and parameters of {init} stay; those that an image does not tell are hidden"]
+    num = int((source.labels == UNLABELLED).sum())
+    if num and known.class_names:
+        notes.append(
+            f"{num} images without a class are learned as any of {listed(known.class_names)}; a table "
+            "`file,label` names theirs"
+        )
     return notes
 
 
