@@ -96,6 +96,49 @@ def store_bytes(*, compress: bool = False) -> bytes:
         return path.read_bytes()
 
 
+def lenstronomy_bytes() -> bytes:
+    """Return an HDF5 file in the names of lenstronomy, with all maps of its pixels."""
+    stream = io.BytesIO()
+    with h5py.File(stream, "w") as file:
+        file["image_data"] = IMAGE.astype(np.float64)
+        file["transform_pix2angle"] = 0.05 * np.eye(2)
+        file["background_rms"] = 0.1
+        file.create_dataset("noise_map", data=np.full(IMAGE.shape, 0.1), compression="gzip")
+        file.create_dataset("exposure_time", data=np.full(IMAGE.shape, 600.0), chunks=(8, 8))
+        file["likelihood_mask"] = IMAGE > 0.1
+    return stream.getvalue()
+
+
+def survey_bytes() -> bytes:
+    """Return a FITS file as archives give them: an image, its noise, data quality and weights."""
+    flags = np.where(IMAGE < 0.1, 16, 0).astype(np.int16)
+    maps = {"SCI": IMAGE, "ERR": 0 * IMAGE + 0.1, "DQ": flags, "WHT": 0 * IMAGE + 5}
+    return fits_bytes(
+        fits.PrimaryHDU(), *(fits.ImageHDU(values, name=name) for name, values in maps.items())
+    )
+
+
+def galaxy_files() -> dict[str, bytes]:
+    """Return a catalogue of two galaxies, their images and their PSFs."""
+    y, x = np.indices((40, 40)) - 20
+    noise = 1e-4 * np.random.default_rng(0).standard_normal((2, 40, 40))
+    images = [(np.exp(-np.hypot(x, y) / 4) + each).astype(np.float32) for each in noise]
+    psf = np.exp(-(x**2 + y**2) / 5.0)[8:33, 8:33].astype(np.float32)
+    columns = [
+        fits.Column("GAL_FILENAME", "16A", array=["images.fits"] * 2),
+        fits.Column("GAL_HDU", "J", array=[0, 1]),
+        fits.Column("PSF_FILENAME", "16A", array=["psfs.fits"] * 2),
+        fits.Column("PSF_HDU", "J", array=[0, 1]),
+        fits.Column("PIXEL_SCALE", "D", array=[0.03] * 2),
+    ]
+    table = fits.BinTableHDU.from_columns(columns)
+    return {
+        "catalog.fits": fits_bytes(fits.PrimaryHDU(), table),
+        "images.fits": fits_bytes(fits.PrimaryHDU(images[0]), fits.ImageHDU(images[1])),
+        "psfs.fits": fits_bytes(fits.PrimaryHDU(psf), fits.ImageHDU(psf)),
+    }
+
+
 def pth_bytes(state: object, *, legacy: bool = False) -> bytes:
     stream = io.BytesIO()
     torch.save(state, stream, _use_new_zipfile_serialization=not legacy)
@@ -130,6 +173,7 @@ def bases() -> list[Base]:
     hdu.header.update(BUNIT="e-/s", CDELT1=1e-5, CDELT2=1e-5, CUNIT1="deg", CLASS="cdm", LABEL=1)
     state = {"a": torch.arange(6.0), "b.weight": torch.ones(2, 3)}
     config, weights = model_files()
+    galaxies = galaxy_files()
     compressed = fits.CompImageHDU(lens_images(1, size=32)[0], compression_type="RICE_1")
     packed = fits.CompImageHDU((GREY.astype(np.int16)), compression_type="HCOMPRESS_1")
     labelled = {"images": lens_images(5), "labels": np.arange(5) % 2, "class_names": ["a", "b"]}
@@ -145,7 +189,19 @@ def bases() -> list[Base]:
         Base(
             "HDF5", "other.h5", "set", hdf5_bytes(X=lens_images(5), y=["cdm", *"abcd"], z=[1.0] * 5)
         ),
+        Base("HDF5", "lens.h5", "set", lenstronomy_bytes()),
         Base("FITS", "a.fits", "set", fits_bytes(hdu)),
+        Base("FITS", "maps.fits", "set", survey_bytes()),
+        *(
+            Base(
+                "FITS",
+                name,
+                "sources",
+                content,
+                tuple(each for each in galaxies.items() if each[0] != name),
+            )
+            for name, content in galaxies.items()
+        ),
         Base("FITS", "rice.fits", "set", fits_bytes(fits.PrimaryHDU(), compressed)),
         Base("FITS", "hcompress.fits", "set", fits_bytes(fits.PrimaryHDU(), packed)),
         Base("PNG", "a.png", "set", png_bytes(Image.fromarray(GREY))),

@@ -86,6 +86,6 @@ def _writer(base: Base, content: bytes) -> Callable[[Path], Path]:
         path.write_bytes(content)
         for name, other in base.company:
             (folder / name).write_bytes(other)
-        return folder if base.way == "model" else path
+        return folder if base.way in ("model", "sources") else path
 
     return build

@@ -114,6 +114,12 @@ def one_line(error: Exception) -> str:
     return text
 
 
+def read_sources(path: Path) -> str:
+    out = Path.cwd() / "sources.h5"
+    words = ("--preset", "hst", "--num", 1, "--pixels", 16, "--jobs", 1, "--dry-run")
+    return command("simulate", "--sources", path, "--out", out, *words)
+
+
 WAYS: dict[str, Callable[[Path], str]] = {
     "set": read_set,
     "objects": read_objects,
@@ -121,6 +127,7 @@ WAYS: dict[str, Callable[[Path], str]] = {
     "model file": load_and_draw,
     "inception": load_inception_weights,
     "recipe": read_recipe,
+    "sources": read_sources,
     "conditions": read_orders,
 }
 

@@ -72,3 +72,12 @@ def test_widths_of_gaussians_and_of_longish_ones():
     y, x = np.indices((61, 61)) - 30
     long = np.exp(-4 * math.log(2) * ((x / 8.0) ** 2 + (y / 4.5) ** 2))
     assert full_width(long) == pytest.approx(6.0, rel=0.03)
+
+
+def test_a_tail_of_the_psf_to_one_side_goes_back_to_its_galaxy():
+    galaxy = gaussian(64, 5.0)
+    psf = np.zeros((5, 9))
+    psf[2, 2], psf[2, 5], psf[3, 6] = 0.6, 0.3, 0.1
+    seen = 0.6 * galaxy + 0.3 * np.roll(galaxy, 3, 1) + 0.1 * np.roll(galaxy, (1, 4), (0, 1))
+    sharp = deconvolved(seen, psf, 3.0)
+    np.testing.assert_allclose(sharp, gaussian(64, math.hypot(5, 3)), atol=0.001 * sharp.max())

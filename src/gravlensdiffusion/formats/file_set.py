@@ -162,6 +162,10 @@ class FileSet(LensSet):
                 f"{entry.name}: has a PSF that cannot be used: it {_reason(error)}"
             ) from error
 
+    def close(self) -> None:
+        """End the process in which files are tried out; a later read begins another."""
+        release()
+
     def read_masked(self, indices: Indices) -> NDArray[np.bool_]:
         """Return which pixels of images were not observed, shape ``(B, C, H, W)``."""
         wanted = as_indices(indices, len(self))

@@ -98,6 +98,7 @@ def open_gallery(galaxies: LensSet) -> Gallery:
     if len(galaxies) > MAX_GALAXIES:
         raise GravLensError(f"sources: {len(galaxies)} galaxies, more than {MAX_GALAXIES}")
     found = list(_prepared(galaxies))
+    galaxies.close()
     if not found:
         raise GravLensError(
             f"sources: none of {len(galaxies)} galaxies has a half-light radius of {MIN_RADIUS:g} times "
