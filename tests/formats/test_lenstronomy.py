@@ -1,5 +1,6 @@
 """HDF5 files with the names of lenstronomy's arguments, as DESI lenses come."""
 
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.formats import hdf5, lenstronomy
 from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.store.reader import write_store
 from tests.sets.files import HEADER, lens_images, lens_records
@@ -144,3 +146,27 @@ def test_files_that_cannot_be_used(tmp_path: Path, data: dict[str, object], mess
 def test_our_own_sets_stay_sets(tmp_path: Path) -> None:
     path = write_store(tmp_path / "image_data.h5", lens_records(3), HEADER)
     assert open_set(path).header == HEADER
+
+
+@pytest.mark.parametrize(
+    "judge",
+    [lenstronomy.judge, lenstronomy._judge_names, hdf5.judge],
+    ids=["file", "names", "other"],
+)
+@pytest.mark.parametrize("error", [KeyError, OSError, RuntimeError, ValueError, MemoryError])
+def test_whatever_the_library_raises_is_a_verdict(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    judge: Callable[[Path], str | None],
+    error: type[Exception],
+) -> None:
+    class Damaged(h5py.File):
+        def __iter__(self) -> Iterator[str]:
+            raise error("unable to determine object type")
+
+        def __len__(self) -> int:
+            raise error("unable to determine object type")
+
+    path = save(tmp_path / "a.h5", image_data=np.eye(8))
+    monkeypatch.setattr(h5py, "File", Damaged)
+    assert isinstance(judge(path), str)

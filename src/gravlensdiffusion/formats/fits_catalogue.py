@@ -56,6 +56,8 @@ class CatalogueReader:
         """
         catalogue = _read_catalogue(path)
         self.places[path], self.psfs[path] = [], catalogue.psfs
+        for file in {file for file, _ in catalogue.psfs if file.is_file()}:
+            probe_file(file, _UNITS_JUDGE)  # which remembers it, while there is a process for that
         for (file, number), facts in zip(catalogue.images, catalogue.facts, strict=True):
             self.places[path].append((file, self._place(file, number)))
             yield self.pixels(path, len(self.places[path]) - 1), facts

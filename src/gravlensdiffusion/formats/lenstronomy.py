@@ -107,11 +107,13 @@ def is_lenstronomy(path: Path) -> bool:
 
 def _judge_names(path: Path) -> str | None:
     """Return None for a file with an image or a PSF; called in a process of its own."""
-    try:
+
+    def look() -> None:
         with h5py.File(path, "r") as file:
-            return None if {IMAGE, PSF} & set(file) else "has other names"
-    except (OSError, RuntimeError) as error:
-        return str(error)
+            if not {IMAGE, PSF} & set(file):
+                raise BadImageError("has other names")
+
+    return verdict(look)
 
 
 def judge(path: Path) -> str | None:
