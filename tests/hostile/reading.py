@@ -115,9 +115,15 @@ def one_line(error: Exception) -> str:
 
 
 def read_sources(path: Path) -> str:
-    out = Path.cwd() / "sources.h5"
-    words = ("--preset", "hst", "--num", 1, "--pixels", 16, "--jobs", 1, "--dry-run")
-    return command("simulate", "--sources", path, "--out", out, *words)
+    from gravlensdiffusion.errors import GravLensError
+    from gravlensdiffusion.formats.open import open_set
+    from gravlensdiffusion.simulation.gallery import open_gallery
+
+    try:
+        open_gallery(open_set(path / "catalog.fits", mixed=True, any_unit=True, skip_bad=True))
+    except GravLensError as error:
+        return one_line(error)
+    return ""
 
 
 WAYS: dict[str, Callable[[Path], str]] = {
