@@ -1,7 +1,8 @@
 r"""Does a more real simulation make a better lens finder? Trained on simulations, tried on real lenses.
 
     python benchmarks/finder.py --slacs real/slacs --desi real/desi_hst --galaxies real/cosmos \
-        --drawn drawn/slacs96 --adapted adapted/drawn-0.h5 --adapted adapted/drawn-1.h5
+        --drawn drawn/slacs96 --adapted adapted/drawn-0.h5 --adapted adapted/drawn-1.h5 \
+        --adapted-no-lens adapted/no_lens-0 --adapted-no-lens adapted/no_lens-1
 
 trains finders of ``lens`` and ``no_lens`` (the network of `gravlens classify`) at 96 pixels of 0.05
 arcsec, each on as many images, half of them lenses:
@@ -13,6 +14,8 @@ arcsec, each on as many images, half of them lenses:
 - ``adapted``: from the preset, but up to half of the lenses drawn by models that were adapted
   to real lenses. Model k of n has not seen the real lenses k, k + n, k + 2 n and so on, and these
   alone are asked of the finder that was trained on its images.
+- ``adapted, both``: the same, with images of `no_lens` of these models among those without a lens, so that
+  the look of their galaxies tells nothing.
 
 A finder calls a lens what one in a hundred of 2,000 simulated ``no_lens`` images of `slacs` is not
 (`--num-test`). Counted are real lenses, simulated ones, and real galaxies of another survey field,
@@ -20,9 +23,9 @@ which are none. Finders are kept as numbers in `--work`; a second run goes on.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -77,6 +80,8 @@ class Options:
     """Images of a model of `slacs`, all classes."""
     adapted: Annotated[tuple[Path, ...], tyro.conf.UseAppendAction] = ()
     """Lenses of each of the adapted models, in their order."""
+    adapted_no_lens: Annotated[tuple[Path, ...], tyro.conf.UseAppendAction] = ()
+    """Images without a lens of each of these models."""
     num: int = 4000
     """Training images of each finder."""
     num_test: int = 2000
@@ -99,13 +104,12 @@ def main(options: Options) -> None:
         "slacs": [lambda seed: simulated(simulation_preset("slacs"), options.num, seed)],
     }
     if options.drawn is not None:
-        own = options.drawn
-        arms["drawn"] = [lambda seed: half_drawn(own, options.num, seed)]
+        arms["drawn"] = arm_of([[options.drawn]], options.num)
     if options.adapted:
-        arms["adapted"] = [
-            lambda seed, own=own: half_drawn(own, options.num, seed, lenses_alone=True)  # type: ignore[misc]
-            for own in options.adapted
-        ]
+        arms["adapted"] = arm_of([[each] for each in options.adapted], options.num)
+    if options.adapted_no_lens:
+        pairs = zip(options.adapted, options.adapted_no_lens, strict=True)
+        arms["adapted, both"] = arm_of(list(pairs), options.num)
     found = []
     for arm, parts in arms.items():
         for seed in options.seeds:
@@ -201,18 +205,25 @@ def simulated(config: SimulationConfig, num: int, seed: int) -> Pictures:
     return images, (names[source.labels] != "no_lens").astype(np.int64)
 
 
-def half_drawn(folder: Path, num: int, seed: int, *, lenses_alone: bool = False) -> Pictures:
+def arm_of(drawn: Sequence[Sequence[Path]], num: int) -> list[Callable[[int], Pictures]]:
+    """Return how the images of each finder of an arm are made, from the sets that are drawn for it."""
+    return [partial(half_drawn, paths, num) for paths in drawn]
+
+
+def half_drawn(paths: Sequence[Path], num: int, seed: int) -> Pictures:
     """Return simulated images and drawn ones, up to a quarter of each kind; half are lenses."""
-    drawn = open_set(folder)
-    names = np.array([*drawn.header.class_names, "lens"])[np.asarray(drawn.labels)]
+    sets = [open_set(path) for path in paths]
+    names = [np.array([*each.header.class_names, "lens"])[np.asarray(each.labels)] for each in sets]
+    drawn = np.concatenate([each.read(slice(None)).astype(np.float32) for each in sets])
+    is_lens = np.concatenate(names) != "no_lens"
     rng = np.random.default_rng(seed)
     images, labels = simulated(simulation_preset("slacs"), num, seed)
     parts = []
     for value in (0, 1):
-        own = np.flatnonzero((names != "no_lens") == bool(value))
-        own = np.sort(rng.permutation(own)[: 0 if lenses_alone and not value else num // 4])
+        own = np.flatnonzero(is_lens == bool(value))
+        own = np.sort(rng.permutation(own)[: num // 4])
         others = np.flatnonzero(labels == value)[: num // 2 - len(own)]
-        parts.append(drawn.read(own).astype(np.float32))
+        parts.append(drawn[own])
         parts.append(images[others])
     sizes = [len(each) for each in parts]
     return np.concatenate(parts), np.repeat([0, 0, 1, 1], sizes)
