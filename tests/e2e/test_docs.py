@@ -25,7 +25,7 @@ PROGRAMS = {"gravlens", "python", "make", "pip", "accelerate", "torchrun", "tar"
 
 NOT_RUN = {
     r"\b(DATA|GENERATED|IMAGES|METHOD|PATH_TO_SHARED_DATA|INIT)\b": "the reader fills something in",
-    r"\breal/|my_cutouts/|reports/drawn|recipe28": "real images that do not come with the package",
+    r"\breal/|my_cutouts/|reports/drawn|recipe28|--model adapted/": "real images that do not come with the package",
     r"--dask": "a cluster",
     r"--completion": "a file of the shell's; tests/cli/test_main.py",
     r"\bPIPELINE\b": "a folder of diffusers; tests/parity/test_pipelines.py",
