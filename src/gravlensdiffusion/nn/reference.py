@@ -5,6 +5,8 @@ operations are those of the network that wrote the checkpoints, so that they giv
 here. 6,067,857 parameters; one grey channel; height and width divisible by 4.
 """
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear, pad, scaled_dot_product_attention
@@ -104,11 +106,12 @@ class _Block(nn.Module):
         return out + self.residual_input_conv[number](x)
 
     def _attend(self, x: Tensor) -> Tensor:
-        attention = self.attentions[0]
+        attention = cast("nn.MultiheadAttention", self.attentions[0])
         pixels = self.attention_norms[0](x).flatten(2).transpose(1, 2)
         projected = linear(pixels, attention.in_proj_weight, attention.in_proj_bias)
-        heads = projected.unflatten(-1, (3, NUM_HEADS, -1)).permute(2, 0, 3, 1, 4)
-        width = heads.shape[-1]
+        batch, count, channels = pixels.shape
+        width = channels // NUM_HEADS
+        heads = projected.view(batch, count, 3, NUM_HEADS, width).permute(2, 0, 3, 1, 4)
         query, key, value = pad(heads, (0, max(0, MIN_HEAD_WIDTH - width)))
         attended = scaled_dot_product_attention(query, key, value, scale=width**-0.5)
         attended = attention.out_proj(attended[..., :width].transpose(1, 2).flatten(2))
