@@ -26,12 +26,11 @@ import numpy as np
 import torch
 import tyro
 from numpy.typing import NDArray
+from realism.efficientnet import efficientnet_features, find_efficientnet_weights, load_efficientnet
+from realism.measure import Stretch, turned
 
-from gravlensdiffusion.evaluation.installed import find_efficientnet_weights
-from gravlensdiffusion.evaluation.realism import Stretch, turned
 from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.generation.generator import LensGenerator
-from gravlensdiffusion.metrics.efficientnet import efficientnet_features, load_efficientnet
 from gravlensdiffusion.model.build import Model
 from gravlensdiffusion.model.checkpoint import load_model
 from gravlensdiffusion.presets.simulation import learned_preset, simulation_preset

@@ -165,8 +165,8 @@ WAYS: dict[str, Callable[[Images], Images]] = {
 def main(options: Options) -> None:
     """Make the tables."""
     torch.set_num_threads(options.threads)
-    weights = find_inception_weights()
-    store = FeatureStore(options.cache, weights.sha256, load_inception(weights.path))
+    weights, sha256 = find_inception_weights()
+    store = FeatureStore(options.cache, sha256, load_inception(weights))
     makers = {"hundreds": hundreds, "numbers": numbers, "ways": ways}
     report = {name: list(makers[name](options, store)) for name in options.tables}
     if store.images:

@@ -23,19 +23,19 @@ from typing import Any
 import numpy as np
 import tyro
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
-
-from gravlensdiffusion.evaluation.installed import WeightsNotFound, find_efficientnet_weights
-from gravlensdiffusion.evaluation.pictures import guess
-from gravlensdiffusion.evaluation.realism import (
+from realism.efficientnet import find_efficientnet_weights, load_efficientnet
+from realism.measure import (
     Area,
     Realism,
     Stretch,
     measure_realism,
 )
+from scipy.ndimage import gaussian_filter
+
+from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.evaluation.pictures import guess
 from gravlensdiffusion.formats.image import fill_masked
 from gravlensdiffusion.formats.open import open_set
-from gravlensdiffusion.metrics.efficientnet import load_efficientnet
 from gravlensdiffusion.presets.simulation import simulation_preset
 from gravlensdiffusion.reports.document import (
     Document,
@@ -127,7 +127,7 @@ def main(options: Options) -> None:
     simulated = centred(np.concatenate([fill_masked(image[None]) for image in simulated]))
     try:
         network = load_efficientnet(find_efficientnet_weights())
-    except WeightsNotFound as error:
+    except GravLensError as error:
         network = None
         print(f"without ImageNet features: {error}")
     found = measure_realism(

@@ -1,8 +1,6 @@
 """The study of augmentation: no image counts twice, and its tables say what the pieces say."""
 
 import json
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +10,7 @@ import pytest
 from gravlensdiffusion.sets.records import LensRecord, SetHeader
 from gravlensdiffusion.store.reader import write_store
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 NUM_PER_CLASS = 17_500
-
-
-@pytest.fixture(autouse=True)
-def scripts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    yield
-    for name in [
-        each for each in sys.modules if each.partition(".")[0] in ("augmenting", "augmentation")
-    ]:
-        del sys.modules[name]
 
 
 @pytest.fixture

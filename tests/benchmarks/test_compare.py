@@ -1,20 +1,6 @@
 """Selection of settings at equal quality, and the clockwork of the comparison with other packages."""
 
-import sys
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
-
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-
-
-@pytest.fixture(autouse=True)
-def scripts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    yield
-    for name in [name for name in sys.modules if name.partition(".")[0] == "comparison"]:
-        del sys.modules[name]
 
 
 def test_the_cheapest_of_ours_that_is_as_good_is_found_at_equal_numbers() -> None:

@@ -1,7 +1,5 @@
 """The benchmark of FID: its ways to 299 pixels, its draws, and that it goes on where it was."""
 
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,15 +8,7 @@ import torch
 
 from gravlensdiffusion.metrics.inception import INPUT_SIZE, normalise
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 IMAGES = np.random.default_rng(0).random((2, 28, 28), dtype=np.float32)
-
-
-@pytest.fixture(autouse=True)
-def scripts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    yield
-    sys.modules.pop("fid", None)
 
 
 def shown(images: np.ndarray) -> np.ndarray:

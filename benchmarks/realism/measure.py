@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from scipy.stats import ks_2samp
 
 from gravlensdiffusion.evaluation.statistics import MEASURED, finite
-from gravlensdiffusion.metrics.efficientnet import EfficientNetLite, efficientnet_features
 from gravlensdiffusion.metrics.physics import measure
 from gravlensdiffusion.metrics.pixel_test import PixelTraining, compare_pixels
-from gravlensdiffusion.metrics.probe import MIN_IMAGES as MIN_PROBED
-from gravlensdiffusion.metrics.probe import probe
 from gravlensdiffusion.metrics.profiles import Profile, power_spectrum, radial_profile
 from gravlensdiffusion.metrics.sky import measure_sky
 from gravlensdiffusion.metrics.two_sample import MIN_IMAGES, Auc
+from realism.efficientnet import EfficientNetLite, efficientnet_features
+from realism.probe import MIN_IMAGES as MIN_PROBED
+from realism.probe import probe
 
 LEVELS = (0.05, 0.5, 0.95)
 """Quantiles of both sets that are told."""

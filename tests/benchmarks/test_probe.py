@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from realism.probe import probe
 from scipy.stats import norm
 
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.metrics.probe import probe
 
 
 def drawn(seed: int, num: int, shift: float = 0.0, scale: float = 1.0) -> np.ndarray:

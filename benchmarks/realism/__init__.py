@@ -1,0 +1,1 @@
+"""Parts of `benchmarks/real_sky.py`: how real simulated images are."""
