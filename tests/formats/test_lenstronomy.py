@@ -1,7 +1,6 @@
 """HDF5 files with the names of lenstronomy's arguments, as DESI lenses come."""
 
 from collections.abc import Callable, Iterator
-from importlib import import_module
 from pathlib import Path
 
 import h5py
@@ -9,9 +8,10 @@ import numpy as np
 import pytest
 
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.formats import hdf5, lenstronomy
+from gravlensdiffusion.formats import hdf5
 from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.store.reader import write_store
+from gravlensdiffusion.untrusted.probe import verdict
 from tests.sets.files import HEADER, lens_images, lens_records
 
 NAMES = ("DESIJ0132-1600", "DESIJ2158+0257")
@@ -23,13 +23,8 @@ TURNED = 0.08 * np.array([[-np.cos(ANGLE), np.sin(ANGLE)], [np.sin(ANGLE), np.co
 def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Try files out here and not in a child process, whose start takes its time."""
 
-    def probe(path: Path, judge: str, *arguments: str | None) -> str | None:
-        module, _, name = judge.partition(":")
-        verdict: str | None = getattr(import_module(module), name)(path, *arguments)
-        return verdict
-
-    for module in ("formats.lenstronomy", "untrusted.probe"):
-        monkeypatch.setattr(f"gravlensdiffusion.{module}.probe_file", probe)
+    for module in ("formats.hdf5", "untrusted.probe"):
+        monkeypatch.setattr(f"gravlensdiffusion.{module}.probe_file", verdict)
 
 
 def save(path: Path, **data: object) -> Path:
@@ -149,15 +144,15 @@ def test_our_own_sets_stay_sets(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "judge",
-    [lenstronomy.judge, lenstronomy._judge_names, hdf5.judge],
+    "trial",
+    [hdf5._read_lenstronomy, hdf5._check_names, hdf5._try_out],
     ids=["file", "names", "other"],
 )
 @pytest.mark.parametrize("error", [KeyError, OSError, RuntimeError, ValueError, MemoryError])
 def test_whatever_the_library_raises_is_a_verdict(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    judge: Callable[[Path], str | None],
+    trial: Callable[[Path], object],
     error: type[Exception],
 ) -> None:
     class Damaged(h5py.File):
@@ -169,4 +164,4 @@ def test_whatever_the_library_raises_is_a_verdict(
 
     path = save(tmp_path / "a.h5", image_data=np.eye(8))
     monkeypatch.setattr(h5py, "File", Damaged)
-    assert isinstance(judge(path), str)
+    assert isinstance(verdict(path, trial), str)

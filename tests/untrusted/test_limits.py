@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from gravlensdiffusion.errors import BadImageError
-from gravlensdiffusion.untrusted.limits import (
+from gravlensdiffusion.untrusted.probe import (
     MAX_UNPACKING,
     SMALL_BYTES,
     check_unpacked,

@@ -9,7 +9,7 @@ import pytest
 
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.store.reader import LensStore, write_store
-from gravlensdiffusion.store.trial import JUDGE
+from gravlensdiffusion.store.trial import try_out
 from gravlensdiffusion.untrusted import probe
 from gravlensdiffusion.untrusted.probe import probe_file, probe_files, trust_file
 from tests.sets.files import HEADER, lens_records
@@ -42,7 +42,7 @@ def files(folder: Path, *names: str) -> list[Path]:
 @pytest.mark.usefixtures("failing")
 def test_a_crash_and_a_hang_are_told_and_the_others_are_still_tried(tmp_path: Path) -> None:
     paths = files(tmp_path, "a", "crash1", "bad1", "hang", "b", "crash2", "bad2")
-    found = probe_files(paths, JUDGE)
+    found = probe_files(paths, try_out)
     assert {path.name for path in found} == {"crash1", "bad1", "hang", "crash2", "bad2"}
     assert "ends the process that reads it" in found[paths[1]]
     assert "nothing came of it" in found[paths[3]]
@@ -60,12 +60,12 @@ def test_a_store_that_crashes_the_library_is_refused_in_one_line(tmp_path: Path)
 @pytest.mark.usefixtures("failing")
 def test_a_file_is_tried_again_only_when_it_has_changed(tmp_path: Path) -> None:
     path = files(tmp_path, "bad")[0]
-    assert probe_file(path, JUDGE) == "wrong"
+    assert probe_file(path, try_out) == "wrong"
     good = path.rename(tmp_path / "good")  # the same file, whose verdict is kept
     changed = good.stat().st_ctime_ns
     good.write_bytes(b"xx")
     assert good.stat().st_ctime_ns >= changed
-    assert probe_file(good, JUDGE) is None
+    assert probe_file(good, try_out) is None
 
 
 def test_what_this_process_wrote_is_not_tried_out(
@@ -78,16 +78,16 @@ def test_what_this_process_wrote_is_not_tried_out(
     assert len(LensStore(own)) == 7
     with pytest.raises(GravLensError, match="does not start"):
         LensStore(other)
-    trust_file(other, "some.other:judge")
+    trust_file(other, write_store)
     with pytest.raises(GravLensError, match="does not start"):
         LensStore(other)
-    trust_file(other, JUDGE)
+    trust_file(other, try_out)
     assert len(LensStore(other)) == 7
 
 
 def test_an_empty_file_or_none_is_left_to_the_caller(tmp_path: Path) -> None:
     (tmp_path / "empty").touch()
-    assert probe_files([tmp_path / "empty", tmp_path / "none", tmp_path], JUDGE) == {}
+    assert probe_files([tmp_path / "empty", tmp_path / "none", tmp_path], try_out) == {}
 
 
 def test_no_module_of_the_current_folder_is_imported(
@@ -99,7 +99,7 @@ def test_no_module_of_the_current_folder_is_imported(
     (tmp_path / "h5py.py").write_text("raise SystemExit")
     (tmp_path / "json.py").write_text("raise SystemExit")
     monkeypatch.chdir(tmp_path)
-    assert probe_file(path, JUDGE) is None
+    assert probe_file(path, try_out) is None
 
 
 def test_the_child_imports_no_torch() -> None:

@@ -42,8 +42,14 @@ from gravlensdiffusion.formats.units import (
     unit_of_zero_point,
 )
 from gravlensdiffusion.sets.naming import QUALITY
-from gravlensdiffusion.untrusted import check_unpacked, held_bytes, refuse_bad, verdict
-from gravlensdiffusion.untrusted.limits import MAX_UNPACKING, SMALL_BYTES
+from gravlensdiffusion.untrusted import (
+    MAX_UNPACKING,
+    SMALL_BYTES,
+    check_unpacked,
+    held_bytes,
+    readable,
+    refuse_bad,
+)
 
 MAX_FILE_BYTES = 2**33
 MAX_GZIP_BYTES = 2**29
@@ -52,7 +58,6 @@ MAX_HEADER_BYTES = 2**22
 """Size of a header that is still read; it is 10 kB in most files."""
 MAX_HDUS = 1000
 """Units before the first image that are still looked through."""
-JUDGE = f"{__name__}:judge"
 _SIGNATURE, _GZIP = b"SIMPLE  =", b"\x1f\x8b"
 
 
@@ -109,26 +114,21 @@ class FitsReader:
     ) -> Iterator[tuple[list[Any], list[dict[str, Any]], fits.Header, str]]:
         """Open a file; yield the HDUs of the image, of the maps of each, the primary header, and what was left."""
         # Files from telescopes break small rules of the standard; what matters is checked here.
-        with warnings.catch_warnings():
+        with readable("FITS file"), warnings.catch_warnings(), _unpacked(path) as (stream, size):
             warnings.simplefilter("ignore")
-            try:
-                with _unpacked(path) as (stream, size):
-                    _check_start(stream)
-                    primary = fits.PrimaryHDU.readfrom(stream, memmap=False)
-                    if self._numbers.get(path) == ((0, {}),) or (
-                        is_image(primary) and _is_all(primary, size)
-                    ):
-                        hdus: Any = [primary]
-                    else:
-                        hdus = self._extensions(stream, path)
-                    chosen, maps, taken = self._choose(path, hdus, size)
-                    for hdu in (*chosen, *(each for own in maps for each in own.values())):
-                        image_shape(hdu.shape)
-                        _check_length(hdu, size)
-                    yield chosen, maps, primary.header, taken
-            except (OSError, ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
-                reason = str(error).partition("\n")[0]
-                raise BadImageError(f"is no readable FITS file ({reason:.100})") from error
+            _check_start(stream)
+            primary = fits.PrimaryHDU.readfrom(stream, memmap=False)
+            if self._numbers.get(path) == ((0, {}),) or (
+                is_image(primary) and _is_all(primary, size)
+            ):
+                hdus: Any = [primary]
+            else:
+                hdus = self._extensions(stream, path)
+            chosen, maps, taken = self._choose(path, hdus, size)
+            for hdu in (*chosen, *(each for own in maps for each in own.values())):
+                image_shape(hdu.shape)
+                _check_length(hdu, size)
+            yield chosen, maps, primary.header, taken
 
     def _choose(
         self, path: Path, hdus: Any, size: int
@@ -163,21 +163,17 @@ class FitsReader:
         """Return all units; images may be packed, and headers have no end."""
         choice = (self.choice.hdu, self.choice.band, ",".join(self.choice.bands) or None)
         if not self._is_tried:
-            refuse_bad(path, JUDGE, *choice)
+            refuse_bad(path, _try_out, *choice)
         stream.seek(0)
         # The list of units is not closed: it would read all units for that.
         return fits.open(stream, memmap=False, lazy_load_hdus=True)
 
 
-def judge(
+def _try_out(
     path: Path, hdu: str | None = None, band: str | None = None, bands: str | None = None
-) -> str | None:
-    """Return what is wrong with a file, or None; called in a process of its own.
-
-    That the user has to choose an image first is nothing wrong.
-    """
+) -> None:
     choice = Choice(hdu=hdu, band=band, bands=tuple(bands.split(",")) if bands else ())
-    return verdict(lambda: FitsReader(choice, is_tried=True).read(path))
+    FitsReader(choice, is_tried=True).read(path)
 
 
 @contextmanager

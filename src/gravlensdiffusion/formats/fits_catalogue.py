@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from gravlensdiffusion.errors import BadImageError
 from gravlensdiffusion.formats.image import Facts, as_image, image_shape
 from gravlensdiffusion.sets.naming import FITS_SUFFIXES
-from gravlensdiffusion.untrusted import probe_file, refuse_bad, verdict
+from gravlensdiffusion.untrusted import probe_file, readable, refuse_bad
 
 COLUMNS = ("GAL_FILENAME", "GAL_HDU")
 """Columns by which a table is told to be such a catalogue."""
@@ -21,7 +21,6 @@ BESIDE = {"PSF_FILENAME": "PSF", "NOISE_FILENAME": "noise map"}
 """Columns that name what goes with the images, and what it is."""
 PARAMETERS = {"MAG": ("mag", "mag"), "NOISE_VARIANCE": ("noise_variance", "")}
 """Columns that become parameters, their names and units."""
-_TABLE_JUDGE, _UNITS_JUDGE = f"{__name__}:_judge_table", f"{__name__}:_judge_units"
 _START_BYTES = 16 * 2880
 
 
@@ -57,7 +56,7 @@ class CatalogueReader:
         catalogue = _read_catalogue(path)
         self.places[path], self.psfs[path] = [], catalogue.psfs
         for file in {file for file, _ in catalogue.psfs if file.is_file()}:
-            probe_file(file, _UNITS_JUDGE)  # which remembers it, while there is a process for that
+            probe_file(file, _read_units)  # which remembers it, while there is a process for that
         for (file, number), facts in zip(catalogue.images, catalogue.facts, strict=True):
             self.places[path].append((file, self._place(file, number)))
             yield self.pixels(path, len(self.places[path]) - 1), facts
@@ -83,7 +82,7 @@ class CatalogueReader:
         if file not in self.units:
             if not file.is_file():
                 raise BadImageError(f"names {file.name}, which does not lie beside it")
-            if wrong := probe_file(file, _UNITS_JUDGE):
+            if wrong := probe_file(file, _read_units):
                 raise BadImageError(f"names {file.name}, which {wrong}")
             self.units[file] = [place for place, _ in _walk(file)]
         if not 0 <= number < len(self.units[file]):
@@ -140,12 +139,16 @@ def is_catalogue(path: Path) -> bool:
 
 def _read_catalogue(path: Path) -> _Catalogue:
     """Return what a catalogue says; the images are not looked at."""
-    refuse_bad(path, _TABLE_JUDGE)
+    refuse_bad(path, _read_table)
     return _read_table(path)
 
 
 def _read_table(path: Path) -> _Catalogue:
-    with warnings.catch_warnings(), fits.open(path, memmap=False) as hdus:
+    with (
+        readable("FITS file"),
+        warnings.catch_warnings(),
+        fits.open(path, memmap=False) as hdus,
+    ):
         warnings.simplefilter("ignore")
         rows, names = hdus[1].data, hdus[1].columns.names
         columns = {name: rows[name].tolist() for name in names if rows[name].ndim == 1}
@@ -169,14 +172,11 @@ def _read_table(path: Path) -> _Catalogue:
     )
 
 
-def _judge_table(path: Path) -> str | None:
-    """Return what is wrong with a catalogue, or None; called in a process of its own."""
-    return verdict(lambda: _read_table(path), "FITS file")
-
-
-def _judge_units(path: Path) -> str | None:
-    """Return what is wrong with a file of images, or None; called in a process of its own."""
-    return verdict(lambda: [hdu.data for _, hdu in _walk(path)], "FITS file")
+def _read_units(path: Path) -> None:
+    """Read all HDUs of a file of images."""
+    with readable("FITS file"):
+        for _, hdu in _walk(path):
+            _ = hdu.data
 
 
 def _walk(path: Path) -> Iterator[tuple[tuple[int, int], Any]]:

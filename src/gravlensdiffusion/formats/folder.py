@@ -10,8 +10,8 @@ from gravlensdiffusion.errors import BadImageError, GravLensError, listed
 from gravlensdiffusion.formats.advice import advice
 from gravlensdiffusion.formats.companions import sort_files
 from gravlensdiffusion.formats.fits_catalogue import find_catalogued
+from gravlensdiffusion.formats.hdf5 import is_lenstronomy
 from gravlensdiffusion.formats.label_table import with_classes
-from gravlensdiffusion.formats.lenstronomy import is_lenstronomy
 from gravlensdiffusion.sets.naming import is_document, natural_key, parse_name, split_name
 from gravlensdiffusion.store.layout import format_folders, is_beside, is_preview
 from gravlensdiffusion.store.reader import SHARD_SUFFIXES

@@ -1,4 +1,9 @@
-"""Images from HDF5 files of others: `arrays` says which data set is which, or `lenstronomy` does."""
+"""Images from HDF5 files of others: `arrays` says which data set is which, or the names of lenstronomy do.
+
+A file of lenstronomy holds `IMAGE`, an argument of its ``ImageData``, beside what it takes to fit the image: the
+exposure time, the noise of the sky or of each pixel, and the matrix from pixels to angles [arcsec]. One with
+`PSF` alone is that of an image beside it.
+"""
 
 import math
 import os
@@ -11,7 +16,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from gravlensdiffusion.errors import BadImageError
+from gravlensdiffusion.errors import BadImageError, GravLensError
 from gravlensdiffusion.formats.arrays import (
     CLASS_NAMES,
     MAX_LABEL_BYTES,
@@ -19,18 +24,34 @@ from gravlensdiffusion.formats.arrays import (
     Arrays,
     facts_of_images,
 )
+from gravlensdiffusion.formats.fits_header import side_of_pixel
 from gravlensdiffusion.formats.image import Facts, as_image, check_dtype, image_shape, of_type
-from gravlensdiffusion.formats.lenstronomy import LenstronomyReader, is_lenstronomy
 from gravlensdiffusion.formats.npy import is_stack
-from gravlensdiffusion.store.trial import check_storage, hdf5_verdict, read_pixels
-from gravlensdiffusion.untrusted import refuse_bad
+from gravlensdiffusion.formats.pixel_maps import TIME, USED, with_maps
+from gravlensdiffusion.formats.units import BACKGROUND_RMS, EXPOSURE_TIME
+from gravlensdiffusion.sets.naming import NOISE
+from gravlensdiffusion.store import trial
+from gravlensdiffusion.store.schema import own_dataset
+from gravlensdiffusion.untrusted import probe_file, readable, refuse_bad
 
-JUDGE = f"{__name__}:judge"
 MAX_ARRAYS = 1000
 MAX_DEPTH = 8
 """Groups in groups that are still looked into."""
 BLOCK_BYTES = 2**24
 """Images that are read at a time, and chunks that are kept."""
+IMAGE = "image_data"
+PSF = "kernel_point_source"
+NOISE_MAP, MASK = "noise_map", "likelihood_mask"
+EXPOSURE = (EXPOSURE_TIME, "exposure_map")
+"""What the exposure time is called, that of all pixels or of each."""
+BESIDE = {
+    **dict.fromkeys(EXPOSURE, "exposure time"),
+    NOISE_MAP: "noise map",
+    MASK: "mask",
+    PSF: "PSF",
+}
+"""What lies beside an image of lenstronomy, and what it is."""
+MATRIX = "transform_pix2angle"
 
 
 class Hdf5Reader:
@@ -44,7 +65,6 @@ class Hdf5Reader:
 
     def __init__(self, choice: ArrayChoice | None = None) -> None:
         self.choice = choice or ArrayChoice()
-        self._lenstronomy = LenstronomyReader()
         self._kept: tuple[Path, int, h5py.Dataset] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -53,9 +73,9 @@ class Hdf5Reader:
     def images(self, path: Path) -> Iterator[tuple[NDArray[np.generic], Facts]]:
         """Yield the images of a file in order."""
         if self._has_known_names(path):
-            yield from self._lenstronomy.images(path)
+            yield _of_lenstronomy(path)
             return
-        refuse_bad(path, JUDGE, self.choice.dataset, self.choice.labels)
+        refuse_bad(path, _try_out, self.choice.dataset, self.choice.labels)
         with h5py.File(path, "r") as file:
             arrays = _choose(file, self.choice)
             images = file[arrays.images]
@@ -67,7 +87,7 @@ class Hdf5Reader:
     def pixels(self, path: Path, index: int) -> NDArray[np.generic]:
         """Return one image of a file."""
         if self._has_known_names(path):
-            return self._lenstronomy.pixels(path, index)
+            return _of_lenstronomy(path)[0]
         if self._kept is None or self._kept[:2] != (path, os.getpid()):
             file = h5py.File(path, "r", rdcc_nbytes=BLOCK_BYTES)
             self._kept = (path, os.getpid(), file[_choose(file, self.choice).images])
@@ -76,6 +96,21 @@ class Hdf5Reader:
 
     def _has_known_names(self, path: Path) -> bool:
         return self.choice == ArrayChoice() and is_lenstronomy(path)
+
+
+def _try_out(path: Path, dataset: str | None = None, labels: str | None = None) -> None:
+    """Do all that reading a file does, but for one of lenstronomy."""
+    with trial.damage_told(), h5py.File(path, "r") as file:
+        arrays = _choose(file, ArrayChoice(dataset=dataset, labels=labels))
+        num = _num_images(file[arrays.images])
+        for name in filter(None, (arrays.images, arrays.labels, CLASS_NAMES)):
+            if isinstance(file.get(name), h5py.Dataset):
+                trial.check_storage(file[name])
+        facts_of_images(arrays, partial(_read, file), num)
+        if is_stack(file[arrays.images].shape):
+            trial.read_pixels(file[arrays.images])
+        else:
+            file[arrays.images][()]
 
 
 def _choose(file: h5py.File, choice: ArrayChoice) -> Arrays:
@@ -132,23 +167,94 @@ def _read(file: h5py.File, name: str) -> NDArray[np.generic] | None:
     return np.asarray(found[()])
 
 
-def judge(path: Path, dataset: str | None = None, labels: str | None = None) -> str | None:
-    """Return what is wrong with a file, or None; called in a process of its own.
+def is_lenstronomy(path: Path) -> bool:
+    """Return whether an HDF5 file is no set of ours, and has the names of lenstronomy."""
+    is_ours = probe_file(path, trial.try_out) is None
+    return not is_ours and probe_file(path, _check_names) is None
 
-    That the user has to choose an array first is nothing wrong.
-    """
 
-    def look() -> None:
-        with h5py.File(path, "r") as file:
-            arrays = _choose(file, ArrayChoice(dataset=dataset, labels=labels))
-            num = _num_images(file[arrays.images])
-            for name in filter(None, (arrays.images, arrays.labels, CLASS_NAMES)):
-                if isinstance(file.get(name), h5py.Dataset):
-                    check_storage(file[name], name, path)
-            facts_of_images(arrays, partial(_read, file), num)
-            if is_stack(file[arrays.images].shape):
-                read_pixels(file[arrays.images], arrays.images, path)
-            else:
-                file[arrays.images][()]
+def _check_names(path: Path) -> None:
+    with h5py.File(path, "r") as file:
+        if not {IMAGE, PSF} & set(file):
+            raise BadImageError("has other names")
 
-    return hdf5_verdict(path, look)
+
+def _of_lenstronomy(path: Path) -> tuple[NDArray[np.generic], Facts]:
+    """Return the image of a file with the names of lenstronomy, and what it says of it."""
+    refuse_bad(path, _read_lenstronomy)
+    return _read_lenstronomy(path)
+
+
+def _read_lenstronomy(path: Path) -> tuple[NDArray[np.generic], Facts]:
+    try:
+        with readable("HDF5 file"), h5py.File(path, "r") as file:
+            names = sorted(file)
+            if IMAGE not in names:
+                what = f"a PSF ({PSF})" if PSF in names else f"no {IMAGE}"
+                raise BadImageError(f"holds {what}, and no image of a lens")
+            dataset = _checked(file, IMAGE)
+            image_shape(dataset.shape)
+            pixels = as_image(dataset[()])
+            rms = _finite(_array(file, BACKGROUND_RMS, ()))
+            matrix = _finite(_array(file, MATRIX, (2, 2)))
+            noise = _array(file, NOISE_MAP, dataset.shape)
+            mask = _array(file, MASK, dataset.shape)
+            if mask is None and MASK in names:
+                shapes = f"{file[MASK].shape} for {IMAGE} of shape {dataset.shape}"
+                raise BadImageError(f"has {MASK} of shape {shapes}")
+            time = _exposure(file, dataset.shape)
+    except GravLensError as error:
+        raise BadImageError(str(error).removeprefix(f"{path}: ")) from error
+    parameters = {} if rms is None else {BACKGROUND_RMS: float(rms)}
+    if time is not None:
+        parameters[EXPOSURE_TIME] = float(np.median(time[_exposed(time)]))
+    units = {BACKGROUND_RMS: "", EXPOSURE_TIME: "s"}
+    used = {NOISE_MAP: noise, MASK: mask, **dict.fromkeys(EXPOSURE, time)}
+    left = [name for name in BESIDE if name in names and used.get(name) is None]
+    told = ", ".join(f"{name} ({BESIDE[name]})" for name in left)
+    facts = Facts(
+        pixel_scale_arcsec=None if matrix is None else side_of_pixel(matrix),
+        parameters=parameters,
+        parameter_units={name: units[name] for name in parameters},
+        taken=f"of HDF5 files {IMAGE} taken, {told} left" if left else "",
+        has_mask=True,
+    )
+    exposure = time if time is not None and time.ndim else None
+    maps = {NOISE: noise, USED: mask, TIME: exposure}
+    shown = {kind: as_image(values) for kind, values in maps.items() if values is not None}
+    return with_maps(pixels, facts, shown)
+
+
+def _checked(file: h5py.File, name: str) -> h5py.Dataset:
+    """Return a data set that lies in the file as it should."""
+    dataset = own_dataset(file, name)
+    if name != MASK or dataset.dtype != np.bool_:
+        check_dtype(dataset.dtype)
+    trial.check_storage(dataset)
+    return dataset
+
+
+def _exposure(file: h5py.File, shape: tuple[int, ...]) -> NDArray[np.float64] | None:
+    """Return the exposure time of an image or of each of its pixels, or None where the file tells none."""
+    for name in EXPOSURE:
+        for own in ((), shape):
+            time = _array(file, name, own)
+            if time is not None and _exposed(time).any():
+                return time
+    return None
+
+
+def _exposed(time: NDArray[np.float64]) -> NDArray[np.bool_]:
+    return np.isfinite(time) & (time > 0)
+
+
+def _array(file: h5py.File, name: str, shape: tuple[int, ...]) -> NDArray[np.float64] | None:
+    """Return an array, or None where the file does not hold one of that shape."""
+    if name not in sorted(file):
+        return None
+    dataset = _checked(file, name)
+    return np.asarray(dataset[()], np.float64) if dataset.shape == shape else None
+
+
+def _finite(values: NDArray[np.float64] | None) -> NDArray[np.float64] | None:
+    return values if values is not None and np.isfinite(values).all() else None

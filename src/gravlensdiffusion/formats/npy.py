@@ -1,12 +1,21 @@
-"""Images from `.npy` files: one image or a stack of them, and DeepLense's object arrays."""
+"""Images from `.npy` files, DeepLense's object arrays among them, and from `.npz` archives with optional labels."""
 
+import math
+import struct
+import zipfile
+import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from lzma import LZMAError
 from pathlib import Path
+from typing import IO, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gravlensdiffusion.errors import BadImageError
+from gravlensdiffusion.formats.arrays import MAX_LABEL_BYTES, ArrayChoice, Arrays, facts_of_images
 from gravlensdiffusion.formats.image import (
     Facts,
     are_channels,
@@ -30,6 +39,12 @@ AS_ARRAY = (
     "if you trust it, np.save('images.npy', np.stack([a[0] for a in np.load('FILE', "
     "allow_pickle=True)])) makes a set of the images in it"
 )
+
+MAX_COMPRESSED_BYTES = 2**33
+"""Size up to which a compressed stack is unpacked into memory."""
+_DAMAGE = (zipfile.BadZipFile, zlib.error, LZMAError, EOFError, RuntimeError, struct.error)
+_LOCAL_HEADER = 30
+_ENCRYPTED = 1
 
 
 class NpyReader:
@@ -69,17 +84,9 @@ class NpyReader:
         are_bands = not self.is_alone and len(shape) == 3 and are_channels(shape[0], shape[1:])
         if are_bands or not is_stack(shape):
             shape = (1, *shape)
-        check_stack(header, shape, path.stat().st_size)
+        _check_stack(header, shape, path.stat().st_size)
         check_unpacked(header.num_bytes, held_bytes(path))
-        mapped = np.memmap(
-            path,
-            header.dtype,
-            mode="r",
-            offset=header.offset,
-            shape=header.shape,
-            order="F" if header.is_fortran else "C",
-        )
-        return mapped.reshape(shape)
+        return _mapped(path, header, header.offset).reshape(shape)
 
     def _read_objects(self, path: Path, header: NpyHeader) -> tuple[NDArray[np.generic], Facts]:
         if not self.allow_object_arrays:
@@ -119,17 +126,8 @@ def _doubtful(shape: tuple[int, ...], num: int) -> str:
     )
 
 
-def check_stack(header: NpyHeader, shape: tuple[int, ...], size: int) -> None:
-    """Refuse a declared stack that cannot hold images.
-
-    Args:
-        header: What the file declares.
-        shape: Its shape, read as ``(N, ...)``.
-        size: What the file holds, header and data [bytes].
-
-    Raises:
-        BadImageError: If it is empty or cut off, its images too large, or its values no real numbers.
-    """
+def _check_stack(header: NpyHeader, shape: tuple[int, ...], size: int) -> None:
+    """Refuse a stack, declared as ``(N, ...)``, that a file of a size [bytes] cannot hold, or that is none of images."""
     check_dtype(header.dtype)
     if shape[0] == 0:
         raise BadImageError("is empty: it holds no image")
@@ -142,3 +140,145 @@ def check_stack(header: NpyHeader, shape: tuple[int, ...], size: int) -> None:
 def _header(path: Path) -> NpyHeader:
     with path.open("rb") as stream:
         return read_header(stream)
+
+
+def _order(header: NpyHeader) -> Literal["F", "C"]:
+    return "F" if header.is_fortran else "C"
+
+
+def _mapped(path: Path, header: NpyHeader, offset: int) -> NDArray[np.generic]:
+    """Return the array of a header whose data begin somewhere in a file [bytes]."""
+    return np.memmap(path, header.dtype, "r", offset, header.shape, _order(header))
+
+
+class NpzReader:
+    """Reads `.npz` archives; what is not compressed is mapped, the rest unpacked once.
+
+    The stack that was read last is kept, because a compressed one can only be read from its start.
+
+    Args:
+        choice: What the user chooses where files hold several arrays.
+    """
+
+    def __init__(self, choice: ArrayChoice | None = None) -> None:
+        self.choice = choice or ArrayChoice()
+        self._kept: tuple[Path, NDArray[np.generic]] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"choice": self.choice, "_kept": None}
+
+    def images(self, path: Path) -> Iterator[tuple[NDArray[np.generic], Facts]]:
+        """Yield the images of an archive in order, one in memory at a time."""
+        with _archive(path) as archive:
+            arrays, member = _find(archive, self.choice)
+            with archive.open(member) as stream:
+                header, shape = _stack_header(stream, member)
+                check_unpacked(4 * math.prod(shape), _held(archive, member))
+                read = partial(_read_vector, archive)
+                for facts in facts_of_images(arrays, read, shape[0]):
+                    pixels = as_image(_unpacked(stream, header, shape[1:]))
+                    yield pixels, of_type(facts, header.dtype)
+                # Reading to the end also checks the member's checksum.
+                if stream.read(1):
+                    raise BadImageError("has bytes after its images")
+
+    def pixels(self, path: Path, index: int) -> NDArray[np.generic]:
+        """Return one image of an archive."""
+        if self._kept is None or self._kept[0] != path:
+            self._kept = (path, _load(path, self.choice))
+        return as_image(self._kept[1][index])
+
+
+def _load(path: Path, choice: ArrayChoice) -> NDArray[np.generic]:
+    with _archive(path) as archive:
+        _, member = _find(archive, choice)
+        with archive.open(member) as stream:
+            header, shape = _stack_header(stream, member)
+            if member.compress_type != zipfile.ZIP_STORED:
+                return _unpacked(stream, header, header.shape).reshape(shape)
+    with path.open("rb") as file:
+        file.seek(member.header_offset + _LOCAL_HEADER - 4)
+        name, extra = struct.unpack("<HH", file.read(4))
+    start = member.header_offset + _LOCAL_HEADER + name + extra
+    return _mapped(path, header, start + header.offset).reshape(shape)
+
+
+@contextmanager
+def _archive(path: Path) -> Iterator[zipfile.ZipFile]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            yield archive
+    except _DAMAGE as error:
+        raise BadImageError(f"is a damaged .npz archive ({error!s:.100})") from error
+
+
+def _find(archive: zipfile.ZipFile, choice: ArrayChoice) -> tuple[Arrays, zipfile.ZipInfo]:
+    """Return the arrays that count, and the member that holds the images."""
+    members = {member.filename.removesuffix(".npy"): member for member in archive.infolist()}
+
+    def shape(name: str) -> tuple[int, ...]:
+        try:
+            with archive.open(_checked(archive, members[name])) as stream:
+                return read_header(stream).shape
+        except (BadImageError, *_DAMAGE):
+            return ()
+
+    arrays = choice.among(members, shape)
+    return arrays, _checked(archive, members[arrays.images])
+
+
+def _checked(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> zipfile.ZipInfo:
+    """Refuse a member that cannot be read, or that would unpack to far more than it holds."""
+    if member.flag_bits & _ENCRYPTED:
+        raise BadImageError("is encrypted")
+    # No more is ever unpacked than the archive's list of members declares.
+    check_unpacked(member.file_size, _held(archive, member))
+    return member
+
+
+def _held(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> int:
+    return min(member.compress_size, held_bytes(Path(str(archive.filename))))
+
+
+def _stack_header(stream: IO[bytes], member: zipfile.ZipInfo) -> tuple[NpyHeader, tuple[int, ...]]:
+    """Return the header and the shape ``(N, ...)`` of the images."""
+    header = read_header(stream)
+    shape = header.shape
+    if not is_stack(shape):
+        shape = (1, *shape)
+    if header.is_fortran and len(header.shape) > 2:
+        raise BadImageError("keeps its images in Fortran order; save them in C order")
+    is_compressed = member.compress_type != zipfile.ZIP_STORED
+    if is_compressed and header.num_bytes > MAX_COMPRESSED_BYTES:
+        raise BadImageError(
+            f"unpacks to {header.num_bytes} bytes, more than the limit of {MAX_COMPRESSED_BYTES}; "
+            "save it without compression"
+        )
+    _check_stack(header, shape, member.file_size)
+    return header, shape
+
+
+def _unpacked(stream: IO[bytes], header: NpyHeader, shape: tuple[int, ...]) -> NDArray[np.generic]:
+    """Return the next array of a shape, of the type and order of a header."""
+    data = memoryview(bytearray(math.prod(shape) * header.dtype.itemsize))
+    filled = 0
+    while filled < len(data):
+        part = stream.read(min(len(data) - filled, 2**20))
+        if not part:
+            raise BadImageError(f"is truncated: {filled} of {len(data)} bytes of data")
+        data[filled : filled + len(part)] = part
+        filled += len(part)
+    return np.frombuffer(data, header.dtype).reshape(shape, order=_order(header))
+
+
+def _read_vector(archive: zipfile.ZipFile, name: str) -> NDArray[np.generic] | None:
+    members = [m for m in archive.infolist() if m.filename.removesuffix(".npy") == name]
+    if not members:
+        return None
+    with archive.open(_checked(archive, members[0])) as stream:
+        header = read_header(stream)
+        if header.dtype.hasobject or header.dtype.kind not in "biuUSf":
+            raise BadImageError(f"has {name} of type {header.dtype}")
+        if header.num_bytes > MAX_LABEL_BYTES or math.prod(header.shape) == 0:
+            raise BadImageError(f"has {name} of the impossible shape {header.shape}")
+        return _unpacked(stream, header, header.shape)

@@ -15,18 +15,16 @@ from gravlensdiffusion.formats.file_set import FileSet
 from gravlensdiffusion.formats.fits import FitsReader
 from gravlensdiffusion.formats.fits_extensions import Choice
 from gravlensdiffusion.formats.folder import IMAGE_SUFFIXES, Listing, is_of_images, list_folder
-from gravlensdiffusion.formats.hdf5 import Hdf5Reader
+from gravlensdiffusion.formats.hdf5 import Hdf5Reader, is_lenstronomy
 from gravlensdiffusion.formats.image import MIN_SIDE, ImageReader
-from gravlensdiffusion.formats.lenstronomy import is_lenstronomy
-from gravlensdiffusion.formats.npy import NpyReader
-from gravlensdiffusion.formats.npz import NpzReader
+from gravlensdiffusion.formats.npy import NpyReader, NpzReader
 from gravlensdiffusion.formats.picture import FORMAT_OF, PictureReader
 from gravlensdiffusion.formats.pixel_maps import MapReader
 from gravlensdiffusion.sets.lens_set import LensSet
 from gravlensdiffusion.sets.naming import FITS_SUFFIXES, split_name
 from gravlensdiffusion.store.reader import SHARD_SUFFIXES, LensStore
 from gravlensdiffusion.store.schema import NOT_OURS
-from gravlensdiffusion.store.trial import JUDGE
+from gravlensdiffusion.store.trial import try_out
 from gravlensdiffusion.untrusted import probe_files
 
 ARRAY_SUFFIXES = frozenset({".npz", *SHARD_SUFFIXES})
@@ -143,7 +141,7 @@ def as_set(source: LensSet | str | os.PathLike[str]) -> LensSet:
 
 def _are_of_others(files: list[Path]) -> bool:
     """Return whether HDF5 files are of another layout than ours, but for those that cannot be read."""
-    verdicts = probe_files(files, JUDGE)  # all in one process
+    verdicts = probe_files(files, try_out)  # all in one process
     is_ours = any(path not in verdicts for path in files)
     return not is_ours and f"schema_version: {NOT_OURS}" in verdicts.values()
 

@@ -17,9 +17,8 @@ from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 from gravlensdiffusion.errors import BadImageError
 from gravlensdiffusion.formats.image import Facts, image_shape
 from gravlensdiffusion.sets.flux import FULL_SCALE, UNKNOWN
-from gravlensdiffusion.untrusted import check_unpacked, held_bytes, refuse_bad, verdict
+from gravlensdiffusion.untrusted import check_unpacked, held_bytes, refuse_bad
 
-JUDGE = f"{__name__}:judge"
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _GREY = 0
 FORMAT_OF = {
@@ -104,12 +103,7 @@ class PictureReader:
 def _refuse_bad(path: Path) -> None:
     # The libraries behind these are written in C, and larger than that of PNG.
     if path.suffix.lower() != ".png":
-        refuse_bad(path, JUDGE)
-
-
-def judge(path: Path) -> str | None:
-    """Return what is wrong with a file, or None; called in a process of its own."""
-    return verdict(lambda: _read(path))
+        refuse_bad(path, _read)
 
 
 def _read(path: Path) -> tuple[PngCard | None, NDArray[np.floating], bool]:

@@ -23,7 +23,7 @@ from gravlensdiffusion.store.schema import (
     joint_header,
     read_layout,
 )
-from gravlensdiffusion.store.trial import JUDGE
+from gravlensdiffusion.store.trial import try_out
 from gravlensdiffusion.store.writer import write_store
 from gravlensdiffusion.untrusted import probe_files
 
@@ -52,7 +52,7 @@ class LensStore(LensSet):
     ) -> None:
         self.path = Path(path)
         self.files = tuple(_shard_paths(self.path) if shards is None else shards)
-        for file, wrong in probe_files(self.files, JUDGE).items():
+        for file, wrong in probe_files(self.files, try_out).items():
             raise GravLensError(f"{file}: {wrong}")
         layouts = [_open_layout(file) for file in self.files]
         self.header = joint_header(self.files, layouts)
@@ -222,6 +222,6 @@ def _open(path: Path) -> h5py.File:
 def _open_layout(path: Path) -> FileLayout:
     with _open(path) as file:
         try:
-            return read_layout(file, path)
+            return read_layout(file)
         except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
             raise GravLensError(f"{path}: damaged HDF5 file: {error}") from error

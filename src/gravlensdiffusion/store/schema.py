@@ -43,16 +43,7 @@ _JSON_ATTRIBUTES = frozenset({"config", "request"})
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FileLayout:
-    """What the structure of one file says, before any pixel is read.
-
-    Attributes:
-        num_images: Number of images N.
-        image_shape: ``(C, H, W)``.
-        header: The set's header.
-        parameter_names: Names in ``/parameters``, sorted.
-        num_subhaloes: Rows of ``/subhaloes``.
-        has_noise_free: Whether there are noise-free images.
-    """
+    """What the structure of one file says, before any pixel is read."""
 
     num_images: int
     image_shape: tuple[int, int, int]
@@ -62,81 +53,53 @@ class FileLayout:
     has_noise_free: bool
 
 
-class Checker:
-    """Raises errors that name the file and the field."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def error(self, field: str, what: str) -> GravLensError:
-        """Return an error that names the file and the field."""
-        return GravLensError(f"{self.path}: {field}: {what}")
-
-    def dataset(self, group: h5py.Group, name: str, field: str) -> h5py.Dataset:
-        """Return a dataset that lies inside the file itself."""
-        # Links, virtual layouts and external storage would read other files of the machine.
-        if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-            raise self.error(field, "is a link, must be a dataset of this file")
-        dataset = group[name]
-        if not isinstance(dataset, h5py.Dataset):
-            raise self.error(field, "must be a dataset")
-        if dataset.is_virtual or dataset.external:
-            raise self.error(field, "keeps its data in another file, must be in this file")
-        return dataset
-
-    def array(
-        self, group: h5py.Group, name: str, field: str, shape: tuple[int, ...], dtype: str
-    ) -> h5py.Dataset:
-        """Return a dataset of one shape and dtype."""
-        dataset = self.dataset(group, name, field)
-        if dataset.dtype.newbyteorder("=") != np.dtype(dtype) or dataset.shape != shape:
-            raise self.error(
-                field, f"must be {dtype} of shape {shape}, is {dataset.dtype} of {dataset.shape}"
-            )
-        return dataset
-
-    def text(self, value: object, field: str, *, is_json: bool = False) -> str:
-        """Return a text attribute as it may be shown; JSON, which is parsed, as it stands."""
-        limit = MAX_TEXT if is_json else MAX_NAME
-        if isinstance(value, bytes):
-            value = value.decode("utf-8", "replace")
-        if not isinstance(value, str):
-            raise self.error(field, f"must be text, is {type(value).__name__}")
-        if len(value) > limit:
-            raise self.error(field, f"has {len(value)} letters, more than the limit of {limit}")
-        return value if is_json else one_line(value)
-
-
-def read_layout(file: h5py.File, path: Path) -> FileLayout:
+def read_layout(file: h5py.File) -> FileLayout:
     """Check the structure of an open file and return it.
 
     Raises:
         GravLensError: If a field is missing or not as specified; the field is named.
     """
-    check = Checker(path)
     version = file.attrs.get("schema_version")
     if version is None:
-        raise check.error("schema_version", NOT_OURS)
+        raise _error(file, "schema_version", NOT_OURS)
     if not isinstance(version, (int, np.integer)) or version != SCHEMA_VERSION:
-        raise check.error("schema_version", f"must be {SCHEMA_VERSION}, is {version!r}")
+        raise _error(file, "schema_version", f"must be {SCHEMA_VERSION}, is {version!r}")
     names = sorted(file)
     for name in ("images", "labels"):
         if name not in names:
-            raise check.error(f"/{name}", "missing")
-    num, image_shape = _check_images(file, check)
-    check.array(file, "labels", "/labels", (num,), "int16")
-    units = _check_parameters(file, check, num)
+            raise _error(file, f"/{name}", "missing")
+    num, image_shape = _check_images(file)
+    _check_array(file, "labels", (num,), "int16")
+    units = _check_parameters(file, num)
     has_noise_free = NOISE_FREE in names
     if has_noise_free:
-        check.array(file, NOISE_FREE, f"/{NOISE_FREE}", (num, *image_shape), "float32")
+        _check_array(file, NOISE_FREE, (num, *image_shape), "float32")
     return FileLayout(
         num_images=num,
         image_shape=image_shape,
-        header=_read_header(file, check, units),
+        header=_read_header(file, units),
         parameter_names=tuple(units),
-        num_subhaloes=_check_subhaloes(file, check),
+        num_subhaloes=_check_subhaloes(file),
         has_noise_free=has_noise_free,
     )
+
+
+def own_dataset(group: h5py.Group, name: str) -> h5py.Dataset:
+    """Return a dataset that lies inside the file itself.
+
+    Raises:
+        GravLensError: If there is none of that name, or it lies elsewhere.
+    """
+    field = f"{group.name.rstrip('/')}/{name}"
+    # Links, virtual layouts and external storage would read other files of the machine.
+    if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+        raise _error(group, field, "is a link, must be a dataset of this file")
+    dataset = group[name]
+    if not isinstance(dataset, h5py.Dataset):
+        raise _error(group, field, "must be a dataset")
+    if dataset.is_virtual or dataset.external:
+        raise _error(group, field, "keeps its data in another file, must be in this file")
+    return dataset
 
 
 def check_labels(labels: np.ndarray, class_names: tuple[str, ...], path: Path) -> None:
@@ -196,19 +159,32 @@ def joint_header(paths: Sequence[Path], layouts: Sequence[FileLayout]) -> SetHea
     )
 
 
-def _check_images(file: h5py.File, check: Checker) -> tuple[int, tuple[int, int, int]]:
-    images = check.dataset(file, "images", "/images")
+def _error(group: h5py.Group, field: str, what: str) -> GravLensError:
+    """Return an error that names the file and the field."""
+    return GravLensError(f"{group.file.filename}: {field}: {what}")
+
+
+def _check_images(file: h5py.File) -> tuple[int, tuple[int, int, int]]:
+    images = own_dataset(file, "images")
     if images.dtype.newbyteorder("=") != np.float32:
-        raise check.error("/images", f"must be float32, is {images.dtype}")
+        raise _error(file, "/images", f"must be float32, is {images.dtype}")
     if images.ndim != 4 or 0 in images.shape:
-        raise check.error("/images", f"must have shape (N, C, H, W), has {images.shape}")
+        raise _error(file, "/images", f"must have shape (N, C, H, W), has {images.shape}")
     num, channels, height, width = (int(n) for n in images.shape)
     if channels * height * width > MAX_PIXELS or num > MAX_IMAGES:
-        raise check.error("/images", f"declares {images.shape}, more than can be read")
+        raise _error(file, "/images", f"declares {images.shape}, more than can be read")
     return num, (channels, height, width)
 
 
-def _check_parameters(file: h5py.File, check: Checker, num: int) -> dict[str, str]:
+def _check_array(group: h5py.Group, name: str, shape: tuple[int, ...], dtype: str) -> h5py.Dataset:
+    dataset = own_dataset(group, name)
+    if dataset.dtype.newbyteorder("=") != np.dtype(dtype) or dataset.shape != shape:
+        found = f"{dataset.dtype} of {dataset.shape}"
+        raise _error(group, dataset.name, f"must be {dtype} of shape {shape}, is {found}")
+    return dataset
+
+
+def _check_parameters(file: h5py.File, num: int) -> dict[str, str]:
     """Return the unit of each parameter by name."""
     if "parameters" not in set(file):
         return {}
@@ -216,72 +192,80 @@ def _check_parameters(file: h5py.File, check: Checker, num: int) -> dict[str, st
     is_own = isinstance(file.get("parameters", getlink=True), h5py.HardLink)
     group = file["parameters"] if is_own else None
     if not isinstance(group, h5py.Group):
-        raise check.error("/parameters", "must be a group of this file")
+        raise _error(file, "/parameters", "must be a group of this file")
     names = sorted(group)
     if len(names) > MAX_PARAMETERS:
-        raise check.error(
-            "/parameters", f"holds {len(names)} parameters, more than the limit of {MAX_PARAMETERS}"
-        )
+        told = f"holds {len(names)} parameters, more than the limit of {MAX_PARAMETERS}"
+        raise _error(file, "/parameters", told)
     units = {}
     for name in names:
         field = f"/parameters/{name}"
         if not name.isprintable() or len(name) > MAX_NAME:
-            raise check.error(field, "is no name: it is too long or has control characters")
-        dataset = check.array(group, name, field, (num,), "float64")
+            raise _error(file, field, "is no name: it is too long or has control characters")
+        dataset = _check_array(group, name, (num,), "float64")
         if "unit" not in dataset.attrs:
-            raise check.error(field, "has no attribute unit")
-        units[name] = check.text(dataset.attrs["unit"], f"{field} attribute unit")
+            raise _error(file, field, "has no attribute unit")
+        units[name] = _text(file, f"{field} attribute unit", dataset.attrs["unit"])
     return units
 
 
-def _check_subhaloes(file: h5py.File, check: Checker) -> int:
+def _check_subhaloes(file: h5py.File) -> int:
     if "subhaloes" not in set(file):
         return 0
-    table = check.dataset(file, "subhaloes", "/subhaloes")
+    table = own_dataset(file, "subhaloes")
     if table.ndim != 1 or table.dtype.newbyteorder("=") != SUBHALO_DTYPE.newbyteorder("="):
-        raise check.error(
-            "/subhaloes", "must be a table of columns image (int64), x, y, mass (float64)"
-        )
+        told = "must be a table of columns image (int64), x, y, mass (float64)"
+        raise _error(file, "/subhaloes", told)
     return int(table.shape[0])
 
 
-def _read_header(file: h5py.File, check: Checker, units: dict[str, str]) -> SetHeader:
+def _read_header(file: h5py.File, units: dict[str, str]) -> SetHeader:
+    field = "/labels attribute class_names"
     names = np.atleast_1d(file["labels"].attrs.get("class_names", np.empty(0, dtype=object)))
-    class_names = tuple(check.text(name, "/labels attribute class_names") for name in names)
+    class_names = tuple(_text(file, field, name) for name in names)
     try:
         check_class_names(class_names)
     except GravLensError as error:
-        raise check.error("/labels attribute class_names", str(error)) from None
-    texts: dict[str, str] = {}
+        raise _error(file, field, str(error)) from None
+    texts: dict[str, Any] = {}
     for name in (*TEXT_ATTRIBUTES, *OPTIONAL_TEXT_ATTRIBUTES):
+        field = f"attribute {name}"
         if name in file.attrs:
             is_json = name in _JSON_ATTRIBUTES
-            texts[name] = check.text(file.attrs[name], f"attribute {name}", is_json=is_json)
+            texts[name] = _text(file, field, file.attrs[name], is_json=is_json)
         elif name in TEXT_ATTRIBUTES:
-            raise check.error(f"attribute {name}", "missing")
+            raise _error(file, field, "missing")
     scale = file.attrs.get("pixel_scale_arcsec")
     if scale is not None:
         is_number = isinstance(scale, (int, float, np.integer, np.floating))
         if not is_number or not np.isfinite(scale) or scale <= 0:
-            raise check.error("attribute pixel_scale_arcsec", f"must be positive, is {scale!r}")
+            raise _error(file, "attribute pixel_scale_arcsec", f"must be positive, is {scale!r}")
     seed = file.attrs.get("seed")
     if seed is not None and not isinstance(seed, (int, np.integer)):
-        raise check.error("attribute seed", f"must be a whole number, is {seed!r}")
+        raise _error(file, "attribute seed", f"must be a whole number, is {seed!r}")
     fillings: tuple[Filling, ...] = ()
     if FILLINGS in file.attrs:
         field = f"attribute {FILLINGS}"
-        text = check.text(file.attrs[FILLINGS], field, is_json=True)
-        fillings = from_json(tuple[Filling, ...], text, source=f"{check.path}: {field}")
+        text = _text(file, field, file.attrs[FILLINGS], is_json=True)
+        source = f"{file.filename}: {field}"
+        fillings = from_json(tuple[Filling, ...], text, source=source)
     return SetHeader(
         class_names=class_names,
         pixel_scale_arcsec=None if scale is None else float(scale),
-        flux_unit=texts["flux_unit"],
-        preset=texts.get("preset"),
-        config=texts["config"],
         seed=None if seed is None else int(seed),
         parameter_units=units,
-        resize=texts.get("resize"),
-        software=texts["software"],
         fillings=fillings,
-        request=texts.get("request"),
+        **texts,
     )
+
+
+def _text(file: h5py.File, field: str, value: object, *, is_json: bool = False) -> str:
+    """Return a text attribute as it may be shown; JSON, which is parsed, as it stands."""
+    limit = MAX_TEXT if is_json else MAX_NAME
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "replace")
+    if not isinstance(value, str):
+        raise _error(file, field, f"must be text, is {type(value).__name__}")
+    if len(value) > limit:
+        raise _error(file, field, f"has {len(value)} letters, more than the limit of {limit}")
+    return value if is_json else one_line(value)

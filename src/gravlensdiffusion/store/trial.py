@@ -1,7 +1,8 @@
-"""Trying out a lens set: all that opening it does, in a process that may end; see `untrusted.probe`."""
+"""Trying out HDF5 files: all that opening one does, in a process that may end; see `untrusted.probe`."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
@@ -15,10 +16,8 @@ from gravlensdiffusion.store.schema import (
     check_subhalo_rows,
     read_layout,
 )
-from gravlensdiffusion.untrusted import check_unpacked, verdict
-from gravlensdiffusion.untrusted.limits import SMALL_BYTES
+from gravlensdiffusion.untrusted import SMALL_BYTES, check_unpacked
 
-JUDGE = f"{__name__}:judge"
 NUM_SAMPLES = 64
 """Images without compression that are read, from the first to the last, evenly spread."""
 _BLOCK_BYTES = 2**22
@@ -31,41 +30,33 @@ FILTERS = {
 """Compression that is read; any other may load a plugin, or is rare and seldom tested."""
 
 
-def judge(path: Path) -> str | None:
-    """Return what is wrong with a lens set, or None."""
-
-    def look() -> None:
-        with h5py.File(path, "r") as file:
-            layout = read_layout(file, path)
-            for name in _names_of(layout):
-                check_storage(file[name], name, path)
-            check_labels(file["labels"][:].astype(np.int16), layout.header.class_names, path)
-            for name in layout.parameter_names:
-                file[f"parameters/{name}"][:]
-            if layout.num_subhaloes:
-                check_subhalo_rows(file["subhaloes"][:], layout.num_images, path)
-            for name in ("images", NOISE_FREE):
-                if name in _names_of(layout):
-                    read_pixels(file[name], name, path)
-
-    return hdf5_verdict(path, look)
+def try_out(path: Path) -> None:
+    """Do all that opening a lens set does; see `untrusted.probe`."""
+    with damage_told(), h5py.File(path, "r") as file:
+        layout = read_layout(file)
+        names = _names_of(layout)
+        for name in names:
+            check_storage(file[name])
+        check_labels(file["labels"][:].astype(np.int16), layout.header.class_names, path)
+        for name in layout.parameter_names:
+            file[f"parameters/{name}"][:]
+        if layout.num_subhaloes:
+            check_subhalo_rows(file["subhaloes"][:], layout.num_images, path)
+        for name in ("images", NOISE_FREE):
+            if name in names:
+                read_pixels(file[name])
 
 
-def hdf5_verdict(path: Path, look: Callable[[], None]) -> str | None:
-    """Return what is wrong with an HDF5 file, or None."""
-
-    def look_and_name() -> None:
-        try:
-            look()
-        except (BadImageError, GravLensError, MemoryError):
-            raise
-        # A damaged file fails in the library in any way.
-        except Exception as error:
-            reason = "truncated" if "truncated" in str(error) else "not a readable HDF5 file"
-            raise BadImageError(f"{reason} ({type(error).__name__})") from error
-
-    wrong = verdict(look_and_name)
-    return None if wrong is None else wrong.removeprefix(f"{path}: ")
+@contextmanager
+def damage_told() -> Iterator[None]:
+    """Tell the damage that HDF5 finds in a file, in any way, as a `BadImageError`."""
+    try:
+        yield
+    except (BadImageError, GravLensError, MemoryError):
+        raise
+    except Exception as error:
+        reason = "truncated" if "truncated" in str(error) else "not a readable HDF5 file"
+        raise BadImageError(f"{reason} ({type(error).__name__})") from error
 
 
 def _names_of(layout: FileLayout) -> list[str]:
@@ -74,14 +65,14 @@ def _names_of(layout: FileLayout) -> list[str]:
     return names + ["subhaloes"] * bool(layout.num_subhaloes) + [NOISE_FREE] * layout.has_noise_free
 
 
-def check_storage(dataset: h5py.Dataset, name: str, path: Path) -> None:
+def check_storage(dataset: h5py.Dataset) -> None:
     """Refuse a data set whose parts do not lie in the file as they should.
 
     Raises:
         GravLensError: If its compression is none of `FILTERS`, a chunk lies outside of the file or
             is larger than it can be, or far less is stored than its shape declares.
     """
-    where = f"{path}: /{name}"
+    where = _where(dataset)
     pipeline = dataset.id.get_create_plist()
     filters = [pipeline.get_filter(k)[0] for k in range(pipeline.get_nfilters())]
     if not set(filters) <= set(FILTERS) or len(set(filters)) < len(filters):
@@ -89,7 +80,7 @@ def check_storage(dataset: h5py.Dataset, name: str, path: Path) -> None:
             f"{where}: has another compression than {', '.join(FILTERS.values())}, each once"
         )
     declared = math.prod(dataset.shape) * _item_bytes(dataset)
-    size = path.stat().st_size
+    size = Path(dataset.file.filename).stat().st_size
     held = min(_check_chunks(dataset, where, size) if dataset.chunks else declared, size)
     if dataset.chunks is None and dataset.id.get_storage_size() not in (0, declared):
         raise GravLensError(f"{where}: holds another number of bytes than its shape declares")
@@ -97,6 +88,10 @@ def check_storage(dataset: h5py.Dataset, name: str, path: Path) -> None:
         check_unpacked(declared, held)
     except BadImageError as error:
         raise GravLensError(f"{where}: {error}") from None
+
+
+def _where(dataset: h5py.Dataset) -> str:
+    return f"{dataset.file.filename}: {dataset.name}"
 
 
 def _item_bytes(dataset: h5py.Dataset) -> int:
@@ -124,7 +119,7 @@ def _check_chunks(dataset: h5py.Dataset, where: str, size: int) -> int:
     return total
 
 
-def read_pixels(images: h5py.Dataset, name: str, path: Path) -> None:
+def read_pixels(images: h5py.Dataset) -> None:
     """Read all images where they are compressed, and `NUM_SAMPLES` of them otherwise."""
     num = len(images)
     block = max(1, _BLOCK_BYTES // (4 * math.prod(images.shape[1:])))
@@ -135,4 +130,4 @@ def read_pixels(images: h5py.Dataset, name: str, path: Path) -> None:
         for low in sorted(starts):
             images[low : low + block]
     except (OSError, RuntimeError, ValueError) as error:
-        raise GravLensError(f"{path}: /{name}: damaged: {error!s:.100}") from error
+        raise GravLensError(f"{_where(images)}: damaged: {error!s:.100}") from error

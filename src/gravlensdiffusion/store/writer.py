@@ -24,7 +24,7 @@ from gravlensdiffusion.store.schema import (
     SUBHALO_UNITS,
     TEXT_ATTRIBUTES,
 )
-from gravlensdiffusion.store.trial import JUDGE
+from gravlensdiffusion.store.trial import try_out
 from gravlensdiffusion.untrusted import trust_file
 
 _BUFFER_BYTES = 2**23
@@ -75,7 +75,7 @@ def write_store(
             sink.check()
         with undisturbed():
             writer.finish(num)
-    trust_file(path, JUDGE)
+    trust_file(path, try_out)
     return path
 
 

@@ -4,7 +4,6 @@ Readers ask here how much a file may take, what an `.npy` file holds, and whethe
 survives a file. Files of PyTorch have a door of their own, `state_file`, which loads that.
 """
 
-from gravlensdiffusion.untrusted.limits import check_unpacked, held_bytes
 from gravlensdiffusion.untrusted.npy import (
     MAX_OBJECT_BYTES,
     NpyHeader,
@@ -12,16 +11,22 @@ from gravlensdiffusion.untrusted.npy import (
     read_object_array,
 )
 from gravlensdiffusion.untrusted.probe import (
+    MAX_UNPACKING,
+    SMALL_BYTES,
+    check_unpacked,
+    held_bytes,
     probe_file,
     probe_files,
+    readable,
     refuse_bad,
     release,
     trust_file,
-    verdict,
 )
 
 __all__ = [
     "MAX_OBJECT_BYTES",
+    "MAX_UNPACKING",
+    "SMALL_BYTES",
     "NpyHeader",
     "check_unpacked",
     "held_bytes",
@@ -29,8 +34,8 @@ __all__ = [
     "probe_files",
     "read_header",
     "read_object_array",
+    "readable",
     "refuse_bad",
     "release",
     "trust_file",
-    "verdict",
 ]

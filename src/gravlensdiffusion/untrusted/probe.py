@@ -1,8 +1,8 @@
-"""Files tried out in a process of its own before this one opens them.
+"""How much a file may ask for, and files tried out in a process of its own before this one opens them.
 
 HDF5 and the unpacking of compressed FITS images are written in C, and a damaged file can make them
 crash or loop for ever. A child process therefore does first all that opening such a file does: it calls a
-judge, a function of the module that reads the format. What ends the child is refused here in one line.
+trial, a function of the module that reads the format. What ends the child is refused here in one line.
 docs/security.md says what this guarantees.
 
 The child reads questions from standard input, a line of JSON each, and answers each with a line: ``null``
@@ -16,17 +16,26 @@ import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 from queue import Empty, Queue
 
 from gravlensdiffusion.errors import AmbiguousImageError, BadImageError, GravLensError
-from gravlensdiffusion.untrusted.limits import held_bytes
 
-Identity = tuple[int, ...]
-Arguments = tuple[str | None, ...]
+Trial = Callable[..., object]
+"""Does all that opening a file does, at the top of its module: takes the file, and what else it is told. What it
+raises is wrong with the file, but that the user has to choose an image first."""
+_Identity = tuple[int, ...]
+_Arguments = tuple[str | None, ...]
+
+MAX_UNPACKING = 100
+"""Bytes that one byte of a compressed file may stand for; images compress by far less."""
+SMALL_BYTES = 2**26
+"""What any file may unpack to, however small it is."""
+MAX_PIECES = 1000
+"""Pieces between the holes of a file that are counted; one with more is taken as whole."""
 
 START_S = 60.0
 """How long the child may take to start [s]; it takes a fifth of a second on an idle machine."""
@@ -43,37 +52,78 @@ _START = (
     "importlib.import_module(sys.argv[2]).main()"
 )
 
-_verdicts: dict[tuple[Identity, str, Arguments], str | None] = {}
-"""What judges found wrong with files, as they were when tried out or written by this process."""
+_verdicts: dict[tuple[_Identity, str, _Arguments], str | None] = {}
+"""What trials found wrong with files, as they were when tried out or written by this process."""
 
 
-def probe_files(paths: Sequence[Path], judge: str) -> dict[Path, str]:
-    """Try files out in a child process, the same one for all as long as none ends it.
-
-    A file that has been tried out before and has not changed since is not tried again.
+def check_unpacked(declared: int, held: int) -> None:
+    """Refuse data that would unpack to far more than the file holds.
 
     Args:
-        paths: The files; those that are empty or no regular files are left to the caller.
-        judge: See `probe_file`.
+        declared: What the data would take in memory [bytes].
+        held: What they take in the file [bytes].
 
-    Returns:
-        What is wrong, for each file that must not be opened.
+    Raises:
+        BadImageError: If they do.
     """
-    found = {path: probe_file(path, judge) for path in paths}
-    release()
-    return {path: verdict for path, verdict in found.items() if verdict is not None}
+    if declared > SMALL_BYTES + MAX_UNPACKING * held:
+        raise BadImageError(
+            f"declares {declared} bytes of data, of which it holds {held}: more than the limit of "
+            f"{MAX_UNPACKING} times as much"
+        )
 
 
-def probe_file(path: Path, judge: str, *arguments: str | None) -> str | None:
-    """Try one file out and return what is wrong with it, or None.
+def held_bytes(path: Path) -> int:
+    """Return the size of a file without its holes, where the system tells [bytes].
 
-    The child stays for the next file; see `release`.
+    The number of blocks would not do: some file systems count those of a new file seconds later.
+    """
+    size = path.stat().st_size
+    if not hasattr(os, "SEEK_DATA"):
+        return size
+    held = start = 0
+    with path.open("rb", buffering=0) as stream, suppress(OSError):  # no more data
+        for _ in range(MAX_PIECES):
+            start = os.lseek(stream.fileno(), start, os.SEEK_DATA)
+            end = os.lseek(stream.fileno(), start, os.SEEK_HOLE)
+            held, start = held + end - start, end
+        return size
+    return held
+
+
+@contextmanager
+def readable(kind: str) -> Iterator[None]:
+    """Tell the damage that a library finds in a file, in any way, as a `BadImageError`.
 
     Args:
-        path: The file.
-        judge: Module and function as ``module:function``, which takes the file and the arguments, and
-            returns what is wrong, or None.
-        arguments: What else the judge is told, as which image of the file counts.
+        kind: What the file should be, as ``FITS file``.
+    """
+    try:
+        yield
+    except (BadImageError, GravLensError, MemoryError):
+        raise
+    except Exception as error:
+        reason = (str(error) or type(error).__name__).partition("\n")[0]
+        raise BadImageError(f"is no readable {kind} ({reason:.100})") from error
+
+
+def probe_files(paths: Sequence[Path], trial: Trial) -> dict[Path, str]:
+    """Return what is wrong with files, of those that must not be opened, and end the child; see `probe_file`."""
+    found = {path: probe_file(path, trial) for path in paths}
+    release()
+    return {path: wrong for path, wrong in found.items() if wrong is not None}
+
+
+def probe_file(path: Path, trial: Trial, *arguments: str | None) -> str | None:
+    """Try a file out in a child process and return what is wrong with it, or None.
+
+    The child stays for the next file; see `release`. A file that has been tried out before and has not
+    changed since is not tried again.
+
+    Args:
+        path: The file; one that is empty or no regular file is left to the caller.
+        trial: What is done with it there.
+        arguments: What else the trial is told, as which image of the file counts.
 
     Raises:
         GravLensError: If there is no child to be had.
@@ -81,55 +131,32 @@ def probe_file(path: Path, judge: str, *arguments: str | None) -> str | None:
     identity = _identity(path)
     if identity is None:
         return None
-    known = (identity, judge, arguments)
+    known = (identity, _name(trial), arguments)
     if known not in _verdicts:
-        verdict = _child().judge(path, judge, arguments)
+        wrong = _child().judge(path, _name(trial), arguments)
         if identity != _identity(path):
-            return verdict
-        _verdicts[known] = verdict
+            return wrong
+        _verdicts[known] = wrong
     return _verdicts[known]
 
 
-def verdict(look: Callable[[], object], kind: str = "") -> str | None:
-    """Return what is wrong with a file, or None, as a judge says it.
-
-    That the user has to choose an image first is nothing wrong.
-
-    Args:
-        look: Does all that opening the file does.
-        kind: What it should be, where `look` leaves damage to the library, as ``FITS file``.
-    """
-    try:
-        look()
-    except AmbiguousImageError:
-        return None
-    except MemoryError:
-        return "takes more memory than it may"
-    # A damaged file fails in a library in any way.
-    except Exception as error:  # noqa: BLE001
-        reason = str(error) or type(error).__name__
-        is_told = not kind or isinstance(error, BadImageError)
-        return reason if is_told else f"is no readable {kind} ({reason:.100})"
-    return None
-
-
-def refuse_bad(path: Path, judge: str, *arguments: str | None) -> None:
+def refuse_bad(path: Path, trial: Trial, *arguments: str | None) -> None:
     """Refuse a file with which `probe_file` finds something wrong.
 
     Raises:
         BadImageError: If it does.
         GravLensError: As there.
     """
-    wrong = probe_file(path, judge, *arguments)
+    wrong = probe_file(path, trial, *arguments)
     if wrong is not None:
         raise BadImageError(wrong)
 
 
-def trust_file(path: Path, judge: str) -> None:
-    """Remember a file that this process has written, so that a judge need not try it out."""
+def trust_file(path: Path, trial: Trial) -> None:
+    """Remember a file that this process has written, so that it need not be tried out."""
     identity = _identity(path)
     if identity is not None:
-        _verdicts[identity, judge, ()] = None
+        _verdicts[identity, _name(trial), ()] = None
 
 
 def release() -> None:
@@ -138,7 +165,11 @@ def release() -> None:
         _children.pop().close()
 
 
-def _identity(path: Path) -> Identity | None:
+def _name(trial: Trial) -> str:
+    return f"{trial.__module__}:{trial.__qualname__}"
+
+
+def _identity(path: Path) -> _Identity | None:
     """Return what changes with the content of a file, or None where there is none to read."""
     try:
         status = path.stat()
@@ -146,13 +177,8 @@ def _identity(path: Path) -> Identity | None:
         return None
     if not stat.S_ISREG(status.st_mode) or not status.st_size:
         return None
-    return (
-        status.st_dev,
-        status.st_ino,
-        status.st_size,
-        status.st_mtime_ns,
-        status.st_ctime_ns,
-    )
+    times = (status.st_mtime_ns, status.st_ctime_ns)
+    return (status.st_dev, status.st_ino, status.st_size, *times)
 
 
 class _Child:
@@ -163,7 +189,7 @@ class _Child:
         # Threads of numerical libraries only cost time and address space here.
         environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
         self.owner = os.getpid()
-        self.judges: set[str] = set()
+        self.trials: set[str] = set()
         try:
             self.process = subprocess.Popen(
                 command,
@@ -183,18 +209,18 @@ class _Child:
             self.close()
             raise GravLensError("files cannot be tried out: the process for it does not start")
 
-    def judge(self, path: Path, judge: str, arguments: Arguments) -> str | None:
+    def judge(self, path: Path, trial: str, arguments: _Arguments) -> str | None:
         """Return what is wrong with a file, or None."""
         seconds = FILE_S + held_bytes(path) / BYTES_PER_S
-        if judge not in self.judges:
+        if trial not in self.trials:
             # What has to be imported is no part of what the file takes.
-            self._ask(judge, None, (), START_S)
-            self.judges.add(judge)
+            self._ask(trial, None, (), START_S)
+            self.trials.add(trial)
         # A link stays what it is: the reader opens it by this name as well.
-        answer = self._ask(judge, os.path.abspath(path), arguments, seconds)  # noqa: PTH100
+        answer = self._ask(trial, os.path.abspath(path), arguments, seconds)  # noqa: PTH100
         if answer:
-            verdict: str | None = json.loads(answer)
-            return verdict
+            wrong: str | None = json.loads(answer)
+            return wrong
         release()
         if answer is None:
             return f"is not readable: nothing came of it in {seconds:.0f} s"
@@ -212,14 +238,13 @@ class _Child:
                     stream.close()
 
     def _ask(
-        self, judge: str, path: str | None, arguments: Arguments, seconds: float
+        self, trial: str, path: str | None, arguments: _Arguments, seconds: float
     ) -> str | None:
         """Return the answer, an empty one if the child ends, or None when time is over."""
-        words = {"judge": judge, "path": path, "arguments": arguments}
-        question = json.dumps(words).encode() + b"\n"
+        words = {"trial": trial, "path": path, "arguments": arguments}
         with suppress(OSError):  # a child that is gone says nothing
             if self.process.stdin is not None:
-                self.process.stdin.write(question)
+                self.process.stdin.write(json.dumps(words).encode() + b"\n")
                 self.process.stdin.flush()
         return self._next(seconds)
 
@@ -256,14 +281,28 @@ def main() -> None:
     print("ready", flush=True)
     for line in sys.stdin.buffer:
         question = json.loads(line)
-        module, _, function = question["judge"].partition(":")
-        judge = getattr(import_module(module), function)
-        verdict = None
+        module, _, function = question["trial"].partition(":")
+        trial = getattr(import_module(module), function)
+        wrong = None
         if question["path"] is None:
             _limit()
         else:
-            verdict = judge(Path(question["path"]), *question["arguments"])
-        print(json.dumps(verdict), flush=True)
+            wrong = verdict(Path(question["path"]), trial, *question["arguments"])
+        print(json.dumps(wrong), flush=True)
+
+
+def verdict(path: Path, trial: Trial, *arguments: str | None) -> str | None:
+    """Return what is wrong with a file, or None; `probe_file` does it in a process of its own."""
+    try:
+        trial(path, *arguments)
+    except AmbiguousImageError:
+        return None
+    except MemoryError:
+        return "takes more memory than it may"
+    # A damaged file fails in a library in any way.
+    except Exception as error:  # noqa: BLE001
+        return (str(error) or type(error).__name__).removeprefix(f"{path}: ")
+    return None
 
 
 def _limit() -> None:
