@@ -136,7 +136,7 @@ def train_and_draw(options: Options, name: str) -> None:
     config = recipe(name, options.images)
     write_atomically(preset, to_json(config))
     machine = MachineOptions(device="cpu")
-    train.run(train.Options(data=options.data, out=run, preset=str(preset), machine=machine))
+    train.Options(data=options.data, out=run, preset=str(preset), machine=machine).run()
     weights = {"averaged weights": load_model(run)}
     if name == "base":
         weights["weights without average"] = without_average(run)

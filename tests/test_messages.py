@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import gravlensdiffusion
-from gravlensdiffusion.cli.wording import in_flags
+from gravlensdiffusion.cli.running import in_flags
 
 SOURCE = Path(gravlensdiffusion.__file__).parent
 FLAG = re.compile(r"(?<![\w-])--[a-z]")

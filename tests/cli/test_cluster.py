@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from gravlensdiffusion.cli.cluster import dask_cluster
 from gravlensdiffusion.cli.main import main
+from gravlensdiffusion.cli.simulate import dask_cluster
 from gravlensdiffusion.errors import GravLensError
 
 NUM = 1536
@@ -94,7 +94,7 @@ def test_work_that_kills_its_workers_is_told_of(
     monkeypatch.setitem(ENVIRONMENT, "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES", "0")
     script = (
         "import os, sys; from joblib import Parallel, delayed; "
-        "from gravlensdiffusion.cli.cluster import dask_cluster\n"
+        "from gravlensdiffusion.cli.simulate import dask_cluster\n"
         "with dask_cluster(sys.argv[1]): Parallel(n_jobs=-1)([delayed(os._exit)(1)])"
     )
     with running_cluster(tmp_path, "-m", "distributed.cli.dask_worker") as (address, _):
@@ -124,7 +124,7 @@ def test_workers_without_the_package_are_told_of(tmp_path: Path) -> None:
 
 def test_a_scheduler_that_does_not_answer_is_named(tmp_path: Path) -> None:
     script = (
-        "import sys; from gravlensdiffusion.cli import cluster, main; cluster.PATIENCE_S = 1; "
+        "import sys; from gravlensdiffusion.cli import simulate, main; simulate.PATIENCE_S = 1; "
         "sys.exit(main.main(sys.argv[1:]))"
     )
     words = (*WORDS, "--out", tmp_path / "x.h5", "--dask", "tcp://127.0.0.1:9")

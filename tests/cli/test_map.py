@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gravlensdiffusion.cli.evaluate import Options, open_sets
+from gravlensdiffusion.cli.evaluate import Options, _open_sets
 from gravlensdiffusion.cli.main import main
 from gravlensdiffusion.cli.options import FileOptions
 from gravlensdiffusion.errors import GravLensError
@@ -117,7 +117,7 @@ def test_evaluate(
     (tmp_path / "real").mkdir()
     generated, reference = named(tmp_path, KNOWN), named(tmp_path / "real", names)
     files = FileOptions(map=words[1] if words else None)
-    sets = open_sets(Options(generated=generated, reference=reference, out=tmp_path, files=files))
+    sets = _open_sets(Options(generated=generated, reference=reference, out=tmp_path, files=files))
     assert [each.header.class_names for each in sets.all] == [KNOWN, KNOWN]
     assert capsys.readouterr().err == ("" if words else TOLD.format(reference))
 

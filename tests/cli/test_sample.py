@@ -120,9 +120,11 @@ def test_what_is_written_is_read_by_every_command(model, tmp_path, capsys, forma
             assert "class" in said.err
         else:
             assert status == 0, said.err
-    from gravlensdiffusion.cli.evaluate import Options, open_sets
+    from gravlensdiffusion.cli.evaluate import Options, _open_sets
 
-    assert len(open_sets(Options(generated=out, reference=out, out=tmp_path / "r")).generated) == 20
+    assert (
+        len(_open_sets(Options(generated=out, reference=out, out=tmp_path / "r")).generated) == 20
+    )
 
 
 def test_label_asks_for_classes(model, tmp_path):

@@ -75,9 +75,9 @@ def test_a_browser_is_opened_where_it_has_a_window(monkeypatch):
     monkeypatch.setattr(sys, "platform", "linux")
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)
-    assert not studio.has_screen()
+    assert not studio._has_screen()
     monkeypatch.setenv("DISPLAY", ":0")
-    assert studio.has_screen()
+    assert studio._has_screen()
 
 
 def test_the_help_loads_no_server():

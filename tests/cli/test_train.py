@@ -14,7 +14,7 @@ import pytest
 
 from gravlensdiffusion.cli.main import main
 from gravlensdiffusion.cli.options import MachineOptions
-from gravlensdiffusion.cli.train import Options, RecipeOptions, configure, run
+from gravlensdiffusion.cli.train import Options, _RecipeOptions, configure
 from gravlensdiffusion.codec import to_json
 from gravlensdiffusion.config.training import TrainingConfig
 from gravlensdiffusion.errors import GravLensError
@@ -94,14 +94,14 @@ def test_epochs_that_are_asked_for_outdo_a_recipe_that_counts_images(
     recipe = tmp_path / "recipe.json"
     recipe.write_text(to_json(tiny(total_images=200_000)))
     options = Options(data=data, out=tmp_path / "run", preset=str(recipe), dry_run=True)
-    run(options)
+    options.run()
     assert (
         "200,000 images in 25,000 steps, each of 12 images 16,667 times, batch 8"
         in capsys.readouterr().out
     )
     config = configure(replace(options, epochs=3))
     assert (config.epochs, config.total_images) == (3, 0)
-    run(replace(options, epochs=3))
+    replace(options, epochs=3).run()
     assert "40 images in 5 steps, each of 12 images 3.3 times, batch 8" in capsys.readouterr().out
 
 
@@ -112,7 +112,7 @@ def test_flags_change_the_recipe() -> None:
         size=64,
         epochs=3,
         seed=9,
-        recipe=RecipeOptions(
+        recipe=_RecipeOptions(
             batch_size=16,
             learning_rate=1e-4,
             transform="peak",
@@ -136,7 +136,7 @@ def test_flags_change_the_recipe() -> None:
 def test_dry_run_writes_nothing(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run(Options(data=data, out=tmp_path / "run", dry_run=True, size=8))
+    Options(data=data, out=tmp_path / "run", dry_run=True, size=8).run()
     line, doubt = capsys.readouterr().out.splitlines()
     assert "12 images of 1x16x16" in line
     assert "large, small" in line
@@ -156,11 +156,11 @@ def test_dry_run_writes_nothing(
 
 def test_mistakes_are_one_line(data: Path, tmp_path: Path) -> None:
     with pytest.raises(GravLensError, match="unknown preset 'lens29'; choose from cutouts28"):
-        run(Options(data=data, out=tmp_path / "run", preset="lens29"))
+        Options(data=data, out=tmp_path / "run", preset="lens29").run()
     with pytest.raises(GravLensError, match="16 pixels a side, fewer than 28"):
-        run(Options(data=data, out=tmp_path / "run", machine=MachineOptions(device="cpu")))
+        Options(data=data, out=tmp_path / "run", machine=MachineOptions(device="cpu")).run()
     with pytest.raises(GravLensError, match="batch_size must be at least 1"):
-        run(Options(data=data, out=tmp_path / "run", recipe=RecipeOptions(batch_size=0)))
+        Options(data=data, out=tmp_path / "run", recipe=_RecipeOptions(batch_size=0)).run()
 
 
 def test_a_run_in_a_process_of_its_own(data: Path, tmp_path: Path) -> None:
@@ -185,7 +185,7 @@ def test_a_recipe_from_a_file(tmp_path: Path) -> None:
     model = replace(config.model, schedule=schedule, denoiser=replace(denoiser, prediction="v"))
     recipe.write_text(to_json(replace(config, model=model)))
     options = Options(
-        data=Path("d"), out=Path("o"), preset=str(recipe), recipe=RecipeOptions(batch_size=5)
+        data=Path("d"), out=Path("o"), preset=str(recipe), recipe=_RecipeOptions(batch_size=5)
     )
     read = configure(options)
     assert read == replace(config, model=model, batch_size=5)
@@ -283,6 +283,6 @@ def test_a_preset_beside_init_is_the_recipe(
 
 
 def test_held_out_images_are_for_any_recipe() -> None:
-    config = configure(Options(data=Path("d"), out=Path("o"), recipe=RecipeOptions(held_out=0.2)))
+    config = configure(Options(data=Path("d"), out=Path("o"), recipe=_RecipeOptions(held_out=0.2)))
     assert config.early_stopping.held_out == 0.2
     assert TrainingConfig().early_stopping.held_out == 0

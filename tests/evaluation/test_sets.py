@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gravlensdiffusion.cli.evaluate import Options, open_sets
+from gravlensdiffusion.cli.evaluate import Options, _open_sets
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.evaluation.evaluate import evaluate_sets
 from gravlensdiffusion.evaluation.result import Settings
@@ -129,6 +129,6 @@ def test_the_images_of_a_model_are_drawn_first(tmp_path: Path) -> None:
         out=tmp_path / "report",
         num=3,
     )
-    assert len(open_sets(options).generated) == 3
+    assert len(_open_sets(options).generated) == 3
     with pytest.raises(GravLensError, match="`num` is for a model"):
         Sets.of(reference, reference, num=2)

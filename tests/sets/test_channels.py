@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gravlensdiffusion.cli.evaluate import Options, reports
+from gravlensdiffusion.cli.evaluate import Options, _reports
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.evaluation.preparation import PreparedSource
 from gravlensdiffusion.evaluation.sets import Sets, prepare_sets
@@ -89,8 +89,8 @@ def test_an_evaluation_is_of_each_channel_or_of_the_one_that_is_asked_for(tmp_pa
     source = open_set(written(tmp_path / "set", "h5"))
     sets = Sets(generated=PreparedSource(source, "one"), reference=PreparedSource(source, "two"))
     options = Options(generated=Path("one"), reference=Path("two"), out=Path("report"))
-    assert reports(options, sets) == {k: Path(f"report/channel-{k + 1}") for k in range(3)}
-    assert reports(replace(options, channel=2), sets) == {1: Path("report")}
+    assert _reports(options, sets) == {k: Path(f"report/channel-{k + 1}") for k in range(3)}
+    assert _reports(replace(options, channel=2), sets) == {1: Path("report")}
     assert sets.of_channel(1).reference.title == "two, channel 2 of 3"
     with pytest.raises(GravLensError, match="one: has no channel 4; its channels are 1 to 3"):
         sets.of_channel(3)

@@ -17,7 +17,7 @@ from gravlensdiffusion.cli.options import (
     SamplingOptions,
     tell_absent,
 )
-from gravlensdiffusion.cli.wording import say, tell
+from gravlensdiffusion.cli.running import say, tell
 from gravlensdiffusion.config.bounds import Count, NoiseSeed
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.progress import shown_progress
@@ -68,42 +68,41 @@ class Options:
     files: FileOptions = FILES
     machine: MachineOptions = MACHINE
 
+    def run(self) -> None:
+        """Fill the classes and write one file."""
+        _check(self)
+        from gravlensdiffusion.balancing.balance import balance
+        from gravlensdiffusion.balancing.settings import alike, per_class, to_largest
+        from gravlensdiffusion.generation.generator import LensGenerator
 
-def run(options: Options) -> None:
-    """Fill the classes and write one file."""
-    _check(options)
-    from gravlensdiffusion.balancing.balance import balance
-    from gravlensdiffusion.balancing.settings import alike, per_class, to_largest
-    from gravlensdiffusion.generation.generator import LensGenerator
-
-    # A model loads within seconds, a large set is looked at for minutes.
-    generator = LensGenerator.from_pretrained(options.model, device=options.machine.device)
-    source = options.files.open(options.data, known=generator.config.class_names)
-    tell_absent(source)
-    quality = options.sampling.quality
-    steps = options.sampling.steps if quality is None else generator.steps_of(quality)
-    settings = _read_settings(options, steps)
-    num = options.per_class
-    targets = to_largest(source) if num is None else per_class(source, num)
-    if options.alike:
-        targets = alike(source, targets)
-    num_missing = 0 if options.dry_run else _missing(source, targets)
-    with _going_on_later(options.out), shown_progress(num_missing) as shown:
-        plan = balance(
-            source,
-            generator,
-            options.out,
-            targets=targets,
-            settings=settings,
-            overwrite=options.overwrite,
-            dry_run=options.dry_run,
-            tell=tell,
-            advance=shown.advance,
-        )
-    if options.dry_run:
-        say(*_describe(source, plan), *(f"note: {note}" for note in plan.notes))
-    else:
-        say(_summary(options.out, plan))
+        # A model loads within seconds, a large set is looked at for minutes.
+        generator = LensGenerator.from_pretrained(self.model, device=self.machine.device)
+        source = self.files.open(self.data, known=generator.config.class_names)
+        tell_absent(source)
+        quality = self.sampling.quality
+        steps = self.sampling.steps if quality is None else generator.steps_of(quality)
+        settings = _read_settings(self, steps)
+        num = self.per_class
+        targets = to_largest(source) if num is None else per_class(source, num)
+        if self.alike:
+            targets = alike(source, targets)
+        num_missing = 0 if self.dry_run else _missing(source, targets)
+        with _going_on_later(self.out), shown_progress(num_missing) as shown:
+            plan = balance(
+                source,
+                generator,
+                self.out,
+                targets=targets,
+                settings=settings,
+                overwrite=self.overwrite,
+                dry_run=self.dry_run,
+                tell=tell,
+                advance=shown.advance,
+            )
+        if self.dry_run:
+            say(*_describe(source, plan), *(f"note: {note}" for note in plan.notes))
+        else:
+            say(_summary(self.out, plan))
 
 
 def _check(options: Options) -> None:

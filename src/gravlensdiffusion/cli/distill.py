@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from gravlensdiffusion.cli.options import MACHINE, MachineOptions
-from gravlensdiffusion.cli.running import run_shown
-from gravlensdiffusion.cli.wording import say, tell
+from gravlensdiffusion.cli.running import run_shown, say, tell
 from gravlensdiffusion.errors import GravLensError
 
 if TYPE_CHECKING:
@@ -49,37 +48,36 @@ class Options:
     dry_run: bool = False
     machine: MachineOptions = MACHINE
 
+    def run(self) -> None:
+        """Distill as asked; a signal ends it with code 130 or 143 once the run is saved."""
+        config = _configure(self)
+        from gravlensdiffusion.model.checkpoint import load_model
+        from gravlensdiffusion.training.distill import open_distillation
 
-def run(options: Options) -> None:
-    """Distill as asked; a signal ends it with code 130 or 143 once the run is saved."""
-    config = _configure(options)
-    from gravlensdiffusion.model.checkpoint import load_model
-    from gravlensdiffusion.training.distill import open_distillation
-
-    teacher = load_model(options.teacher)
-    opening = open_distillation(
-        config,
-        teacher,
-        options.out,
-        device=options.machine.device,
-        writes=not options.dry_run,
-        tell=tell,
-    )
-    if options.dry_run:
-        with opening as training:
-            planned = training.plan
-        steps = ", ".join(map(str, sorted(set(config.steps))))
-        print(
-            f"would distill {options.teacher} to {steps} steps by {config.method} on "
-            f"{planned.length}, batch {config.batch_size}"
+        teacher = load_model(self.teacher)
+        opening = open_distillation(
+            config,
+            teacher,
+            self.out,
+            device=self.machine.device,
+            writes=not self.dry_run,
+            tell=tell,
         )
-        say(*(f"note: {note}" for note in planned.notes))
-        return
-    progress = run_shown(options.out, opening)
-    skipped = f", {progress.num_skipped} steps skipped" if progress.num_skipped else ""
-    print(
-        f"distilled {options.teacher} into {options.out} on {progress.images_seen:,} images{skipped}"
-    )
+        if self.dry_run:
+            with opening as training:
+                planned = training.plan
+            steps = ", ".join(map(str, sorted(set(config.steps))))
+            print(
+                f"would distill {self.teacher} to {steps} steps by {config.method} on "
+                f"{planned.length}, batch {config.batch_size}"
+            )
+            say(*(f"note: {note}" for note in planned.notes))
+            return
+        progress = run_shown(self.out, opening)
+        skipped = f", {progress.num_skipped} steps skipped" if progress.num_skipped else ""
+        print(
+            f"distilled {self.teacher} into {self.out} on {progress.images_seen:,} images{skipped}"
+        )
 
 
 def _configure(options: Options) -> "DistillationConfig":

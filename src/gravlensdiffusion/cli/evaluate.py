@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from gravlensdiffusion.cli.options import FILES, FileOptions
-from gravlensdiffusion.cli.wording import say, tell
+from gravlensdiffusion.cli.running import say, tell
 from gravlensdiffusion.config.bounds import Count, Seed
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.parallel import Processes
@@ -89,21 +89,30 @@ class Options:
     measures: _MeasureOptions = _MeasureOptions()
     files: FileOptions = FILES
 
+    def run(self) -> None:
+        """Compare, print the tables, write the reports."""
+        from gravlensdiffusion.evaluation.result import Settings
 
-def run(options: Options) -> None:
-    """Compare, print the tables, write the reports."""
-    settings = _configure(options)
-    processes = Processes.launched()
-    processes.join()
-    processes.main_first(lambda: _check(options, processes))
-    sets = processes.together(lambda: open_sets(options))
-    for channel, out in processes.together(lambda: reports(options, sets)).items():
-        one = replace(options, out=out)
-        processes.main_first(partial(_check, one, processes))
-        _compare(one, settings, sets.of_channel(channel), processes)
+        settings = Settings(
+            size=self.size,
+            rescale=self.rescale,
+            eight_bit=self.eight_bit,
+            protocol=self.measures.protocol,
+            pixel_test=not self.measures.skip_pixel_test,
+            num_seeds=self.measures.seeds,
+            seed=self.seed,
+        )
+        processes = Processes.launched()
+        processes.join()
+        processes.main_first(lambda: _check(self, processes))
+        sets = processes.together(lambda: _open_sets(self))
+        for channel, out in processes.together(lambda: _reports(self, sets)).items():
+            one = replace(self, out=out)
+            processes.main_first(partial(_check, one, processes))
+            _compare(one, settings, sets.of_channel(channel), processes)
 
 
-def reports(options: Options, sets: "Sets") -> dict[int, Path]:
+def _reports(options: Options, sets: "Sets") -> dict[int, Path]:
     """Return the channels to compare, from 0, each with the folder of its report."""
     if options.channel is not None:
         return {options.channel - 1: options.out}
@@ -154,22 +163,7 @@ def _check(options: Options, processes: Processes) -> None:
         refuse_existing(options.out / name, overwrite=options.overwrite)
 
 
-def _configure(options: Options) -> "Settings":
-    """Return the settings of the options."""
-    from gravlensdiffusion.evaluation.result import Settings
-
-    return Settings(
-        size=options.size,
-        rescale=options.rescale,
-        eight_bit=options.eight_bit,
-        protocol=options.measures.protocol,
-        pixel_test=not options.measures.skip_pixel_test,
-        num_seeds=options.measures.seeds,
-        seed=options.seed,
-    )
-
-
-def open_sets(options: Options) -> "Sets":
+def _open_sets(options: Options) -> "Sets":
     """Open all sets that are named."""
     from gravlensdiffusion.evaluation.sets import Sets, names_model
     from gravlensdiffusion.files import told_apart

@@ -28,31 +28,30 @@ class Options:
     to: Literal["diffusers", "fits", "npy", "png"]
     overwrite: bool = False
 
+    def run(self) -> None:
+        """Write it.
 
-def run(options: Options) -> None:
-    """Write it.
+        Raises:
+            GravLensError: If there is no such model or set, it cannot be written so, or something is in
+                the way.
+        """
+        if self.to != "diffusers":
+            _write_set(self)
+            return
+        if self.overwrite:
+            raise GravLensError("`overwrite` is for the images of sets; a model needs a new folder")
+        from gravlensdiffusion.interop.pipeline import pipeline_files
+        from gravlensdiffusion.interop.unet2d import UNet2D
+        from gravlensdiffusion.model.checkpoint import load_model, write_folder
 
-    Raises:
-        GravLensError: If there is no such model or set, it cannot be written so, or something is in
-            the way.
-    """
-    if options.to != "diffusers":
-        _write_set(options)
-        return
-    if options.overwrite:
-        raise GravLensError("`overwrite` is for the images of sets; a model needs a new folder")
-    from gravlensdiffusion.interop.pipeline import pipeline_files
-    from gravlensdiffusion.interop.unet2d import UNet2D
-    from gravlensdiffusion.model.checkpoint import load_model, write_folder
-
-    model = load_model(options.source)
-    if not isinstance(model.network, UNet2D):
-        raise GravLensError(
-            f"{options.source}: has a network of kind '{model.config.network.kind}'; {options.to} has "
-            "those of kind 'unet2d', which `preset` unet2d trains"
-        )
-    write_folder(options.out, pipeline_files(model.config, model.network))
-    print(f"wrote {options.source} to {options.out} as a pipeline of {options.to}")
+        model = load_model(self.source)
+        if not isinstance(model.network, UNet2D):
+            raise GravLensError(
+                f"{self.source}: has a network of kind '{model.config.network.kind}'; {self.to} has "
+                "those of kind 'unet2d', which `preset` unet2d trains"
+            )
+        write_folder(self.out, pipeline_files(model.config, model.network))
+        print(f"wrote {self.source} to {self.out} as a pipeline of {self.to}")
 
 
 def _write_set(options: Options) -> None:

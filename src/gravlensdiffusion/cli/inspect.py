@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from gravlensdiffusion.cli.options import FILES, FileOptions
-from gravlensdiffusion.cli.wording import say, tell
+from gravlensdiffusion.cli.running import say, tell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,25 +59,24 @@ class Options:
     overwrite: bool = False
     files: FileOptions = FILES
 
+    def run(self) -> None:
+        """Print the numbers and write the preview."""
+        from gravlensdiffusion.errors import GravLensError
+        from gravlensdiffusion.files import check_picture, check_writable
+        from gravlensdiffusion.sets.inspection import inspect_lenses
 
-def run(options: Options) -> None:
-    """Print the numbers and write the preview."""
-    from gravlensdiffusion.errors import GravLensError
-    from gravlensdiffusion.files import check_picture, check_writable
-    from gravlensdiffusion.sets.inspection import inspect_lenses
-
-    if options.out is not None:
-        check_writable(options.out)
-        check_picture(options.out, overwrite=_may_replace(options, options.out))
-    source = options.files.open(options.path, crop=options.crop, mixed=True, with_notes=False)
-    summary = inspect_lenses(source)
-    say(*_describe(source, summary))
-    try:
-        _write_preview(options, source, summary)
-    except GravLensError as error:
-        if options.out is not None:
-            raise
-        tell(f"no preview was written; `out` names another place: {error}")
+        if self.out is not None:
+            check_writable(self.out)
+            check_picture(self.out, overwrite=_may_replace(self, self.out))
+        source = self.files.open(self.path, crop=self.crop, mixed=True, with_notes=False)
+        summary = inspect_lenses(source)
+        say(*_describe(source, summary))
+        try:
+            _write_preview(self, source, summary)
+        except GravLensError as error:
+            if self.out is not None:
+                raise
+            tell(f"no preview was written; `out` names another place: {error}")
 
 
 def _write_preview(options: Options, source: "LensSet", summary: "DataSummary") -> None:

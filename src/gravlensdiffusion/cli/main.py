@@ -13,19 +13,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from importlib import import_module
 from pathlib import Path
-from types import ModuleType
+from typing import Any
 
 from gravlensdiffusion import __version__
-from gravlensdiffusion.cli.wording import in_flags
+from gravlensdiffusion.cli.running import in_flags, is_out_of_memory
 from gravlensdiffusion.errors import GravLensError, one_line
 from gravlensdiffusion.files import FULL, check_writable
 from gravlensdiffusion.parallel import OtherFailed, Processes, find_device, use_threads
 
 PROGRAM = "gravlens"
 
-Commands = Mapping[str, tuple[str, str]]
+Commands = Mapping[str, tuple[Any, str]]
 
-COMMANDS = {
+COMMANDS: Commands = {
     "simulate": ("simulate", "Simulate lens images with lenstronomy."),
     "inspect": ("inspect", "Look at a data set: counts, range, faults, a preview."),
     "train": ("train", "Train a diffusion model, or go on with a run."),
@@ -41,7 +41,7 @@ COMMANDS = {
 """Module in this package and summary of each command.
 
 A module with a table ``COMMANDS`` of its own has commands below it, as in ``gravlens classify train``;
-any other has ``Options`` and ``run``.
+any other has ``Options``, which run.
 """
 FIRST = ("sample", "simulate", "inspect", "train", "evaluate")
 """Commands to begin with."""
@@ -85,8 +85,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         return _complain(_describe(error))
     except (MemoryError, RuntimeError) as error:
-        from gravlensdiffusion.cli.running import is_out_of_memory
-
         if not is_out_of_memory(error):
             raise
         return _complain("out of memory; try a smaller `batch_size` or fewer images at a time")
@@ -135,9 +133,10 @@ def _dispatch(words: list[str]) -> None:
         print(f"{PROGRAM} {__version__}")
         return
     if words[:1] == ["--completion"]:
-        from gravlensdiffusion.cli.completion import completion_script
+        from gravlensdiffusion.cli.parsing import completion_script
 
-        print(completion_script(PROGRAM, COMMANDS, words[1] if len(words) == 2 else ""))
+        shell = words[1] if len(words) == 2 else ""
+        print(completion_script(PROGRAM, COMMANDS, _load, shell))
         return
     if not words:
         print(_first_steps())
@@ -156,22 +155,30 @@ def _choose(path: tuple[str, ...], commands: Commands, about: str, words: list[s
         return
     if name not in commands:
         raise GravLensError(_unknown(path, name, commands))
-    module = import_module(f"gravlensdiffusion.cli.{commands[name][0]}")
-    below = getattr(module, "COMMANDS", None)
-    if below is not None:
-        _choose((*path, name), below, commands[name][1], words[1:])
+    command, about = commands[name]
+    found = _load(command)
+    if isinstance(found, dict):
+        _choose((*path, name), found, about, words[1:])
     else:
-        _run_command(module, " ".join((*path, name)), words[1:])
+        _run_command(found, " ".join((*path, name)), words[1:])
 
 
-def _run_command(command: ModuleType, name: str, arguments: list[str]) -> None:
+def _load(command: Any) -> Any:
+    """Return the options of a command, or the table of those below it."""
+    if not isinstance(command, str):
+        return command
+    module = import_module(f"gravlensdiffusion.cli.{command}")
+    return getattr(module, "COMMANDS", None) or module.Options
+
+
+def _run_command(options_type: Any, name: str, arguments: list[str]) -> None:
     from gravlensdiffusion.cli.parsing import parse
 
     program = f"{PROGRAM} {name}"
     if name not in SHARED and Processes.launched().num > 1:
         raise GravLensError(f"'{program}' runs in one process; start it without a launcher")
     try:
-        options = parse(command.Options, program, arguments)
+        options = parse(options_type, program, arguments)
     except SystemExit:
         # The help has been printed.
         return
@@ -184,7 +191,7 @@ def _run_command(command: ModuleType, name: str, arguments: list[str]) -> None:
     if getattr(machine, "device", "") == "cuda":
         # Before any work.
         find_device("cuda")
-    command.run(options)
+    options.run()
 
 
 def _first_steps() -> str:

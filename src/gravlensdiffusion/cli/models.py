@@ -32,22 +32,21 @@ class Options:
     name: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")] = None
     json: bool = False
 
+    def run(self) -> None:
+        """Print a few lines for each model."""
+        folders = list(_bundled_folders()) if self.name is None else [find_model(self.name)]
+        if not folders and not self.json:
+            print("no models are bundled")
+        for folder in folders:
+            name = folder.name if self.name is None else self.name
+            print(
+                json.dumps({"name": name, **_read_facts(folder)})
+                if self.json
+                else _describe(folder, name)
+            )
 
-def run(options: Options) -> None:
-    """Print a few lines for each model."""
-    folders = list(bundled_folders()) if options.name is None else [find_model(options.name)]
-    if not folders and not options.json:
-        print("no models are bundled")
-    for folder in folders:
-        name = folder.name if options.name is None else options.name
-        print(
-            json.dumps({"name": name, **_read_facts(folder)})
-            if options.json
-            else describe(folder, name)
-        )
 
-
-def bundled_folders(root: Path = MODELS_FOLDER) -> Iterator[Path]:
+def _bundled_folders(root: Path = MODELS_FOLDER) -> Iterator[Path]:
     """Yield the folder of each bundled model, lens28 before lens150."""
     from gravlensdiffusion.sets.naming import natural_key
 
@@ -55,14 +54,14 @@ def bundled_folders(root: Path = MODELS_FOLDER) -> Iterator[Path]:
     yield from sorted(found, key=lambda folder: natural_key(folder.name))
 
 
-def describe(folder: Path, name: str | None = None) -> str:
+def _describe(folder: Path, name: str | None = None) -> str:
     """Say in a few lines what a model is for, what it makes and what it was trained on."""
-    rows = {"for": read_use(folder), **_tell(_read_facts(folder))}
+    rows = {"for": _read_use(folder), **_tell(_read_facts(folder))}
     lines = (f"  {key + ':':12}{text}" for key, text in rows.items() if text)
     return "\n".join([name or folder.name, *lines])
 
 
-def read_use(folder: Path) -> str:
+def _read_use(folder: Path) -> str:
     """Return what the card of a model says that it is for, or nothing."""
     try:
         found = USE.search((folder / CARD).read_text(encoding="utf-8"))

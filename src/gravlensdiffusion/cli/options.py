@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from gravlensdiffusion.cli.wording import tell
+from gravlensdiffusion.cli.running import tell
 from gravlensdiffusion.config.bounds import WISE_GUIDANCE, Count, Guidance
 from gravlensdiffusion.errors import GravLensError, listed
 

@@ -1,13 +1,13 @@
-"""Flags to a command's options, with every mistake told in one line."""
+"""Flags to a command's options, with every mistake told in one line, and what a shell completes."""
 
 import contextlib
 import io
 import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields, is_dataclass
 from itertools import dropwhile, takewhile
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, Union
 
 import tyro
 
@@ -22,6 +22,9 @@ Options = TypeVar("Options", bound="DataclassInstance")
 CONF = (tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes, tyro.conf.DisallowNone)
 """Flags are named by their field alone, whatever group of options it is in."""
 
+SHELLS = ("bash", "zsh", "fish")
+
+_CHOICES = re.compile(r"(?<='choices': \[).*?(?=\])")
 _NO_DEFAULT = tyro.conf.arg(help_behavior_hint="")
 _ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
 _FRAME = "╭╮╰╯│"
@@ -57,7 +60,7 @@ def parse(options_type: type[Options], program: str, arguments: Sequence[str]) -
         SystemExit: With code 0, after ``--help``.
     """
     complaint = io.StringIO()
-    leave_out_empty_defaults(options_type)
+    _leave_out_empty_defaults(options_type)
     try:
         with contextlib.redirect_stderr(complaint):
             options = tyro.cli(options_type, prog=program, args=list(arguments), config=CONF)
@@ -72,11 +75,11 @@ def parse(options_type: type[Options], program: str, arguments: Sequence[str]) -
     return options
 
 
-def leave_out_empty_defaults(options_type: Any) -> None:
+def _leave_out_empty_defaults(options_type: Any) -> None:
     """Let the help say no default of what is off or left out."""
     for field in fields(options_type):
         if is_dataclass(field.type):
-            leave_out_empty_defaults(field.type)
+            _leave_out_empty_defaults(field.type)
         elif field.default is None or field.default is False:
             options_type.__annotations__[field.name] = Annotated[field.type, _NO_DEFAULT]
 
@@ -110,3 +113,42 @@ def _least_indented(lines: list[str]) -> list[str]:
     """Return the flags of a list in which the help of each stands below it, further in."""
     dedented = textwrap.dedent("\n".join(lines)).splitlines()
     return [line.strip() for line in dedented if line[:1].strip()]
+
+
+def completion_script(program: str, commands: Any, load: Callable[[Any], Any], shell: str) -> str:
+    """Return the script by which a shell completes commands and flags.
+
+    Args:
+        program: Name of the program.
+        commands: Its table of commands.
+        load: Returns the options of a command, or the table of those below it.
+        shell: One of `SHELLS`.
+
+    Raises:
+        GravLensError: If there is no script for the shell.
+    """
+    if shell not in SHELLS:
+        raise GravLensError(f"no completion for '{shell}'; choose from {', '.join(SHELLS)}")
+    script = io.StringIO()
+    words = ["--tyro-print-completion", shell]
+    with contextlib.redirect_stdout(script), contextlib.suppress(SystemExit):
+        tyro.cli(_tree(commands, load), prog=program, args=words, config=CONF)
+    return _CHOICES.sub(_in_order, script.getvalue())
+
+
+def _in_order(choices: re.Match[str]) -> str:
+    """Return choices in one order; that a flag may be left out is no choice of its value."""
+    return ", ".join(sorted(each for each in choices[0].split(", ") if each != "'None'"))
+
+
+def _tree(commands: Any, load: Callable[[Any], Any]) -> Any:
+    """Return the commands of a table as one type, those below them too."""
+    kinds = []
+    for name, (command, _) in commands.items():
+        kind = load(command)
+        if isinstance(kind, dict):
+            kind = _tree(kind, load)
+        else:
+            _leave_out_empty_defaults(kind)
+        kinds.append(Annotated[kind, tyro.conf.subcommand(name, prefix_name=False)])
+    return Union[tuple(kinds)]  # noqa: UP007 - as many as there are commands

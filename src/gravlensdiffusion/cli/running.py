@@ -1,5 +1,6 @@
-"""A long run at the command line: a progress bar, and signals that save before they end it."""
+"""What the command line says, and a long run: a progress bar, and signals that save before they end it."""
 
+import re
 import signal
 import sys
 from collections.abc import Callable
@@ -7,8 +8,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from gravlensdiffusion.cli.wording import tell
-from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion import progress
+from gravlensdiffusion.errors import GravLensError, one_line
 from gravlensdiffusion.files import FULL, unwritable
 from gravlensdiffusion.parallel import Processes
 
@@ -17,6 +18,22 @@ if TYPE_CHECKING:
     from gravlensdiffusion.training.fit import Training
 
 TrainingT = TypeVar("TrainingT", bound="Training")
+
+
+def in_flags(text: str) -> str:
+    """Return a text of the library with its parameters, which stand in backticks, as flags."""
+    return re.sub(r"`(\w+)`", lambda name: "--" + name[1].replace("_", "-"), text)
+
+
+def tell(*lines: str) -> None:
+    """Say on stderr, in one line each, what the user should know."""
+    progress.tell(*map(in_flags, lines))
+
+
+def say(*lines: str) -> None:
+    """Print what was asked for, in one line each."""
+    for line in lines:
+        print(one_line(in_flags(line)))
 
 
 def run_shown(
@@ -55,7 +72,7 @@ def run_shown(
                     training.stop()
                 else:
                     after_step(training)
-            progress = training.progress
+            reached = training.progress
     except OSError as error:
         if error.errno not in FULL:
             raise
@@ -73,17 +90,17 @@ def run_shown(
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
-    is_cut = progress.images_seen < progress.total_images and not progress.ended_early
+    is_cut = reached.images_seen < reached.total_images and not reached.ended_early
     if stopped or is_cut:
         # Without a signal of its own, a process stops because another has had one.
         received = stopped[0] if stopped else signal.SIGTERM
         print(
-            f"saved {out} at {progress.images_seen:,} of {progress.total_images:,} images; "
+            f"saved {out} at {reached.images_seen:,} of {reached.total_images:,} images; "
             "run the same command to go on",
             file=sys.stderr,
         )
         raise SystemExit(128 + received)
-    return progress
+    return reached
 
 
 def is_out_of_memory(error: BaseException) -> bool:

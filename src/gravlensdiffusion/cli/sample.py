@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from gravlensdiffusion.cli.options import MACHINE, SAMPLING, MachineOptions, SamplingOptions, split
-from gravlensdiffusion.cli.wording import tell
+from gravlensdiffusion.cli.running import tell
 from gravlensdiffusion.config.bounds import Count, NoiseSeed, NonNegative, Positive
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.parallel import Processes
@@ -112,48 +112,47 @@ class Options:
     instrument: _InstrumentOptions = _InstrumentOptions()
     machine: MachineOptions = MACHINE
 
+    def run(self) -> None:
+        """Draw images and write them."""
+        formats = tuple(dict.fromkeys(split(self.format)))
+        processes = Processes.launched()
+        processes.join()
+        processes.main_first(lambda: _check(self, formats) if processes.is_main else None)
+        from gravlensdiffusion.formats.writers import check_channels
+        from gravlensdiffusion.generation.generator import LensGenerator
+        from gravlensdiffusion.generation.saving import SampleWriter
+        from gravlensdiffusion.store.shards import Shards
 
-def run(options: Options) -> None:
-    """Draw images and write them."""
-    formats = tuple(dict.fromkeys(split(options.format)))
-    processes = Processes.launched()
-    processes.join()
-    processes.main_first(lambda: _check(options, formats) if processes.is_main else None)
-    from gravlensdiffusion.formats.writers import check_channels
-    from gravlensdiffusion.generation.generator import LensGenerator
-    from gravlensdiffusion.generation.saving import SampleWriter
-    from gravlensdiffusion.store.shards import Shards
-
-    device = options.machine.device
-    generator = LensGenerator.from_pretrained(options.model, device=device, weak=options.weak)
-    check_channels(generator.config.num_channels, formats)
-    request = _read_request(options, generator)
-    writer = SampleWriter(
-        generator=generator,
-        request=request,
-        batch_size=options.sampling.batch_size,
-        overwrite=options.overwrite,
-        processes=processes,
-        tell=tell,
-        progress=True,
-    )
-    num = str(len(request))
-    if options.shard_size is not None:
-        shards = Shards.of_size(options.out, len(request), options.shard_size)
-        what = shards.summary(writer.write_shards(shards, dry_run=options.dry_run))
-        num = f"{len(request):,}"
-    elif options.dry_run:
-        what = ", ".join([*formats, GRID, *[GIF] * options.gif])
-    else:
-        what = ", ".join(writer.write_set(options.out, formats, gif=options.gif))
-    if options.dry_run:
-        steps = "step" if request.num_steps == 1 else "steps"
-        print(
-            f"would write {len(request):,} images of {generator.name} ({request.sampler}, "
-            f"{request.num_steps} {steps}, seed {request.seed}) to {options.out}: {what}"
+        device = self.machine.device
+        generator = LensGenerator.from_pretrained(self.model, device=device, weak=self.weak)
+        check_channels(generator.config.num_channels, formats)
+        request = _read_request(self, generator)
+        writer = SampleWriter(
+            generator=generator,
+            request=request,
+            batch_size=self.sampling.batch_size,
+            overwrite=self.overwrite,
+            processes=processes,
+            tell=tell,
+            progress=True,
         )
-    else:
-        print(f"wrote {num} images of {generator.name} to {options.out}: {what}")
+        num = str(len(request))
+        if self.shard_size is not None:
+            shards = Shards.of_size(self.out, len(request), self.shard_size)
+            what = shards.summary(writer.write_shards(shards, dry_run=self.dry_run))
+            num = f"{len(request):,}"
+        elif self.dry_run:
+            what = ", ".join([*formats, GRID, *[GIF] * self.gif])
+        else:
+            what = ", ".join(writer.write_set(self.out, formats, gif=self.gif))
+        if self.dry_run:
+            steps = "step" if request.num_steps == 1 else "steps"
+            print(
+                f"would write {len(request):,} images of {generator.name} ({request.sampler}, "
+                f"{request.num_steps} {steps}, seed {request.seed}) to {self.out}: {what}"
+            )
+        else:
+            print(f"wrote {num} images of {generator.name} to {self.out}: {what}")
 
 
 def _read_request(options: Options, generator: "LensGenerator") -> "Request":

@@ -1,22 +1,30 @@
 """``gravlens simulate``: lens images from lenstronomy, with the truth beside them."""
 
-from contextlib import nullcontext
+import hashlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from gravlensdiffusion.cli.cluster import dask_cluster
+from gravlensdiffusion import __version__
 from gravlensdiffusion.cli.options import split
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.progress import shown_progress
 
 if TYPE_CHECKING:
-    from gravlensdiffusion.sets.lens_set import LensSet
+    from joblib._dask import DaskDistributedBackend
+
     from gravlensdiffusion.simulation.simulated_set import SimulatedSet
+    from gravlensdiffusion.store.shards import Shards
+
+PATIENCE_S = 30
+"""How long the scheduler of a Dask cluster, and its first worker, may take to answer [s]."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class WorkOptions:
+class _WorkOptions:
     """Who simulates.
 
     Attributes:
@@ -73,57 +81,66 @@ class Options:
     shard_size: int | None = None
     overwrite: bool = False
     dry_run: bool = False
-    work: WorkOptions = WorkOptions()
+    work: _WorkOptions = _WorkOptions()
+
+    def run(self) -> None:
+        """Simulate and write one file."""
+        if self.work.dask is not None and self.work.jobs is not None:
+            raise GravLensError(
+                "`jobs` is for this machine and `dask` for a cluster; leave one out"
+            )
+        from gravlensdiffusion.store.layout import check_store_file
+        from gravlensdiffusion.store.shards import Shards
+
+        shards = None
+        if self.shard_size is not None:
+            shards = Shards.of_size(self.out, self.num, self.shard_size)
+            shards.check_folder(overwrite=self.overwrite)
+        else:
+            check_store_file(self.out, overwrite=self.overwrite)
+        from joblib import cpu_count
+
+        from gravlensdiffusion.formats.open import open_set
+        from gravlensdiffusion.simulation.simulated_set import simulate
+        from gravlensdiffusion.store.reader import write_store
+
+        mix = None if self.mix is None else [_number(word) for word in split(self.mix)]
+        sources = None
+        if self.sources is not None:
+            sources = open_set(self.sources, mixed=True, any_unit=True, skip_bad=True)
+        jobs = cpu_count() if self.work.jobs is None else self.work.jobs
+        lenses = simulate(
+            self.preset,
+            self.num,
+            self.seed,
+            num_jobs=jobs if self.work.dask is None else None,
+            progress=shards is None,
+            classes=None if self.classes is None else split(self.classes),
+            mix=mix,
+            size=self.size,
+            num_pixels=self.pixels,
+            noise_free=self.noise_free or None,
+            flux_unit=self.flux_unit,
+            sources=sources,
+        )
+        done = "would write" if self.dry_run else "wrote"
+        told = f"{done} {_describe(lenses)} to {self.out}"
+        with nullcontext() if self.work.dask is None else dask_cluster(self.work.dask):
+            if shards is not None:
+                told += f": {_simulate_shards(self, shards, lenses)}"
+            elif not self.dry_run:
+                write_store(self.out, lenses, overwrite=self.overwrite)
+        print(told)
 
 
-def run(options: Options) -> None:
-    """Simulate and write one file."""
-    if options.work.dask is not None and options.work.jobs is not None:
-        raise GravLensError("`jobs` is for this machine and `dask` for a cluster; leave one out")
-    _check_out(options)
-    from joblib import cpu_count
-
-    from gravlensdiffusion.simulation.simulated_set import simulate
-    from gravlensdiffusion.store.reader import write_store
-
-    jobs = cpu_count() if options.work.jobs is None else options.work.jobs
-    lenses = simulate(
-        options.preset,
-        options.num,
-        options.seed,
-        num_jobs=jobs if options.work.dask is None else None,
-        progress=options.shard_size is None,
-        classes=None if options.classes is None else split(options.classes),
-        mix=None if options.mix is None else [_number(word) for word in split(options.mix)],
-        size=options.size,
-        num_pixels=options.pixels,
-        noise_free=options.noise_free or None,
-        flux_unit=options.flux_unit,
-        sources=None if options.sources is None else _open_galaxies(options.sources),
-    )
-    done = "would write" if options.dry_run else "wrote"
-    told = f"{done} {_describe(lenses)} to {options.out}"
-    with nullcontext() if options.work.dask is None else dask_cluster(options.work.dask):
-        if options.shard_size is not None:
-            told += f": {_simulate_shards(options, lenses)}"
-        elif not options.dry_run:
-            write_store(options.out, lenses, overwrite=options.overwrite)
-    print(told)
-
-
-def _simulate_shards(options: Options, lenses: "SimulatedSet") -> str:
+def _simulate_shards(options: Options, shards: "Shards", lenses: "SimulatedSet") -> str:
     """Simulate the shards that are not there, unless it is a dry run, and say which those are."""
-    import hashlib
-
-    from gravlensdiffusion.store.shards import Shards
-
     header = lenses.header
     identity = {
         "configuration": hashlib.sha256(header.config.encode()).hexdigest(),
         "seed": header.seed,
         "version": header.software,
     }
-    shards = Shards.of_size(options.out, options.num, options.shard_size or 0)
     if not options.dry_run:
         shards.clean()
     missing = shards.missing(
@@ -138,27 +155,6 @@ def _simulate_shards(options: Options, lenses: "SimulatedSet") -> str:
             records = lenses.part(shards.pieces[k]).records()
             shards.write(k, shown.over(records), header, identity)
     return shards.summary(len(missing))
-
-
-def _open_galaxies(folder: Path) -> "LensSet":
-    """Open a folder of galaxies, of any size and unit."""
-    from gravlensdiffusion.formats.open import open_set
-
-    return open_set(folder, mixed=True, any_unit=True, skip_bad=True)
-
-
-def _check_out(options: Options) -> None:
-    """Refuse a path that cannot become the file or the shards, before anything is simulated."""
-    from gravlensdiffusion.store.layout import check_store_file
-
-    path = options.out
-    if options.shard_size is not None:
-        from gravlensdiffusion.store.shards import Shards
-
-        shards = Shards.of_size(path, options.num, options.shard_size)
-        shards.check_folder(overwrite=options.overwrite)
-    else:
-        check_store_file(path, overwrite=options.overwrite)
 
 
 def _describe(lenses: "SimulatedSet") -> str:
@@ -178,3 +174,92 @@ def _number(word: str) -> float:
         return float(word)
     except ValueError:
         raise GravLensError(f"mix: '{word}' is not a number") from None
+
+
+@contextmanager
+def dask_cluster(address: str) -> Iterator[None]:
+    """Let joblib send its work to a Dask cluster.
+
+    A worker that dies costs what it was doing: the scheduler gives that to another one.
+
+    Args:
+        address: Address of the scheduler.
+
+    Raises:
+        GravLensError: If Dask is not installed, no scheduler answers there, it has no workers, or
+            they cannot do the work.
+    """
+    try:
+        from distributed import Client
+    except ImportError:
+        raise GravLensError(
+            "`dask` needs Dask, which is not installed; pip install 'gravlensdiffusion[cluster]'"
+        ) from None
+    from joblib import parallel_config
+
+    try:
+        client = Client(address, timeout=PATIENCE_S)
+    except (OSError, ValueError) as error:
+        raise GravLensError(
+            f"no Dask scheduler answers at {address}: {_first_line(error)}"
+        ) from None
+    with client:
+        _check_workers(client, address)
+        try:
+            with parallel_config(backend=_backend(client, address)):
+                yield
+        except TimeoutError as error:
+            raise GravLensError(f"{address}: {_first_line(error)}") from None
+
+
+def _check_workers(client: Any, address: str) -> None:
+    """Refuse workers without this package, which would die of their first work one by one."""
+
+    def version() -> str:
+        import gravlensdiffusion
+
+        return gravlensdiffusion.__version__
+
+    try:
+        found = set(client.run(version).values()) - {__version__}
+    except ImportError as error:
+        raise GravLensError(
+            f"{address}: a worker cannot import this package: {_first_line(error)}"
+        ) from None
+    if found:
+        raise GravLensError(
+            f"{address}: a worker has version {found.pop()} of this package, not {__version__}"
+        )
+
+
+def _backend(client: Any, address: str) -> "DaskDistributedBackend":
+    """Return joblib's Dask backend, which here tells of work that Dask has given up."""
+    from joblib._dask import DaskDistributedBackend
+
+    class Backend(DaskDistributedBackend):  # type: ignore[misc]
+        def submit(self, func: Any, callback: Callable[[Any], object] | None = None) -> Any:
+            future = super().submit(func, callback)
+
+            # Work that cannot be sent, or whose workers have died, ends without the callback, and
+            # joblib would wait for it for ever.
+            def tell(done: Future[Any]) -> None:
+                error = done.exception()
+                if error is not None and callback is not None:
+                    callback(error)
+
+            future.add_done_callback(tell)
+            return future
+
+        def retrieve_result_callback(self, out: Any) -> Any:
+            if isinstance(out, BaseException):
+                raise GravLensError(
+                    f"{address}: a worker cannot do the work: {_first_line(out)}"
+                ) from None
+            return super().retrieve_result_callback(out)
+
+    return Backend(client=client, wait_for_workers_timeout=PATIENCE_S)
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

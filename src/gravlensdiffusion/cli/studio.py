@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from gravlensdiffusion.cli.options import FILES, FileOptions
-from gravlensdiffusion.cli.wording import tell
+from gravlensdiffusion.cli.running import tell
 from gravlensdiffusion.config.bounds import Count, Range
 from gravlensdiffusion.errors import GravLensError
 
@@ -55,35 +55,34 @@ class Options:
     threads: Count | None = None
     files: FileOptions = FILES
 
+    def run(self) -> None:
+        """Serve the page until it is interrupted.
 
-def run(options: Options) -> None:
-    """Serve the page until it is interrupted.
-
-    Raises:
-        GravLensError: If the extra is not installed, the port is taken, or model, set or report
-            cannot be read.
-    """
-    try:
-        import starlette  # noqa: F401
-        import uvicorn  # noqa: F401
-    except ModuleNotFoundError:
-        raise GravLensError(
-            "the studio needs more packages; pip install 'gravlensdiffusion[studio]' brings them"
-        ) from None
-    from gravlensdiffusion.studio.server import HOST, build_app
-
-    listener = listen(HOST, options.port)
-    with listener:
-        app = build_app(open_studio(options))
-        address = f"http://{HOST}:{listener.getsockname()[1]}/"
-        server = serve(app)
-        print(f"the studio is at {address} (Ctrl+C ends it)", flush=True)
-        if not options.no_browser and has_screen():
-            webbrowser.open(address)
+        Raises:
+            GravLensError: If the extra is not installed, the port is taken, or model, set or report
+                cannot be read.
+        """
         try:
-            server.run(sockets=[listener])
-        except KeyboardInterrupt:
-            tell("the studio has ended")
+            import starlette  # noqa: F401
+            import uvicorn  # noqa: F401
+        except ModuleNotFoundError:
+            raise GravLensError(
+                "the studio needs more packages; pip install 'gravlensdiffusion[studio]' brings them"
+            ) from None
+        from gravlensdiffusion.studio.server import HOST, build_app
+
+        listener = _listen(HOST, self.port)
+        with listener:
+            app = build_app(_open_studio(self))
+            address = f"http://{HOST}:{listener.getsockname()[1]}/"
+            server = serve(app)
+            print(f"the studio is at {address} (Ctrl+C ends it)", flush=True)
+            if not self.no_browser and _has_screen():
+                webbrowser.open(address)
+            try:
+                server.run(sockets=[listener])
+            except KeyboardInterrupt:
+                tell("the studio has ended")
 
 
 def serve(app: "Starlette") -> "uvicorn.Server":
@@ -103,35 +102,22 @@ def serve(app: "Starlette") -> "uvicorn.Server":
     )
 
 
-def open_studio(options: Options) -> "Studio":
-    """Open model, set and report.
-
-    Raises:
-        GravLensError: If one of them cannot be read.
-    """
+def _open_studio(options: Options) -> "Studio":
+    """Open model, set and report."""
     from gravlensdiffusion.generation.generator import LensGenerator
     from gravlensdiffusion.studio.drawing import Studio
 
-    report = None if options.report is None else read_report(options.report)
+    report = None if options.report is None else _read_report(options.report)
     generator = LensGenerator.from_pretrained(options.model, device=options.device)
-    known = generator.config.class_names
-    return Studio(
-        generator=generator,
-        model=options.model,
-        lenses=None
-        if options.data is None
-        else options.files.open_all([options.data], known=known)[0],
-        name="" if options.data is None else options.data.name,
-        report=report,
-    )
+    studio = Studio(generator=generator, model=options.model, report=report)
+    if options.data is not None:
+        studio.name = options.data.name
+        studio.lenses = options.files.open(options.data, known=generator.config.class_names)
+    return studio
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """Return a socket that listens on a port.
-
-    Raises:
-        GravLensError: If the port is taken, or not allowed.
-    """
+def _listen(host: str, port: int) -> socket.socket:
+    """Return a socket that listens on a port."""
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     # A port that a studio has just left is free at once.
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -149,12 +135,8 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def read_report(path: Path) -> bytes:
-    """Return the page of a report.
-
-    Raises:
-        GravLensError: If there is none, or it is no report.
-    """
+def _read_report(path: Path) -> bytes:
+    """Return the page of a report."""
     page = path / HTML if path.is_dir() else path
     try:
         if not page.is_file():
@@ -168,7 +150,7 @@ def read_report(path: Path) -> bytes:
     return found
 
 
-def has_screen() -> bool:
+def _has_screen() -> bool:
     """Whether a browser can open a window; one in the terminal would take it over."""
     if sys.platform in ("win32", "darwin"):
         return True

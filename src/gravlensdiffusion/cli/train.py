@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from gravlensdiffusion.cli.options import FILES, MACHINE, FileOptions, MachineOptions, tell_absent
-from gravlensdiffusion.cli.running import run_shown
-from gravlensdiffusion.cli.wording import say, tell
+from gravlensdiffusion.cli.running import run_shown, say, tell
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.parallel import Processes
 
@@ -24,7 +23,7 @@ DEFAULT = "cutouts28"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RecipeOptions:
+class _RecipeOptions:
     """What is changed in the recipe; by default, nothing.
 
     Attributes:
@@ -90,59 +89,60 @@ class Options:
     seed: int | None = None
     crop: int | None = None
     dry_run: bool = False
-    recipe: RecipeOptions = RecipeOptions()
+    recipe: _RecipeOptions = _RecipeOptions()
     files: FileOptions = FILES
     machine: MachineOptions = MACHINE
 
+    def run(self) -> None:
+        """Train as asked; a signal ends it with code 130 or 143 once the run is saved."""
+        from gravlensdiffusion.generation.generator import LensGenerator
+        from gravlensdiffusion.model.checkpoint import load_model
 
-def run(options: Options) -> None:
-    """Train as asked; a signal ends it with code 130 or 143 once the run is saved."""
-    from gravlensdiffusion.generation.generator import LensGenerator
-    from gravlensdiffusion.model.checkpoint import load_model
+        # A mistake in a recipe or a name is told before a long folder is read.
+        known: tuple[str, ...] = ()
+        if self.init is not None:
+            known = load_model(self.init).config.class_names
+        # A model is adapted by the recipe that follows it.
+        is_adaptation = self.init is not None and self.preset is None
+        config = None if is_adaptation else configure(self)
+        from gravlensdiffusion.training.diffusion import open_training
 
-    # A mistake in a recipe or a name is told before a long folder is read.
-    known: tuple[str, ...] = ()
-    if options.init is not None:
-        known = load_model(options.init).config.class_names
-    config = None if _is_adaptation(options) else configure(options)
-    from gravlensdiffusion.training.diffusion import open_training
+        if str(self.data).startswith(PREFIX):
+            source = _simulated(self, config)
+        else:
+            source = self.files.open(self.data, known=known, crop=self.crop)
+            tell_absent(source)
+            source = source.with_present_classes()
+        if config is None:
+            config = _adapted(self, source)
+        opening = open_training(
+            config,
+            source,
+            self.out,
+            device=self.machine.device,
+            init=self.init,
+            writes=not self.dry_run,
+            tell=tell,
+        )
+        if self.dry_run:
+            with opening as training:
+                planned = training.plan
+            say(_describe(config, source, planned))
+            say(*(f"note: {note}" for note in planned.notes))
+            return
 
-    if str(options.data).startswith(PREFIX):
-        source = _simulated(options, config)
-    else:
-        source = options.files.open(options.data, known=known, crop=options.crop)
-        tell_absent(source)
-        source = source.with_present_classes()
-    if config is None:
-        config = _adapted(options, source)
-    opening = open_training(
-        config,
-        source,
-        options.out,
-        device=options.machine.device,
-        init=options.init,
-        writes=not options.dry_run,
-        tell=tell,
-    )
-    if options.dry_run:
-        with opening as training:
-            planned = training.plan
-        say(_describe(config, source, planned))
-        say(*(f"note: {note}" for note in planned.notes))
-        return
+        def draw_due(training: "DiffusionTraining") -> None:
+            if training.is_sample_due:
+                with training.averaged() as model:
+                    _save_samples(LensGenerator(model), self.out, training.counters.images_seen)
 
-    def draw_due(training: "DiffusionTraining") -> None:
-        if training.is_sample_due:
-            with training.averaged() as model:
-                _save_samples(LensGenerator(model), options.out, training.counters.images_seen)
-
-    progress = run_shown(options.out, opening, draw_due)
-    if progress.best_images and config.sample_images and Processes.launched().is_main:
-        generator = LensGenerator.from_pretrained(options.out, options.machine.device)
-        _save_samples(generator, options.out, progress.best_images)
-    print(f"trained {options.out} on {_told(progress)}")
-    if progress.doubt:
-        tell(f"note: {progress.doubt}")
+        progress = run_shown(self.out, opening, draw_due)
+        if progress.best_images and config.sample_images and Processes.launched().is_main:
+            generator = LensGenerator.from_pretrained(self.out, self.machine.device)
+            _save_samples(generator, self.out, progress.best_images)
+        print(f"trained {self.out} on {_told(progress)}")
+        if progress.doubt:
+            tell(f"note: {progress.doubt}")
 
 
 def _simulated(options: Options, config: "TrainingConfig | None") -> "LensSet":
@@ -173,11 +173,6 @@ def _told(progress: "Progress") -> str:
         f"{line}; held-out loss {progress.best_loss:.4f} at {progress.best_images:,} images, the "
         f"checkpoint that counts, {progress.start_loss:.4f} at the start"
     )
-
-
-def _is_adaptation(options: Options) -> bool:
-    """Whether a model is adapted, with the recipe that follows it."""
-    return options.init is not None and options.preset is None
 
 
 def _adapted(options: Options, source: "LensSet") -> "TrainingConfig":
