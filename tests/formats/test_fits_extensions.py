@@ -13,9 +13,9 @@ from gravlensdiffusion.errors import (
     BadImageError,
     GravLensError,
 )
-from gravlensdiffusion.formats.appearance import looks_like
 from gravlensdiffusion.formats.fits import FitsReader
 from gravlensdiffusion.formats.fits_extensions import Choice
+from gravlensdiffusion.formats.image import looks_like
 from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.untrusted.probe import release
 from tests.sets.files import lens_images

@@ -130,3 +130,13 @@ def test_numbers_are_spread_from_the_first_to_the_last(num, most):
         assert (found[0], found[-1]) == (0, num - 1)
         gaps = np.diff(found)
         assert gaps.size == 0 or gaps.max() - gaps.min() <= 1
+
+
+def test_classes_get_an_order_and_those_that_are_left_out_have_none():
+    source = rings(4).labelled(np.array([1, -1, 0, 2]), ("cdm", "b", "no_sub"))
+    found = source.with_classes(("no_sub", "cdm", "axion", "b"))
+    assert found.header.class_names == ("no_sub", "cdm", "axion", "b")
+    assert found.labels.tolist() == [3, -1, 1, 0]
+    assert found.with_present_classes().header.class_names == ("no_sub", "cdm", "b")
+    assert source.with_classes(["cdm", "no_sub"]).labels.tolist() == [-1, -1, 0, 1]
+    assert source.with_classes(("cdm", "b", "no_sub")) is source

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.sets.classes import deeplense_names
-from gravlensdiffusion.sets.records import FilledClass, Filling, SetHeader
+from gravlensdiffusion.sets.records import FilledClass, Filling, SetHeader, deeplense_names
 from tests.sources import ArraySource
 
 FILLING = Filling(

@@ -24,7 +24,7 @@ from gravlensdiffusion.presets.simulation import deeplense
 from gravlensdiffusion.presets.training import FEW_PASSES, FEWEST_SEEN, MIN_IMAGES
 from gravlensdiffusion.training.adapt import LABELS, adapt, check_number
 from gravlensdiffusion.training.counters import Progress, doubt
-from gravlensdiffusion.training.data import keeping_classes, prepare_data
+from gravlensdiffusion.training.data import prepare_data
 from gravlensdiffusion.training.diffusion import train
 from gravlensdiffusion.training.validation import choose_validation
 from tests.models import ORDERED, SKY, awake
@@ -316,14 +316,6 @@ def test_values_that_the_kept_parameters_do_not_know_are_hidden() -> None:
     wanted = [1.0, 1.2, np.nan, np.nan, 1.6, 0.8]
     np.testing.assert_array_equal(found.parameters[:, 0], wanted)
     assert np.isnan(found.parameters[:, 1:]).all()
-
-
-def test_classes_that_are_kept_come_first() -> None:
-    source = rings(4).labelled(np.array([1, -1, 0, 2]), ("cdm", "b", "no_sub"))
-    found = keeping_classes(source, ("no_sub", "cdm", "axion"))
-    assert found.header.class_names == ("no_sub", "cdm", "axion", "b")
-    assert found.labels.tolist() == [3, -1, 1, 0]
-    assert keeping_classes(source, ()) is source
 
 
 def test_parameters_are_kept_of_a_model_alone(tmp_path: Path) -> None:

@@ -31,9 +31,9 @@ from gravlensdiffusion.model.checkpoint import fingerprint
 from gravlensdiffusion.sets.flux import PEAK
 from gravlensdiffusion.sets.lens_set import LensSet
 from gravlensdiffusion.sets.records import GENERATED, FilledClass, Filling, LensRecord, SetHeader
-from gravlensdiffusion.store.layout import check_store_file
 from gravlensdiffusion.store.reader import write_store
 from gravlensdiffusion.store.shards import Shards
+from gravlensdiffusion.store.writer import check_store_file
 
 CLASS_STRIDE = 2**40
 """Image numbers from one class of a model to the next."""

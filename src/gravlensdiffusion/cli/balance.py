@@ -106,7 +106,7 @@ class Options:
 
 
 def _check(options: Options) -> None:
-    from gravlensdiffusion.store.layout import check_store_file
+    from gravlensdiffusion.store.writer import check_store_file
 
     if options.per_class is not None and options.to_largest:
         raise GravLensError("`per_class` and `to_largest` say different things; leave one out")

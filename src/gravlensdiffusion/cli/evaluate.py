@@ -167,7 +167,7 @@ def _open_sets(options: Options) -> "Sets":
     """Open all sets that are named."""
     from gravlensdiffusion.evaluation.sets import Sets, names_model
     from gravlensdiffusion.files import told_apart
-    from gravlensdiffusion.sets.classes import CLASSES
+    from gravlensdiffusion.sets.records import CLASSES
 
     given = {
         name: path

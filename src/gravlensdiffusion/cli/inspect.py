@@ -93,7 +93,7 @@ def _write_preview(options: Options, source: "LensSet", summary: "DataSummary") 
 
 def _free_name(options: Options) -> Path:
     """Return the name of the picture, in the current folder: the first that loses no other one."""
-    from gravlensdiffusion.store.layout import preview_name
+    from gravlensdiffusion.sets.naming import preview_name
 
     whole = options.path.resolve()
     stem = (whole.name if whole.is_dir() else whole.stem) or "data"

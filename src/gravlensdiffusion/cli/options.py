@@ -123,7 +123,7 @@ class FileOptions:
         Raises:
             GravLensError: If a set cannot be opened, or none has a class that is to be renamed.
         """
-        from gravlensdiffusion.sets.classes import deeplense_names, read_map
+        from gravlensdiffusion.sets.records import deeplense_names, read_map
 
         asked = read_map(self.map) if self.map is not None else {}
         sources = [self._open(path, with_notes, how) for path in paths]
@@ -153,8 +153,7 @@ class FileOptions:
         from gravlensdiffusion.errors import BadFilesError, by_cause
         from gravlensdiffusion.formats.open import ARRAY_SUFFIXES, open_set
         from gravlensdiffusion.model.folders import is_model
-        from gravlensdiffusion.sets.naming import FITS_SUFFIXES, split_name
-        from gravlensdiffusion.store.reader import SHARD_SUFFIXES
+        from gravlensdiffusion.sets.naming import FITS_SUFFIXES, SHARD_SUFFIXES, split_name
 
         bands = split(self.band or "")
         try:

@@ -11,7 +11,7 @@ from gravlensdiffusion.config.bounds import Count, NoiseSeed, NonNegative, Posit
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.parallel import Processes
 from gravlensdiffusion.presets.parameters import ORDERED_BY
-from gravlensdiffusion.store.layout import GIF, GRID
+from gravlensdiffusion.sets.naming import GIF, GRID
 
 if TYPE_CHECKING:
     from gravlensdiffusion.generation.generator import LensGenerator

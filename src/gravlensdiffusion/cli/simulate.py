@@ -89,8 +89,8 @@ class Options:
             raise GravLensError(
                 "`jobs` is for this machine and `dask` for a cluster; leave one out"
             )
-        from gravlensdiffusion.store.layout import check_store_file
         from gravlensdiffusion.store.shards import Shards
+        from gravlensdiffusion.store.writer import check_store_file
 
         shards = None
         if self.shard_size is not None:

@@ -7,14 +7,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from gravlensdiffusion.config.bounds import MAX_CLASSES
 from gravlensdiffusion.errors import AmbiguousImageError, BadImageError, listed, one_line
 from gravlensdiffusion.formats.image import MIN_SIDE, Facts
 from gravlensdiffusion.sets.naming import parse_name
 
 CLASS_NAMES = "class_names"
 MAX_LABEL_BYTES = 2**28
-MAX_CLASSES = 2**15 - 1
-"""Labels are numbers of 16 bits."""
 IMAGE_WORDS = ("image_data", "images", "image", "imgs", "stamps", "cutouts", "data", "arr_0", "x")
 LABEL_WORDS = ("labels", "label", "classes", "class", "targets", "target", "ans", "arr_1", "y")
 """What arrays of images and of classes are called; others go by their shapes."""

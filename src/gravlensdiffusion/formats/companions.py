@@ -1,11 +1,12 @@
-"""Which files of a folder are images of lenses, by their names, and which lie beside them."""
+"""Which files of a folder are images of lenses, by their names, and what lies beside them: maps, say, or a table."""
 
+import csv
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
-from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.errors import BadImageError, GravLensError, listed
 from gravlensdiffusion.sets.naming import (
     FITS_SUFFIXES,
     NameParts,
@@ -14,21 +15,17 @@ from gravlensdiffusion.sets.naming import (
     split_name,
 )
 
-Names = dict[Path, NameParts]
-Key = tuple[Path, tuple[str, ...]]
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
+MAX_TABLE_BYTES = 2**26
+FILE_COLUMNS = ("file", "filename", "file_name", "path", "image", "image_name", "name")
+LABEL_COLUMNS = ("label", "labels", "class", "class_name", "target", "y")
+"""What the columns are called, in any case; the first that is there counts."""
+_Names = dict[Path, NameParts]
+_Key = tuple[Path, tuple[str, ...]]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Sorting:
-    """The files of a folder, sorted by their names.
-
-    Attributes:
-        images: Images, in the order that they came in.
-        companions: What each file that goes with an image is: ``noise map``, ``PSF``, ...
-        other_bands: Images of bands that were not chosen.
-        bands: How many images there are of each band that names tell.
-        band: The band that was kept, or None.
-    """
+class _Sorted(NamedTuple):
+    """Images in order, what each file that goes with one is, images of bands left, and the band kept of how many."""
 
     images: tuple[Path, ...]
     companions: dict[Path, str]
@@ -37,7 +34,7 @@ class Sorting:
     band: str | None
 
 
-def sort_files(files: Sequence[Path], band: str | None = None, *, mixed: bool = False) -> Sorting:
+def sort_files(files: Sequence[Path], band: str | None = None, *, mixed: bool = False) -> _Sorted:
     """Tell images from their companions, and one band from another.
 
     Args:
@@ -49,8 +46,9 @@ def sort_files(files: Sequence[Path], band: str | None = None, *, mixed: bool = 
         GravLensError: If there are several bands of one object and none is chosen, or no image is
             of the chosen one.
     """
-    names = {path: parse_name(split_name(path)[0]) for path in files}
-    companions = _find_companions(names)
+    companions = dict.fromkeys(_pictures_beside(files), "picture")
+    names = {path: parse_name(split_name(path)[0]) for path in files if path not in companions}
+    companions |= _find_companions(names)
     images = {path: name for path, name in names.items() if path not in companions}
     bands = _find_bands(images)
     counts = Counter(found for found in bands.values() if found)
@@ -60,7 +58,7 @@ def sort_files(files: Sequence[Path], band: str | None = None, *, mixed: bool = 
     if band is not None:
         _check_band(images, bands, band, counts)
         is_other = {path: bool(found) and not is_band(found, band) for path, found in bands.items()}
-    return Sorting(
+    return _Sorted(
         images=tuple(path for path in images if not is_other[path]),
         companions=companions,
         other_bands=tuple(path for path in images if is_other[path]),
@@ -90,7 +88,7 @@ def maps_of_images(
         images: Image files.
         companions: What each file beside them is.
     """
-    found: defaultdict[Key, list[tuple[NameParts, Path]]] = defaultdict(list)
+    found: defaultdict[_Key, list[tuple[NameParts, Path]]] = defaultdict(list)
     for path, kind in companions.items():
         stem, suffix = split_name(path)
         name = parse_name(stem)
@@ -109,9 +107,16 @@ def maps_of_images(
     return maps
 
 
-def _find_companions(names: Names) -> dict[Path, str]:
+def _pictures_beside(files: Sequence[Path]) -> list[Path]:
+    """Return the pictures of images that lie beside them under the same name: ``X.jpg`` beside ``X.fits``."""
+    pictures = {path for path in files if path.suffix.lower() in PICTURE_SUFFIXES}
+    data = {path.with_suffix("") for path in files if path not in pictures}
+    return sorted(path for path in pictures if path.with_suffix("") in data)
+
+
+def _find_companions(names: _Names) -> dict[Path, str]:
     """Return the kind of each file that goes with an image."""
-    partners: defaultdict[Key, list[NameParts]] = defaultdict(list)
+    partners: defaultdict[_Key, list[NameParts]] = defaultdict(list)
     has_images: set[Path] = set()
     for path, name in names.items():
         if not name.kind:
@@ -132,10 +137,10 @@ def _go_together(companion: NameParts, image: NameParts) -> bool:
     return all(one == other or not one or not other for one, other in pairs)
 
 
-def _find_bands(images: Names) -> dict[Path, str]:
+def _find_bands(images: _Names) -> dict[Path, str]:
     """Return the band of each image, empty where there is none."""
-    letters: defaultdict[Key, set[str]] = defaultdict(set)
-    stated: set[Key] = set()
+    letters: defaultdict[_Key, set[str]] = defaultdict(set)
+    stated: set[_Key] = set()
     for path, name in images.items():
         key = (path.parent, name.rest)
         if name.letter:
@@ -149,7 +154,7 @@ def _find_bands(images: Names) -> dict[Path, str]:
     }
 
 
-def _check_band(images: Names, bands: dict[Path, str], band: str, counts: Counter[str]) -> None:
+def _check_band(images: _Names, bands: dict[Path, str], band: str, counts: Counter[str]) -> None:
     """Refuse a band that no file can be of."""
     for path, name in images.items():
         # Extensions of FITS files may be of several bands.
@@ -162,10 +167,10 @@ def _check_band(images: Names, bands: dict[Path, str], band: str, counts: Counte
 
 
 def _band_of_several(
-    images: Names, bands: dict[Path, str], counts: Counter[str], *, mixed: bool
+    images: _Names, bands: dict[Path, str], counts: Counter[str], *, mixed: bool
 ) -> str | None:
     """Return the most common of several bands of one object, or refuse them; None where there is but one."""
-    of_object: defaultdict[Key, dict[str, Path]] = defaultdict(dict)
+    of_object: defaultdict[_Key, dict[str, Path]] = defaultdict(dict)
     for path, name in images.items():
         if bands[path]:
             of_object[path.parent, name.rest].setdefault(bands[path], path)
@@ -183,3 +188,69 @@ def _band_of_several(
 
 def _counted(counts: Counter[str]) -> str:
     return ", ".join(f"{band} ({num})" for band, num in sorted(counts.items()))
+
+
+def with_classes(
+    files: list[tuple[Path, str | None]], table: Path
+) -> tuple[list[tuple[Path, str | None]], list[str]]:
+    """Return files with the classes of a table beside them, and what the user should know of it.
+
+    A row names a file by its path from the table, its name, or its name without the suffix.
+
+    Args:
+        files: Image files, each with the class of its folder or None; the table's counts.
+        table: The table.
+
+    Raises:
+        BadImageError: If it is no such table, names none of the files, or does not tell two apart.
+    """
+    classes = _read_table(table)
+    found: dict[str, Path] = {}
+    labelled: list[tuple[Path, str | None]] = []
+    for path, _ in files:
+        own = (path.relative_to(table.parent).as_posix(), path.name, path.stem)
+        name = next((each for each in own if each in classes), None)
+        if name is not None and found.setdefault(name, path) != path:
+            raise BadImageError(f"names two files {name:.100}: {found[name]} and {path}")
+        labelled.append((path, None if name is None else classes[name]))
+    if not found:
+        raise BadImageError("names none of the images beside it")
+    notes = [f"classes of {len(found)} files from {table.name}"]
+    missing = [name for name in classes if name not in found]
+    if missing:
+        notes.append(f"files that {table.name} names and that are not here: {listed(missing)}")
+    without = [path.name for path, label in labelled if label is None]
+    if without:
+        notes.append(f"files that {table.name} gives no class: {listed(without)}")
+    return labelled, notes
+
+
+def _read_table(path: Path) -> dict[str, str]:
+    """Return the class of each file that a table names; rows without one are left out."""
+    if path.stat().st_size > MAX_TABLE_BYTES:
+        raise BadImageError(f"is a table of over {MAX_TABLE_BYTES} bytes")
+    classes: dict[str, str] = {}
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as stream:
+            rows = csv.reader(stream)
+            head = [name.strip().lower() for name in next(rows, [])]
+            file, label = _column(head, FILE_COLUMNS), _column(head, LABEL_COLUMNS)
+            for row in rows:
+                if len(row) <= max(file, label) or not row[label].strip():
+                    continue
+                name, value = row[file].strip(), row[label].strip()
+                if classes.setdefault(name, value) != value:
+                    raise BadImageError(f"gives {name:.100} two classes")
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise BadImageError(f"is a damaged table ({error!s:.100})") from error
+    return classes
+
+
+def _column(head: list[str], names: tuple[str, ...]) -> int:
+    for name in names:
+        if name in head:
+            return head.index(name)
+    raise BadImageError(
+        f"is no image, and no table of classes, of which the first line is 'file,label'; its "
+        f"columns are {listed(head) or 'none'}"
+    )

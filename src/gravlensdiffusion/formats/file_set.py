@@ -8,7 +8,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from gravlensdiffusion.config.bounds import UNLABELLED, check_class_names
+from gravlensdiffusion.config.bounds import MAX_CLASSES, UNLABELLED, check_class_names
 from gravlensdiffusion.errors import (
     AmbiguousImageError,
     BadFilesError,
@@ -31,10 +31,10 @@ from gravlensdiffusion.formats.image import (
     check_masked,
     fill_masked,
     has_two_whole_values,
-    looked_at,
     masked_pixels,
     to_float32,
 )
+from gravlensdiffusion.sets.flux import UNKNOWN, ends_of
 from gravlensdiffusion.sets.lens_set import Indices, LensSet, as_indices, middle
 from gravlensdiffusion.sets.naming import split_name
 from gravlensdiffusion.untrusted import release
@@ -42,8 +42,6 @@ from gravlensdiffusion.untrusted import release
 T = TypeVar("T", bound=np.generic)
 
 MAX_PROBLEMS = 100_000
-MAX_CLASSES = 2**15 - 1
-"""Labels are numbers of 16 bits."""
 
 
 class FileSet(LensSet):
@@ -236,7 +234,10 @@ class FileSet(LensSet):
                 if class_name is not None:
                     facts = replace(facts, class_name=class_name, class_names=())
                 facts = self._printable(facts)
-                facts = looked_at(facts, fill_masked(whole) if facts.has_mask else whole)
+                if facts.flux_unit == UNKNOWN:
+                    # Nothing but where the numbers end tells what they are.
+                    ends = ends_of(fill_masked(whole) if facts.has_mask else whole)
+                    facts = replace(facts, ends=ends)
                 entries.append(
                     Entry(
                         path=path,

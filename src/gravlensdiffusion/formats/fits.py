@@ -18,14 +18,7 @@ from numpy.typing import NDArray
 
 from gravlensdiffusion.errors import BadImageError
 from gravlensdiffusion.formats.fits_catalogue import CatalogueReader, is_catalogue
-from gravlensdiffusion.formats.fits_extensions import (
-    Choice,
-    choose_bands,
-    choose_image,
-    is_image,
-    maps_of,
-    taken_text,
-)
+from gravlensdiffusion.formats.fits_extensions import Choice, choose, is_image
 from gravlensdiffusion.formats.fits_header import (
     FLUX_UNIT,
     bad_bits,
@@ -144,20 +137,14 @@ class FitsReader:
             # What an extension is, its first channel tells.
             return _pixels(hdu)[0]
 
-        looked_at = islice(hdus, MAX_HDUS)
-        if self.choice.bands:
-            chosen, found = choose_bands(looked_at, self.choice.bands, read)
-        else:
-            image, found = choose_image(looked_at, self.choice, read)
-            chosen = [image]
-        beside = [maps_of(each, found) for each in chosen]
-        if len(found) > 1 or chosen[0].number:
+        chosen, beside, taken = choose(islice(hdus, MAX_HDUS), self.choice, read)
+        if taken or len(chosen) > 1 or chosen[0].number:
             self._numbers[path] = tuple(
                 (each.number, {kind: found.number for kind, found in own.items()})
                 for each, own in zip(chosen, beside, strict=True)
             )
         maps = [{kind: each.hdu for kind, each in own.items()} for own in beside]
-        return [each.hdu for each in chosen], maps, taken_text(chosen, beside, found)
+        return [each.hdu for each in chosen], maps, taken
 
     def _extensions(self, stream: IO[bytes], path: Path) -> fits.HDUList:
         """Return all units; images may be packed, and headers have no end."""

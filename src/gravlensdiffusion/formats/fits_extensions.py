@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gravlensdiffusion.errors import AmbiguousImageError, BadImageError
-from gravlensdiffusion.formats.appearance import looks_like
 from gravlensdiffusion.formats.companions import is_band
-from gravlensdiffusion.formats.image import image_shape
+from gravlensdiffusion.formats.image import image_shape, looks_like
 from gravlensdiffusion.sets.naming import NOISE, QUALITY, WEIGHT, parse_name
 
 KIND_CARDS = ("EXTNAME", "IMAGETYP", "EXTTYPE", "HDUCLAS2", "HDUCLAS3")
@@ -27,7 +26,7 @@ _NAMELESS = ("", "PRIMARY", "COMPRESSED_IMAGE")
 _CALIBRATION = re.compile("dark|flat|bias|zero", re.IGNORECASE)
 _SQUARED = re.compile(r"\)\s*(\*\*|\^)\s*-?2$|^1\s*/")
 """The unit of a variance, or of its inverse."""
-Reader = Callable[[Any], NDArray[np.generic]]
+_Reader = Callable[[Any], NDArray[np.generic]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,24 +73,40 @@ class _Extension:
     hdu: Any
 
 
-def choose_image(
-    hdus: Iterable[Any], choice: Choice, read: Reader
-) -> tuple[_Extension, list[_Extension]]:
-    """Return the image of the lens, and all images of the file.
+def choose(
+    hdus: Iterable[Any], choice: Choice, read: _Reader
+) -> tuple[list[_Extension], list[dict[str, _Extension]], str]:
+    """Return the image of the lens, or that of each band, the maps of each, and what is said of the choice.
 
     Headers come first: what is called a companion, by `KIND_CARDS` or unit, is none, and what is called
     an image is one. Of several that nothing tells apart those count that look like images.
 
+    The map of noise, data quality or weights of an image has its band and version (`SCI,2` and `ERR,2`); one
+    that states no band goes with the image of a file that holds no other. Maps of variances are none, nor are
+    those of noise and weights that have another size.
+
+    Args:
+        hdus: The HDUs of a file.
+        choice: What the user chooses.
+        read: Returns the pixels of an HDU, shape ``(H, W)``.
+
     Raises:
-        AmbiguousImageError: If there are several, or none but companions.
-        BadImageError: If there is no image, or none that was chosen.
+        AmbiguousImageError: If there are several images, or none but companions.
+        BadImageError: If there is no image, none that was chosen, or none of a band, or if the data quality
+            has another size than the image.
     """
-    hdus = list(hdus)
     found = [_describe(k, hdu) for k, hdu in enumerate(hdus) if is_image(hdu)]
+    taken = _of_bands(found, choice.bands, read) if choice.bands else [_one(found, choice, read)]
+    maps = [_maps_of(each, found) for each in taken]
+    return taken, maps, _taken_text(taken, maps, found)
+
+
+def _one(found: list[_Extension], choice: Choice, read: _Reader) -> _Extension:
+    """Return the image of the lens among all images of a file."""
     if not found:
         raise BadImageError("holds no image")
     if choice.hdu is not None:
-        return _asked_for(found, choice.hdu), found
+        return _asked_for(found, choice.hdu)
     images = [each for each in found if choice.is_map or not each.kind]
     if not images and (len(found) > 1 or found[0].is_certain):
         kinds = dict.fromkeys(f"{each.name} ({each.kind})" for each in found)
@@ -106,46 +121,29 @@ def choose_image(
             f"holds {len(images)} images; choose one with `hdu`: "
             f"{_listed(each.name for each in images)}"
         )
-    return images[0], found
+    return images[0]
 
 
-def choose_bands(
-    hdus: Iterable[Any], bands: Sequence[str], read: Reader
-) -> tuple[list[_Extension], list[_Extension]]:
-    """Return the image of each band, or the one image that has a plane for each; and all of the file.
-
-    Raises:
-        AmbiguousImageError: If there are several images of a band.
-        BadImageError: If there is none of a band.
-    """
-    hdus = list(hdus)
-    found = [_describe(k, hdu) for k, hdu in enumerate(hdus) if is_image(hdu)]
+def _of_bands(found: list[_Extension], bands: Sequence[str], read: _Reader) -> list[_Extension]:
+    """Return the image of each band, or the one image that has a plane for each."""
     images = [each for each in found if not each.kind]
     cubes = [each for each in images if _num_planes(each) == len(bands)]
     if len(images) == len(cubes) == 1:
-        return cubes, found
+        return cubes
     chosen = []
     for band in bands:
-        image = choose_image(hdus, Choice(band=band), read)[0]
+        image = _one(found, Choice(band=band), read)
         if not (image.band and is_band(image.band, band)):
             names = dict.fromkeys(each.band for each in images if each.band)
             raise BadImageError(
                 f"has no image of band '{band}'; there are {_listed(names) or 'none'}"
             )
         chosen.append(image)
-    return chosen, found
+    return chosen
 
 
-def maps_of(image: _Extension, found: Sequence[_Extension]) -> dict[str, _Extension]:
-    """Return the one map of each kind that goes with an image: of noise, data quality and weights.
-
-    It has the band and the version (`SCI,2` and `ERR,2`) of the image; one that states no band goes with
-    the image of a file that holds no other. Maps of variances are none, nor are those of noise and weights
-    that have another size.
-
-    Raises:
-        BadImageError: If the data quality has another size than the image.
-    """
+def _maps_of(image: _Extension, found: Sequence[_Extension]) -> dict[str, _Extension]:
+    """Return the one map of each kind that goes with an image."""
     maps = {}
     is_alone = sum(not each.kind for each in found) == 1
     for kind in () if image.kind else (QUALITY, WEIGHT, NOISE):
@@ -179,7 +177,7 @@ def _num_planes(extension: _Extension) -> int:
         return 0
 
 
-def taken_text(
+def _taken_text(
     taken: Sequence[_Extension],
     maps: Sequence[Mapping[str, _Extension]],
     found: Sequence[_Extension],
@@ -275,7 +273,7 @@ def _of_band(images: list[_Extension], band: str | None) -> list[_Extension]:
     return kept
 
 
-def _looks_like_image(extension: _Extension, read: Reader) -> bool:
+def _looks_like_image(extension: _Extension, read: _Reader) -> bool:
     try:
         image_shape(extension.hdu.shape)
     except BadImageError:

@@ -1,12 +1,18 @@
-"""What FITS headers state: pixel scale, zero point, and text of any letters, though they know ASCII only.
+"""FITS headers, read and written: pixel scale, zero point, unit, and text of any letters, though they know ASCII only.
 
 A text that a header cannot hold as it stands is percent-encoded as in a web address: in UTF-8, each byte
 that is no ASCII letter, digit or common mark as ``%`` and two digits. The card `PERCENT` names the cards
 of which that is so: in any other a ``%`` means itself.
+
+The header of an image that is written is that of a cutout of the sky, so that DS9 shows it with north up and
+east to the left, and measures angles: y of an image points north, and x west. The images have no position, and
+right ascension and declination of 0 stand for it. The coordinates A are x and y themselves.
 """
 
 import math
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from urllib.parse import quote, unquote
 
 import numpy as np
@@ -15,6 +21,8 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from gravlensdiffusion.errors import BadImageError
+from gravlensdiffusion.formats.units import as_fits_unit
+from gravlensdiffusion.sets.records import LensRecord, SetHeader
 
 ARCSEC_PER_DEGREE = 3600.0
 SCALE_CARDS = ("PIXSCALE", "PIXSCAL", "PIXSCAL1", "PIXELSCL")
@@ -37,29 +45,12 @@ PERCENT = "PERCENT"
 _SAFE = "!\"#$'()*+,-./:;<=>?@[]^_`{|}~"
 _MAX_COMMENTED = 40
 """Letters of a text that leave room for a comment on their line."""
-Card = tuple[str, str, str]
-
-
-def text_cards(texts: Iterable[tuple[str, str | None, str]]) -> list[Card]:
-    """Return cards of a header, and `PERCENT` where it is needed.
-
-    Args:
-        texts: Keyword, any text, and comment; what is None is left out.
-    """
-    cards: list[Card] = []
-    encoded = []
-    for name, text, comment in texts:
-        if text is None:
-            continue
-        value = text
-        # A header drops blanks at the end, and the reader those at the start.
-        if not (text.isascii() and text.isprintable() and text == text.strip()):
-            value = quote(text, safe=_SAFE, errors="surrogateescape")
-            encoded.append(name)
-        cards.append((name, value, comment if len(value) <= _MAX_COMMENTED else ""))
-    if encoded:
-        cards.append((PERCENT, " ".join(encoded), "cards in percent-encoded UTF-8"))
-    return cards
+_NAME = re.compile(r"[A-Za-z]\w{,30}", re.ASCII)
+"""Names of parameters that a header can hold."""
+_UNIT = re.compile(r"[\w/^*+. -]+", re.ASCII)
+_MAX_NAME_AND_UNIT = 35
+"""Letters of both that leave room for any number on their line."""
+_Card = tuple[str, str | int | float, str]
 
 
 def read_text(header: fits.Header, name: str) -> str | None:
@@ -176,3 +167,98 @@ def stated_zero_point(*headers: fits.Header) -> float | None:
             if isinstance(value, (int, float)) and 0 < value <= MAX_ZERO_POINT:
                 return float(value)
     return None
+
+
+def write_fits(
+    path: Path,
+    record: LensRecord,
+    header: SetHeader,
+    numbers: Mapping[str, tuple[int | None, str]],
+    texts: Iterable[tuple[str, str | None, str]],
+) -> None:
+    """Write an image as a FITS file.
+
+    Args:
+        path: The file.
+        record: The image, of shape ``(C, H, W)``, and its parameters.
+        header: Pixel scale and flux unit.
+        numbers: What else is said of it: number and comment by keyword; None is left out.
+        texts: Likewise: keyword, text and comment.
+    """
+    image = record.image[0] if len(record.image) == 1 else record.image
+    hdu = fits.PrimaryHDU(image)
+    cards: list[_Card] = []
+    if header.pixel_scale_arcsec is not None:
+        cards += _coordinates(header.pixel_scale_arcsec, image.shape[-2], image.shape[-1])
+    unit = as_fits_unit(header.flux_unit)
+    cards += [(name, value, told) for name, (value, told) in numbers.items() if value is not None]
+    cards += text_cards(
+        [
+            ("BUNIT", unit, "unit of the pixels"),
+            (FLUX_UNIT, header.flux_unit, "what gravlens calls the unit"),
+            *texts,
+        ]
+    )
+    cards += _parameters(record.parameters, header.parameter_units)
+    hdu.header.extend(cards)
+    hdu.writeto(path)
+
+
+def text_cards(texts: Iterable[tuple[str, str | None, str]]) -> list[_Card]:
+    """Return cards of a header, and `PERCENT` where it is needed.
+
+    Args:
+        texts: Keyword, any text, and comment; what is None is left out.
+    """
+    cards: list[_Card] = []
+    encoded = []
+    for name, text, comment in texts:
+        if text is None:
+            continue
+        value = text
+        # A header drops blanks at the end, and the reader those at the start.
+        if not (text.isascii() and text.isprintable() and text == text.strip()):
+            value = quote(text, safe=_SAFE, errors="surrogateescape")
+            encoded.append(name)
+        cards.append((name, value, comment if len(value) <= _MAX_COMMENTED else ""))
+    if encoded:
+        cards.append((PERCENT, " ".join(encoded), "cards in percent-encoded UTF-8"))
+    return cards
+
+
+def _coordinates(scale: float, height: int, width: int) -> Iterator[_Card]:
+    """Yield the cards of a tangential projection, and of offsets from the middle.
+
+    Args:
+        scale: Side of a pixel [arcsec].
+        height: Number of rows.
+        width: Number of columns.
+    """
+    step = scale / ARCSEC_PER_DEGREE
+    axes = ((1, width, "RA---TAN", -step, "x"), (2, height, "DEC--TAN", step, "y"))
+    yield "WCSAXES", 2, "no position on the sky: 0, 0 stands for it"
+    yield "RADESYS", "ICRS", ""
+    for axis, side, kind, towards, _ in axes:
+        yield f"CTYPE{axis}", kind, "y points north, x west"
+        yield f"CUNIT{axis}", "deg", ""
+        yield f"CRPIX{axis}", (side + 1) / 2, "middle of the image [pixel]"
+        yield f"CRVAL{axis}", 0.0, "[deg]"
+        yield f"CDELT{axis}", towards, "pixel scale [deg]"
+    yield "WCSAXESA", 2, ""
+    yield "WCSNAMEA", "OFFSET", "from the middle, as in the parameters"
+    for axis, side, _, _, name in axes:
+        yield f"CTYPE{axis}A", name, ""
+        yield f"CUNIT{axis}A", "arcsec", ""
+        yield f"CRPIX{axis}A", (side + 1) / 2, ""
+        yield f"CRVAL{axis}A", 0.0, ""
+        yield f"CDELT{axis}A", scale, ""
+    yield "PIXSCALE", scale, "pixel scale [arcsec]"
+
+
+def _parameters(values: Mapping[str, float], units: Mapping[str, str]) -> Iterator[_Card]:
+    """Yield a card for each parameter that is known and that a header can hold."""
+    for name, value in values.items():
+        if math.isfinite(value) and _NAME.fullmatch(name):
+            unit = units.get(name, "")
+            fits_in = _UNIT.fullmatch(unit) and len(name + unit) <= _MAX_NAME_AND_UNIT
+            yield f"HIERARCH {PARAMETER} {name}", float(value), f"[{unit}]" if fits_in else ""

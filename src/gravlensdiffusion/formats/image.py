@@ -1,4 +1,4 @@
-"""One image of a file: what readers offer and state of it, and which pixels they take."""
+"""One image of a file: what readers offer and state of it, which pixels they take, and what it is by these."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -9,8 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gravlensdiffusion.errors import BadImageError, one_line
-from gravlensdiffusion.sets.flux import FULL_SCALE, UNKNOWN, WHITE, Ends, ends_of
-from gravlensdiffusion.sets.holes import like_those_beside
+from gravlensdiffusion.sets.flux import (
+    FULL_SCALE,
+    WHITE,
+    Ends,
+    like_those_beside,
+)
 from gravlensdiffusion.store.schema import MAX_NAME, MAX_PIXELS
 
 MIN_SIDE = 2
@@ -19,6 +23,16 @@ MAX_MASKED = 0.5
 """Share of the pixels of a channel that may not be observed."""
 MAX_CHANNELS = 10
 """Channels of an image in a file of its own; more planes than that are taken for a stack of images."""
+
+_MAX_FLAGS = 32
+"""Different whole values that a mask has at most."""
+_MIN_COMMON = 0.4
+"""Share of the pixels that a mask has at its most common value."""
+_MAX_SPREAD = 0.3
+"""Width of the middle two thirds of a flat map's pixels, over their median."""
+_SUMS = (0.9, 1.1)
+_MAX_OUTSIDE = 0.4
+"""Share of the light of a PSF that lies farther from the middle than half-way to the edge."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,11 +91,6 @@ def of_type(facts: Facts, dtype: np.dtype[np.generic]) -> Facts:
     """Return the facts of an image as the type of the stored numbers tells them."""
     white = WHITE.get(dtype.name)
     return facts if white is None else replace(facts, flux_unit=FULL_SCALE, white=white)
-
-
-def looked_at(facts: Facts, pixels: NDArray[np.generic]) -> Facts:
-    """Return the facts of an image with where its numbers end, if nothing else tells what they are."""
-    return facts if facts.flux_unit != UNKNOWN else replace(facts, ends=ends_of(pixels))
 
 
 class ImageReader(Protocol):
@@ -236,3 +245,40 @@ def has_two_whole_values(image: NDArray[np.float32]) -> bool:
     low, high = image.min(), image.max()
     are_whole = float(low).is_integer() and float(high).is_integer()
     return are_whole and bool(((image == low) | (image == high)).all())
+
+
+def looks_like(pixels: NDArray[np.generic]) -> str:
+    """Return ``mask``, ``PSF`` or ``map``, or an empty string for an image.
+
+    A mask has few whole values, a PSF is compact and centred and sums to 1, a map (of noise, weights
+    or exposure) is positive and flat.
+    """
+    values = pixels.astype(np.float64)
+    finite = values[np.isfinite(values)]
+    if finite.size == 0 or _is_mask(finite):
+        return "mask"
+    if _is_psf(np.where(np.isfinite(values), values, 0)):
+        return "PSF"
+    low, middle, high = np.quantile(finite, (1 / 6, 0.5, 5 / 6))
+    is_flat = finite.min() >= 0 and high - low <= _MAX_SPREAD * middle
+    return "map" if is_flat else ""
+
+
+def _is_mask(values: NDArray[np.float64]) -> bool:
+    if not np.array_equal(values, np.rint(values)):
+        return False
+    found, counts = np.unique(values, return_counts=True)
+    return len(found) <= 2 or (
+        len(found) <= _MAX_FLAGS and counts.max() >= _MIN_COMMON * values.size
+    )
+
+
+def _is_psf(values: NDArray[np.float64]) -> bool:
+    total, high = values.sum(), values.max()
+    if not _SUMS[0] <= total <= _SUMS[1] or values.min() < -0.01 * high:
+        return False
+    height, width = values.shape
+    y, x = np.indices(values.shape)
+    radius = np.hypot((y - (height - 1) / 2) / height, (x - (width - 1) / 2) / width)
+    is_centred = radius.flat[values.argmax()] <= 0.1
+    return bool(is_centred and values[radius > 0.25].sum() <= _MAX_OUTSIDE * total)

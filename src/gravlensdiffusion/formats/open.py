@@ -8,21 +8,25 @@ from pathlib import Path
 import numpy as np
 
 from gravlensdiffusion.errors import BadFilesError, GravLensError, one_line
-from gravlensdiffusion.formats.advice import advice
 from gravlensdiffusion.formats.arrays import ArrayChoice
-from gravlensdiffusion.formats.companions import maps_of_images
 from gravlensdiffusion.formats.file_set import FileSet
 from gravlensdiffusion.formats.fits import FitsReader
 from gravlensdiffusion.formats.fits_extensions import Choice
-from gravlensdiffusion.formats.folder import IMAGE_SUFFIXES, Listing, is_of_images, list_folder
+from gravlensdiffusion.formats.folder import (
+    IMAGE_SUFFIXES,
+    Listing,
+    advice,
+    is_of_images,
+    list_folder,
+)
 from gravlensdiffusion.formats.hdf5 import Hdf5Reader, is_lenstronomy
 from gravlensdiffusion.formats.image import MIN_SIDE, ImageReader
 from gravlensdiffusion.formats.npy import NpyReader, NpzReader
 from gravlensdiffusion.formats.picture import FORMAT_OF, PictureReader
 from gravlensdiffusion.formats.pixel_maps import MapReader
 from gravlensdiffusion.sets.lens_set import LensSet
-from gravlensdiffusion.sets.naming import FITS_SUFFIXES, split_name
-from gravlensdiffusion.store.reader import SHARD_SUFFIXES, LensStore
+from gravlensdiffusion.sets.naming import FITS_SUFFIXES, SHARD_SUFFIXES, split_name
+from gravlensdiffusion.store.reader import LensStore
 from gravlensdiffusion.store.schema import NOT_OURS
 from gravlensdiffusion.store.trial import try_out
 from gravlensdiffusion.untrusted import probe_files
@@ -109,12 +113,10 @@ def open_set(
     elif listing.shards:
         store = _open_store(root, listing, skip_bad)
         return store if crop is None else store.crop(crop)
-    maps = maps_of_images([path for path, _ in listing.files], listing.companions)
-    if maps:
+    if listing.maps:
         of_maps = FitsReader(replace(choice, hdu=None, is_map=True))
         beside = {**readers, **dict.fromkeys(FITS_SUFFIXES, of_maps)}
-        readers = {key: MapReader(each, beside, maps) for key, each in readers.items()}
-        listing.take_maps(maps.values())
+        readers = {key: MapReader(each, beside, listing.maps) for key, each in readers.items()}
     return FileSet(
         root,
         listing.files,
@@ -160,7 +162,7 @@ def _open_store(root: Path, listing: Listing, skip_bad: bool) -> LensSet:
     if not good:
         raise GravLensError(f"{root}: holds no shard that can be used; first: {problems[0]}")
     store = LensStore(root, shards=good)
-    listing.check_same(root, good[0].name, len(store))
+    listing.check_same(good[0].name, len(store))
     bad = _bad_images(store)
     problems += [f"{store.name(k)}: {what}" for k, what in sorted(bad.items())]
     problems = [one_line(problem) for problem in problems]
@@ -198,11 +200,10 @@ def _bad_images(store: LensStore) -> dict[int, str]:
 def _list_file(path: Path) -> Listing:
     if not path.is_file():
         raise GravLensError(f"{path}: is no regular file")
-    suffix = split_name(path)[1]
-    if suffix in SHARD_SUFFIXES and not is_lenstronomy(path):
-        return Listing(shards=[path])
+    if split_name(path)[1] in SHARD_SUFFIXES and not is_lenstronomy(path):
+        return Listing(root=path, shards=[path])
     if is_of_images(path):
-        return Listing(files=[(path, None)])
+        return Listing(root=path, files=[(path, None)])
     allowed = " ".join((*SHARD_SUFFIXES, *IMAGE_SUFFIXES))
     raise GravLensError(
         f"{path}: no kind of file that can be read; allowed are {allowed}; {advice(path)}"

@@ -1,6 +1,7 @@
 """Images to files: `lenses.h5`, and one `.npy`, FITS or PNG file per image."""
 
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -11,20 +12,18 @@ from PIL import Image, PngImagePlugin
 
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.files import refuse_existing, whole_folder
-from gravlensdiffusion.formats.fits_writer import write_fits
+from gravlensdiffusion.formats.fits_header import write_fits
 from gravlensdiffusion.formats.picture import KEYWORD, PngCard, stretch
 from gravlensdiffusion.sets.flux import PEAK
+from gravlensdiffusion.sets.naming import GIF, GRID
 from gravlensdiffusion.sets.records import LensRecord, SetHeader
-from gravlensdiffusion.store.layout import (
-    FORMATS,
-    GIF,
-    GRID,
-    SET_ENTRIES,
-    SHARD_NAME,
-    STORE_NAME,
-    foreign,
-)
 from gravlensdiffusion.store.reader import LensStore, write_store
+
+FORMATS = ("h5", "npy", "fits", "png")
+STORE_NAME = "lenses.h5"
+_SET_ENTRIES = (STORE_NAME, *FORMATS[1:], GRID, GIF)
+"""All that one set may consist of: the store, one folder for each other format, its pictures."""
+_SHARD_NAME = re.compile(r"lenses-\d{5,}\.h5")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,7 +72,7 @@ def check_set(folder: Path, formats: Sequence[str], *, overwrite: bool) -> None:
     if folder.exists() and not folder.is_dir():
         raise GravLensError(f"{folder}: is a file, must be a folder")
     for path in sorted(folder.iterdir()) if folder.exists() else ():
-        if SHARD_NAME.fullmatch(path.name):
+        if _SHARD_NAME.fullmatch(path.name):
             raise GravLensError(f"{folder}: holds {path.name}; choose a folder without shards")
     # The formats that are not written now are looked at too: they would show another set.
     for name in FORMATS:
@@ -85,7 +84,7 @@ def check_set(folder: Path, formats: Sequence[str], *, overwrite: bool) -> None:
             raise GravLensError(
                 f"{target}: exists already; choose another folder or use `overwrite`"
             )
-        other = foreign(target)
+        other = _foreign(target)
         if other:
             raise GravLensError(f"{target}: holds other files ({other}), so is not replaced")
     for name in (GRID, GIF):
@@ -103,7 +102,7 @@ def whole_set(folder: Path, formats: Sequence[str], *, overwrite: bool) -> Itera
     def check() -> None:
         check_set(folder, formats, overwrite=overwrite)
 
-    with whole_folder(folder, check, SET_ENTRIES) as partial:
+    with whole_folder(folder, check, _SET_ENTRIES) as partial:
         yield partial
 
 
@@ -218,3 +217,20 @@ def _write_png(path: Path, record: LensRecord, k: int, origin: _Origin, common: 
     levels = np.rint(stretch(record.image.astype(np.float64), card) * 255).astype(np.uint8)
     picture = levels[0] if len(levels) == 1 else np.moveaxis(levels, 0, -1)
     Image.fromarray(np.ascontiguousarray(picture)).save(path, format="PNG", pnginfo=text)
+
+
+def format_folders(folders: Iterable[Path]) -> list[Path]:
+    """Return the folders that hold a set in one format each, the format that tells most first."""
+    found = {
+        path.name: path
+        for path in folders
+        if path.name in FORMATS and not _foreign(path, hidden=False)
+    }
+    return [found[name] for name in ("fits", "npy", "png") if name in found]
+
+
+def _foreign(folder: Path, *, hidden: bool = True) -> str:
+    """Name an entry of the folder of a format that is no image of it; an empty text for none."""
+    own = re.compile(rf"\d{{5,}}\.{re.escape(folder.name)}")
+    names = sorted(path.name for path in folder.iterdir() if not own.fullmatch(path.name))
+    return next((name for name in names if hidden or not name.startswith(".")), "")

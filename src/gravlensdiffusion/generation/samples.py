@@ -18,8 +18,9 @@ from gravlensdiffusion.formats.writers import whole_set, write_images
 from gravlensdiffusion.generation.noise import Clipping
 from gravlensdiffusion.reports.mosaics import grid_picture
 from gravlensdiffusion.sets.lens_set import Indices, LensSet, as_indices
+from gravlensdiffusion.sets.naming import SHARD_SUFFIXES
 from gravlensdiffusion.sets.records import LensRecord, SetHeader
-from gravlensdiffusion.store.reader import SHARD_SUFFIXES, write_store
+from gravlensdiffusion.store.reader import write_store
 
 
 @dataclass(kw_only=True, eq=False, repr=False)

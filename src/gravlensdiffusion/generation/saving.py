@@ -18,8 +18,8 @@ from gravlensdiffusion.parallel import Processes, partition
 from gravlensdiffusion.progress import shown_progress
 from gravlensdiffusion.reports.drawing import spared
 from gravlensdiffusion.reports.mosaics import save_grid
+from gravlensdiffusion.sets.naming import GIF, GRID
 from gravlensdiffusion.sets.records import LensRecord
-from gravlensdiffusion.store.layout import GIF, GRID
 from gravlensdiffusion.store.shards import Shards
 
 ALONE = Processes()

@@ -1,7 +1,7 @@
 """The one type for a set of images, and what can be made of one: a part, another size, other classes."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -28,8 +28,8 @@ class LensSet(ABC):
     """A set of images that is read on demand.
 
     What reads images gives the first three attributes and `read`, and what else it knows. `select`,
-    `crop`, `resized`, `twins`, `labelled`, `relabelled` and `with_present_classes` return a set that
-    reads from this one.
+    `crop`, `resized`, `twins`, `labelled`, `relabelled` and `with_classes` return a set that reads from
+    this one.
 
     Attributes:
         header: What is common to all images.
@@ -158,9 +158,9 @@ class LensSet(ABC):
         for start in range(0, len(self), num):
             yield slice(start, min(start + num, len(self)))
 
-    def blocks(self, num: int | None = None) -> "Blocks":
+    def blocks(self, num: int | None = None) -> Iterable[NDArray[np.float32]]:
         """Return the images in order, block by block, as often as asked; ``num`` is as in `slices`."""
-        return Blocks(self, num)
+        return _Blocks(self, num)
 
     def records(self, *, with_unknown: bool = False) -> Iterator[LensRecord]:
         """Yield the images in order with what is known of each.
@@ -300,15 +300,18 @@ class LensSet(ABC):
         table = np.array([*map(kept.index, new), UNLABELLED], np.int16)
         return View(self, header=header, labels=table[self.labels])
 
+    def with_classes(self, names: Iterable[str]) -> "LensSet":
+        """Return the images with these classes, in this order; those of another one have none."""
+        own, kept = self.header.class_names, tuple(names)
+        if kept == own:
+            return self
+        # The last place is that of -1.
+        places = [kept.index(name) if name in kept else UNLABELLED for name in own]
+        return self.labelled(np.array([*places, UNLABELLED])[self.labels], kept)
+
     def with_present_classes(self) -> "LensSet":
         """Return the images without the classes that none of them belongs to."""
-        counts = self.class_counts
-        if all(counts.values()):
-            return self
-        is_present = np.array(list(counts.values())) > 0
-        # The last place is that of -1.
-        table = np.append(np.cumsum(is_present) - 1, UNLABELLED)
-        return self.labelled(table[self.labels], [name for name, num in counts.items() if num])
+        return self.with_classes(name for name, num in self.class_counts.items() if num)
 
 
 class View(LensSet):
@@ -402,7 +405,7 @@ _SIDES: tuple[Any, Any] = ("left", "right")
 
 
 @dataclass(frozen=True, slots=True)
-class Blocks:
+class _Blocks:
     """Images walked through in blocks, as often as asked."""
 
     images: LensSet

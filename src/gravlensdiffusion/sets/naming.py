@@ -1,4 +1,4 @@
-"""What the names of files say: their order, and what a file is beside others."""
+"""What the names of files say: their order, what a file is beside others, and what our commands call theirs."""
 
 import re
 from dataclasses import dataclass
@@ -8,6 +8,12 @@ from pathlib import PurePath
 FITS_SUFFIXES = (".fits", ".fit", ".fts")
 PACKED = (".gz", ".fz")
 """What follows the suffix of a FITS file that is packed."""
+SHARD_SUFFIXES = (".h5", ".hdf5")
+GRID, GIF = "grid.png", "denoising.gif"
+_BESIDE = re.compile(
+    rf"{re.escape(GRID)}|{re.escape(GIF)}|(.*-)?preview(-\d+)?\.png|report\.(json|html)|predictions\.csv"
+    r"|.*\.(h5|hdf5)\.partial"
+)
 
 _IMAGE = re.compile(
     "images?|img|data|sci|science|cutout|stamp|drz|drc|flt|flc|flux|bgsub|bkgsub|skysub|coadd|calexp"
@@ -228,6 +234,21 @@ def split_name(path: PurePath) -> tuple[str, str]:
 def is_document(name: str) -> bool:
     """Return whether a file of this name says something about a data set, as LICENSE does."""
     return _DOCUMENT.fullmatch(name) is not None
+
+
+def is_beside(name: str) -> bool:
+    """Return whether our commands give this name to what lies beside a set and is no part of it."""
+    return _BESIDE.fullmatch(name) is not None
+
+
+def preview_name(stem: str, number: int = 1) -> str:
+    """Return how the picture of a set is called; later numbers are for where there is one already."""
+    return f"{stem}-preview{'' if number == 1 else f'-{number}'}.png"
+
+
+def is_preview(name: str, stem: str) -> bool:
+    """Return whether a picture of the set is called so."""
+    return re.fullmatch(rf"{re.escape(stem)}-preview(-\d+)?\.png", name) is not None
 
 
 def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:

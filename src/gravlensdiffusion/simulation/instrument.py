@@ -20,7 +20,7 @@ from gravlensdiffusion.config.instrument import Camera, Depth, Imaging, Telescop
 from gravlensdiffusion.config.priors import Constant, Prior
 from gravlensdiffusion.config.sky import SkyCorrelation
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.sets.holes import like_those_beside
+from gravlensdiffusion.sets.flux import like_those_beside
 from gravlensdiffusion.simulation.observe import draw_noise, noise_std
 from gravlensdiffusion.simulation.population import draw
 from gravlensdiffusion.simulation.psf import Spread

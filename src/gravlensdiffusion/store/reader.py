@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.sets.lens_set import SUBHALO_DTYPE, Indices, LensSet, as_indices
-from gravlensdiffusion.sets.naming import natural_key
-from gravlensdiffusion.store.layout import SHARD_SUFFIXES
+from gravlensdiffusion.sets.naming import SHARD_SUFFIXES, natural_key
 from gravlensdiffusion.store.schema import (
     NOISE_FREE,
     FileLayout,
@@ -27,7 +26,7 @@ from gravlensdiffusion.store.trial import try_out
 from gravlensdiffusion.store.writer import write_store
 from gravlensdiffusion.untrusted import probe_files
 
-__all__ = ["SHARD_SUFFIXES", "LensStore", "validate_store", "write_store"]
+__all__ = ["LensStore", "validate_store", "write_store"]
 
 _MAX_OPEN_FILES = 64
 

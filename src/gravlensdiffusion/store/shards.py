@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.sets.naming import is_document
+from gravlensdiffusion.sets.naming import is_beside, is_document
 from gravlensdiffusion.sets.records import LensRecord, SetHeader
-from gravlensdiffusion.store.layout import is_beside
 from gravlensdiffusion.store.reader import LensStore, validate_store, write_store
 
 Identity = Mapping[str, Any]

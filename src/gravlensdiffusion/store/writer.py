@@ -11,8 +11,9 @@ import numpy as np
 from gravlensdiffusion.codec import to_json
 from gravlensdiffusion.config.bounds import UNLABELLED
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.files import whole_file
+from gravlensdiffusion.files import refuse_existing, whole_file
 from gravlensdiffusion.sets.lens_set import SUBHALO_DTYPE, LensSet
+from gravlensdiffusion.sets.naming import SHARD_SUFFIXES
 from gravlensdiffusion.sets.records import LensRecord, SetHeader
 from gravlensdiffusion.store.hdf5_file import new_hdf5, undisturbed
 from gravlensdiffusion.store.schema import (
@@ -77,6 +78,17 @@ def write_store(
             writer.finish(num)
     trust_file(path, try_out)
     return path
+
+
+def check_store_file(path: Path, *, overwrite: bool) -> None:
+    """Refuse a path that cannot become one file of the store, before anything is made for it.
+
+    Raises:
+        GravLensError: If its suffix is no HDF5 suffix, or something is there already.
+    """
+    if path.suffix not in SHARD_SUFFIXES:
+        raise GravLensError(f"{path}: the file's name must end in {' or '.join(SHARD_SUFFIXES)}")
+    refuse_existing(path, overwrite=overwrite)
 
 
 class _StoreWriter:

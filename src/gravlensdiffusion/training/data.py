@@ -11,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gravlensdiffusion.config.bounds import UNLABELLED
 from gravlensdiffusion.config.model import (
     ModelConfig,
     NetworkConfig,
@@ -78,17 +77,6 @@ def prepare_data(
         keeps=keeps,
     )
     return replace(data, parameters=_in_ranges(known, source, data.parameters)) if known else data
-
-
-def keeping_classes(source: LensSet, kept: Sequence[str]) -> LensSet:
-    """Return a set whose classes come after those that are kept, or are among them."""
-    own = source.header.class_names
-    names = tuple(dict.fromkeys((*kept, *own)))
-    if names == own:
-        return source
-    # The last place is that of -1.
-    table = np.array([*map(names.index, own), UNLABELLED], np.int16)
-    return source.labelled(table[source.labels], names)
 
 
 def _in_ranges(

@@ -30,7 +30,6 @@ from gravlensdiffusion.training.batches import Batch, Prefetcher, load_batch
 from gravlensdiffusion.training.counters import Progress, doubt
 from gravlensdiffusion.training.data import (
     fresh_model,
-    keeping_classes,
     prepare_data,
     split_validation,
 )
@@ -155,7 +154,8 @@ class DiffusionTraining(Training):
     ) -> None:
         processes = Processes.launched()
         self._fresh = source if isinstance(source, FreshSet) else None
-        source = keeping_classes(source.with_present_classes(), config.model.class_names)
+        present = source.with_present_classes().header.class_names
+        source = source.with_classes(dict.fromkeys((*config.model.class_names, *present)))
         refuse_unequal(config.batch_size, accelerator)
         check_names(config.augment, config.parameters)
         if not checkpoints(folder):
