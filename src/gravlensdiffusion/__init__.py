@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from gravlensdiffusion.generation.generator import LensGenerator
     from gravlensdiffusion.generation.samples import LensSamples
     from gravlensdiffusion.sets.records import LensRecord, SetHeader
-    from gravlensdiffusion.simulation.kwargs import lenstronomy_kwargs
+    from gravlensdiffusion.simulation.render import lenstronomy_kwargs
     from gravlensdiffusion.simulation.simulated_set import simulate
     from gravlensdiffusion.store.reader import LensStore, write_store
     from gravlensdiffusion.training.diffusion import train
@@ -35,7 +35,7 @@ _MODULES = {
     "SetHeader": "sets.records",
     "balance": "balancing.balance",
     "evaluate": "evaluation.evaluate",
-    "lenstronomy_kwargs": "simulation.kwargs",
+    "lenstronomy_kwargs": "simulation.render",
     "open_set": "formats.open",
     "simulate": "simulation.simulated_set",
     "train": "training.diffusion",

@@ -21,7 +21,7 @@ from pathlib import Path
 # takes long to import is no time that a file takes.
 import torch._dynamo  # noqa: F401
 
-from gravlensdiffusion.simulation.gallery import open_gallery
+from gravlensdiffusion.simulation.gallery import Gallery
 from tests.hostile.watching import Watch
 
 LIMIT_S = 10
@@ -121,7 +121,7 @@ def read_sources(path: Path) -> str:
     from gravlensdiffusion.formats.open import open_set
 
     try:
-        open_gallery(open_set(path / "catalog.fits", mixed=True, any_unit=True, skip_bad=True))
+        Gallery.of(open_set(path / "catalog.fits", mixed=True, any_unit=True, skip_bad=True))
     except GravLensError as error:
         return one_line(error)
     return ""

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from gravlensdiffusion.simulation.deconvolution import deconvolved, full_width
+from gravlensdiffusion.simulation.psf import deconvolved, full_width
 
 TO_FWHM = 2 * math.sqrt(2 * math.log(2))
 

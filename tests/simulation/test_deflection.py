@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from lenstronomy.LensModel.lens_model import LensModel
 
-from gravlensdiffusion.simulation.deflection import add_point_masses, add_segment
+from gravlensdiffusion.simulation.substructure import _add_point_masses, _add_segment
 
 
 @pytest.fixture
@@ -14,13 +14,13 @@ def grid():
 
 def point_deflection(x, y, positions, radii):
     alpha = np.zeros_like(x), np.zeros_like(x)
-    add_point_masses(*alpha, x, y, np.asarray(positions, float), np.asarray(radii, float))
+    _add_point_masses(*alpha, x, y, np.asarray(positions, float), np.asarray(radii, float))
     return np.stack(alpha)
 
 
 def segment_deflection(x, y, radius, length, angle):
     alpha = np.zeros_like(x), np.zeros_like(x)
-    add_segment(*alpha, x, y, radius, length, angle)
+    _add_segment(*alpha, x, y, radius, length, angle)
     return np.stack(alpha)
 
 
@@ -37,7 +37,7 @@ def test_point_masses_agree_with_lenstronomy(grid):
 
 def test_deflection_is_added_to_what_is_there(grid):
     alpha = np.ones_like(grid[0]), np.full_like(grid[0], 2.0)
-    add_point_masses(*alpha, *grid, np.array([[0.3, 0.1]]), np.array([0.2]))
+    _add_point_masses(*alpha, *grid, np.array([[0.3, 0.1]]), np.array([0.2]))
     expected = point_deflection(*grid, [[0.3, 0.1]], [0.2])
     np.testing.assert_allclose(alpha, expected + np.array([[1.0], [2.0]]))
 

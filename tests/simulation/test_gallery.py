@@ -12,7 +12,7 @@ from scipy.signal import fftconvolve
 from gravlensdiffusion import GravLensError, LensStore, lenstronomy_kwargs, simulate, write_store
 from gravlensdiffusion.cli.main import main
 from gravlensdiffusion.formats.open import open_set
-from gravlensdiffusion.simulation.gallery import half_light_radius, isolated, open_gallery
+from gravlensdiffusion.simulation.gallery import Gallery, _isolated, half_light_radius
 from gravlensdiffusion.simulation.instrument import build_instrument
 
 
@@ -45,20 +45,20 @@ def opened(folder):
 
 def test_a_galaxy_is_taken_out_of_its_sky():
     image = cutout(64, 6.0)
-    light = isolated(image)
+    light = _isolated(image)
     truth = cutout(64, 6.0, sky=0.0, noise=0.0)
     assert light.sum() == pytest.approx(truth.sum(), rel=0.15)
     assert light[0].max() == 0
     inside = truth > 0.1
     assert np.abs(light - truth)[inside].sum() < 0.15 * truth[inside].sum()
-    assert isolated(cutout(64, 6.0, noise=3.0)) is None
+    assert _isolated(cutout(64, 6.0, noise=3.0)) is None
 
 
 def test_a_galaxy_beside_is_left_out():
     image = cutout(80, 5.0)
-    alone = isolated(image).sum()
+    alone = _isolated(image).sum()
     y, x = np.indices((80, 80)) - np.array([70, 70])[:, None, None]
-    assert isolated(image + np.exp(-np.hypot(x, y) / 3)).sum() == pytest.approx(alone, rel=0.1)
+    assert _isolated(image + np.exp(-np.hypot(x, y) / 3)).sum() == pytest.approx(alone, rel=0.1)
 
 
 def catalogue(folder, images, psf, **changes):
@@ -102,7 +102,7 @@ def in_this_process(monkeypatch):
 def test_galaxies_of_a_known_psf_are_deconvolved_as_far_as_their_noise_lets(tmp_path):
     levels = (2e-4, 2e-3, 1e-2, 0.03)
     images = [blurred(5.0, level) for level in levels]
-    gallery = open_gallery(opened(catalogue(tmp_path / "a", images, PSF)))
+    gallery = Gallery.of(opened(catalogue(tmp_path / "a", images, PSF)))
     assert gallery.names == (
         "catalog.fits[0]",
         "catalog.fits[1]",
@@ -120,7 +120,7 @@ def test_galaxies_of_a_known_psf_are_deconvolved_as_far_as_their_noise_lets(tmp_
         truth = cutout(65, 5.0, sky=0.0, noise=0.0)
         shown = gaussian_filter(truth, width / 2.3548)
         peak = shown.max() / shown.sum()
-        plain = isolated(kept)
+        plain = _isolated(kept)
         assert plain.max() / plain.sum() < blunt * peak
         assert image.max() == pytest.approx(peak, rel=0.15)
 
@@ -129,10 +129,10 @@ def test_galaxies_of_a_known_psf_are_deconvolved_as_far_as_their_noise_lets(tmp_
 def test_the_smallest_galaxy_is_twice_a_point_of_what_it_is_shown_by(tmp_path):
     radii = (1.5, 3.0, 3.5, 9.0)
     images = [blurred(radius, 1e-4) for radius in radii]
-    with_psf = open_gallery(opened(catalogue(tmp_path / "a", images, PSF)))
+    with_psf = Gallery.of(opened(catalogue(tmp_path / "a", images, PSF)))
     assert with_psf.names == ("catalog.fits[1]", "catalog.fits[2]", "catalog.fits[3]")
     # Without the file of the PSFs, the rule of images whose PSF is not known.
-    without = open_gallery(opened(catalogue(tmp_path / "b", images, None)))
+    without = Gallery.of(opened(catalogue(tmp_path / "b", images, None)))
     assert without.names == ("catalog.fits[3]",)
     assert without.widths == (4.0,)
     lenses = simulate("hst", 1, num_pixels=24, sources=opened(tmp_path / "a"))
@@ -157,11 +157,11 @@ def test_a_psf_that_is_none_is_told(tmp_path, psf, hdu, message):
     folder = catalogue(tmp_path / "a", [blurred(6.0, 1e-3)], psf, psf_hdu=[hdu])
     assert len(opened(folder)) == 1
     with pytest.raises(GravLensError, match=message):
-        open_gallery(opened(folder))
+        Gallery.of(opened(folder))
 
 
 def test_those_that_can_be_used_are_named(folder):
-    gallery = open_gallery(opened(folder))
+    gallery = Gallery.of(opened(folder))
     assert gallery.names == ("a.fits", "b.fits")
     assert gallery.radii == pytest.approx([7, 8], abs=1.5)
     assert [float(image.sum()) for image in gallery.images] == pytest.approx([1, 1], abs=1e-4)
@@ -181,7 +181,7 @@ def test_galaxies_must_be_twice_as_large_as_a_point(tmp_path):
         larger[name] = half_light_radius(seen, 60, 60) / half_light_radius(truth, 60, 60)
         noise = 0.003 * np.random.default_rng(1).standard_normal(seen.shape)
         fits.writeto(path / name, (seen + noise).astype(np.float32))
-    taken = open_gallery(opened(path)).names
+    taken = Gallery.of(opened(path)).names
     assert taken == ("4.5.fits", "6.0.fits", "9.0.fits")
     # The point spread function makes them larger, by less than a third.
     assert {name for name, by in larger.items() if by < 4 / 3} == set(taken)
@@ -211,14 +211,14 @@ def test_what_the_other_telescope_has_spread_stays_below_what_this_one_does(fold
     cutouts = lenses.config.source.light.structure
     fwhm = build_instrument(lenses.config.imaging).psf_fwhm
     for radius, largest in zip(
-        open_gallery(opened(folder)).radii, cutouts.largest_radius, strict=True
+        Gallery.of(opened(folder)).radii, cutouts.largest_radius, strict=True
     ):
         assert 4 * largest / radius == pytest.approx(fwhm)
     assert (lenses.parameters["source_R_sersic"] <= max(cutouts.largest_radius)).all()
 
 
 def test_the_flux_is_that_of_the_magnitude(folder):
-    gallery = open_gallery(opened(folder))
+    gallery = Gallery.of(opened(folder))
     for number in range(2):
         arguments = gallery.profile(number, 0.3, 5)
         flux = arguments["image"].sum() * arguments["scale"] ** 2

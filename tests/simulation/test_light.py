@@ -22,10 +22,9 @@ from gravlensdiffusion.config.priors import Constant, TruncatedNormal, Uniform
 from gravlensdiffusion.config.simulation import SimulationConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.presets.simulation import simulation_preset
-from gravlensdiffusion.simulation.disc import STEP, disc_image
 from gravlensdiffusion.simulation.generate import select, set_header, simulate_one
-from gravlensdiffusion.simulation.light import interpolated, sersic_ellipse
-from gravlensdiffusion.simulation.population import draw_light, draw_neighbours
+from gravlensdiffusion.simulation.light import STEP, disc_image, interpolated, sersic_ellipse
+from gravlensdiffusion.simulation.population import _draw_light, draw_neighbours
 from gravlensdiffusion.simulation.profiles import LIGHT, components
 from gravlensdiffusion.simulation.symmetry import symmetries
 
@@ -58,7 +57,7 @@ def light(structure, **priors):
 
 
 def drawn(structure, seed=0):
-    values = draw_light("lens_light", light(structure), np.random.default_rng(seed))
+    values = _draw_light("lens_light", light(structure), np.random.default_rng(seed))
     return values | {"lens_x": 0.0, "lens_y": 0.0}
 
 
@@ -201,7 +200,7 @@ def test_neighbours_are_as_many_as_their_population_says(config):
 
 
 def test_a_neighbour_adds_its_flux_where_it_lies(config):
-    galaxy = draw_light("neighbour2", light(None), np.random.default_rng(0))
+    galaxy = _draw_light("neighbour2", light(None), np.random.default_rng(0))
     alone = brightness(galaxy | {"neighbour2_x": 1.0, "neighbour2_y": -2.0})
     assert alone.sum() * PIXEL**2 == pytest.approx(1, abs=0.01)
     assert (X * alone).sum() / alone.sum() == pytest.approx(1.0, abs=0.01)

@@ -12,7 +12,7 @@ from gravlensdiffusion.config.instrument import Camera, Moffat, PointSpread
 from gravlensdiffusion.config.priors import Constant, Uniform
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.presets.instruments import ACS_F814W, EUCLID_VIS, WFC3_F140W
-from gravlensdiffusion.simulation.psf import Spread, moffat_transform
+from gravlensdiffusion.simulation.psf import Spread, _moffat_transform
 
 SCALE, SIDE, RAYS = 0.05, 201, 3
 WINGS = PointSpread(
@@ -56,7 +56,7 @@ def test_the_transform_is_the_integral_of_the_profile(beta):
 
     for k in (0.0, 0.7, 2.0):
         direct = quad(ring, 0, 60, args=(k,), limit=2000)[0]
-        ours = moffat_transform(np.array([k]), 0.2, beta)[0]
+        ours = _moffat_transform(np.array([k]), 0.2, beta)[0]
         # What lies beyond 60 arcsec is missing from the integral.
         assert ours == pytest.approx(direct, abs=1.5 * (1 + (60 / scale) ** 2) ** (1 - beta) + 1e-6)
 

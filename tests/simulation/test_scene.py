@@ -20,15 +20,15 @@ from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.presets.simulation import simulation_preset
 from gravlensdiffusion.sets.inspection import inspect_lenses
 from gravlensdiffusion.simulation.generate import select, set_header, simulate_one
-from gravlensdiffusion.simulation.population import LENSING, UNITS, light_units
+from gravlensdiffusion.simulation.population import LENSING, UNITS, _light_units
 from gravlensdiffusion.simulation.simulated_set import simulate
 from gravlensdiffusion.simulation.substructure import UNITS as SUBSTRUCTURE
 from gravlensdiffusion.store.reader import write_store
 from tests.sources import smooth
 
-LENS_LIGHT = [name for name in light_units("lens_light") if not name.endswith(("_x", "_y"))]
-COMPANION = list(light_units("companion"))
-SOURCE = list(light_units("source"))
+LENS_LIGHT = [name for name in _light_units("lens_light") if not name.endswith(("_x", "_y"))]
+COMPANION = list(_light_units("companion"))
+SOURCE = list(_light_units("source"))
 
 
 @pytest.fixture(scope="module")

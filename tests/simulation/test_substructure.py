@@ -8,7 +8,7 @@ from gravlensdiffusion.config.priors import Constant, LogUniform, Uniform
 from gravlensdiffusion.config.simulation import Cosmology, Subhaloes, Vortex
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.simulation.cosmology import lens_geometry
-from gravlensdiffusion.simulation.substructure import UNITS, draw_masses, draw_substructure
+from gravlensdiffusion.simulation.substructure import UNITS, _draw_masses, draw_substructure
 
 GEOMETRY = lens_geometry(Cosmology())
 
@@ -20,7 +20,7 @@ def draw_many(config, num, einstein_radius=1.3):
 
 @pytest.mark.parametrize("slope", [-0.9, -1.0, -1.1, -1.9])
 def test_masses_follow_the_power_law(slope):
-    masses = draw_masses(Subhaloes(slope=slope), 20000, np.random.default_rng(5))
+    masses = _draw_masses(Subhaloes(slope=slope), 20000, np.random.default_rng(5))
     assert masses.min() >= 1e6
     assert masses.max() <= 1e10
     # Maximum of the likelihood of a truncated power law, with u = log(m / m_min) / span.
@@ -33,8 +33,8 @@ def test_masses_follow_the_power_law(slope):
 
 def test_total_mass_at_the_slope_of_the_code_and_of_its_docstring():
     rng = np.random.default_rng(0)
-    code = draw_masses(Subhaloes(slope=-0.9), 200_000, rng).mean() * 25
-    docstring = draw_masses(Subhaloes(slope=-1.9), 2_000_000, rng).mean() * 25
+    code = _draw_masses(Subhaloes(slope=-0.9), 200_000, rng).mean() * 25
+    docstring = _draw_masses(Subhaloes(slope=-1.9), 2_000_000, rng).mean() * 25
     assert code == pytest.approx(3.8e10, rel=0.03)
     assert docstring == pytest.approx(3.4e8, rel=0.1)
 

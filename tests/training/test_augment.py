@@ -13,7 +13,7 @@ from gravlensdiffusion.config.simulation import LensClass
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.presets.simulation import simulation_preset
 from gravlensdiffusion.simulation.generate import select, set_header, simulate_one
-from gravlensdiffusion.simulation.render import build_renderer
+from gravlensdiffusion.simulation.render import Renderer
 from gravlensdiffusion.simulation.substructure import Substructure
 from gravlensdiffusion.training.augment import (
     ANGLES,
@@ -51,7 +51,7 @@ def render(
 ) -> NDArray[np.float64]:
     config = POPULATIONS[name]
     imaging = replace(config.imaging, num_pixels=40, size=None)
-    renderer = build_renderer(config.cosmology, imaging)
+    renderer = Renderer(config.cosmology, imaging)
     clumps = Substructure(parameters=dict(values), subhaloes=subhaloes)
     return renderer.image(values, clumps)
 

@@ -9,7 +9,7 @@ from gravlensdiffusion.config.classifier import EncoderConfig
 from gravlensdiffusion.model.checkpoint import load_encoder, save_model
 from gravlensdiffusion.presets.simulation import simulation_preset
 from gravlensdiffusion.simulation.generate import select
-from gravlensdiffusion.simulation.render import build_renderer
+from gravlensdiffusion.simulation.render import Renderer
 from gravlensdiffusion.simulation.simulated_set import simulate
 from gravlensdiffusion.simulation.substructure import Substructure
 from gravlensdiffusion.training.encoder import (
@@ -101,7 +101,7 @@ def test_turned_lenses_are_the_lenses_of_turned_parameters(symmetry):
     values = dict(next(simulate(config, 1, seed=3).records()).parameters)
     values |= {"lens_e1": 0.0, "lens_e2": 0.0, "lens_x": 0.0, "lens_y": 0.0}
     values |= {"source_e1": 0.0, "source_e2": 0.0}
-    renderer = build_renderer(config.cosmology, imaging)
+    renderer = Renderer(config.cosmology, imaging)
     smooth = Substructure(parameters={"vortex_length": math.nan})
     image = renderer.image(values, smooth)
     targets = torch.tensor([[values.get(name, 0.0) for name in TARGETS]])

@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +15,8 @@ from gravlensdiffusion.config.galaxies import Cutouts
 from gravlensdiffusion.config.simulation import SimulationConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.sets.lens_set import LensSet
-from gravlensdiffusion.simulation.deconvolution import deconvolved, full_width
 from gravlensdiffusion.simulation.instrument import build_instrument
+from gravlensdiffusion.simulation.psf import deconvolved, full_width
 
 Floats = NDArray[np.float64]
 
@@ -58,6 +58,43 @@ class Gallery:
     radii: tuple[float, ...]
     widths: tuple[float, ...]
 
+    @classmethod
+    def of(cls, galaxies: LensSet) -> Self:
+        """Make ready the galaxies of a set that are bright and large enough.
+
+        Args:
+            galaxies: Images, each with a galaxy in its middle; they may differ in size.
+
+        Raises:
+            GravLensError: If there are none, or too many.
+        """
+        if len(galaxies) > MAX_GALAXIES:
+            raise GravLensError(f"sources: {len(galaxies)} galaxies, more than {MAX_GALAXIES}")
+        found = list(_prepared(galaxies))
+        galaxies.close()
+        if not found:
+            raise GravLensError(
+                f"sources: none of {len(galaxies)} galaxies has a half-light radius of {MIN_RADIUS:g} times "
+                f"that of a point, which is {POINT_RADIUS} pixels where no PSF is known, and a signal-to-noise "
+                f"ratio of {MIN_SIGNAL:.0f}, as sources need"
+            )
+        return cls(*zip(*found, strict=True))
+
+    def sources_of(self, config: SimulationConfig) -> SimulationConfig:
+        """Return a simulation whose sources are these galaxies."""
+        fwhm = build_instrument(config.imaging).psf_fwhm
+        sizes = zip(self.radii, self.widths, strict=True)
+        digest = hashlib.sha256()
+        for image in self.images:
+            digest.update(repr(image.shape).encode() + image.tobytes())
+        cutouts = Cutouts(
+            names=self.names,
+            largest_radius=tuple(fwhm * radius / width for radius, width in sizes),
+            digest=digest.hexdigest(),
+        )
+        light = replace(config.source.light, structure=cutouts)
+        return replace(config, source=replace(config.source, light=light))
+
     def profile(self, number: int, radius: float, texture: int) -> dict[str, Any]:
         """Return the arguments of lenstronomy's ``INTERPOL`` but for flux and centre.
 
@@ -77,58 +114,12 @@ class Gallery:
             "scale": scale,
         }
 
-    @property
-    def digest(self) -> str:
-        """SHA-256 of the images."""
-        found = hashlib.sha256()
-        for image in self.images:
-            found.update(repr(image.shape).encode() + image.tobytes())
-        return found.hexdigest()
-
-
-def open_gallery(galaxies: LensSet) -> Gallery:
-    """Make ready the galaxies of a set that are bright and large enough.
-
-    Args:
-        galaxies: Images, each with a galaxy in its middle; they may differ in size.
-
-    Raises:
-        GravLensError: If there are none, or too many.
-    """
-    if len(galaxies) > MAX_GALAXIES:
-        raise GravLensError(f"sources: {len(galaxies)} galaxies, more than {MAX_GALAXIES}")
-    found = list(_prepared(galaxies))
-    galaxies.close()
-    if not found:
-        raise GravLensError(
-            f"sources: none of {len(galaxies)} galaxies has a half-light radius of {MIN_RADIUS:g} times "
-            f"that of a point, which is {POINT_RADIUS} pixels where no PSF is known, and a signal-to-noise "
-            f"ratio of {MIN_SIGNAL:.0f}, as sources need"
-        )
-    names, images, radii, widths = zip(*found, strict=True)
-    return Gallery(names, images, radii, widths)
-
-
-def with_sources(config: SimulationConfig, gallery: Gallery) -> SimulationConfig:
-    """Return a simulation whose sources are the galaxies of a gallery."""
-    fwhm = build_instrument(config.imaging).psf_fwhm
-    cutouts = Cutouts(
-        names=gallery.names,
-        largest_radius=tuple(
-            fwhm * radius / width
-            for radius, width in zip(gallery.radii, gallery.widths, strict=True)
-        ),
-        digest=gallery.digest,
-    )
-    light = replace(config.source.light, structure=cutouts)
-    return replace(config, source=replace(config.source, light=light))
-
 
 def _prepared(galaxies: LensSet) -> Iterator[tuple[str, NDArray[np.float32], float, float]]:
     """Yield name, light, half-light radius and width of a point [pixel] of the galaxies that can be taken."""
     for index in range(len(galaxies)):
         image = galaxies.read_whole(index).mean(0, dtype=np.float64)
-        light, width, point = isolated(image), PSF_PIXELS, POINT_RADIUS
+        light, width, point = _isolated(image), PSF_PIXELS, POINT_RADIUS
         if light is None:
             continue
         # The folder may be moved; the file says which galaxy it is.
@@ -166,7 +157,7 @@ def _sharpened(image: Floats, psf: Floats) -> tuple[Floats, float] | None:
     """
     own, found = full_width(psf), None
     for target in TARGETS:
-        narrower = isolated(image, deconvolved(_without_sky(image), psf, target * own))
+        narrower = _isolated(image, deconvolved(_without_sky(image), psf, target * own))
         if narrower is None:
             break
         found = (narrower, target * own)
@@ -185,15 +176,12 @@ def half_light_radius(light: Floats, row: float, column: float) -> float:
     return float(np.interp(0.5, growth, distance.ravel()[order]))
 
 
-def isolated(image: Floats, sharper: Floats | None = None) -> Floats | None:
+def _isolated(image: Floats, sharper: Floats | None = None) -> Floats | None:
     """Return the light of the galaxy in the middle alone, or None where it is too faint.
 
     Noise is taken out by a threshold on the coefficients of an isotropic undecimated wavelet
-    transform, scale by scale, so that structure larger than the noise's grain is kept as it is.
-
-    Args:
-        image: Tells where the galaxy lies, shape ``(H, W)``.
-        sharper: The image to take the light from, as `deconvolved` makes it; None for ``image`` itself.
+    transform, scale by scale, so that structure larger than the noise's grain is kept as it is. Where
+    the galaxy lies tells ``image``; its light is that of ``sharper``, as `deconvolved` makes it, or its own.
 
     References:
         Starck, Fadili & Murtagh 2007, The Undecimated Wavelet Decomposition.

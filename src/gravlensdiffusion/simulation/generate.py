@@ -22,11 +22,11 @@ from gravlensdiffusion.simulation.population import (
     LENSING,
     draw_lens,
     draw_neighbours,
+    draw_scene,
     draw_source,
     parameter_units,
 )
-from gravlensdiffusion.simulation.render import build_renderer
-from gravlensdiffusion.simulation.scene import draw_scene
+from gravlensdiffusion.simulation.render import Renderer
 from gravlensdiffusion.simulation.substructure import Substructure, draw_substructure
 
 BLOCK = 60
@@ -108,7 +108,7 @@ def simulate_one(
     """
     label = int(labels_of(config, seed, range(index, index + 1))[0])
     chosen = config.classes[label]
-    renderer = build_renderer(config.cosmology, config.imaging)
+    renderer = Renderer(config.cosmology, config.imaging)
     values, clumps = _draw_truth(config, chosen, seed, index)
     values |= renderer.instrument.draw_psf(_generator(seed, index, _PSF))
     clean = renderer.image(values, clumps, gallery)

@@ -43,7 +43,7 @@ class Exposure:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Instrument:
+class _Instrument:
     """An instrument with its grid of rays.
 
     Attributes:
@@ -85,11 +85,7 @@ class Instrument:
         return np.asarray(self.numerics.re_size_convolve(light))
 
     def lenstronomy_kwargs(self, psf: Mapping[str, float]) -> dict[str, dict[str, Any]]:
-        """Return what lenstronomy makes grid, point spread function and convolution of.
-
-        Args:
-            psf: What `draw_psf` returned, among other values or not.
-        """
+        """Return what lenstronomy makes grid, point spread function and convolution of; see `image`."""
         kwargs = {name: dict(each) for name, each in self.arguments.items()}
         if self.spread is not None:
             kwargs["kwargs_psf"] = self.spread.lenstronomy_kwargs(psf)
@@ -114,12 +110,7 @@ class Instrument:
         )
 
     def noise_std(self, image: NDArray[np.float64], exposure: Exposure) -> NDArray[np.float64]:
-        """Return the standard deviation of the noise in each pixel [e- / s].
-
-        Args:
-            image: Noise-free image, shape ``(H, W)`` [e- / s].
-            exposure: Exposure time and sky noise.
-        """
+        """Return the standard deviation of the noise in each pixel of a noise-free image [e- / s]."""
         return noise_std(image, exposure.background_rms, exposure.time, self.correlation)
 
     def observe(
@@ -133,12 +124,7 @@ class Instrument:
     def fill_bad_pixels(
         self, image: NDArray[np.float64], rng: np.random.Generator
     ) -> tuple[NDArray[np.float64], dict[str, float]]:
-        """Return an image without the pixels that were not observed, and their share, by its name.
-
-        Args:
-            image: Image with noise, shape ``(H, W)`` [e- / s].
-            rng: Source of all random numbers.
-        """
+        """Return an image with noise without the pixels that were not observed, and their share."""
         if self.bad_pixels is None:
             return image, {}
         # So many spots of five pixels, which may overlap, leave the share that is asked for.
@@ -168,7 +154,7 @@ class Instrument:
 
 
 @lru_cache(maxsize=8)
-def build_instrument(imaging: Imaging) -> Instrument:
+def build_instrument(imaging: Imaging) -> _Instrument:
     """Build the instrument and its grid, centred on the middle of the image."""
     chosen = imaging.instrument
     camera = chosen if isinstance(chosen, Camera) else _camera(chosen)
@@ -193,7 +179,7 @@ def build_instrument(imaging: Imaging) -> Instrument:
         background_rms=camera.background_rms,
         exposure_time=camera.exposure_time,
     )
-    return Instrument(
+    return _Instrument(
         pixel_scale=camera.pixel_scale,
         psf_fwhm=fwhm,
         zero_point=camera.zero_point,
@@ -210,7 +196,13 @@ def build_instrument(imaging: Imaging) -> Instrument:
 
 def _camera(telescope: Telescope) -> Camera:
     """Return a telescope of lenstronomy's by its numbers."""
-    settings = _telescope_settings(telescope)
+    if telescope.band not in BANDS[telescope.name]:
+        raise GravLensError(
+            f"{telescope.name} has no band '{telescope.band}'; "
+            f"choose from {', '.join(BANDS[telescope.name])}"
+        )
+    make = {"Euclid": Euclid, "HST": HST}[telescope.name]
+    settings: dict[str, float] = make(band=telescope.band, psf_type="GAUSSIAN").kwargs_single_band()
     band = SingleBand(**settings)
     return Camera(
         pixel_scale=band.pixel_scale,
@@ -219,14 +211,3 @@ def _camera(telescope: Telescope) -> Camera:
         background_rms=float(band.background_noise),
         exposure_time=Constant(value=band.exposure_time),
     )
-
-
-def _telescope_settings(telescope: Telescope) -> dict[str, float]:
-    if telescope.band not in BANDS[telescope.name]:
-        raise GravLensError(
-            f"{telescope.name} has no band '{telescope.band}'; "
-            f"choose from {', '.join(BANDS[telescope.name])}"
-        )
-    make = {"Euclid": Euclid, "HST": HST}[telescope.name]
-    settings: dict[str, float] = make(band=telescope.band, psf_type="GAUSSIAN").kwargs_single_band()
-    return settings

@@ -1,4 +1,4 @@
-"""Priors to parameters: the smooth lens and the source of one image."""
+"""Priors to parameters: the smooth lens, the source and what else one image shows."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -26,7 +26,7 @@ from gravlensdiffusion.config.priors import (
     TruncatedNormal,
     Uniform,
 )
-from gravlensdiffusion.config.simulation import Lens, SimulationConfig
+from gravlensdiffusion.config.simulation import Lens, Scene, SimulationConfig
 
 UNITS = {
     "theta_E": "arcsec",
@@ -118,10 +118,10 @@ def draw(prior: Prior, rng: np.random.Generator) -> float:
 def draw_lens(lens: Lens, rng: np.random.Generator) -> dict[str, float]:
     """Draw the smooth lens; the names and units are those of `parameter_units`."""
     x, y = _draw_position(lens.position, rng)
-    drawn = {name: draw(prior, rng) for name, prior in _lens_priors(lens).items()}
+    drawn = {name: draw(prior, rng) for name, prior in _priors(lens, LENS_FIELDS).items()}
     values = {"theta_E": drawn.pop("theta_E"), "lens_x": x, "lens_y": y} | drawn
     if lens.light is not None:
-        values |= draw_light(LENS_LIGHT, lens.light, rng)
+        values |= _draw_light(LENS_LIGHT, lens.light, rng)
         if lens.light_follows_mass:
             values["lens_light_e1"] += values["lens_e1"]
             values["lens_light_e2"] += values["lens_e2"]
@@ -129,15 +129,9 @@ def draw_lens(lens: Lens, rng: np.random.Generator) -> dict[str, float]:
 
 
 def draw_source(source: Source, rng: np.random.Generator, prefix: str = SOURCE) -> dict[str, float]:
-    """Draw the source, or another galaxy that has a place of its own.
-
-    Args:
-        source: Its priors.
-        rng: Source of all random numbers.
-        prefix: How the names of the values begin.
-    """
+    """Draw the source, or another galaxy that has a place of its own; ``prefix`` begins its names."""
     x, y = _draw_position(source.position, rng)
-    return {f"{prefix}_x": x, f"{prefix}_y": y} | draw_light(prefix, source.light, rng)
+    return {f"{prefix}_x": x, f"{prefix}_y": y} | _draw_light(prefix, source.light, rng)
 
 
 def draw_neighbours(
@@ -161,30 +155,25 @@ def _neighbours(populations: Sequence[Neighbours]) -> list[tuple[str, Neighbours
 
 def parameter_units(config: SimulationConfig) -> dict[str, str]:
     """Return the unit of every parameter of lens, source and scene that images of a set have."""
-    units = dict(UNITS) | light_units(SOURCE, (config.source.light,))
+    units = dict(UNITS) | _light_units(SOURCE, (config.source.light,))
     shown = [each.galaxy for each in config.scenes if isinstance(each.galaxy, GalaxyLight)]
     galaxies = [*shown, *([config.lens.light] if config.lens.light is not None else [])]
     if galaxies:
         units |= {
             name: unit
-            for name, unit in light_units(LENS_LIGHT, galaxies).items()
+            for name, unit in _light_units(LENS_LIGHT, galaxies).items()
             if not name.endswith(("_x", "_y"))
         }
     if config.scenes:
         beside = [each.companion.light for each in config.scenes if each.companion is not None]
-        units |= {"scene": ""} | light_units(COMPANION, beside)
+        units |= {"scene": ""} | _light_units(COMPANION, beside)
     for prefix, each in _neighbours(config.neighbours):
-        units |= light_units(prefix, (each.galaxy.light,))
+        units |= _light_units(prefix, (each.galaxy.light,))
     return units
 
 
-def light_units(prefix: str, lights: Sequence[GalaxyLight] = ()) -> dict[str, str]:
-    """Return the units of a galaxy's light by the names of its parameters.
-
-    Args:
-        prefix: How the names begin.
-        lights: What the light of the galaxies may be, for their structure.
-    """
+def _light_units(prefix: str, lights: Sequence[GalaxyLight] = ()) -> dict[str, str]:
+    """Return the units of a galaxy's light, which may be any of these, by its parameters' names."""
     units = dict(LIGHT_UNITS)
     for light in lights:
         units |= {name: "rad" if name.endswith("twist") else "" for name in _structure(light)}
@@ -211,9 +200,11 @@ def _draw_position(position: Disc | Box, rng: np.random.Generator) -> tuple[floa
     return radius * math.cos(angle), radius * math.sin(angle)
 
 
-def draw_light(prefix: str, light: GalaxyLight, rng: np.random.Generator) -> dict[str, float]:
+def _draw_light(prefix: str, light: GalaxyLight, rng: np.random.Generator) -> dict[str, float]:
     """Draw the light of a galaxy; the names of the values begin with ``prefix``."""
-    values = {name: draw(prior, rng) for name, prior in _light_priors(prefix, light).items()}
+    values = {
+        name: draw(prior, rng) for name, prior in _priors(light, LIGHT_FIELDS, f"{prefix}_").items()
+    }
     structure = light.structure
     if isinstance(structure, Cutouts):
         number = int(rng.integers(len(structure.names)))
@@ -230,15 +221,40 @@ def draw_light(prefix: str, light: GalaxyLight, rng: np.random.Generator) -> dic
     return values
 
 
-def prior_bounds(config: SimulationConfig) -> dict[str, tuple[float, float]]:
-    """Return the smallest and the largest value that the lens and the source can be drawn with.
+def draw_scene(
+    scenes: Sequence[Scene], lens: Mapping[str, float], rng: np.random.Generator
+) -> dict[str, float]:
+    """Draw one of the scenes and its galaxies.
 
-    The light of the lens, which may follow its mass, is not among them.
-
-    Returns:
-        Ends by the names of the parameters [their units]; infinite where a prior is.
+    Args:
+        scenes: The scenes to choose from.
+        lens: The values that the image's lens would have: its position and, where the scene shows
+            a lens galaxy, its light are taken over.
+        rng: Source of all other random numbers.
     """
-    priors = _lens_priors(config.lens) | _light_priors(SOURCE, config.source.light)
+    shares = np.cumsum([scene.weight for scene in scenes])
+    number = int(np.searchsorted(shares[:-1] / shares[-1], rng.uniform(), side="right"))
+    scene = scenes[number]
+    values = {"scene": float(number)}
+    if scene.galaxy is not None:
+        values |= {name: lens[name] for name in ("lens_x", "lens_y")}
+    if scene.galaxy == "lens":
+        values |= {name: value for name, value in lens.items() if name.startswith(LENS_LIGHT)}
+    elif scene.galaxy is not None:
+        values |= _draw_light(LENS_LIGHT, scene.galaxy, rng)
+    if scene.companion is not None and rng.uniform() < scene.companion_chance:
+        values |= draw_source(scene.companion, rng, COMPANION)
+    return values
+
+
+def prior_bounds(config: SimulationConfig) -> dict[str, tuple[float, float]]:
+    """Return the smallest and the largest value that lens and source can be drawn with [their units].
+
+    Ends are infinite where a prior is. The light of the lens, which may follow its mass, is not among
+    them.
+    """
+    light = config.source.light
+    priors = _priors(config.lens, LENS_FIELDS) | _priors(light, LIGHT_FIELDS, f"{SOURCE}_")
     bounds = {name: prior.support for name, prior in priors.items()}
     place = config.source.position
     for axis in ("x", "y"):
@@ -246,8 +262,7 @@ def prior_bounds(config: SimulationConfig) -> dict[str, tuple[float, float]]:
             radius = place.radius.support[1]
             bounds[f"{SOURCE}_{axis}"] = -radius, radius
         else:
-            prior = place.x if axis == "x" else place.y
-            bounds[f"{SOURCE}_{axis}"] = prior.support
+            bounds[f"{SOURCE}_{axis}"] = getattr(place, axis).support
     return bounds
 
 
@@ -265,25 +280,21 @@ def pinned(config: SimulationConfig, values: Mapping[str, float]) -> SimulationC
     known = {name: value for name, value in values.items() if math.isfinite(value)}
 
     def pin(prior: Prior, name: str) -> Constant:
-        return Constant(value=known.get(name, middle(prior)))
+        return Constant(value=known.get(name, _middle(prior)))
 
-    def pins(fields: Mapping[str, str], priors: Mapping[str, Prior]) -> dict[str, Any]:
-        values = [pin(prior, name) for name, prior in priors.items()]
-        return dict(zip(fields.values(), values, strict=True))
+    def pins(owner: Lens | GalaxyLight, fields: Mapping[str, str], prefix: str = "") -> Any:
+        return {field: pin(getattr(owner, field), prefix + name) for name, field in fields.items()}
 
     lens, light, place = config.lens, config.source.light, config.source.position
-    shape = pins(LIGHT_FIELDS, _light_priors(SOURCE, light))
-    axis = Constant(value=0.0)
-    x, y = (axis, axis) if isinstance(place, Disc) else (place.x, place.y)
-    position = Box(x=pin(x, f"{SOURCE}_x"), y=pin(y, f"{SOURCE}_y"))
-    return replace(
-        config,
-        lens=replace(lens, **pins(LENS_FIELDS, _lens_priors(lens))),
-        source=replace(config.source, light=replace(light, **shape), position=position),
+    x, y = (Constant(value=0.0),) * 2 if isinstance(place, Disc) else (place.x, place.y)
+    source = Source(
+        light=replace(light, **pins(light, LIGHT_FIELDS, f"{SOURCE}_")),
+        position=Box(x=pin(x, f"{SOURCE}_x"), y=pin(y, f"{SOURCE}_y")),
     )
+    return replace(config, lens=replace(lens, **pins(lens, LENS_FIELDS)), source=source)
 
 
-def middle(prior: Prior) -> float:
+def _middle(prior: Prior) -> float:
     """Return the median of a prior, or the middle of the range that cuts a normal one."""
     match prior:
         case Constant():
@@ -298,9 +309,8 @@ def middle(prior: Prior) -> float:
             return (prior.low + prior.high) / 2
 
 
-def _lens_priors(lens: Lens) -> dict[str, Prior]:
-    return {name: getattr(lens, field) for name, field in LENS_FIELDS.items()}
-
-
-def _light_priors(prefix: str, light: GalaxyLight) -> dict[str, Prior]:
-    return {f"{prefix}_{name}": getattr(light, field) for name, field in LIGHT_FIELDS.items()}
+def _priors(
+    owner: Lens | GalaxyLight, fields: Mapping[str, str], prefix: str = ""
+) -> dict[str, Prior]:
+    """Return the priors of a lens, or of a galaxy's light, by the names of their parameters."""
+    return {prefix + name: getattr(owner, field) for name, field in fields.items()}

@@ -17,9 +17,8 @@ from numpy.typing import NDArray
 
 from gravlensdiffusion.config.galaxies import MAX_ELLIPTICITY
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.simulation.disc import STEP, disc_image
 from gravlensdiffusion.simulation.gallery import Gallery
-from gravlensdiffusion.simulation.light import interpolated, sersic_ellipse
+from gravlensdiffusion.simulation.light import STEP, disc_image, interpolated, sersic_ellipse
 from gravlensdiffusion.simulation.population import COMPANION, LENS_LIGHT, NEIGHBOUR, SOURCE
 
 MASS = {"SIE": SIE(), "SHEAR": Shear()}
@@ -54,7 +53,7 @@ class Profile:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Components:
+class _Components:
     """The smooth lens and the galaxies of an image.
 
     Attributes:
@@ -70,7 +69,7 @@ class Components:
 
 def components(
     values: Values, counts: Callable[[float], float], gallery: Gallery | None = None
-) -> Components:
+) -> _Components:
     """Return what an image is made of.
 
     Args:
@@ -82,7 +81,7 @@ def components(
     Raises:
         GravLensError: If the source is such an image, and they are not there.
     """
-    return Components(
+    return _Components(
         mass=_smooth_lens(values),
         source=_image(values, counts, gallery) or _galaxy(SOURCE, "source", values, counts),
         # The lens galaxy lies where its mass does.

@@ -1,4 +1,4 @@
-"""Point spread functions with wings, by their Fourier transforms."""
+"""Point spread functions with wings, by their Fourier transforms: how they spread light, and how they are taken off."""
 
 import math
 from collections.abc import Mapping
@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import fftfreq, fftshift, irfft2, next_fast_len, rfft2, rfftfreq
+from scipy.ndimage import zoom
 from scipy.special import gamma, kv
 
 from gravlensdiffusion.config.instrument import PointSpread
@@ -21,11 +22,16 @@ MARGIN = 0.25
 on one side comes back on the other no nearer than that."""
 MAX_STRETCH = 2.0
 """Highest frequency that is told from the highest, in units of one over the distance of the rays."""
+REGULARISATION = 1e-7
+"""Power of the noise over that of the signal in the Wiener filter, where the power of the point spread function
+counts as 1: what it passes to less than that is not brought back."""
+FINE = 6
+"""Points of a pixel at which the width of a point spread function is measured, along each axis."""
 _ENTRIES = 32768
 """Entries of the table that the transform of the round profile is looked up in."""
 
 
-def moffat_transform(frequency: Array, fwhm: float, beta: float) -> Array:
+def _moffat_transform(frequency: Array, fwhm: float, beta: float) -> Array:
     r"""Return the Fourier transform of a round Moffat profile of unit flux.
 
     .. math:: \frac{2 (\pi k a)^{\beta - 1} K_{\beta - 1}(2 \pi k a)}{\Gamma(\beta - 1)},
@@ -75,7 +81,7 @@ class Spread:
         whole = sum(each.share for each in psf.components)
         self._table = np.zeros(_ENTRIES)
         for each in psf.components:
-            self._table += each.share / whole * moffat_transform(frequency, each.fwhm, each.beta)
+            self._table += each.share / whole * _moffat_transform(frequency, each.fwhm, each.beta)
 
     def draw(self, rng: np.random.Generator) -> dict[str, float]:
         """Draw the shape of an image's point spread function, by the names of `UNITS`."""
@@ -128,3 +134,37 @@ class Spread:
         )
         inside = spread[: side * s, : side * s].reshape(side, s, side, s)
         return np.asarray(inside.mean((1, 3)) * self._area)
+
+
+def deconvolved(image: Array, psf: Array, fwhm: float) -> Array:
+    """Return an image as a Gaussian shows it in place of the point spread function that it was taken with.
+
+    The Fourier transform is multiplied by ``T P* / (|P|^2 + K) (1 + K)`` with the transforms P and T of the
+    function and of the Gaussian and the constant K of a Wiener filter, `REGULARISATION`, so that the flux stays.
+
+    Args:
+        image: Without sky, shape ``(H, W)``; it counts as zero beyond its edges.
+        psf: The point spread function, with its brightest pixel at the middle of a point, ``(h, w)``.
+        fwhm: Full width at half maximum of the Gaussian [pixel].
+
+    References:
+        Starck, Pantin & Murtagh 2002, Deconvolution in Astronomy: A Review, section 3.
+    """
+    height, width = shape = tuple(map(sum, zip(image.shape, psf.shape, strict=True)))
+    kernel = np.zeros(shape)
+    kernel[: psf.shape[0], : psf.shape[1]] = psf / psf.sum()
+    peak = np.unravel_index(psf.argmax(), psf.shape)
+    blur = np.fft.rfft2(np.roll(kernel, (-int(peak[0]), -int(peak[1])), (0, 1)))
+    squared = np.fft.fftfreq(height)[:, None] ** 2 + np.fft.rfftfreq(width) ** 2
+    sigma = fwhm / (2 * math.sqrt(2 * math.log(2)))
+    target = np.exp(-2 * (math.pi * sigma) ** 2 * squared)
+    wiener = target * blur.conj() / (np.abs(blur) ** 2 + REGULARISATION) * (1 + REGULARISATION)
+    found: Array = np.fft.irfft2(wiener * np.fft.rfft2(image, shape), shape)
+    return found[: image.shape[0], : image.shape[1]]
+
+
+def full_width(psf: Array) -> float:
+    """Return the full width at half maximum of a point spread function, that of a circle of the same area [pixel]."""
+    fine = zoom(psf, FINE, order=3, mode="nearest", grid_mode=True)
+    area = np.count_nonzero(fine > fine.max() / 2) / FINE**2
+    return 2 * math.sqrt(area / math.pi)

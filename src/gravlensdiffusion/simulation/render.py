@@ -1,18 +1,23 @@
-"""Parameters to pixels: shoot the rays, look up the light, convolve."""
+"""Parameters to pixels: shoot the rays, look up the light, convolve; and what lenstronomy takes to do the same."""
 
+import math
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gravlensdiffusion.config.instrument import Imaging
 from gravlensdiffusion.config.simulation import Cosmology
+from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.sets.flux import PEAK
+from gravlensdiffusion.sets.lens_set import LensSet
+from gravlensdiffusion.sets.records import GENERATED, LensRecord, simulation_of
 from gravlensdiffusion.simulation.cosmology import lens_geometry
 from gravlensdiffusion.simulation.gallery import Gallery
 from gravlensdiffusion.simulation.instrument import build_instrument
 from gravlensdiffusion.simulation.profiles import LIGHT, MASS, Profile, components
-from gravlensdiffusion.simulation.substructure import Substructure
+from gravlensdiffusion.simulation.substructure import UNITS, Substructure
 
 
 class Renderer:
@@ -21,15 +26,13 @@ class Renderer:
     The profiles and the convolution are lenstronomy's own functions. What differs from calling
     its ``ImageModel`` for every image is that grid and kernel are built once, and that the
     subhaloes go through one loop without its bookkeeping.
+
+    Args:
+        cosmology: Cosmology and redshifts.
+        imaging: The instrument and the image.
     """
 
     def __init__(self, cosmology: Cosmology, imaging: Imaging) -> None:
-        """Build grid and profiles.
-
-        Args:
-            cosmology: Cosmology and redshifts.
-            imaging: The instrument and the image.
-        """
         self.geometry = lens_geometry(cosmology)
         self.instrument = build_instrument(imaging)
         self._x, self._y = self.instrument.numerics.coordinates_evaluate
@@ -96,7 +99,75 @@ def _add_light(
         light += LIGHT[each.name, each.quick](x, y, **each.arguments)
 
 
-@lru_cache(maxsize=4)
-def build_renderer(cosmology: Cosmology, imaging: Imaging) -> Renderer:
-    """Return the renderer of a configuration, built once in each process."""
-    return Renderer(cosmology, imaging)
+def lenstronomy_kwargs(lenses: LensSet, index: int) -> dict[str, dict[str, Any]]:
+    """Return the arguments with which lenstronomy makes an image of a simulated set again.
+
+    That is the native image without noise, in e-/s. The stored one is made of it by noise, of
+    `exposure_time` and `background_rms`; where the unit is ``peak``, flux `flux_min` becomes 0 and
+    `flux_max` 1, all of them parameters of the set; and by a reduction, where it has another size.
+    A point spread function with wings is a kernel as wide as the image, without what lies beyond.
+
+    Args:
+        lenses: A set that `simulate` has made, from a file or not, or some of one.
+        index: Which image.
+
+    Returns:
+        What lenstronomy's ``create_image_model`` takes, and as ``kwargs_params`` what the ``image``
+        of its result takes: ``kwargs_lens``, ``kwargs_source`` and ``kwargs_lens_light``. The pixels
+        in ``kwargs_data`` are those of the stored image in e-/s, NaN where it has another size.
+
+    Raises:
+        GravLensError: If the image was not simulated.
+        IndexError: If there is no such image.
+
+    Example:
+        >>> from lenstronomy.Util.class_creator import create_image_model
+        >>> table = lenstronomy_kwargs(simulate("hst", 8), 7)
+        >>> params = table.pop("kwargs_params")
+        >>> create_image_model(**table).image(**params).shape
+        (100, 100)
+    """
+    record = lenses.record(index)
+    config = simulation_of(lenses.header)
+    is_generated = record.parameters.get(GENERATED) == 1
+    if config is None or is_generated or "background_rms" not in record.parameters:
+        raise GravLensError(f"{lenses.name(index)}: nothing tells how it was simulated")
+    renderer = Renderer(config.cosmology, config.imaging)
+    made_of = components(record.parameters, renderer.instrument.counts)
+    mass = made_of.mass
+    if mass:
+        rays = np.unique(renderer.instrument.numerics.coordinates_evaluate[0])
+        mass += _substructure(record).profiles(renderer.geometry, rays)
+    kwargs = renderer.instrument.lenstronomy_kwargs(record.parameters)
+    time = record.parameters.get("exposure_time", math.nan)
+    kwargs["kwargs_data"] |= {
+        "image_data": _native_image(record, lenses.header.flux_unit, config.imaging.num_pixels),
+        "background_rms": record.parameters["background_rms"],
+        "exposure_time": None if math.isnan(time) else time,
+    }
+    model, params = {}, {}
+    for kind, (names, profiles) in {
+        "lens": ("lens_model_list", mass),
+        "source": ("source_light_model_list", made_of.source),
+        "lens_light": ("lens_light_model_list", made_of.front),
+    }.items():
+        model[names] = [each.name for each in profiles]
+        params[f"kwargs_{kind}"] = [dict(each.arguments) for each in profiles]
+    return kwargs | {"kwargs_model": model, "kwargs_params": params}
+
+
+def _substructure(record: LensRecord) -> Substructure:
+    unknown = dict.fromkeys(UNITS, math.nan)
+    values = {name: record.parameters[name] for name in unknown if name in record.parameters}
+    return Substructure(parameters=unknown | values, subhaloes=record.subhaloes)
+
+
+def _native_image(record: LensRecord, flux_unit: str, num_pixels: int) -> NDArray[np.float64]:
+    """Return the stored image [e- / s], shape ``(H, W)``; NaN where it was reduced."""
+    image = record.image[0].astype(np.float64)
+    if image.shape != (num_pixels, num_pixels):
+        return np.full((num_pixels, num_pixels), np.nan)
+    if flux_unit != PEAK:
+        return image
+    low, high = record.parameters["flux_min"], record.parameters["flux_max"]
+    return low + image * (high - low)

@@ -14,7 +14,7 @@ from gravlensdiffusion.presets.simulation import simulation_preset
 from gravlensdiffusion.progress import shown_progress
 from gravlensdiffusion.sets.lens_set import SUBHALO_DTYPE, Indices, LensSet, as_indices
 from gravlensdiffusion.sets.records import LensRecord
-from gravlensdiffusion.simulation.gallery import Gallery, open_gallery, with_sources
+from gravlensdiffusion.simulation.gallery import Gallery
 from gravlensdiffusion.simulation.generate import labels_of, select, set_header, simulate_one
 from gravlensdiffusion.simulation.instrument import build_instrument
 
@@ -87,8 +87,8 @@ def simulate(
         raise GravLensError(f"the number of jobs must be at least 1, got {num_jobs}")
     gallery = None
     if sources is not None:
-        gallery = open_gallery(sources)
-        config = with_sources(config, gallery)
+        gallery = Gallery.of(sources)
+        config = gallery.sources_of(config)
     return SimulatedSet(
         config, range(start, start + num), seed, num_jobs, shown=progress, gallery=gallery
     )
