@@ -15,7 +15,7 @@ from azula import sample  # noqa: E402
 
 from gravlensdiffusion.interop.azula import (  # noqa: E402
     AzulaDenoiser,
-    AzulaSchedule,
+    _Schedule,
     draw_posterior,
 )
 
@@ -43,7 +43,7 @@ def gaussian(schedule: Schedule) -> GaussianDenoiser:
 
 @pytest.mark.parametrize("schedule", [DDPMSchedule(), VariancePreservingLogSNR()])
 def test_times_run_from_the_lowest_level_to_the_highest(schedule: Schedule) -> None:
-    theirs = AzulaSchedule(schedule)
+    theirs = _Schedule(schedule)
     for u, t in ((0.0, schedule.t_min), (1.0, 1.0), (0.5, (1 + schedule.t_min) / 2)):
         found = theirs(torch.tensor(u, dtype=torch.float64))
         expected = schedule(torch.tensor(t, dtype=torch.float64))

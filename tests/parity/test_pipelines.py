@@ -12,7 +12,7 @@ from gravlensdiffusion.config.model import TransformConfig
 from gravlensdiffusion.config.unet2d import SchedulerConfig
 from gravlensdiffusion.diffusion.randomness import Stream, Streams
 from gravlensdiffusion.generation.generator import LensGenerator
-from gravlensdiffusion.interop import scheduler as ours
+from gravlensdiffusion.interop import unet2d as ours
 from gravlensdiffusion.model.build import build_model
 from gravlensdiffusion.model.checkpoint import save_model
 from gravlensdiffusion.sets.flux import peak_scaled
@@ -50,7 +50,7 @@ def theirs(pipeline: Any, shape: tuple[int, ...], steps: int, monkeypatch: Any) 
         if len(drawn) == 1:
             drawn.append(drawn[0])
             return drawn[0]
-        sources = ours.generators(streams, len(drawn) - 2)
+        sources = ours._generators(streams, len(drawn) - 2)
         drawn.append(torch.cat([torch.randn((1, *shape), generator=each) for each in sources]))
         return drawn[-1]
 

@@ -27,7 +27,7 @@ except ImportError:
     ) from None
 
 
-class AzulaSchedule(TheirSchedule):  # type: ignore[misc]
+class _Schedule(TheirSchedule):  # type: ignore[misc]
     """A noise schedule of ours, its lowest level at time 0.
 
     A sampler of azula divides by the noise at the end of its way, which must not be zero. So its time
@@ -69,7 +69,7 @@ class AzulaDenoiser(TheirDenoiser):  # type: ignore[misc]
     def __init__(self, denoiser: Denoiser) -> None:
         super().__init__()
         self.denoiser = denoiser
-        self.schedule = AzulaSchedule(denoiser.schedule)
+        self.schedule = _Schedule(denoiser.schedule)
 
     def forward(
         self, x_t: Tensor, t: Tensor, condition: Condition | None = None, **_: Any

@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import fields, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,7 +82,7 @@ def read_pipeline(folder: Path) -> ModelConfig:
         raise GravLensError(
             f"{folder}: has scheduler {kind!s:.50}; known are {', '.join(NUM_STEPS)}"
         )
-    path = part(folder, "scheduler") / SCHEDULER_CONFIG
+    path = _part(folder, "scheduler") / SCHEDULER_CONFIG
     return _model(folder, kind, read_json(dict[str, Any], path), path)
 
 
@@ -103,7 +104,7 @@ def _model(folder: Path, kind: str, settings: dict[str, Any], source: Path) -> M
     how = from_json(
         SchedulerConfig, json.dumps({"kind": kind, "settings": scheduler}), source=str(source)
     )
-    path = part(folder, "unet") / UNET_CONFIG
+    path = _part(folder, "unet") / UNET_CONFIG
     unet = read_json(dict[str, Any], path)
     channels, size = unet.get("in_channels", 3), unet.get("sample_size")
     if unet.get("out_channels", 3) != channels:
@@ -132,7 +133,7 @@ def _model(folder: Path, kind: str, settings: dict[str, Any], source: Path) -> M
         raise GravLensError(text if str(folder) in text else f"{folder}: {text}") from None
 
 
-def part(folder: Path, name: str) -> Path:
+def _part(folder: Path, name: str) -> Path:
     """Return where a part of a pipeline lies: a folder of its name, or the pipeline's own."""
     return folder / name if (folder / name).is_dir() else folder
 
@@ -143,7 +144,7 @@ def weights_of(folder: Path) -> Path:
     Raises:
         GravLensError: If there are none but such that could run code.
     """
-    weights = part(folder, "unet") / UNET_WEIGHTS
+    weights = _part(folder, "unet") / UNET_WEIGHTS
     pickles = sorted([*weights.parent.glob("*.bin"), *weights.parent.glob("*.pt*")])
     if pickles and not weights.exists():
         raise GravLensError(
@@ -172,8 +173,7 @@ def pipeline_files(
     Raises:
         GravLensError: If its images do not lie in [0, 1] as those of pipelines do.
     """
-    from gravlensdiffusion.interop.scheduler import build_scheduler
-    from gravlensdiffusion.interop.unet2d import import_diffusers
+    from gravlensdiffusion.interop.unet2d import build_scheduler
 
     if replace(config.transform, bounds=None) != replace(UNIT_TO_SIGNED, bounds=None):
         raise GravLensError(
@@ -184,7 +184,7 @@ def pipeline_files(
     kind = type(scheduler).__name__
     index = {
         "_class_name": "DDIMPipeline" if kind == "DDIMScheduler" else "DDPMPipeline",
-        "_diffusers_version": import_diffusers().__version__,
+        "_diffusers_version": version("diffusers"),
         "scheduler": ["diffusers", kind],
         "unet": ["diffusers", "UNet2DModel"],
     }
@@ -200,11 +200,7 @@ def pipeline_files(
 def _known(
     settings: Mapping[str, Any], name: str, default: str, known: Mapping[str, str], source: Path
 ) -> str:
-    """Return our word for a setting.
-
-    Raises:
-        GravLensError: If there is none.
-    """
+    """Return our word for a setting."""
     value = settings.get(name, default)
     if not isinstance(value, str) or value not in known:
         raise GravLensError(f"{source}: {name} is {value!s:.50}; known are {', '.join(known)}")

@@ -1,21 +1,26 @@
-"""``UNet2DModel`` of diffusers as a network of ours."""
+"""``UNet2DModel`` of diffusers as a network of ours, and its schedulers as a sampler."""
 
-from dataclasses import asdict
+import copy
+import inspect
+from dataclasses import asdict, dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from gravlensdiffusion.conditioning import Condition
+from gravlensdiffusion.config.model import ModelConfig
 from gravlensdiffusion.config.unet2d import UNet2DConfig
+from gravlensdiffusion.diffusion.denoise import Denoiser
+from gravlensdiffusion.diffusion.noise import DiscreteSchedule, Schedule
+from gravlensdiffusion.diffusion.randomness import Stream, Streams
+from gravlensdiffusion.diffusion.samplers.base import Sampler, State
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.interop.pipeline import NUM_STEPS, PREDICTIONS, SCHEDULES
 
 
-def import_diffusers() -> Any:
-    """Return the package diffusers, which is an extra.
-
-    Raises:
-        GravLensError: If it is not installed.
-    """
+def _import_diffusers() -> Any:
+    """Return the package diffusers, which is an extra."""
     try:
         import diffusers
     except ImportError:
@@ -44,7 +49,7 @@ class UNet2D(nn.Module):
         super().__init__()
         options = asdict(config)
         del options["kind"], options["scheduler"]
-        model = import_diffusers().UNet2DModel
+        model = _import_diffusers().UNet2DModel
         try:
             self.unet: nn.Module = model(
                 sample_size=image_size,
@@ -70,3 +75,112 @@ class UNet2D(nn.Module):
         timestep = noise.round().long() if self._is_learned else noise
         output: Tensor = self.unet(x, timestep, return_dict=False)[0]
         return output
+
+
+def build_scheduler(config: ModelConfig) -> Any:
+    """Return the scheduler of diffusers that goes with a model.
+
+    Args:
+        config: A model with a network of kind ``unet2d``.
+
+    Raises:
+        GravLensError: If the network is another, or diffusers takes no such settings.
+    """
+    if not isinstance(config.network, UNet2DConfig):
+        raise GravLensError("sampler 'scheduler' is for networks of kind 'unet2d'")
+    own, schedule = config.network.scheduler, config.schedule
+    theirs = {ours: name for name, ours in (PREDICTIONS | SCHEDULES).items()}
+    scheduler = getattr(_import_diffusers(), own.kind)
+    # Like diffusers, which leaves out what an other scheduler had.
+    known = inspect.signature(scheduler.__init__).parameters
+    try:
+        return scheduler(
+            num_train_timesteps=schedule.num_steps,
+            beta_schedule=theirs[schedule.kind],
+            beta_start=schedule.beta_min,
+            beta_end=schedule.beta_max,
+            prediction_type=theirs[config.denoiser.prediction],
+            **{name: value for name, value in own.settings.items() if name in known},
+        )
+    except (ValueError, TypeError, NotImplementedError) as error:
+        raise GravLensError(f"diffusers makes no such {own.kind}: {error!s:.200}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class _State(State):
+    """A scheduler on its way, which remembers the steps before."""
+
+    scheduler: Any = None
+
+
+class SchedulerSampler(Sampler):
+    """Draws as a pipeline of diffusers does: step by step as its scheduler, held in [-1, 1] at the end.
+
+    The scheduler takes what the network puts out, which follows from ``x_hat``. The noise that it
+    adds comes from a generator for each image and step.
+
+    Args:
+        config: A model with a network of kind ``unet2d``.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        assert isinstance(config.network, UNet2DConfig)
+        self.scheduler = build_scheduler(config)
+        self.prediction = config.denoiser.prediction
+        self.default_num_steps = min(  # type: ignore[misc]
+            NUM_STEPS[config.network.scheduler.kind], config.schedule.num_steps
+        )
+
+    def times(self, schedule: Schedule, num_steps: int) -> Tensor:
+        """Return the times of the scheduler's steps, and set it to them; see `Sampler.times`.
+
+        Raises:
+            GravLensError: If the schedule has no such number of steps.
+        """
+        assert isinstance(schedule, DiscreteSchedule)
+        if not 1 <= num_steps <= schedule.num_steps:
+            raise GravLensError(
+                f"the model has {schedule.num_steps} steps of noise, {num_steps} were asked for"
+            )
+        try:
+            self.scheduler.set_timesteps(num_steps)
+        except (ValueError, IndexError) as error:
+            raise GravLensError(f"the model's scheduler: {error!s:.200}") from None
+        indices = torch.as_tensor(self.scheduler.timesteps, dtype=torch.float64)
+        return torch.cat([(indices + 1) / schedule.num_steps, torch.zeros(1, dtype=torch.float64)])
+
+    def init(self) -> State:
+        """Return the state before the first of the steps that `times` has set."""
+        return _State(scheduler=copy.deepcopy(self.scheduler))
+
+    def step(
+        self,
+        denoiser: Denoiser,
+        x_t: Tensor,
+        t: Tensor,
+        s: Tensor,
+        state: State,
+        condition: Condition | None = None,
+        noise: Streams | None = None,
+    ) -> tuple[Tensor, Tensor, State]:
+        """Go from time t to time s; see `Sampler.step`."""
+        assert isinstance(state, _State)
+        x_hat: Tensor = denoiser(x_t, t, condition)
+        alpha_t, sigma_t = denoiser.schedule(t)
+        output = x_hat
+        if self.prediction == "epsilon":
+            output = (x_t - alpha_t * x_hat) / sigma_t
+        elif self.prediction == "v":
+            output = (alpha_t * x_t - x_hat) / sigma_t
+        index = state.scheduler.timesteps[state.step]
+        sources = None if noise is None else _generators(noise, state.step)
+        x_s = state.scheduler.step(output, index, x_t, generator=sources).prev_sample
+        if s == 0:
+            x_s = x_s.clamp(-1, 1)
+        return x_s, x_hat, _State(step=state.step + 1, scheduler=state.scheduler)
+
+
+def _generators(streams: Streams, step: int) -> list[torch.Generator]:
+    """Return a generator for each image of a batch, for the noise of one step."""
+    seeds = (streams.uniform(Stream.SAMPLER, draw=step) * 2**53).long()
+    return [torch.Generator().manual_seed(int(seed)) for seed in seeds]

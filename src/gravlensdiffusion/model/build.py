@@ -34,8 +34,7 @@ from gravlensdiffusion.diffusion.samplers.base import Sampler
 from gravlensdiffusion.diffusion.samplers.solvers import DDIM, DDPM, Consistency, DPMSolverPP, Heun
 from gravlensdiffusion.diffusion.wrap import ClippedDenoiser
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.interop.scheduler import SchedulerSampler
-from gravlensdiffusion.interop.unet2d import UNet2D
+from gravlensdiffusion.interop.unet2d import SchedulerSampler, UNet2D
 from gravlensdiffusion.model.transform import Transform
 from gravlensdiffusion.nn.lens_equation import LensEquation
 from gravlensdiffusion.nn.reference import ReferenceUNet

@@ -1,6 +1,7 @@
 """What the page shows, from the same functions that a notebook calls."""
 
 import base64
+import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.formats.writers import write_images
 from gravlensdiffusion.generation.animation import kept_steps, shown_request, to_display
 from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.generation.noise import add_noise, known_noise
@@ -21,7 +23,6 @@ from gravlensdiffusion.sets.flux import PEAK
 from gravlensdiffusion.sets.lens_set import LensSet
 from gravlensdiffusion.simulation.population import pinned
 from gravlensdiffusion.simulation.simulated_set import simulate
-from gravlensdiffusion.studio.download import write
 from gravlensdiffusion.studio.order import MAX_STEPS, Order
 from gravlensdiffusion.studio.turns import Wanted
 
@@ -33,6 +34,13 @@ BATCH_PIXELS = 40_000
 """Pixels that are drawn before others have their turn, at most, but for a single image."""
 SAME_SCALE = 0.01
 """Share by which pixel scales may differ that count as one."""
+KINDS = {
+    "h5": ("lenses.h5", "application/x-hdf5"),
+    "npz": ("lenses.npz", "application/octet-stream"),
+    "png": ("lenses.png", "image/png"),
+    "fits": ("lenses-fits.zip", "application/zip"),
+}
+"""Name and type of the file of each kind that a browser saves; ``fits`` is one file an image, packed."""
 
 
 @dataclass(kw_only=True)
@@ -206,13 +214,22 @@ class Studio:
         yield {"shell": order.in_shell(self.model), "python": order.in_python(self.model)}
 
     def save(self, order: Order, kind: str, folder: Path, wanted: Wanted) -> Iterator[Path | None]:
-        """Draw a set to a file of a folder, and yield its path at the end; None before."""
+        """Draw a set to a file of an empty folder, and yield its path at the end; None before."""
         request = self.checked(order)
         batches = []
         for batch in self.drawn(request, wanted):
             batches.append(batch)
             yield None
-        yield write(joined(batches), kind, folder, self.generator.name)
+        samples, path = joined(batches), folder / KINDS[kind][0]
+        if kind != "fits":
+            yield samples.save(path)
+            return
+        name = self.generator.name
+        write_images(folder / "set", samples.records(), samples.header, ("fits",), model=name)
+        with zipfile.ZipFile(path, "x", zipfile.ZIP_DEFLATED) as archive:
+            for image in sorted((folder / "set" / "fits").iterdir()):
+                archive.write(image, image.name)
+        yield path
 
     def checked(self, order: Order) -> Request:
         """Return the request of a set.

@@ -105,7 +105,7 @@ class Order(Bounded):
             words |= {"conditions": "order.csv"} | asked
         words["out"] = "lenses"
         flags = (
-            f"{flag_of(name)} {shlex.quote(str(value))}"
+            f"{'-' * 2}{name.replace('_', '-')} {shlex.quote(str(value))}"
             for name, value in words.items()
             if value is not None
         )
@@ -129,8 +129,3 @@ class Order(Bounded):
             for name, value in (named | dict(numbers)).items()
             if value is not None and value != defaults.get(name)
         }
-
-
-def flag_of(name: str) -> str:
-    """Return the option of the command line for a keyword."""
-    return "-" * 2 + name.replace("_", "-")

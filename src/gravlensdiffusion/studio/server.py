@@ -18,8 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gravlensdiffusion.codec import from_json
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.studio.download import KINDS
-from gravlensdiffusion.studio.drawing import Studio
+from gravlensdiffusion.studio.drawing import KINDS, Studio
 from gravlensdiffusion.studio.guess import Answers, Games
 from gravlensdiffusion.studio.order import Order
 from gravlensdiffusion.studio.turns import Busy, Left, Turns, Wanted
@@ -46,7 +45,7 @@ REPORT_ONLY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; san
 Work = Callable[[Wanted], Iterator[Any]]
 
 
-class TooLong(GravLensError):
+class _TooLong(GravLensError):
     """A question is longer than any of the page's."""
 
 
@@ -230,7 +229,7 @@ async def _body(request: Request) -> bytes:
     async for part in request.stream():
         found += part
         if len(found) > MAX_BODY:
-            raise TooLong(f"a question has at most {MAX_BODY} bytes")
+            raise _TooLong(f"a question has at most {MAX_BODY} bytes")
     return bytes(found)
 
 
@@ -250,7 +249,7 @@ def _line(item: dict[str, Any]) -> bytes:
 
 
 async def _refused(_: Request, error: GravLensError) -> Response:
-    status = 413 if isinstance(error, TooLong) else 400
+    status = 413 if isinstance(error, _TooLong) else 400
     return JSONResponse({"error": str(error)}, status_code=status)
 
 
