@@ -6,7 +6,6 @@ from functools import cache
 import numpy as np
 import pytest
 
-from gravlensdiffusion.balancing.fit import Resampling
 from gravlensdiffusion.classification.candidates import for_classifier
 from gravlensdiffusion.classification.fitting import plan
 from gravlensdiffusion.config.classifier import ClassifierConfig, ClassifierTraining
@@ -15,6 +14,7 @@ from gravlensdiffusion.evaluation.sets import prepare_sets
 from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.metrics import physics
 from gravlensdiffusion.presets.simulation import simulation_preset
+from gravlensdiffusion.sets.flux import bring_to_size
 from gravlensdiffusion.simulation.generate import select, set_header
 from gravlensdiffusion.simulation.simulated_set import simulate
 from gravlensdiffusion.store.reader import LensStore, write_store
@@ -92,13 +92,13 @@ def sorted_by_a_classifier(native, wanted, _):
 
 
 def balanced(native, wanted, _):
-    resampling = Resampling(
+    return bring_to_size(
+        native.read(slice(None)),
         size=wanted.image_shape[1],
         method=wanted.header.resize,
         window=float(native.image_shape[1]),
         flux_unit=native.header.flux_unit,
     )
-    return resampling(native.read(slice(None)))
 
 
 COMMANDS = (trained, evaluated, learned_by_a_classifier, sorted_by_a_classifier, balanced)

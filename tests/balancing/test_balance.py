@@ -7,8 +7,8 @@ import h5py
 import numpy as np
 import pytest
 
-from gravlensdiffusion.balancing.balance import CLASS_STRIDE, balance, plan_balance
-from gravlensdiffusion.balancing.settings import Settings, per_class
+from gravlensdiffusion.balancing.balance import CLASS_STRIDE, balance
+from gravlensdiffusion.balancing.settings import Settings
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.model.checkpoint import fingerprint
 from gravlensdiffusion.sets.records import GENERATED, FilledClass
@@ -100,7 +100,7 @@ def test_a_class_without_images_is_filled_where_it_is_asked_for(tmp_path: Path) 
 
 
 def test_per_class_takes_nothing_away(source: LensStore, tmp_path: Path) -> None:
-    done = balance(source, tiny(), tmp_path / "out.h5", targets=per_class(source, 2))
+    done = balance(source, tiny(), tmp_path / "out.h5", targets=2)
     assert done.made == {"axion": 1, "cdm": 0, "no_sub": 0}
     with LensStore(tmp_path / "out.h5") as store:
         assert store.class_counts == {"axion": 2, "cdm": 2, "no_sub": 4}
@@ -131,12 +131,12 @@ def test_a_class_gets_the_same_images_whatever_the_others_lack(tmp_path: Path) -
 def test_filling_up_again_keeps_flags_and_repeats_no_image(
     source: LensStore, tmp_path: Path
 ) -> None:
-    balance(source, tiny(), tmp_path / "once.h5", targets=per_class(source, 4))
+    balance(source, tiny(), tmp_path / "once.h5", targets=4)
     once = LensStore(tmp_path / "once.h5")
-    done = balance(once, tiny(), tmp_path / "twice.h5", targets=per_class(once, 6))
+    done = balance(once, tiny(), tmp_path / "twice.h5", targets=6)
     assert (done.num_kept, done.num_made_before) == (13, 5)
     direct = tmp_path / "direct.h5"
-    balance(source, tiny(), direct, targets=per_class(source, 6))
+    balance(source, tiny(), direct, targets=6)
     with LensStore(tmp_path / "twice.h5") as store:
         assert store.parameters[GENERATED].tolist() == [0] * 8 + [1] * 5 + [1] * 6
         assert [each.num for each in store.header.fillings] == [5, 6]
@@ -149,7 +149,7 @@ def test_filling_up_again_keeps_flags_and_repeats_no_image(
 
 
 def test_a_plan_draws_and_writes_nothing(source: LensStore, tmp_path: Path) -> None:
-    plan = plan_balance(source, tiny(), targets={"axion": 9})
+    plan = balance(source, tiny(), tmp_path / "out.h5", targets={"axion": 9}, dry_run=True)
     assert plan.made == {"axion": 8, "cdm": 0, "no_sub": 0}
     assert [path.name for path in tmp_path.iterdir()] == ["set.h5"]
 

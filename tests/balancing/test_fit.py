@@ -7,18 +7,28 @@ import h5py
 import numpy as np
 import pytest
 
-from gravlensdiffusion.balancing.balance import balance, plan_balance
+from gravlensdiffusion.balancing.balance import Plan, balance
 from gravlensdiffusion.balancing.fit import Fit
 from gravlensdiffusion.balancing.settings import Settings
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.formats.open import open_set
+from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.sets.flux import resize_flux
+from gravlensdiffusion.sets.lens_set import LensSet
 from gravlensdiffusion.store.reader import LensStore
 from tests.balancing.sets import LABELS, save_set, tiny
 from tests.models import LEARNED, ORDERED
 from tests.sets.files import save_folder
 
 RESAMPLED = Settings(resample=True)
+
+
+def planned(
+    tmp_path: Path, source: LensSet, model: LensGenerator, settings: Settings | None = None
+) -> Plan:
+    """Return what a balance would do."""
+    out = tmp_path / "planned.h5"
+    return balance(source, model, out, settings=settings or Settings(), dry_run=True)
 
 
 def fit(
@@ -32,7 +42,7 @@ def fit(
 ) -> Fit:
     """Return how a model fits a set."""
     source = save_set(tmp_path / "set.h5", size=size, has_twins=has_twins, **header)
-    return plan_balance(source, tiny(config), settings=settings).fit
+    return planned(tmp_path, source, tiny(config), settings=settings).fit
 
 
 def made(path: Path, config: object, source: LensStore, settings: Settings) -> np.ndarray:
@@ -96,12 +106,12 @@ def test_a_class_that_needs_nothing_may_be_unknown_to_the_model(tmp_path: Path) 
 
 @pytest.mark.parametrize("scale", [0.2479, 0.25, 0.2521])
 def test_pixels_alike_to_a_hundredth_are_the_same(tmp_path: Path, scale: float) -> None:
-    assert fit(tmp_path, pixel_scale_arcsec=scale).resampling is None
+    assert fit(tmp_path, pixel_scale_arcsec=scale).resample is None
 
 
 def test_a_set_of_equal_size_needs_no_pixel_scale(tmp_path: Path) -> None:
     found = fit(tmp_path, settings=Settings(), pixel_scale_arcsec=None)
-    assert found.resampling is None
+    assert found.resample is None
     assert found.notes == (
         "the set does not say its pixel scale: the pixel scale is taken to be the same",
     )
@@ -121,10 +131,10 @@ def test_a_set_of_equal_size_needs_no_pixel_scale(tmp_path: Path) -> None:
 def test_resampling_keeps_the_scale_of_the_sky(
     tmp_path: Path, size: int, scale: float | None, window: float, method: str
 ) -> None:
-    found = fit(tmp_path, size=size, pixel_scale_arcsec=scale).resampling
+    found = fit(tmp_path, size=size, pixel_scale_arcsec=scale).resample
     assert found is not None
-    assert (found.size, found.method, found.flux_unit) == (size, method, "e-/s")
-    assert found.window == pytest.approx(window)
+    expected = {"size": size, "method": method, "flux_unit": "e-/s"}
+    assert found.keywords == expected | {"window": pytest.approx(window)}
 
 
 @pytest.mark.parametrize("settings", [Settings(), RESAMPLED])
@@ -185,7 +195,7 @@ def test_another_resize_of_the_training_set_is_told(tmp_path: Path) -> None:
 
 def test_a_parameter_of_another_unit_is_not_mixed(tmp_path: Path) -> None:
     source = save_set(tmp_path / "set.h5", parameter_units={"theta_E": "deg"})
-    plan = plan_balance(source, tiny())
+    plan = planned(tmp_path, source, tiny())
     assert plan.notes == ("not stored with generated images, the set has another unit: theta_E",)
     balance(source, tiny(), tmp_path / "out.h5")
     with LensStore(tmp_path / "out.h5") as store:
@@ -211,7 +221,7 @@ def peak_set(path: Path, *, is_exact: bool) -> LensStore:
 
 def test_images_of_an_exact_peak_set_run_from_0_to_1(tmp_path: Path) -> None:
     source = peak_set(tmp_path / "set.h5", is_exact=True)
-    assert plan_balance(source, tiny()).notes == ()
+    assert planned(tmp_path, source, tiny()).notes == ()
     images = made(tmp_path / "out.h5", ORDERED, source, Settings())
     assert (images.min((1, 2, 3)) == 0).all()
     assert (images.max((1, 2, 3)) == 1).all()
@@ -222,7 +232,7 @@ def test_images_of_a_reduced_peak_set_take_the_extremes_of_originals(
     tmp_path: Path, settings: Settings
 ) -> None:
     source = peak_set(tmp_path / "set.h5", is_exact=False)
-    (note,) = plan_balance(source, tiny(), settings=settings).notes
+    (note,) = planned(tmp_path, source, tiny(), settings=settings).notes
     assert "do not reach from 0 to 1" in note
     images = made(tmp_path / "out.h5", ORDERED, source, settings)
     old = source.read(slice(None)).max((1, 2, 3))
@@ -237,7 +247,7 @@ def test_images_of_a_reduced_peak_set_take_the_extremes_of_originals(
 def test_a_peak_model_draws_peak_images_of_its_own(tmp_path: Path) -> None:
     source = peak_set(tmp_path / "set.h5", is_exact=False)
     config = replace(LEARNED, flux_unit="peak")
-    assert not plan_balance(source, tiny(config)).fit.is_scaled
+    assert not planned(tmp_path, source, tiny(config)).fit.is_scaled
 
 
 def class_folders(tmp_path: Path) -> Path:
@@ -271,7 +281,10 @@ def test_npy_files_that_were_reduced_are_balanced_by_themselves_or_when_it_is_to
 def test_a_unit_that_numbers_alone_tell_is_not_believed_against_the_user(tmp_path: Path) -> None:
     source = open_set(class_folders(tmp_path)).select([4, 3, 2, 1, 0])
     assert source.header.flux_unit == "peak"
-    assert plan_balance(source, tiny(), settings=Settings(flux_unit="e-/s")).fit.flux_unit == "e-/s"
+    assert (
+        planned(tmp_path, source, tiny(), settings=Settings(flux_unit="e-/s")).fit.flux_unit
+        == "e-/s"
+    )
 
 
 def test_a_unit_that_is_not_true_is_refused(tmp_path: Path) -> None:
@@ -280,7 +293,7 @@ def test_a_unit_that_is_not_true_is_refused(tmp_path: Path) -> None:
     with pytest.raises(
         GravLensError, match="is no peak: image 3 runs from 0 to 255, out of 0 to 1"
     ):
-        plan_balance(open_set(folder), tiny(), settings=Settings(flux_unit="peak"))
+        planned(tmp_path, open_set(folder), tiny(), settings=Settings(flux_unit="peak"))
     with pytest.raises(GravLensError, match="says that its flux unit is 'e-/s', not 'peak'"):
         fit(tmp_path, settings=Settings(flux_unit="peak"))
 

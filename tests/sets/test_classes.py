@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gravlensdiffusion.balancing.settings import alike, per_class, to_largest
+from gravlensdiffusion.balancing.settings import class_targets
 from gravlensdiffusion.classification.classes import read_classes
 from gravlensdiffusion.model.checkpoint import load_model
 from gravlensdiffusion.training.diffusion import train
@@ -48,6 +48,6 @@ def test_absent_classes_are_not_classified() -> None:
 
 def test_absent_classes_are_not_filled(tmp_path: Path) -> None:
     source = save_set(tmp_path / "set.h5", labels=(2, 2, 1))
-    assert to_largest(source) == {"cdm": 2, "no_sub": 2}
-    assert per_class(source, 5) == {"cdm": 5, "no_sub": 5}
-    assert alike(source, to_largest(source)) == {"cdm": 2, "no_sub": 3}
+    assert class_targets(source) == {"cdm": 2, "no_sub": 2}
+    assert class_targets(source, 5) == {"cdm": 5, "no_sub": 5}
+    assert class_targets(source, alike=True) == {"cdm": 2, "no_sub": 3}

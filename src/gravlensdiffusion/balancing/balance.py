@@ -10,17 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from gravlensdiffusion import __version__
-from gravlensdiffusion.balancing.fit import Fit, fit_model, stored_units
-from gravlensdiffusion.balancing.settings import Settings, fill, per_class, to_largest
-from gravlensdiffusion.balancing.survey import Survey, survey
-from gravlensdiffusion.balancing.unfinished import (
-    PART,
-    begin,
-    clear,
-    has,
-    held_folder,
-    other_request,
-)
+from gravlensdiffusion.balancing.fit import Fit, Survey, fit_model, stored_units
+from gravlensdiffusion.balancing.settings import Settings, class_targets, fill
+from gravlensdiffusion.balancing.unfinished import Unfinished
 from gravlensdiffusion.codec import to_json
 from gravlensdiffusion.formats.open import as_set
 from gravlensdiffusion.generation.generator import LensGenerator
@@ -32,7 +24,6 @@ from gravlensdiffusion.sets.flux import PEAK
 from gravlensdiffusion.sets.lens_set import LensSet
 from gravlensdiffusion.sets.records import GENERATED, FilledClass, Filling, LensRecord, SetHeader
 from gravlensdiffusion.store.reader import write_store
-from gravlensdiffusion.store.shards import Shards
 from gravlensdiffusion.store.writer import check_store_file
 
 CLASS_STRIDE = 2**40
@@ -74,23 +65,14 @@ class Plan:
         return int(self.seen.source.is_generated.sum())
 
 
-def plan_balance(
-    source: LensSet,
-    generator: LensGenerator,
-    *,
-    targets: Mapping[str, int] | None = None,
-    settings: Settings = DEFAULTS,
+def _plan(
+    source: LensSet, generator: LensGenerator, targets: Mapping[str, int], settings: Settings
 ) -> Plan:
-    """Return what a `balance` would do.
-
-    Raises:
-        GravLensError: If the set has no classes, or the model does not fit.
-    """
-    classes = fill(source, to_largest(source) if targets is None else targets, settings.seed)
+    classes = fill(source, targets, settings.seed)
     fit = fit_model(source, generator, classes, settings)
     sampler, num_steps = generator.sampling(settings.sampler, settings.num_steps)
     requests = _requests(generator, classes, fit, settings)
-    seen = survey(source)
+    seen = Survey.of(source)
     if settings.flux_unit == PEAK != source.header.flux_unit:
         seen.check_peak()
     filling = Filling(
@@ -101,7 +83,7 @@ def plan_balance(
         num_steps=num_steps,
         guidance=settings.guidance,
         classes=classes,
-        resample="" if fit.resampling is None else str(fit.resampling),
+        resample=fit.resampling,
         software=f"gravlensdiffusion {__version__}{requests[0].guided_by if requests else ''}",
     )
     return Plan(
@@ -161,21 +143,21 @@ def balance(
     source = as_set(source)
     if not isinstance(generator, LensGenerator):
         generator = LensGenerator.from_pretrained(generator)
-    if isinstance(targets, int):
-        targets = per_class(source, targets)
-    with held_folder(out, writes=not dry_run) as folder:
-        plan = plan_balance(source, generator, targets=targets, settings=settings)
+    if targets is None or isinstance(targets, int):
+        targets = class_targets(source, targets)
+    with Unfinished.held(out, writes=not dry_run) as folder:
+        plan = _plan(source, generator, targets, settings)
+        parts = Unfinished(folder, [request.numbers for request in plan.requests])
         if dry_run:
-            other_request(folder, plan.identity, overwrite=overwrite)
+            parts.other_request(plan.identity, overwrite=overwrite)
             return plan
-        parts = Shards(folder, [request.numbers for request in plan.requests], PART)
-        for note in (*plan.notes, begin(parts, plan.identity, overwrite=overwrite)):
+        for note in (*plan.notes, parts.begin(plan.identity, overwrite=overwrite)):
             if note:
                 tell(note)
         header = _header(source, generator, plan)
         clipping = []
         for k, request in enumerate(plan.requests):
-            if not has(parts, k):
+            if not parts.has(k):
                 (samples,) = generator.generate(request, batch_size=settings.batch_size)
                 clipping.append(samples.clipping)
                 records = _made(source, generator, plan, request, samples)
@@ -186,7 +168,7 @@ def balance(
         records = chain(_originals(source, plan.fit.has_twins), parts.records())
         num = len(source) + plan.filling.num
         write_store(out, records, header, num=num, overwrite=overwrite)
-        clear(folder)
+        parts.clear()
     return plan
 
 

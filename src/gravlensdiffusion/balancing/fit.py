@@ -1,13 +1,16 @@
-"""Whether a model's images go into a set, and what has to be done to them first."""
+"""Whether a model's images go into a set, what is seen of the set, and what has to be done to them first."""
 
+import hashlib
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gravlensdiffusion.balancing.settings import Settings
-from gravlensdiffusion.balancing.survey import Survey
 from gravlensdiffusion.diffusion.randomness import Stream
 from gravlensdiffusion.diffusion.randomness import generator as random_numbers
 from gravlensdiffusion.errors import GravLensError
@@ -31,31 +34,67 @@ TOLERANCE = 0.01
 """How far two pixel scales may differ, as a share."""
 SILENT = (UNKNOWN, FULL_SCALE)
 """Flux units of files that do not say theirs; the second is that of a grey PNG."""
+_SLACK = 0.01
+"""How far the extremes of a peak-scaled image may lie out of 0 and 1 after rounding."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Resampling:
-    """How generated images are brought to the pixels of a set.
+class Survey:
+    """What was seen of a set.
 
     Attributes:
-        size: Height and width of the set's images [pixel].
-        method: Name of the resize.
-        window: Side of the middle part that is taken of a generated image [its pixel].
-        flux_unit: Unit of the generated images.
+        digest: SHA-256 of all that the set holds.
+        lows: Faintest pixel of each image, shape ``(N,)`` [flux unit].
+        highs: Brightest pixel of each image, shape ``(N,)`` [flux unit].
+        source: The set.
     """
 
-    size: int
-    method: str
-    window: float
-    flux_unit: str
+    digest: str
+    lows: NDArray[np.float32]
+    highs: NDArray[np.float32]
+    source: LensSet
 
-    def __call__(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return images ``(B, C, H, W)`` as ``(B, C, size, size)``."""
-        brought = bring_to_size(images, self.size, self.method, self.flux_unit, self.window)
-        return np.asarray(brought, dtype=np.float32)
+    @classmethod
+    def of(cls, source: LensSet) -> Self:
+        """Read a set once, with flat memory."""
+        digest = hashlib.sha256(json.dumps(asdict(source.header), sort_keys=True).encode())
+        digest.update(
+            json.dumps([len(source), *source.image_shape, source.has_noise_free]).encode()
+        )
+        digest.update(np.ascontiguousarray(source.labels).tobytes())
+        for name, values in sorted(source.parameters.items()):
+            digest.update(name.encode() + np.ascontiguousarray(values).tobytes())
+        digest.update(np.ascontiguousarray(source.subhaloes).tobytes())
+        lows, highs = np.empty(len(source), np.float32), np.empty(len(source), np.float32)
+        for block in source.slices():
+            images = source.read(block)
+            digest.update(np.ascontiguousarray(images).tobytes())
+            if source.has_noise_free:
+                digest.update(np.ascontiguousarray(source.read_noise_free(block)).tobytes())
+            lows[block], highs[block] = images.min((1, 2, 3)), images.max((1, 2, 3))
+        return cls(digest=digest.hexdigest(), lows=lows, highs=highs, source=source)
 
-    def __str__(self) -> str:
-        return f"{self.method}, middle {self.window:.6g} pixels to {self.size}"
+    def check_peak(self) -> None:
+        """Refuse images of which somebody said that each was scaled to [0, 1], there or at a larger size.
+
+        Raises:
+            GravLensError: If one was not.
+        """
+        wrong = np.maximum(-self.lows, self.highs - 1) > _SLACK
+        if wrong.any():
+            k = int(np.argmax(wrong))
+            raise GravLensError(
+                f"the flux unit is no peak: image {k} runs from {self.lows[k]:.4g} to "
+                f"{self.highs[k]:.4g}, out of 0 to 1"
+            )
+
+    def examples(self, label: int) -> NDArray[np.intp]:
+        """Return the originals of a class, or all of them where it has none."""
+        is_original = ~self.source.is_generated
+        for chosen in (is_original & (self.source.labels == label), is_original):
+            if chosen.any():
+                return np.flatnonzero(chosen)
+        return np.arange(len(self.source))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,16 +104,23 @@ class Fit:
     Attributes:
         flux_unit: Unit of the set's images.
         is_scaled: Whether generated images are shifted and scaled as the set's were.
-        resampling: How they are resampled, or None.
+        resample: Brings them, ``(B, C, H, W)``, to the pixels of the set; None where they have them.
         has_twins: Whether the balanced set has noise-free twins.
         notes: What the user should know, one line each.
     """
 
     flux_unit: str
     is_scaled: bool
-    resampling: Resampling | None
+    resample: "partial[NDArray[Any]] | None"
     has_twins: bool
     notes: tuple[str, ...]
+
+    @property
+    def resampling(self) -> str:
+        """How they are resampled, or an empty text."""
+        if self.resample is None:
+            return ""
+        return "{method}, middle {window:.6g} pixels to {size}".format(**self.resample.keywords)
 
     def __call__(
         self, samples: LensSamples, request: Request, seen: Survey, label: int
@@ -90,9 +136,9 @@ class Fit:
             label: Their class in the set.
         """
         images, clean = samples.images, samples.noise_free
-        if self.resampling is not None:
-            images = self.resampling(images)
-            clean = None if clean is None else self.resampling(clean)
+        if self.resample is not None:
+            images = self.resample(images)
+            clean = None if clean is None else self.resample(clean)
         if self.is_scaled:
             images, clean = peak_scaled(images, clean)
             examples = seen.examples(label)
@@ -128,9 +174,9 @@ def fit_model(
     if unit not in (config.flux_unit, PEAK):
         raise GravLensError(_complain_of_unit(unit, config.flux_unit, name))
     notes: list[str] = []
-    resampling = _resampling(source, generator, settings.resample, notes)
+    resample = _resampling(source, generator, settings.resample, notes)
     resizes = {source.header.resize, config.resize} - {None}
-    if resampling is None and len(resizes) > 1:
+    if resample is None and len(resizes) > 1:
         notes.append(
             f"the set was reduced by resize {source.header.resize}, the training images of "
             f"'{name}' by {config.resize}"
@@ -140,12 +186,18 @@ def fit_model(
         notes.append(
             f"noise-free twins are left out: model '{name}' has learned its noise with its lenses"
         )
+    kept = stored_units(source, generator)
+    other = [each.name for each in config.parameters if each.name not in kept]
+    if other:
+        notes.append(
+            f"not stored with generated images, the set has another unit: {', '.join(other)}"
+        )
     return Fit(
         flux_unit=unit,
-        is_scaled=unit == PEAK and (config.flux_unit != PEAK or resampling is not None),
-        resampling=resampling,
+        is_scaled=unit == PEAK and (config.flux_unit != PEAK or resample is not None),
+        resample=resample,
         has_twins=source.has_noise_free and makes_twins,
-        notes=(*notes, *_note_parameters(source, generator)),
+        notes=tuple(notes),
     )
 
 
@@ -159,14 +211,6 @@ def stored_units(source: LensSet, generator: LensGenerator) -> dict[str, str]:
     units = {each.name: each.unit for each in config.parameters}
     units |= {name: UNITS[name] for name in known_noise(config.observation)}
     return {name: unit for name, unit in units.items() if own.get(name, unit) == unit}
-
-
-def _note_parameters(source: LensSet, generator: LensGenerator) -> list[str]:
-    kept = stored_units(source, generator)
-    other = [each.name for each in generator.config.parameters if each.name not in kept]
-    if not other:
-        return []
-    return [f"not stored with generated images, the set has another unit: {', '.join(other)}"]
 
 
 def _check_classes(generator: LensGenerator, classes: Sequence[FilledClass]) -> None:
@@ -202,7 +246,7 @@ def _complain_of_unit(unit: str, made: str, name: str) -> str:
 
 def _resampling(
     source: LensSet, generator: LensGenerator, is_allowed: bool, notes: list[str]
-) -> Resampling | None:
+) -> "partial[NDArray[Any]] | None":
     """Return the way from the model's pixels to the set's; None where they are the same."""
     config, name = generator.config, generator.name
     _, height, width = source.image_shape
@@ -237,7 +281,8 @@ def _resampling(
     notes.append(
         f"resampled to the set's {here}: what '{name}' makes, {there}{part} ({method}), as {kept}"
     )
-    return Resampling(size=height, method=method, window=window, flux_unit=config.flux_unit)
+    unit = config.flux_unit
+    return partial(bring_to_size, size=height, method=method, window=window, flux_unit=unit)
 
 
 def _describe(size: int, scale: float | None) -> str:

@@ -36,30 +36,23 @@ class Settings:
         check_ranges(self, "`{}`")
 
 
-def to_largest(source: LensSet) -> dict[str, int]:
-    """Return targets that bring every class that has images to the size of the largest."""
-    counts = _present(source)
-    return dict.fromkeys(counts, max(counts.values(), default=0))
+def class_targets(
+    source: LensSet, num: int | None = None, *, alike: bool = False
+) -> dict[str, int]:
+    """Return how many images each class shall have in the end; one without images gets none.
 
-
-def per_class(source: LensSet, num: int) -> dict[str, int]:
-    """Return targets that bring every class that has images to a number of images."""
-    return dict.fromkeys(_present(source), num)
-
-
-def alike(source: LensSet, targets: Mapping[str, int]) -> dict[str, int]:
-    """Return targets that add as many images to every class as the one that lacks most gets.
-
-    A class without images gets none. Where only the rare class has generated images, a classifier
-    can tell it by their being generated.
+    Args:
+        source: The labelled set.
+        num: Images that each class shall have; None for as many as the largest has.
+        alike: Whether as many images are added to every class as to the one that lacks most. Where only
+            the rare class has generated images, a classifier can tell it by their being generated.
     """
-    counts = _present(source)
-    most = max((targets.get(name, 0) - num for name, num in counts.items()), default=0)
-    return {name: num + max(most, 0) for name, num in counts.items()}
-
-
-def _present(source: LensSet) -> dict[str, int]:
-    return {name: num for name, num in source.class_counts.items() if num}
+    counts = {name: count for name, count in source.class_counts.items() if count}
+    wanted = max(counts.values(), default=0) if num is None else num
+    if not alike:
+        return dict.fromkeys(counts, wanted)
+    most = max((wanted - count for count in counts.values()), default=0)
+    return {name: count + max(most, 0) for name, count in counts.items()}
 
 
 def fill(source: LensSet, targets: Mapping[str, int], seed: int) -> tuple[FilledClass, ...]:

@@ -72,7 +72,7 @@ class Options:
         """Fill the classes and write one file."""
         _check(self)
         from gravlensdiffusion.balancing.balance import balance
-        from gravlensdiffusion.balancing.settings import alike, per_class, to_largest
+        from gravlensdiffusion.balancing.settings import class_targets
         from gravlensdiffusion.generation.generator import LensGenerator
 
         # A model loads within seconds, a large set is looked at for minutes.
@@ -82,10 +82,7 @@ class Options:
         quality = self.sampling.quality
         steps = self.sampling.steps if quality is None else generator.steps_of(quality)
         settings = _read_settings(self, steps)
-        num = self.per_class
-        targets = to_largest(source) if num is None else per_class(source, num)
-        if self.alike:
-            targets = alike(source, targets)
+        targets = class_targets(source, self.per_class, alike=self.alike)
         num_missing = 0 if self.dry_run else _missing(source, targets)
         with _going_on_later(self.out), shown_progress(num_missing) as shown:
             plan = balance(
