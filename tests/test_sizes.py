@@ -6,9 +6,9 @@ from functools import cache
 import numpy as np
 import pytest
 
-from gravlensdiffusion.classification.candidates import for_classifier
-from gravlensdiffusion.classification.fitting import plan
-from gravlensdiffusion.config.classifier import ClassifierConfig, ClassifierTraining
+from gravlensdiffusion.classification.candidates import Candidates
+from gravlensdiffusion.classification.classifier import LensClassifier
+from gravlensdiffusion.config.classifier import ClassifierConfig
 from gravlensdiffusion.evaluation.preparation import PreparedSource
 from gravlensdiffusion.evaluation.sets import prepare_sets
 from gravlensdiffusion.formats.open import open_set
@@ -67,7 +67,7 @@ def evaluated(native, wanted, _):
 
 def learned_by_a_classifier(native, wanted, _):
     size = wanted.image_shape[1]
-    source = plan(native, ClassifierTraining(), name="native", size=size).source
+    source = LensClassifier(size=size).plan(native).source
     assert source.header.resize == wanted.header.resize
     return source.read(np.arange(NUM))
 
@@ -88,7 +88,7 @@ def sorted_by_a_classifier(native, wanted, _):
         resize=header.resize,
         original_size=native.image_shape[1],
     )
-    return for_classifier(config, native).read(np.arange(NUM))
+    return Candidates.of(config, native).images.read(np.arange(NUM))
 
 
 def balanced(native, wanted, _):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from augmenting.generators import DRAWING, draw, draws
 from augmenting.images import Pictures, Pool, added, fresh_images, real_images
 from augmenting.settings import CLASSES, RECIPE, Arm, Options, Regime
-from gravlensdiffusion.classification.predictions import probabilities
+from gravlensdiffusion.classification.judgement import probabilities
 from gravlensdiffusion.classification.scores import Scores, score
 from gravlensdiffusion.config.classifier import ClassifierTraining
 from gravlensdiffusion.metrics.memorisation import (

@@ -1,11 +1,7 @@
 import numpy as np
 import pytest
 
-from gravlensdiffusion.classification.classes import (
-    classes_known_to,
-    read_classes,
-    read_merged,
-)
+from gravlensdiffusion.classification.fitting import _read_classes
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.sets.records import SetHeader
 from tests.sources import ArraySource
@@ -20,24 +16,24 @@ def made(labels, names=NAMES):
 
 
 def test_classes_without_images_are_left_out_and_said():
-    found, notes = read_classes(made([3, 0, -1, 3]), {})
+    found, notes = _read_classes(made([3, 0, -1, 3]), {})
     assert found.header.class_names == ("no_sub", "no_lens")
     assert found.labels.tolist() == [1, 0, -1, 1]
-    assert notes == (
+    assert notes == [
         "1 image of no known class was left out",
         "no image belongs to cdm, axion, which is left out",
-    )
+    ]
 
 
 def test_classes_are_merged_by_name():
-    found, _ = read_classes(made([0, 1, 2, -1, 3]), dict.fromkeys(NAMES[:3], "lens"))
+    found, _ = _read_classes(made([0, 1, 2, -1, 3]), dict.fromkeys(NAMES[:3], "lens"))
     assert found.header.class_names == ("lens", "no_lens")
     assert found.labels.tolist() == [0, 0, 0, -1, 1]
 
 
 def test_a_class_that_the_set_lacks_is_not_merged():
     with pytest.raises(GravLensError, match="no class 'dust'; there are: no_sub, cdm, ax"):
-        read_classes(made([0, 1]), {"dust": "cdm"})
+        _read_classes(made([0, 1]), {"dust": "cdm"})
 
 
 @pytest.mark.parametrize(
@@ -51,23 +47,4 @@ def test_a_class_that_the_set_lacks_is_not_merged():
 )
 def test_sets_without_two_classes_are_refused(source, merged, words):
     with pytest.raises(GravLensError, match=words):
-        read_classes(source, merged)
-
-
-def test_a_set_is_read_in_the_numbers_of_the_classifier():
-    merged = (("no_sub", "lens"), ("cdm", "lens"))
-    labels, unknown = classes_known_to(("no_lens", "lens"), merged, made([0, 1, 3, -1, 2]))
-    assert labels.tolist() == [1, 1, 0, -1, -1]
-    assert unknown == ("axion",)
-    # A class that has a name and no image is no matter.
-    assert classes_known_to(("no_lens", "lens"), merged, made([0, 3]))[1] == ()
-
-
-def test_merges_are_read_from_texts():
-    found = read_merged(["lens=no_sub, cdm", "rest=axion"])
-    assert found == {"no_sub": "lens", "cdm": "lens", "axion": "rest"}
-    for text in ("lens", "=a", "lens=a,,b"):
-        with pytest.raises(GravLensError, match="`merge` must be like"):
-            read_merged([text])
-    with pytest.raises(GravLensError, match="both as a and b"):
-        read_merged(["a=x", "b=x"])
+        _read_classes(source, merged)

@@ -5,7 +5,7 @@ import pytest
 
 from gravlensdiffusion import LensClassifier
 from gravlensdiffusion.classification.candidates import NOT_LOOKED_FOR, TRAINED_ON_IT
-from gravlensdiffusion.classification.fitting import TRAINING
+from gravlensdiffusion.classification.classifier import TRAINING
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.model.checkpoint import save_model
 from gravlensdiffusion.sets.records import GENERATED

@@ -4,15 +4,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gravlensdiffusion.classification.fitting import (
-    PAGE,
-    REPORT,
-    THUMBNAILS,
-    TRAINING,
-    fit,
-    plan,
-    save,
-)
+from gravlensdiffusion import LensClassifier
+from gravlensdiffusion.classification.classifier import PAGE, REPORT, THUMBNAILS, TRAINING
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.model.checkpoint import load_classifier
 from gravlensdiffusion.sets.records import GENERATED
@@ -25,20 +18,25 @@ SHORT = replace(RECIPE, total_images=320, batch_size=16, check_images=160)
 def test_a_plan_counts_who_learns_and_who_judges():
     source = planted(100, 0)
     source.parameters[GENERATED] = (np.arange(100) >= 60).astype(float)
-    planned = plan(source, SHORT, name="set.h5", size=8)
+    planned = LensClassifier(SHORT, size=8).plan(source, name="set.h5")
     assert planned.trained_on == {"empty": 44, "blob": 44}
     assert planned.held_out == {"empty": 6, "blob": 6}
     assert planned.generated == {"empty": 20, "blob": 20}
     assert planned.original_size == SIZE
     assert "40 generated images train and never judge" in planned.notes
     with pytest.raises(GravLensError, match="fewer than 64"):
-        plan(source, SHORT, name="set.h5", size=64)
+        LensClassifier(SHORT, size=64).plan(source)
 
 
 @pytest.fixture(scope="module")
-def fitted(tmp_path_factory):
-    planned = plan(planted(100, 0), SHORT, name="set.h5", merged={"empty": "sky"})
-    return fit(planned, tmp_path_factory.mktemp("fit"), device="cpu")
+def classifier():
+    found = LensClassifier(SHORT, merged={"empty": "sky"}, device="cpu")
+    return found.fit(found.plan(planted(100, 0), name="set.h5"))
+
+
+@pytest.fixture(scope="module")
+def fitted(classifier):
+    return classifier.fitted
 
 
 def test_the_classifier_is_that_of_the_recipe(fitted):
@@ -62,14 +60,15 @@ def test_it_is_judged_on_the_held_out_images_alone(fitted):
     assert fitted.record["recipe"]["seed"] == SHORT.seed
 
 
-def test_a_classifier_comes_back_from_its_folder(fitted, tmp_path):
-    save(fitted, tmp_path / "c")
+def test_a_classifier_comes_back_from_its_folder(classifier, tmp_path):
+    classifier.save(tmp_path / "c")
     files = {each.name for each in (tmp_path / "c").iterdir()}
     assert files == {"model.safetensors", "config.json", THUMBNAILS, TRAINING, REPORT, PAGE}
+    fitted = classifier.fitted
     network, images = load_classifier(tmp_path / "c"), planted(20, 1).images
     assert network.config == fitted.network.config
     assert np.array_equal(predict_logits(network, images), predict_logits(fitted.network, images))
     record = json.loads((tmp_path / "c" / TRAINING).read_text(encoding="utf-8"))
     assert record["looks"][-1]["images_seen"] == 320
     with pytest.raises(GravLensError, match=r"not empty|exists"):
-        save(fitted, tmp_path / "c")
+        classifier.save(tmp_path / "c")

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from gravlensdiffusion.classification.classes import read_mix
+from gravlensdiffusion.classification.judgement import read_mix
 from gravlensdiffusion.errors import GravLensError
 from tests.classification.networks import CONFIG
 

@@ -12,9 +12,9 @@ from sklearn.metrics import (
 )
 
 from gravlensdiffusion.classification.scores import (
+    Reliability,
     _Ranked,
     auc_interval,
-    reliability,
     score,
     wilson,
 )
@@ -81,16 +81,16 @@ def test_calibration_error_of_known_gaps():
     confidence = np.repeat([0.9, 0.6], 10)
     p = np.stack([confidence, 1 - confidence], axis=1)
     labels = np.tile([0] * 6 + [1] * 4, 2)
-    bins = reliability(p, labels, num_bins=2)
+    bins = Reliability.of(p, labels, num_bins=2)
     assert bins.confidence == pytest.approx([0.6, 0.9])
     assert bins.hits.tolist() == [6, 6]
     assert bins.num.tolist() == [10, 10]
-    assert reliability(p, labels, num_bins=2).error == pytest.approx(0.15)
+    assert Reliability.of(p, labels, num_bins=2).error == pytest.approx(0.15)
 
 
 def test_there_are_no_more_bins_than_images():
     p = np.array([[0.7, 0.3], [0.4, 0.6]])
-    assert reliability(p, np.array([0, 1])).num.tolist() == [1, 1]
+    assert Reliability.of(p, np.array([0, 1])).num.tolist() == [1, 1]
 
 
 @pytest.mark.parametrize(("hits", "num"), [(0, 5), (3, 7), (40, 40), (990, 1000)])
@@ -138,6 +138,6 @@ def test_the_error_of_chance_is_what_faultless_probabilities_get():
     errors = []
     for _ in range(100):
         labels = (random.random(900) > p).astype(int)
-        errors.append(reliability(both, labels).error)
-    found = reliability(both, labels).chance_error(seed=0)
+        errors.append(Reliability.of(both, labels).error)
+    found = Reliability.of(both, labels).chance_error(seed=0)
     assert found == pytest.approx(np.mean(errors), rel=0.1)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gravlensdiffusion.balancing.balance import balance
-from gravlensdiffusion.balancing.settings import Settings, per_class
+from gravlensdiffusion.balancing.settings import Settings
 from gravlensdiffusion.cli.main import main
 from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.model.checkpoint import save_model
@@ -194,7 +194,7 @@ def test_terminated_it_says_how_to_go_on(model, data, tmp_path):
     settings = Settings(batch_size=5)
     source = LensStore(data)
     generator = LensGenerator.from_pretrained(model)
-    targets = per_class(source, 120)
+    targets = 120
     balance(source, generator, tmp_path / "a.h5", targets=targets, settings=settings)
     assert out.read_bytes() == (tmp_path / "a.h5").read_bytes()
     assert LensStore(out).is_generated.sum() == 353

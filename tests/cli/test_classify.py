@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gravlensdiffusion.cli.classify import _read_merged
 from gravlensdiffusion.cli.main import main
 from gravlensdiffusion.config.bounds import UNLABELLED
+from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.model.checkpoint import load_classifier
 from gravlensdiffusion.sets.records import LensRecord
 from gravlensdiffusion.store.reader import write_store
@@ -263,3 +265,13 @@ def test_a_training_that_is_ended_leaves_nothing_and_can_be_run_again(work, tmp_
     assert not list(tmp_path.iterdir())
     assert main([*map(str, words), *SHORT[:4]]) == 0
     assert (tmp_path / "c" / "model.safetensors").is_file()
+
+
+def test_merges_are_read_from_texts():
+    found = _read_merged(["lens=no_sub, cdm", "rest=axion"])
+    assert found == {"no_sub": "lens", "cdm": "lens", "axion": "rest"}
+    for text in ("lens", "=a", "lens=a,,b"):
+        with pytest.raises(GravLensError, match="`merge` must be like"):
+            _read_merged([text])
+    with pytest.raises(GravLensError, match="both as a and b"):
+        _read_merged(["a=x", "b=x"])

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from gravlensdiffusion.balancing.settings import class_targets
-from gravlensdiffusion.classification.classes import read_classes
+from gravlensdiffusion.classification.fitting import _read_classes
 from gravlensdiffusion.model.checkpoint import load_model
 from gravlensdiffusion.training.diffusion import train
 from tests.balancing.sets import save_set
@@ -43,7 +43,7 @@ def test_absent_classes_are_not_trained(tmp_path: Path) -> None:
 
 
 def test_absent_classes_are_not_classified() -> None:
-    assert read_classes(with_absent(), {})[0].header.class_names == ("small", "large")
+    assert _read_classes(with_absent(), {})[0].header.class_names == ("small", "large")
 
 
 def test_absent_classes_are_not_filled(tmp_path: Path) -> None:

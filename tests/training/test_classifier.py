@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from gravlensdiffusion.classification.predictions import probabilities
-from gravlensdiffusion.classification.scores import reliability, score
+from gravlensdiffusion.classification.judgement import probabilities
+from gravlensdiffusion.classification.scores import Reliability, score
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.sets.records import GENERATED
 from gravlensdiffusion.training.classifier import (
@@ -181,7 +181,7 @@ def test_the_temperature_of_known_logits_is_found():
     assert found == pytest.approx(3, rel=0.04)
     config = replace(CONFIG, class_names=tuple("abc"), class_mix=(0.2, 0.3, 0.5))
     before, after = (
-        reliability(
+        Reliability.of(
             probabilities(replace(config, temperature=t), (3 * logits).astype(np.float32)), labels
         ).error
         for t in (1.0, found)

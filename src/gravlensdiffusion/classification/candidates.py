@@ -1,17 +1,25 @@
-"""Images that a classifier is about to tell apart, and whether they are what it was trained on."""
+"""Images that a classifier is about to tell apart, whether they are what it was trained on, and what it says of them."""
 
-from collections.abc import Iterator
+import csv
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gravlensdiffusion.classification.classes import read_mix
-from gravlensdiffusion.classification.predictions import Predictions
+from gravlensdiffusion.classification.judgement import read_mix
+from gravlensdiffusion.config.bounds import UNLABELLED
 from gravlensdiffusion.config.classifier import ClassifierConfig
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.nn.classifier import ClassifierNetwork
+from gravlensdiffusion.parallel import find_device
 from gravlensdiffusion.sets.flux import UNKNOWN
 from gravlensdiffusion.sets.lens_set import LensSet, evenly_spread
+from gravlensdiffusion.sets.training_set import digest_of
+from gravlensdiffusion.training.classifier import predict_logits
 
 DIFFERENT = 0.05
 """Difference of a class's share beyond which the mix is said to be another."""
@@ -44,7 +52,8 @@ class Candidates:
         doubts: What cannot be known of the set beside what the classifier was trained on.
         is_known: Which images are copies of those of the training set, shape ``(N,)``; None where
             that was not looked at.
-        found: What the classifier says of them, once it was asked.
+        logits: What the classifier says of them before calibration, shape ``(N, K)``; None until it was asked.
+        digest: Digest of images and labels as they were seen then.
     """
 
     config: ClassifierConfig
@@ -54,7 +63,95 @@ class Candidates:
     unknown: tuple[str, ...]
     doubts: tuple[str, ...]
     is_known: NDArray[np.bool_] | None = None
-    found: Predictions | None = None
+    logits: NDArray[np.float32] | None = None
+    digest: str = ""
+
+    @classmethod
+    def of(
+        cls, config: ClassifierConfig, source: LensSet, merged: Mapping[str, str] | None = None
+    ) -> Self:
+        """Return a set as a classifier takes it.
+
+        Args:
+            config: The classifier's configuration.
+            source: The set.
+            merged: The class that a class of the set is counted as, beside what was merged in training.
+
+        Raises:
+            GravLensError: If the set does not go with the classifier, or lacks a class to merge.
+        """
+        own, merged = source.header.class_names, merged or {}
+        source.relabelled(merged)  # a class that is none is refused
+        counted_as = dict(config.merged) | dict(merged)
+        known = [*config.class_names, ""]
+        meant = [counted_as.get(name, name) for name in own]
+        places = [known.index(new) if new in config.class_names else UNLABELLED for new in meant]
+        labels = np.array([*places, UNLABELLED], dtype=np.int64)[source.labels]
+        present = set(source.labels.tolist())
+        sized = _for_classifier(config, source)
+        return cls(
+            config=config,
+            images=sized,
+            labels=labels,
+            label_names=tuple(
+                known[k] or [*own, ""][name]
+                for k, name in zip(labels.tolist(), source.labels.tolist(), strict=True)
+            ),
+            unknown=tuple(
+                own[k] for k in range(len(own)) if places[k] == UNLABELLED and k in present
+            ),
+            doubts=tuple(_doubts(config, sized)),
+        )
+
+    def ask(
+        self,
+        network: ClassifierNetwork,
+        *,
+        device: str = "auto",
+        progress: Callable[[int], None] = lambda _: None,
+    ) -> NDArray[np.float32]:
+        """Return what the classifier says of them before calibration, shape ``(N, K)``; once is enough.
+
+        Args:
+            network: The classifier; it is left on the device.
+            device: ``cpu``, ``cuda`` or ``auto``.
+            progress: Called with the number of images done, after each block.
+
+        Raises:
+            GravLensError: If there are no images, or the weights are damaged.
+        """
+        if self.logits is not None:
+            return self.logits
+        if not len(self.images):
+            raise GravLensError("the set is empty")
+        network.to(find_device(device))
+        parts: list[NDArray[np.float32]] = []
+
+        def take(images: NDArray[np.float32]) -> None:
+            parts.append(predict_logits(network, images))
+            progress(sum(map(len, parts)))
+
+        self.digest = digest_of(self.images, take)
+        logits = np.concatenate(parts)
+        if not np.isfinite(logits).all():
+            raise GravLensError("the classifier gives no finite number; its weights are damaged")
+        self.logits = logits
+        return logits
+
+    def write_table(self, path: Path, chances: NDArray[np.float64]) -> None:
+        """Write probabilities ``(N, K)`` as CSV: index, name, label, p of each class, the class called.
+
+        A label is empty where it is not known.
+        """
+        text = StringIO(newline="")
+        table = csv.writer(text, lineterminator="\n")
+        names = self.config.class_names
+        table.writerow(["index", "name", "label", *(f"p_{name}" for name in names), "called"])
+        for k, (label, row) in enumerate(zip(self.label_names, chances, strict=True)):
+            numbers = (f"{p:.6g}" for p in row)
+            table.writerow([k, self.images.name(k), label, *numbers, names[row.argmax()]])
+        # A name of a file need not be text; its odd bytes are written as escapes.
+        path.write_text(text.getvalue(), encoding="utf-8", errors="backslashreplace", newline="")
 
     def mix(self, prior: str, *, allow_data: bool = False) -> NDArray[np.float64] | None:
         """Return the mix of classes that a prior stands for; see `classes.read_mix`.
@@ -105,7 +202,7 @@ class Candidates:
             trained_on: Digest of the training set, where it is known.
         """
         notes = list(self.doubts)
-        if self.found is not None and self.found.digest == trained_on:
+        if self.logits is not None and self.digest == trained_on:
             notes.insert(0, TRAINED_ON_IT)
         num_unknown = int(np.count_nonzero(self.labels < 0))
         if num_unknown:
@@ -132,12 +229,8 @@ class Candidates:
         return notes
 
 
-def for_classifier(config: ClassifierConfig, source: LensSet) -> LensSet:
-    """Return a set as a classifier takes it: larger images of the same field are resized.
-
-    Raises:
-        GravLensError: If channels, flux unit, pixel scale or field are others than in training.
-    """
+def _for_classifier(config: ClassifierConfig, source: LensSet) -> LensSet:
+    """Return a set as a classifier takes it: larger images of the same field are resized."""
     channels, height, width = source.image_shape
     if channels != config.num_channels:
         raise GravLensError(
@@ -183,7 +276,7 @@ def _check_field(config: ClassifierConfig, source: LensSet, sized: LensSet) -> N
         )
 
 
-def doubts(config: ClassifierConfig, sized: LensSet) -> Iterator[str]:
+def _doubts(config: ClassifierConfig, sized: LensSet) -> Iterator[str]:
     """Yield what cannot be known of a set beside what a classifier was trained on."""
     unit = sized.header.flux_unit
     if UNKNOWN in (unit, config.flux_unit):

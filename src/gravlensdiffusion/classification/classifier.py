@@ -1,5 +1,6 @@
 """A classifier of lens images, from its training to what it is worth on images that it has not seen."""
 
+import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -9,23 +10,29 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from gravlensdiffusion.classification.candidates import (
-    NOT_LOOKED_FOR,
-    Candidates,
-    doubts,
-    for_classifier,
-)
-from gravlensdiffusion.classification.classes import classes_known_to
-from gravlensdiffusion.classification.fitting import Fitted, Plan, fit, load, plan, save
-from gravlensdiffusion.classification.judgement import Judgement, facts_of, judge
-from gravlensdiffusion.classification.predictions import Predictions, predict, probabilities
+from gravlensdiffusion.classification.candidates import NOT_LOOKED_FOR, Candidates
+from gravlensdiffusion.classification.fitting import Fitted, Plan, fit
+from gravlensdiffusion.classification.judgement import Judgement, facts_of, judge, probabilities
+from gravlensdiffusion.classification.report import to_html, to_json
 from gravlensdiffusion.config.classifier import ClassifierTraining
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.files import told_apart
 from gravlensdiffusion.formats.open import as_set
-from gravlensdiffusion.sets.copies import Signatures, are_known, sign
+from gravlensdiffusion.model.checkpoint import load_classifier, save_model
+from gravlensdiffusion.parallel import find_device
+from gravlensdiffusion.reports.document import encoded
+from gravlensdiffusion.reports.drawing import spared
+from gravlensdiffusion.sets.copies import (
+    Signatures,
+    are_known,
+    encode_thumbnails,
+    read_thumbnails,
+    sign,
+)
 from gravlensdiffusion.sets.lens_set import LensSet
 
+THUMBNAILS = "training_images.npy"
+TRAINING, REPORT, PAGE = "training.json", "report.json", "report.html"
 Images = LensSet | str | os.PathLike[str]
 """A set, or the path of one."""
 RECIPE = ClassifierTraining()
@@ -66,9 +73,20 @@ class LensClassifier:
         Raises:
             GravLensError: If the folder holds none.
         """
+        folder = Path(folder)
         classifier = cls(device=device)
-        classifier._fitted = load(Path(folder))
-        classifier._folder = Path(folder)
+        network = load_classifier(folder)
+        try:
+            record = json.loads((folder / TRAINING).read_bytes())
+        except (OSError, ValueError):
+            record = {}
+        classifier._fitted = Fitted(
+            network=network,
+            record=record if isinstance(record, dict) else {},
+            judgement=None,
+            thumbnails=read_thumbnails(folder / THUMBNAILS),
+        )
+        classifier._folder = folder
         (classifier.name,) = told_apart([folder])
         return classifier
 
@@ -111,13 +129,10 @@ class LensClassifier:
                 hold nothing to see, or there is no such device.
         """
         given = "these images" if isinstance(images, LensSet) else Path(images).name
-        return plan(
-            as_set(images),
-            self.recipe,
-            name=name or given,
-            size=self.size,
-            merged=self.merged,
-            device=self.device,
+        source = as_set(images)
+        find_device(self.device)
+        return Plan.of(
+            source, self.recipe, name=name or given, size=self.size, merged=self.merged or {}
         )
 
     def fit(
@@ -151,35 +166,20 @@ class LensClassifier:
         Raises:
             GravLensError: If it exists or cannot be written.
         """
-        save(self.fitted, Path(folder), tell)
+        fitted = self.fitted
+        record = json.dumps(fitted.record, indent=2, allow_nan=False)
+        files = {TRAINING: encoded(record + "\n")}
+        if fitted.thumbnails is not None:
+            files[THUMBNAILS] = encode_thumbnails(fitted.thumbnails)
+        if fitted.judgement is not None:
+            files[REPORT] = to_json(fitted.judgement)
+            with spared(PAGE, tell):
+                files[PAGE] = to_html(fitted.judgement)
+        save_model(Path(folder), fitted.network, files=files)
 
     def prepare(self, images: Images, merged: Mapping[str, str] | None = None) -> Candidates:
-        """Return images as the classifier takes them.
-
-        Args:
-            images: The images.
-            merged: The class that a class of the set is counted as, beside what was merged in
-                training.
-
-        Raises:
-            GravLensError: If the images do not go with the classifier.
-        """
-        source, config = as_set(images), self.fitted.network.config
-        own = source.header.class_names
-        source.relabelled(merged or {})  # a class that is none is refused
-        sized = for_classifier(config, source)
-        counted_as = dict(config.merged) | dict(merged or {})
-        labels, unknown = classes_known_to(config.class_names, counted_as.items(), source)
-        names = np.array([*own, ""], dtype=object)[np.asarray(source.labels, dtype=np.int64)]
-        known = np.array([*config.class_names, ""], dtype=object)[labels]
-        return Candidates(
-            config=config,
-            images=sized,
-            labels=labels,
-            label_names=tuple(known[k] or names[k] for k in range(len(labels))),
-            unknown=unknown,
-            doubts=tuple(doubts(config, sized)),
-        )
+        """Return images as the classifier takes them; see `Candidates.of`."""
+        return Candidates.of(self.fitted.network.config, as_set(images), merged)
 
     def predict_proba(
         self,
@@ -201,8 +201,7 @@ class LensClassifier:
         """
         candidates = images if isinstance(images, Candidates) else self.prepare(images)
         mix = candidates.mix(prior, allow_data=bool((candidates.labels >= 0).any()))
-        found = self._found(candidates, progress)
-        return probabilities(candidates.config, found.logits, mix)
+        return probabilities(candidates.config, self._ask(candidates, progress), mix)
 
     def predict(
         self, images: Images | Candidates, *, prior: str = "training"
@@ -252,11 +251,11 @@ class LensClassifier:
         self._leave_known(own)
         own.check_judgeable()
         mix = own.mix(prior, allow_data=True)
-        found, where, name = self._found(own, progress), own.judged(), name or given
+        logits, where, name = self._ask(own, progress), own.judged(), name or given
         return judge(
             own.images.labelled(own.labels, own.config.class_names),
             where,
-            probabilities(own.config, found.logits[where], mix),
+            probabilities(own.config, logits[where], mix),
             title=f"{called} on {name}",
             seed=seed,
             notes=own.notes(mix, self.fitted.record.get("data_fingerprint")),
@@ -264,18 +263,15 @@ class LensClassifier:
                 own.config,
                 own.images,
                 name=name,
-                digest=found.digest,
+                digest=own.digest,
                 seed=seed,
                 called=called,
                 mix=mix,
             ),
         )
 
-    def _found(self, candidates: Candidates, progress: Callable[[int], None]) -> Predictions:
-        if candidates.found is None:
-            network, images = self.fitted.network, candidates.images
-            candidates.found = predict(network, images, device=self.device, progress=progress)
-        return candidates.found
+    def _ask(self, candidates: Candidates, progress: Callable[[int], None]) -> NDArray[np.float32]:
+        return candidates.ask(self.fitted.network, device=self.device, progress=progress)
 
     def _leave_known(self, candidates: Candidates) -> None:
         """Leave copies of images that the classifier was trained on or chosen by out.

@@ -1,32 +1,23 @@
 """From a set of images to a classifier, judged on the part of the set that it did not learn."""
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gravlensdiffusion.classification.classes import read_classes
-from gravlensdiffusion.classification.judgement import Judgement, facts_of, judge
-from gravlensdiffusion.classification.predictions import probabilities
-from gravlensdiffusion.classification.report import to_html, to_json
-from gravlensdiffusion.config.classifier import ClassifierTraining
-from gravlensdiffusion.model.checkpoint import load_classifier, save_model
-from gravlensdiffusion.nn.classifier import ClassifierNetwork
-from gravlensdiffusion.parallel import find_device
-from gravlensdiffusion.reports.document import encoded
-from gravlensdiffusion.reports.drawing import spared
-from gravlensdiffusion.sets.copies import (
-    Copies,
-    Signatures,
-    encode_thumbnails,
-    group,
-    read_thumbnails,
-    sign,
+from gravlensdiffusion.classification.judgement import (
+    Judgement,
+    facts_of,
+    judge,
+    probabilities,
 )
+from gravlensdiffusion.config.classifier import ClassifierTraining
+from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.nn.classifier import ClassifierNetwork
+from gravlensdiffusion.sets.copies import Signatures, group, sign
 from gravlensdiffusion.sets.lens_set import LensSet
 from gravlensdiffusion.sets.training_set import prepare
 from gravlensdiffusion.training.classifier import (
@@ -37,8 +28,6 @@ from gravlensdiffusion.training.classifier import (
 from gravlensdiffusion.training.labelled import configure, split
 from gravlensdiffusion.training.run import environment
 
-THUMBNAILS = "training_images.npy"
-TRAINING, REPORT, PAGE = "training.json", "report.json", "report.html"
 HELD_OUT = (
     "the held-out images are part of the same set, and they chose the weights and the temperature: "
     "this is no independent test, which `gravlens classify score` is"
@@ -54,40 +43,69 @@ class Plan:
         original_size: Height and width before they were resized [pixel], or None.
         data: The same by the classes that are told apart.
         merged: Class of the set, and the class that it counts as, where some were merged.
-        class_notes: What the user should know of the classes, one sentence each.
-        copies: Which images are copies of others.
+        groups: Number of the group of copies of each image, shape ``(N,)``.
         signatures: What copies of the images are known by.
         recipe: How to train.
         name: What to call the set.
         trained_on: Number of images of each class to learn from, generated ones included.
         generated: Number of generated images of each class.
         held_out: Number of images of each class that are held out.
+        notes: What the user should know, one sentence each.
     """
 
     source: LensSet
     original_size: int | None
     data: LensSet
     merged: tuple[tuple[str, str], ...]
-    class_notes: tuple[str, ...]
-    copies: Copies
+    groups: NDArray[np.int64]
     signatures: Signatures
     recipe: ClassifierTraining
     name: str
     trained_on: dict[str, int]
     generated: dict[str, int]
     held_out: dict[str, int]
+    notes: tuple[str, ...]
 
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What the user should know, one sentence each."""
-        notes = list(self.class_notes)
-        num = sum(self.generated.values())
+    @classmethod
+    def of(
+        cls,
+        source: LensSet,
+        recipe: ClassifierTraining,
+        *,
+        name: str,
+        size: int | None,
+        merged: Mapping[str, str],
+    ) -> Self:
+        """Return what a classifier would be trained on; see `LensClassifier.plan`."""
+        data, notes = _read_classes(source, merged)
+        own = source.image_shape[1]
+        sized, data = source.resized(size), data.resized(size)
+        signatures = sign(sized.blocks())
+        copies = group([signatures], [sized.name(k) for k in range(len(sized))])
+        trained_on, held_out = split(data, recipe.held_out, recipe.seed, copies.groups)
+        configure(data, recipe, trained_on)
+        generated = data.select(np.flatnonzero(data.is_generated)).class_counts
+        num = sum(generated.values())
         if num:
-            images = "image trains" if num == 1 else "images train"
-            notes.append(f"{num:,} generated {images} and never judge")
-        if self.copies.note:
-            notes.append(self.copies.note)
-        return tuple(notes)
+            notes.append(
+                f"{num:,} generated image{' trains' if num == 1 else 's train'} and never judge"
+            )
+        if copies.note:
+            notes.append(copies.note)
+        return cls(
+            source=sized,
+            original_size=None if sized is source else own,
+            data=data,
+            merged=tuple((old, new) for old, new in merged.items() if old != new),
+            groups=copies.groups,
+            signatures=signatures,
+            recipe=recipe,
+            name=name,
+            trained_on=data.select(trained_on).class_counts,
+            generated=generated,
+            held_out=data.select(held_out).class_counts,
+            notes=tuple(notes),
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -108,38 +126,36 @@ class Fitted:
     thumbnails: NDArray[np.float32] | None
 
 
-def plan(
-    source: LensSet,
-    recipe: ClassifierTraining,
-    *,
-    name: str,
-    size: int | None = None,
-    merged: Mapping[str, str] | None = None,
-    device: str = "auto",
-) -> Plan:
-    """Say what would be trained on, as `LensClassifier.plan`; ``name`` is what the set is called."""
-    find_device(device)
-    data, notes = read_classes(source, merged or {})
-    own = source.image_shape[1]
-    sized, data = source.resized(size), data.resized(size)
-    signatures = sign(sized.blocks())
-    copies = group([signatures], [sized.name(k) for k in range(len(sized))])
-    trained_on, held_out = split(data, recipe.held_out, recipe.seed, copies.groups)
-    configure(data, recipe, trained_on)
-    return Plan(
-        source=sized,
-        original_size=None if sized is source else own,
-        data=data,
-        merged=tuple((old, new) for old, new in (merged or {}).items() if old != new),
-        class_notes=notes,
-        copies=copies,
-        signatures=signatures,
-        recipe=recipe,
-        name=name,
-        trained_on=data.select(trained_on).class_counts,
-        generated=data.select(np.flatnonzero(data.is_generated)).class_counts,
-        held_out=data.select(held_out).class_counts,
-    )
+def _read_classes(source: LensSet, merged: Mapping[str, str]) -> tuple[LensSet, list[str]]:
+    """Return a set by the classes that are told apart, and what a reader should know of them.
+
+    Classes without images are left out; ``merged`` names the class that a class is counted as.
+
+    Raises:
+        GravLensError: If the set has no classes, one of those to merge is not known, or fewer than
+            two are left.
+    """
+    own, labels = source.header.class_names, source.labels
+    if not own or (labels < 0).all():
+        raise GravLensError(
+            "the images have no classes: put them into one folder per class, or into an HDF5 file "
+            "with labels"
+        )
+    counted = source.relabelled(merged)
+    notes = []
+    num_unknown = int(np.count_nonzero(labels < 0))
+    if num_unknown:
+        images = (
+            "image of no known class was" if num_unknown == 1 else "images of no known class were"
+        )
+        notes.append(f"{num_unknown:,} {images} left out")
+    if counted.absent_classes:
+        notes.append(f"no image belongs to {', '.join(counted.absent_classes)}, which is left out")
+    data = counted.with_present_classes()
+    names = data.header.class_names
+    if len(names) < 2:
+        raise GravLensError(f"all images belong to one class, {names[0]}; a classifier needs two")
+    return data, notes
 
 
 def fit(planned: Plan, folder: Path, *, device: str = "auto", progress: bool = False) -> Fitted:
@@ -149,7 +165,7 @@ def fit(planned: Plan, folder: Path, *, device: str = "auto", progress: bool = F
     ready = prepare(source, folder, source.image_shape[1], "area")
     data = ready.images.labelled(planned.data.labels, names)
     training = train_classifier(
-        data, planned.recipe, groups=planned.copies.groups, device=device, progress=progress
+        data, planned.recipe, groups=planned.groups, device=device, progress=progress
     )
     network, header = training.network, source.header
     network.config = replace(
@@ -189,31 +205,3 @@ def _record(planned: Plan, training: TrainedClassifier, facts: Mapping[str, Any]
         **facts,
         "looks": [asdict(look) for look in training.looks],
     }
-
-
-def save(fitted: Fitted, out: Path, tell: Callable[[str], object] = lambda line: line) -> None:
-    """Write a classifier as `LensClassifier.save`; a page that cannot be drawn costs itself alone."""
-    record = json.dumps(fitted.record, indent=2, allow_nan=False)
-    files = {TRAINING: encoded(record + "\n")}
-    if fitted.thumbnails is not None:
-        files[THUMBNAILS] = encode_thumbnails(fitted.thumbnails)
-    if fitted.judgement is not None:
-        files[REPORT] = to_json(fitted.judgement)
-        with spared(PAGE, tell):
-            files[PAGE] = to_html(fitted.judgement)
-    save_model(out, fitted.network, files=files)
-
-
-def load(folder: Path) -> Fitted:
-    """Read a classifier that was saved, or refuse a folder that holds none."""
-    network = load_classifier(folder)
-    try:
-        record = json.loads((folder / TRAINING).read_bytes())
-    except (OSError, ValueError):
-        record = {}
-    return Fitted(
-        network=network,
-        record=record if isinstance(record, dict) else {},
-        judgement=None,
-        thumbnails=read_thumbnails(folder / THUMBNAILS),
-    )

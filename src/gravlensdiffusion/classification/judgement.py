@@ -1,5 +1,6 @@
-"""A classifier judged on images whose class is known: what its report says and shows."""
+"""Probabilities of classes for a mix of them, and a classifier judged by them: what its report says and shows."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -12,35 +13,101 @@ from sklearn.metrics import roc_curve
 from gravlensdiffusion.classification.scores import (
     LEVEL,
     NUM_RESAMPLINGS,
-    Interval,
     Reliability,
     Scores,
     auc_interval,
-    reliability,
     score,
     wilson,
 )
 from gravlensdiffusion.config.classifier import ClassifierConfig
+from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.sets.lens_set import LensSet
 
 PACKAGES = ("gravlensdiffusion", "torch", "numpy", "scikit-learn")
+TRAINING, EVEN, DATA = "training", "even", "data"
+"""Mixes that have a name: that of the training set; equal shares; that of the images judged."""
 NUM_MISTAKES = 16
 """Mistakes that a report shows, at most."""
 
 Curve = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
+def probabilities(
+    config: ClassifierConfig, logits: NDArray[np.float32], mix: NDArray[np.float64] | None = None
+) -> NDArray[np.float64]:
+    """Return calibrated probabilities, shape ``(N, K)``.
+
+    Args:
+        config: The classifier's configuration.
+        logits: Shape ``(N, K)``.
+        mix: Share of each class among the images, shape ``(K,)``, where it is not that of the
+            training set; probabilities are carried over by Bayes' theorem.
+
+    References:
+        Guo et al. 2017, On calibration of modern neural networks, arXiv:1706.04599, section 4.2.
+    """
+    scaled = logits.astype(np.float64) / config.temperature
+    if mix is not None:
+        scaled = scaled + np.log(mix) - np.log(config.class_mix)
+    scaled -= scaled.max(axis=1, keepdims=True)
+    odds = np.exp(scaled)
+    return odds / odds.sum(axis=1, keepdims=True)
+
+
+def read_mix(
+    text: str, config: ClassifierConfig, labels: NDArray[np.int64] | None = None
+) -> NDArray[np.float64] | None:
+    """Return the share of each class, shape ``(K,)``; None for that of the training set.
+
+    Args:
+        text: ``training``, ``even``, ``data``, or shares like ``lens=0.01,no_lens=0.99``.
+        config: The classifier's configuration.
+        labels: Class of each image, where ``data`` is allowed, shape ``(N,)``.
+
+    Raises:
+        GravLensError: If the text has another form, a class is missing or not known, a share is not
+            positive, or they do not sum to one.
+    """
+    names = config.class_names
+    if text == TRAINING:
+        return None
+    if text == EVEN:
+        return np.full(len(names), 1 / len(names))
+    if text == DATA and labels is not None:
+        counts = np.bincount(labels[labels >= 0], minlength=len(names))
+        return np.maximum(counts, 1) / np.maximum(counts, 1).sum()
+    return _shares(text, names, allows_data=labels is not None)
+
+
+def _shares(text: str, names: Sequence[str], *, allows_data: bool) -> NDArray[np.float64]:
+    example = ",".join(f"{name}={1 / len(names):.2g}" for name in names)
+    allowed = f"training, even{', data' if allows_data else ''} or shares like {example}"
+    shares: dict[str, float] = {}
+    for part in text.split(","):
+        name, equals, number = part.rpartition("=")
+        try:
+            share = float(number)
+        except ValueError:
+            share = math.nan
+        if not equals or math.isnan(share):
+            raise GravLensError(f"`prior` must be {allowed}, got '{text}'")
+        if name.strip() not in names:
+            raise GravLensError(
+                f"`prior` names class '{name.strip()}'; the classifier has {', '.join(names)}"
+            )
+        shares[name.strip()] = share
+    missing = [name for name in names if name not in shares]
+    if missing:
+        raise GravLensError(f"`prior` says nothing of class '{missing[0]}'")
+    mix = np.array([shares[name] for name in names])
+    if not (mix > 0).all() or abs(mix.sum() - 1) > 1e-3:
+        raise GravLensError(f"`prior` needs positive shares that sum to 1, got '{text}'")
+    return np.asarray(mix / mix.sum(), dtype=np.float64)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Mistake:
-    """An image that was taken for another class.
-
-    Attributes:
-        image: The image, shape ``(C, S, S)``.
-        name: Where it comes from.
-        label: Its class.
-        called: The class that it was taken for.
-        probability: Probability of that class.
-    """
+    """An image ``(C, S, S)`` that was taken for another class, with the probability of that class."""
 
     image: NDArray[np.float32]
     name: str
@@ -71,7 +138,7 @@ class Judgement:
 
     title: str
     scores: Scores
-    auc_interval: Interval
+    auc_interval: tuple[float, float]
     recall_intervals: NDArray[np.float64]
     precision_intervals: NDArray[np.float64]
     curves: tuple[Curve, ...]
@@ -110,7 +177,7 @@ def judge(
     labels = images.labels[where].astype(np.int64)
     scores = score(probabilities, labels, images.header.class_names)
     hits, called = np.diag(scores.confusion), scores.confusion.sum(axis=0)
-    bins = reliability(probabilities, labels)
+    bins = Reliability.of(probabilities, labels)
     curves = (
         roc_curve(labels == k, probabilities[:, k])[:2] for k in range(len(scores.class_names))
     )

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
+from typing import Self
 
 import numpy as np
 from astropy.stats import binom_conf_interval
@@ -17,8 +18,6 @@ LEVEL = 0.95
 """Share of cases in which an interval holds the truth."""
 NUM_RESAMPLINGS = 1000
 """Bootstrap resamplings."""
-
-Interval = tuple[float, float]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,7 +93,7 @@ def score(
         confusion=confusion,
         log_loss=float(-np.log(np.maximum(own, 1e-300)).mean()),
         brier=float(((probabilities - truth) ** 2).sum(axis=1).mean()),
-        calibration_error=reliability(probabilities, labels).error,
+        calibration_error=Reliability.of(probabilities, labels).error,
     )
 
 
@@ -123,6 +122,20 @@ class Reliability:
     hits: NDArray[np.int64]
     num: NDArray[np.int64]
 
+    @classmethod
+    def of(
+        cls, probabilities: NDArray[np.float64], labels: NDArray[np.int64], num_bins: int = NUM_BINS
+    ) -> Self:
+        """Return those of probabilities ``(N, K)`` and classes ``(N,)``, in bins of equally many images."""
+        confidence, hit = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
+        order = np.array_split(np.argsort(confidence, kind="stable"), num_bins)
+        bins = [bin_ for bin_ in order if len(bin_)]
+        return cls(
+            confidence=np.array([confidence[bin_].mean() for bin_ in bins]),
+            hits=np.array([np.count_nonzero(hit[bin_]) for bin_ in bins]),
+            num=np.array([len(bin_) for bin_ in bins]),
+        )
+
     @property
     def error(self) -> float:
         """The expected calibration error: mean distance of confidence from accuracy.
@@ -145,26 +158,6 @@ class Reliability:
         return float(np.mean([replace(self, hits=hits).error for hits in drawn]))
 
 
-def reliability(
-    probabilities: NDArray[np.float64], labels: NDArray[np.int64], num_bins: int = NUM_BINS
-) -> Reliability:
-    """Return confidence and hits of the most probable class, in bins of equally many images.
-
-    Args:
-        probabilities: Shape ``(N, K)``.
-        labels: Shape ``(N,)``.
-        num_bins: Bins, at most.
-    """
-    confidence, hit = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
-    order = np.array_split(np.argsort(confidence, kind="stable"), num_bins)
-    bins = [bin_ for bin_ in order if len(bin_)]
-    return Reliability(
-        confidence=np.array([confidence[bin_].mean() for bin_ in bins]),
-        hits=np.array([np.count_nonzero(hit[bin_]) for bin_ in bins]),
-        num=np.array([len(bin_) for bin_ in bins]),
-    )
-
-
 def wilson(hits: NDArray[np.integer], num: NDArray[np.integer]) -> NDArray[np.float64]:
     """Return Wilson's intervals for shares, shape ``(..., 2)``; NaN where ``num`` is zero.
 
@@ -182,7 +175,7 @@ def auc_interval(
     labels: NDArray[np.int64],
     seed: int,
     num: int = NUM_RESAMPLINGS,
-) -> Interval:
+) -> tuple[float, float]:
     """Return an interval for the mean area under the ROC curves, by bootstrap over the images.
 
     Each class keeps its number of images.

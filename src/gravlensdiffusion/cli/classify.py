@@ -1,5 +1,6 @@
 """``gravlens classify``: a classifier of labelled images, and what it says of others."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -65,7 +66,6 @@ class Train:
 
     def run(self) -> None:
         """Train, judge, write."""
-        from gravlensdiffusion.classification.classes import read_merged
         from gravlensdiffusion.config.classifier import ClassifierTraining
 
         recipe = ClassifierTraining(
@@ -78,7 +78,7 @@ class Train:
             seed=self.seed,
             precision=self.precision,
         )
-        merged = read_merged(self.merge)
+        merged = _read_merged(self.merge)
         _refuse_folder(self.out)
         source = self.files.open(self.data)
         from gravlensdiffusion.classification.classifier import LensClassifier
@@ -157,7 +157,6 @@ class Predict:
             raise GravLensError(f"{self.out}: the file's name must end in .csv")
         refuse_existing(self.out, overwrite=self.overwrite)
         from gravlensdiffusion.classification.classifier import LensClassifier
-        from gravlensdiffusion.classification.predictions import write_table
 
         # What is no classifier is told before a long set is looked at.
         classifier = LensClassifier.from_pretrained(self.model, device=self.machine.device)
@@ -170,8 +169,7 @@ class Predict:
                 chances = classifier.predict_proba(
                     candidates, prior=self.prior, progress=shown.update
                 )
-            where = map(source.name, range(len(source)))
-            write_table(path, where, candidates.label_names, chances, names)
+            candidates.write_table(path, chances)
         called = chances.argmax(axis=1)
         counts = ", ".join(f"{name} {int((called == k).sum()):,}" for k, name in enumerate(names))
         print(f"wrote {len(source):,} predictions to {self.out}: called {counts}")
@@ -210,14 +208,12 @@ class Score:
 
     def run(self) -> None:
         """Classify, judge, write."""
-        from gravlensdiffusion.classification.classes import read_merged
         from gravlensdiffusion.files import refuse_existing, told_apart, whole_file
 
         for name in (TABLE, JSON, HTML):
             refuse_existing(self.out / name, overwrite=self.overwrite)
-        merged = read_merged(self.merge)
+        merged = _read_merged(self.merge)
         from gravlensdiffusion.classification.classifier import LensClassifier
-        from gravlensdiffusion.classification.predictions import write_table
         from gravlensdiffusion.classification.report import to_html, to_json
         from gravlensdiffusion.reports.document import write_page
 
@@ -231,19 +227,33 @@ class Score:
                 candidates, prior=self.prior, name=name, seed=self.seed, progress=shown.update
             )
         chances = classifier.predict_proba(candidates, prior=self.prior)
-        images = candidates.images
-        names = map(images.name, range(len(images)))
         with (
             whole_file(self.out / TABLE, overwrite=self.overwrite) as table,
             whole_file(self.out / JSON, overwrite=self.overwrite) as numbers,
         ):
-            write_table(table, names, candidates.label_names, chances, classifier.class_names)
+            candidates.write_table(table, chances)
             numbers.write_bytes(to_json(judgement))
         html = self.out / HTML
         has_page = write_page(html, lambda: to_html(judgement), tell, overwrite=self.overwrite)
         written = f"{TABLE}, {JSON} and {HTML}" if has_page else f"{TABLE} and {JSON}"
         tell(*judgement.notes)
         print(f"wrote {written} to {self.out}: {_summary(judgement, 'images')}")
+
+
+def _read_merged(texts: Iterable[str]) -> dict[str, str]:
+    """Return which class counts as which, from texts like ``lens=no_sub,cdm,axion``."""
+    merged: dict[str, str] = {}
+    for text in texts:
+        new, equals, old = text.partition("=")
+        parts = [name.strip() for name in old.split(",")]
+        if not equals or not new.strip() or not all(parts):
+            raise GravLensError(f"`merge` must be like lens=no_sub,cdm,axion, got '{text}'")
+        for name in parts:
+            if merged.setdefault(name, new.strip()) != new.strip():
+                raise GravLensError(
+                    f"`merge` counts class '{name}' both as {merged[name]} and {new}"
+                )
+    return merged
 
 
 def _summary(judgement: "Judgement", images: str) -> str:
