@@ -75,11 +75,7 @@ class Survey:
         return cls(digest=digest.hexdigest(), lows=lows, highs=highs, source=source)
 
     def check_peak(self) -> None:
-        """Refuse images of which somebody said that each was scaled to [0, 1], there or at a larger size.
-
-        Raises:
-            GravLensError: If one was not.
-        """
+        """Refuse images of which somebody said that each was scaled to [0, 1], there or at a larger size."""
         wrong = np.maximum(-self.lows, self.highs - 1) > _SLACK
         if wrong.any():
             k = int(np.argmax(wrong))
@@ -125,15 +121,9 @@ class Fit:
     def __call__(
         self, samples: LensSamples, request: Request, seen: Survey, label: int
     ) -> LensSamples:
-        """Return images of one class in the pixels and on the scale of the set.
+        """Return images of one class, by its number in the set, in the pixels and on the scale of the set.
 
         In a peak-scaled set each takes the extremes of an original, drawn at random by its number.
-
-        Args:
-            samples: The images.
-            request: What was asked of them.
-            seen: What was seen of the set.
-            label: Their class in the set.
         """
         images, clean = samples.images, samples.noise_free
         if self.resample is not None:

@@ -77,11 +77,7 @@ class Unfinished(Shards):
         return what
 
     def begin(self, request: Mapping[str, Any], *, overwrite: bool) -> str:
-        """Prepare the folder, which must be held; see `other_request`.
-
-        Returns:
-            What the user should know of earlier work, or an empty text.
-        """
+        """Prepare the folder, which must be held, and say what the user should know of earlier work."""
         what = self.other_request(request, overwrite=overwrite)
         if what:
             self.clear()

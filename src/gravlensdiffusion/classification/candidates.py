@@ -72,10 +72,7 @@ class Candidates:
     ) -> Self:
         """Return a set as a classifier takes it.
 
-        Args:
-            config: The classifier's configuration.
-            source: The set.
-            merged: The class that a class of the set is counted as, beside what was merged in training.
+        ``merged`` names the class that a class of the set is counted as, beside what was merged in training.
 
         Raises:
             GravLensError: If the set does not go with the classifier, or lacks a class to merge.
@@ -154,11 +151,7 @@ class Candidates:
         path.write_text(text.getvalue(), encoding="utf-8", errors="backslashreplace", newline="")
 
     def mix(self, prior: str, *, allow_data: bool = False) -> NDArray[np.float64] | None:
-        """Return the mix of classes that a prior stands for; see `classes.read_mix`.
-
-        Raises:
-            GravLensError: If it is none.
-        """
+        """Return the mix of classes that a prior stands for; see `judgement.read_mix`."""
         labels = self.labels[self.judged()] if allow_data else None
         return read_mix(prior, self.config, labels)
 
@@ -172,12 +165,7 @@ class Candidates:
         return (self.labels >= 0) & ~self.images.is_generated
 
     def check_judgeable(self) -> None:
-        """Refuse a set that a classifier cannot be judged on, before anything is computed.
-
-        Raises:
-            GravLensError: If it has classes that the classifier does not know, or none of some
-                class.
-        """
+        """Refuse a set that a classifier cannot be judged on, before anything is computed."""
         names = self.config.class_names
         if self.unknown:
             raise GravLensError(
@@ -197,8 +185,7 @@ class Candidates:
         """Return what should be known of a score on these images, one sentence each.
 
         Args:
-            mix: The mix of classes that the probabilities are for, shape ``(K,)``; None for that of
-                the training set.
+            mix: The mix of classes that the probabilities are for; see `read_mix`.
             trained_on: Digest of the training set, where it is known.
         """
         notes = list(self.doubts)

@@ -98,11 +98,7 @@ class LensClassifier:
 
     @property
     def fitted(self) -> Fitted:
-        """The trained network with its record.
-
-        Raises:
-            GravLensError: If it was not trained yet.
-        """
+        """The trained network with its record; it is an error to ask for it before."""
         if self._fitted is None:
             raise GravLensError("the classifier was not trained yet; call its fit() first")
         return self._fitted
@@ -206,15 +202,7 @@ class LensClassifier:
     def predict(
         self, images: Images | Candidates, *, prior: str = "training"
     ) -> NDArray[np.object_]:
-        """Return the name of the most probable class of each image, shape ``(N,)``.
-
-        Args:
-            images: The images.
-            prior: See `predict_proba`.
-
-        Raises:
-            GravLensError: See `predict_proba`.
-        """
+        """Return the name of the most probable class of each image, shape ``(N,)``; see `predict_proba`."""
         chances = self.predict_proba(images, prior=prior)
         return np.array(self.class_names, dtype=object)[chances.argmax(axis=1)]
 
@@ -274,11 +262,7 @@ class LensClassifier:
         return candidates.ask(self.fitted.network, device=self.device, progress=progress)
 
     def _leave_known(self, candidates: Candidates) -> None:
-        """Leave copies of images that the classifier was trained on or chosen by out.
-
-        Raises:
-            GravLensError: If no other image is left to judge by.
-        """
+        """Leave copies of images that the classifier was trained on or chosen by out."""
         thumbnails = self.fitted.thumbnails
         if thumbnails is None:
             candidates.doubts = (*candidates.doubts, NOT_LOOKED_FOR)

@@ -130,10 +130,6 @@ def _read_classes(source: LensSet, merged: Mapping[str, str]) -> tuple[LensSet, 
     """Return a set by the classes that are told apart, and what a reader should know of them.
 
     Classes without images are left out; ``merged`` names the class that a class is counted as.
-
-    Raises:
-        GravLensError: If the set has no classes, one of those to merge is not known, or fewer than
-            two are left.
     """
     own, labels = source.header.class_names, source.labels
     if not own or (labels < 0).all():

@@ -35,13 +35,10 @@ Curve = tuple[NDArray[np.float64], NDArray[np.float64]]
 def probabilities(
     config: ClassifierConfig, logits: NDArray[np.float32], mix: NDArray[np.float64] | None = None
 ) -> NDArray[np.float64]:
-    """Return calibrated probabilities, shape ``(N, K)``.
+    """Return calibrated probabilities of logits, both of shape ``(N, K)``.
 
-    Args:
-        config: The classifier's configuration.
-        logits: Shape ``(N, K)``.
-        mix: Share of each class among the images, shape ``(K,)``, where it is not that of the
-            training set; probabilities are carried over by Bayes' theorem.
+    Where a mix ``(K,)`` is given, the share of each class among the images, they are carried over to it
+    from that of the training set by Bayes' theorem.
 
     References:
         Guo et al. 2017, On calibration of modern neural networks, arXiv:1706.04599, section 4.2.
@@ -65,8 +62,7 @@ def read_mix(
         labels: Class of each image, where ``data`` is allowed, shape ``(N,)``.
 
     Raises:
-        GravLensError: If the text has another form, a class is missing or not known, a share is not
-            positive, or they do not sum to one.
+        GravLensError: If the text says no mix of all classes.
     """
     names = config.class_names
     if text == TRAINING:
@@ -169,10 +165,7 @@ def judge(
         title: What was judged on what.
         seed: Seed of the resamplings.
         notes: What a reader should know.
-        facts: All that the numbers depend on.
-
-    Raises:
-        GravLensError: If there is no image of some class.
+        facts: All that the numbers depend on; see `facts_of`.
     """
     labels = images.labels[where].astype(np.int64)
     scores = score(probabilities, labels, images.header.class_names)
@@ -238,8 +231,7 @@ def facts_of(
         digest: Digest of its images and labels.
         seed: Seed of the resamplings.
         called: What the classifier is called; empty where it was trained on this set.
-        mix: The mix of classes that the probabilities are for, shape ``(K,)``; None for that of
-            the training set.
+        mix: The mix of classes that the probabilities are for; see `read_mix`.
     """
     header = source.header
     return {

@@ -57,12 +57,7 @@ class Scores:
 def score(
     probabilities: NDArray[np.float64], labels: NDArray[np.int64], class_names: Sequence[str]
 ) -> Scores:
-    """Score probabilities.
-
-    Args:
-        probabilities: Shape ``(N, K)``, each row summing to one.
-        labels: Class of each image, shape ``(N,)``.
-        class_names: Names of the K classes.
+    """Score probabilities ``(N, K)`` of images of classes ``(N,)``.
 
     Raises:
         GravLensError: If there are no images of some class.
@@ -147,24 +142,14 @@ class Reliability:
         return float((gaps * self.num).sum() / self.num.sum())
 
     def chance_error(self, seed: int, num: int = 200) -> float:
-        """Return the error that probabilities without fault would get.
-
-        Args:
-            seed: Seed of the draws.
-            num: Number of draws.
-        """
+        """Return the error that probabilities without fault would get, over a number of draws."""
         rng = np.random.default_rng([seed, 0xCA1])
         drawn = rng.binomial(self.num, self.confidence, (num, len(self.num)))
         return float(np.mean([replace(self, hits=hits).error for hits in drawn]))
 
 
 def wilson(hits: NDArray[np.integer], num: NDArray[np.integer]) -> NDArray[np.float64]:
-    """Return Wilson's intervals for shares, shape ``(..., 2)``; NaN where ``num`` is zero.
-
-    Args:
-        hits: Number of hits, any shape.
-        num: Number of trials, of the same shape.
-    """
+    """Return Wilson's intervals for shares of hits, shape ``(..., 2)``; NaN where ``num`` is zero."""
     trials = np.maximum(num, 1)
     intervals = binom_conf_interval(np.minimum(hits, trials), trials, LEVEL, interval="wilson")
     return np.moveaxis(np.where(np.asarray(num) > 0, intervals, np.nan), 0, -1)
@@ -178,13 +163,8 @@ def auc_interval(
 ) -> tuple[float, float]:
     """Return an interval for the mean area under the ROC curves, by bootstrap over the images.
 
-    Each class keeps its number of images.
-
-    Args:
-        probabilities: Shape ``(N, K)``.
-        labels: Shape ``(N,)``.
-        seed: Seed of the resamplings.
-        num: Number of resamplings.
+    Each class keeps its number of images. Probabilities have shape ``(N, K)``, labels ``(N,)``; ``num`` is the
+    number of resamplings.
     """
     rng = np.random.default_rng([seed, 0xA0C])
     places = [np.flatnonzero(labels == k) for k in range(probabilities.shape[1])]

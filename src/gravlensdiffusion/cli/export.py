@@ -29,12 +29,7 @@ class Options:
     overwrite: bool = False
 
     def run(self) -> None:
-        """Write it.
-
-        Raises:
-            GravLensError: If there is no such model or set, it cannot be written so, or something is in
-                the way.
-        """
+        """Write it."""
         if self.to != "diffusers":
             _write_set(self)
             return

@@ -71,11 +71,7 @@ def _read_use(folder: Path) -> str:
 
 
 def _read_facts(folder: Path) -> dict[str, Any]:
-    """Return what a model makes and what it was trained on, ready for JSON.
-
-    Raises:
-        GravLensError: If its configuration cannot be read.
-    """
+    """Return what a model makes and what it was trained on, ready for JSON."""
     config, own = _read_config(folder), _read_config(folder).sampling
     short = _read_config(folder / FEW_STEPS) if (folder / FEW_STEPS / CONFIG).is_file() else config
     weights = [path.stat().st_size for path in folder.rglob("*model.safetensors")]
@@ -101,11 +97,7 @@ def _read_facts(folder: Path) -> dict[str, Any]:
 
 
 def _read_config(folder: Path) -> "ModelConfig":
-    """Return the configuration of a model.
-
-    Raises:
-        GravLensError: If it cannot be read.
-    """
+    """Return the configuration of a model."""
     from gravlensdiffusion.model.folders import read_config as read
 
     if folder.is_file():

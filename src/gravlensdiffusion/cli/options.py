@@ -53,11 +53,7 @@ class SamplingOptions:
     batch_size: Count = 100
 
     def check(self) -> None:
-        """Refuse what contradicts itself, and doubt a guidance that is strong.
-
-        Raises:
-            GravLensError: If there is something to refuse.
-        """
+        """Refuse what contradicts itself, and doubt a guidance that is strong."""
         for flag in ("steps", "sampler"):
             if self.quality is not None and getattr(self, flag) is not None:
                 raise GravLensError(f"`quality` says how images are drawn, so leave out `{flag}`")

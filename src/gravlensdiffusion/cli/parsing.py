@@ -122,10 +122,7 @@ def completion_script(program: str, commands: Any, load: Callable[[Any], Any], s
         program: Name of the program.
         commands: Its table of commands.
         load: Returns the options of a command, or the table of those below it.
-        shell: One of `SHELLS`.
-
-    Raises:
-        GravLensError: If there is no script for the shell.
+        shell: One of `SHELLS`; any other is refused.
     """
     if shell not in SHELLS:
         raise GravLensError(f"no completion for '{shell}'; choose from {', '.join(SHELLS)}")

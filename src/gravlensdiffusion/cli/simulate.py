@@ -178,12 +178,9 @@ def _number(word: str) -> float:
 
 @contextmanager
 def dask_cluster(address: str) -> Iterator[None]:
-    """Let joblib send its work to a Dask cluster.
+    """Let joblib send its work to the Dask cluster whose scheduler has an address.
 
     A worker that dies costs what it was doing: the scheduler gives that to another one.
-
-    Args:
-        address: Address of the scheduler.
 
     Raises:
         GravLensError: If Dask is not installed, no scheduler answers there, it has no workers, or

@@ -56,12 +56,7 @@ class Options:
     files: FileOptions = FILES
 
     def run(self) -> None:
-        """Serve the page until it is interrupted.
-
-        Raises:
-            GravLensError: If the extra is not installed, the port is taken, or model, set or report
-                cannot be read.
-        """
+        """Serve the page until it is interrupted."""
         try:
             import starlette  # noqa: F401
             import uvicorn  # noqa: F401

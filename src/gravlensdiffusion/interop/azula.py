@@ -32,9 +32,6 @@ class _Schedule(TheirSchedule):  # type: ignore[misc]
 
     A sampler of azula divides by the noise at the end of its way, which must not be zero. So its time
     u is ours at ``t = t_min + u (1 - t_min)``.
-
-    Args:
-        schedule: The schedule.
     """
 
     def __init__(self, schedule: Schedule) -> None:

@@ -38,9 +38,6 @@ class UNet2D(nn.Module):
         image_size: Height and width [pixel].
         num_channels: Channels of an image.
 
-    Attributes:
-        unet: The module of diffusers.
-
     Raises:
         GravLensError: If diffusers is not installed, or takes no such configuration.
     """
@@ -62,15 +59,10 @@ class UNet2D(nn.Module):
         self._is_learned = config.time_embedding_type == "learned"
 
     def forward(self, x: Tensor, noise: Tensor, condition: Condition | None = None) -> Tensor:
-        """Return the prediction.
+        """Return the prediction for noisy images, both of shape ``(B, C, H, W)``.
 
-        Args:
-            x: Noisy images, shape ``(B, C, H, W)``.
-            noise: Index of the noise level, shape ``(B,)``.
-            condition: Ignored: the network knows no classes.
-
-        Returns:
-            Shape ``(B, C, H, W)``.
+        ``noise`` is the index of the noise level, shape ``(B,)``; the condition is ignored, as the network
+        knows no classes.
         """
         timestep = noise.round().long() if self._is_learned else noise
         output: Tensor = self.unet(x, timestep, return_dict=False)[0]
@@ -78,10 +70,7 @@ class UNet2D(nn.Module):
 
 
 def build_scheduler(config: ModelConfig) -> Any:
-    """Return the scheduler of diffusers that goes with a model.
-
-    Args:
-        config: A model with a network of kind ``unet2d``.
+    """Return the scheduler of diffusers that goes with a model, which has a network of kind ``unet2d``.
 
     Raises:
         GravLensError: If the network is another, or diffusers takes no such settings.
@@ -132,11 +121,7 @@ class SchedulerSampler(Sampler):
         )
 
     def times(self, schedule: Schedule, num_steps: int) -> Tensor:
-        """Return the times of the scheduler's steps, and set it to them; see `Sampler.times`.
-
-        Raises:
-            GravLensError: If the schedule has no such number of steps.
-        """
+        """Return the times of the scheduler's steps, and set it to them; see `Sampler.times`."""
         assert isinstance(schedule, DiscreteSchedule)
         if not 1 <= num_steps <= schedule.num_steps:
             raise GravLensError(

@@ -63,11 +63,7 @@ def lens_geometry(cosmology: Cosmology) -> LensGeometry:
 
 
 def de_broglie_length(axion_mass: float, velocity: float) -> float:
-    """Return the de Broglie wavelength h / (m v) of a particle [kpc].
-
-    Args:
-        axion_mass: Mass of the particle [eV].
-        velocity: Its velocity [km / s].
+    """Return the de Broglie wavelength h / (m v) [kpc] of a particle of a mass [eV] and velocity [km / s].
 
     References:
         Hui, Ostriker, Tremaine & Witten 2017, arXiv:1610.08297, eq. 1.

@@ -60,10 +60,7 @@ class Gallery:
 
     @classmethod
     def of(cls, galaxies: LensSet) -> Self:
-        """Make ready the galaxies of a set that are bright and large enough.
-
-        Args:
-            galaxies: Images, each with a galaxy in its middle; they may differ in size.
+        """Make ready the galaxies of a set, one in the middle of each image, that are bright and large enough.
 
         Raises:
             GravLensError: If there are none, or too many.
@@ -98,10 +95,7 @@ class Gallery:
     def profile(self, number: int, radius: float, texture: int) -> dict[str, Any]:
         """Return the arguments of lenstronomy's ``INTERPOL`` but for flux and centre.
 
-        Args:
-            number: Which galaxy.
-            radius: Its half-light radius [arcsec].
-            texture: Seed of how it is turned.
+        The galaxy gets a half-light radius [arcsec], and is turned as the seed ``texture`` says.
         """
         rng = np.random.default_rng(texture)
         scale = radius / self.radii[number]

@@ -57,16 +57,7 @@ def select(
     noise_free: bool | None = None,
     flux_unit: Literal["peak", "e-/s"] | None = None,
 ) -> SimulationConfig:
-    """Return a configuration with some of its classes, another mix, size or unit, or with twins.
-
-    Args:
-        config: Where to start from.
-        classes: Names of the classes to keep, in the order of the new labels; None for all.
-        mix: Weight of each class; None for equal weights where classes are named.
-        size: Size of the stored images [pixel]; None to leave it.
-        num_pixels: Native size, which sets the field of view [pixel]; None to leave it.
-        noise_free: Whether the noise-free images are kept too; None to leave it.
-        flux_unit: Unit of the stored images; None to leave it.
+    """Return a configuration with some of its classes, another mix, size or unit, or with twins; see `simulate`.
 
     Raises:
         GravLensError: If a class or unit is not known, or mix or size is not possible.
@@ -98,14 +89,7 @@ def select(
 def simulate_one(
     config: SimulationConfig, seed: int, index: int, gallery: Gallery | None = None
 ) -> LensRecord:
-    """Simulate image number ``index`` of the set with a seed.
-
-    Args:
-        config: What to simulate.
-        seed: Seed of the set.
-        index: Number of the image.
-        gallery: Images of real galaxies, where sources are taken from them.
-    """
+    """Simulate image number ``index`` of the set with a seed; see `SimulatedSet`."""
     label = int(labels_of(config, seed, range(index, index + 1))[0])
     chosen = config.classes[label]
     renderer = Renderer(config.cosmology, config.imaging)
@@ -187,15 +171,9 @@ def _finite(value: float) -> float:
 def _stored(
     config: SimulationConfig, native: NDArray[np.float64], limits: tuple[float, float]
 ) -> NDArray[np.float32]:
-    """Bring a native image to its stored unit and size.
+    """Bring a native image ``(H, W)`` [e- / s] to its stored unit and size, ``(1, size, size)``.
 
-    Args:
-        config: Names both.
-        native: Shape ``(H, W)`` [e- / s].
-        limits: The fluxes that become 0 and 1 where the unit is ``peak`` [e- / s].
-
-    Returns:
-        Shape ``(1, size, size)``.
+    The fluxes ``limits`` [e- / s] become 0 and 1 where the unit is ``peak``.
     """
     imaging = config.imaging
     size = imaging.size or imaging.num_pixels
@@ -209,15 +187,10 @@ def _stored(
 
 
 def labels_of(config: SimulationConfig, seed: int, numbers: range) -> NDArray[np.int16]:
-    """Return the class of each image, shape ``(N,)``.
+    """Return the class of each image, shape ``(N,)``; the numbers follow one another.
 
     The images of a block take their quantile from a shuffled ladder with one step each, so that a
     set keeps to the mix much closer than independent draws would.
-
-    Args:
-        config: What is simulated.
-        seed: Seed of the set.
-        numbers: Numbers of the images, one after the other.
     """
     shares = np.cumsum(config.mix) / np.sum(config.mix)
     first = numbers.start // BLOCK

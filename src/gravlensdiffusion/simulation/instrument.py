@@ -136,14 +136,10 @@ class _Instrument:
         return image, {"bad_pixels": float(bad.mean())}
 
     def signal_to_noise(self, image: NDArray[np.float64], exposure: Exposure) -> float:
-        """Return the signal-to-noise ratio of a whole image, each pixel weighted at its best.
+        """Return the signal-to-noise ratio of a whole noise-free image, each pixel weighted at its best.
 
         ``sqrt(sum (flux / noise)^2)`` over the pixels; infinite where there is no noise, and NaN
         where there is no signal: such an image has no place on a logarithmic scale.
-
-        Args:
-            image: Noise-free image, shape ``(H, W)`` [e- / s].
-            exposure: Exposure time and sky noise.
         """
         if not image.any():
             return math.nan

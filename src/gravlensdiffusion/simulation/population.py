@@ -226,11 +226,8 @@ def draw_scene(
 ) -> dict[str, float]:
     """Draw one of the scenes and its galaxies.
 
-    Args:
-        scenes: The scenes to choose from.
-        lens: The values that the image's lens would have: its position and, where the scene shows
-            a lens galaxy, its light are taken over.
-        rng: Source of all other random numbers.
+    Of the lens that the image would have, the position is taken over and, where the scene shows a
+    lens galaxy, its light.
     """
     shares = np.cumsum([scene.weight for scene in scenes])
     number = int(np.searchsorted(shares[:-1] / shares[-1], rng.uniform(), side="right"))
@@ -267,15 +264,10 @@ def prior_bounds(config: SimulationConfig) -> dict[str, tuple[float, float]]:
 
 
 def pinned(config: SimulationConfig, values: Mapping[str, float]) -> SimulationConfig:
-    """Return a simulation whose lens and source have these values in every image.
+    """Return a simulation whose lens and source have these values [their units] in every image.
 
-    Of lens and source, what is not given takes the middle of its prior. Light of the lens,
-    substructure and noise are drawn as before.
-
-    Args:
-        config: The simulation.
-        values: Values by the names of `parameter_units` [their units]; other names, and NaN, count
-            for nothing.
+    Of lens and source, what is not given, or is NaN, takes the middle of its prior. Light of the
+    lens, substructure and noise are drawn as before.
     """
     known = {name: value for name, value in values.items() if math.isfinite(value)}
 

@@ -32,15 +32,10 @@ _ENTRIES = 32768
 
 
 def _moffat_transform(frequency: Array, fwhm: float, beta: float) -> Array:
-    r"""Return the Fourier transform of a round Moffat profile of unit flux.
+    r"""Return the Fourier transform of a round Moffat profile of unit flux, at frequencies k >= 0 [1 / arcsec].
 
     .. math:: \frac{2 (\pi k a)^{\beta - 1} K_{\beta - 1}(2 \pi k a)}{\Gamma(\beta - 1)},
         \quad a = \frac{\mathrm{FWHM}}{2 \sqrt{2^{1 / \beta} - 1}}
-
-    Args:
-        frequency: Spatial frequency k [1 / arcsec], not negative.
-        fwhm: Full width at half maximum [arcsec].
-        beta: Exponent of the profile.
 
     References:
         Trujillo, Aguerri, Cepa & Gutierrez 2001, MNRAS 328, 977, eq. 2 (the profile).
@@ -56,19 +51,18 @@ def _moffat_transform(frequency: Array, fwhm: float, beta: float) -> Array:
 
 
 class Spread:
-    """Spreads the light of images of one size, and gathers it in pixels."""
+    """Spreads the light of images of one size, and gathers it in pixels.
+
+    Args:
+        psf: The point spread function.
+        num_pixels: Side of the image [pixel].
+        pixel_scale: Side of a pixel [arcsec].
+        supersampling: Rays per pixel and axis.
+    """
 
     def __init__(
         self, psf: PointSpread, num_pixels: int, pixel_scale: float, supersampling: int
     ) -> None:
-        """Work out what all images share.
-
-        Args:
-            psf: The point spread function.
-            num_pixels: Side of the image [pixel].
-            pixel_scale: Side of a pixel [arcsec].
-            supersampling: Rays per pixel and axis.
-        """
         self.psf, self._fwhm = psf, psf.fwhm
         self._num_pixels, self._supersampling = num_pixels, supersampling
         self._area = pixel_scale**2
@@ -118,14 +112,11 @@ class Spread:
         }
 
     def image(self, light: Array, shape: Mapping[str, float]) -> Array:
-        """Return the image of some light.
+        """Return the image of some light, shape ``(H, W)`` [flux per pixel].
 
         Args:
             light: Surface brightness at the rays, row by row, shape ``(N,)`` [flux / arcsec^2].
             shape: What `draw` returned; what is missing is that of the mean and round one.
-
-        Returns:
-            Shape ``(H, W)`` [flux per pixel].
         """
         side, s = self._num_pixels, self._supersampling
         size = (self._size, self._size)

@@ -43,16 +43,13 @@ class Renderer:
         substructure: Substructure,
         gallery: Gallery | None = None,
     ) -> NDArray[np.float64]:
-        """Render one image without noise.
+        """Render one image without noise, shape ``(H, W)`` [e- / s].
 
         Args:
             values: The parameters of lens and galaxies, see `components`, and of the point spread
                 function where it varies.
             substructure: What is added to the smooth lens, where there is one.
             gallery: Images of real galaxies, where sources are taken from them.
-
-        Returns:
-            Shape ``(H, W)`` [e- / s].
         """
         x, y = self._x, self._y
         made_of = components(values, self.instrument.counts, gallery)
@@ -70,14 +67,7 @@ class Renderer:
         mass: Sequence[Profile],
         substructure: Substructure,
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return the deflection along x and y, each of shape ``(N,)`` [arcsec].
-
-        Args:
-            x: Where it is wanted, shape ``(N,)`` [arcsec].
-            y: Where it is wanted, shape ``(N,)`` [arcsec].
-            mass: The smooth lens; nothing is deflected without one.
-            substructure: What is added to it.
-        """
+        """Return the deflection along x and y at points of shape ``(N,)`` [arcsec]; none without a smooth lens."""
         alpha_x, alpha_y = np.zeros_like(x), np.zeros_like(y)
         for each in mass:
             own_x, own_y = MASS[each.name].derivatives(x, y, **each.arguments)

@@ -58,14 +58,10 @@ class Substructure:
             )
 
     def profiles(self, geometry: LensGeometry, axis: Array) -> tuple[Profile, ...]:
-        """Return lenstronomy's profiles of it.
+        """Return lenstronomy's profiles of it; rays are shot at all pairs of points of an axis ``(N,)`` [arcsec].
 
         lenstronomy has no mass along a segment, so that a vortex is a table of its deflection, which is
         exact at the rays of the image, and linear between them.
-
-        Args:
-            geometry: Distances of the lens.
-            axis: Where rays are shot along x, and along y, shape ``(N,)`` [arcsec].
         """
         if self.subhaloes is not None:
             radii = np.sqrt(self.subhaloes[:, 2] / geometry.mass_scale).tolist()
@@ -91,14 +87,7 @@ def draw_substructure(
     geometry: LensGeometry,
     rng: np.random.Generator,
 ) -> Substructure:
-    """Draw the substructure of one image.
-
-    Args:
-        config: The population, or None for a smooth lens.
-        einstein_radius: Einstein radius of the smooth lens [arcsec].
-        geometry: Distances of the lens.
-        rng: Source of all random numbers.
-    """
+    """Draw the substructure of one image; none for a smooth lens, whose Einstein radius is given [arcsec]."""
     smooth_mass = geometry.mass_within(einstein_radius)
     if config is None:
         values = dict.fromkeys(UNITS, math.nan)

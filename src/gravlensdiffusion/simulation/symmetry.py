@@ -7,19 +7,13 @@ from gravlensdiffusion.config.simulation import SimulationConfig
 
 
 def symmetries(config: SimulationConfig) -> tuple[str, ...]:
-    """Return the kinds of augmentation that leave a population exactly as it is.
+    """Return those of ``half_turn``, ``flips`` and ``d4`` that leave a population exactly as it is.
 
     Parameters are drawn independently of each other, and subhaloes and vortices lie in any
     direction alike, so each prior of what has a direction can be looked at alone. Half a turn
     changes the sign of positions; mirror images also that of what lies along the diagonals
-    (``gamma2``, ``e2``, the twist of an envelope); quarter turns, with them, also that of what lies along the axes
-    (``gamma1``, ``e1``).
-
-    Args:
-        config: The population.
-
-    Returns:
-        Those of ``half_turn``, ``flips`` and ``d4`` that are symmetries.
+    (``gamma2``, ``e2``, the twist of an envelope); quarter turns, with them, also that of what lies
+    along the axes (``gamma1``, ``e1``).
     """
     lens = config.lens
     sources = [config.source, *(s.companion for s in config.scenes if s.companion is not None)]

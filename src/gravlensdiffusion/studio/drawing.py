@@ -232,11 +232,7 @@ class Studio:
         yield path
 
     def checked(self, order: Order) -> Request:
-        """Return the request of a set.
-
-        Raises:
-            GravLensError: If it is too large, or the model does not know what is asked.
-        """
+        """Return the request of a set; one that is too large is refused."""
         if order.num > self.max_num:
             raise GravLensError(
                 f"this page draws at most {self.max_num} images at a time, {order.num} were asked "
@@ -251,11 +247,7 @@ class Studio:
         )
 
     def own(self, first: int, num: int) -> dict[str, Any]:
-        """Return images of the user's set.
-
-        Raises:
-            GravLensError: If there is none, or no such image.
-        """
+        """Return images of the user's set."""
         if self.lenses is None:
             raise GravLensError("no set was named when the studio was started")
         last = min(first + min(num, self.max_num), len(self.lenses))
@@ -270,11 +262,7 @@ class Studio:
 
 
 def packed(image: NDArray[np.floating]) -> dict[str, Any]:
-    """Return an image as JSON holds it, several channels as their mean.
-
-    Args:
-        image: Shape ``(C, H, W)``.
-    """
+    """Return an image ``(C, H, W)`` as JSON holds it, several channels as their mean."""
     grey = np.ascontiguousarray(image.mean(axis=0), dtype="<f4")
     return {"shape": list(grey.shape), "data": base64.b64encode(grey.tobytes()).decode()}
 

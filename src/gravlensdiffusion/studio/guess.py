@@ -37,11 +37,7 @@ class Answers(Bounded):
 
 
 class Games:
-    """Games under way.
-
-    Args:
-        studio: Where the images come from.
-    """
+    """Games under way, with the images of a studio."""
 
     def __init__(self, studio: Studio) -> None:
         self._studio = studio
@@ -54,11 +50,7 @@ class Games:
         return own + (["simulated"] if self._studio.preset else []) + ["generated"]
 
     def begin(self, wanted: Wanted) -> dict[str, Any]:
-        """Return ten images in a random order, each scaled by its own extremes, and their game.
-
-        Raises:
-            GravLensError: If all could come from the model alone.
-        """
+        """Return ten images in a random order, each scaled by its own extremes, and their game."""
         origins = self.origins
         if len(origins) < 2:
             raise GravLensError(
@@ -79,11 +71,7 @@ class Games:
         return {"game": game, "images": shown, "origins": origins}
 
     def end(self, answers: Answers) -> dict[str, Any]:
-        """Return where the images of a game come from, and how many were told.
-
-        Raises:
-            GravLensError: If there is no such game, or an answer is missing.
-        """
+        """Return where the images of a game come from, and how many were told."""
         if answers.game not in self._truth:
             raise GravLensError("this game is over; begin another")
         if len(answers.origins) != NUM:

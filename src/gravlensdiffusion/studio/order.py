@@ -59,11 +59,7 @@ class Order(Bounded):
     is_draft: bool = False
 
     def request(self, generator: LensGenerator) -> Request:
-        """Return what is asked of a model.
-
-        Raises:
-            GravLensError: If the model does not know it.
-        """
+        """Return what is asked of a model."""
         steps = self.steps
         if self.is_draft:
             steps = min(steps or generator.config.sampling.num_steps, generator.steps_of("draft"))

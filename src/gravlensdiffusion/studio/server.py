@@ -50,12 +50,7 @@ class _TooLong(GravLensError):
 
 
 def build_app(studio: Studio, turns: Turns | None = None) -> Starlette:
-    """Return the application.
-
-    Args:
-        studio: What it shows.
-        turns: Who draws; None for a new one.
-    """
+    """Return the application that shows a studio; ``turns`` draws, by default a new one."""
     server = _Server(studio, turns or Turns())
     routes = [
         Route("/", server.page),

@@ -30,11 +30,7 @@ class Wanted:
         self.is_left = False
 
     def check(self) -> None:
-        """Stop work that nobody waits for.
-
-        Raises:
-            Left: If nobody does.
-        """
+        """Stop work that nobody waits for, by raising `Left`."""
         if self.is_left:
             raise Left
 
