@@ -6,6 +6,7 @@ from gravlensdiffusion.cli import models
 from gravlensdiffusion.codec import to_json
 from gravlensdiffusion.config.model import ModelConfig, SamplingConfig
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.model.folders import bundled_models, find_model
 
 
 @pytest.fixture
@@ -25,7 +26,7 @@ def folder(tmp_path):
 
 
 def test_description_holds_size_resolution_classes_and_training_data(folder):
-    text = models._describe(folder)
+    text = models._describe(folder, "lens28")
     assert text.splitlines()[0] == "lens28"
     assert "28 x 28 pixels of 0.2679 arcsec, in units of peak" in text
     assert "no_sub, cdm" in text
@@ -38,21 +39,16 @@ def test_distilled_weights_are_counted_and_named(folder):
     (folder / "few_steps").mkdir()
     (folder / "few_steps" / "config.json").write_text(to_json(ModelConfig(sampling=sampling)))
     (folder / "few_steps" / "model.safetensors").write_bytes(bytes(3_400_000))
-    text = models._describe(folder)
+    text = models._describe(folder, "lens28")
     assert "dpmpp, 20 steps, distilled for 1, 2" in text
     assert "draft 20, standard 20, best 20 steps" in text
     assert "6.8 MB" in text
 
 
-def test_only_folders_with_a_configuration_are_models(folder):
-    (folder.parent / "notes").mkdir()
-    assert list(models._bundled_folders(folder.parent)) == [folder]
-
-
 def test_damaged_configuration_is_named(folder):
     (folder / "config.json").write_text('{"image_size": 28, "colour": "red"}')
     with pytest.raises(GravLensError, match=r"lens28/config.json: colour"):
-        models._describe(folder)
+        models._describe(folder, "lens28")
 
 
 def test_a_card_says_what_its_model_is_for(folder):
@@ -64,8 +60,8 @@ def test_a_card_says_what_its_model_is_for(folder):
 
 
 def test_every_bundled_model_says_what_it_is_for_and_what_it_is(run_gravlens):
-    for folder in models._bundled_folders():
-        assert models._read_use(folder)
+    for name in bundled_models():
+        assert models._read_use(find_model(name))
     done = run_gravlens("models", "lens64", "--json")
     found = json.loads(done.stdout)
     assert found["name"] == "lens64"
@@ -74,7 +70,8 @@ def test_every_bundled_model_says_what_it_is_for_and_what_it_is(run_gravlens):
     listed = [
         json.loads(line)["name"] for line in run_gravlens("models", "--json").stdout.splitlines()
     ]
-    assert listed == [folder.name for folder in models._bundled_folders()]
+    assert set(listed) == set(bundled_models())
+    assert listed.index("lens64") < listed.index("lens150")
     refused = run_gravlens("models", "lens65")
     assert refused.returncode == 2
     assert "no model 'lens65'" in refused.stderr

@@ -2,14 +2,11 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from gravlensdiffusion.cli.options import MACHINE, MachineOptions
 from gravlensdiffusion.cli.running import run_shown, say, tell
 from gravlensdiffusion.errors import GravLensError
-
-if TYPE_CHECKING:
-    from gravlensdiffusion.config.training import DistillationConfig
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,7 +47,14 @@ class Options:
 
     def run(self) -> None:
         """Distill as asked; a signal ends it with code 130 or 143 once the run is saved."""
-        config = _configure(self)
+        from gravlensdiffusion.config.training import DistillationConfig
+
+        config = DistillationConfig(teacher=self.teacher, steps=_read_steps(self.steps))
+        names = ("method", "batch_size", "seed", "precision")
+        asked = {name: getattr(self, name) for name in names} | {"total_images": self.images}
+        if self.learning_rate is not None:
+            asked["optimiser"] = replace(config.optimiser, learning_rate=self.learning_rate)
+        config = replace(config, **{k: value for k, value in asked.items() if value is not None})
         from gravlensdiffusion.model.checkpoint import load_model
         from gravlensdiffusion.training.distill import open_distillation
 
@@ -78,23 +82,6 @@ class Options:
         print(
             f"distilled {self.teacher} into {self.out} on {progress.images_seen:,} images{skipped}"
         )
-
-
-def _configure(options: Options) -> "DistillationConfig":
-    from gravlensdiffusion.config.training import DistillationConfig
-
-    config = DistillationConfig(teacher=options.teacher, steps=_read_steps(options.steps))
-    if options.learning_rate is not None:
-        optimiser = replace(config.optimiser, learning_rate=options.learning_rate)
-        config = replace(config, optimiser=optimiser)
-    if options.images is not None:
-        config = replace(config, total_images=options.images)
-    changes = {
-        name: getattr(options, name)
-        for name in ("method", "batch_size", "seed", "precision")
-        if getattr(options, name) is not None
-    }
-    return replace(config, **changes)
 
 
 def _read_steps(text: str) -> tuple[int, ...]:

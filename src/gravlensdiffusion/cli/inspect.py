@@ -143,26 +143,24 @@ def _describe(source: "LensSet", summary: "DataSummary") -> "Iterator[str]":
         *((f"  {100 * level:g}%", f"{value:.5g}") for level, value in pixels.quantiles.items()),
         ("classes", "none" if not summary.class_counts else ""),
         *((f"  {name}", f"{count:,}") for name, count in summary.class_counts.items()),
-        *_parameter_rows(source, summary),
-        *_image_rows(summary),
-        *_duplicate_rows(summary),
+        *_detail_rows(source, summary),
         ("skipped", f"{len(source.problems)}"),
         *(("note", note) for note in source.notes),
         ("for cutouts28", f"`transform` {summary.transform}: {summary.transform_reason}"),
-        ("for ddpm, reference", _unit_range_advice(summary)),
+        (
+            "for ddpm, reference",
+            "as it is: all values lie in [0, 1]"
+            if summary.in_unit_range
+            else "`transform` linear, asinh or peak: values lie outside of [0, 1]",
+        ),
     ]
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
         yield f"{name:{width}}  {value}".rstrip()
 
 
-def _unit_range_advice(summary: "DataSummary") -> str:
-    if summary.in_unit_range:
-        return "as it is: all values lie in [0, 1]"
-    return "`transform` linear, asinh or peak: values lie outside of [0, 1]"
-
-
-def _parameter_rows(source: "LensSet", summary: "DataSummary") -> "Iterator[tuple[str, str]]":
+def _detail_rows(source: "LensSet", summary: "DataSummary") -> "Iterator[tuple[str, str]]":
+    """Yield the rows of parameters, of single images and of duplicates."""
     if summary.parameters:
         yield "parameters", ""
     for name, (low, high, unit, num) in summary.parameters.items():
@@ -170,16 +168,10 @@ def _parameter_rows(source: "LensSet", summary: "DataSummary") -> "Iterator[tupl
         yield f"  {name}", f"{low:.5g} to {high:.5g} {unit}".rstrip() + some
     if len(source.subhaloes):
         yield "subhaloes", f"{len(source.subhaloes):,}"
-
-
-def _image_rows(summary: "DataSummary") -> "Iterator[tuple[str, str]]":
     if summary.images:
         yield "each image", "faintest, mean and brightest pixel"
     for name, low, mean, high in summary.images:
         yield "", f"{name}: {low:.5g}, {mean:.5g}, {high:.5g}"
-
-
-def _duplicate_rows(summary: "DataSummary") -> "Iterator[tuple[str, str]]":
     extra = sum(len(group) - 1 for group in summary.duplicates)
     yield "duplicates", f"{extra:,}" if extra else "none"
     for group in summary.duplicates[:NUM_LISTED]:

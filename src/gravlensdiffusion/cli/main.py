@@ -213,6 +213,10 @@ def _first_steps() -> str:
 def _usage(path: tuple[str, ...], commands: Commands, about: str) -> str:
     program = " ".join((PROGRAM, *path))
     width = max(len(name) for name in (*commands, "--completion"))
+    options = {"-h, --help": "Show this help."}
+    if not path:
+        options["--version"] = "Show the version."
+        options["--completion"] = "Print the script that completes words in bash, zsh or fish."
     lines = [
         f"usage: {program} COMMAND [OPTIONS]",
         "",
@@ -222,15 +226,7 @@ def _usage(path: tuple[str, ...], commands: Commands, about: str) -> str:
         *(f"  {name:{width}}  {summary}" for name, (_, summary) in commands.items()),
         "",
         "options:",
-        f"  {'-h, --help':{width}}  Show this help.",
-        *([] if path else [f"  {'--version':{width}}  Show the version."]),
-        *(
-            []
-            if path
-            else [
-                f"  {'--completion':{width}}  Print the script that completes words in bash, zsh or fish."
-            ]
-        ),
+        *(f"  {name:{width}}  {what}" for name, what in options.items()),
         "",
         f"'{program} COMMAND --help' explains the options of a command.",
     ]

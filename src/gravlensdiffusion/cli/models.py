@@ -2,18 +2,22 @@
 
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import tyro
 
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.model.folders import CARD, CONFIG, FEW_STEPS, MODELS_FOLDER, find_model
-
-if TYPE_CHECKING:
-    from gravlensdiffusion.config.model import ModelConfig
+from gravlensdiffusion.model.folders import (
+    CARD,
+    CONFIG,
+    FEW_STEPS,
+    bundled_models,
+    find_model,
+    read_config,
+)
+from gravlensdiffusion.sets.naming import natural_key
 
 USE = re.compile(r"^Take it for (.+?)\.$", re.MULTILINE | re.DOTALL)
 """Where the card of a model says which model is for what."""
@@ -34,31 +38,23 @@ class Options:
 
     def run(self) -> None:
         """Print a few lines for each model."""
-        folders = list(_bundled_folders()) if self.name is None else [find_model(self.name)]
-        if not folders and not self.json:
+        # lens28 before lens150.
+        names = sorted(bundled_models(), key=natural_key) if self.name is None else [self.name]
+        if not names and not self.json:
             print("no models are bundled")
-        for folder in folders:
-            name = folder.name if self.name is None else self.name
-            print(
-                json.dumps({"name": name, **_read_facts(folder)})
-                if self.json
-                else _describe(folder, name)
-            )
+        for name in names:
+            folder = find_model(name)
+            if self.json:
+                print(json.dumps({"name": name, **_read_facts(folder)}))
+            else:
+                print(_describe(folder, name))
 
 
-def _bundled_folders(root: Path = MODELS_FOLDER) -> Iterator[Path]:
-    """Yield the folder of each bundled model, lens28 before lens150."""
-    from gravlensdiffusion.sets.naming import natural_key
-
-    found = (path.parent for path in root.glob(f"*/{CONFIG}"))
-    yield from sorted(found, key=lambda folder: natural_key(folder.name))
-
-
-def _describe(folder: Path, name: str | None = None) -> str:
+def _describe(folder: Path, name: str) -> str:
     """Say in a few lines what a model is for, what it makes and what it was trained on."""
     rows = {"for": _read_use(folder), **_tell(_read_facts(folder))}
     lines = (f"  {key + ':':12}{text}" for key, text in rows.items() if text)
-    return "\n".join([name or folder.name, *lines])
+    return "\n".join([name, *lines])
 
 
 def _read_use(folder: Path) -> str:
@@ -72,8 +68,12 @@ def _read_use(folder: Path) -> str:
 
 def _read_facts(folder: Path) -> dict[str, Any]:
     """Return what a model makes and what it was trained on, ready for JSON."""
-    config, own = _read_config(folder), _read_config(folder).sampling
-    short = _read_config(folder / FEW_STEPS) if (folder / FEW_STEPS / CONFIG).is_file() else config
+    if folder.is_file():
+        raise GravLensError(f"{folder}: holds weights alone, which say nothing of themselves")
+    config = short = read_config(folder)
+    if (folder / FEW_STEPS / CONFIG).is_file():
+        short = read_config(folder / FEW_STEPS)
+    own = config.sampling
     weights = [path.stat().st_size for path in folder.rglob("*model.safetensors")]
     return {
         "image_shape": [config.num_channels, config.image_size, config.image_size],
@@ -94,15 +94,6 @@ def _read_facts(folder: Path) -> dict[str, Any]:
         },
         "trained_on": config.training_data,
     }
-
-
-def _read_config(folder: Path) -> "ModelConfig":
-    """Return the configuration of a model."""
-    from gravlensdiffusion.model.folders import read_config as read
-
-    if folder.is_file():
-        raise GravLensError(f"{folder}: holds weights alone, which say nothing of themselves")
-    return read(folder)
 
 
 def _tell(facts: dict[str, Any]) -> dict[str, str]:

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     import uvicorn
     from starlette.applications import Starlette
 
-    from gravlensdiffusion.studio.drawing import Studio
-
 HTML = "report.html"
 MAX_CONNECTIONS = 200
 MAX_REPORT = 2**27
@@ -64,13 +62,19 @@ class Options:
             raise GravLensError(
                 "the studio needs more packages; pip install 'gravlensdiffusion[studio]' brings them"
             ) from None
+        from gravlensdiffusion.generation.generator import LensGenerator
+        from gravlensdiffusion.studio.drawing import Studio
         from gravlensdiffusion.studio.server import HOST, build_app
 
-        listener = _listen(HOST, self.port)
-        with listener:
-            app = build_app(_open_studio(self))
+        with _listen(HOST, self.port) as listener:
+            report = None if self.report is None else _read_report(self.report)
+            generator = LensGenerator.from_pretrained(self.model, device=self.device)
+            studio = Studio(generator=generator, model=self.model, report=report)
+            if self.data is not None:
+                studio.name = self.data.name
+                studio.lenses = self.files.open(self.data, known=generator.config.class_names)
+            server = serve(build_app(studio))
             address = f"http://{HOST}:{listener.getsockname()[1]}/"
-            server = serve(app)
             print(f"the studio is at {address} (Ctrl+C ends it)", flush=True)
             if not self.no_browser and _has_screen():
                 webbrowser.open(address)
@@ -95,20 +99,6 @@ def serve(app: "Starlette") -> "uvicorn.Server":
             timeout_graceful_shutdown=1,
         )
     )
-
-
-def _open_studio(options: Options) -> "Studio":
-    """Open model, set and report."""
-    from gravlensdiffusion.generation.generator import LensGenerator
-    from gravlensdiffusion.studio.drawing import Studio
-
-    report = None if options.report is None else _read_report(options.report)
-    generator = LensGenerator.from_pretrained(options.model, device=options.device)
-    studio = Studio(generator=generator, model=options.model, report=report)
-    if options.data is not None:
-        studio.name = options.data.name
-        studio.lenses = options.files.open(options.data, known=generator.config.class_names)
-    return studio
 
 
 def _listen(host: str, port: int) -> socket.socket:
