@@ -23,8 +23,8 @@ from lenstronomy.Util import image_util, util
 from gravlensdiffusion.config.simulation import SimulationConfig
 from gravlensdiffusion.presets.simulation import simulation_preset
 from gravlensdiffusion.sets.records import LensRecord
-from gravlensdiffusion.simulation.cosmology import lens_geometry
 from gravlensdiffusion.simulation.simulated_set import simulate
+from gravlensdiffusion.simulation.substructure import lens_geometry
 
 TARGET = 10_000
 VORTEX_POINTS = 100

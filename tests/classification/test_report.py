@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from gravlensdiffusion.classification.report import calibration, headline, to_html, verdict
+from gravlensdiffusion.classification.report import _headline, _told_calibration, _verdict, to_html
 from gravlensdiffusion.reports.numbers import exact_share
 from tests.classification.judgements import judged, judgement
 from tests.reports.reader import check_harmless, read_page
@@ -63,20 +63,20 @@ def test_only_all_is_written_as_all(share, text):
     ],
 )
 def test_calibration_is_said_in_words(sharpness, words):
-    assert words in calibration(judgement(*judged(2000, 0, sharpness=sharpness)))
+    assert words in _told_calibration(judgement(*judged(2000, 0, sharpness=sharpness)))
 
 
 def test_the_class_that_is_found_least_is_named():
     names = ("no_sub", "cdm", "axion")
     found = judgement(*judged(900, 1, num_classes=3), names)
-    auc, accuracy, worst, _ = verdict(found)
+    auc, accuracy, worst, _ = _verdict(found)
     assert f"{found.scores.auc:.3f} ({found.auc_interval[0]:.3f} to" in auc
     assert "averaged over the classes" in auc
     assert accuracy.startswith(exact_share(found.scores.accuracy))
     assert names[found.scores.recall.argmin()] in worst
-    assert headline(found).startswith("Judged on 900 images: no_sub ")
+    assert _headline(found).startswith("Judged on 900 images: no_sub ")
 
 
 def test_two_classes_are_told_apart_one_by_one():
-    first, *_ = verdict(judgement(*judged(100, 2)))
+    first, *_ = _verdict(judgement(*judged(100, 2)))
     assert "given one image of empty and one of blob" in first

@@ -5,7 +5,7 @@ from astropy.cosmology import FlatLambdaCDM
 from lenstronomy.Cosmo.lens_cosmo import LensCosmo
 
 from gravlensdiffusion.config.simulation import Cosmology
-from gravlensdiffusion.simulation.cosmology import de_broglie_length, lens_geometry
+from gravlensdiffusion.simulation.substructure import _de_broglie_length, lens_geometry
 
 
 def test_einstein_radius_of_a_trillion_suns_between_redshifts_half_and_one():
@@ -34,5 +34,5 @@ def test_mass_and_einstein_radius_are_each_others_inverse():
 
 def test_de_broglie_length_of_fuzzy_dark_matter():
     # Hui et al. 2017: lambda / 2 pi = 1.92 kpc at 1e-22 eV and 10 km/s.
-    assert de_broglie_length(1e-22, 10.0) == pytest.approx(1.92 * 6.283185, rel=2e-3)
-    assert de_broglie_length(1e-24, 200.0) == pytest.approx(60.3, rel=2e-3)
+    assert _de_broglie_length(1e-22, 10.0) == pytest.approx(1.92 * 6.283185, rel=2e-3)
+    assert _de_broglie_length(1e-24, 200.0) == pytest.approx(60.3, rel=2e-3)

@@ -7,8 +7,12 @@ from scipy import stats
 from gravlensdiffusion.config.priors import Constant, LogUniform, Uniform
 from gravlensdiffusion.config.simulation import Cosmology, Subhaloes, Vortex
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.simulation.cosmology import lens_geometry
-from gravlensdiffusion.simulation.substructure import UNITS, _draw_masses, draw_substructure
+from gravlensdiffusion.simulation.substructure import (
+    UNITS,
+    _draw_masses,
+    draw_substructure,
+    lens_geometry,
+)
 
 GEOMETRY = lens_geometry(Cosmology())
 

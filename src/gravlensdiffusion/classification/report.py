@@ -85,7 +85,7 @@ def to_json(judgement: Judgement) -> bytes:
     return document.to_json(found)
 
 
-def headline(judgement: Judgement) -> str:
+def _headline(judgement: Judgement) -> str:
     """Say in one sentence what was judged."""
     scores = judgement.scores
     counts = zip(scores.class_names, scores.num_images, strict=True)
@@ -93,7 +93,7 @@ def headline(judgement: Judgement) -> str:
     return f"Judged on {scores.num_images.sum():,} images: {images}."
 
 
-def verdict(judgement: Judgement) -> list[str]:
+def _verdict(judgement: Judgement) -> list[str]:
     """Return what was found, one sentence each."""
     scores = judgement.scores
     task = "given an image of one class and one of any other, averaged over the classes"
@@ -111,11 +111,11 @@ def verdict(judgement: Judgement) -> list[str]:
             f"The class that is found least is {scores.class_names[worst]}: "
             f"{exact_share(scores.recall[worst])} of its images ({low} to {high})."
         ),
-        calibration(judgement),
+        _told_calibration(judgement),
     ]
 
 
-def calibration(judgement: Judgement) -> str:
+def _told_calibration(judgement: Judgement) -> str:
     """Say whether the probabilities can be taken at their word."""
     error, chance = judgement.scores.calibration_error, judgement.chance_error
     bins, accuracy = judgement.reliability, judgement.scores.accuracy
@@ -165,8 +165,8 @@ def to_html(judgement: Judgement) -> bytes:
         Document(
             kind="Classifier",
             title=judgement.title,
-            lead=headline(judgement),
-            verdict=verdict(judgement),
+            lead=_headline(judgement),
+            verdict=_verdict(judgement),
             notes=[f"{note}." for note in judgement.notes],
             sections=sections,
         )

@@ -42,9 +42,7 @@ def fetch(
     check: Callable[[Path], object],
     *,
     revision: str | None = None,
-    cache_dir: str | Path | None = None,
-    local_files_only: bool = False,
-    token: str | bool | None = None,
+    **asked: Any,
 ) -> Path:
     """Return the folder of a model in the hub's cache, brought there where it has to be.
 
@@ -52,9 +50,7 @@ def fetch(
         name: ``owner/name``, or ``owner/name@revision``.
         check: Refuses a model by its descriptions, before its weights are fetched.
         revision: Branch, tag or commit; the main branch by default.
-        cache_dir: The cache; by default that of ``HF_HOME``.
-        local_files_only: Whether to ask the cache alone; ``HF_HUB_OFFLINE`` does the same.
-        token: Of a repository that is not public; by default the one that is logged in.
+        asked: ``cache_dir``, ``local_files_only`` and ``token``, as `LensGenerator.from_pretrained` takes them.
 
     Raises:
         GravLensError: If there is no such model, or it is neither cached nor reached.
@@ -69,27 +65,23 @@ def fetch(
     found = NAME.fullmatch(name)
     if found is None:
         raise GravLensError(f"'{name}' is no name on the hub, which is like owner/name")
-    options: dict[str, Any] = {
-        "cache_dir": cache_dir,
-        "local_files_only": local_files_only,
-        "token": token,
-        "tqdm_class": Silent,
-    }
-    revision = revision or found["revision"]
-    try:
-        folder = Path(
+
+    def bring(revision: str | None, patterns: tuple[str, ...]) -> Path:
+        return Path(
             snapshot_download(
                 found["repository"],
                 revision=revision,
-                allow_patterns=list(DESCRIPTIONS),
-                **options,
+                allow_patterns=list(patterns),
+                tqdm_class=Silent,
+                **asked,
             )
         )
+
+    try:
+        folder = bring(revision or found["revision"], DESCRIPTIONS)
         check(folder)
         # The very commit that was looked at, which is the name of its folder.
-        snapshot_download(
-            found["repository"], revision=folder.name, allow_patterns=list(WEIGHTS), **options
-        )
+        bring(folder.name, WEIGHTS)
     except GravLensError:
         raise
     # The hub's library and what it stands on fail in many ways.

@@ -15,7 +15,6 @@ from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.sets.flux import PEAK, bring_to_size, default_method, to_unit_range
 from gravlensdiffusion.sets.records import LensRecord, SetHeader
 from gravlensdiffusion.simulation import psf, substructure
-from gravlensdiffusion.simulation.cosmology import lens_geometry
 from gravlensdiffusion.simulation.gallery import Gallery
 from gravlensdiffusion.simulation.instrument import build_instrument
 from gravlensdiffusion.simulation.population import (
@@ -27,7 +26,7 @@ from gravlensdiffusion.simulation.population import (
     parameter_units,
 )
 from gravlensdiffusion.simulation.render import Renderer
-from gravlensdiffusion.simulation.substructure import Substructure, draw_substructure
+from gravlensdiffusion.simulation.substructure import Substructure, draw_substructure, lens_geometry
 
 BLOCK = 60
 """Images over which the mix of classes is kept to, as closely as whole images allow."""

@@ -28,20 +28,6 @@ from gravlensdiffusion.config.priors import (
 )
 from gravlensdiffusion.config.simulation import Lens, Scene, SimulationConfig
 
-UNITS = {
-    "theta_E": "arcsec",
-    "lens_x": "arcsec",
-    "lens_y": "arcsec",
-    "lens_e1": "",
-    "lens_e2": "",
-    "gamma1": "",
-    "gamma2": "",
-}
-"""Units of the parameters of the smooth lens; an empty string for a pure number."""
-
-LENSING = ("theta_E", "lens_e1", "lens_e2", "gamma1", "gamma2")
-"""The parameters that an image without lensing lacks."""
-
 LENS_FIELDS = {
     "theta_E": "einstein_radius",
     "lens_e1": "e1",
@@ -57,10 +43,21 @@ LIGHT_FIELDS = {
     "e2": "e2",
 }
 """Fields of `Lens` and of `GalaxyLight` by what their parameters are called, a galaxy's by their end."""
+LENSING = tuple(LENS_FIELDS)
+"""The parameters that an image without lensing lacks."""
 
 LENS_LIGHT, SOURCE, COMPANION, NEIGHBOUR = "lens_light", "source", "companion", "neighbour"
 """How the parameters of each galaxy's light begin."""
 
+UNITS = {
+    "theta_E": "arcsec",
+    "lens_x": "arcsec",
+    "lens_y": "arcsec",
+    "lens_e1": "",
+    "lens_e2": "",
+    "gamma1": "",
+    "gamma2": "",
+}
 LIGHT_UNITS = {
     "magnitude": "mag",
     "R_sersic": "arcsec",
@@ -70,7 +67,8 @@ LIGHT_UNITS = {
     "x": "arcsec",
     "y": "arcsec",
 }
-"""Units of the parameters of a galaxy's light, by the end of their names."""
+"""Units of the parameters of the smooth lens and, by the end of their names, of a galaxy's light; an empty
+string for a pure number."""
 
 ENVELOPE_FIELDS = {
     "envelope_fraction": "fraction",

@@ -13,11 +13,10 @@ from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.sets.flux import PEAK
 from gravlensdiffusion.sets.lens_set import LensSet
 from gravlensdiffusion.sets.records import GENERATED, LensRecord, simulation_of
-from gravlensdiffusion.simulation.cosmology import lens_geometry
 from gravlensdiffusion.simulation.gallery import Gallery
 from gravlensdiffusion.simulation.instrument import build_instrument
 from gravlensdiffusion.simulation.profiles import LIGHT, MASS, Profile, components
-from gravlensdiffusion.simulation.substructure import UNITS, Substructure
+from gravlensdiffusion.simulation.substructure import UNITS, Substructure, lens_geometry
 
 
 class Renderer:
