@@ -136,18 +136,38 @@ class DenoiserConfig(Bounded):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class SmoothLensConfig(Bounded):
+    """How the instrument sees the smooth lens; see `nn.lens_equation.SmoothLens`.
+
+    Attributes:
+        num_pixels: Native size of the images [pixel]; 0 until the training set is known.
+        psf_fwhm_arcsec: Full width at half maximum of the Gaussian point spread function [arcsec].
+        zero_point: Magnitude of one unit of flux [mag].
+        spread: Standard deviation of the images about that of the smooth lens [model units].
+    """
+
+    num_pixels: Whole = 0
+    psf_fwhm_arcsec: NonNegative = 0.0
+    zero_point: Number = 0.0
+    spread: Positive = 1.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class LensEquationConfig(Bounded):
-    """The channels that the lens equation adds to the input; see `nn.lens_equation`.
+    """What the lens equation tells the model; see `nn.lens_equation`.
 
     Attributes:
         pixel_scale_arcsec: Side of a pixel [arcsec]; 0 until the training set is known.
         supersampling: Points along each side of a pixel over which the channels are averaged.
         values: Values of the parameters that the model does not learn, by name [their units].
+        smooth: The image of the smooth lens, about which the model draws; None for none. A training set
+            that was not simulated, or has more light than that of one Sersic source, gives none.
     """
 
     pixel_scale_arcsec: NonNegative = 0.0
     supersampling: Annotated[int, Range(at_least=1, at_most=4)] = 1
     values: dict[str, Number] = field(default_factory=dict)
+    smooth: SmoothLensConfig | None = field(default=None, metadata=LATER)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

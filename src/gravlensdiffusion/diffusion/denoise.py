@@ -7,6 +7,7 @@ else, so epsilon, v and x0 networks end here, guidance and clipping in `wrap`. A
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,10 @@ from torch import Tensor, nn
 from gravlensdiffusion.conditioning import Condition
 from gravlensdiffusion.diffusion.noise import DiscreteSchedule, NoiseLevelMixture, Schedule
 from gravlensdiffusion.errors import GravLensError
+
+Expected = Callable[[Condition | None, Tensor], tuple[Tensor, Tensor]]
+"""What is known of images before any is seen: from a condition, and images of the shape, device and precision that
+is wanted, their mean, ``(B, C, H, W)``, and their standard deviation about it, ``(B,)``."""
 
 MIN_LEVEL = 3.0
 """Lowest level at which a denoiser learns from images with noise of their own [their noise].
@@ -173,8 +178,12 @@ class PreconditionedDenoiser(Denoiser):
     of the raw network against a target of unit variance. Training noise levels follow
     `NoiseLevelMixture`.
 
-    Without `skip`, ``x_hat`` is s times the network's output, and the loss is ``(x_hat - x)^2 / (c_out^2 + s^2 f^2)`` with the ``c_out`` from above and f the `floor`. The network
+    Without `skip`, ``x_hat`` is s times the network's output, and the loss is
+    ``(x_hat - x)^2 / (c_out^2 + s^2 f^2)`` with the ``c_out`` from above and f the `floor`. The network
     then never has to pass the noise of a patch through to its output.
+
+    Where it is known what to expect, mean m and standard deviation s of an image follow from its
+    condition, and all of the above is of ``x - m`` and that s.
 
     Args:
         net: The network.
@@ -193,6 +202,7 @@ class PreconditionedDenoiser(Denoiser):
         keeps_noise: Whether the estimate is the image with that noise. If not, the loss is the
             same, and the estimate is F: a model of images without noise learns from noisy ones,
             at levels of `MIN_LEVEL` times their own noise or more.
+        expected: What is known of the images of a condition; None for a mean of zero and `sigma_data`.
         spectrum: Power of that noise over its mean where it is not white, at the frequencies of
             ``torch.fft.rfft2``, shape ``(H, W // 2 + 1)``: in the loss, ``s^2`` is that at each
             frequency.
@@ -217,6 +227,7 @@ class PreconditionedDenoiser(Denoiser):
         noise: float = 0.0,
         keeps_noise: bool = True,
         spectrum: Tensor | None = None,
+        expected: Expected | None = None,
     ) -> None:
         super().__init__()
         if not 0 < sigma_data < math.inf:
@@ -229,6 +240,7 @@ class PreconditionedDenoiser(Denoiser):
         self.noise = noise
         self.keeps_noise = keeps_noise
         self.spectrum = spectrum
+        self.expected = expected
         lowest = -0.5 * schedule.log_snr(torch.tensor(schedule.t_min, dtype=torch.float64))
         highest = -0.5 * schedule.log_snr(torch.tensor(1.0, dtype=torch.float64))
         self._lowest = lowest.item()
@@ -242,14 +254,31 @@ class PreconditionedDenoiser(Denoiser):
         t = per_image(t, x_t)
         alpha_t, sigma_t = self.schedule(t)
         noise = self.noise if self.keeps_noise else 0.0
-        variance = (sigma_t / alpha_t) ** 2 + self.sigma_data**2
-        c_skip = self.sigma_data**2 / variance / alpha_t
-        c_out = sigma_t / alpha_t * self.sigma_data * variance.rsqrt()
+        mean, std = self._expected(condition, x_t)
+        if mean is not None:
+            x_t = x_t - _column(alpha_t, x_t) * mean
+        x_hat = self._deviation(x_t, t, alpha_t, sigma_t, std, noise, condition)
+        return x_hat if mean is None else x_hat + mean
+
+    def _deviation(
+        self,
+        x_t: Tensor,
+        t: Tensor,
+        alpha_t: Tensor,
+        sigma_t: Tensor,
+        std: Tensor,
+        noise: float,
+        condition: Condition | None,
+    ) -> Tensor:
+        """Estimate clean images of zero mean and standard deviation `std`, ``(B,)``."""
+        variance = (sigma_t / alpha_t) ** 2 + std**2
+        c_skip = std**2 / variance / alpha_t
+        c_out = sigma_t / alpha_t * std * variance.rsqrt()
         c_in = (variance + noise**2).rsqrt() / alpha_t
         output = self.net(_column(c_in, x_t) * x_t, self._c_noise(t, x_t, noise), condition)
         if not self.skip:
             kept = _kept(sigma_t / alpha_t, noise)
-            clean = self.sigma_data * _column(1 - kept, x_t) * output
+            clean = _column(std * (1 - kept), x_t) * output
             return clean + _column(kept / alpha_t, x_t) * x_t if noise else clean
         return _column(c_skip, x_t) * x_t + _column(c_out, x_t) * output
 
@@ -258,27 +287,38 @@ class PreconditionedDenoiser(Denoiser):
         t = per_image(t, x)
         alpha_t, sigma_t = self.schedule(t)
         ratio = sigma_t / alpha_t
-        c_in = (ratio**2 + self.sigma_data**2 + self.noise**2).rsqrt()
+        mean, std = self._expected(condition, x)
+        if mean is not None:
+            x = x - mean
+        c_in = (ratio**2 + std**2 + self.noise**2).rsqrt()
         output = self.net(
             _column(c_in, x) * x + _column(c_in * ratio, x) * eps,
             self._c_noise(t, x, self.noise),
             condition,
         )
         if not self.skip:
-            error = output - x / self.sigma_data
+            error = output - x / _column(std, x)
             if self.noise:
-                noisy = error - _column(ratio / self.sigma_data, x) * eps
+                noisy = error - _column(ratio / std, x) * eps
                 error = error - self._share_of_images(noisy, ratio)
-            c_out = ratio * (ratio**2 + self.sigma_data**2).rsqrt()
+            c_out = ratio * (ratio**2 + std**2).rsqrt()
             return _mean_square(error / _column((c_out**2 + self.floor**2).sqrt(), x))
         # (x - c_skip y) / c_out, written without the difference that cancels at low noise.
-        target = _column(c_in * ratio / self.sigma_data, x) * x
-        target = target - _column(c_in * self.sigma_data, x) * eps
+        target = _column(c_in * ratio / std, x) * x
+        target = target - _column(c_in * std, x) * eps
         return _mean_square(output - target)
 
     def sample_t(self, u: Tensor) -> Tensor:
         """Return times of the training mixture; see `Denoiser.sample_t`."""
         return self.schedule.t_from_log_snr(-2 * self._levels.quantile(u))
+
+    def _expected(self, condition: Condition | None, like: Tensor) -> tuple[Tensor | None, Tensor]:
+        """Return mean, None for zero, and standard deviation of images, float64 of shape ``(B,)``."""
+        if self.expected is None:
+            std = torch.full((len(like),), self.sigma_data, dtype=torch.float64)
+            return None, std.to(like.device)
+        mean, std = self.expected(condition, like)
+        return mean, std.double()
 
     def _share_of_images(self, noise: Tensor, ratio: Tensor) -> Tensor:
         """Return which part of noise, ``(B, C, H, W)``, is likely to be that of the images."""

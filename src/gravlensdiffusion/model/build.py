@@ -36,9 +36,10 @@ from gravlensdiffusion.diffusion.wrap import ClippedDenoiser
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.interop.unet2d import SchedulerSampler, UNet2D
 from gravlensdiffusion.model.transform import Transform
-from gravlensdiffusion.nn.lens_equation import LensEquation
+from gravlensdiffusion.nn.lens_equation import LensEquation, SmoothLens
 from gravlensdiffusion.nn.reference import ReferenceUNet
 from gravlensdiffusion.nn.unet import UNet
+from gravlensdiffusion.sets.flux import weights
 
 INDEXED_DENOISERS: dict[str, Callable[..., Denoiser]] = {
     "epsilon": EpsilonDenoiser,
@@ -88,8 +89,9 @@ class Model(nn.Module):
             table = torch.zeros(shape) if prior is None else prior
             self.register_buffer("prior", table)
         schedule = _build_schedule(config.schedule)
+        self.expected = Expectation.of(config, transform)
         # Kept out of the state dict, where the network's weights would stand twice.
-        self._denoiser = (_build_denoiser(config, network, schedule),)
+        self._denoiser = (_build_denoiser(config, network, schedule, self.expected),)
 
     @property
     def denoiser(self) -> Denoiser:
@@ -191,7 +193,58 @@ def _build_schedule(config: ScheduleConfig) -> Schedule:
     return VariancePreservingLogSNR(config.sigma_min, config.sigma_max)
 
 
-def _build_denoiser(known: ModelConfig, network: nn.Module, schedule: Schedule) -> Denoiser:
+class Expectation(nn.Module):
+    """What images are expected to be: that of the smooth lens where all of it is given, else the mean image.
+
+    Args:
+        smooth: The image of the smooth lens.
+        transform: Flux to model space.
+        spread: Standard deviation of the images about it [model units].
+    """
+
+    def __init__(self, smooth: SmoothLens, transform: Transform, spread: float) -> None:
+        super().__init__()
+        self.smooth = smooth
+        self._transform = (transform,)  # the model's own, which stands in its state dict once
+        self._spread = spread
+        self._last: tuple[Tensor, Tensor, Tensor] | None = None
+
+    @staticmethod
+    def of(config: ModelConfig, transform: Transform) -> "Expectation | None":
+        """Return that of a model; None where it has no smooth lens."""
+        network = config.network
+        equation = network.lens_equation if isinstance(network, UNetConfig) else None
+        if equation is None or equation.smooth is None or not equation.smooth.num_pixels:
+            return None
+        num = equation.smooth.num_pixels
+        rows = weights(num, config.image_size, config.resize or "area") * (num / config.image_size)
+        smooth = SmoothLens(
+            LensEquation(config.parameters, equation), equation, torch.from_numpy(rows)
+        )
+        return Expectation(smooth, transform, equation.smooth.spread)
+
+    def forward(self, condition: Condition | None, like: Tensor) -> tuple[Tensor, Tensor]:
+        """Return mean and standard deviation of images; see `diffusion.denoise.Expected`."""
+        parameters = None if condition is None else condition.parameters
+        if parameters is None:
+            return torch.zeros_like(like), like.new_ones(len(like))
+        # The steps of a trajectory ask for the same condition again and again.
+        if self._last is None or self._last[0] is not parameters:
+            self._last = (parameters, *self.of_parameters(parameters, like))
+        return self._last[1], self._last[2]
+
+    @torch.no_grad()
+    def of_parameters(self, parameters: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+        """Return mean and standard deviation of images of parameters of shape ``(B, P)``."""
+        is_given = self.smooth.equation.are_given(parameters)
+        mean = self._transform[0](self.smooth(parameters)).to(like)
+        mean = torch.where(is_given[:, None, None, None], mean, 0.0)
+        return mean, torch.where(is_given, self._spread, 1.0).to(like)
+
+
+def _build_denoiser(
+    known: ModelConfig, network: nn.Module, schedule: Schedule, expected: Expectation | None
+) -> Denoiser:
     """Wrap a network in the denoiser of its prediction type."""
     config = known.denoiser
     if config.prediction == "preconditioned":
@@ -206,6 +259,7 @@ def _build_denoiser(known: ModelConfig, network: nn.Module, schedule: Schedule) 
             noise=config.noise,
             keeps_noise=config.keeps_noise,
             spectrum=None if config.keeps_noise else _spectrum(known),
+            expected=expected,
         )
     denoiser = INDEXED_DENOISERS[config.prediction](network, schedule)
     return ClippedDenoiser(denoiser) if config.clip else denoiser

@@ -83,7 +83,7 @@ class LensEquation(nn.Module):
         Returns:
             Shape ``(B, 5, size, size)``.
         """
-        values = {name: self._value(parameters, name) for name in ABSENT}
+        values = self.values(parameters)
         finer = self._config.supersampling
         x, y = _grid(size * finer, self._config.pixel_scale_arcsec / finer, parameters.device)
         beta_x, beta_y = _source_plane(x, y, values)
@@ -96,12 +96,80 @@ class LensEquation(nn.Module):
         known = torch.isfinite(parameters[:, self._columns["theta_E"], None, None, None])
         return torch.where(known, channels, 0.0).contiguous(memory_format=torch.channels_last)
 
+    def values(self, parameters: Tensor) -> dict[str, Tensor]:
+        """Return what enters the lens equation, each of shape ``(B, 1, 1)``."""
+        return {name: self._value(parameters, name) for name in ABSENT}
+
+    def are_given(self, parameters: Tensor) -> Tensor:
+        """Whether all that enters is given, of each image, shape ``(B,)``."""
+        columns = [column for name, column in self._columns.items() if name in ABSENT]
+        return torch.isfinite(parameters[:, columns]).all(dim=1)
+
     def _value(self, parameters: Tensor, name: str) -> Tensor:
         """Return one parameter of each image, shape ``(B, 1, 1)``."""
         if name not in self._columns:
             return self.mean_centre.new_full((len(parameters), 1, 1), self._middle[name])
         column = parameters[:, self._columns[name], None, None].to(self.mean_centre.dtype)
         return torch.where(torch.isfinite(column), column, self._middle[name])
+
+
+class SmoothLens(nn.Module):
+    """The noise-free image of a Sersic source behind the smooth lens, as an instrument sees it.
+
+    One ray goes through the centre of each native pixel, as in lenstronomy; a Gaussian point spread
+    function and a resize follow.
+
+    Args:
+        equation: What makes parameters values of the lens equation.
+        config: Scale of the images, and the instrument.
+        resize: Matrix that makes rows of native pixels rows of the image, shape ``(N, num_pixels)``, flux
+            kept.
+    """
+
+    resize: Tensor
+
+    def __init__(self, equation: LensEquation, config: LensEquationConfig, resize: Tensor) -> None:
+        super().__init__()
+        assert config.smooth is not None
+        self.equation = equation
+        num = config.smooth.num_pixels
+        self._num_pixels = num
+        self._pixel_scale = config.pixel_scale_arcsec * len(resize) / num
+        self._unit = 10 ** (0.4 * config.smooth.zero_point) * self._pixel_scale**2
+        spread = _gaussian(num, config.smooth.psf_fwhm_arcsec / self._pixel_scale)
+        self.register_buffer("resize", (resize.double() @ spread).float(), persistent=False)
+
+    def forward(self, parameters: Tensor) -> Tensor:
+        """Return the images.
+
+        Args:
+            parameters: Physical units, shape ``(B, P)``.
+
+        Returns:
+            Shape ``(B, 1, N, N)`` [flux of the zero point's unit].
+        """
+        values = self.equation.values(parameters)
+        x, y = _grid(self._num_pixels, self._pixel_scale, parameters.device)
+        light = self._unit * _brightness(*_source_plane(x, y, values), values)
+        return (self.resize @ light @ self.resize.T)[:, None]
+
+
+def _gaussian(num: int, fwhm: float) -> Tensor:
+    """Return the matrix that blurs a row of pixels, no light beyond its ends, out to five sigma.
+
+    Args:
+        num: Pixels of the row.
+        fwhm: Full width at half maximum [pixel]; 0 for no blur.
+    """
+    if not fwhm:
+        return torch.eye(num, dtype=torch.float64)
+    sigma = fwhm / math.sqrt(8 * math.log(2))
+    place = torch.arange(num, dtype=torch.float64)
+    distance = place[:, None] - place
+    reach = int(5 * sigma + 0.5)
+    whole = torch.arange(-reach, reach + 1, dtype=torch.float64)
+    kernel = torch.exp(-0.5 * (distance / sigma) ** 2) * (distance.abs() <= reach)
+    return kernel / torch.exp(-0.5 * (whole / sigma) ** 2).sum()
 
 
 def _source_plane(x: Tensor, y: Tensor, values: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:

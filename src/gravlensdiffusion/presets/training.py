@@ -13,6 +13,7 @@ from gravlensdiffusion.config.model import (
     ReferenceUNetConfig,
     Resize,
     SamplingConfig,
+    SmoothLensConfig,
     ScheduleConfig,
     TransformConfig,
     UNetConfig,
@@ -46,7 +47,7 @@ PATCHES = UNetConfig(
     num_blocks=1,
     attention_levels=(2,),
     refine_channels=8,
-    lens_equation=LensEquationConfig(),
+    lens_equation=LensEquationConfig(smooth=SmoothLensConfig()),
 )
 """The network of the bundled models, at 64 pixels."""
 
@@ -188,14 +189,15 @@ def lens64() -> TrainingConfig:
             image_size=64,
             # Forty times the sky noise: linear in the sky, logarithmic in arcs.
             transform=TransformConfig(kind="asinh", scale=0.15),
-            schedule=ScheduleConfig(kind="log_snr", sigma_min=0.02, sigma_max=400.0),
+            # What the smooth lens leaves is a ninth of the data's standard deviation.
+            schedule=ScheduleConfig(kind="log_snr", sigma_min=0.01, sigma_max=20.0),
             denoiser=DenoiserConfig(
                 prediction="preconditioned",
                 uniform_fraction=0.3,
-                p_mean=0.6,
-                p_std=1.6,
+                p_mean=-1.4,
+                p_std=1.4,
                 skip=False,
-                floor=0.03,
+                floor=0.05,
             ),
             network=PATCHES,
             sampling=SamplingConfig(sampler="dpmpp", num_steps=8),
@@ -204,8 +206,8 @@ def lens64() -> TrainingConfig:
         batch_size=32,
         total_images=1_000_000,
         parameters=(*ORDERED_BY, *SHAPES),
-        parameter_dropout=0.05,
-        parameters_dropout=0.1,
+        parameter_dropout=0.0,
+        parameters_dropout=0.05,
         noise="split",
         optimiser=OptimiserConfig(
             kind="muon",
@@ -226,8 +228,6 @@ def lens28() -> TrainingConfig:
         recipe.model,
         image_size=28,
         transform=TransformConfig(kind="asinh", scale=0.66),
-        schedule=ScheduleConfig(kind="log_snr", sigma_min=0.02, sigma_max=160.0),
-        denoiser=replace(recipe.model.denoiser, p_mean=-0.2),
         network=replace(PATCHES, channels=(64, 128), attention_levels=(1,)),
     )
     return replace(recipe, preset="lens28", model=model, size=28, batch_size=64)
@@ -243,8 +243,8 @@ def lens150() -> TrainingConfig:
         recipe.model,
         image_size=150,
         transform=TransformConfig(kind="asinh", scale=0.0344),
-        schedule=ScheduleConfig(kind="log_snr", sigma_min=0.02, sigma_max=900.0),
-        denoiser=replace(recipe.model.denoiser, p_mean=1.2),
+        schedule=ScheduleConfig(kind="log_snr", sigma_min=0.01, sigma_max=50.0),
+        denoiser=replace(recipe.model.denoiser, p_mean=-0.6),
         network=replace(PATCHES, patch=5),
     )
     return replace(recipe, preset="lens150", model=model, size=150, total_images=600_000)
@@ -262,7 +262,7 @@ def slacs96() -> TrainingConfig:
         # Some ten times the sky noise: the lens galaxy is a thousand times as bright.
         transform=TransformConfig(kind="asinh", scale=0.1),
         schedule=ScheduleConfig(kind="log_snr", sigma_min=0.02, sigma_max=600.0),
-        denoiser=replace(recipe.model.denoiser, p_mean=0.9),
+        denoiser=replace(recipe.model.denoiser, p_mean=0.9, p_std=1.6, floor=0.03),
         network=replace(PATCHES, patch=3),
     )
     return replace(
@@ -271,6 +271,8 @@ def slacs96() -> TrainingConfig:
         model=model,
         size=96,
         total_images=400_000,
+        parameter_dropout=0.05,
+        parameters_dropout=0.1,
         parameters=(
             *(name for name in ORDERED_BY if name != "signal_to_noise"),
             "lens_e1",

@@ -4,7 +4,7 @@ All of it depends on (seed, i) and the size of the set and of a batch alone, so 
 split over several processes, sees the same as an unbroken one.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,6 +19,7 @@ from gravlensdiffusion.config.bounds import UNLABELLED
 from gravlensdiffusion.config.training import DistillationConfig, TrainingConfig
 from gravlensdiffusion.diffusion.randomness import Stream, Streams, generator
 from gravlensdiffusion.model.build import Model
+from gravlensdiffusion.presets.parameters import DERIVED
 from gravlensdiffusion.sets.training_set import TrainingSet
 from gravlensdiffusion.training.augment import augment
 from gravlensdiffusion.training.fresh import FreshSet
@@ -105,18 +106,24 @@ def load_batch(
     if conditional:
         hidden = streams.uniform(Stream.TRAIN_CONDITION) < config.label_dropout
         label = labels.masked_fill(hidden, UNLABELLED)
-        parameters = hide_parameters(values, config, streams)
+        parameters = hide_parameters(values, config.parameters, config, streams)
         condition = Condition(label=label, parameters=parameters)
     return Batch(flux, u, eps, condition)
 
 
 def hide_parameters(
-    values: Tensor, config: TrainingConfig | DistillationConfig, streams: Streams
+    values: Tensor,
+    names: Sequence[str],
+    config: TrainingConfig | DistillationConfig,
+    streams: Streams,
 ) -> Tensor | None:
     """Return parameters with NaN where hidden: one by one, or all of an image.
 
+    What follows from the others is hidden half of the time at least, since images are drawn without.
+
     Args:
         values: Shape ``(B, P)``.
+        names: Names of the parameters.
         config: How often.
         streams: Random numbers of the batch.
 
@@ -127,7 +134,9 @@ def hide_parameters(
     if not num:
         return None
     u = streams.uniform(Stream.TRAIN_CONDITION, (num + 1,), draw=1)
-    hidden = (u[:, :1] < config.parameters_dropout) | (u[:, 1:] < config.parameter_dropout)
+    alone = config.parameter_dropout
+    shares = torch.tensor([max(alone, 0.5) if name in DERIVED else alone for name in names])
+    hidden = (u[:, :1] < config.parameters_dropout) | (u[:, 1:] < shares)
     return values.masked_fill(hidden, torch.nan)
 
 

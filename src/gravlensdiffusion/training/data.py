@@ -11,19 +11,22 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gravlensdiffusion.config.instrument import Camera
 from gravlensdiffusion.config.model import (
+    LensEquationConfig,
     ModelConfig,
     NetworkConfig,
     NoiseLevel,
     ObservationConfig,
     ParameterConfig,
     Resize,
+    SmoothLensConfig,
     UNetConfig,
 )
 from gravlensdiffusion.config.training import TrainingConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.metrics.sky import measure_sky
-from gravlensdiffusion.model.build import Model, build_model
+from gravlensdiffusion.model.build import Expectation, Model, build_model
 from gravlensdiffusion.model.transform import Transform, fit_transform, noise_level, stretch
 from gravlensdiffusion.nn.lens_equation import ABSENT
 from gravlensdiffusion.presets.parameters import LOGARITHMIC
@@ -40,6 +43,10 @@ MAX_DEPTHS = 64
 """Images whose noise goes with the weights, where images differ in it."""
 PRIOR_SIZE = 8192
 """Training images whose class and parameters go with the weights."""
+NUM_SPREAD, BATCH = 1024, 64
+"""Images on which it is measured how far they lie from that of the smooth lens, and how many at a time."""
+LEAST_SPREAD = 0.01
+"""Distance from that image that counts as the least [model units]."""
 NEAR = 0.05
 """Distance from the end of a prior, in units of its width, at which values are taken to reach it."""
 
@@ -122,6 +129,7 @@ def fresh_model(
     if config.noise == "removed":
         noise = _sky_noise(data, transform)
         found = replace(found, denoiser=replace(found.denoiser, noise=noise, keeps_noise=False))
+    found = _with_spread(found, data, transform)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         prior = None if config.model.prior_size else _prior_table(data, found.prior_size)
@@ -220,8 +228,51 @@ def _with_lens_equation(
         for name, column in stored.items()
         if name not in learned and np.isfinite(column).any()
     }
-    lens_equation = replace(network.lens_equation, pixel_scale_arcsec=pixel_scale, values=values)
+    smooth = network.lens_equation.smooth and _smooth_lens(source)
+    lens_equation = replace(
+        network.lens_equation, pixel_scale_arcsec=pixel_scale, values=values, smooth=smooth
+    )
     return replace(network, lens_equation=lens_equation)
+
+
+def _smooth_lens(source: LensSet) -> SmoothLensConfig | None:
+    """Return how the instrument of a set sees a smooth lens; None where there is more to be seen."""
+    simulation = simulation_of(source.header)
+    if simulation is None or source.header.flux_unit != "e-/s":
+        return None
+    imaging = simulation.imaging
+    camera = imaging.instrument
+    is_smooth = simulation.lens.light is None and simulation.source.light.structure is None
+    if not isinstance(camera, Camera) or camera.psf_fwhm is None or imaging.supersampling > 1:
+        return None
+    if not is_smooth or simulation.neighbours or not all(c.lensed for c in simulation.classes):
+        return None
+    return SmoothLensConfig(
+        num_pixels=imaging.num_pixels,
+        psf_fwhm_arcsec=camera.psf_fwhm,
+        zero_point=camera.zero_point,
+    )
+
+
+def _with_spread(config: ModelConfig, data: TrainingSet, transform: Transform) -> ModelConfig:
+    """Measure how far images lie from that of the smooth lens; without it where it tells nothing."""
+    expected = Expectation.of(config, transform)
+    if expected is None:
+        return config
+    squares, count = 0.0, 0
+    for numbers in np.array_split(np.arange(min(len(data), NUM_SPREAD)), NUM_SPREAD // BATCH):
+        x = transform(torch.from_numpy(data.images.read(numbers)))
+        given = torch.from_numpy(data.parameters[numbers])
+        mean, _ = expected.of_parameters(given, x)
+        is_given = expected.smooth.equation.are_given(given)
+        squares += (x - mean)[is_given].double().square().sum().item()
+        count += int(is_given.sum()) * x[0].numel()
+    network = cast("UNetConfig", config.network)
+    equation = cast("LensEquationConfig", network.lens_equation)
+    spread = math.sqrt(squares / count) if count else 1.0
+    smooth = equation.smooth and replace(equation.smooth, spread=max(spread, LEAST_SPREAD))
+    kept = smooth if spread < 1 else None
+    return replace(config, network=replace(network, lens_equation=replace(equation, smooth=kept)))
 
 
 def _learned_parameters(

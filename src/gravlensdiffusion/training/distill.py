@@ -237,7 +237,8 @@ def _draw_condition(model: Model, config: DistillationConfig, streams: Streams) 
         rows = model.prior.cpu()[(u * known.prior_size).long()]
         label = rows[:, 0].long()
         if known.parameters:
-            parameters = hide_parameters(rows[:, 1:].double(), config, streams)
+            names = [each.name for each in known.parameters]
+            parameters = hide_parameters(rows[:, 1:].double(), names, config, streams)
     else:
         label = (u * max(len(known.class_names), 1)).long()
         if known.parameters:
