@@ -13,8 +13,8 @@ from gravlensdiffusion.config.model import (
     ReferenceUNetConfig,
     Resize,
     SamplingConfig,
-    SmoothLensConfig,
     ScheduleConfig,
+    SmoothLensConfig,
     TransformConfig,
     UNetConfig,
 )
