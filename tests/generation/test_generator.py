@@ -191,7 +191,8 @@ def test_no_such_device(tmp_path: Path) -> None:
 def test_parameters_are_numbers_or_one_for_each_image(ordering: LensGenerator) -> None:
     radii = np.array([0.9, np.nan, 1.5])
     samples = ordering.sample(3, parameters={"theta_E": radii, "source_x": 0.25}, seed=2)
-    assert np.array_equal(samples.parameters["theta_E"], radii, equal_nan=True)
+    assert samples.parameters["theta_E"][[0, 2]].tolist() == [0.9, 1.5]
+    assert samples.parameters["theta_E"][1] in [row[1] for row in PRIOR]
     assert samples.parameters["source_x"].tolist() == [0.25] * 3
     assert np.isnan(samples.parameters["signal_to_noise"]).all()
     assert samples.parameters["background_rms"].tolist() == [0.1] * 3
@@ -279,17 +280,18 @@ def test_what_is_asked_for_is_left_as_it_is(ordering: LensGenerator) -> None:
     radii = np.array([np.nan, 1.2, np.nan, 1.3, np.nan])
     asked = ordering.request(5, label="cdm", parameters={"theta_E": radii}, seed=5).parameters
     assert asked[[1, 3], 0].tolist() == [1.2, 1.3]
-    assert np.isnan(asked[[1, 3], 1:]).all()
-    assert np.isfinite(asked[[0, 2, 4], :2]).all()
-    # The values of image k depends on the seed, on k and its class alone.
+    # The rest is drawn; the signal-to-noise ratio follows from the lens.
+    assert np.isfinite(asked[:, :2]).all()
+    assert np.isnan(asked[:, 2]).all()
+    # The values of image k depend on the seed, on k, its class and what is asked of it alone.
     alone = ordering.request(5, label="cdm", seed=5).parameters
     assert np.array_equal(alone[[0, 2, 4]], asked[[0, 2, 4]], equal_nan=True)
     fewer = ordering.request(3, label="cdm", seed=5).parameters
     assert np.array_equal(fewer, alone[:3], equal_nan=True)
     drawn = {ordering.request(3, label="cdm", seed=k).parameters.tobytes() for k in range(5)}
     assert len(drawn) > 1
-    radii = {"theta_E": np.array([1.1, 1.2])}
-    drawn = {ordering.request(2, parameters=radii, seed=k).parameters.tobytes() for k in range(5)}
+    asked = {"theta_E": np.array([1.1, 1.2]), "source_x": 0.1, "signal_to_noise": 20.0}
+    drawn = {ordering.request(2, parameters=asked, seed=k).parameters.tobytes() for k in range(5)}
     assert len(drawn) == 1
 
 
@@ -301,9 +303,9 @@ def test_a_part_of_a_request_is_that_of_its_images(ordering: LensGenerator) -> N
         assert part.numbers == range(4, 7)
         assert part.identity() == whole[4:7].identity()
         assert np.array_equal(part.parameters, whole.parameters[4:7], equal_nan=True)
-    spans = {"theta_E": Span(0.9, 1.5)}
-    drawn = ordering.request(30, parameters=spans).parameters
-    later = ordering.request(3, parameters=spans, first=4).parameters
+    asked["parameters"] = {"theta_E": Span(0.9, 1.5)}
+    drawn = ordering.request(30, **asked).parameters
+    later = ordering.request(3, first=4, **asked).parameters
     assert np.array_equal(later, drawn[4:7], equal_nan=True)
     assert [batch.numbers for batch in whole[4:9].batches(2)] == [
         range(4, 6),

@@ -1,6 +1,8 @@
 """Parameters of images that are asked for none."""
 
+from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
 import numpy as np
 import pytest
@@ -29,9 +31,14 @@ def table() -> NDArray[np.float64]:
 
 
 def drawn(
-    table: NDArray[np.float64], labels: NDArray[np.int16], config: ModelConfig = CONFIG
+    table: NDArray[np.float64],
+    labels: NDArray[np.int16],
+    config: ModelConfig = CONFIG,
+    asked: Mapping[int, NDArray[np.float64]] = MappingProxyType({}),
 ) -> NDArray[np.float64]:
     parameters = np.full((len(labels), len(config.parameters)), np.nan)
+    for column, values in asked.items():
+        parameters[:, column] = values
     draw_missing_parameters(config, table, labels, parameters, range(len(labels)), seed=3)
     return parameters
 
@@ -45,6 +52,23 @@ def test_they_are_spread_as_in_the_class_of_the_training_set(table: NDArray[np.f
             assert ks_2samp(found[labels == label, column], known).pvalue > 0.001
     assert spearmanr(found[:, 1], found[:, 2]).statistic > 0.7
     assert abs(spearmanr(found[:, 0], found[:, 1]).statistic) < 0.1
+
+
+def test_what_is_left_out_is_drawn_given_what_is_asked(table: NDArray[np.float64]) -> None:
+    labels = np.zeros(NUM, dtype=np.int16)
+    x = np.linspace(-0.3, 0.3, NUM)
+    found = drawn(table, labels, asked={1: x})
+    assert np.array_equal(found[:, 1], x)
+    # y follows x within 0.1, and the width of the kernel; the radius does not.
+    assert np.corrcoef(found[:, 2], x)[0, 1] > 0.6
+    assert abs(np.mean(found[:, 2] - x)) < 0.02
+    assert ks_2samp(found[:, 0], table[table[:, 0] == 0, 1]).pvalue > 0.001
+    # What follows from the others tells of them.
+    found = drawn(table, labels, asked={3: np.linspace(8.5, 10.5, NUM)})
+    assert spearmanr(found[:, 0], found[:, 3]).statistic > 0.6
+    # Beyond what was seen, the nearest.
+    found = drawn(table, labels, asked={1: np.full(NUM, 0.7)})
+    assert found[:, 2].mean() > 0.25
 
 
 def test_no_image_takes_those_of_a_training_image(table: NDArray[np.float64]) -> None:

@@ -9,9 +9,16 @@ from lenstronomy.LensModel.lens_model import LensModel
 from lenstronomy.LightModel.light_model import LightModel
 
 from gravlensdiffusion.conditioning import Condition
-from gravlensdiffusion.config.model import LensEquationConfig, ParameterConfig, UNetConfig
-from gravlensdiffusion.nn.lens_equation import ABSENT, LensEquation
+from gravlensdiffusion.config.model import (
+    LensEquationConfig,
+    ParameterConfig,
+    SmoothLensConfig,
+    UNetConfig,
+)
+from gravlensdiffusion.nn.lens_equation import ABSENT, LensEquation, SmoothLens
 from gravlensdiffusion.nn.unet import UNet
+from gravlensdiffusion.sets.flux import weights
+from gravlensdiffusion.simulation.simulated_set import simulate
 
 SIZE, PIXEL_SCALE = 24, 0.15
 LENS = {
@@ -168,6 +175,33 @@ def test_a_model_that_lacks_what_it_takes_has_none(
     network = UNet(config, 1, 0, parameters(names))
     assert network.lens_equation is None
     assert not any(name.startswith("lens_") for name, _ in network.named_parameters())
+
+
+@pytest.mark.parametrize(("size", "method"), [(28, "bilinear"), (64, "area"), (150, None)])
+def test_the_smooth_lens_is_that_of_the_simulation(size: int, method: str | None) -> None:
+    lenses = simulate(
+        "deeplense", 6, 4, classes=("no_sub",), size=size, noise_free=True, flux_unit="e-/s"
+    )
+    assert lenses.header.resize == method
+    names = tuple(name for name in ABSENT if name in lenses.parameters)
+    learned = tuple(ParameterConfig(name=name, low=-2.0, high=30.0) for name in names)
+    config = LensEquationConfig(
+        pixel_scale_arcsec=7.5 / size,
+        smooth=SmoothLensConfig(num_pixels=150, psf_fwhm_arcsec=0.087, zero_point=25.0),
+    )
+    rows = weights(150, size, method or "area") * (150 / size)
+    equation = LensEquation(learned, config)
+    smooth = SmoothLens(equation, config, torch.from_numpy(rows))
+    given = torch.tensor(np.stack([lenses.parameters[name] for name in names], axis=1))
+    found = smooth(given).numpy()
+    simulated = lenses.read_noise_free(np.arange(6))
+    peak = simulated.max(axis=(1, 2, 3))
+    error = np.abs(found - simulated).max(axis=(1, 2, 3)) / peak
+    assert error.max() < 1e-3
+    assert np.sum(found) == pytest.approx(np.sum(simulated), rel=1e-4)
+    assert equation.are_given(given).all()
+    given[2, 0] = math.nan
+    assert equation.are_given(given).tolist() == [True, True, False, True, True, True]
 
 
 def test_all_that_enters_has_a_value() -> None:

@@ -18,14 +18,14 @@ def draw_missing_parameters(
     numbers: range,
     seed: int,
 ) -> None:
-    """Give each image without any parameters some that are spread as in the training set.
+    """Give each image the parameters that it was not asked for, spread as in the training set.
 
     They are drawn from the kernel density estimate of the training images of its class, where there
-    are such, on the scale of normal scores: each parameter keeps its own distribution, all keep
-    their dependence up to the width of the kernel, and no image has those of a training image. What
-    follows from the others is left to the model, and so is what the chosen training image lacks.
-    Image k depends on (seed, k) and its class alone. A model of before takes all parameters of that
-    training image.
+    are such, given what was asked, on the scale of normal scores: each parameter keeps its own
+    distribution, all keep their dependence up to the width of the kernel, and no image has those of a
+    training image. What follows from the others is left to the model, and so is what the chosen
+    training image lacks. Image k depends on (seed, k) and what it is asked to be alone. A model of
+    before takes all parameters of that training image, where none is asked for.
 
     Args:
         config: The model.
@@ -39,32 +39,60 @@ def draw_missing_parameters(
         Geenens 2014 (arXiv:1303.4121), the estimate on the scale of normal scores; Scott 1992,
         "Multivariate density estimation", eq. 6.42, its width.
     """
-    missing = np.flatnonzero(np.isnan(parameters).all(axis=1))
     # Rounding to single precision may have led out of a range.
     low, high = ([getattr(each, end) for each in config.parameters] for end in ("low", "high"))
     values = np.clip(prior[:, 1:], low, high)
-    derived = np.array([each.name in DERIVED for each in config.parameters])
     is_new = config.prior_draws == "density"
-    if is_new and not derived.all():
-        values[:, derived] = np.nan
-    for label in set(labels[missing].tolist()):
+    derived = np.array([is_new and each.name in DERIVED for each in config.parameters])
+    derived &= not derived.all()
+    is_left_out = np.isnan(parameters)
+    concerned = is_left_out[:, ~derived].any(axis=1) if is_new else is_left_out.all(axis=1)
+    for label in set(labels[concerned].tolist()):
         own = values[prior[:, 0] == label]
-        table = own if len(own) else values
-        scores = normal_scores(table)
-        width = len(table) ** (-1 / (np.isfinite(table).any(axis=0).sum() + 4))
-        ordered = np.sort(table, axis=0)
-        num = np.isfinite(table).sum(axis=0)
-        columns = np.arange(table.shape[1])
-        for place in missing[labels[missing] == label]:
+        table = _Table(own if len(own) else values)
+        for place in np.flatnonzero(concerned & (labels == label)):
             rng = generator(seed, numbers[int(place)], Stream.CONDITION)
-            row = int(rng.random() * len(table))
-            if not is_new:
-                parameters[place] = table[row]
-                continue
-            drawn = (scores[row] + width * rng.standard_normal(len(columns))) / np.hypot(1, width)
-            rank = np.where(np.isnan(drawn), 0, np.ceil(ndtr(drawn) * num) - 1)
-            value = ordered[np.clip(rank, 0, None).astype(int), columns]
-            parameters[place] = np.where(np.isnan(drawn), np.nan, value)
+            drawn = table.draw(rng, parameters[place]) if is_new else table.take(rng)
+            drawn[derived] = np.nan
+            parameters[place] = np.where(is_left_out[place], drawn, parameters[place])
+
+
+class _Table:
+    """The kernel density estimate of training images, shape ``(M, P)``."""
+
+    def __init__(self, table: NDArray[np.float64]) -> None:
+        self._table = table
+        self._ordered = np.sort(table, axis=0)
+        self._num = np.isfinite(table).sum(axis=0)
+        width = len(table) ** (-1 / ((self._num > 0).sum() + 4))
+        shrinking = np.hypot(1, width)
+        self._middles, self._width = normal_scores(table) / shrinking, width / shrinking
+
+    def take(self, rng: np.random.Generator) -> NDArray[np.float64]:
+        """Return the parameters of one of the images."""
+        return self._table[int(rng.random() * len(self._table))].copy()
+
+    def draw(self, rng: np.random.Generator, given: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return new parameters, given some of them, NaN for the others."""
+        row = self._row(rng.random(), given)
+        scores = self._middles[row] + self._width * rng.standard_normal(len(given))
+        rank = np.where(np.isnan(scores), 0, np.ceil(ndtr(scores) * self._num) - 1)
+        value = self._ordered[np.clip(rank, 0, None).astype(int), np.arange(len(given))]
+        return np.where(np.isnan(scores), np.nan, value)
+
+    def _row(self, u: float, given: NDArray[np.float64]) -> int:
+        """Return the image about which parameters are drawn: the likelier, the nearer to what is given."""
+        distance = np.zeros(len(self._table))
+        for column in np.flatnonzero(np.isfinite(given) & (self._num > 0)):
+            num = self._num[column]
+            rank = np.searchsorted(self._ordered[:num, column], given[column])
+            score = ndtri((np.clip(rank, 1, num) - 0.5) / num)
+            distance += np.nan_to_num(score - self._middles[:, column]) ** 2
+        if not distance.any():
+            return int(u * len(distance))
+        weight = np.exp((distance.min() - distance) / (2 * self._width**2))
+        chances = np.cumsum(weight)
+        return int(np.searchsorted(chances, u * chances[-1], side="right"))
 
 
 def normal_scores(table: NDArray[np.float64]) -> NDArray[np.float64]:

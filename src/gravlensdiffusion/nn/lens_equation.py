@@ -155,7 +155,7 @@ class SmoothLens(nn.Module):
 
 
 def _gaussian(num: int, fwhm: float) -> Tensor:
-    """Return the matrix that blurs a row of pixels, no light beyond its ends, out to five sigma.
+    """Return the matrix that blurs a row of pixels, the last repeated beyond its ends, to five sigma.
 
     Args:
         num: Pixels of the row.
@@ -164,12 +164,12 @@ def _gaussian(num: int, fwhm: float) -> Tensor:
     if not fwhm:
         return torch.eye(num, dtype=torch.float64)
     sigma = fwhm / math.sqrt(8 * math.log(2))
-    place = torch.arange(num, dtype=torch.float64)
-    distance = place[:, None] - place
     reach = int(5 * sigma + 0.5)
-    whole = torch.arange(-reach, reach + 1, dtype=torch.float64)
-    kernel = torch.exp(-0.5 * (distance / sigma) ** 2) * (distance.abs() <= reach)
-    return kernel / torch.exp(-0.5 * (whole / sigma) ** 2).sum()
+    offsets = torch.arange(-reach, reach + 1)
+    kernel = torch.exp(-0.5 * (offsets.double() / sigma) ** 2)
+    kernel = kernel / kernel.sum()
+    taken = (torch.arange(num)[:, None] + offsets).clamp(0, num - 1)
+    return torch.zeros(num, num, dtype=torch.float64).scatter_add(1, taken, kernel.expand(num, -1))
 
 
 def _source_plane(x: Tensor, y: Tensor, values: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
