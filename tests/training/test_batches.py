@@ -97,6 +97,15 @@ def test_always_and_never_are_meant(
     assert values.isnan().double().mean().item() == share
 
 
+def test_what_follows_from_the_others_is_hidden_more_often(tmp_path: Path) -> None:
+    never = {"parameter_dropout": 0.0, "parameters_dropout": 0.0}
+    _, _, values = with_parameters(tmp_path, derived_dropout=0.5, **never)
+    names = list(NAMES)
+    share = values.isnan().double().mean(dim=0)
+    assert share[names.index("signal_to_noise")].item() == pytest.approx(0.5, abs=0.03)
+    assert share.sum() == share[names.index("signal_to_noise")]
+
+
 def test_parameters_change_nothing_else_of_a_batch(tmp_path: Path) -> None:
     _, batch, _ = with_parameters(tmp_path, parameter_dropout=0.5)
     data = prepare(rings(), tmp_path, 8, "area")

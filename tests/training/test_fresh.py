@@ -33,7 +33,8 @@ def recipe(**changes):
 
 
 def test_image_i_of_the_training_is_image_i_of_the_simulation(tmp_path):
-    config = recipe(seed=3, label_dropout=0.0, parameter_dropout=0.0, parameters_dropout=0.0)
+    shown = {"label_dropout": 0.0, "parameters_dropout": 0.0, "derived_dropout": 0.0}
+    config = recipe(seed=3, **shown)
     source = fresh_set("preset:deeplense", config)
     data = prepare_data(config, source, tmp_path)
     whole = simulate("deeplense", 100, 3, size=10, noise_free=True, flux_unit="e-/s")

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from gravlensdiffusion.config.bounds import (
+    LATER,
     Bounded,
     Count,
     NonNegative,
@@ -93,6 +94,8 @@ class TrainingConfig(Bounded):
         parameters: Physical parameters that the model learns, by their names in the store.
         parameter_dropout: Share of images of which each parameter is hidden by itself.
         parameters_dropout: Share of images of which all parameters are hidden at once.
+        derived_dropout: Share of which what follows from the other parameters is hidden, if that is more
+            than `parameter_dropout`: images that are asked for nothing are drawn without it.
         noise: ``learned``: the model learns the images as they are. ``split``: it learns their
             noise-free twins, and the instrument adds the noise when images are drawn.
             ``carried``: it learns the images as they are, but their white noise, which is measured
@@ -128,6 +131,7 @@ class TrainingConfig(Bounded):
     parameters: tuple[str, ...] = ()
     parameter_dropout: Share = 0.2
     parameters_dropout: Share = 0.3
+    derived_dropout: Share = field(default=0.0, metadata=LATER)
     noise: Literal["learned", "split", "carried", "removed"] = "learned"
     augment: Literal["none", "half_turn", "flips", "d4"] = "none"
     precision: Literal["fp32", "bf16"] = "fp32"
@@ -181,6 +185,8 @@ class DistillationConfig(Bounded):
         label_dropout: Share of images whose label is hidden.
         parameter_dropout: Share of images of which each parameter is hidden by itself.
         parameters_dropout: Share of images of which all parameters are hidden at once.
+        derived_dropout: Share of which what follows from the other parameters is hidden, if that is more
+            than `parameter_dropout`: images that are asked for nothing are drawn without it.
         precision: ``fp32`` or ``bf16`` (autocast).
         seed: Seed of all noise.
         optimiser: The optimiser, of the student and of the network beside it.
@@ -204,6 +210,7 @@ class DistillationConfig(Bounded):
     label_dropout: Share = 0.1
     parameter_dropout: Share = 0.1
     parameters_dropout: Share = 0.1
+    derived_dropout: Share = field(default=0.0, metadata=LATER)
     precision: Literal["fp32", "bf16"] = "fp32"
     seed: Seed = 0
     optimiser: OptimiserConfig = field(

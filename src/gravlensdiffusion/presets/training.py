@@ -178,10 +178,10 @@ def cutouts28() -> TrainingConfig:
 def lens64() -> TrainingConfig:
     """Return the recipe of the bundled models, at 64 pixels.
 
-    They learn the noise-free images of a simulation, by class and physical parameters, with the lens
-    equation as input and Muon for the hidden weights. The network gives the clean image itself: what
-    a patch of noise-free pixels holds is smooth, and its noise is not, so that it never has to carry
-    the noise through.
+    They learn the noise-free images of a simulation, by class and physical parameters, about the image
+    of the smooth lens that these give, and Muon takes the hidden weights. The network gives what is
+    left of the clean image itself: what a patch of noise-free pixels holds is smooth, and its noise is
+    not, so that it never has to carry the noise through.
     """
     return TrainingConfig(
         preset="lens64",
@@ -208,6 +208,7 @@ def lens64() -> TrainingConfig:
         parameters=(*ORDERED_BY, *SHAPES),
         parameter_dropout=0.0,
         parameters_dropout=0.05,
+        derived_dropout=0.5,
         noise="split",
         optimiser=OptimiserConfig(
             kind="muon",

@@ -119,8 +119,6 @@ def hide_parameters(
 ) -> Tensor | None:
     """Return parameters with NaN where hidden: one by one, or all of an image.
 
-    What follows from the others is hidden half of the time at least, since images are drawn without.
-
     Args:
         values: Shape ``(B, P)``.
         names: Names of the parameters.
@@ -135,7 +133,8 @@ def hide_parameters(
         return None
     u = streams.uniform(Stream.TRAIN_CONDITION, (num + 1,), draw=1)
     alone = config.parameter_dropout
-    shares = torch.tensor([max(alone, 0.5) if name in DERIVED else alone for name in names])
+    derived = max(alone, config.derived_dropout)
+    shares = torch.tensor([derived if name in DERIVED else alone for name in names])
     hidden = (u[:, :1] < config.parameters_dropout) | (u[:, 1:] < shares)
     return values.masked_fill(hidden, torch.nan)
 
