@@ -1,10 +1,13 @@
 """Judgements of probabilities that nobody had to train for."""
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
 from gravlensdiffusion.classification.judgement import Judgement, judge
 from gravlensdiffusion.sets.records import SetHeader
+from tests.classification.networks import CONFIG
 from tests.classification.planted import NAMES
 from tests.sources import ArraySource
 
@@ -34,12 +37,16 @@ def judgement(
         (2 * len(labels), 1, 8, 8),
     )
     source = ArraySource(images, np.repeat(labels, 2), SetHeader(class_names=class_names))
+    even = (1 / len(class_names),) * len(class_names)
+    config = replace(CONFIG, class_names=class_names, class_mix=even, temperature=1.0)
     return judge(
+        config,
         source,
         2 * np.arange(len(labels)),
-        probabilities,
+        np.log(np.maximum(probabilities, 1e-300)),
         title=title,
+        name="set",
+        digest="",
         seed=0,
         notes=["a note"],
-        facts={"data": {"name": "set"}},
     )

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from gravlensdiffusion.classification.candidates import NOT_LOOKED_FOR, Candidates
 from gravlensdiffusion.classification.fitting import Fitted, Plan, fit
-from gravlensdiffusion.classification.judgement import Judgement, facts_of, judge, probabilities
+from gravlensdiffusion.classification.judgement import Judgement, judge, probabilities
 from gravlensdiffusion.classification.report import to_html, to_json
 from gravlensdiffusion.config.classifier import ClassifierTraining
 from gravlensdiffusion.errors import GravLensError
@@ -241,21 +241,17 @@ class LensClassifier:
         mix = own.mix(prior, allow_data=True)
         logits, where, name = self._ask(own, progress), own.judged(), name or given
         return judge(
+            own.config,
             own.images.labelled(own.labels, own.config.class_names),
             where,
-            probabilities(own.config, logits[where], mix),
+            logits[where],
             title=f"{called} on {name}",
+            name=name,
+            digest=own.digest,
             seed=seed,
+            called=called,
+            mix=mix,
             notes=own.notes(mix, self.fitted.record.get("data_fingerprint")),
-            facts=facts_of(
-                own.config,
-                own.images,
-                name=name,
-                digest=own.digest,
-                seed=seed,
-                called=called,
-                mix=mix,
-            ),
         )
 
     def _ask(self, candidates: Candidates, progress: Callable[[int], None]) -> NDArray[np.float32]:

@@ -8,12 +8,7 @@ from typing import Any, Literal, Self, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from gravlensdiffusion.classification.judgement import (
-    Judgement,
-    facts_of,
-    judge,
-    probabilities,
-)
+from gravlensdiffusion.classification.judgement import Judgement, judge
 from gravlensdiffusion.config.classifier import ClassifierTraining
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.nn.classifier import ClassifierNetwork
@@ -175,16 +170,17 @@ def fit(planned: Plan, folder: Path, *, device: str = "auto", progress: bool = F
     )
     record = _record(planned, training, environment(ready.fingerprint, device))
     where = training.held_out
-    seed, digest = planned.recipe.seed, ready.fingerprint
-    facts = facts_of(network.config, source, name=planned.name, digest=digest, seed=seed)
     judgement = judge(
+        network.config,
         data,
         where,
-        probabilities(network.config, predict_logits(network, data, where)),
+        predict_logits(network, data, where),
         title=f"{' / '.join(names)}, on held-out images of {planned.name}",
-        seed=seed,
+        seed=planned.recipe.seed,
+        name=planned.name,
+        digest=ready.fingerprint,
         notes=(*planned.notes, HELD_OUT),
-        facts={**facts, "training": {name: v for name, v in record.items() if name != "looks"}},
+        training={name: value for name, value in record.items() if name != "looks"},
     )
     thumbnails = planned.signatures.thumbnails[data.labels >= 0]
     return Fitted(network=network, record=record, judgement=judgement, thumbnails=thumbnails)

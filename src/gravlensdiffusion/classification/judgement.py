@@ -147,46 +147,59 @@ class Judgement:
 
 
 def judge(
+    config: ClassifierConfig,
     images: LensSet,
     where: NDArray[np.int64],
-    probabilities: NDArray[np.float64],
+    logits: NDArray[np.float32],
     *,
     title: str,
+    name: str,
+    digest: str,
     seed: int,
-    notes: Sequence[str],
-    facts: Mapping[str, Any],
+    called: str = "",
+    mix: NDArray[np.float64] | None = None,
+    notes: Sequence[str] = (),
+    training: Mapping[str, Any] | None = None,
 ) -> Judgement:
-    """Judge probabilities.
+    """Judge what a classifier says of images.
 
     Args:
-        images: A set with the classes of the classifier.
+        config: The classifier's configuration.
+        images: A set with the classes of the classifier, at the size that it sees.
         where: Positions of the images that it is judged on, shape ``(N,)``.
-        probabilities: What it says of these, shape ``(N, K)``.
+        logits: What it says of these before calibration, shape ``(N, K)``.
         title: What was judged on what.
+        name: What the set is called.
+        digest: Digest of its images and labels.
         seed: Seed of the resamplings.
+        called: What the classifier is called; empty where it was trained on this set.
+        mix: The mix of classes that the probabilities are for; see `read_mix`.
         notes: What a reader should know.
-        facts: All that the numbers depend on; see `facts_of`.
+        training: How it was trained, where it was trained on this set; ready for JSON.
+
+    Raises:
+        GravLensError: If there is no image of some class.
     """
+    chances = probabilities(config, logits, mix)
     labels = images.labels[where].astype(np.int64)
-    scores = score(probabilities, labels, images.header.class_names)
-    hits, called = np.diag(scores.confusion), scores.confusion.sum(axis=0)
-    bins = Reliability.of(probabilities, labels)
-    curves = (
-        roc_curve(labels == k, probabilities[:, k])[:2] for k in range(len(scores.class_names))
-    )
+    scores = score(chances, labels, images.header.class_names)
+    hits, num_called = np.diag(scores.confusion), scores.confusion.sum(axis=0)
+    bins = Reliability.of(chances, labels)
+    curves = (roc_curve(labels == k, chances[:, k])[:2] for k in range(len(scores.class_names)))
     return Judgement(
         title=title,
         scores=scores,
-        auc_interval=auc_interval(probabilities, labels, seed),
+        auc_interval=auc_interval(chances, labels, seed),
         recall_intervals=wilson(hits, scores.num_images),
-        precision_intervals=wilson(hits, called),
+        precision_intervals=wilson(hits, num_called),
         curves=tuple(curves),
         reliability=bins,
         chance_error=bins.chance_error(seed),
-        mistakes=_find_mistakes(images, where, probabilities),
+        mistakes=_find_mistakes(images, where, chances),
         num_mistakes=int(scores.num_images.sum() - hits.sum()),
         notes=tuple(notes),
-        facts=facts,
+        facts=_facts(config, images, name, digest, seed, called, mix)
+        | ({} if training is None else {"training": training}),
     )
 
 
@@ -212,27 +225,16 @@ def _find_mistakes(
     )
 
 
-def facts_of(
+def _facts(
     config: ClassifierConfig,
     source: LensSet,
-    *,
     name: str,
     digest: str,
     seed: int,
-    called: str = "",
-    mix: NDArray[np.float64] | None = None,
+    called: str,
+    mix: NDArray[np.float64] | None,
 ) -> dict[str, Any]:
-    """Return what is known of a set, of a classifier, and of how one is judged on the other.
-
-    Args:
-        config: Configuration of the classifier.
-        source: The set, at the size that the classifier sees.
-        name: What the set is called.
-        digest: Digest of its images and labels.
-        seed: Seed of the resamplings.
-        called: What the classifier is called; empty where it was trained on this set.
-        mix: The mix of classes that the probabilities are for; see `read_mix`.
-    """
+    """Return what is known of a set, of a classifier, and of how one is judged on the other."""
     header = source.header
     return {
         "data": {
