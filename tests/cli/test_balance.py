@@ -60,6 +60,14 @@ def test_nothing_missing_is_no_mistake(model, data, tmp_path, capsys):
     assert capsys.readouterr().out.endswith("8 originals; nothing was missing\n")
 
 
+def test_a_class_without_images_gets_none(model, tmp_path, capsys):
+    data = save_set(tmp_path / "two.h5", labels=(2, 2, 1)).path
+    assert run(model, data, "--out", tmp_path / "out.h5", "--steps", 1) == 0
+    told = capsys.readouterr()
+    assert "no image belongs to axion, left out" in told.err
+    assert told.out.endswith("1 by tiny (axion 0, cdm 1, no_sub 0)\n")
+
+
 def test_dry_run_says_what_would_be_made_and_writes_nothing(model, data, tmp_path, capsys):
     assert run(model, data, "--out", tmp_path / "out.h5", "--to-largest", "--dry-run") == 0
     assert capsys.readouterr().out.splitlines() == [

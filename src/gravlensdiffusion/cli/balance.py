@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,7 +24,6 @@ from gravlensdiffusion.progress import shown_progress
 
 if TYPE_CHECKING:
     from gravlensdiffusion.balancing.balance import Plan
-    from gravlensdiffusion.balancing.settings import Settings
     from gravlensdiffusion.sets.lens_set import LensSet
 
 
@@ -70,21 +69,38 @@ class Options:
 
     def run(self) -> None:
         """Fill the classes and write one file."""
-        _check(self)
+        from gravlensdiffusion.balancing.settings import Settings, class_targets
+        from gravlensdiffusion.store.writer import check_store_file
+
+        if self.per_class is not None and self.to_largest:
+            raise GravLensError("`per_class` and `to_largest` say different things; leave one out")
+        self.sampling.check()
+        settings = Settings(
+            seed=self.seed,
+            sampler=self.sampling.sampler,
+            num_steps=self.sampling.steps,
+            guidance=self.sampling.guidance,
+            batch_size=self.sampling.batch_size,
+            resample=self.resample,
+            flux_unit=self.flux_unit,
+        )
+        check_store_file(self.out, overwrite=self.overwrite)
+        out, data = self.out.resolve(), self.data.resolve()
+        if out == data or data in out.parents:
+            raise GravLensError(f"{self.out}: belongs to the set that is balanced; name another")
         from gravlensdiffusion.balancing.balance import balance
-        from gravlensdiffusion.balancing.settings import class_targets
         from gravlensdiffusion.generation.generator import LensGenerator
 
         # A model loads within seconds, a large set is looked at for minutes.
         generator = LensGenerator.from_pretrained(self.model, device=self.machine.device)
         source = self.files.open(self.data, known=generator.config.class_names)
         tell_absent(source)
-        quality = self.sampling.quality
-        steps = self.sampling.steps if quality is None else generator.steps_of(quality)
-        settings = _read_settings(self, steps)
+        if self.sampling.quality is not None:
+            settings = replace(settings, num_steps=generator.steps_of(self.sampling.quality))
         targets = class_targets(source, self.per_class, alike=self.alike)
-        num_missing = 0 if self.dry_run else _missing(source, targets)
-        with _going_on_later(self.out), shown_progress(num_missing) as shown:
+        counts = source.class_counts
+        num = sum(max(0, wanted - counts[name]) for name, wanted in targets.items())
+        with _going_on_later(self.out), shown_progress(0 if self.dry_run else num) as shown:
             plan = balance(
                 source,
                 generator,
@@ -100,37 +116,6 @@ class Options:
             say(*_describe(source, plan), *(f"note: {note}" for note in plan.notes))
         else:
             say(_summary(self.out, plan))
-
-
-def _check(options: Options) -> None:
-    from gravlensdiffusion.store.writer import check_store_file
-
-    if options.per_class is not None and options.to_largest:
-        raise GravLensError("`per_class` and `to_largest` say different things; leave one out")
-    options.sampling.check()
-    _read_settings(options, options.sampling.steps)
-    check_store_file(options.out, overwrite=options.overwrite)
-    out, data = options.out.resolve(), options.data.resolve()
-    if out == data or data in out.parents:
-        raise GravLensError(f"{options.out}: belongs to the set that is balanced; name another")
-
-
-def _read_settings(options: Options, steps: int | None) -> "Settings":
-    from gravlensdiffusion.balancing.settings import Settings
-
-    return Settings(
-        seed=options.seed,
-        sampler=options.sampling.sampler,
-        num_steps=steps,
-        guidance=options.sampling.guidance,
-        batch_size=options.sampling.batch_size,
-        resample=options.resample,
-        flux_unit=options.flux_unit,
-    )
-
-
-def _missing(source: "LensSet", targets: dict[str, int]) -> int:
-    return sum(max(0, targets[name] - num) for name, num in source.class_counts.items())
 
 
 def _describe(source: "LensSet", plan: "Plan") -> Iterator[str]:

@@ -126,7 +126,9 @@ def lenstronomy_kwargs(lenses: LensSet, index: int) -> dict[str, dict[str, Any]]
     mass = made_of.mass
     if mass:
         rays = np.unique(renderer.instrument.numerics.coordinates_evaluate[0])
-        mass += _substructure(record).profiles(renderer.geometry, rays)
+        values = {**dict.fromkeys(UNITS, math.nan), **record.parameters}
+        clumps = Substructure(parameters=values, subhaloes=record.subhaloes)
+        mass += clumps.profiles(renderer.geometry, rays)
     kwargs = renderer.instrument.lenstronomy_kwargs(record.parameters)
     time = record.parameters.get("exposure_time", math.nan)
     kwargs["kwargs_data"] |= {
@@ -143,12 +145,6 @@ def lenstronomy_kwargs(lenses: LensSet, index: int) -> dict[str, dict[str, Any]]
         model[names] = [each.name for each in profiles]
         params[f"kwargs_{kind}"] = [dict(each.arguments) for each in profiles]
     return kwargs | {"kwargs_model": model, "kwargs_params": params}
-
-
-def _substructure(record: LensRecord) -> Substructure:
-    unknown = dict.fromkeys(UNITS, math.nan)
-    values = {name: record.parameters[name] for name in unknown if name in record.parameters}
-    return Substructure(parameters=unknown | values, subhaloes=record.subhaloes)
 
 
 def _native_image(record: LensRecord, flux_unit: str, num_pixels: int) -> NDArray[np.float64]:

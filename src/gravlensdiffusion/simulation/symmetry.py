@@ -1,6 +1,6 @@
 """Which mirror images and turns of its lenses a population holds as often as the lenses."""
 
-from gravlensdiffusion.config.galaxies import Box, Disc, Envelope, GalaxyLight
+from gravlensdiffusion.config.galaxies import Disc, Envelope, GalaxyLight
 from gravlensdiffusion.config.instrument import PointSpread, Telescope
 from gravlensdiffusion.config.priors import Constant, Normal, Prior, TruncatedNormal, Uniform
 from gravlensdiffusion.config.simulation import SimulationConfig
@@ -26,7 +26,9 @@ def symmetries(config: SimulationConfig) -> tuple[str, ...]:
     shapes: list[GalaxyLight | PointSpread] = [*lights]
     if not isinstance(camera, Telescope) and camera.psf is not None:
         shapes.append(camera.psf)
-    half_turn = all(_is_point_symmetric(place) for place in places)
+    half_turn = all(
+        isinstance(place, Disc) or (_is_even(place.x) and _is_even(place.y)) for place in places
+    )
     diagonal = all(map(_is_even, (lens.gamma2, lens.e2, *(shape.e2 for shape in shapes))))
     diagonal &= all(
         _is_even(light.structure.twist) for light in lights if isinstance(light.structure, Envelope)
@@ -36,10 +38,6 @@ def symmetries(config: SimulationConfig) -> tuple[str, ...]:
     flips = half_turn and diagonal
     found = {"half_turn": half_turn, "flips": flips, "d4": flips and axial and square}
     return tuple(kind for kind, holds in found.items() if holds)
-
-
-def _is_point_symmetric(place: Disc | Box) -> bool:
-    return isinstance(place, Disc) or (_is_even(place.x) and _is_even(place.y))
 
 
 def _is_even(prior: Prior) -> bool:

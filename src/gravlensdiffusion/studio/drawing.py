@@ -125,10 +125,10 @@ class Studio:
         names = [each.name for each in self.generator.config.parameters]
         values = dict(zip(names, request.parameters[0].tolist(), strict=True))
         label = int(request.labels[0])
-        shown = {"image": packed(drawn.images[0]), "noise_free": _twin(drawn)}
+        twin = None if drawn.noise_free is None else packed(drawn.noise_free[0])
         known = {name: value for name, value in values.items() if np.isfinite(value)}
         return {
-            "generated": shown,
+            "generated": {"image": packed(drawn.images[0]), "noise_free": twin},
             "simulated": self._simulation(request, known, label) if self.preset else None,
             "parameters": known,
             "label": label,
@@ -281,7 +281,3 @@ def joined(batches: list[LensSamples]) -> LensSamples:
         },
         noise_free=np.concatenate(twins) if twins else None,
     )
-
-
-def _twin(drawn: LensSamples) -> dict[str, Any] | None:
-    return None if drawn.noise_free is None else packed(drawn.noise_free[0])
