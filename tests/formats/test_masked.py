@@ -67,10 +67,10 @@ def test_holes_in_a_galaxy_and_in_the_sky_are_filled_alike_to_what_was_there(
 def test_masked_pixels_count_in_no_statistic(folder: Path) -> None:
     told = inspect_lenses(open_set(folder))
     seen = np.concatenate([with_border(0).ravel(), with_border(3)[:, 3:].ravel()])
-    assert told.pixels.mean == pytest.approx(seen.mean(dtype=np.float64), rel=1e-6)
-    assert told.pixels.std == pytest.approx(seen.std(dtype=np.float64), rel=1e-6)
-    assert told.pixels.num_quantile_pixels == seen.size
-    assert told.pixels.quantiles[0.5] == pytest.approx(float(np.quantile(seen, 0.5)))
+    assert told.mean == pytest.approx(seen.mean(dtype=np.float64), rel=1e-6)
+    assert told.std == pytest.approx(seen.std(dtype=np.float64), rel=1e-6)
+    assert told.num_quantile_pixels == seen.size
+    assert told.quantiles[0.5] == pytest.approx(float(np.quantile(seen, 0.5)))
     assert told.images[1][2] == pytest.approx(np.nanmean(with_border(3)), rel=1e-6)
 
 

@@ -219,7 +219,7 @@ def test_any_bit_of_data_quality_flags_a_pixel(tmp_path):
         ),
     )
     told = inspect_lenses(source)
-    assert told.pixels.mean == pytest.approx(image[~masked].mean(dtype=np.float64), rel=1e-6)
+    assert told.mean == pytest.approx(image[~masked].mean(dtype=np.float64), rel=1e-6)
     assert open_set(path, crop=SIZE - 2).read_masked([0]).sum() == 1 + 1 + 100
 
 

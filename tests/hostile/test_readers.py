@@ -19,7 +19,7 @@ from gravlensdiffusion.formats.picture import KEYWORD, _read_card
 from gravlensdiffusion.generation.conditions import read_conditions
 from gravlensdiffusion.model.checkpoint import _read_shapes, read_tensors
 from gravlensdiffusion.sets.naming import natural_key
-from gravlensdiffusion.untrusted import read_header, read_object_array
+from gravlensdiffusion.untrusted.npy import read_header, read_object_array
 from gravlensdiffusion.untrusted.state_file import read_state_dict
 from tests.hostile.bases import Base
 from tests.hostile.corpus import good_files

@@ -20,7 +20,7 @@ def test_numbers_are_those_of_the_pixels(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr("gravlensdiffusion.sets.lens_set.BLOCK", 2)
     images = lens_images(7) * 5 + 1000
     summary = inspect_lenses(open_set(save_folder(tmp_path, images)))
-    pixels = summary.pixels
+    pixels = summary
     assert pixels.low == images.min()
     assert pixels.high == images.max()
     assert pixels.mean == pytest.approx(images.mean(dtype=float), rel=1e-9)
@@ -41,8 +41,8 @@ def test_quantiles_of_a_large_set_come_from_evenly_spread_pixels(
     summary = inspect_lenses(open_set(save_folder(tmp_path, images)))
     stride = images.size // 5000
     kept = images.ravel()[::stride]
-    assert summary.pixels.num_quantile_pixels == len(kept)
-    assert summary.pixels.quantiles[0.5] == pytest.approx(np.quantile(kept, 0.5))
+    assert summary.num_quantile_pixels == len(kept)
+    assert summary.quantiles[0.5] == pytest.approx(np.quantile(kept, 0.5))
 
 
 def test_classes_parameters_and_subhaloes(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from gravlensdiffusion.errors import BadFilesError, BadImageError, GravLensError
 from gravlensdiffusion.formats.open import open_set
-from gravlensdiffusion.untrusted import read_object_array
+from gravlensdiffusion.untrusted.npy import read_object_array
 from tests.sets.files import lens_images, save_folder
 
 MASS = 3.5e-23

@@ -126,7 +126,6 @@ def _may_replace(options: Options, picture: Path) -> bool:
 
 def _describe(source: "LensSet", summary: "DataSummary") -> "Iterator[str]":
     channels, height, width = source.image_shape
-    pixels = summary.pixels
     scale = source.header.pixel_scale_arcsec
     rows = [
         ("images", f"{len(source):,}"),
@@ -135,12 +134,12 @@ def _describe(source: "LensSet", summary: "DataSummary") -> "Iterator[str]":
         *((("noise-free", "a twin of each image"),) if source.has_noise_free else ()),
         ("pixel scale", "unknown" if scale is None else f"{scale:.5g} arcsec"),
         ("flux unit", source.header.flux_unit),
-        ("range", f"{pixels.low:.5g} to {pixels.high:.5g}"),
-        ("mean, std", f"{pixels.mean:.5g}, {pixels.std:.5g}"),
-        ("faintest pixel", "in images: {:.5g} to {:.5g}".format(*pixels.lows)),
-        ("brightest pixel", "in images: {:.5g} to {:.5g}".format(*pixels.highs)),
-        ("quantiles", f"of {pixels.num_quantile_pixels:,} pixels"),
-        *((f"  {100 * level:g}%", f"{value:.5g}") for level, value in pixels.quantiles.items()),
+        ("range", f"{summary.low:.5g} to {summary.high:.5g}"),
+        ("mean, std", f"{summary.mean:.5g}, {summary.std:.5g}"),
+        ("faintest pixel", "in images: {:.5g} to {:.5g}".format(*summary.lows)),
+        ("brightest pixel", "in images: {:.5g} to {:.5g}".format(*summary.highs)),
+        ("quantiles", f"of {summary.num_quantile_pixels:,} pixels"),
+        *((f"  {100 * level:g}%", f"{value:.5g}") for level, value in summary.quantiles.items()),
         ("classes", "none" if not summary.class_counts else ""),
         *((f"  {name}", f"{count:,}") for name, count in summary.class_counts.items()),
         *_detail_rows(source, summary),

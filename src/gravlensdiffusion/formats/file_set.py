@@ -37,7 +37,7 @@ from gravlensdiffusion.formats.image import (
 from gravlensdiffusion.sets.flux import UNKNOWN, ends_of
 from gravlensdiffusion.sets.lens_set import Indices, LensSet, as_indices, middle
 from gravlensdiffusion.sets.naming import split_name
-from gravlensdiffusion.untrusted import release
+from gravlensdiffusion.untrusted.probe import release
 
 T = TypeVar("T", bound=np.generic)
 

@@ -35,7 +35,7 @@ from gravlensdiffusion.formats.units import (
     unit_of_zero_point,
 )
 from gravlensdiffusion.sets.naming import QUALITY
-from gravlensdiffusion.untrusted import (
+from gravlensdiffusion.untrusted.probe import (
     MAX_UNPACKING,
     SMALL_BYTES,
     check_unpacked,

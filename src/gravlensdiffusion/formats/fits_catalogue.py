@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from gravlensdiffusion.errors import BadImageError
 from gravlensdiffusion.formats.image import Facts, as_image, image_shape
 from gravlensdiffusion.sets.naming import FITS_SUFFIXES
-from gravlensdiffusion.untrusted import probe_file, readable, refuse_bad
+from gravlensdiffusion.untrusted.probe import probe_file, readable, refuse_bad
 
 COLUMNS = ("GAL_FILENAME", "GAL_HDU")
 """Columns by which a table is told to be such a catalogue."""

@@ -32,7 +32,7 @@ from gravlensdiffusion.formats.units import BACKGROUND_RMS, EXPOSURE_TIME
 from gravlensdiffusion.sets.naming import NOISE
 from gravlensdiffusion.store import trial
 from gravlensdiffusion.store.schema import own_dataset
-from gravlensdiffusion.untrusted import probe_file, readable, refuse_bad
+from gravlensdiffusion.untrusted.probe import probe_file, readable, refuse_bad
 
 MAX_ARRAYS = 1000
 MAX_DEPTH = 8

@@ -24,14 +24,13 @@ from gravlensdiffusion.formats.image import (
     image_shape,
     of_type,
 )
-from gravlensdiffusion.untrusted import (
+from gravlensdiffusion.untrusted.npy import (
     MAX_OBJECT_BYTES,
     NpyHeader,
-    check_unpacked,
-    held_bytes,
     read_header,
     read_object_array,
 )
+from gravlensdiffusion.untrusted.probe import check_unpacked, held_bytes
 
 MASS_NAME = "axion_mass"
 MASS_UNIT = "eV"

@@ -29,7 +29,7 @@ from gravlensdiffusion.sets.naming import FITS_SUFFIXES, SHARD_SUFFIXES, split_n
 from gravlensdiffusion.store.reader import LensStore
 from gravlensdiffusion.store.schema import NOT_OURS
 from gravlensdiffusion.store.trial import try_out
-from gravlensdiffusion.untrusted import probe_files
+from gravlensdiffusion.untrusted.probe import probe_files
 
 ARRAY_SUFFIXES = frozenset({".npz", *SHARD_SUFFIXES})
 """Files that may hold several arrays."""

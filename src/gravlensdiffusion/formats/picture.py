@@ -17,7 +17,7 @@ from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 from gravlensdiffusion.errors import BadImageError
 from gravlensdiffusion.formats.image import Facts, image_shape
 from gravlensdiffusion.sets.flux import FULL_SCALE, UNKNOWN
-from gravlensdiffusion.untrusted import check_unpacked, held_bytes, refuse_bad
+from gravlensdiffusion.untrusted.probe import check_unpacked, held_bytes, refuse_bad
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _GREY = 0

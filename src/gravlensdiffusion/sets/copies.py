@@ -19,7 +19,8 @@ from gravlensdiffusion.errors import BadImageError
 from gravlensdiffusion.sets.flux import resize
 from gravlensdiffusion.sets.lens_set import LensSet
 from gravlensdiffusion.sets.naming import are_bands, object_words, parse_name, split_name
-from gravlensdiffusion.untrusted import check_unpacked, held_bytes, read_header
+from gravlensdiffusion.untrusted.npy import read_header
+from gravlensdiffusion.untrusted.probe import check_unpacked, held_bytes
 
 SIDE = 8
 """Height and width of the thumbnails that images are compared by."""

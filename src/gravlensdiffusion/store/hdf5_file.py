@@ -1,17 +1,20 @@
 """HDF5 files that are written through Python, so that a full disk is an ordinary error."""
 
 import io
-import os
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import h5py
 
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
-class Sink(io.RawIOBase):
+
+class Sink(io.FileIO):
     """A new file that keeps its first error to itself until it is asked.
 
     HDF5 does not survive a write that fails: it tries again as each of its objects is let go, with a
@@ -26,22 +29,9 @@ class Sink(io.RawIOBase):
     """
 
     def __init__(self, path: Path) -> None:
-        self._file = path.open("w+b", buffering=0)
-        self._place = 0
+        super().__init__(path, "w+")
         self._unwritten: list[tuple[int, bytes]] = []
         self.error: OSError | None = None
-
-    def readable(self) -> bool:
-        """Whether it can be read: yes."""
-        return True
-
-    def writable(self) -> bool:
-        """Whether it can be written: yes."""
-        return True
-
-    def seekable(self) -> bool:
-        """Whether it has places: yes."""
-        return True
 
     def check(self) -> None:
         """Raise the first error.
@@ -52,52 +42,37 @@ class Sink(io.RawIOBase):
         if self.error is not None:
             raise self.error
 
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Go to a place of the file."""
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._place, os.SEEK_END: self._size()}
-        self._place = base[whence] + offset
-        return self._place
-
-    def tell(self) -> int:
-        """Return the place in the file."""
-        return self._place
-
-    def write(self, data: object) -> int:
+    def write(self, data: "Buffer") -> int:
         """Write bytes at the place, or keep them in memory after an error."""
-        view = memoryview(data).cast("B")  # type: ignore[arg-type]
-        done = 0
+        view = memoryview(data).cast("B")
+        place, done = self.tell(), 0
         if self.error is None:
             try:
-                self._file.seek(self._place)
                 while done < len(view):
-                    done += self._file.write(view[done:]) or 0
+                    done += super().write(view[done:])
             except OSError as error:
                 self.error = error
         if done < len(view):
-            self._unwritten.append((self._place + done, bytes(view[done:])))
-        self._place += len(view)
-        return len(view)
+            self._unwritten.append((place + done, bytes(view[done:])))
+        return self.seek(place + len(view)) - place
 
-    def readinto(self, buffer: object) -> int:
-        """Read bytes from the place."""
-        view = memoryview(buffer).cast("B")  # type: ignore[arg-type]
+    def readinto(self, buffer: "Buffer") -> int:
+        """Read bytes from the place; where nothing was written they are zero."""
+        view = memoryview(buffer).cast("B")
         view[:] = bytes(len(view))
-        self._file.seek(self._place)
-        self._file.readinto(view)
-        start, end = self._place, self._place + len(view)
+        start, end = self.tell(), self.tell() + len(view)
+        super().readinto(view)
         for place, data in self._unwritten:
             low, high = max(place, start), min(place + len(data), end)
             if low < high:
                 view[low - start : high - start] = data[low - place : high - place]
-        num = max(0, min(len(view), self._size() - self._place))
-        self._place += num
-        return num
+        return self.seek(end) - start
 
     def truncate(self, size: int | None = None) -> int:
         """Make the file as long as HDF5 has it."""
-        size = self._place if size is None else size
+        size = self.tell() if size is None else size
         try:
-            self._file.truncate(size)
+            return super().truncate(size)
         except OSError as error:
             self.error = self.error or error
         return size
@@ -105,14 +80,9 @@ class Sink(io.RawIOBase):
     def close(self) -> None:
         """Close the file."""
         try:
-            self._file.close()
+            super().close()
         except OSError as error:
             self.error = self.error or error
-        super().close()
-
-    def _size(self) -> int:
-        ends = (place + len(data) for place, data in self._unwritten)
-        return max(self._file.seek(0, os.SEEK_END), *ends, 0)
 
 
 @contextmanager

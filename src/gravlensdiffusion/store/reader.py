@@ -24,7 +24,7 @@ from gravlensdiffusion.store.schema import (
 )
 from gravlensdiffusion.store.trial import try_out
 from gravlensdiffusion.store.writer import write_store
-from gravlensdiffusion.untrusted import probe_files
+from gravlensdiffusion.untrusted.probe import probe_files
 
 __all__ = ["LensStore", "validate_store", "write_store"]
 

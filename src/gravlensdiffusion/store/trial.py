@@ -16,7 +16,7 @@ from gravlensdiffusion.store.schema import (
     check_subhalo_rows,
     read_layout,
 )
-from gravlensdiffusion.untrusted import SMALL_BYTES, check_unpacked
+from gravlensdiffusion.untrusted.probe import SMALL_BYTES, check_unpacked
 
 NUM_SAMPLES = 64
 """Images without compression that are read, from the first to the last, evenly spread."""

@@ -26,7 +26,7 @@ from gravlensdiffusion.store.schema import (
     TEXT_ATTRIBUTES,
 )
 from gravlensdiffusion.store.trial import try_out
-from gravlensdiffusion.untrusted import trust_file
+from gravlensdiffusion.untrusted.probe import trust_file
 
 _BUFFER_BYTES = 2**23
 _VECTOR_CHUNK = 4096
