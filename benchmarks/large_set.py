@@ -40,7 +40,7 @@ HOLDING = """
 import sys
 from gravlensdiffusion.sets import training_set as dataset
 from gravlensdiffusion.cli.main import main
-class Held(dataset.CachedSet):
+class Held(dataset._CachedSet):
     def __init__(self, source, path):
         super().__init__(source, path)
         self.held = super().read(slice(None))
@@ -49,7 +49,7 @@ class Held(dataset.CachedSet):
         return self.held[indices]
 
 
-dataset.CachedSet = Held
+dataset._CachedSet = Held
 sys.exit(main(sys.argv[1:]))
 """
 """`gravlens` with all prepared images in memory."""

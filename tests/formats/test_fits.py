@@ -8,7 +8,7 @@ import pytest
 from astropy.io import fits
 
 from gravlensdiffusion.errors import BadImageError, GravLensError
-from gravlensdiffusion.formats.fits import pixel_scale
+from gravlensdiffusion.formats.fits_header import _pixel_scale
 from gravlensdiffusion.formats.open import open_set
 from tests.sets.files import lens_images
 
@@ -58,7 +58,7 @@ SCALES: dict[str, tuple[dict[str, object], float | None]] = {
 @pytest.mark.parametrize("kind", SCALES)
 def test_pixel_scale(kind: str) -> None:
     cards, scale = SCALES[kind]
-    assert pixel_scale(fits.Header(cards)) == (None if scale is None else pytest.approx(scale))
+    assert _pixel_scale(fits.Header(cards)) == (None if scale is None else pytest.approx(scale))
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_pixel_scale(kind: str) -> None:
 )
 def test_a_scale_that_makes_no_sense(cards: dict[str, object], message: str) -> None:
     with pytest.raises(BadImageError, match=message):
-        pixel_scale(fits.Header(cards))
+        _pixel_scale(fits.Header(cards))
 
 
 def write(path: Path, *images: np.ndarray | None, compress: bool = False) -> fits.HDUList:

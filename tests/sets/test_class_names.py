@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gravlensdiffusion.config.model import ModelConfig, ParameterConfig
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.formats.fits_header import PERCENT, read_text, text_cards
+from gravlensdiffusion.formats.fits_header import PERCENT, _text_cards, read_text
 from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.formats.writers import write_images
 from gravlensdiffusion.sets.records import LensRecord, SetHeader
@@ -56,7 +56,7 @@ def test_names_of_any_letters_come_back(tmp_path: Path, kind: str) -> None:
 def test_texts_survive_a_fits_header(texts: list[str]) -> None:
     found = set()
     for text in texts:
-        header = fits.Header(text_cards([("CLASS", text, "class of the lens")]))
+        header = fits.Header(_text_cards([("CLASS", text, "class of the lens")]))
         again = fits.Header.fromstring(header.tostring())
         assert read_text(again, "CLASS") == (text or None)
         found.add(read_text(again, "CLASS"))
@@ -64,10 +64,10 @@ def test_texts_survive_a_fits_header(texts: list[str]) -> None:
 
 
 def test_a_plain_text_is_written_as_it_is() -> None:
-    header = fits.Header(text_cards([("CLASS", "50% off", "comment"), ("MODEL", None, "")]))
+    header = fits.Header(_text_cards([("CLASS", "50% off", "comment"), ("MODEL", None, "")]))
     assert dict(header) == {"CLASS": "50% off"}
     assert read_text(fits.Header({"CLASS": "%C3%A9"}), "CLASS") == "%C3%A9"
-    assert dict(fits.Header(text_cards([("CLASS", "é", "")]))) == {
+    assert dict(fits.Header(_text_cards([("CLASS", "é", "")]))) == {
         "CLASS": "%C3%A9",
         PERCENT: "CLASS",
     }
@@ -109,7 +109,7 @@ def test_two_names_that_are_shown_alike_are_refused(tmp_path: Path) -> None:
         open_set(tmp_path)
     (tmp_path / "cards").mkdir()
     for k, (name, image) in enumerate(zip(("a\n", "a\\n"), lens_images(2), strict=True)):
-        header = fits.Header(text_cards([("CLASS", name, "")]))
+        header = fits.Header(_text_cards([("CLASS", name, "")]))
         fits.writeto(tmp_path / f"cards/{k}.fits", image, header)
     with pytest.raises(GravLensError, match=r"1\.fits: states a class that is shown like another"):
         open_set(tmp_path / "cards")

@@ -6,27 +6,14 @@ from gravlensdiffusion.sets.copies import (
     Signatures,
     are_known,
     encode_thumbnails,
-    find_copies,
     group,
     read_thumbnails,
     sign,
 )
 from gravlensdiffusion.simulation.generate import select
 from gravlensdiffusion.simulation.simulated_set import simulate
-from tests.sources import ArraySource
 
 NUM = 40
-
-
-class Named(ArraySource):
-    """Images that know where they come from."""
-
-    def __init__(self, images, names):
-        super().__init__(images, np.zeros(len(images), np.int16))
-        self.names = names
-
-    def name(self, index):
-        return self.names[index]
 
 
 def lenses(num=NUM, seed=0, size=28):
@@ -94,7 +81,7 @@ def test_images_that_show_nothing_are_no_copies_of_each_other():
 def test_bands_of_one_object_are_one_group():
     names = ["a/lens7_g.fits", "a/lens7_r.fits", "a/lens8_g.fits", "b/lens7_i.fits", "a/x_b.fits"]
     names += ["a/J12_F814W_drz.fits", "a/J12_F160W_drz.fits", "a/x_c.fits"]
-    found = find_copies(Named(lenses(len(names)), names)).groups
+    found = group([sign([lenses(len(names))])], names).groups
     assert found[0] == found[1]
     assert found[5] == found[6]
     assert len(set(found.tolist())) == 6
@@ -108,7 +95,7 @@ def test_observations_of_one_object_are_one_group():
         "lens8_visit_02_g.fits",
     ]
     names += ["lens_obs1.fits", "lens_obs2.fits", "obs_1.fits", "obs_2.fits"]
-    found = find_copies(Named(lenses(len(names)), names)).groups
+    found = group([sign([lenses(len(names))])], names).groups
     assert found[0] == found[1]
     assert found[2] == found[3]
     assert len(set(found.tolist())) == 6
@@ -116,7 +103,7 @@ def test_observations_of_one_object_are_one_group():
 
 def test_images_of_one_stack_are_of_many_objects():
     names = [f"a/lenses_{band}.npz[{k}]" for band in "gr" for k in range(3)]
-    assert find_copies(Named(lenses(6), names)).groups.tolist() == [0, 1, 2, 0, 1, 2]
+    assert group([sign([lenses(6)])], names).groups.tolist() == [0, 1, 2, 0, 1, 2]
 
 
 def test_thumbnails_alone_tell_who_is_known(tmp_path):

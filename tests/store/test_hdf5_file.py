@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 import pytest
 
-from gravlensdiffusion.store.hdf5_file import Sink, new_hdf5
+from gravlensdiffusion.store.hdf5_file import _Sink, new_hdf5
 
 ROOT = Path(__file__).parents[2]
 WRITE = """
@@ -60,14 +60,14 @@ ADVICE = "; make room there and run the same command again"
 def test_hdf5_closes_in_peace_whenever_the_disk_fills(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: int
 ) -> None:
-    plain = Sink.write
+    plain = _Sink.write
 
-    def write(self: Sink, data: object) -> int:
+    def write(self: _Sink, data: object) -> int:
         if self.tell() + len(memoryview(data).cast("B")) > room:  # type: ignore[arg-type]
             self.error = self.error or OSError(28, "No space left on device")
         return plain(self, data)
 
-    monkeypatch.setattr(Sink, "write", write)
+    monkeypatch.setattr(_Sink, "write", write)
 
     def fill(path: Path) -> None:
         with new_hdf5(path) as (file, _):

@@ -46,7 +46,7 @@ def test_losses_do_not_depend_on_where_the_images_are_held(
     config = tiny(total_images=96)
     train(config, rings(), tmp_path / "file", device="cpu")
 
-    class Held(dataset.CachedSet):
+    class Held(dataset._CachedSet):
         """All images in memory."""
 
         def __init__(self, source: LensSet, path: Path) -> None:
@@ -56,7 +56,7 @@ def test_losses_do_not_depend_on_where_the_images_are_held(
         def read(self, indices: Indices) -> np.ndarray:
             return self.held[indices]
 
-    monkeypatch.setattr(dataset, "CachedSet", Held)
+    monkeypatch.setattr(dataset, "_CachedSet", Held)
     train(config, rings(), tmp_path / "memory", device="cpu")
     losses = [[m["loss"] for m in read_metrics(tmp_path / n)] for n in ("file", "memory")]
     assert losses[0] == losses[1]

@@ -53,35 +53,31 @@ def agreed(
     misfits: list[str],
     *,
     any_unit: bool,
-    mixed: bool = False,
-    side: int | None = None,
-) -> list[Entry]:
-    """Return the images that can be one set.
+    mixed: bool,
+    crop: int | None,
+) -> tuple[list[Entry], int | None]:
+    """Return the images that can be one set, and the side of the middle that is taken of each [pixel].
 
     Args:
         entries: All good images.
         problems: Takes a line for each that looks like a mask.
         misfits: Takes a line for each that differs from the most common size, unit or pixel scale.
         any_unit: Whether flux units may differ; none is known then.
-        mixed: Whether what states no unit or pixel scale goes with what does.
-        side: Height and width of the middle that is taken of each [pixel]; None for all of it.
+        mixed: Whether what states no unit or pixel scale goes with what does, and the middle is taken
+            that all have, where no size is that of most.
+        crop: Side of the middle that was taken [pixel]; None for all of each.
     """
-    if side is not None:
+    sizes = Counter(entry.shape[1:] for entry in entries)
+    side = None
+    if mixed and crop is None and sizes and 2 * max(sizes.values()) <= len(entries):
+        side = min(map(min, sizes))
         entries = [replace(each, shape=(each.shape[0], side, side)) for each in entries]
     entries = _with_units(_without_masks(entries, problems))
     brought = to_one_zero_point([entry.facts for entry in entries])
     entries = [replace(entry, facts=facts) for entry, facts in zip(entries, brought, strict=True)]
     if any_unit and len({entry.facts.flux_unit for entry in entries}) > 1:
         entries = [_in_unit(entry, UNKNOWN) for entry in entries]
-    return _keep_common(entries, misfits, mixed=mixed)
-
-
-def shared_side(entries: list[Entry]) -> int | None:
-    """Return the side of the middle that all images have [pixel], where no size is that of most."""
-    sizes = Counter(entry.shape[1:] for entry in entries)
-    if not sizes or 2 * max(sizes.values()) > len(entries):
-        return None
-    return min(map(min, sizes))
+    return _keep_common(entries, misfits, mixed=mixed), side
 
 
 def _in_unit(entry: Entry, flux_unit: str, **changes: Any) -> Entry:
@@ -261,22 +257,6 @@ def _reasons(masked: list[Entry]) -> str:
     return ", ".join(f"{num:,} {reason}" for reason, num in counts.items() if num)
 
 
-def stated_classes(entries: list[Entry]) -> tuple[str, ...]:
-    """Return the classes in the order that the files state, or else in natural order."""
-    stated = {entry.facts.class_names for entry in entries}
-    if len(stated) == 1 and () not in stated:
-        return stated.pop()
-    numbers = {
-        entry.facts.class_name: entry.facts.class_number
-        for entry in entries
-        if entry.facts.class_name is not None
-    }
-    names = sorted(numbers, key=natural_key)
-    if None not in numbers.values():
-        names.sort(key=lambda name: numbers[name] or 0)
-    return tuple(names)
-
-
 def common_header(entries: list[Entry], class_names: tuple[str, ...]) -> SetHeader:
     """Return what is common to images that agree in size, unit and scale."""
     scales = [entry.facts.pixel_scale_arcsec for entry in entries]
@@ -290,3 +270,18 @@ def common_header(entries: list[Entry], class_names: tuple[str, ...]) -> SetHead
         flux_unit=flux_units.pop() if len(flux_units) == 1 else UNKNOWN,
         parameter_units=units,
     )
+
+
+def classes_of(entries: list[Entry], folders: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the classes in the order of their folders or as files state it, or else in natural order."""
+    facts = [entry.facts for entry in entries]
+    numbers = {each.class_name: each.class_number for each in facts if each.class_name is not None}
+    if present := tuple(name for name in folders if name in numbers):
+        return present
+    stated = {each.class_names for each in facts}
+    if len(stated) == 1 and () not in stated:
+        return stated.pop()
+    names = sorted(numbers, key=natural_key)
+    if None not in numbers.values():
+        names.sort(key=lambda name: numbers[name] or 0)
+    return tuple(names)

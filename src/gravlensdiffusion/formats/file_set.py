@@ -16,14 +16,7 @@ from gravlensdiffusion.errors import (
     GravLensError,
     one_line,
 )
-from gravlensdiffusion.formats.entries import (
-    Entry,
-    agreed,
-    common_header,
-    notes_on,
-    shared_side,
-    stated_classes,
-)
+from gravlensdiffusion.formats.entries import Entry, agreed, classes_of, common_header, notes_on
 from gravlensdiffusion.formats.image import (
     Facts,
     ImageReader,
@@ -91,10 +84,8 @@ class FileSet(LensSet):
         found = list(problems)
         misfits: list[str] = []
         entries = self._scan_all(files, found, skip_bad)
-        side = shared_side(entries) if mixed and crop is None else None
-        if side is not None:
-            self._crop = side
-        entries = agreed(entries, found, misfits, any_unit=any_unit, mixed=mixed, side=side)
+        entries, side = agreed(entries, found, misfits, any_unit=any_unit, mixed=mixed, crop=crop)
+        self._crop = crop if side is None else side
         is_bad = bool(found) or (bool(misfits) and not mixed)
         found = [one_line(problem) for problem in found + misfits]
         if not entries and len(found) == 1:
@@ -112,8 +103,7 @@ class FileSet(LensSet):
         self._entries = entries
         channels, height, width = entries[0].shape
         self.image_shape = (channels, height, width)
-        present = {entry.facts.class_name for entry in entries}
-        names = tuple(name for name in named if name in present) or stated_classes(entries)
+        names = classes_of(entries, named)
         _check_names(path, names)
         self.header = common_header(entries, names)
         self.files = tuple(dict.fromkeys(entry.path for entry in entries))

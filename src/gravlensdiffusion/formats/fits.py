@@ -19,21 +19,10 @@ from numpy.typing import NDArray
 from gravlensdiffusion.errors import BadImageError
 from gravlensdiffusion.formats.fits_catalogue import CatalogueReader, is_catalogue
 from gravlensdiffusion.formats.fits_extensions import Choice, choose, is_image
-from gravlensdiffusion.formats.fits_header import (
-    FLUX_UNIT,
-    bad_bits,
-    pixel_scale,
-    read_text,
-    stated_zero_point,
-)
+from gravlensdiffusion.formats.fits_header import bad_bits, facts_of
 from gravlensdiffusion.formats.image import Facts, as_image, image_shape
 from gravlensdiffusion.formats.pixel_maps import NEUTRAL, Maps, with_maps, without_flagged
-from gravlensdiffusion.formats.units import (
-    ZERO_POINT,
-    as_flux_unit,
-    to_one_zero_point,
-    unit_of_zero_point,
-)
+from gravlensdiffusion.formats.units import ZERO_POINT, to_one_zero_point
 from gravlensdiffusion.sets.naming import QUALITY
 from gravlensdiffusion.untrusted.probe import (
     MAX_UNPACKING,
@@ -82,7 +71,7 @@ class FitsReader:
         if path in self._catalogues.places:
             return self._catalogues.pixels(path, index)
         with self._open(path) as (hdus, maps, primary, _):
-            pixels, _ = _stacked(hdus, [_facts(hdu.header, primary) for hdu in hdus])
+            pixels, _ = _stacked(hdus, [facts_of(hdu.header, primary) for hdu in hdus])
             return without_flagged(pixels, _maps(hdus, maps, primary))
 
     def psf(self, path: Path, index: int) -> NDArray[np.generic] | None:
@@ -97,7 +86,7 @@ class FitsReader:
             BadImageError: If there is none, or it cannot be read.
         """
         with self._open(path) as (hdus, maps, primary, taken):
-            pixels, facts = _stacked(hdus, [_facts(hdu.header, primary) for hdu in hdus])
+            pixels, facts = _stacked(hdus, [facts_of(hdu.header, primary) for hdu in hdus])
             facts = replace(facts, taken=taken + facts.taken)
             return with_maps(pixels, facts, _maps(hdus, maps, primary))
 
@@ -213,26 +202,6 @@ def _check_length(hdu: Any, size: int) -> None:
     if place["datLoc"] + hdu.size > size:
         missing = place["datLoc"] + hdu.size - size
         raise BadImageError(f"is truncated: {missing} of {hdu.size} bytes of data are missing")
-
-
-def _facts(header: fits.Header, primary: fits.Header) -> Facts:
-    """Return what the header of an image says, or the primary one for it."""
-    scale = pixel_scale(header)
-    if scale is None and header is not primary:
-        scale = pixel_scale(primary)
-    zero_point = stated_zero_point(header, primary)
-    cards = ((each, name) for name in (FLUX_UNIT, "BUNIT") for each in (header, primary))
-    stated = next(filter(None, (read_text(*card) for card in cards)), None)
-    label = header.get("LABEL")
-    return Facts(
-        pixel_scale_arcsec=scale,
-        flux_unit=unit_of_zero_point(zero_point) if stated is None else as_flux_unit(stated),
-        class_name=read_text(header, "CLASS"),
-        class_number=label if isinstance(label, int) else None,
-        parameters={} if zero_point is None else {ZERO_POINT: zero_point},
-        parameter_units={} if zero_point is None else {ZERO_POINT: "mag"},
-        has_mask=True,
-    )
 
 
 def _stacked(hdus: list[Any], every: list[Facts]) -> tuple[NDArray[np.generic], Facts]:

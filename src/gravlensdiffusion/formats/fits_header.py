@@ -21,7 +21,8 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from gravlensdiffusion.errors import BadImageError
-from gravlensdiffusion.formats.units import as_fits_unit
+from gravlensdiffusion.formats.image import Facts
+from gravlensdiffusion.formats.units import ZERO_POINT, as_fits_unit, flux_unit_of
 from gravlensdiffusion.sets.records import LensRecord, SetHeader
 
 ARCSEC_PER_DEGREE = 3600.0
@@ -53,6 +54,26 @@ _MAX_NAME_AND_UNIT = 35
 _Card = tuple[str, str | int | float, str]
 
 
+def facts_of(header: fits.Header, primary: fits.Header) -> Facts:
+    """Return what the header of an image says, or the primary one for it."""
+    scale = _pixel_scale(header)
+    if scale is None and header is not primary:
+        scale = _pixel_scale(primary)
+    zero_point = _zero_point(header, primary)
+    cards = ((each, name) for name in (FLUX_UNIT, "BUNIT") for each in (header, primary))
+    stated = next(filter(None, (read_text(*card) for card in cards)), None)
+    label = header.get("LABEL")
+    return Facts(
+        pixel_scale_arcsec=scale,
+        flux_unit=flux_unit_of(stated, zero_point),
+        class_name=read_text(header, "CLASS"),
+        class_number=label if isinstance(label, int) else None,
+        parameters={} if zero_point is None else {ZERO_POINT: zero_point},
+        parameter_units={} if zero_point is None else {ZERO_POINT: "mag"},
+        has_mask=True,
+    )
+
+
 def read_text(header: fits.Header, name: str) -> str | None:
     """Return the text of a card, or None where it has none."""
     value = header.get(name)
@@ -63,7 +84,7 @@ def read_text(header: fits.Header, name: str) -> str | None:
     return value.strip() or None
 
 
-def pixel_scale(header: fits.Header) -> float | None:
+def _pixel_scale(header: fits.Header) -> float | None:
     """Return the side of a pixel [arcsec] that a header states, or None.
 
     A CD matrix comes before CDELT with or without a PC matrix, as files that carry both have
@@ -159,7 +180,7 @@ def bad_bits(header: fits.Header) -> int | None:
     return BAD_BITS.get(str(header.get("TELESCOP", "")).strip().upper())
 
 
-def stated_zero_point(*headers: fits.Header) -> float | None:
+def _zero_point(*headers: fits.Header) -> float | None:
     """Return the magnitude of one unit of flux that the first of the headers states, or None."""
     for name in ZERO_POINT_CARDS:
         for header in headers:
@@ -192,7 +213,7 @@ def write_fits(
         cards += _coordinates(header.pixel_scale_arcsec, image.shape[-2], image.shape[-1])
     unit = as_fits_unit(header.flux_unit)
     cards += [(name, value, told) for name, (value, told) in numbers.items() if value is not None]
-    cards += text_cards(
+    cards += _text_cards(
         [
             ("BUNIT", unit, "unit of the pixels"),
             (FLUX_UNIT, header.flux_unit, "what gravlens calls the unit"),
@@ -204,7 +225,7 @@ def write_fits(
     hdu.writeto(path)
 
 
-def text_cards(texts: Iterable[tuple[str, str | None, str]]) -> list[_Card]:
+def _text_cards(texts: Iterable[tuple[str, str | None, str]]) -> list[_Card]:
     """Return cards of a header, and `PERCENT` where it is needed.
 
     Args:

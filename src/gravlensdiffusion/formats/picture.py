@@ -6,7 +6,7 @@ import struct
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -66,10 +66,6 @@ class PngCard:
     seed: int | None = None
     model: str = ""
     software: str = ""
-
-    def to_text(self) -> str:
-        """Return the text that goes into the file."""
-        return json.dumps(asdict(self))
 
 
 class PictureReader:

@@ -28,6 +28,13 @@ _COUNTED = {"electron": "e-", "ct": "count", "adu": "adu", "DN": "DN", "ph": "ph
 """What detectors count, as astropy calls it and as sets do."""
 
 
+def flux_unit_of(stated: str | None, zero_point: float | None) -> str:
+    """Return the unit of fluxes, where it or the zero point is stated [mag]."""
+    if stated is not None:
+        return as_flux_unit(stated)
+    return UNKNOWN if zero_point is None else f"1 at {zero_point:g} mag"
+
+
 def as_flux_unit(text: str) -> str:
     """Return the one spelling of what a detector counts, alone or per second; any other unit as it is.
 
@@ -76,11 +83,6 @@ def as_fits_unit(flux_unit: str) -> str | None:
             return None
 
 
-def unit_of_zero_point(zero_point: float | None) -> str:
-    """Return the unit of fluxes of which nothing but the zero point is known [mag]."""
-    return UNKNOWN if zero_point is None else f"1 at {zero_point:g} mag"
-
-
 def to_one_zero_point(every: list[Facts]) -> list[Facts]:
     """Return the facts of images whose fluxes are brought to one zero point.
 
@@ -101,7 +103,7 @@ def _brought(facts: Facts, zero_point: float) -> Facts:
     return replace(
         facts,
         factor=factor,
-        flux_unit=unit_of_zero_point(zero_point) if unit == unit_of_zero_point(own) else unit,
+        flux_unit=flux_unit_of(None, zero_point) if unit == flux_unit_of(None, own) else unit,
         parameters={**facts.parameters, ZERO_POINT: zero_point} | noise,
     )
 
@@ -111,4 +113,4 @@ def _has_scale(facts: Facts) -> bool:
     own = facts.parameters.get(ZERO_POINT)
     counted = tuple(_COUNTED.values())
     is_counted = facts.flux_unit.removesuffix("/s") in counted
-    return own is not None and (is_counted or facts.flux_unit == unit_of_zero_point(own))
+    return own is not None and (is_counted or facts.flux_unit == flux_unit_of(None, own))

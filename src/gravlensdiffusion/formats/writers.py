@@ -1,10 +1,11 @@
 """Images to files: `lenses.h5`, and one `.npy`, FITS or PNG file per image."""
 
+import json
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,21 +25,6 @@ STORE_NAME = "lenses.h5"
 _SET_ENTRIES = (STORE_NAME, *FORMATS[1:], GRID, GIF)
 """All that one set may consist of: the store, one folder for each other format, its pictures."""
 _SHARD_NAME = re.compile(r"lenses-\d{5,}\.h5")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Origin:
-    """What every file states about its image, besides the image."""
-
-    header: SetHeader
-    model: str | None
-
-    def class_name(self, record: LensRecord) -> str | None:
-        return self.header.class_names[record.label] if record.label >= 0 else None
-
-    def seed(self, record: LensRecord) -> int | None:
-        seed = record.parameters.get("seed", self.header.seed)
-        return None if seed is None else int(seed)
 
 
 def check_channels(num: int, formats: Sequence[str]) -> None:
@@ -136,53 +122,47 @@ def write_images(
     Raises:
         GravLensError: If something cannot be written.
     """
-    origin = _Origin(header=header, model=model)
     with LensStore(write_store(folder / STORE_NAME, records, header, num=num)) as store:
         check_channels(store.image_shape[0], formats)
         for name in formats:
             if name != "h5":
-                _write_folder(folder / name, name, store, origin)
+                _write_folder(folder / name, store, header, model)
     if "h5" not in formats:
         (folder / STORE_NAME).unlink()
     return [STORE_NAME if name == "h5" else name for name in dict.fromkeys(formats)]
 
 
-def _write_folder(folder: Path, name: str, store: LensStore, origin: _Origin) -> None:
-    writers: dict[str, Callable[[Path, LensRecord, int], None]] = {
-        "npy": lambda path, record, _: np.save(path, record.image, allow_pickle=False),
-        "fits": lambda path, record, k: _write_fits(path, record, k, origin),
-    }
-    if name == "png":
-        common = _png_card(store, origin)
-        writers["png"] = lambda path, record, k: _write_png(path, record, k, origin, common)
+def _write_folder(folder: Path, store: LensStore, header: SetHeader, model: str | None) -> None:
+    """Write a file for each image, in the format that the folder is called after."""
     folder.mkdir()
+    common = _png_card(store, header, model) if folder.name == "png" else None
     for k, record in enumerate(store.records()):
-        writers[name](folder / f"{k:05d}.{name}", record, k)
+        path = folder / f"{k:05d}.{folder.name}"
+        class_name = header.class_names[record.label] if record.label >= 0 else None
+        seed = record.parameters.get("seed", header.seed)
+        seed = None if seed is None else int(seed)
+        if common is not None:
+            own = replace(common, class_name=class_name, label=record.label, image=k, seed=seed)
+            _write_png(path, record, own)
+        elif folder.name == "fits":
+            numbers = {
+                "LABEL": (record.label, "class number, -1: none"),
+                "SEED": (seed, "seed of the set"),
+                "IMAGEIDX": (k, "index of the image in the set"),
+            }
+            texts = [
+                ("CLASS", class_name, "class of the lens"),
+                ("MODEL", model, "model that made the image"),
+                ("PRESET", header.preset, "simulation preset of the set"),
+                ("SOFTWARE", header.software, "program that made the image"),
+            ]
+            write_fits(path, record, header, numbers, texts)
+        else:
+            np.save(path, record.image, allow_pickle=False)
 
 
-def _write_fits(path: Path, record: LensRecord, k: int, origin: _Origin) -> None:
-    header = origin.header
-    write_fits(
-        path,
-        record,
-        header,
-        {
-            "LABEL": (record.label, "class number, -1: none"),
-            "SEED": (origin.seed(record), "seed of the set"),
-            "IMAGEIDX": (k, "index of the image in the set"),
-        },
-        [
-            ("CLASS", origin.class_name(record), "class of the lens"),
-            ("MODEL", origin.model, "model that made the image"),
-            ("PRESET", header.preset, "simulation preset of the set"),
-            ("SOFTWARE", header.software, "program that made the image"),
-        ],
-    )
-
-
-def _png_card(store: LensStore, origin: _Origin) -> PngCard:
+def _png_card(store: LensStore, header: SetHeader, model: str | None) -> PngCard:
     """Return what all PNG files of a set have in common."""
-    header = origin.header
     is_peak = header.flux_unit == PEAK
     low, high = (0.0, 1.0) if is_peak else _flux_range(store)
     return PngCard(
@@ -191,7 +171,7 @@ def _png_card(store: LensStore, origin: _Origin) -> PngCard:
         high=high,
         flux_unit=header.flux_unit,
         pixel_scale_arcsec=header.pixel_scale_arcsec,
-        model=origin.model or "",
+        model=model or "",
         software=header.software,
     )
 
@@ -204,16 +184,9 @@ def _flux_range(store: LensStore) -> tuple[float, float]:
     return low, high if high > low else low + 1
 
 
-def _write_png(path: Path, record: LensRecord, k: int, origin: _Origin, common: PngCard) -> None:
-    card = replace(
-        common,
-        class_name=origin.class_name(record),
-        label=record.label,
-        image=k,
-        seed=origin.seed(record),
-    )
+def _write_png(path: Path, record: LensRecord, card: PngCard) -> None:
     text = PngImagePlugin.PngInfo()
-    text.add_text(KEYWORD, card.to_text())
+    text.add_text(KEYWORD, json.dumps(asdict(card)))
     levels = np.rint(stretch(record.image.astype(np.float64), card) * 255).astype(np.uint8)
     picture = levels[0] if len(levels) == 1 else np.moveaxis(levels, 0, -1)
     Image.fromarray(np.ascontiguousarray(picture)).save(path, format="PNG", pnginfo=text)

@@ -17,7 +17,6 @@ from scipy.spatial import cKDTree
 
 from gravlensdiffusion.errors import BadImageError
 from gravlensdiffusion.sets.flux import resize
-from gravlensdiffusion.sets.lens_set import LensSet
 from gravlensdiffusion.sets.naming import are_bands, object_words, parse_name, split_name
 from gravlensdiffusion.untrusted.npy import read_header
 from gravlensdiffusion.untrusted.probe import check_unpacked, held_bytes
@@ -135,11 +134,6 @@ def group(signatures: Sequence[Signatures], names: Sequence[str] = ()) -> Copies
     rows, columns = np.concatenate(pairs).T
     links = coo_array((np.ones(len(rows), bool), (rows, columns)), shape=(len(digests),) * 2)
     return Copies(connected_components(links, directed=False)[1].astype(np.int64))
-
-
-def find_copies(source: LensSet) -> Copies:
-    """Group the images of a set, which is read once, block by block."""
-    return group([sign(source.blocks())], list(map(source.name, range(len(source)))))
 
 
 def are_known(images: Signatures, known: Signatures) -> NDArray[np.bool_]:

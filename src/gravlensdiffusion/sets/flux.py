@@ -17,7 +17,6 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import distance_transform_edt, uniform_filter
 
 from gravlensdiffusion.errors import GravLensError
 
@@ -252,6 +251,9 @@ def like_those_beside(
         channel: Shape ``(H, W)``.
         masked: Which pixels are to be filled, some of them and not all, shape ``(H, W)``.
     """
+    # Slow to load, and not for the process that files are tried out in.
+    from scipy.ndimage import distance_transform_edt, uniform_filter
+
     known = np.where(masked, 0, channel).astype(np.float64)
     share = uniform_filter((~masked).astype(np.float64), 3, mode="constant")
     near = uniform_filter(known, 3, mode="constant") / np.where(masked, 1, share)

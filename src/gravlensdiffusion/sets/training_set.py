@@ -56,7 +56,7 @@ class TrainingSet:
         )
 
 
-class CachedSet(View):
+class _CachedSet(View):
     """A set whose images are kept in an .npy file of float32, and read when they are asked for.
 
     Pages of a file that is mapped stay with the process once they were touched, until it holds the
@@ -158,7 +158,7 @@ def prepare(
             temporary.write_text(json.dumps(known))
     in_file = is_kept or keeps
     return TrainingSet(
-        images=CachedSet(source, images_path) if in_file else source,
+        images=_CachedSet(source, images_path) if in_file else source,
         labels=np.asarray(source.labels, dtype=np.int64),
         parameters=values,
         fingerprint=known["fingerprint"],

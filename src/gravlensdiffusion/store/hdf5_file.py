@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 
-class Sink(io.FileIO):
+class _Sink(io.FileIO):
     """A new file that keeps its first error to itself until it is asked.
 
     HDF5 does not survive a write that fails: it tries again as each of its objects is let go, with a
@@ -86,13 +86,13 @@ class Sink(io.FileIO):
 
 
 @contextmanager
-def new_hdf5(path: Path) -> Iterator[tuple[h5py.File, Sink]]:
+def new_hdf5(path: Path) -> Iterator[tuple[h5py.File, _Sink]]:
     """Yield a new HDF5 file, and where to ask whether its disk is full.
 
     Raises:
         OSError: If it could not be written.
     """
-    with Sink(path) as sink:
+    with _Sink(path) as sink:
         file = h5py.File(sink, "w")
         try:
             yield file, sink

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -12,14 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.files import told_apart
 from gravlensdiffusion.sets.lens_set import SUBHALO_DTYPE, Indices, LensSet, as_indices
 from gravlensdiffusion.sets.naming import SHARD_SUFFIXES, natural_key
+from gravlensdiffusion.sets.records import SetHeader
 from gravlensdiffusion.store.schema import (
     NOISE_FREE,
     FileLayout,
     check_labels,
     check_subhalo_rows,
-    joint_header,
     read_layout,
 )
 from gravlensdiffusion.store.trial import try_out
@@ -54,7 +56,7 @@ class LensStore(LensSet):
         for file, wrong in probe_files(self.files, try_out).items():
             raise GravLensError(f"{file}: {wrong}")
         layouts = [_open_layout(file) for file in self.files]
-        self.header = joint_header(self.files, layouts)
+        self.header = _joint_header(self.files, layouts)
         self.image_shape = layouts[0].image_shape
         self.has_noise_free = all(layout.has_noise_free for layout in layouts)
         self._starts = np.cumsum([0] + [layout.num_images for layout in layouts])
@@ -224,3 +226,40 @@ def _open_layout(path: Path) -> FileLayout:
             return read_layout(file)
         except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
             raise GravLensError(f"{path}: damaged HDF5 file: {error}") from error
+
+
+def _joint_header(paths: Sequence[Path], layouts: Sequence[FileLayout]) -> SetHeader:
+    """Return the header of all shards, which must agree in what pixels and labels mean.
+
+    Raises:
+        GravLensError: If they do not; the file and the field are named.
+    """
+    first = layouts[0].header
+    units: dict[str, str] = {}
+    for path, layout in zip(paths, layouts, strict=True):
+        _, other = told_apart((path, paths[0]))
+        if layout.image_shape != layouts[0].image_shape:
+            raise GravLensError(
+                f"{path}: /images: shape {layout.image_shape} differs from "
+                f"{layouts[0].image_shape} in {other}"
+            )
+        for name in ("class_names", "pixel_scale_arcsec", "flux_unit", "resize"):
+            if getattr(layout.header, name) != getattr(first, name):
+                raise GravLensError(
+                    f"{path}: {name}: {getattr(layout.header, name)!r} differs from "
+                    f"{getattr(first, name)!r} in {other}"
+                )
+        for name, unit in layout.header.parameter_units.items():
+            if units.setdefault(name, unit) != unit:
+                raise GravLensError(
+                    f"{path}: /parameters/{name}: unit {unit!r} differs from {units[name]!r}"
+                )
+    same: dict[str, Any] = {}
+    unknowns = {"preset": None, "config": "", "seed": None, "software": "", "request": None}
+    for name, unknown in unknowns.items():
+        values = {getattr(layout.header, name) for layout in layouts}
+        same[name] = values.pop() if len(values) == 1 else unknown
+    fillings = dict.fromkeys(each for layout in layouts for each in layout.header.fillings)
+    return replace(
+        first, parameter_units=dict(sorted(units.items())), fillings=tuple(fillings), **same
+    )

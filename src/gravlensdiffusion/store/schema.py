@@ -3,8 +3,7 @@
 The specification in prose is docs/data-format.md.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ import numpy as np
 from gravlensdiffusion.codec import from_json
 from gravlensdiffusion.config.bounds import UNLABELLED, check_class_names
 from gravlensdiffusion.errors import GravLensError, one_line
-from gravlensdiffusion.files import told_apart
 from gravlensdiffusion.sets.lens_set import SUBHALO_DTYPE
 from gravlensdiffusion.sets.records import Filling, SetHeader
 
@@ -120,43 +118,6 @@ def check_subhalo_rows(rows: np.ndarray, num: int, path: Path) -> None:
         raise GravLensError(f"{path}: /subhaloes: column image must lie in 0 to {num - 1}")
     if np.any(np.diff(images) < 0):
         raise GravLensError(f"{path}: /subhaloes: column image must not decrease")
-
-
-def joint_header(paths: Sequence[Path], layouts: Sequence[FileLayout]) -> SetHeader:
-    """Return the header of all shards, which must agree in what pixels and labels mean.
-
-    Raises:
-        GravLensError: If they do not; the file and the field are named.
-    """
-    first = layouts[0].header
-    units: dict[str, str] = {}
-    for path, layout in zip(paths, layouts, strict=True):
-        _, other = told_apart((path, paths[0]))
-        if layout.image_shape != layouts[0].image_shape:
-            raise GravLensError(
-                f"{path}: /images: shape {layout.image_shape} differs from "
-                f"{layouts[0].image_shape} in {other}"
-            )
-        for name in ("class_names", "pixel_scale_arcsec", "flux_unit", "resize"):
-            if getattr(layout.header, name) != getattr(first, name):
-                raise GravLensError(
-                    f"{path}: {name}: {getattr(layout.header, name)!r} differs from "
-                    f"{getattr(first, name)!r} in {other}"
-                )
-        for name, unit in layout.header.parameter_units.items():
-            if units.setdefault(name, unit) != unit:
-                raise GravLensError(
-                    f"{path}: /parameters/{name}: unit {unit!r} differs from {units[name]!r}"
-                )
-    same: dict[str, Any] = {}
-    unknowns = {"preset": None, "config": "", "seed": None, "software": "", "request": None}
-    for name, unknown in unknowns.items():
-        values = {getattr(layout.header, name) for layout in layouts}
-        same[name] = values.pop() if len(values) == 1 else unknown
-    fillings = dict.fromkeys(each for layout in layouts for each in layout.header.fillings)
-    return replace(
-        first, parameter_units=dict(sorted(units.items())), fillings=tuple(fillings), **same
-    )
 
 
 def _error(group: h5py.Group, field: str, what: str) -> GravLensError:

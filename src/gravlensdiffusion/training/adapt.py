@@ -26,7 +26,7 @@ from gravlensdiffusion.model.build import Model
 from gravlensdiffusion.model.checkpoint import load_model, load_weights
 from gravlensdiffusion.presets.simulation import learned_preset, simulation_preset
 from gravlensdiffusion.presets.training import MIN_IMAGES, adaptation
-from gravlensdiffusion.sets.copies import find_copies
+from gravlensdiffusion.sets.copies import group, sign
 from gravlensdiffusion.sets.flux import weights
 from gravlensdiffusion.sets.lens_set import LensSet, evenly_spread
 from gravlensdiffusion.simulation.observe import observe
@@ -91,7 +91,7 @@ def adapt(init: str | Path, source: LensSet, size: int | None = None) -> Adaptat
     _check_shape(known, source, size, init)
     parameters = tuple(each.name for each in known.parameters)
     noise, transform, notes = _noise(known, source, size, init)
-    copies = find_copies(source)
+    copies = group([sign(source.blocks())], [source.name(k) for k in range(len(source))])
     augment = _symmetry(known) if noise == "removed" else "none"
     if noise != "removed":
         parameters = tuple(name for name in parameters if _varies(source, name))
