@@ -97,11 +97,7 @@ def _forbid_unknown_keys(annotation: Any) -> None:
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """Read a small JSON object that the package has written for itself.
-
-    Raises:
-        GravLensError: If the file is damaged.
-    """
+    """Read a small JSON object that the package has written for itself."""
     try:
         found = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):

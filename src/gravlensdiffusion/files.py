@@ -165,11 +165,7 @@ def told_apart(paths: Iterable[str | os.PathLike[str]]) -> list[str]:
 
 
 def refuse_existing(path: Path, *, overwrite: bool) -> None:
-    """Refuse a path that exists; with `overwrite`, a folder alone.
-
-    Raises:
-        GravLensError: If it may not be written.
-    """
+    """Refuse a path that exists; with `overwrite`, a folder alone."""
     if path.is_dir():
         raise GravLensError(f"{path}: is a folder, cannot be written as a file")
     if not overwrite and (path.exists() or path.is_symlink()):
@@ -261,11 +257,7 @@ def identity(path: Path) -> tuple[int, int, int]:
 
 
 class FileWatch:
-    """Files as they were when the watch began.
-
-    Args:
-        files: The files.
-    """
+    """Files as they were when the watch began."""
 
     def __init__(self, files: Sequence[Path]) -> None:
         num = min(len(files), MOST)

@@ -67,10 +67,6 @@ class ArrayChoice:
         Args:
             names: All arrays of the file, in HDF5 with their groups, as ``train/images``.
             shape: Returns that of an array.
-
-        Raises:
-            BadImageError: If there is none.
-            AmbiguousImageError: If the user has to choose one.
         """
         names = list(names)
         images = _asked(self.dataset, names) or _images_of(names, shape)
@@ -146,11 +142,6 @@ def facts_of_images(
     """Return what is known of each image of a file.
 
     An array that is called like classes, and is none, as it holds real numbers, is left alone.
-
-    Args:
-        arrays: Which are taken.
-        read: Returns an array, or None where there is none.
-        num: Number of images.
 
     Raises:
         BadImageError: If the classes are sure to be meant, and are no classes of the images.

@@ -83,10 +83,6 @@ def maps_of_images(
     """Return the one map of each kind that lies beside an image, for all that have some.
 
     Kinds are those of `NameParts.map`: noise, data quality and weights; maps of variances are none.
-
-    Args:
-        images: Image files.
-        companions: What each file beside them is.
     """
     found: defaultdict[_Key, list[tuple[NameParts, Path]]] = defaultdict(list)
     for path, kind in companions.items():
@@ -193,13 +189,9 @@ def _counted(counts: Counter[str]) -> str:
 def with_classes(
     files: list[tuple[Path, str | None]], table: Path
 ) -> tuple[list[tuple[Path, str | None]], list[str]]:
-    """Return files with the classes of a table beside them, and what the user should know of it.
+    """Return files with the classes of a table beside them, not of folders, and what the user should know of it.
 
     A row names a file by its path from the table, its name, or its name without the suffix.
-
-    Args:
-        files: Image files, each with the class of its folder or None; the table's counts.
-        table: The table.
 
     Raises:
         BadImageError: If it is no such table, names none of the files, or does not tell two apart.

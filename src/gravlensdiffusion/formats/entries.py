@@ -106,12 +106,7 @@ def _without_masks(entries: list[Entry], problems: list[str]) -> list[Entry]:
 
 
 def notes_on(entries: list[Entry], side: int | None) -> list[str]:
-    """Say what the images of a set were taken for, and in what they differ, one line each.
-
-    Args:
-        entries: The images.
-        side: Height and width of the middle that is taken of each [pixel]; None for all of it.
-    """
+    """Say what the images of a set were taken for, and in what they differ, one line each."""
     return [*_taken(entries), *_units_taken(entries), *_differences(entries, side)]
 
 

@@ -137,11 +137,7 @@ class FileSet(LensSet):
         return self._read(entry, _to_image, is_cropped=False)
 
     def read_psf(self, index: int) -> NDArray[np.generic] | None:
-        """Return the PSF that comes with an image, shape ``(C, h, w)``; None where none does.
-
-        Raises:
-            GravLensError: If it cannot be read.
-        """
+        """Return the PSF that comes with an image, shape ``(C, h, w)``; None where none does."""
         entry = self._entries[index]
         try:
             return None if self._psf is None else self._psf(entry.path, entry.index)

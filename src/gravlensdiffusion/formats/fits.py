@@ -44,7 +44,7 @@ _SIGNATURE, _GZIP = b"SIMPLE  =", b"\x1f\x8b"
 
 
 class FitsReader:
-    """Reads the one image of a lens that a file holds, as `choose_image` finds it.
+    """Reads the one image of a lens that a file holds, as `choose` finds it.
 
     Args:
         choice: What the user chooses where files hold several images.
@@ -79,12 +79,7 @@ class FitsReader:
         return self._catalogues.psf(path, index)
 
     def read(self, path: Path) -> tuple[NDArray[np.generic], Facts]:
-        """Return the image of a file and what its header says.
-
-        Raises:
-            AmbiguousImageError: If it is not known which image is meant.
-            BadImageError: If there is none, or it cannot be read.
-        """
+        """Return the image of a file and what its header says."""
         with self._open(path) as (hdus, maps, primary, taken):
             pixels, facts = _stacked(hdus, [facts_of(hdu.header, primary) for hdu in hdus])
             facts = replace(facts, taken=taken + facts.taken)

@@ -48,11 +48,7 @@ class CatalogueReader:
     units: dict[Path, list[tuple[int, int]]] = field(default_factory=dict)
 
     def images(self, path: Path) -> Iterator[tuple[NDArray[np.generic], Facts]]:
-        """Yield the images in the order of the catalogue.
-
-        Raises:
-            BadImageError: If the catalogue or an image cannot be read.
-        """
+        """Yield the images in the order of the catalogue."""
         catalogue = _read_catalogue(path)
         self.places[path], self.psfs[path] = [], catalogue.psfs
         for file in {file for file, _ in catalogue.psfs if file.is_file()}:
@@ -66,11 +62,7 @@ class CatalogueReader:
         return _pixels(*self.places[path][index])
 
     def psf(self, path: Path, index: int) -> NDArray[np.generic] | None:
-        """Return the PSF of the image of a row, or None where no file beside the catalogue holds one.
-
-        Raises:
-            BadImageError: If it cannot be read.
-        """
+        """Return the PSF of the image of a row, or None where no file beside the catalogue holds one."""
         psfs = self.psfs.get(path, [])
         if not psfs or not psfs[index][0].is_file():
             return None
@@ -105,11 +97,7 @@ def _pixels(file: Path, place: tuple[int, int]) -> NDArray[np.generic]:
 
 
 def find_catalogued(files: Sequence[Path]) -> dict[Path, str]:
-    """Return those files for which a catalogue among them stands: what they are, empty for its images.
-
-    Args:
-        files: The files of a folder; those with ``cat`` in their name may be catalogues.
-    """
+    """Return those files for which a catalogue among them (``cat`` in its name) stands: what they are, empty for its images."""
     found: dict[Path, str] = {}
     for path in files:
         may_be = "cat" in path.name.lower() and path.suffix.lower() in FITS_SUFFIXES

@@ -89,9 +89,6 @@ def _pixel_scale(header: fits.Header) -> float | None:
 
     A CD matrix comes before CDELT with or without a PC matrix, as files that carry both have
     CDELT at its default of 1; a plain card in arcsec comes last.
-
-    Raises:
-        BadImageError: If pixels are not square, or the matrix is singular.
     """
     degrees = _units_in_degrees(header)
     matrix = _coordinate_matrix(header)
@@ -106,14 +103,7 @@ def _pixel_scale(header: fits.Header) -> float | None:
 
 
 def side_of_pixel(matrix: NDArray[np.float64]) -> float:
-    """Return the side of a pixel [arcsec].
-
-    Args:
-        matrix: From pixels to angles [arcsec], shape ``(2, 2)``.
-
-    Raises:
-        BadImageError: If pixels are not square, or the matrix is singular.
-    """
+    """Return the side of a pixel [arcsec] from the matrix ``(2, 2)`` to angles [arcsec]; it must be square."""
     area = abs(np.linalg.det(matrix))
     if not np.isfinite(matrix).all() or area == 0:
         raise BadImageError("has a coordinate matrix that is not a scale")
@@ -197,15 +187,7 @@ def write_fits(
     numbers: Mapping[str, tuple[int | None, str]],
     texts: Iterable[tuple[str, str | None, str]],
 ) -> None:
-    """Write an image as a FITS file.
-
-    Args:
-        path: The file.
-        record: The image, of shape ``(C, H, W)``, and its parameters.
-        header: Pixel scale and flux unit.
-        numbers: What else is said of it: number and comment by keyword; None is left out.
-        texts: Likewise: keyword, text and comment.
-    """
+    """Write an image as a FITS file, with numbers and comments by keyword, and texts likewise; None is left out."""
     image = record.image[0] if len(record.image) == 1 else record.image
     hdu = fits.PrimaryHDU(image)
     cards: list[_Card] = []
@@ -226,11 +208,7 @@ def write_fits(
 
 
 def _text_cards(texts: Iterable[tuple[str, str | None, str]]) -> list[_Card]:
-    """Return cards of a header, and `PERCENT` where it is needed.
-
-    Args:
-        texts: Keyword, any text, and comment; what is None is left out.
-    """
+    """Return cards of keyword, any text but None, and comment, and `PERCENT` where it is needed."""
     cards: list[_Card] = []
     encoded = []
     for name, text, comment in texts:
@@ -248,13 +226,7 @@ def _text_cards(texts: Iterable[tuple[str, str | None, str]]) -> list[_Card]:
 
 
 def _coordinates(scale: float, height: int, width: int) -> Iterator[_Card]:
-    """Yield the cards of a tangential projection, and of offsets from the middle.
-
-    Args:
-        scale: Side of a pixel [arcsec].
-        height: Number of rows.
-        width: Number of columns.
-    """
+    """Yield the cards of a tangential projection, and of offsets from the middle."""
     step = scale / ARCSEC_PER_DEGREE
     axes = ((1, width, "RA---TAN", -step, "x"), (2, height, "DEC--TAN", step, "y"))
     yield "WCSAXES", 2, "no position on the sky: 0, 0 stands for it"

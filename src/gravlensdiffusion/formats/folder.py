@@ -85,11 +85,7 @@ class Listing:
     companions: dict[Path, str] = field(default_factory=dict)
 
     def check_same(self, name: str, num: int) -> None:
-        """Refuse a folder whose formats hold different sets.
-
-        Raises:
-            GravLensError: If another one has another number of images.
-        """
+        """Refuse a folder whose formats hold different sets."""
         for other, count in self.same.items():
             if count != num:
                 raise GravLensError(
@@ -121,9 +117,6 @@ def list_folder(
         band: The band to keep where files are of several, by their names.
         mixed: Whether to keep the most common one where none is chosen.
         follow_links: Whether links may leave the folder.
-
-    Raises:
-        GravLensError: If it is empty, holds several kinds of data, or several bands of one object.
     """
     listing = Listing(root=root, follow_links=follow_links)
     visible = _visible(root, listing)

@@ -58,9 +58,6 @@ class Hdf5Reader:
     """Reads HDF5 files of any layout, one block of images in memory at a time.
 
     Every file is tried out in another process first; the one that was read last stays open.
-
-    Args:
-        choice: What the user chooses where files hold several arrays.
     """
 
     def __init__(self, choice: ArrayChoice | None = None) -> None:

@@ -73,11 +73,7 @@ class Facts:
 
 
 def as_printable(facts: Facts) -> Facts:
-    """Return facts in whose texts line breaks and control characters are written out.
-
-    Raises:
-        BadImageError: If a text is too long to be a name.
-    """
+    """Return facts in whose texts, none over `MAX_NAME`, line breaks and control characters are written out."""
     texts = (facts.flux_unit, facts.class_name or "")
     if max(map(len, texts)) > MAX_NAME:
         raise BadImageError(f"states a unit or a class of over {MAX_NAME} letters")
@@ -112,11 +108,7 @@ class ImageReader(Protocol):
 
 
 def as_image(array: NDArray[np.generic]) -> NDArray[np.generic]:
-    """Return ``(C, H, W)`` from ``(H, W)``, ``(C, H, W)`` or ``(H, W, C)``.
-
-    Raises:
-        BadImageError: If the shape is none of these.
-    """
+    """Return ``(C, H, W)`` from ``(H, W)``, ``(C, H, W)`` or ``(H, W, C)``."""
     shape = image_shape(array.shape)
     if array.ndim == 3 and array.shape != shape:
         array = np.moveaxis(array, -1, 0)
@@ -159,11 +151,7 @@ def are_channels(num: int, sides: tuple[int, ...]) -> bool:
 
 
 def check_dtype(dtype: np.dtype[np.generic]) -> None:
-    """Refuse pixels that are no real numbers.
-
-    Raises:
-        BadImageError: If they are not.
-    """
+    """Refuse pixels that are no real numbers."""
     if dtype.kind not in "iuf":
         raise BadImageError(f"has values of type {dtype}, which are no real numbers")
 
@@ -174,15 +162,7 @@ def masked_pixels(pixels: NDArray[np.generic]) -> NDArray[np.bool_]:
 
 
 def check_masked(pixels: NDArray[np.generic], flagged: Mapping[str, int]) -> int:
-    """Return how many pixels were not observed.
-
-    Args:
-        pixels: Shape ``(C, H, W)``.
-        flagged: How many of them each kind of map flags.
-
-    Raises:
-        BadImageError: If they are more than `MAX_MASKED` of any channel.
-    """
+    """Return how many pixels of an image were not observed; more than `MAX_MASKED` of a channel are refused."""
     masked = masked_pixels(pixels)
     for channel in masked:
         if channel.mean() > MAX_MASKED:
@@ -195,13 +175,10 @@ def check_masked(pixels: NDArray[np.generic], flagged: Mapping[str, int]) -> int
 
 
 def fill_masked(pixels: NDArray[np.generic]) -> NDArray[np.generic]:
-    """Return an image in which pixels that were not observed look like those beside them.
+    """Return an image ``(C, H, W)`` in which pixels that were not observed look like those beside them.
 
     Each takes the mean about the observed pixel that is nearest, and grain as that of the image, the
     same whenever it is read.
-
-    Args:
-        pixels: Shape ``(C, H, W)``.
     """
     masked = masked_pixels(pixels)
     if not masked.any():

@@ -154,9 +154,6 @@ class NpzReader:
     """Reads `.npz` archives; what is not compressed is mapped, the rest unpacked once.
 
     The stack that was read last is kept, because a compressed one can only be read from its start.
-
-    Args:
-        choice: What the user chooses where files hold several arrays.
     """
 
     def __init__(self, choice: ArrayChoice | None = None) -> None:

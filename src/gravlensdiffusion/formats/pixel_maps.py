@@ -27,13 +27,7 @@ Flags = dict[str, NDArray[np.bool_]]
 
 
 class MapReader:
-    """Reads images of one suffix, and what the maps in files beside some of them say.
-
-    Args:
-        reader: Reads the images.
-        readers: The reader of each suffix, for the maps.
-        maps: The maps of each image that has some, by kind.
-    """
+    """Reads images of one suffix, and what the maps in files beside some of them say."""
 
     def __init__(
         self,
@@ -74,11 +68,6 @@ def with_maps(
     quality what is not 0; a likelihood mask what is 0. The noise of the sky becomes the parameter
     `BACKGROUND_RMS` of an image of one channel, where its file does not state it. A map of noise, weights or
     exposure of another size than its image, or that flags most of a channel, is no map of it, and is left alone.
-
-    Args:
-        pixels: Shape ``(C, H, W)``.
-        facts: What is known of them.
-        maps: The maps that go with them.
 
     Raises:
         BadImageError: If data quality or a likelihood mask are of another size than the image.

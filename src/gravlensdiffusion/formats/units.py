@@ -60,11 +60,7 @@ def as_flux_unit(text: str) -> str:
 
 
 def as_fits_unit(flux_unit: str) -> str | None:
-    """Return a flux unit as FITS headers spell it: empty for pure numbers, None for no unit of theirs.
-
-    Args:
-        flux_unit: A unit as sets call it.
-    """
+    """Return a flux unit as FITS headers spell it: empty for pure numbers, None for no unit of theirs."""
     from astropy import units
 
     if flux_unit in (PEAK, FULL_SCALE):

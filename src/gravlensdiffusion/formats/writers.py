@@ -28,11 +28,7 @@ _SHARD_NAME = re.compile(r"lenses-\d{5,}\.h5")
 
 
 def check_channels(num: int, formats: Sequence[str]) -> None:
-    """Refuse formats that cannot hold images of some channels; call it before hours of sampling.
-
-    Raises:
-        GravLensError: If PNG is among them, and there are neither one channel nor three.
-    """
+    """Refuse formats that cannot hold images of some channels; call it before hours of sampling."""
     if "png" in formats and num not in (1, 3):
         raise GravLensError(f"PNG needs images of one channel or three, not {num}")
 
@@ -79,11 +75,7 @@ def check_set(folder: Path, formats: Sequence[str], *, overwrite: bool) -> None:
 
 @contextmanager
 def whole_set(folder: Path, formats: Sequence[str], *, overwrite: bool) -> Iterator[Path]:
-    """Yield a temporary folder; what is written there becomes the set in a folder as a whole.
-
-    Raises:
-        GravLensError: As `check_set`, and if something cannot be written.
-    """
+    """Yield a temporary folder; what is written there becomes the set in a folder as a whole."""
 
     def check() -> None:
         check_set(folder, formats, overwrite=overwrite)

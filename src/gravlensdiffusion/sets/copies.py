@@ -94,11 +94,7 @@ class Copies:
 
 
 def sign(batches: Iterable[NDArray[np.float32]]) -> Signatures:
-    """Return the signatures of images.
-
-    Args:
-        batches: The images, each batch of shape ``(B, H, W)`` or ``(B, C, H, W)``.
-    """
+    """Return the signatures of images in batches of shape ``(B, H, W)`` or ``(B, C, H, W)``."""
     digests: list[bytes] = []
     thumbnails = [np.empty((0, SIDE * SIDE), np.float32)]
     for batch in batches:

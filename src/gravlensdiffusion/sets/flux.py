@@ -84,21 +84,9 @@ def resize(
 def resize_flux(
     images: NDArray[np.floating], size: int, method: str, window: float | None = None
 ) -> NDArray[np.floating]:
-    """Resize images of flux per pixel, which grows with the area of a pixel.
+    """Resize images of flux per pixel, which grows with the area of a pixel; the rest is as in `resize`.
 
     ``area`` keeps the sum of the pixels exactly.
-
-    Args:
-        images: Shape ``(..., H, W)`` [flux per pixel].
-        size: New height and width [pixel].
-        method: As in `resize`.
-        window: As in `resize`.
-
-    Returns:
-        Shape ``(..., size, size)`` [flux per new pixel], in the dtype of ``images``.
-
-    Raises:
-        GravLensError: As in `resize`.
     """
     height, width = images.shape[-2:] if window is None else (window, window)
     return resize(images, size, method, window) * ((height / size) * (width / size))
@@ -120,23 +108,10 @@ def bring_to_size(
     flux_unit: str,
     window: float | None = None,
 ) -> NDArray[np.floating]:
-    """Resize images as their flux unit asks: the flux of a lens stays the same in it.
+    """Resize images as their flux unit asks, and else as `resize`: the flux of a lens stays the same in it.
 
     Flux per pixel is added up, surface brightness averaged. Images of ``peak`` stay on the scale
     that they were brought to at their own size.
-
-    Args:
-        images: Shape ``(..., H, W)`` [``flux_unit``].
-        size: New height and width [pixel].
-        method: As in `resize`.
-        flux_unit: Unit of the pixel values.
-        window: As in `resize`.
-
-    Returns:
-        Shape ``(..., size, size)`` [``flux_unit``], in the dtype of ``images``.
-
-    Raises:
-        GravLensError: As in `resize`.
     """
     bring = resize_flux if is_per_pixel(flux_unit) else resize
     return bring(images, size, method, window)
@@ -174,12 +149,7 @@ def to_unit_range(
 def peak_scaled(
     images: NDArray[np.float32], twins: NDArray[np.float32] | None = None
 ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
-    """Shift and scale each image to [0, 1] by its own extremes, and its noise-free twin with it.
-
-    Args:
-        images: Shape ``(B, ..., H, W)``.
-        twins: Their twins, or None.
-    """
+    """Shift and scale each image of ``(B, ..., H, W)`` to [0, 1] by its own extremes, and its noise-free twin with it."""
     axes = tuple(range(1, images.ndim))
     low, high = images.min(axes, keepdims=True), images.max(axes, keepdims=True)
     return to_unit_range(images, low, high), (
@@ -208,11 +178,7 @@ class Ends:
 
 
 def ends_of(pixels: NDArray[np.generic]) -> Ends:
-    """Return where the numbers of an image end.
-
-    Args:
-        pixels: The whole image as it is stored, real numbers; a part of it need not end there.
-    """
+    """Return where the numbers of a whole image end, as it is stored; a part of it need not end there."""
     numbers: NDArray[np.floating] = pixels  # type: ignore[assignment]
     low, high = numbers.min(), numbers.max()
     is_grey = low >= 0 and high == EIGHT_BIT and np.array_equal(numbers, np.floor(numbers))

@@ -148,11 +148,7 @@ class LensSet(ABC):
         return tuple(name for name, num in self.class_counts.items() if not num)
 
     def slices(self, num: int | None = None) -> Iterator[slice]:
-        """Yield where blocks of images lie, in order.
-
-        Args:
-            num: Images in a block; None for as many as memory is to hold.
-        """
+        """Yield where blocks of images lie, in order, of ``num`` or of as many as memory is to hold."""
         if num is None:
             num = max(1, min(BLOCK, BLOCK_BYTES // (4 * int(np.prod(self.image_shape)))))
         for start in range(0, len(self), num):
@@ -190,11 +186,7 @@ class LensSet(ABC):
                 )
 
     def record(self, index: int) -> LensRecord:
-        """Return image ``index`` with what is known of it.
-
-        Raises:
-            IndexError: If there is no such image.
-        """
+        """Return image ``index`` with what is known of it."""
         return next(self.select([index]).records())
 
     def select(self, indices: Indices) -> "LensSet":
@@ -417,21 +409,12 @@ class _Blocks:
 
 
 def evenly_spread(num: int, most: int) -> NDArray[np.int64]:
-    """Return some of the numbers from 0 to ``num - 1``, evenly spread.
-
-    Args:
-        num: How many numbers there are.
-        most: How many to return at most; all of them where they are no more.
-    """
+    """Return ``most`` of the numbers from 0 to ``num - 1``, evenly spread; all where they are no more."""
     return np.linspace(0, num - 1, min(num, most)).astype(np.int64)
 
 
 def as_indices(indices: Indices, num: int) -> NDArray[np.int64]:
-    """Return the indices as an array.
-
-    Args:
-        indices: Whole numbers in 0 to ``num - 1``, or a slice.
-        num: Number of images.
+    """Return the indices into ``num`` images as an array.
 
     Raises:
         IndexError: If an index lies outside.
@@ -445,14 +428,10 @@ def as_indices(indices: Indices, num: int) -> NDArray[np.int64]:
 
 
 def middle(pixels: NDArray[Any], size: int) -> NDArray[Any]:
-    """Return the middle of images.
+    """Return the middle of images, shape ``(..., H, W)``, of a height and width [pixel].
 
     Where a side and the middle are not both even or both odd, it lies half a pixel towards smaller x
     and y.
-
-    Args:
-        pixels: Shape ``(..., H, W)``.
-        size: Height and width of the middle [pixel].
     """
     top, left = ((side - size) // 2 for side in pixels.shape[-2:])
     return pixels[..., top : top + size, left : left + size]

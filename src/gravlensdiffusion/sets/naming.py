@@ -104,15 +104,12 @@ class NameParts:
 
 @lru_cache(maxsize=1024)
 def parse_name(stem: str) -> NameParts:
-    """Return what the parts of a name say.
+    """Return what the parts of a name without its suffix say.
 
     A name is split at ``_``, ``-``, ``.``, blanks, and where a capital follows a small letter. A
     word that tells a companion of an image is believed as prefix, as suffix and as the whole name,
     whatever bands, numbers and words for images stand around it; anywhere else, and where it has other
     meanings (``model``, ``exp``), it takes an image of the same name beside it.
-
-    Args:
-        stem: The name without the file's suffix.
     """
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", stem)
     words = [word for word in re.split(r"[_\-.\s]+", spaced.lower()) if word]
@@ -252,11 +249,7 @@ def is_preview(name: str, stem: str) -> bool:
 
 
 def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
-    """Return a sort key under which runs of digits count as numbers.
-
-    Args:
-        name: A file name; upper and lower case sort together.
-    """
+    """Return a sort key under which runs of digits count as numbers, and upper and lower case are one."""
     parts = re.split(r"(\d+)", name.lower(), flags=re.ASCII)
     # The name itself comes last so that 01 and 1 have a fixed order.
     keys = [_number_key(part) if i % 2 else (0, 0, part) for i, part in enumerate(parts)]

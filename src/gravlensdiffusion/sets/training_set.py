@@ -43,11 +43,7 @@ class TrainingSet:
         return len(self.images)
 
     def select(self, rows: NDArray[np.integer]) -> "TrainingSet":
-        """Return some of the images as a set of their own; the fingerprint stays that of all.
-
-        Args:
-            rows: Their positions, shape ``(M,)``.
-        """
+        """Return some of the images as a set of their own; the fingerprint stays that of all."""
         return replace(
             self,
             images=self.images.select(rows),
@@ -62,10 +58,6 @@ class _CachedSet(View):
     Pages of a file that is mapped stay with the process once they were touched, until it holds the
     whole set; here nothing stays. Each read opens the file for itself, so that threads and
     processes do not disturb each other.
-
-    Args:
-        source: The set; all but the images comes from there.
-        path: The file.
     """
 
     def __init__(self, source: LensSet, path: Path) -> None:
@@ -194,12 +186,7 @@ def _write(source: LensSet, path: Path) -> str:
 def digest_of(
     source: LensSet, take: Callable[[NDArray[np.float32]], object] = lambda block: block
 ) -> str:
-    """Return the digest of labels and images.
-
-    Args:
-        source: The set.
-        take: Called with each block of images on the way, shape ``(B, C, H, W)``.
-    """
+    """Return the digest of labels and images; ``take`` is called with each block ``(B, C, H, W)`` on the way."""
     digest = hashlib.sha256(np.asarray(source.labels, dtype=np.int64).tobytes())
     for images in source.blocks():
         block = np.ascontiguousarray(images, dtype="<f4")

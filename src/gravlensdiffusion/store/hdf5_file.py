@@ -21,9 +21,6 @@ class _Sink(io.FileIO):
     message each time, and then crashes as Python ends. So it is told that all went well; what could
     not be written stays in memory, for HDF5 to read back until it closes.
 
-    Args:
-        path: The file; replaced where there is one.
-
     Attributes:
         error: The first error, or None.
     """
@@ -34,11 +31,7 @@ class _Sink(io.FileIO):
         self.error: OSError | None = None
 
     def check(self) -> None:
-        """Raise the first error.
-
-        Raises:
-            OSError: If there was one.
-        """
+        """Raise the first error."""
         if self.error is not None:
             raise self.error
 

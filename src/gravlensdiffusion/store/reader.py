@@ -229,11 +229,7 @@ def _open_layout(path: Path) -> FileLayout:
 
 
 def _joint_header(paths: Sequence[Path], layouts: Sequence[FileLayout]) -> SetHeader:
-    """Return the header of all shards, which must agree in what pixels and labels mean.
-
-    Raises:
-        GravLensError: If they do not; the file and the field are named.
-    """
+    """Return the header of all shards, which must agree in what pixels and labels mean."""
     first = layouts[0].header
     units: dict[str, str] = {}
     for path, layout in zip(paths, layouts, strict=True):

@@ -83,11 +83,7 @@ def read_layout(file: h5py.File) -> FileLayout:
 
 
 def own_dataset(group: h5py.Group, name: str) -> h5py.Dataset:
-    """Return a dataset that lies inside the file itself.
-
-    Raises:
-        GravLensError: If there is none of that name, or it lies elsewhere.
-    """
+    """Return a dataset that lies inside the file itself."""
     field = f"{group.name.rstrip('/')}/{name}"
     # Links, virtual layouts and external storage would read other files of the machine.
     if not isinstance(group.get(name, getlink=True), h5py.HardLink):

@@ -34,11 +34,7 @@ class Shards:
 
     @classmethod
     def of_size(cls, folder: Path, num: int, size: int) -> Self:
-        """Return the shards of a set of ``num`` images; the last one may have fewer than ``size``.
-
-        Raises:
-            GravLensError: If the size is not positive.
-        """
+        """Return the shards of a set of ``num`` images; the last one may have fewer than ``size``."""
         if size < 1:
             raise GravLensError(f"`shard_size` must be at least 1, got {size}")
         return cls(folder, [range(num)[low : low + size] for low in range(0, num, size)])
@@ -55,9 +51,6 @@ class Shards:
 
         Args:
             overwrite: Whether there may be more shards than the set has.
-
-        Raises:
-            GravLensError: If there is something.
         """
         if self.folder.exists() and not self.folder.is_dir():
             raise GravLensError(f"{self.folder}: is a file, must be a folder for the shards")
@@ -117,11 +110,7 @@ class Shards:
     def write(
         self, index: int, records: Iterable[LensRecord], header: SetHeader, identity: Identity
     ) -> None:
-        """Write a shard.
-
-        Raises:
-            GravLensError: If it cannot be written, or a file has come to stand there.
-        """
+        """Write a shard."""
         stated = replace(header, request=json.dumps(self._stated(index, identity)))
         write_store(self.path(index), records, stated, num=len(self.pieces[index]))
 
@@ -138,11 +127,7 @@ class Shards:
         return f"{num_made} of {len(self)} shards" + (", the others were there" if there else "")
 
     def differences(self, index: int, identity: Identity) -> list[str] | None:
-        """Name what a shard that is there was made for another of; None where it does not say.
-
-        Raises:
-            GravLensError: If it is damaged.
-        """
+        """Name what a shard that is there was made for another of; None where it does not say."""
         path = self.path(index)
         validate_store(path)
         with LensStore(path) as store:

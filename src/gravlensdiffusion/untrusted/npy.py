@@ -50,11 +50,7 @@ class NpyHeader:
 
 
 def read_header(stream: IO[bytes]) -> NpyHeader:
-    """Read the header and leave the stream at the first byte of data.
-
-    Raises:
-        BadImageError: If it is no `.npy` stream.
-    """
+    """Read the header and leave the stream at the first byte of data."""
     start = stream.tell()
     try:
         version = np.lib.format.read_magic(stream)
@@ -112,10 +108,7 @@ class _Recorded:
 
 
 def read_object_array(pickled: bytes) -> list[Any]:
-    """Return the elements of a pickled one-dimensional object array.
-
-    Args:
-        pickled: The pickle, as `numpy.save` writes it after its header.
+    """Return the elements of a one-dimensional object array, pickled as `numpy.save` does after its header.
 
     Returns:
         The elements: numbers, and arrays of numbers.

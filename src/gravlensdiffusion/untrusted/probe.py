@@ -57,15 +57,7 @@ _verdicts: dict[tuple[_Identity, str, _Arguments], str | None] = {}
 
 
 def check_unpacked(declared: int, held: int) -> None:
-    """Refuse data that would unpack to far more than the file holds.
-
-    Args:
-        declared: What the data would take in memory [bytes].
-        held: What they take in the file [bytes].
-
-    Raises:
-        BadImageError: If they do.
-    """
+    """Refuse data that declare far more bytes in memory than they hold in the file."""
     if declared > SMALL_BYTES + MAX_UNPACKING * held:
         raise BadImageError(
             f"declares {declared} bytes of data, of which it holds {held}: more than the limit of "
@@ -93,11 +85,7 @@ def held_bytes(path: Path) -> int:
 
 @contextmanager
 def readable(kind: str) -> Iterator[None]:
-    """Tell the damage that a library finds in a file, in any way, as a `BadImageError`.
-
-    Args:
-        kind: What the file should be, as ``FITS file``.
-    """
+    """Tell the damage that a library finds in a ``FITS file``, say, in any way, as a `BadImageError`."""
     try:
         yield
     except (BadImageError, GravLensError, MemoryError):
@@ -141,12 +129,7 @@ def probe_file(path: Path, trial: Trial, *arguments: str | None) -> str | None:
 
 
 def refuse_bad(path: Path, trial: Trial, *arguments: str | None) -> None:
-    """Refuse a file with which `probe_file` finds something wrong.
-
-    Raises:
-        BadImageError: If it does.
-        GravLensError: As there.
-    """
+    """Refuse a file with which `probe_file` finds something wrong."""
     wrong = probe_file(path, trial, *arguments)
     if wrong is not None:
         raise BadImageError(wrong)
