@@ -33,9 +33,9 @@ class Condition:
         parameters = None if self.parameters is None else self.parameters.to(device)
         return Condition(label=self.label.to(device), parameters=parameters)
 
-    def dropped(self) -> "Condition":
-        """Return the condition with everything left out."""
-        parameters = None
-        if self.parameters is not None:
-            parameters = torch.full_like(self.parameters, torch.nan)
+    def dropped(self, *, keeps_parameters: bool = False) -> "Condition":
+        """Return the condition with everything left out, or all but the parameters."""
+        parameters = self.parameters
+        if parameters is not None and not keeps_parameters:
+            parameters = torch.full_like(parameters, torch.nan)
         return replace(self, label=torch.full_like(self.label, UNLABELLED), parameters=parameters)

@@ -339,15 +339,17 @@ def test_guidance_mixes_the_conditioned_and_the_free_estimate(
     assert not torch.allclose(conditioned[1], free[1])
 
 
-def test_guidance_carries_physical_parameters_along() -> None:
+@pytest.mark.parametrize("kept", [False, True])
+def test_guidance_carries_physical_parameters_along(kept: bool) -> None:
     net = Oracle(torch.zeros(4, 1, 2, 2))
     condition = Condition(label=torch.tensor([0, 1]), parameters=torch.tensor([[1.0], [2.0]]))
-    guided = GuidedDenoiser(EpsilonDenoiser(net, DDPMSchedule()), 2.0)
+    guided = GuidedDenoiser(EpsilonDenoiser(net, DDPMSchedule()), 2.0, keeps_parameters=kept)
     guided(torch.zeros(2, 1, 2, 2), torch.tensor(0.5), condition)
     seen = net.seen[2]
     assert seen.label.tolist() == [0, 1, UNLABELLED, UNLABELLED]
     assert seen.parameters[:2].flatten().tolist() == [1, 2]
-    assert seen.parameters[2:].isnan().all()
+    dropped = seen.parameters[2:]
+    assert dropped.flatten().tolist() == [1, 2] if kept else dropped.isnan().all()
 
 
 @pytest.mark.parametrize(("scale", "labelled", "size"), [(1.0, True, 2), (2.0, False, 2)])

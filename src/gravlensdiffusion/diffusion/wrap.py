@@ -42,18 +42,27 @@ class GuidedDenoiser(WrappedDenoiser):
         denoiser: The denoiser; without ``weak``, one trained with conditions dropped at random.
         scale: Strength of guidance.
         weak: A weaker denoiser of the same images and times, or None.
+        keeps_parameters: Whether only the class is dropped, and not what tells the images' mean.
 
     References:
         Ho and Salimans 2022, arXiv:2207.12598, equation 6; Karras et al. 2024, arXiv:2406.02507,
         equation 3 (a weaker model).
     """
 
-    def __init__(self, denoiser: Denoiser, scale: float, weak: Denoiser | None = None) -> None:
+    def __init__(
+        self,
+        denoiser: Denoiser,
+        scale: float,
+        weak: Denoiser | None = None,
+        *,
+        keeps_parameters: bool = False,
+    ) -> None:
         super().__init__(denoiser)
         if not 0 <= scale < math.inf:
             raise GravLensError(f"the guidance scale must not be negative, got {scale}")
         self.scale = scale
         self.weak = weak
+        self.keeps_parameters = keeps_parameters
 
     def forward(self, x_t: Tensor, t: Tensor, condition: Condition | None = None) -> Tensor:
         """Estimate the clean images; see `Denoiser.forward`."""
@@ -64,9 +73,8 @@ class GuidedDenoiser(WrappedDenoiser):
             return worse + self.scale * (self.denoiser(x_t, t, condition) - worse)
         assert condition is not None
         t = per_image(t, x_t)
-        x_hat: Tensor = self.denoiser(
-            torch.cat([x_t, x_t]), torch.cat([t, t]), _joined(condition, condition.dropped())
-        )
+        both = _joined(condition, condition.dropped(keeps_parameters=self.keeps_parameters))
+        x_hat: Tensor = self.denoiser(torch.cat([x_t, x_t]), torch.cat([t, t]), both)
         conditioned, free = x_hat.chunk(2)
         return free + self.scale * (conditioned - free)
 

@@ -344,7 +344,12 @@ class LensGenerator:
             if request.weak is not None:
                 assert self.weak is not None, "the request is that of another generator"
                 worse = self.weak.denoiser
-            denoiser = GuidedDenoiser(denoiser, request.guidance, worse)
+            denoiser = GuidedDenoiser(
+                denoiser,
+                request.guidance,
+                worse,
+                keeps_parameters=model.expected is not None,
+            )
         noise = streams.normal(Stream.PRIOR, self.image_shape)
         noise = noise.to(self.device, memory_format=torch.channels_last)
         x_1 = prior(denoiser.schedule, noise)
