@@ -444,3 +444,18 @@ if __name__ == "__main__":
         file = path.with_name("other.py")
         file.write_text(script)
         subprocess.run([sys.executable, file], check=True)
+
+
+@pytest.mark.parametrize("error", [AttributeError, KeyError, RuntimeError, TypeError])
+@pytest.mark.parametrize("place", [h5py.File, h5py.Dataset], ids=["closed", "read"])
+def test_whatever_the_library_raises_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: type, error: type[Exception]
+) -> None:
+    path = write_store(tmp_path / "a.h5", lens_records(), HEADER)
+
+    def fail(*_: object, **__: object) -> None:
+        raise error("cannot decrement")
+
+    monkeypatch.setattr(place, "close" if place is h5py.File else "__getitem__", fail)
+    with pytest.raises(GravLensError, match=r"a\.h5: .*damaged.*: .*cannot decrement"):
+        LensStore(path)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.store.hdf5_file import try_out
 from gravlensdiffusion.store.reader import LensStore, write_store
-from gravlensdiffusion.store.trial import try_out
 from gravlensdiffusion.untrusted import probe
 from gravlensdiffusion.untrusted.probe import probe_file, probe_files, trust_file
 from tests.sets.files import HEADER, lens_records
@@ -103,5 +103,5 @@ def test_no_module_of_the_current_folder_is_imported(
 
 
 def test_the_child_imports_no_torch() -> None:
-    code = "import sys, gravlensdiffusion.store.trial, gravlensdiffusion.formats.fits; sys.exit('torch' in sys.modules)"
+    code = "import sys, gravlensdiffusion.store.hdf5_file, gravlensdiffusion.formats.fits; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

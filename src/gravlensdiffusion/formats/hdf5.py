@@ -30,7 +30,7 @@ from gravlensdiffusion.formats.npy import is_stack
 from gravlensdiffusion.formats.pixel_maps import TIME, USED, with_maps
 from gravlensdiffusion.formats.units import BACKGROUND_RMS, EXPOSURE_TIME
 from gravlensdiffusion.sets.naming import NOISE
-from gravlensdiffusion.store import trial
+from gravlensdiffusion.store.hdf5_file import check_storage, damage_told, read_pixels, try_out
 from gravlensdiffusion.store.schema import own_dataset
 from gravlensdiffusion.untrusted.probe import probe_file, readable, refuse_bad
 
@@ -97,15 +97,15 @@ class Hdf5Reader:
 
 def _try_out(path: Path, dataset: str | None = None, labels: str | None = None) -> None:
     """Do all that reading a file does, but for one of lenstronomy."""
-    with trial.damage_told(), h5py.File(path, "r") as file:
+    with damage_told(), h5py.File(path, "r") as file:
         arrays = _choose(file, ArrayChoice(dataset=dataset, labels=labels))
         num = _num_images(file[arrays.images])
         for name in filter(None, (arrays.images, arrays.labels, CLASS_NAMES)):
             if isinstance(file.get(name), h5py.Dataset):
-                trial.check_storage(file[name])
+                check_storage(file[name])
         facts_of_images(arrays, partial(_read, file), num)
         if is_stack(file[arrays.images].shape):
-            trial.read_pixels(file[arrays.images])
+            read_pixels(file[arrays.images])
         else:
             file[arrays.images][()]
 
@@ -166,7 +166,7 @@ def _read(file: h5py.File, name: str) -> NDArray[np.generic] | None:
 
 def is_lenstronomy(path: Path) -> bool:
     """Return whether an HDF5 file is no set of ours, and has the names of lenstronomy."""
-    is_ours = probe_file(path, trial.try_out) is None
+    is_ours = probe_file(path, try_out) is None
     return not is_ours and probe_file(path, _check_names) is None
 
 
@@ -227,7 +227,7 @@ def _checked(file: h5py.File, name: str) -> h5py.Dataset:
     dataset = own_dataset(file, name)
     if name != MASK or dataset.dtype != np.bool_:
         check_dtype(dataset.dtype)
-    trial.check_storage(dataset)
+    check_storage(dataset)
     return dataset
 
 

@@ -26,9 +26,9 @@ from gravlensdiffusion.formats.picture import FORMAT_OF, PictureReader
 from gravlensdiffusion.formats.pixel_maps import MapReader
 from gravlensdiffusion.sets.lens_set import LensSet
 from gravlensdiffusion.sets.naming import FITS_SUFFIXES, SHARD_SUFFIXES, split_name
+from gravlensdiffusion.store.hdf5_file import try_out
 from gravlensdiffusion.store.reader import LensStore
 from gravlensdiffusion.store.schema import NOT_OURS
-from gravlensdiffusion.store.trial import try_out
 from gravlensdiffusion.untrusted.probe import probe_files
 
 ARRAY_SUFFIXES = frozenset({".npz", *SHARD_SUFFIXES})

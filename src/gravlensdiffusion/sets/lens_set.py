@@ -380,7 +380,8 @@ class View(LensSet):
         table = self._source.subhaloes
         if self._rows is None:
             return table
-        starts, stops = (np.searchsorted(table["image"], self._rows, side) for side in _SIDES)
+        starts = np.searchsorted(table["image"], self._rows)
+        stops = np.searchsorted(table["image"], self._rows, "right")
         parts = [np.arange(start, stop) for start, stop in zip(starts, stops, strict=True)]
         found = table[np.concatenate([*parts, np.empty(0, np.int64)]).astype(np.int64)]
         found["image"] = np.repeat(np.arange(len(self)), stops - starts)
@@ -391,9 +392,6 @@ class View(LensSet):
 
     def _changed(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         return images if self._change is None else np.asarray(self._change(images), np.float32)
-
-
-_SIDES: tuple[Any, Any] = ("left", "right")
 
 
 @dataclass(frozen=True, slots=True)

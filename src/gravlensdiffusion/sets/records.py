@@ -131,16 +131,15 @@ class SetHeader:
         names = (*self.class_names, "")
         return [names[label] for label in labels] if self.class_names else None
 
-
-def simulation_of(header: SetHeader) -> SimulationConfig | None:
-    """Return what a set was simulated from, or None where it was not or does not say so."""
-    try:
-        return (
-            from_json(SimulationConfig, header.config, source="the set") if header.config else None
-        )
-    except GravLensError:
-        # That of a model, say: generated images keep their noise-free twins too.
-        return None
+    @property
+    def simulation(self) -> SimulationConfig | None:
+        """What a set was simulated from, or None where it was not or does not say so."""
+        try:
+            config = from_json(SimulationConfig, self.config, "the set") if self.config else None
+        except GravLensError:
+            # That of a model, say: generated images keep their noise-free twins too.
+            return None
+        return config
 
 
 def read_map(text: str) -> dict[str, str]:

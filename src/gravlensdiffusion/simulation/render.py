@@ -12,7 +12,7 @@ from gravlensdiffusion.config.simulation import Cosmology
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.sets.flux import PEAK
 from gravlensdiffusion.sets.lens_set import LensSet
-from gravlensdiffusion.sets.records import GENERATED, LensRecord, simulation_of
+from gravlensdiffusion.sets.records import GENERATED, LensRecord
 from gravlensdiffusion.simulation.gallery import Gallery
 from gravlensdiffusion.simulation.instrument import build_instrument
 from gravlensdiffusion.simulation.profiles import LIGHT, MASS, Profile, components
@@ -117,7 +117,7 @@ def lenstronomy_kwargs(lenses: LensSet, index: int) -> dict[str, dict[str, Any]]
         (100, 100)
     """
     record = lenses.record(index)
-    config = simulation_of(lenses.header)
+    config = lenses.header.simulation
     is_generated = record.parameters.get(GENERATED) == 1
     if config is None or is_generated or "background_rms" not in record.parameters:
         raise GravLensError(f"{lenses.name(index)}: nothing tells how it was simulated")

@@ -1,6 +1,10 @@
-"""HDF5 files that are written through Python, so that a full disk is an ordinary error."""
+"""HDF5 files: written through Python, so that a full disk is an ordinary error, and tried out before they are read.
+
+What tries one out runs in a process that may end; see `untrusted.probe`.
+"""
 
 import io
+import math
 import signal
 import threading
 from collections.abc import Iterator
@@ -9,9 +13,31 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import h5py
+import numpy as np
+
+from gravlensdiffusion.errors import BadImageError, GravLensError
+from gravlensdiffusion.store.schema import (
+    NOISE_FREE,
+    FileLayout,
+    check_labels,
+    check_subhalo_rows,
+    read_layout,
+)
+from gravlensdiffusion.untrusted.probe import SMALL_BYTES, check_unpacked
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
+
+NUM_SAMPLES = 64
+"""Images without compression that are read, from the first to the last, evenly spread."""
+_BLOCK_BYTES = 2**22
+FILTERS = {
+    h5py.h5z.FILTER_DEFLATE: "deflate",
+    h5py.h5z.FILTER_SHUFFLE: "shuffle",
+    h5py.h5z.FILTER_FLETCHER32: "fletcher32",
+    h5py.h5z.FILTER_LZF: "lzf",
+}
+"""Compression that is read; any other may load a plugin, or is rare and seldom tested."""
 
 
 class _Sink(io.FileIO):
@@ -117,3 +143,106 @@ def undisturbed() -> Iterator[None]:
             signal.signal(each, handler)
         for received in waiting:
             signal.raise_signal(received)
+
+
+def try_out(path: Path) -> None:
+    """Do all that opening a lens set does; see `untrusted.probe`."""
+    with damage_told(), h5py.File(path, "r") as file:
+        layout = read_layout(file)
+        names = _names_of(layout)
+        for name in names:
+            check_storage(file[name])
+        check_labels(file["labels"][:].astype(np.int16), layout.header.class_names, path)
+        for name in layout.parameter_names:
+            file[f"parameters/{name}"][:]
+        if layout.num_subhaloes:
+            check_subhalo_rows(file["subhaloes"][:], layout.num_images, path)
+        for name in ("images", NOISE_FREE):
+            if name in names:
+                read_pixels(file[name])
+
+
+@contextmanager
+def damage_told() -> Iterator[None]:
+    """Tell the damage that HDF5 finds in a file, in any way, as a `BadImageError`."""
+    try:
+        yield
+    except (BadImageError, GravLensError, MemoryError):
+        raise
+    except Exception as error:
+        reason = "truncated" if "truncated" in str(error) else "not a readable HDF5 file"
+        raise BadImageError(f"{reason} ({type(error).__name__})") from error
+
+
+def _names_of(layout: FileLayout) -> list[str]:
+    """Return the data sets of a file that are ever read."""
+    names = ["images", "labels", *(f"parameters/{name}" for name in layout.parameter_names)]
+    return names + ["subhaloes"] * bool(layout.num_subhaloes) + [NOISE_FREE] * layout.has_noise_free
+
+
+def check_storage(dataset: h5py.Dataset) -> None:
+    """Refuse a data set whose parts do not lie in the file as they should.
+
+    Raises:
+        GravLensError: If its compression is none of `FILTERS`, a chunk lies outside of the file or
+            is larger than it can be, or far less is stored than its shape declares.
+    """
+    where = _where(dataset)
+    pipeline = dataset.id.get_create_plist()
+    filters = [pipeline.get_filter(k)[0] for k in range(pipeline.get_nfilters())]
+    if not set(filters) <= set(FILTERS) or len(set(filters)) < len(filters):
+        raise GravLensError(
+            f"{where}: has another compression than {', '.join(FILTERS.values())}, each once"
+        )
+    declared = math.prod(dataset.shape) * _item_bytes(dataset)
+    size = Path(dataset.file.filename).stat().st_size
+    held = min(_check_chunks(dataset, where, size) if dataset.chunks else declared, size)
+    if dataset.chunks is None and dataset.id.get_storage_size() not in (0, declared):
+        raise GravLensError(f"{where}: holds another number of bytes than its shape declares")
+    try:
+        check_unpacked(declared, held)
+    except BadImageError as error:
+        raise GravLensError(f"{where}: {error}") from None
+
+
+def _where(dataset: h5py.Dataset) -> str:
+    return f"{dataset.file.filename}: {dataset.name}"
+
+
+def _item_bytes(dataset: h5py.Dataset) -> int:
+    """Return the bytes of a value in the file: of a text of any length, those of where it lies."""
+    return 16 if dataset.dtype.hasobject else int(dataset.dtype.itemsize)
+
+
+def _check_chunks(dataset: h5py.Dataset, where: str, size: int) -> int:
+    """Return the bytes of all chunks."""
+    whole = math.prod(dataset.chunks) * _item_bytes(dataset)
+    if whole > 2 * max(SMALL_BYTES, 4 * math.prod(dataset.shape[1:])):
+        raise GravLensError(f"{where}: has chunks of {whole} bytes, more than can be read")
+    # Compression can make a chunk a little larger, never much.
+    most = whole + whole // 8 + 4096 if dataset.id.get_create_plist().get_nfilters() else whole
+    total = 0
+
+    def add(chunk: h5py.h5d.StoreInfo) -> None:
+        nonlocal total
+        start, length = chunk.byte_offset, chunk.size
+        if start is None or length > most or start + length > size:
+            raise GravLensError(f"{where}: has a chunk that does not lie in the file")
+        total += length
+
+    dataset.id.chunk_iter(add)
+    return total
+
+
+def read_pixels(images: h5py.Dataset) -> None:
+    """Read all images where they are compressed, and `NUM_SAMPLES` of them otherwise."""
+    num = len(images)
+    block = max(1, _BLOCK_BYTES // (4 * math.prod(images.shape[1:])))
+    starts = set(range(0, num, block))
+    if not images.id.get_create_plist().get_nfilters():
+        block, starts = 1, {*range(0, num, max(1, num // NUM_SAMPLES)), num - 1}
+    try:
+        for low in sorted(starts):
+            images[low : low + block]
+    except (OSError, RuntimeError, ValueError) as error:
+        raise GravLensError(f"{_where(images)}: damaged: {error!s:.100}") from error

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from itertools import pairwise
@@ -17,6 +18,7 @@ from gravlensdiffusion.files import told_apart
 from gravlensdiffusion.sets.lens_set import SUBHALO_DTYPE, Indices, LensSet, as_indices
 from gravlensdiffusion.sets.naming import SHARD_SUFFIXES, natural_key
 from gravlensdiffusion.sets.records import SetHeader
+from gravlensdiffusion.store.hdf5_file import try_out
 from gravlensdiffusion.store.schema import (
     NOISE_FREE,
     FileLayout,
@@ -24,7 +26,6 @@ from gravlensdiffusion.store.schema import (
     check_subhalo_rows,
     read_layout,
 )
-from gravlensdiffusion.store.trial import try_out
 from gravlensdiffusion.store.writer import write_store
 from gravlensdiffusion.untrusted.probe import probe_files
 
@@ -148,16 +149,15 @@ class LensStore(LensSet):
 
     def close(self) -> None:
         """Close the files; a later read opens them again."""
-        for handle in self._handles.values():
-            handle.close()
-        self._handles = {}
+        handles, self._handles = self._handles, {}
+        for shard, handle in handles.items():
+            with _damage_named(self.files[shard], "damaged HDF5 file"):
+                handle.close()
 
     def _values(self, shard: int, name: str, rows: slice = slice(None)) -> NDArray[Any]:
         """Read rows of a dataset of one file."""
-        try:
+        with _damage_named(self.files[shard], f"/{name}: damaged"):
             values: NDArray[Any] = self._handle(shard)[name][rows]
-        except (OSError, RuntimeError, KeyError, ValueError) as error:
-            raise GravLensError(f"{self.files[shard]}: /{name}: damaged: {error!s:.100}") from error
         return values
 
     def _handle(self, shard: int) -> h5py.File:
@@ -221,11 +221,19 @@ def _open(path: Path) -> h5py.File:
 
 
 def _open_layout(path: Path) -> FileLayout:
-    with _open(path) as file:
-        try:
-            return read_layout(file)
-        except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
-            raise GravLensError(f"{path}: damaged HDF5 file: {error}") from error
+    with _damage_named(path, "damaged HDF5 file"), _open(path) as file:
+        return read_layout(file)
+
+
+@contextmanager
+def _damage_named(path: Path, what: str) -> Iterator[None]:
+    """Tell the damage that HDF5 finds in a file, as it is read or closed, in any way, with what is damaged."""
+    try:
+        yield
+    except (GravLensError, MemoryError):
+        raise
+    except Exception as error:
+        raise GravLensError(f"{path}: {what}: {error!s:.100}") from error
 
 
 def _joint_header(paths: Sequence[Path], layouts: Sequence[FileLayout]) -> SetHeader:

@@ -15,7 +15,7 @@ from gravlensdiffusion.files import refuse_existing, whole_file
 from gravlensdiffusion.sets.lens_set import SUBHALO_DTYPE, LensSet
 from gravlensdiffusion.sets.naming import SHARD_SUFFIXES
 from gravlensdiffusion.sets.records import LensRecord, SetHeader
-from gravlensdiffusion.store.hdf5_file import new_hdf5, undisturbed
+from gravlensdiffusion.store.hdf5_file import new_hdf5, try_out, undisturbed
 from gravlensdiffusion.store.schema import (
     FILLINGS,
     MAX_PIXELS,
@@ -25,7 +25,6 @@ from gravlensdiffusion.store.schema import (
     SUBHALO_UNITS,
     TEXT_ATTRIBUTES,
 )
-from gravlensdiffusion.store.trial import try_out
 from gravlensdiffusion.untrusted.probe import trust_file
 
 _BUFFER_BYTES = 2**23

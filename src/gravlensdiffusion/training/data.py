@@ -33,7 +33,6 @@ from gravlensdiffusion.presets.parameters import LOGARITHMIC
 from gravlensdiffusion.sets.copies import group, sign
 from gravlensdiffusion.sets.flux import default_method
 from gravlensdiffusion.sets.lens_set import LensSet, evenly_spread
-from gravlensdiffusion.sets.records import simulation_of
 from gravlensdiffusion.sets.training_set import TrainingSet, prepare
 from gravlensdiffusion.simulation.population import prior_bounds
 from gravlensdiffusion.training.fresh import FreshSet
@@ -237,7 +236,7 @@ def _with_lens_equation(
 
 def _smooth_lens(source: LensSet) -> SmoothLensConfig | None:
     """Return how the instrument of a set sees a smooth lens; None where there is more to be seen."""
-    simulation = simulation_of(source.header)
+    simulation = source.header.simulation
     if simulation is None or source.header.flux_unit != "e-/s":
         return None
     imaging = simulation.imaging
@@ -282,7 +281,7 @@ def _learned_parameters(
 
     Where that was simulated, an end that it nearly reaches is the end of the prior.
     """
-    simulation = simulation_of(source.header)
+    simulation = source.header.simulation
     priors = {} if simulation is None else prior_bounds(simulation)
     found = []
     for name, values in zip(names, data.parameters.T, strict=True):
@@ -344,7 +343,7 @@ def observation_of(source: LensSet) -> ObservationConfig:
     """
     values = source.parameters
     header = source.header
-    simulation = simulation_of(header)
+    simulation = header.simulation
     if simulation is None or "background_rms" not in values:
         raise GravLensError("noise 'split' needs a training set that `gravlens simulate` made")
     if header.resize is not None and header.resize not in get_args(Resize):
