@@ -77,25 +77,24 @@ class Candidates:
         Raises:
             GravLensError: If the set does not go with the classifier, or lacks a class to merge.
         """
-        own, merged = source.header.class_names, merged or {}
-        source.relabelled(merged)  # a class that is none is refused
-        counted_as = dict(config.merged) | dict(merged)
-        known = [*config.class_names, ""]
-        meant = [counted_as.get(name, name) for name in own]
-        places = [known.index(new) if new in config.class_names else UNLABELLED for new in meant]
+        source.relabelled(merged or {})  # a class that is none is refused
+        counted_as = dict(config.merged) | dict(merged or {})
+        own, known = source.header.class_names, config.class_names
+        meant = (counted_as.get(name, name) for name in own)
+        places = [known.index(new) if new in known else UNLABELLED for new in meant]
+        # The last of each stands for images without a class, whose label is -1.
         labels = np.array([*places, UNLABELLED], dtype=np.int64)[source.labels]
+        named = zip((*own, ""), (*places, UNLABELLED), strict=True)
+        names = [name if place == UNLABELLED else known[place] for name, place in named]
         present = set(source.labels.tolist())
         sized = _for_classifier(config, source)
         return cls(
             config=config,
             images=sized,
             labels=labels,
-            label_names=tuple(
-                known[k] or [*own, ""][name]
-                for k, name in zip(labels.tolist(), source.labels.tolist(), strict=True)
-            ),
+            label_names=tuple(names[k] for k in source.labels.tolist()),
             unknown=tuple(
-                own[k] for k in range(len(own)) if places[k] == UNLABELLED and k in present
+                name for k, name in enumerate(own) if places[k] == UNLABELLED and k in present
             ),
             doubts=tuple(_doubts(config, sized)),
         )
