@@ -71,6 +71,19 @@ def test_what_is_left_out_is_drawn_given_what_is_asked(table: NDArray[np.float64
     assert found[:, 2].mean() > 0.25
 
 
+def test_what_follows_from_the_others_is_met_where_it_can_be_computed(
+    table: NDArray[np.float64],
+) -> None:
+    asked = np.linspace(8.5, 10.5, 200)
+    parameters = np.full((200, 4), np.nan)
+    parameters[:, 3] = asked
+    draw_missing_parameters(
+        CONFIG, table, np.zeros(200, np.int16), parameters, range(200), 3, lambda p: 10 * p[:, 0]
+    )
+    assert np.array_equal(parameters[:, 3], asked)
+    assert np.median(np.abs(10 * parameters[:, 0] / asked - 1)) < 0.01
+
+
 def test_no_image_takes_those_of_a_training_image(table: NDArray[np.float64]) -> None:
     labels = np.zeros(NUM, dtype=np.int16)
     found = drawn(table, labels)

@@ -199,6 +199,9 @@ def test_the_smooth_lens_is_that_of_the_simulation(size: int, method: str | None
     error = np.abs(found - simulated).max(axis=(1, 2, 3)) / peak
     assert error.max() < 1e-3
     assert np.sum(found) == pytest.approx(np.sum(simulated), rel=1e-4)
+    flux = smooth.native(given).numpy()
+    ratio = np.linalg.norm(flux, axis=(1, 2)) / lenses.parameters["background_rms"]
+    assert ratio == pytest.approx(lenses.parameters["signal_to_noise"], rel=1e-3)
     assert equation.are_given(given).all()
     given[2, 0] = math.nan
     assert equation.are_given(given).tolist() == [True, True, False, True, True, True]

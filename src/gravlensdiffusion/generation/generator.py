@@ -251,7 +251,9 @@ class LensGenerator:
             )
         if self.config.prior_size:
             prior_table = self.model.prior.cpu().numpy().astype(np.float64)
-            draw_missing_parameters(self.config, prior_table, labels, table, numbers, seed)
+            draw_missing_parameters(
+                self.config, prior_table, labels, table, numbers, seed, self._signal_to_noise
+            )
         return Request(
             labels=labels,
             parameters=table,
@@ -265,6 +267,19 @@ class LensGenerator:
             first=first,
             weak=None if weak is None else fingerprint(weak),
         )
+
+    @property
+    def _signal_to_noise(self) -> Callable[[NDArray[np.float64]], NDArray[np.float64]] | None:
+        """What computes the signal-to-noise ratio of smooth lenses; None where it is not known."""
+        expected, observation = self.model.expected, self.config.observation
+        if expected is None or observation is None or observation.depths:
+            return None
+
+        def derive(parameters: NDArray[np.float64]) -> NDArray[np.float64]:
+            given = torch.from_numpy(parameters).to(self.device)
+            return np.asarray(expected.signal_to_noise(given, observation).double().cpu())
+
+        return derive
 
     def sample(
         self, num: int, *, batch_size: int = 100, progress: bool = False, **asked: Any

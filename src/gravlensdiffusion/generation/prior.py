@@ -1,5 +1,7 @@
 """Parameters of images that are asked for none: new ones, spread as those of the training set."""
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
@@ -9,6 +11,9 @@ from gravlensdiffusion.config.model import ModelConfig
 from gravlensdiffusion.diffusion.randomness import Stream, generator
 from gravlensdiffusion.presets.parameters import DERIVED
 
+NUM_TRIED = 16
+"""Draws of which the best is taken where what follows from the parameters is asked for."""
+
 
 def draw_missing_parameters(
     config: ModelConfig,
@@ -17,6 +22,7 @@ def draw_missing_parameters(
     parameters: NDArray[np.float64],
     numbers: range,
     seed: int,
+    derive: Callable[[NDArray[np.float64]], NDArray[np.float64]] | None = None,
 ) -> None:
     """Give each image the parameters that it was not asked for, spread as in the training set.
 
@@ -24,7 +30,7 @@ def draw_missing_parameters(
     are such, given what was asked, on the scale of normal scores: each parameter keeps its own
     distribution, all keep their dependence up to the width of the kernel, and no image has those of a
     training image. What follows from the others is left to the model, and so is what the chosen
-    training image lacks. Image k depends on (seed, k) and what it is asked to be alone. A model of
+    training image lacks; where it is asked for and can be computed, the best of several draws is taken. Image k depends on (seed, k) and what it is asked to be alone. A model of
     before takes all parameters of that training image, where none is asked for.
 
     Args:
@@ -34,6 +40,7 @@ def draw_missing_parameters(
         parameters: Their parameters, shape ``(N, P)``; changed in place.
         numbers: Their numbers k.
         seed: Seed.
+        derive: Computes what follows from the others of parameters ``(M, P)``, shape ``(M,)``.
 
     References:
         Geenens 2014 (arXiv:1303.4121), the estimate on the scale of normal scores; Scott 1992,
@@ -52,7 +59,16 @@ def draw_missing_parameters(
         table = _Table(own if len(own) else values)
         for place in np.flatnonzero(concerned & (labels == label)):
             rng = generator(seed, numbers[int(place)], Stream.CONDITION)
-            drawn = table.draw(rng, parameters[place]) if is_new else table.take(rng)
+            given = parameters[place]
+            if not is_new:
+                drawn = table.take(rng)
+            elif derive is None or not np.isfinite(given[derived]).any():
+                drawn = table.draw(rng, given)
+            else:
+                several = np.array([table.draw(rng, given) for _ in range(NUM_TRIED)])
+                several = np.where(is_left_out[place], several, given)
+                wanted = given[derived][0]
+                drawn = several[np.abs(np.log(derive(several) / wanted)).argmin()]
             drawn[derived] = np.nan
             parameters[place] = np.where(is_left_out[place], drawn, parameters[place])
 

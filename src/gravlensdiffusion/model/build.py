@@ -11,6 +11,7 @@ from gravlensdiffusion.config.model import (
     CONSISTENCY,
     SCHEDULER,
     ModelConfig,
+    ObservationConfig,
     ReferenceUNetConfig,
     ScheduleConfig,
     UNetConfig,
@@ -240,6 +241,18 @@ class Expectation(nn.Module):
         mean = self._transform[0](self.smooth(parameters)).to(like)
         mean = torch.where(is_given[:, None, None, None], mean, 0.0)
         return mean, torch.where(is_given, self._spread, 1.0).to(like)
+
+    @torch.no_grad()
+    def signal_to_noise(self, parameters: Tensor, observation: ObservationConfig) -> Tensor:
+        """Return the signal-to-noise ratio of smooth lenses of parameters ``(B, P)``, shape ``(B,)``.
+
+        That of a whole image, each pixel weighted at its best, as `simulate` stores it.
+        """
+        flux = self.smooth.native(parameters)
+        variance = torch.full_like(flux, observation.background_rms**2)
+        if observation.exposure_time is not None:
+            variance = variance + flux / observation.exposure_time
+        return (flux.square() / variance).sum(dim=(1, 2)).sqrt()
 
 
 def _build_denoiser(

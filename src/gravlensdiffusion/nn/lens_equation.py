@@ -127,6 +127,7 @@ class SmoothLens(nn.Module):
     """
 
     resize: Tensor
+    blur: Tensor
 
     def __init__(self, equation: LensEquation, config: LensEquationConfig, resize: Tensor) -> None:
         super().__init__()
@@ -136,8 +137,9 @@ class SmoothLens(nn.Module):
         self._num_pixels = num
         self._pixel_scale = config.pixel_scale_arcsec * len(resize) / num
         self._unit = 10 ** (0.4 * config.smooth.zero_point) * self._pixel_scale**2
-        spread = _gaussian(num, config.smooth.psf_fwhm_arcsec / self._pixel_scale)
-        self.register_buffer("resize", (resize.double() @ spread).float(), persistent=False)
+        blur = _gaussian(num, config.smooth.psf_fwhm_arcsec / self._pixel_scale)
+        self.register_buffer("blur", blur.float(), persistent=False)
+        self.register_buffer("resize", resize.float(), persistent=False)
 
     def forward(self, parameters: Tensor) -> Tensor:
         """Return the images.
@@ -148,10 +150,14 @@ class SmoothLens(nn.Module):
         Returns:
             Shape ``(B, 1, N, N)`` [flux of the zero point's unit].
         """
+        return (self.resize @ self.native(parameters) @ self.resize.T)[:, None]
+
+    def native(self, parameters: Tensor) -> Tensor:
+        """Return the images before the resize, shape ``(B, num_pixels, num_pixels)``."""
         values = self.equation.values(parameters)
         x, y = _grid(self._num_pixels, self._pixel_scale, parameters.device)
         light = self._unit * _brightness(*_source_plane(x, y, values), values)
-        return (self.resize @ light @ self.resize.T)[:, None]
+        return self.blur @ light @ self.blur.T
 
 
 def _gaussian(num: int, fwhm: float) -> Tensor:
