@@ -210,7 +210,7 @@ class DistillationConfig(Bounded):
     label_dropout: Share = 0.1
     parameter_dropout: Share = 0.1
     parameters_dropout: Share = 0.1
-    derived_dropout: Share = field(default=0.0, metadata=LATER)
+    derived_dropout: Share = field(default=0.5, metadata=LATER)
     precision: Literal["fp32", "bf16"] = "fp32"
     seed: Seed = 0
     optimiser: OptimiserConfig = field(

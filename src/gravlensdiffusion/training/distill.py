@@ -231,6 +231,9 @@ def _draw_condition(model: Model, config: DistillationConfig, streams: Streams) 
     known = model.config
     if not (known.class_names or known.parameters):
         return None
+    if model.expected is not None:
+        # Of the lenses that it draws all is given.
+        config = replace(config, parameter_dropout=0.0, parameters_dropout=0.0)
     u = streams.uniform(Stream.TRAIN_ORDER)
     parameters: Tensor | None = None
     if known.prior_size:
