@@ -23,7 +23,6 @@ SKY_QUANTILE = 0.25
 """Where in the noise of an image's pixels that of the sky is taken: galaxies add theirs above it."""
 Maps = Mapping[str, NDArray[np.generic]]
 """Maps of an image of shape ``(C, H, W)`` by their kind, each ``(C, H, W)`` or ``(1, H, W)``."""
-Flags = dict[str, NDArray[np.bool_]]
 
 
 class MapReader:
@@ -45,7 +44,7 @@ class MapReader:
     def pixels(self, path: Path, index: int) -> NDArray[np.generic]:
         """Return an image of a file, its flagged pixels as NaN."""
         pixels = self._reader.pixels(path, index)
-        return without_flagged(pixels, self._beside(path) if index == 0 else {})
+        return with_maps(pixels, Facts(), self._beside(path) if index == 0 else {})[0]
 
     def _beside(self, path: Path) -> Maps:
         """Return the maps of an image by their kind."""
@@ -72,11 +71,16 @@ def with_maps(
     Raises:
         BadImageError: If data quality or a likelihood mask are of another size than the image.
     """
-    flags = _flags(pixels, maps)
+    every = {kind: _flagged(kind, maps[kind], pixels.shape) for kind in NEUTRAL if kind in maps}
+    flags = {kind: flagged for kind, flagged in every.items() if flagged is not None}
     if not flags:
         return pixels, facts
     usable = ~np.logical_or.reduce(list(flags.values()))
-    told = {**facts.flags, **_counted_once(pixels, flags)}
+    # Each pixel counts for the first map that flags it, and for none where it is no number.
+    before, told = masked_pixels(pixels), dict(facts.flags)
+    for kind, flagged in flags.items():
+        told[kind] = flagged & ~before
+        before = before | flagged
     facts = replace(facts, has_mask=True, flags=told)
     if NOISE in flags and len(pixels) == 1 and usable.any():
         rms = float(np.quantile(maps[NOISE][usable].astype(np.float64), SKY_QUANTILE))
@@ -85,36 +89,10 @@ def with_maps(
             parameters={BACKGROUND_RMS: rms, **facts.parameters},
             parameter_units={BACKGROUND_RMS: "", **facts.parameter_units},
         )
-    return _where(usable, pixels), facts
-
-
-def without_flagged(pixels: NDArray[np.generic], maps: Maps) -> NDArray[np.generic]:
-    """Return an image, the pixels that its maps flag as NaN; see `with_maps`."""
-    flags = _flags(pixels, maps)
-    return _where(~np.logical_or.reduce(list(flags.values())), pixels) if flags else pixels
-
-
-def _where(usable: NDArray[np.bool_], pixels: NDArray[np.generic]) -> NDArray[np.generic]:
-    """Return an image in which all but the usable pixels are NaN."""
-    if usable.all():
-        return pixels
-    dtype = pixels.dtype if pixels.dtype.kind == "f" else np.dtype(np.float32)
-    return np.where(usable, pixels, np.nan).astype(dtype)
-
-
-def _flags(pixels: NDArray[np.generic], maps: Maps) -> Flags:
-    """Return which pixels each map flags, without the maps that are left alone."""
-    found = {kind: _flagged(kind, maps[kind], pixels.shape) for kind in NEUTRAL if kind in maps}
-    return {kind: flagged for kind, flagged in found.items() if flagged is not None}
-
-
-def _counted_once(pixels: NDArray[np.generic], flags: Flags) -> Flags:
-    """Return the pixels of each map without those that are flagged before it, or no number."""
-    before, told = masked_pixels(pixels), {}
-    for kind, flagged in flags.items():
-        told[kind] = flagged & ~before
-        before = before | flagged
-    return told
+    if not usable.all():
+        dtype = pixels.dtype if pixels.dtype.kind == "f" else np.dtype(np.float32)
+        pixels = np.where(usable, pixels, np.nan).astype(dtype)
+    return pixels, facts
 
 
 def _flagged(

@@ -31,11 +31,11 @@ _COUNTED = {"electron": "e-", "ct": "count", "adu": "adu", "DN": "DN", "ph": "ph
 def flux_unit_of(stated: str | None, zero_point: float | None) -> str:
     """Return the unit of fluxes, where it or the zero point is stated [mag]."""
     if stated is not None:
-        return as_flux_unit(stated)
+        return _as_flux_unit(stated)
     return UNKNOWN if zero_point is None else f"1 at {zero_point:g} mag"
 
 
-def as_flux_unit(text: str) -> str:
+def _as_flux_unit(text: str) -> str:
     """Return the one spelling of what a detector counts, alone or per second; any other unit as it is.
 
     ``electron/s``, ``ELECTRONS/SEC`` and ``electron s-1`` are ``e-/s``.
