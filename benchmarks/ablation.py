@@ -44,7 +44,7 @@ from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.model.build import Model
 from gravlensdiffusion.model.checkpoint import load_model, load_weights, read_tensors
 from gravlensdiffusion.model.folders import WEIGHTS, checkpoints
-from gravlensdiffusion.presets.training import cutouts28
+from gravlensdiffusion.presets.training import training_preset
 from gravlensdiffusion.store.reader import write_store
 
 TRAININGS = {
@@ -108,7 +108,9 @@ def main(options: Options) -> None:
 
 def recipe(name: str, num_images: int) -> TrainingConfig:
     """Return the recipe of a run: that of `cutouts28` with one thing changed."""
-    config = replace(cutouts28(), preset=name, total_images=num_images, sample_images=0)
+    config = replace(
+        training_preset("cutouts28"), preset=name, total_images=num_images, sample_images=0
+    )
     model = config.model
     if name in INDEXED:
         model = replace(

@@ -22,13 +22,13 @@ from gravlensdiffusion.config.training import TrainingConfig
 from gravlensdiffusion.diffusion.randomness import Stream, Streams
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.formats.open import open_set
+from gravlensdiffusion.parallel import build_accelerator
 from gravlensdiffusion.presets.simulation import simulation_preset
 from gravlensdiffusion.presets.training import PRESETS
 from gravlensdiffusion.sets.lens_set import LensSet
 from gravlensdiffusion.simulation.generate import select, set_header
 from gravlensdiffusion.simulation.simulated_set import simulate
 from gravlensdiffusion.store.reader import write_store
-from gravlensdiffusion.training.accelerator import build_accelerator
 from gravlensdiffusion.training.batches import Batch, positions
 from gravlensdiffusion.training.diffusion import DiffusionTraining
 

@@ -43,8 +43,7 @@ from gravlensdiffusion.config.instrument import Camera
 from gravlensdiffusion.config.model import ObservationConfig
 from gravlensdiffusion.config.simulation import SimulationConfig
 from gravlensdiffusion.formats.open import open_set
-from gravlensdiffusion.presets.instruments import ACS_F814W, WFC3_F140W
-from gravlensdiffusion.presets.simulation import simulation_preset
+from gravlensdiffusion.presets.simulation import ACS_F814W, WFC3_F140W, simulation_preset
 from gravlensdiffusion.sets.flux import resize
 from gravlensdiffusion.sets.lens_set import middle
 from gravlensdiffusion.simulation.observe import observe

@@ -24,7 +24,7 @@ from scipy.ndimage import gaussian_filter, label
 from scipy.signal import fftconvolve
 from scipy.stats import ks_2samp
 
-from gravlensdiffusion.config.sky import SkyCorrelation
+from gravlensdiffusion.config.instrument import SkyCorrelation
 from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.presets.simulation import simulation_preset
 from gravlensdiffusion.simulation.gallery import half_light_radius

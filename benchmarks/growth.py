@@ -29,7 +29,7 @@ from measuring import measure
 from gravlensdiffusion.codec import to_json
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.files import write_atomically
-from gravlensdiffusion.presets.training import cutouts28
+from gravlensdiffusion.presets.training import training_preset
 from gravlensdiffusion.training.run import environment
 
 SETUP = "train, set-up and one step"
@@ -85,8 +85,10 @@ class Step:
 def main(options: Options) -> None:
     """Measure what is not measured yet, print the table, write what was asked for."""
     sizes = read_sizes(options.sizes)
-    if options.train_images <= cutouts28().batch_size:
-        raise GravLensError(f"--train-images must be more than {cutouts28().batch_size}")
+    if options.train_images <= training_preset("cutouts28").batch_size:
+        raise GravLensError(
+            f"--train-images must be more than {training_preset('cutouts28').batch_size}"
+        )
     options.out.mkdir(parents=True, exist_ok=True)
     recipes = write_recipes(options.out, options.train_images)
     found = []
@@ -131,8 +133,10 @@ def read_sizes(text: str) -> list[int]:
 def write_recipes(folder: Path, train_images: int) -> dict[str, Path]:
     """Write the recipes of training: one step, and all images, both without sample grids."""
     paths = {}
-    for name, total in ((SETUP, cutouts28().batch_size), (TRAIN, train_images)):
-        recipe = replace(cutouts28(), preset="growth", total_images=total, sample_images=0)
+    for name, total in ((SETUP, training_preset("cutouts28").batch_size), (TRAIN, train_images)):
+        recipe = replace(
+            training_preset("cutouts28"), preset="growth", total_images=total, sample_images=0
+        )
         paths[name] = folder / f"recipe-{total}.json"
         write_atomically(paths[name], to_json(recipe))
     return paths
@@ -226,7 +230,7 @@ def table(pieces: Sequence[dict[str, Any]], options: Options) -> str:
 
 def per_image(seconds: float, options: Options) -> float:
     """Return the time of an image in training [s] from that of all but one step [s]."""
-    return seconds / (options.train_images - cutouts28().batch_size)
+    return seconds / (options.train_images - training_preset("cutouts28").batch_size)
 
 
 def plot(pieces: Sequence[dict[str, Any]], path: Path) -> None:

@@ -39,7 +39,7 @@ from gravlensdiffusion.metrics.frechet import frechet_distance
 from gravlensdiffusion.model.build import Model
 from gravlensdiffusion.model.checkpoint import load_model
 from gravlensdiffusion.model.folders import WEIGHTS, checkpoints
-from gravlensdiffusion.presets.training import lens28
+from gravlensdiffusion.presets.training import training_preset
 from gravlensdiffusion.training.diffusion import DiffusionTraining, open_training
 
 DECAYS: tuple[Literal["cosine", "constant"], ...] = ("cosine", "constant")
@@ -122,7 +122,7 @@ def trained(options: Options, strong: Model, decay: Literal["cosine", "constant"
     folder = options.work / decay
     if checkpoints(folder):
         return folder
-    recipe = lens28()
+    recipe = training_preset("lens28")
     config = replace(
         recipe,
         total_images=options.images,

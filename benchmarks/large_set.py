@@ -26,7 +26,7 @@ from measuring import POLL_S, PROC
 from gravlensdiffusion.codec import to_json
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.files import write_atomically
-from gravlensdiffusion.presets.training import lens64
+from gravlensdiffusion.presets.training import training_preset
 from gravlensdiffusion.sets.records import LensRecord
 from gravlensdiffusion.store.reader import LensStore, write_store
 from gravlensdiffusion.training.run import environment, read_metrics
@@ -99,7 +99,7 @@ def main(options: Options) -> None:
     recipe = options.out / "recipe.json"
     # The images as they are: twins would be repeated to the last bit.
     wanted = replace(
-        lens64(),
+        training_preset("lens64"),
         preset="large-set",
         noise="learned",
         total_images=options.train_images,
@@ -222,7 +222,7 @@ def table(runs: list[Run], options: Options) -> str:
         lines.append(f"| {name} | {run.num * size / MB:,.0f} MB | {peaks} |")
     first, last = runs[-1].losses[0], runs[-1].losses[-1]
     note = (
-        f"Peaks of the resident memory, batches of {lens64().batch_size}, {options.train_images:,} "
+        f"Peaks of the resident memory, batches of {training_preset('lens64').batch_size}, {options.train_images:,} "
         f"images through the network, {options.threads} thread{'s' * (options.threads > 1)}. "
         f"Over these the loss went from {first:.4f} to {last:.4f}, with the images in their file "
         "and in memory alike, to the last bit."

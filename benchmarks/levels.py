@@ -19,7 +19,7 @@ from torch import Tensor
 
 from gravlensdiffusion.conditioning import Condition
 from gravlensdiffusion.diffusion.randomness import Stream, Streams
-from gravlensdiffusion.diffusion.samplers.base import trajectory
+from gravlensdiffusion.diffusion.sampler import trajectory
 from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.metrics.detail import count_points, fine_power

@@ -12,7 +12,7 @@ from pathlib import Path
 import tyro
 
 from gravlensdiffusion.config.simulation import LensClass, SimulationConfig
-from gravlensdiffusion.presets.simulation import deeplense
+from gravlensdiffusion.presets.simulation import simulation_preset
 from gravlensdiffusion.simulation.generate import select, set_header
 from gravlensdiffusion.simulation.simulated_set import simulate
 from gravlensdiffusion.store.reader import write_store
@@ -37,7 +37,7 @@ class Options:
 def population(size: int, only: str | None) -> SimulationConfig:
     """Return the `deeplense` population with one known and one new class."""
     classes = (LensClass(name="no_sub"), LensClass(name="no_lens", lensed=False))
-    config = replace(deeplense(), classes=classes, mix=(1.0, 1.0))
+    config = replace(simulation_preset("deeplense"), classes=classes, mix=(1.0, 1.0))
     return select(config, size=size, classes=None if only is None else (only,))
 
 

@@ -19,21 +19,15 @@ from pathlib import Path
 import numpy as np
 import torch
 import tyro
+from encoder_training import TARGETS, EncoderSet, encode, train_encoder, truth, whiten
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
 from gravlensdiffusion.config.classifier import EncoderConfig
 from gravlensdiffusion.model.checkpoint import load_encoder, save_model
-from gravlensdiffusion.nn.encoder import LensEncoder
+from gravlensdiffusion.nn.classifier import LensEncoder
 from gravlensdiffusion.sets.flux import default_method, resize
 from gravlensdiffusion.store.reader import LensStore
-from gravlensdiffusion.training.encoder import (
-    TARGETS,
-    EncoderSet,
-    encode,
-    train_encoder,
-    truth,
-)
 
 PLANS = {
     28: ((16, 24, 48, 64), (2, 1, 2, 2)),
@@ -115,7 +109,7 @@ def train(options: Options, training: list[EncoderSet]) -> None:
     start = time.perf_counter()
     network = train_encoder(config, both, epochs=options.epochs, seed=options.seed, progress=True)
     print(f"trained in {(time.perf_counter() - start) / 60:.1f} min")
-    network.whiten(encode(network, training[0].images))
+    whiten(network, encode(network, training[0].images))
     save_model(options.out, network, half=True)
 
 
@@ -140,9 +134,9 @@ def load(path: Path, size: int, *, held_out: bool) -> EncoderSet:
 @torch.no_grad()
 def quality(network: LensEncoder, data: EncoderSet) -> dict[str, dict[str, float]]:
     """Return R2, bias and scatter of each target and the AUC of each pair of classes."""
-    found = network.estimate(encode(network, data.images))
-    figures = agreement(found.targets.numpy(), data.targets)
-    names, logits = network.config.class_names, found.class_logits.numpy()
+    targets, logits = (each.numpy() for each in network.estimate(encode(network, data.images)))
+    figures = agreement(targets, data.targets)
+    names = network.config.class_names
     for a, b in combinations(range(len(names)), 2):
         pair = np.isin(data.labels, (a, b))
         score = logits[pair, b] - logits[pair, a]
@@ -180,7 +174,7 @@ def against_fits(network: LensEncoder, folder: Path) -> dict[str, dict[str, dict
         images = resize(images, size, default_method(size)).astype(np.float32)
     nothing = np.full(len(images), np.nan)
     true = np.stack([fits.get(name, nothing) for name in TARGETS], axis=1)
-    found = network.estimate(encode(network, images)).targets.numpy()
+    found = network.estimate(encode(network, images))[0].numpy()
     good = fits["residual_rms"] < GOOD_FIT
     return {
         f"all {len(good)} real": agreement(found, true.astype(np.float32)),

@@ -12,8 +12,8 @@ from gravlensdiffusion.config.model import (
     SamplingConfig,
     ScheduleConfig,
     TransformConfig,
-    UNetConfig,
 )
+from gravlensdiffusion.config.network import UNetConfig
 from gravlensdiffusion.model.build import Model, build_model
 
 THETA_E = ParameterConfig(name="theta_E", unit="arcsec", low=0.8, high=1.6)

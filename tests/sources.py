@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gravlensdiffusion.config.galaxies import GalaxyLight, Source
-from gravlensdiffusion.config.model import SamplingConfig, UNetConfig
+from gravlensdiffusion.config.model import SamplingConfig
+from gravlensdiffusion.config.network import UNet2DConfig, UNetConfig
 from gravlensdiffusion.config.simulation import Scene, SimulationConfig
 from gravlensdiffusion.config.training import EMAConfig, TrainingConfig
-from gravlensdiffusion.config.unet2d import UNet2DConfig
 from gravlensdiffusion.presets.training import PRESETS
 from gravlensdiffusion.sets.lens_set import Indices, LensSet, as_indices
 from gravlensdiffusion.sets.records import SetHeader

@@ -7,7 +7,8 @@ import pytest
 
 from gravlensdiffusion.codec import from_json, to_json
 from gravlensdiffusion.config.bounds import LATER
-from gravlensdiffusion.config.model import ModelConfig, ReferenceUNetConfig
+from gravlensdiffusion.config.model import ModelConfig
+from gravlensdiffusion.config.network import ReferenceUNetConfig
 from gravlensdiffusion.config.training import TrainingConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.presets.training import PRESETS

@@ -3,11 +3,9 @@
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
 
 import pytest
 
-from gravlensdiffusion import parallel as threads
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.parallel import NUMBERS, _num_free_cores, use_threads
 
@@ -56,23 +54,19 @@ def test_a_number_below_one_is_refused() -> None:
 def test_busy_cores_are_left_to_others(
     monkeypatch: pytest.MonkeyPatch, busy: tuple[int, ...], quota: int, expected: int | None
 ) -> None:
-    looks = iter([0, 100])
-
-    def times() -> Mapping[int, tuple[int, int]]:
-        now = next(looks)
-        # A fifth core belongs to others.
-        return {core: (0 if core in busy else now, now) for core in range(5)}
-
-    monkeypatch.setattr(threads, "_times", times)
-    monkeypatch.setattr(threads, "_cores", lambda: frozenset(range(4)))
-    monkeypatch.setattr(threads, "LOOK_S", 0)
+    # A fifth core belongs to others.
+    shares = [100.0 * (core in busy) for core in range(5)]
+    monkeypatch.setattr("psutil.cpu_percent", lambda *_, **__: shares)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(4)))
     monkeypatch.setattr("joblib.cpu_count", lambda **_: quota)
     assert _num_free_cores() == expected
 
 
-def test_where_cores_are_not_told_the_load_decides(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(threads, "_times", dict)
-    monkeypatch.setattr(threads, "_cores", lambda: frozenset(range(4)))
-    monkeypatch.setattr(os, "getloadavg", lambda: (2.1, 0.0, 0.0))
+def test_where_cores_are_not_told_all_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> list[float]:
+        raise FileNotFoundError
+
+    monkeypatch.setattr("psutil.cpu_percent", fail)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(4)))
     monkeypatch.setattr("joblib.cpu_count", lambda **_: 4)
-    assert _num_free_cores() == 2
+    assert _num_free_cores() is None

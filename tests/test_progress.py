@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 
 from gravlensdiffusion import progress
-from gravlensdiffusion.progress import duration, shown_progress
+from gravlensdiffusion.progress import _duration, shown_progress
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_nothing_is_said_unasked(clock: list[float], capsys: pytest.CaptureFixtu
 
 
 def test_times_are_told_in_two_units() -> None:
-    assert [duration(each) for each in (3, 89, 91, 5300, 9000)] == [
+    assert [_duration(each) for each in (3, 89, 91, 5300, 9000)] == [
         "3 s",
         "89 s",
         "2 min",

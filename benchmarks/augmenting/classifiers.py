@@ -122,7 +122,7 @@ def outcome(training: TrainedClassifier, test: Pictures) -> dict[str, Any]:
     as_trained = score(probabilities(network.config, logits), labels, CLASSES)
     even = score(probabilities(network.config, logits, EVEN), labels, CLASSES)
     return {
-        "images_seen": training.looks[-1].images_seen,
+        "images_seen": training.looks[-1]["images_seen"],
         "temperature": network.config.temperature,
         "as_trained": plain(as_trained),
         "even": plain(even),

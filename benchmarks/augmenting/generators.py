@@ -12,7 +12,7 @@ from gravlensdiffusion.codec import to_json
 from gravlensdiffusion.config.training import EarlyStopping
 from gravlensdiffusion.files import write_atomically
 from gravlensdiffusion.generation.generator import LensGenerator
-from gravlensdiffusion.presets.training import cutouts28
+from gravlensdiffusion.presets.training import training_preset
 from gravlensdiffusion.sets.records import LensRecord
 from gravlensdiffusion.store.reader import write_store
 
@@ -87,7 +87,7 @@ def train_honest(options: Options, pool: Pool, regime: Regime, seed: int) -> Pat
         recipe,
         to_json(
             replace(
-                cutouts28(),
+                training_preset("cutouts28"),
                 preset="augmentation",
                 total_images=total,
                 seed=seed,

@@ -14,8 +14,8 @@ from comparison.peers import PEER_CLASSES
 from comparison.settings import PEERS, Options, base_name, read_piece, write_piece
 from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.model.folders import checkpoints
+from gravlensdiffusion.parallel import build_accelerator
 from gravlensdiffusion.presets.training import training_preset
-from gravlensdiffusion.training.accelerator import build_accelerator
 from gravlensdiffusion.training.diffusion import DiffusionTraining
 from gravlensdiffusion.training.run import TRAINING_STATE
 
@@ -76,7 +76,7 @@ class TrainerSession:
     @property
     def images_seen(self) -> int:
         """Training images seen."""
-        return self._trainer.counters.images_seen
+        return self._trainer.state.images_seen
 
     def step(self, progress: float) -> None:
         """Train on one batch, after a share of the training time."""
@@ -85,7 +85,7 @@ class TrainerSession:
             expected = math.ceil(self.images_seen / progress)
             trainer.total_images = max(expected, self.images_seen + self.batch_size)
         trainer.step()
-        del trainer.counters.losses[:-LOSSES_KEPT]
+        del trainer.state.losses[:-LOSSES_KEPT]
 
     def save(self) -> None:
         """Keep everything that is needed to go on."""

@@ -1,15 +1,17 @@
-"""Processes that a launcher started for one command, and the threads of each."""
+"""Processes that a launcher started for one command, where each computes, and in how many threads."""
 
 import os
 import sys
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
-from typing import Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from gravlensdiffusion.errors import GravLensError
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 T = TypeVar("T")
 
@@ -25,15 +27,7 @@ def partition(num: int, batch_size: int, num_processes: int, index: int) -> rang
     """Return the images of one process: whole batches, in order, the same number within one.
 
     Batches stay those of a single process, so that an image has the same neighbours in its batch.
-
-    Args:
-        num: Number of images.
-        batch_size: Images in a batch.
-        num_processes: Number of processes.
-        index: Which of them.
-
-    Returns:
-        Numbers of images, without a gap between one process and the next; it may be empty.
+    There is no gap between one process and the next; a range may be empty.
     """
     num_batches = -(-num // batch_size)
     first, stop = (-(-num_batches * k // num_processes) for k in (index, index + 1))
@@ -85,10 +79,6 @@ class Processes:
     def is_main(self) -> bool:
         """Whether this is the process that writes and speaks."""
         return self.index == 0
-
-    def share(self, num: int, batch_size: int) -> range:
-        """Return the images of this process; see `partition`."""
-        return partition(num, batch_size, self.num, self.index)
 
     def join(self) -> None:
         """Meet the other processes, and take this one's GPU where its machine has any."""
@@ -205,6 +195,67 @@ def find_device(device: object) -> str:
     return name if kind == "cuda" else kind
 
 
+def build_accelerator(device: str, precision: str, batch_size: int = 0) -> "Accelerator":
+    """Return what places tensors and adds up gradients.
+
+    Args:
+        device: See `parallel.find_device`.
+        precision: ``fp32`` or ``bf16``.
+        batch_size: Images per step, of which each process takes the same share.
+
+    Raises:
+        GravLensError: If there is no such device, the processes do not find each other, or they
+            cannot share a batch equally.
+    """
+    import torch
+    from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
+    from accelerate.utils import InitProcessGroupKwargs
+
+    found = find_device(device)
+    processes = Processes.launched()
+    # Without a GPU, Accelerate takes each of several processes for one that is alone, unless told.
+    is_on_cpu = str(device) == "cpu" or (processes.num > 1 and found == "cpu")
+    if processes.num == 1:
+        # Accelerate keeps what an earlier run in this process was given, and refuses anything else.
+        AcceleratorState._reset_state(reset_partial_state=True)
+    if ":" in found:
+        torch.cuda.set_device(found)
+    with _left_alone(processes):
+        accelerator = Accelerator(
+            cpu=is_on_cpu,
+            mixed_precision="bf16" if precision == "bf16" else "no",
+            kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)],
+        )
+    if accelerator.num_processes != processes.num:
+        raise GravLensError(
+            f"{processes.num} processes were launched and {accelerator.num_processes} train "
+            "together; start them with torchrun or `accelerate launch`, all on the same device"
+        )
+    if batch_size % processes.num:
+        raise GravLensError(
+            f"batch size {batch_size} does not divide among {processes.num} processes"
+        )
+    return accelerator
+
+
+@contextmanager
+def _left_alone(processes: Processes) -> Iterator[None]:
+    """Hide variables that would change the weights without a word.
+
+    They accumulate gradients, choose another precision or a compiler, or give a process that no
+    launcher has started a place among others.
+    """
+    hidden = [name for name in os.environ if name.startswith("ACCELERATE_")]
+    if processes.num == 1:
+        hidden += ["RANK", "WORLD_SIZE", "LOCAL_RANK"]
+    kept = {name: os.environ.pop(name) for name in hidden if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(kept)
+
+
 WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}
 """Threads that wait let others have the core; spinning, they take it from whoever has work."""
 NUMBERS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -242,49 +293,17 @@ def use_threads(num: int | None) -> None:
 
 def _num_free_cores() -> int | None:
     """Return how many cores there are to compute on, at least 1; None where all of them are free."""
+    import psutil
     from joblib import cpu_count
 
+    own = (
+        os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
+    )
+    try:
+        busy = psutil.cpu_percent(LOOK_S, percpu=True)
+    except OSError:  # a system that does not tell
+        busy = []
+    free = len(own) - sum(busy[core] / 100 for core in own if core < len(busy))
     # It knows of affinity and of the quotas of containers; PyTorch does not know of the latter.
-    num, cores = cpu_count(), _cores()
-    free = min(num, round(_free(cores)))
-    return None if free >= len(cores) else max(1, min(free, cpu_count(only_physical_cores=True)))
-
-
-def _cores() -> frozenset[int]:
-    """Return the numbers of the cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return frozenset(os.sched_getaffinity(0))
-    return frozenset(range(os.cpu_count() or 1))
-
-
-def _free(cores: frozenset[int]) -> float:
-    """Return how many of the cores are idle, measured where the system tells, else from its load."""
-    before = _times()
-    time.sleep(LOOK_S if before else 0)
-    after = _times()
-    idle = total = 0
-    for core in cores & before.keys() & after.keys():
-        idle += after[core][0] - before[core][0]
-        total += after[core][1] - before[core][1]
-    if total > 0:
-        return len(cores) * idle / total
-    try:
-        return len(cores) - os.getloadavg()[0]
-    except (AttributeError, OSError):
-        return len(cores)
-
-
-def _times() -> dict[int, tuple[int, int]]:
-    """Return how long each core was idle, and in all [ticks]; nothing where that is not told."""
-    try:
-        lines = Path("/proc/stat").read_text(encoding="ascii").splitlines()
-    except (OSError, ValueError):
-        return {}
-    found = {}
-    for line in lines:
-        name, *numbers = line.split()
-        if name.startswith("cpu") and name[3:].isdigit():
-            # user, nice, system, idle, waiting for a disk, ...; guests are among the users.
-            ticks = [int(each) for each in numbers[:8]]
-            found[int(name[3:])] = (sum(ticks[3:5]), sum(ticks))
-    return found
+    num = min(cpu_count(), round(free))
+    return None if num >= len(own) else max(1, min(num, cpu_count(only_physical_cores=True)))

@@ -25,7 +25,7 @@ def tell(*lines: str) -> None:
         print(f"gravlens: {one_line(line)}", file=sys.stderr, flush=True)  # noqa: T201
 
 
-class ProgressBar:
+class _ProgressBar:
     """Shows how many images are done.
 
     Args:
@@ -50,13 +50,7 @@ class ProgressBar:
         self.update(self._done + num)
 
     def update(self, done: int, note: str = "", total: int | None = None) -> None:
-        """Show that so many images, or steps of images, are done in all.
-
-        Args:
-            done: How many.
-            note: What else there is to say.
-            total: Images in all, where that has changed.
-        """
+        """Show that so many images, or steps of images, are done in all, of a total that may have changed."""
         self._done, now = done, time.monotonic()
         if total is not None:
             self._total = total
@@ -64,13 +58,13 @@ class ProgressBar:
         speed = (done - self._first) / self._steps / max(now - self._began, 1e-9)
         if self._bar is not None and self._task is not None:
             self._bar.update(
-                self._task, completed=images, total=self._total, note=note, speed=rate(speed)
+                self._task, completed=images, total=self._total, note=note, speed=_rate(speed)
             )
         elif now - self._told >= self._wait and speed > 0:
             self._told, self._wait = now, min(self._wait * GROWTH, LONGEST_S)
-            parts = [f"{images:,} of {self._total:,} images", rate(speed)]
+            parts = [f"{images:,} of {self._total:,} images", _rate(speed)]
             if images < self._total:
-                parts.append(f"{duration((self._total - images) / speed)} left")
+                parts.append(f"{_duration((self._total - images) / speed)} left")
             tell(", ".join([*parts, note] if note else parts))
 
     def over(self, items: Iterable[T]) -> Iterator[T]:
@@ -85,19 +79,13 @@ class ProgressBar:
 
 
 @contextmanager
-def shown_progress(total: int, *, steps: int = 1, is_shown: bool = True) -> Iterator[ProgressBar]:
-    """Yield what shows how far a block is.
-
-    Args:
-        total: Images in all.
-        steps: See `ProgressBar`.
-        is_shown: Whether anything is shown.
-    """
+def shown_progress(total: int, *, steps: int = 1, is_shown: bool = True) -> Iterator[_ProgressBar]:
+    """Yield what shows how far a block is, of ``total`` images that take ``steps`` steps each."""
     if not is_shown:
         yield _Silent(total)
         return
     if not sys.stderr.isatty():
-        yield ProgressBar(total, steps=steps)
+        yield _ProgressBar(total, steps=steps)
         return
     from rich.console import Console
     from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
@@ -110,22 +98,22 @@ def shown_progress(total: int, *, steps: int = 1, is_shown: bool = True) -> Iter
         TimeRemainingColumn(),
     )
     with Bar(*columns, console=Console(stderr=True)) as bar:
-        yield ProgressBar(total, bar, steps)
+        yield _ProgressBar(total, bar, steps)
 
 
-class _Silent(ProgressBar):
+class _Silent(_ProgressBar):
     def update(self, done: int, note: str = "", total: int | None = None) -> None:
         """Show nothing."""
 
 
-def rate(speed: float) -> str:
+def _rate(speed: float) -> str:
     """Return a speed [image/s] in words."""
     if speed >= 1 or speed == 0:
         return f"{speed:,.{0 if speed >= 10 else 1}f} images/s"
-    return f"{duration(1 / speed)} an image"
+    return f"{_duration(1 / speed)} an image"
 
 
-def duration(seconds: float) -> str:
+def _duration(seconds: float) -> str:
     """Return a time in words, in two units at most."""
     if seconds < 90:
         return f"{seconds:.0f} s"

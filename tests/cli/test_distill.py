@@ -12,8 +12,9 @@ from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.model.checkpoint import load_model, save_model
 from gravlensdiffusion.model.folders import FEW_STEPS, checkpoints
 from gravlensdiffusion.store.reader import LensStore
-from gravlensdiffusion.training.distill import distill
+from gravlensdiffusion.training.distill import open_distillation
 from tests.models import awake
+from tests.training.driving import drive
 
 
 @pytest.fixture
@@ -113,7 +114,7 @@ def pair(teacher: Path, tmp_path: Path) -> Path:
     """A model with distilled weights beside it, and measured qualities."""
     student = tmp_path / "student"
     distill_config = DistillationConfig(steps=(1, 2), total_images=8, batch_size=8)
-    distill(distill_config, load_model(teacher), student, device="cpu")
+    drive(open_distillation(distill_config, load_model(teacher), student, device="cpu"))
     model = load_model(teacher)
     model.config = replace(
         model.config, sampling=replace(model.config.sampling, draft_steps=1, best_steps=5)

@@ -14,10 +14,10 @@ from gravlensdiffusion.config.model import (
     ModelConfig,
     SamplingConfig,
     ScheduleConfig,
-    UNetConfig,
 )
-from gravlensdiffusion.generation.animation import kept_steps, to_display
+from gravlensdiffusion.config.network import UNetConfig
 from gravlensdiffusion.generation.generator import LensGenerator
+from gravlensdiffusion.generation.saving import kept_steps, to_display
 from gravlensdiffusion.model.build import build_model
 from gravlensdiffusion.model.checkpoint import save_model
 from gravlensdiffusion.store.reader import LensStore
@@ -86,7 +86,7 @@ def test_pictures_that_cannot_be_drawn_cost_no_images(model, tmp_path, capsys, m
         raise ZeroDivisionError("no ink")
 
     monkeypatch.setattr("gravlensdiffusion.generation.saving.save_grid", fail)
-    monkeypatch.setattr("gravlensdiffusion.generation.animation.save_gif", fail)
+    monkeypatch.setattr("gravlensdiffusion.generation.saving.save_gif", fail)
     out = tmp_path / "b"
     assert sample(model, out, "--num", 3, "--batch-size", 2, "--gif", *words) == 0
     told = capsys.readouterr()

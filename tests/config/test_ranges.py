@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import assume, given
@@ -10,15 +11,19 @@ from hypothesis import strategies as st
 from gravlensdiffusion.codec import from_json
 from gravlensdiffusion.config.model import SLACK, ModelConfig, ParameterConfig
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.generation.request import _check_values
+from gravlensdiffusion.generation.request import parameter_table
 from gravlensdiffusion.model.folders import MODELS_FOLDER, bundled_models
 from gravlensdiffusion.presets.simulation import learned_preset, simulation_preset
 from gravlensdiffusion.simulation.population import prior_bounds
 
 
+def check(config: ModelConfig, name: str, values: Sequence[float], model: str = "m") -> None:
+    parameter_table(config, range(len(values)), {name: values}, 0, model)
+
+
 def complaint(parameter: ParameterConfig, value: float) -> str:
     with pytest.raises(GravLensError) as told:
-        _check_values(ModelConfig(parameters=(parameter,)), {parameter.name: value}, "lens64")
+        check(ModelConfig(parameters=(parameter,)), parameter.name, [value], "lens64")
     return str(told.value)
 
 
@@ -50,7 +55,7 @@ def test_what_is_said_to_be_allowed_is_allowed(low: float, width: float, log: bo
     shown = re.search(r"learned, (\S+) to (\S+)$", complaint(parameter, 1e4))
     assert shown is not None
     first, last = float(shown[1]), float(shown[2])
-    _check_values(ModelConfig(parameters=(parameter,)), {"p": [first, last, math.nan]}, "m")
+    check(ModelConfig(parameters=(parameter,)), "p", [first, last, math.nan])
     share = math.log if log else float
     slack = SLACK * (share(low + width) - share(low))
     assert abs(share(first) - share(low)) <= slack
@@ -64,7 +69,7 @@ def test_a_hundredth_of_the_width_is_forgiven_and_no_more() -> None:
         (linear, (0.0981, 0.3019), (0.0979, 0.3021)),
         (logarithmic, (9.56, 1046), (9.54, 1048)),
     ):
-        _check_values(ModelConfig(parameters=(parameter,)), {"p": inside}, "m")
+        check(ModelConfig(parameters=(parameter,)), "p", inside)
         for value in outside:
             assert "is outside" in complaint(parameter, value)
 
@@ -77,6 +82,6 @@ def test_the_shown_and_the_drawn_ranges_of_bundled_models_are_accepted(name: str
     drawn = prior_bounds(simulation_preset(learned_preset(config.training_data) or "deeplense"))
     for parameter in config.parameters:
         ends = tuple(map(float, parameter.shown_ends()))
-        _check_values(config, {parameter.name: ends}, name)
+        check(config, parameter.name, ends, name)
         if parameter.name in drawn:
             assert ends == drawn[parameter.name]

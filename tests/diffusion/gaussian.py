@@ -6,7 +6,8 @@ from torch import Tensor
 from gravlensdiffusion.conditioning import Condition
 from gravlensdiffusion.diffusion.denoise import Denoiser
 from gravlensdiffusion.diffusion.noise import Schedule
-from gravlensdiffusion.diffusion.samplers.base import Sampler, Spacing
+from gravlensdiffusion.diffusion.randomness import Streams
+from gravlensdiffusion.diffusion.sampler import Sampler, Spacing, trajectory
 
 
 class GaussianDenoiser(Denoiser):
@@ -79,3 +80,18 @@ def spaced(sampler: Sampler, spacing: Spacing) -> Sampler:
     """Return a sampler whose times are spaced otherwise."""
     sampler.spacing = spacing
     return sampler
+
+
+def sample(
+    denoiser: Denoiser,
+    sampler: Sampler,
+    x_T: Tensor,
+    num_steps: int,
+    condition: Condition | None = None,
+    streams: Streams | None = None,
+) -> Tensor:
+    """Return the finished images of a trajectory."""
+    finished = x_T
+    for _, x_t, _ in trajectory(denoiser, sampler, x_T, num_steps, condition, streams):
+        finished = x_t
+    return finished

@@ -20,18 +20,16 @@ from gravlensdiffusion.diffusion.noise import (
     VariancePreservingLogSNR,
 )
 from gravlensdiffusion.diffusion.randomness import Stream, Streams
-from gravlensdiffusion.diffusion.samplers.base import (
+from gravlensdiffusion.diffusion.sampler import (
     Sampler,
     Spacing,
     prior,
-    sample,
-    time_grid,
     trajectory,
 )
-from gravlensdiffusion.diffusion.samplers.solvers import DDIM, DDPM, Consistency, DPMSolverPP, Heun
+from gravlensdiffusion.diffusion.solvers import DDIM, DDPM, Consistency, DPMSolverPP, Heun
 from gravlensdiffusion.diffusion.wrap import GuidedDenoiser
 from gravlensdiffusion.errors import GravLensError
-from tests.diffusion.gaussian import GaussianDenoiser, spaced
+from tests.diffusion.gaussian import GaussianDenoiser, sample, spaced
 
 SAMPLERS = [DDPM(), DDIM(), DDIM(eta=0.5), DPMSolverPP(), spaced(DPMSolverPP(), "karras"), Heun()]
 SCHEDULES = [DDPMSchedule(), CosineSchedule(), VariancePreservingLogSNR()]
@@ -77,7 +75,7 @@ def run(
 def test_times_fall_from_noise_over_the_lowest_level_to_clean(
     schedule: Schedule, spacing: Spacing, num_steps: int
 ) -> None:
-    times = time_grid(schedule, num_steps, spacing)
+    times = spaced(DPMSolverPP(), spacing).times(schedule, num_steps)
     assert times.dtype == torch.float64
     assert len(times) == num_steps + 1
     assert (times.diff() < 0).all()
@@ -96,9 +94,11 @@ def test_all_steps_of_a_discrete_schedule_are_its_indices() -> None:
 
 def test_spacings_are_even_in_what_they_say() -> None:
     schedule = VariancePreservingLogSNR(sigma_min=0.002, sigma_max=80.0)
-    steps = schedule.log_snr(time_grid(schedule, 9, "log_snr")[:-1]).diff()
+    steps = schedule.log_snr(spaced(DPMSolverPP(), "log_snr").times(schedule, 9)[:-1]).diff()
     assert torch.allclose(steps, steps[:1], rtol=1e-9)
-    ratios = torch.exp(-0.5 * schedule.log_snr(time_grid(schedule, 9, "karras")[:-1]))
+    ratios = torch.exp(
+        -0.5 * schedule.log_snr(spaced(DPMSolverPP(), "karras").times(schedule, 9)[:-1])
+    )
     i = torch.arange(9, dtype=torch.float64)
     # Equation 5 of arXiv:2206.00364.
     expected = (80 ** (1 / 7) + i / 8 * (0.002 ** (1 / 7) - 80 ** (1 / 7))) ** 7

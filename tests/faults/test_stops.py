@@ -125,7 +125,7 @@ def test_a_second_process_is_refused(
 
 def test_prepared_images_that_change_stop_the_training(work: Path) -> None:
     def spoil(training: DiffusionTraining) -> None:
-        if training.counters.images_seen == 40:
+        if training.state.images_seen == 40:
             path = work / "run" / "prepared" / "images.npy"
             path.write_bytes(path.read_bytes()[:-4] + b"\0\0\0\0")
 

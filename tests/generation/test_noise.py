@@ -53,14 +53,14 @@ def test_what_is_cut_off_at_zero_is_counted_and_told_where_it_matters() -> None:
     flux = np.full((25, 1, 8, 8), 0.5, dtype=np.float32)
     flux[0, 0, :4, :2] = -0.01
     shallow = finished(ORDERED, flux).clipping
-    assert shallow.share == 0.005
-    assert shallow.notes() == []
+    assert shallow.num_below == 0.005 * flux.size
+    assert shallow.note() == ""
     # Where the zeros can be seen, every one of them is told.
-    assert shallow.notes(seen=True)[0].startswith("0.5% of the pixels were below zero")
+    assert shallow.note(seen=True).startswith("0.5% of the pixels were below zero")
     flux[0, 0, :4, :2] = -0.3
-    (line,) = Clipping.total([shallow, finished(ORDERED, flux).clipping]).notes()
+    line = Clipping.total([shallow, finished(ORDERED, flux).clipping]).note()
     assert "the lowest at -0.3, and were set to 0; 0.25% by more than the noise of the sky" in line
-    assert finished(LEARNED, flux).clipping.notes(seen=True) == []
+    assert finished(LEARNED, flux).clipping.note(seen=True) == ""
 
 
 @pytest.mark.parametrize(("sky_rms", "expected"), [(None, 0.1), (0.03, 0.03), (2.0, 2.0)])

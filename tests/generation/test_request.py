@@ -20,7 +20,6 @@ from gravlensdiffusion.generation.request import (
     Span,
     class_indices,
     parameter_table,
-    parse_span,
 )
 
 CONFIG = ModelConfig(
@@ -42,23 +41,23 @@ def values(num: int, asked: Mapping[str, object], seed: int = 0) -> NDArray[np.f
 
 @given(numbers)
 def test_a_number_is_a_span_of_one_value(value: float) -> None:
-    assert parse_span(str(value), "theta_E") == (value, value)
-    assert parse_span(f" {value!r} ", "theta_E") == (value, value)
+    assert Span.parse(str(value), "theta_E") == (value, value)
+    assert Span.parse(f" {value!r} ", "theta_E") == (value, value)
 
 
 @given(numbers, numbers)
 def test_two_numbers_are_a_span_from_low_to_high(one: float, other: float) -> None:
     low, high = sorted((one, other))
-    assert parse_span(f"{low}:{high}", "theta_E") == Span(low, high)
+    assert Span.parse(f"{low}:{high}", "theta_E") == Span(low, high)
     if low < high:
         with pytest.raises(GravLensError, match="ends below its start"):
-            parse_span(f"{high}:{low}", "theta_E")
+            Span.parse(f"{high}:{low}", "theta_E")
 
 
 @pytest.mark.parametrize("text", ["", ":", "1:", ":1", "1:2:3", "a", "1,2", "nan", "inf", "1_0"])
 def test_what_is_no_span_is_told_with_its_name(text: str) -> None:
     with pytest.raises(GravLensError) as told:
-        parse_span(text, "theta_E")
+        Span.parse(text, "theta_E")
     assert str(told.value) == (f"`theta_E`: '{text}' is neither a number nor a range like 1.0:1.4")
 
 

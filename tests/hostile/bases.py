@@ -15,7 +15,7 @@ from PIL import Image
 from safetensors.torch import save
 
 from gravlensdiffusion.codec import to_json
-from gravlensdiffusion.presets.training import cutouts28
+from gravlensdiffusion.presets.training import training_preset
 from gravlensdiffusion.store.reader import write_store
 from tests.models import ORDERED, awake
 from tests.sets.files import HEADER, lens_images, lens_records, with_twins
@@ -219,7 +219,7 @@ def bases() -> list[Base]:
         ),
         Base("safetensors", "model.safetensors", "model", weights, (("config.json", config),)),
         Base("JSON", "config.json", "model", config, (("model.safetensors", weights),)),
-        Base("JSON", "recipe.json", "recipe", to_json(cutouts28()).encode()),
+        Base("JSON", "recipe.json", "recipe", to_json(training_preset("cutouts28")).encode()),
         Base("PyTorch", "a.pth", "model file", pth_bytes(state)),
         Base("PyTorch", "old.pth", "inception", pth_bytes(state, legacy=True)),
         Base("CSV", "orders.csv", "conditions", table_bytes()),

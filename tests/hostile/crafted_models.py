@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from gravlensdiffusion.codec import to_json
-from gravlensdiffusion.presets.training import cutouts28
+from gravlensdiffusion.presets.training import training_preset
 from tests.hostile.bases import leaves, pth_bytes, table_bytes, with_leaf, zip_bytes
 from tests.hostile.bases import model_files as good_model
 from tests.hostile.crafted import Content, Crafted, Runs, crafted, sparse
@@ -41,7 +41,7 @@ ODD_JSON = {
 def model_files() -> list[Crafted]:
     """Return all of them."""
     config, weights = good_model()
-    recipe = to_json(cutouts28()).encode()
+    recipe = to_json(training_preset("cutouts28")).encode()
     return [
         *(_model(f"config.json: {title}", text, weights) for title, text in ODD_JSON.items()),
         *(_model(f"config.json: {title}", text, weights) for title, text in _extremes(config)),

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from gravlensdiffusion.config.unet2d import SchedulerConfig
+from gravlensdiffusion.config.network import SchedulerConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.interop.pipeline import read_pipeline
 from gravlensdiffusion.model.checkpoint import load_model

@@ -9,7 +9,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from gravlensdiffusion.config.model import LensEquationConfig, TransformConfig
+from gravlensdiffusion.config.model import TransformConfig
+from gravlensdiffusion.config.network import LensEquationConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.model.build import Model, build_model, least_size
 from gravlensdiffusion.model.checkpoint import load_model, save_model, write_folder

@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from gravlensdiffusion.config.model import ParameterConfig, UNetConfig
+from gravlensdiffusion.config.model import ParameterConfig
+from gravlensdiffusion.config.network import UNetConfig
 from gravlensdiffusion.nn.layers import ParameterFeatures
 from gravlensdiffusion.nn.unet import UNet
 

@@ -9,12 +9,8 @@ from lenstronomy.LensModel.lens_model import LensModel
 from lenstronomy.LightModel.light_model import LightModel
 
 from gravlensdiffusion.conditioning import Condition
-from gravlensdiffusion.config.model import (
-    LensEquationConfig,
-    ParameterConfig,
-    SmoothLensConfig,
-    UNetConfig,
-)
+from gravlensdiffusion.config.model import ParameterConfig
+from gravlensdiffusion.config.network import LensEquationConfig, SmoothLensConfig, UNetConfig
 from gravlensdiffusion.nn.lens_equation import ABSENT, LensEquation, SmoothLens
 from gravlensdiffusion.nn.unet import UNet
 from gravlensdiffusion.sets.flux import weights

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from gravlensdiffusion.conditioning import Condition
 from gravlensdiffusion.config.bounds import UNLABELLED
-from gravlensdiffusion.config.model import ParameterConfig, UNetConfig
+from gravlensdiffusion.config.model import ParameterConfig
+from gravlensdiffusion.config.network import UNetConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.nn.layers import SelfAttention, SinusoidalFeatures
 from gravlensdiffusion.nn.unet import UNet

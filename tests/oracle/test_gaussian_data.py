@@ -22,10 +22,10 @@ from gravlensdiffusion.diffusion.noise import (
     VariancePreservingLogSNR,
 )
 from gravlensdiffusion.diffusion.randomness import Streams
-from gravlensdiffusion.diffusion.samplers.base import Sampler, prior, sample, trajectory
-from gravlensdiffusion.diffusion.samplers.solvers import DDIM, DDPM, DPMSolverPP, Heun
+from gravlensdiffusion.diffusion.sampler import Sampler, prior, trajectory
+from gravlensdiffusion.diffusion.solvers import DDIM, DDPM, DPMSolverPP, Heun
 from gravlensdiffusion.diffusion.wrap import GuidedDenoiser
-from tests.diffusion.gaussian import GaussianDenoiser, spaced
+from tests.diffusion.gaussian import GaussianDenoiser, sample, spaced
 
 SCHEDULES = [DDPMSchedule(), CosineSchedule(), VariancePreservingLogSNR(sigma_max=80.0)]
 NAMES = ["linear", "cosine", "log-linear"]

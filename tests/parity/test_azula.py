@@ -5,8 +5,8 @@ import torch
 from torch import Tensor
 
 from gravlensdiffusion.diffusion.noise import DDPMSchedule, Schedule, VariancePreservingLogSNR
-from gravlensdiffusion.diffusion.samplers.base import trajectory
-from gravlensdiffusion.diffusion.samplers.solvers import DDIM
+from gravlensdiffusion.diffusion.sampler import trajectory
+from gravlensdiffusion.diffusion.solvers import DDIM
 from tests.diffusion.gaussian import GaussianDenoiser
 from tests.models import LEARNED, awake
 

@@ -13,8 +13,8 @@ from gravlensdiffusion.diffusion.denoise import (
 )
 from gravlensdiffusion.diffusion.noise import CosineSchedule, DDPMSchedule
 from gravlensdiffusion.diffusion.randomness import Streams
-from gravlensdiffusion.diffusion.samplers.base import Sampler, trajectory
-from gravlensdiffusion.diffusion.samplers.solvers import DDIM, DDPM, DPMSolverPP, Heun
+from gravlensdiffusion.diffusion.sampler import Sampler, trajectory
+from gravlensdiffusion.diffusion.solvers import DDIM, DDPM, DPMSolverPP, Heun
 from gravlensdiffusion.diffusion.wrap import ClippedDenoiser
 
 diffusers = pytest.importorskip("diffusers")

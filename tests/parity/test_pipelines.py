@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from gravlensdiffusion.config.model import TransformConfig
-from gravlensdiffusion.config.unet2d import SchedulerConfig
+from gravlensdiffusion.config.network import SchedulerConfig
 from gravlensdiffusion.diffusion.randomness import Stream, Streams
 from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.interop import unet2d as ours

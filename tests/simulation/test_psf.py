@@ -11,7 +11,7 @@ from scipy.special import j0
 from gravlensdiffusion.config.instrument import Camera, Moffat, PointSpread
 from gravlensdiffusion.config.priors import Constant, Uniform
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.presets.instruments import ACS_F814W, EUCLID_VIS, WFC3_F140W
+from gravlensdiffusion.presets.simulation import ACS_F814W, EUCLID_VIS, WFC3_F140W
 from gravlensdiffusion.simulation.psf import Spread, _moffat_transform, deconvolved, full_width
 
 SCALE, SIDE, RAYS = 0.05, 201, 3

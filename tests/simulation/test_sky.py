@@ -7,14 +7,17 @@ import numpy as np
 import pytest
 
 from gravlensdiffusion.codec import from_json, to_json
-from gravlensdiffusion.config.instrument import Camera, Depth, Imaging
+from gravlensdiffusion.config.instrument import Camera, Depth, Imaging, SkyCorrelation
 from gravlensdiffusion.config.model import ObservationConfig
 from gravlensdiffusion.config.priors import Constant, Uniform
 from gravlensdiffusion.config.simulation import SimulationConfig
-from gravlensdiffusion.config.sky import SkyCorrelation
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.presets.instruments import ACS_F814W, EUCLID_VIS, WFC3_F140W
-from gravlensdiffusion.presets.simulation import simulation_preset
+from gravlensdiffusion.presets.simulation import (
+    ACS_F814W,
+    EUCLID_VIS,
+    WFC3_F140W,
+    simulation_preset,
+)
 from gravlensdiffusion.sets.flux import weights
 from gravlensdiffusion.simulation.generate import set_header, simulate_one
 from gravlensdiffusion.simulation.instrument import build_instrument

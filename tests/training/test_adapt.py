@@ -20,12 +20,12 @@ from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.model.checkpoint import load_model, read_tensors, save_model
 from gravlensdiffusion.model.folders import checkpoints
-from gravlensdiffusion.presets.simulation import deeplense
-from gravlensdiffusion.presets.training import FEW_PASSES, FEWEST_SEEN, MIN_IMAGES
-from gravlensdiffusion.training.adapt import LABELS, adapt, check_number
-from gravlensdiffusion.training.counters import Progress, doubt
+from gravlensdiffusion.presets.simulation import simulation_preset
+from gravlensdiffusion.training.adapt import FEW_PASSES, MIN_IMAGES, adapt, check_number
+from gravlensdiffusion.training.counters import FROM_A_MODEL, Progress, doubt
 from gravlensdiffusion.training.data import prepare_data
 from gravlensdiffusion.training.diffusion import train
+from gravlensdiffusion.training.start import LABELS
 from gravlensdiffusion.training.validation import choose_validation
 from tests.models import ORDERED, SKY, awake
 from tests.sources import ArraySource, rings, tiny
@@ -102,7 +102,10 @@ class Twinned(ArraySource):
 def twinned(background_rms: float = 0.1) -> Twinned:
     """Return rings that pass for a simulated set with twins."""
     source = rings(12, size=SIZE)
-    config = replace(deeplense(), imaging=replace(deeplense().imaging, num_pixels=SIZE))
+    config = replace(
+        simulation_preset("deeplense"),
+        imaging=replace(simulation_preset("deeplense").imaging, num_pixels=SIZE),
+    )
     header = replace(source.header, config=to_json(config))
     parameters = source.parameters | {"background_rms": np.full(12, background_rms)}
     return Twinned(source.images, source.labels, header, parameters)
@@ -362,7 +365,7 @@ def test_few_images_are_all_trained_on(known: Path) -> None:
     few = adapt(known, own_set(num=MIN_IMAGES - 1))
     assert few.config.early_stopping == replace(many.config.early_stopping, held_out=0.0)
     assert few.config.total_images == FEW_PASSES * (MIN_IMAGES - 1)
-    assert adapt(known, own_set(num=20)).config.total_images == FEWEST_SEEN
+    assert adapt(known, own_set(num=20)).config.total_images == FROM_A_MODEL
     check_number(few.config, few.num_different)
     with pytest.raises(GravLensError, match=r"199 different images are too few .* 200; without"):
         check_number(many.config, few.num_different)

@@ -7,13 +7,14 @@ import torch
 from gravlensdiffusion.classification.judgement import probabilities
 from gravlensdiffusion.classification.scores import Reliability, score
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.sets.records import GENERATED
+from gravlensdiffusion.sets.records import GENERATED, SetHeader
 from gravlensdiffusion.training.classifier import (
     _fit_temperature,
+    configure,
     predict_logits,
+    split,
     train_classifier,
 )
-from gravlensdiffusion.training.labelled import configure, measure_scales, split
 from tests.classification.networks import CONFIG
 from tests.classification.planted import (
     BEST_AUC,
@@ -80,12 +81,12 @@ def test_training_ends_when_nothing_gets_better_and_keeps_the_best_weights():
     training = train_classifier(data, recipe, device="cpu")
     looks, held = training.looks, training.held_out
     assert len(looks) < 400
-    assert [each.is_best for each in looks[-3:]] == [True, False, False]
+    assert [each["is_best"] for each in looks[-3:]] == [True, False, False]
     # The held-out loss is that before calibration.
     plain = replace(training.network.config, temperature=1.0)
     p = probabilities(plain, predict_logits(training.network, data.images, held))
-    best = looks[-3].held_out_loss
-    assert best == min(each.held_out_loss for each in looks)
+    best = looks[-3]["held_out_loss"]
+    assert best == min(each["held_out_loss"] for each in looks)
     assert score(p, data.labels[held], NAMES).log_loss == pytest.approx(best, rel=1e-5)
 
 
@@ -136,8 +137,8 @@ def test_held_out_images_do_not_train_and_generated_ones_do_not_judge():
     other = replace(source, images=source.images.copy())
     other.images[held_out] = other.images[held_out][:, :, ::-1]
     again = train_classifier(other, SHORT, device="cpu")
-    assert again.looks[0].loss == training.looks[0].loss
-    assert again.looks[0].held_out_loss != training.looks[0].held_out_loss
+    assert again.looks[0]["loss"] == training.looks[0]["loss"]
+    assert again.looks[0]["held_out_loss"] != training.looks[0]["held_out_loss"]
 
 
 def uneven(num=300):
@@ -210,7 +211,9 @@ def test_logits_do_not_depend_on_the_batch():
 def test_sky_noise_and_brightness_are_measured():
     images = 2 + NOISE * np.random.default_rng(0).normal(size=(50, 1, 40, 40))
     images[:, :, 10:20, 10:20] += 3
-    (sky,), (noise,), (bright,) = measure_scales(images.astype(np.float32))
+    data = ArraySource(images.astype(np.float32), np.arange(50) % 2, SetHeader(class_names=NAMES))
+    config = configure(data, SHORT, np.arange(50))
+    (sky,), (noise,), (bright,) = config.sky, config.noise, config.bright
     assert sky == pytest.approx(2, abs=NOISE)
     assert noise == pytest.approx(NOISE, rel=0.1)
     assert bright == pytest.approx(3, rel=0.05)

@@ -12,7 +12,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from gravlensdiffusion.config.model import LensEquationConfig, TransformConfig, UNetConfig
+from gravlensdiffusion.config.model import TransformConfig
+from gravlensdiffusion.config.network import LensEquationConfig, UNetConfig
 from gravlensdiffusion.config.training import (
     EarlyStopping,
     EMAConfig,
@@ -119,7 +120,7 @@ def test_a_compiled_run_resumes_and_keeps_the_names_of_its_weights(
             with training.averaged() as model:
                 model.network(torch.zeros(3, 1, 8, 8), torch.zeros(3))
             assert len(steps) == before
-            sampled.append(training.counters.images_seen)
+            sampled.append(training.state.images_seen)
 
     drive(open_training(config, rings(), tmp_path / "run", device="cpu"), after_step=sample)
     assert len(steps) == 4
@@ -153,7 +154,7 @@ def test_a_crash_loses_only_what_came_after_the_last_checkpoint(tmp_path: Path) 
         pass
 
     def crash_late(training: DiffusionTraining) -> None:
-        if training.counters.images_seen >= 88:
+        if training.state.images_seen >= 88:
             raise CrashError
 
     with pytest.raises(CrashError):

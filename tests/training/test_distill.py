@@ -16,7 +16,7 @@ from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.model.build import Model
 from gravlensdiffusion.model.checkpoint import load_model
 from gravlensdiffusion.model.folders import checkpoints
-from gravlensdiffusion.training.distill import _draw_condition, distill, open_distillation
+from gravlensdiffusion.training.distill import _draw_condition, open_distillation
 from gravlensdiffusion.training.run import read_metrics
 from tests.models import LEARNED, ORDERED, PRIOR, awake
 from tests.training.driving import drive
@@ -57,12 +57,12 @@ def final_tensors(run: Path) -> dict[str, torch.Tensor]:
 def test_a_broken_run_ends_with_the_same_bits_as_an_unbroken_one(
     config: DistillationConfig, tmp_path: Path
 ) -> None:
-    distill(config, awake(), tmp_path / "whole", device="cpu")
+    drive(open_distillation(config, awake(), tmp_path / "whole", device="cpu"))
     for steps in (2, 3):
         drive(
             open_distillation(config, awake(), tmp_path / "broken", device="cpu"), stop_after=steps
         )
-    distill(config, awake(), tmp_path / "broken", device="cpu")
+    drive(open_distillation(config, awake(), tmp_path / "broken", device="cpu"))
 
     whole, broken = final_tensors(tmp_path / "whole"), final_tensors(tmp_path / "broken")
     assert whole.keys() == broken.keys()
@@ -75,7 +75,7 @@ def test_a_broken_run_ends_with_the_same_bits_as_an_unbroken_one(
 def test_the_student_is_a_model_of_its_own_that_draws_in_its_steps(tmp_path: Path) -> None:
     teacher = awake()
     before = {name: value.clone() for name, value in teacher.state_dict().items()}
-    distill(small(steps=(1, 2)), teacher, tmp_path / "run", device="cpu")
+    drive(open_distillation(small(steps=(1, 2)), teacher, tmp_path / "run", device="cpu"))
     assert all(torch.equal(value, before[name]) for name, value in teacher.state_dict().items())
 
     student = load_model(tmp_path / "run")
@@ -98,13 +98,13 @@ def test_a_run_does_not_go_on_with_another_teacher_or_other_settings(tmp_path: P
     with torch.no_grad():
         next(iter(other.network.parameters())).add_(1e-3)
     with pytest.raises(GravLensError, match="trained on other data"):
-        distill(small(), other, tmp_path / "run", device="cpu")
+        drive(open_distillation(small(), other, tmp_path / "run", device="cpu"))
     with pytest.raises(GravLensError, match="another seed"):
-        distill(small(seed=1), awake(), tmp_path / "run", device="cpu")
+        drive(open_distillation(small(seed=1), awake(), tmp_path / "run", device="cpu"))
 
 
 def test_a_run_goes_on_elsewhere_and_longer(tmp_path: Path) -> None:
-    distill(small(total_images=16), awake(), tmp_path, device="cpu")
+    drive(open_distillation(small(total_images=16), awake(), tmp_path, device="cpu"))
     longer = small(
         total_images=32,
         precision="bf16",
@@ -112,7 +112,7 @@ def test_a_run_goes_on_elsewhere_and_longer(tmp_path: Path) -> None:
         checkpoint_images=8,
         keep_checkpoints=1,
     )
-    assert distill(longer, awake(), tmp_path, device="cpu").images_seen == 32
+    assert drive(open_distillation(longer, awake(), tmp_path, device="cpu")).images_seen == 32
 
 
 def model_with(**changes: object) -> Model:
@@ -125,25 +125,29 @@ def model_with(**changes: object) -> Model:
 def test_a_teacher_that_cannot_be_followed_is_refused(tmp_path: Path) -> None:
     drive(open_distillation(small(), awake(), tmp_path / "run", device="cpu"), stop_after=1)
     with pytest.raises(GravLensError, match="'tiny' is distilled already"):
-        distill(small(), load_model(tmp_path / "run"), tmp_path / "again", device="cpu")
+        drive(
+            open_distillation(
+                small(), load_model(tmp_path / "run"), tmp_path / "again", device="cpu"
+            )
+        )
     denoiser = replace(ORDERED.denoiser, prediction="epsilon")
     schedule = replace(ORDERED.schedule, kind="ddpm")
     noisy = model_with(denoiser=denoiser, schedule=schedule)
     with pytest.raises(GravLensError, match="predicts the noise"):
-        distill(small(), noisy, tmp_path / "noise", device="cpu")
+        drive(open_distillation(small(), noisy, tmp_path / "noise", device="cpu"))
     carried = model_with(denoiser=replace(ORDERED.denoiser, skip=False, noise=0.1))
     with pytest.raises(GravLensError, match="goes past the network"):
-        distill(small(), carried, tmp_path / "noise", device="cpu")
+        drive(open_distillation(small(), carried, tmp_path / "noise", device="cpu"))
     assert not (tmp_path / "noise").exists()
 
 
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_checkpoint(tmp_path: Path) -> None:
-    distill(small(total_images=8), awake(), tmp_path / "run", device="cpu")
+    drive(open_distillation(small(total_images=8), awake(), tmp_path / "run", device="cpu"))
     broken = awake()
     with torch.no_grad():
         next(iter(broken.network.parameters())).fill_(torch.nan)
     with pytest.raises(GravLensError, match="not finite 10 times in a row"):
-        distill(small(total_images=800), broken, tmp_path / "nan", device="cpu")
+        drive(open_distillation(small(total_images=800), broken, tmp_path / "nan", device="cpu"))
 
 
 @pytest.mark.parametrize("config", [ORDERED, LEARNED], ids=["ordered", "classes"])

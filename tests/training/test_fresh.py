@@ -13,17 +13,16 @@ from gravlensdiffusion.config.training import EarlyStopping
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.model.checkpoint import load_model
 from gravlensdiffusion.model.folders import checkpoints
-from gravlensdiffusion.training import fresh
-from gravlensdiffusion.training.batches import load_batch
+from gravlensdiffusion.training import batches
+from gravlensdiffusion.training.batches import fresh_set, load_batch
 from gravlensdiffusion.training.data import prepare_data
-from gravlensdiffusion.training.fresh import fresh_set
 from tests.sources import tiny
 
 
 @pytest.fixture(autouse=True)
 def few(monkeypatch):
-    monkeypatch.setattr(fresh, "NUM_MEASURED", 64)
-    monkeypatch.setattr(fresh, "cpu_count", lambda: 1)
+    monkeypatch.setattr(batches, "NUM_MEASURED", 64)
+    monkeypatch.setattr(batches, "cpu_count", lambda: 1)
 
 
 def recipe(**changes):

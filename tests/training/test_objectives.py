@@ -10,15 +10,15 @@ from gravlensdiffusion.conditioning import Condition
 from gravlensdiffusion.diffusion.denoise import Denoiser
 from gravlensdiffusion.diffusion.noise import Schedule, VariancePreservingLogSNR
 from gravlensdiffusion.diffusion.randomness import Streams
-from gravlensdiffusion.diffusion.samplers.base import prior, sample
-from gravlensdiffusion.diffusion.samplers.solvers import Consistency
+from gravlensdiffusion.diffusion.sampler import prior
+from gravlensdiffusion.diffusion.solvers import Consistency
 from gravlensdiffusion.training.objectives import (
     FollowSolver,
     MatchDistribution,
     Task,
     default_levels,
 )
-from tests.diffusion.gaussian import GaussianDenoiser
+from tests.diffusion.gaussian import GaussianDenoiser, sample
 
 SHAPE = (1, 1, 2)
 SCHEDULE = VariancePreservingLogSNR(0.02, 20.0)

@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import nn
 
-from gravlensdiffusion.config.model import UNetConfig
+from gravlensdiffusion.config.network import UNetConfig
 from gravlensdiffusion.config.training import OptimiserConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.nn.reference import ReferenceUNet
 from gravlensdiffusion.nn.unet import UNet
-from gravlensdiffusion.training.optimiser import Muon, _orthogonalised, build_optimiser, set_rate
+from gravlensdiffusion.training.optimiser import Muon, _orthogonalised, build_optimiser
 
 
 @pytest.mark.parametrize("shape", [(2, 24, 60), (3, 60, 24), (1, 16, 16)])
@@ -97,12 +97,11 @@ def test_muon_takes_the_hidden_weights_of_the_unet_alone() -> None:
     assert id(network.down[0].block.norm_in.weight) in others
 
 
-def test_rates_of_both_groups_rise_and_fall_together() -> None:
+def test_each_group_has_its_share_of_the_rate() -> None:
     network = UNet(UNetConfig(channels=(8,), attention_levels=()), 1, 0)
     config = OptimiserConfig(kind="muon", learning_rate=0.02, adam_learning_rate=0.001)
     optimiser = build_optimiser(network, config)
-    set_rate(optimiser, 0.01)
-    assert [group["lr"] for group in optimiser.param_groups] == pytest.approx([0.01, 0.0005])
+    assert [group["share"] for group in optimiser.param_groups] == pytest.approx([1, 0.05])
 
 
 def test_state_is_restored_to_the_bit() -> None:

@@ -12,14 +12,14 @@ import torch
 from gravlensdiffusion.codec import to_json
 from gravlensdiffusion.conditioning import Condition
 from gravlensdiffusion.config.bounds import UNLABELLED
-from gravlensdiffusion.config.model import LensEquationConfig, UNetConfig
+from gravlensdiffusion.config.network import LensEquationConfig, UNetConfig
 from gravlensdiffusion.config.training import EMAConfig, OptimiserConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.model.build import build_model
 from gravlensdiffusion.model.checkpoint import load_model, write_folder
 from gravlensdiffusion.model.folders import CONFIG, WEIGHTS
-from gravlensdiffusion.training.adapt import start_from
 from gravlensdiffusion.training.diffusion import train
+from gravlensdiffusion.training.start import start_from
 from tests.models import ORDERED, awake
 from tests.sources import rings, tiny
 
@@ -174,9 +174,12 @@ def test_another_kind_of_network_is_refused(first: Path, tmp_path: Path) -> None
         train(tiny("reference"), source, tmp_path / "reference", device="cpu", init=first)
 
 
-def test_a_network_of_another_shape_is_refused(first: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("channels", [(8, 8), (16, 8)])
+def test_a_network_of_another_shape_is_refused(
+    channels: tuple[int, ...], first: Path, tmp_path: Path
+) -> None:
     config = tiny()
-    network = UNetConfig(channels=(8, 8), attention_levels=(1,), num_heads=2, embedding_dim=16)
+    network = UNetConfig(channels=channels, attention_levels=(1,), num_heads=2, embedding_dim=16)
     config = replace(config, model=replace(config.model, network=network))
     with pytest.raises(GravLensError, match="has shape"):
         train(config, rings(), tmp_path / "second", device="cpu", init=first)

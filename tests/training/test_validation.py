@@ -26,7 +26,7 @@ from gravlensdiffusion.sets.training_set import TrainingSet, prepare
 from gravlensdiffusion.training.counters import Progress
 from gravlensdiffusion.training.diffusion import DiffusionTraining, open_training, train
 from gravlensdiffusion.training.run import RunDirectory, read_metrics
-from gravlensdiffusion.training.validation import Validation, ValidationLoss, choose_validation
+from gravlensdiffusion.training.validation import ValidationLoss, choose_validation
 from tests.sources import ArraySource, rings, tiny
 from tests.training.driving import drive
 
@@ -69,7 +69,7 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Progress, lis
 
     def note(training: DiffusionTraining) -> None:
         if training.is_sample_due:
-            grids.append(training.counters.images_seen)
+            grids.append(training.state.images_seen)
 
     config = stopping(sample_images=320)
     progress = drive(open_training(config, rings(NUM), folder, device="cpu"), after_step=note)
@@ -273,10 +273,11 @@ def test_a_record_that_leads_nowhere_is_refused(
 
 
 def test_losses_that_are_not_finite_are_no_best() -> None:
-    standing = Validation()
+    standing = Progress()
     for seen, loss in ((0, 1.0), (8, 0.5), (16, np.nan), (24, 0.5), (32, 0.4), (40, np.inf)):
-        standing.note(loss, seen)
-    assert (standing.start, standing.best, standing.best_images) == (1.0, 0.4, 32)
+        standing.images_seen = seen
+        standing.measured(loss)
+    assert (standing.start_loss, standing.best_loss, standing.best_images) == (1.0, 0.4, 32)
     assert standing.waited == 1
 
 

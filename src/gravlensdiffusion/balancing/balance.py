@@ -163,7 +163,7 @@ def balance(
                 records = _made(source, generator, plan, request, samples)
                 parts.write(k, records, header, {})
             advance(len(request))
-        for note in Clipping.total(clipping).notes(seen=plan.fit.has_twins):
+        if note := Clipping.total(clipping).note(seen=plan.fit.has_twins):
             tell(note)
         records = chain(_originals(source, plan.fit.has_twins), parts.records())
         num = len(source) + plan.filling.num

@@ -17,10 +17,11 @@ from gravlensdiffusion.sets.lens_set import LensSet
 from gravlensdiffusion.sets.training_set import prepare
 from gravlensdiffusion.training.classifier import (
     TrainedClassifier,
+    configure,
     predict_logits,
+    split,
     train_classifier,
 )
-from gravlensdiffusion.training.labelled import configure, split
 from gravlensdiffusion.training.run import environment
 
 HELD_OUT = (
@@ -192,8 +193,8 @@ def _record(planned: Plan, training: TrainedClassifier, facts: Mapping[str, Any]
         "trained_on": planned.trained_on,
         "generated_among_them": planned.generated,
         "held_out": planned.held_out,
-        "images_seen": training.looks[-1].images_seen,
-        "weights_after": max(each.images_seen for each in training.looks if each.is_best),
+        "images_seen": training.looks[-1]["images_seen"],
+        "weights_after": max(look["images_seen"] for look in training.looks if look["is_best"]),
         **facts,
-        "looks": [asdict(look) for look in training.looks],
+        "looks": list(training.looks),
     }

@@ -69,13 +69,13 @@ class Options:
         )
         if self.dry_run:
             with opening as training:
-                planned = training.plan
+                length, note = training.length, training.note
             steps = ", ".join(map(str, sorted(set(config.steps))))
             print(
                 f"would distill {self.teacher} to {steps} steps by {config.method} on "
-                f"{planned.length}, batch {config.batch_size}"
+                f"{length}, batch {config.batch_size}"
             )
-            say(*(f"note: {note}" for note in planned.notes))
+            say(*[f"note: {note}"] * bool(note))
             return
         progress = run_shown(self.out, opening)
         skipped = f", {progress.num_skipped} steps skipped" if progress.num_skipped else ""

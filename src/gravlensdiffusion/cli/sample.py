@@ -184,10 +184,10 @@ def _read_request(options: Options, generator: "LensGenerator") -> "Request":
 
 def _spans(options: Options) -> dict[str, "Span"]:
     """Return the values and ranges that are asked for, by the names of parameters."""
-    from gravlensdiffusion.generation.request import parse_span
+    from gravlensdiffusion.generation.request import Span
 
     asked = {each: getattr(options.order, each) for each in ORDERED_BY}
-    return {each: parse_span(text, each) for each, text in asked.items() if text is not None}
+    return {each: Span.parse(text, each) for each, text in asked.items() if text is not None}
 
 
 def _check(options: Options, formats: Sequence[str]) -> None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from gravlensdiffusion.config.training import TrainingConfig
     from gravlensdiffusion.generation.generator import LensGenerator
     from gravlensdiffusion.sets.lens_set import LensSet
-    from gravlensdiffusion.training.counters import Plan, Progress
+    from gravlensdiffusion.training.counters import Progress
     from gravlensdiffusion.training.diffusion import DiffusionTraining
 
 
@@ -126,15 +126,14 @@ class Options:
         )
         if self.dry_run:
             with opening as training:
-                planned = training.plan
-            say(_describe(config, source, planned))
-            say(*(f"note: {note}" for note in planned.notes))
+                planned, note = _describe(config, source, training), training.note
+            say(planned, *[f"note: {note}"] * bool(note))
             return
 
         def draw_due(training: "DiffusionTraining") -> None:
             if training.is_sample_due:
                 with training.averaged() as model:
-                    _save_samples(LensGenerator(model), self.out, training.counters.images_seen)
+                    _save_samples(LensGenerator(model), self.out, training.state.images_seen)
 
         progress = run_shown(self.out, opening, draw_due)
         if progress.best_images and config.sample_images and Processes.launched().is_main:
@@ -147,7 +146,7 @@ class Options:
 
 def _simulated(options: Options, config: "TrainingConfig | None") -> "LensSet":
     """Return the images of a simulation preset."""
-    from gravlensdiffusion.training.fresh import fresh_set
+    from gravlensdiffusion.training.batches import fresh_set
 
     if config is None:
         raise GravLensError(f"`data` {options.data} needs a `preset`, whose size and seed it has")
@@ -210,10 +209,10 @@ def configure(options: Options, recipe: "TrainingConfig | None" = None) -> "Trai
     return replace(config, **changes)
 
 
-def _describe(config: "TrainingConfig", source: "LensSet", planned: "Plan") -> str:
+def _describe(config: "TrainingConfig", source: "LensSet", training: "DiffusionTraining") -> str:
     channels, height, width = source.image_shape
     size = config.size or height
-    images = f"{len(source):,} images" if planned.num_images else "simulated images"
+    images = f"{len(source):,} images" if training.num_images else "simulated images"
     names = dict.fromkeys((*config.model.class_names, *source.header.class_names))
     classes = ", ".join(names) if config.conditional else ""
     augment = "" if config.augment == "none" else f", augment {config.augment}"
@@ -223,7 +222,7 @@ def _describe(config: "TrainingConfig", source: "LensSet", planned: "Plan") -> s
     held_out = f", {share:.0%} held out" if share else ""
     return (
         f"would train preset {config.preset} at {size} pixels on {images} of "
-        f"{channels}x{height}x{width}, classes: {classes or 'none'}{asked}, {planned.length}, "
+        f"{channels}x{height}x{width}, classes: {classes or 'none'}{asked}, {training.length}, "
         f"batch {config.batch_size}, transform {config.model.transform.kind}{noise}{augment}{held_out}"
     )
 

@@ -8,8 +8,8 @@ from gravlensdiffusion.config.bounds import LATER, Bounded, Positive, Range, che
 from gravlensdiffusion.config.priors import Constant, Prior, Uniform
 from gravlensdiffusion.errors import GravLensError
 
-NONE, ALL = Constant(value=0.0), Constant(value=1.0)
-SMALL_BULGE, BULGE_INDEX = Uniform(low=0.12, high=0.35), Uniform(low=1.0, high=3.0)
+NONE, ALL = Constant(0.0), Constant(1.0)
+SMALL_BULGE, BULGE_INDEX = Uniform(0.12, 0.35), Uniform(1.0, 3.0)
 Fraction = Annotated[Prior, Range(at_least=0, at_most=1)]
 
 MAX_NEIGHBOURS = 16

@@ -1,5 +1,6 @@
 """How lenses are observed: point spread function, sky, exposure and the stored image."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
@@ -13,14 +14,67 @@ from gravlensdiffusion.config.bounds import (
     check_ranges,
 )
 from gravlensdiffusion.config.priors import Constant, Prior
-from gravlensdiffusion.config.sky import SkyCorrelation
 from gravlensdiffusion.errors import GravLensError
 
-ZERO, ONE = Constant(value=0.0), Constant(value=1.0)
+_FREQUENCIES = 48
+"""Frequencies at which the power spectrum is looked at, along each axis."""
+_NEGATIVE = 1e-3
+"""How far below zero the power may lie, as a share of its mean: what rounded numbers bring."""
+
+ZERO, ONE = Constant(0.0), Constant(1.0)
 
 MAX_PSF_ELLIPTICITY = 0.5
 """Largest value of e1 and of e2 of a point spread function."""
 Ellipticity = Annotated[Prior, Range(at_least=-MAX_PSF_ELLIPTICITY, at_most=MAX_PSF_ELLIPTICITY)]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SkyCorrelation(Bounded):
+    """Correlation of the noise of two native pixels by how far they lie apart, as stacks have it.
+
+    It is that of all pixels, along rows and columns and in all four directions alike, and zero
+    beyond the table.
+
+    Attributes:
+        table: Correlation at i rows and j columns apart, rows i of values j; 1 at i = j = 0, and
+            symmetric.
+    """
+
+    table: tuple[tuple[float, ...], ...]
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+        size = len(self.table)
+        if not 1 <= size <= 16 or any(len(row) != size for row in self.table):
+            raise GravLensError("sky correlation: the table must be square, of 1 to 16 rows")
+        if self.table[0][0] != 1 or any(not abs(c) <= 1 for row in self.table for c in row):
+            raise GravLensError(
+                "sky correlation: the table must begin with 1 and lie between -1 and 1"
+            )
+        if any(self.table[i][j] != self.table[j][i] for i in range(size) for j in range(i)):
+            raise GravLensError("sky correlation: the table must be symmetric")
+        waves = [self._wave(k) for k in range(_FREQUENCIES + 1)]
+        if min(self._power(down, along) for down in waves for along in waves) < -_NEGATIVE:
+            raise GravLensError(
+                "sky correlation: no noise is correlated so; its power would be negative"
+            )
+
+    @property
+    def total(self) -> float:
+        """Sum over all pixels: the variance of a large area over that of as many white pixels."""
+        return self._power(*[self._wave(0)] * 2)
+
+    def _wave(self, k: int) -> list[float]:
+        """Return the weights of the numbers of pixels apart along one axis, at a frequency."""
+        angle = math.pi * k / _FREQUENCIES
+        return [(2 if j else 1) * math.cos(angle * j) for j in range(len(self.table))]
+
+    def _power(self, down: list[float], along: list[float]) -> float:
+        return sum(
+            value * down[i] * along[j]
+            for i, row in enumerate(self.table)
+            for j, value in enumerate(row)
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

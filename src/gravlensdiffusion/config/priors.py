@@ -4,14 +4,14 @@ Each has a `support`, the smallest and the largest value that it can give.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from gravlensdiffusion.config.bounds import Bounded, Number, Positive
 from gravlensdiffusion.errors import GravLensError
 
 
-class Interval(Bounded):
+class _Interval(Bounded):
     """A prior between two values."""
 
     __slots__ = ()
@@ -32,11 +32,11 @@ class Interval(Bounded):
         return self.low, self.high
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Constant(Bounded):
     """Always the same value."""
 
-    kind: Literal["constant"] = "constant"
+    kind: Literal["constant"] = field(default="constant", kw_only=True)
     value: Number
 
     @property
@@ -45,29 +45,29 @@ class Constant(Bounded):
         return self.value, self.value
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Uniform(Interval):
+@dataclass(frozen=True, slots=True)
+class Uniform(_Interval):
     """Even between two values."""
 
-    kind: Literal["uniform"] = "uniform"
+    kind: Literal["uniform"] = field(default="uniform", kw_only=True)
     low: Number
     high: Number
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LogUniform(Interval):
+@dataclass(frozen=True, slots=True)
+class LogUniform(_Interval):
     """Even in the logarithm, between two positive values."""
 
-    kind: Literal["log_uniform"] = "log_uniform"
+    kind: Literal["log_uniform"] = field(default="log_uniform", kw_only=True)
     low: Positive
     high: Number
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Normal(Bounded):
     """Normal with a mean and a standard deviation."""
 
-    kind: Literal["normal"] = "normal"
+    kind: Literal["normal"] = field(default="normal", kw_only=True)
     mean: Number
     std: Positive
 
@@ -77,20 +77,25 @@ class Normal(Bounded):
         return -math.inf, math.inf
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TruncatedNormal(Interval):
+@dataclass(frozen=True, slots=True)
+class TruncatedNormal(_Interval):
     """Normal, kept between two values; mean and std are those before the truncation."""
 
-    kind: Literal["truncated_normal"] = "truncated_normal"
+    kind: Literal["truncated_normal"] = field(default="truncated_normal", kw_only=True)
     mean: Number
     std: Positive
     low: Number
     high: Number
 
     def __post_init__(self) -> None:
-        Interval.__post_init__(self)
+        _Interval.__post_init__(self)
         if max(self.low - self.mean, self.mean - self.high) > 5 * self.std:
             raise GravLensError("prior truncated_normal: the range is over 5 std from the mean")
+
+
+def around_zero(std: float, most: float) -> TruncatedNormal:
+    """Return a normal prior about zero, kept between two values of one size."""
+    return TruncatedNormal(0.0, std, -most, most)
 
 
 Prior = Constant | Uniform | LogUniform | Normal | TruncatedNormal

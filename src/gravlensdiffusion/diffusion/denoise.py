@@ -76,7 +76,7 @@ class Denoiser(nn.Module, ABC):
         """
 
 
-class IndexedDenoiser(Denoiser):
+class _IndexedDenoiser(Denoiser):
     """A network that is told the discrete index ``t N - 1`` of the noise level.
 
     The loss is the plain mean square error of the network's own target, and training times are
@@ -127,7 +127,7 @@ class IndexedDenoiser(Denoiser):
         """Return what the network is trained to put out."""
 
 
-class EpsilonDenoiser(IndexedDenoiser):
+class EpsilonDenoiser(_IndexedDenoiser):
     """A network that predicts the noise: ``x_hat = (x_t - sigma_t eps) / alpha_t``.
 
     References:
@@ -141,7 +141,7 @@ class EpsilonDenoiser(IndexedDenoiser):
         return eps
 
 
-class VelocityDenoiser(IndexedDenoiser):
+class VelocityDenoiser(_IndexedDenoiser):
     """A network that predicts ``v = alpha_t eps - sigma_t x``: ``x_hat = alpha_t x_t - sigma_t v``.
 
     References:
@@ -155,7 +155,7 @@ class VelocityDenoiser(IndexedDenoiser):
         return alpha_t * eps - sigma_t * x
 
 
-class X0Denoiser(IndexedDenoiser):
+class X0Denoiser(_IndexedDenoiser):
     """A network that predicts the clean image itself."""
 
     def _x_hat(self, x_t: Tensor, output: Tensor, alpha_t: Tensor, sigma_t: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from gravlensdiffusion.diffusion.denoise import Denoiser, per_image
 from gravlensdiffusion.errors import GravLensError
 
 
-class WrappedDenoiser(Denoiser):
+class _WrappedDenoiser(Denoiser):
     """A denoiser that changes the estimates of another; training is that of the one inside.
 
     Args:
@@ -31,7 +31,7 @@ class WrappedDenoiser(Denoiser):
         return self.denoiser.sample_t(u)
 
 
-class GuidedDenoiser(WrappedDenoiser):
+class GuidedDenoiser(_WrappedDenoiser):
     """Guidance away from a worse estimate: ``x_hat = worse + scale (own - worse)``.
 
     The worse estimate is that of a weaker denoiser of the same condition (autoguidance), or, where
@@ -79,26 +79,13 @@ class GuidedDenoiser(WrappedDenoiser):
         return free + self.scale * (conditioned - free)
 
 
-class ClippedDenoiser(WrappedDenoiser):
-    """A denoiser whose estimates are held inside the range of the data.
-
-    Args:
-        denoiser: Any denoiser.
-        low: Lowest value of the data, in model units.
-        high: Highest value of the data, in model units.
-    """
-
-    def __init__(self, denoiser: Denoiser, low: float = -1.0, high: float = 1.0) -> None:
-        super().__init__(denoiser)
-        if not low < high:
-            raise GravLensError(f"clipping needs low < high, got low={low}, high={high}")
-        self.low = low
-        self.high = high
+class ClippedDenoiser(_WrappedDenoiser):
+    """A denoiser whose estimates are held inside the range of the data, -1 to 1 in model units."""
 
     def forward(self, x_t: Tensor, t: Tensor, condition: Condition | None = None) -> Tensor:
         """Estimate the clean images; see `Denoiser.forward`."""
         x_hat: Tensor = self.denoiser(x_t, t, condition)
-        return x_hat.clamp(self.low, self.high)
+        return x_hat.clamp(-1.0, 1.0)
 
 
 def _joined(first: Condition, second: Condition) -> Condition:

@@ -20,8 +20,8 @@ from gravlensdiffusion.metrics import einstein, morphology, physics, profiles, s
 from gravlensdiffusion.metrics import images as images_module
 from gravlensdiffusion.model.checkpoint import load_encoder
 from gravlensdiffusion.model.folders import WEIGHTS, bundled_encoders
-from gravlensdiffusion.nn.encoder import LensEncoder
-from gravlensdiffusion.parallel import Processes
+from gravlensdiffusion.nn.classifier import LensEncoder
+from gravlensdiffusion.parallel import Processes, partition
 from gravlensdiffusion.progress import shown_progress
 from gravlensdiffusion.sets.flux import default_method, resize
 
@@ -182,7 +182,7 @@ class Team:
     def _parts(self, task: Task, number: int) -> list[Arrays]:
         """Return the shares of all processes, in their order, on the main one."""
         source = self._sources[number]
-        share = self._processes.share(len(source), BLOCK)
+        share = partition(len(source), BLOCK, self._processes.num, self._processes.index)
         parts = self._processes.together(lambda: self._own(task, source, share))
         return [each for some in self._processes.gather(parts) for each in some]
 

@@ -13,11 +13,7 @@ from numpy.typing import NDArray
 from gravlensdiffusion.config.bounds import ANY
 from gravlensdiffusion.config.model import ModelConfig, ParameterConfig
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.generation.request import (
-    class_index,
-    complaint,
-    parse_number,
-)
+from gravlensdiffusion.generation.request import class_index, complaint, parse_number
 
 LABEL_COLUMN = "label"
 MAX_ROWS = 10_000_000

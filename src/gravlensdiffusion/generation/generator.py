@@ -17,7 +17,7 @@ from gravlensdiffusion.conditioning import Condition
 from gravlensdiffusion.config.model import CONSISTENCY
 from gravlensdiffusion.diffusion.denoise import Denoiser
 from gravlensdiffusion.diffusion.randomness import Stream, Streams
-from gravlensdiffusion.diffusion.samplers.base import prior, trajectory
+from gravlensdiffusion.diffusion.sampler import prior, trajectory
 from gravlensdiffusion.diffusion.wrap import GuidedDenoiser
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.generation.noise import (
@@ -37,21 +37,18 @@ from gravlensdiffusion.generation.request import (
 )
 from gravlensdiffusion.generation.samples import Frame, LensSamples
 from gravlensdiffusion.interop.hub import card, push
-from gravlensdiffusion.model.build import Model, build_sampler, check_alike
+from gravlensdiffusion.model.build import Model, build_sampler
 from gravlensdiffusion.model.checkpoint import (
     fingerprint,
-    load_few_steps,
     load_model,
     model_files,
     save_model,
 )
-from gravlensdiffusion.model.folders import CARD, FEW_STEPS, find_model
+from gravlensdiffusion.model.folders import CARD, CONFIG, FEW_STEPS, find_model
 from gravlensdiffusion.parallel import find_device
 from gravlensdiffusion.progress import shown_progress
 from gravlensdiffusion.sets.flux import peak_scaled
 from gravlensdiffusion.sets.records import SetHeader
-
-Quality = Literal["draft", "standard", "best"]
 
 
 class LensGenerator:
@@ -86,10 +83,10 @@ class LensGenerator:
         self.name = name
         if few_steps is None and model.config.sampling.few_steps:
             few_steps = model
-        self.few_steps = None if few_steps is None else few_steps.eval()
         if weak is not None:
-            check_alike(model, weak)
-        self.weak = None if weak is None else weak.eval()
+            model.check_alike(weak)
+        self.few_steps = few_steps and few_steps.eval()
+        self.weak = weak and weak.eval()
 
     @classmethod
     def from_pretrained(
@@ -125,7 +122,8 @@ class LensGenerator:
             local_files_only=local_files_only,
             token=token,
         )
-        few_steps = load_few_steps(folder, device)
+        short = folder / FEW_STEPS
+        few_steps = load_model(short, device) if (short / CONFIG).is_file() else None
         weaker = None if weak is None else load_model(weak, device)
         return cls(load_model(folder, device), Path(name_or_path).name, few_steps, weaker)
 
@@ -292,9 +290,7 @@ class LensGenerator:
             num: Number of images N.
             batch_size: Images at a time.
             progress: Whether to show on stderr how far it is.
-            asked: What they are asked to be, as `request` takes it: ``label``, ``parameters``,
-                ``seed``, ``first``, ``sampler``, ``num_steps``, ``guidance``, ``exposure_s``,
-                ``sky_rms``, ``flux_unit``, ``noise_free``.
+            asked: What they are asked to be, as `request` takes it: ``label``, ``seed``, ...
 
         Raises:
             GravLensError: If a value is not allowed, or the model does not know or cannot do it.
@@ -376,7 +372,7 @@ class LensGenerator:
         walk = trajectory(denoiser, solver, x_1, steps, condition, streams, times=times)
         for i, x_t, x_hat in walk:
             alpha_t = float(alphas[i])
-            yield Frame(step=i, num_steps=steps, alpha_t=alpha_t, x_t=x_t, x_hat=x_hat)
+            yield Frame(step=i, alpha_t=alpha_t, x_t=x_t, x_hat=x_hat)
 
     def finished(self, request: Request, x: Tensor) -> LensSamples:
         """Return the images at the end of a trajectory as they are handed out.
@@ -448,7 +444,7 @@ class LensGenerator:
         solver.times(model.denoiser.schedule, num_steps)
         return name, num_steps
 
-    def steps_of(self, quality: Quality) -> int:
+    def steps_of(self, quality: Literal["draft", "standard", "best"]) -> int:
         """Return the number of steps that was measured to give a quality with this model."""
         own = self.config.sampling
         steps = {"draft": own.draft_steps, "standard": 0, "best": own.best_steps}[quality]

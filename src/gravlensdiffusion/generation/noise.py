@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,56 +61,39 @@ class Clipping:
             lowest=min((part.lowest for part in each), default=0.0),
         )
 
-    @property
-    def share(self) -> float:
-        """Share of the pixels that were below 0."""
-        return self.num_below / max(self.num, 1)
-
-    def notes(self, *, seen: bool = False) -> list[str]:
-        """Return what the user should know: a line, where it matters.
+    def note(self, *, seen: bool = False) -> str:
+        """Return what the user should know, in one line; nothing where it does not matter.
 
         Args:
             seen: Whether the images are kept without noise, so that the zeros are in them.
         """
         is_deep = self.num_deep > MAX_DEEP * self.num
         if not is_deep and not (seen and self.num_below):
-            return []
-        line = (
-            f"{self.share:.1%} of the pixels were below zero flux before their noise, the lowest at "
-            f"{self.lowest:.2g}, and were set to 0; {self.num_deep / self.num:.2%} by more than the "
-            f"noise of the sky, {self.noise:.2g}"
+            return ""
+        return (
+            f"{self.num_below / self.num:.1%} of the pixels were below zero flux before their noise, "
+            f"the lowest at {self.lowest:.2g}, and were set to 0; {self.num_deep / self.num:.2%} by "
+            f"more than the noise of the sky, {self.noise:.2g}"
         )
-        return [line]
 
 
 def asked_noise(
     config: ModelConfig, exposure_s: float | None, sky_rms: float | None, model_name: str
 ) -> ObservationConfig | None:
-    """Return the noise that is added to images; None where the model has learned its own.
-
-    Args:
-        config: The model.
-        exposure_s: Exposure time that sets the Poisson noise of the galaxies [s]; None for that of
-            the training set.
-        sky_rms: Standard deviation of sky and read noise in a native pixel [e- / s]; None likewise.
-        model_name: What error messages call the model.
+    """Return the noise that is added to images, see `LensGenerator.request`; None for none.
 
     Raises:
         GravLensError: If noise is ordered of a model that has learned its own, or is not possible.
     """
     own = config.observation
-    if own is not None and (exposure_s, sky_rms) != (None, None):
-        own = replace(own, depths=())
-    if own is None and (exposure_s is not None or sky_rms is not None):
+    both = {"exposure_time": exposure_s, "background_rms": sky_rms}
+    asked: dict[str, Any] = {name: value for name, value in both.items() if value is not None}
+    if own is None and asked:
         raise GravLensError(
             f"model '{model_name}' has learned its noise with its lenses, so that exposure and sky "
             "rms cannot be ordered"
         )
-    if own is not None and exposure_s is not None:
-        own = replace(own, exposure_time=exposure_s)
-    if own is not None and sky_rms is not None:
-        own = replace(own, background_rms=sky_rms)
-    return own
+    return own if own is None or not asked else replace(own, depths=(), **asked)
 
 
 def known_noise(observation: ObservationConfig | None) -> dict[str, float]:

@@ -82,7 +82,10 @@ class _Table:
         self._num = np.isfinite(table).sum(axis=0)
         width = len(table) ** (-1 / ((self._num > 0).sum() + 4))
         shrinking = np.hypot(1, width)
-        self._middles, self._width = normal_scores(table) / shrinking, width / shrinking
+        ranks = rankdata(table, axis=0, nan_policy="omit")
+        # The normal deviates of the ranks within each column.
+        scores = ndtri((ranks - 0.5) / self._num.clip(1))
+        self._middles, self._width = scores / shrinking, width / shrinking
 
     def take(self, rng: np.random.Generator) -> NDArray[np.float64]:
         """Return the parameters of one of the images."""
@@ -109,16 +112,3 @@ class _Table:
         weight = np.exp((distance.min() - distance) / (2 * self._width**2))
         chances = np.cumsum(weight)
         return int(np.searchsorted(chances, u * chances[-1], side="right"))
-
-
-def normal_scores(table: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the normal deviates of the ranks within each column; NaN stays NaN.
-
-    Args:
-        table: Shape ``(N, P)``.
-
-    Returns:
-        Shape ``(N, P)``.
-    """
-    ranks = rankdata(table, axis=0, nan_policy="omit")
-    return ndtri((ranks - 0.5) / np.isfinite(table).sum(axis=0).clip(1))

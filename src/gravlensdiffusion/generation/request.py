@@ -85,10 +85,6 @@ class Request:
             first=self.first + start,
         )
 
-    def part(self, images: range) -> Self:
-        """Return the request of some of the images, counted from the first."""
-        return self[images.start : images.stop]
-
     @property
     def numbers(self) -> range:
         """Numbers k of the images."""
@@ -127,23 +123,22 @@ class Span(NamedTuple):
     low: float
     high: float
 
+    @classmethod
+    def parse(cls, text: str, name: str) -> Self:
+        """Return the range of values of a parameter that ``1.2`` or ``1.0:1.4`` stands for.
 
-def parse_span(text: str, name: str) -> Span:
-    """Return the range of values of a parameter that ``1.2`` or ``1.0:1.4`` stands for.
-
-    Raises:
-        GravLensError: If it is neither a number nor a range.
-    """
-    try:
-        values = [parse_number(part) for part in text.split(":")]
-    except ValueError:
-        values = []
-    if len(values) not in (1, 2) or not all(map(math.isfinite, values)):
-        raise GravLensError(f"`{name}`: '{text}' is neither a number nor a range like 1.0:1.4")
-    span = Span(values[0], values[-1])
-    if span.low > span.high:
-        raise GravLensError(f"`{name}`: the range '{text}' ends below its start")
-    return span
+        Raises:
+            GravLensError: If it is neither a number nor a range.
+        """
+        try:
+            values = [parse_number(part) for part in text.split(":")]
+        except ValueError:
+            values = []
+        if len(values) not in (1, 2) or not all(map(math.isfinite, values)):
+            raise GravLensError(f"`{name}`: '{text}' is neither a number nor a range like 1.0:1.4")
+        if values[0] > values[-1]:
+            raise GravLensError(f"`{name}`: the range '{text}' ends below its start")
+        return cls(values[0], values[-1])
 
 
 def parse_number(text: str) -> float:
@@ -214,7 +209,13 @@ def parameter_table(
     Raises:
         GravLensError: If the model does not know a parameter or a value, or the shape is another.
     """
-    _check_values(config, values, model_name)
+    known = [each.name for each in config.parameters]
+    for name in values:
+        if name not in known:
+            allowed = ", ".join(known) or "none"
+            raise GravLensError(
+                f"model '{model_name}' has no parameter '{name}'; it has: {allowed}"
+            )
     table = np.full((len(numbers), len(config.parameters)), np.nan)
     u = np.empty_like(table)
     if any(isinstance(asked, Span) and asked.low < asked.high for asked in values.values()):
@@ -223,11 +224,16 @@ def parameter_table(
             u[row] = generator(seed, k, Stream.ORDER).random(table.shape[1])
     for place, parameter in enumerate(config.parameters):
         asked = values.get(parameter.name, np.nan)
+        low, high = parameter.bounds()
+        # NaN, which leaves a value out, is allowed.
+        column = np.asarray(asked, dtype=np.float64)
+        outside = column[(column < low) | (column > high)]
+        if len(outside):
+            raise GravLensError(f"{parameter.name} {complaint(parameter, outside[0], model_name)}")
         if isinstance(asked, Span):
             is_wide = asked.low < asked.high
-            table[:, place] = spread(asked, parameter, u[:, place]) if is_wide else asked.low
+            table[:, place] = _spread(asked, parameter, u[:, place]) if is_wide else asked.low
             continue
-        column = np.asarray(asked, dtype=np.float64)
         if column.shape not in ((), (len(numbers),)):
             raise GravLensError(
                 f"parameter '{parameter.name}' must be a number or {len(numbers)} numbers, one per "
@@ -237,31 +243,13 @@ def parameter_table(
     return table
 
 
-def spread(span: Span, parameter: ParameterConfig, u: NDArray[np.float64]) -> NDArray[np.float64]:
+def _spread(span: Span, parameter: ParameterConfig, u: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the values at shares u of a range, even on the scale of its parameter."""
     is_log = parameter.scale == "log"
     low, high = np.log(span) if is_log else span
     values = low + u * (high - low)
     # Rounding must not lead out of the range.
     return np.clip(np.exp(values) if is_log else values, span.low, span.high)
-
-
-def _check_values(
-    config: ModelConfig, values: Mapping[str, ArrayLike | Span], model_name: str
-) -> None:
-    """Refuse values that a model has not learned; NaN, which leaves a value out, is allowed."""
-    known = {each.name: each for each in config.parameters}
-    for name, asked in values.items():
-        if name not in known:
-            allowed = ", ".join(known) or "none"
-            raise GravLensError(
-                f"model '{model_name}' has no parameter '{name}'; it has: {allowed}"
-            )
-        each = np.asarray(asked, dtype=np.float64).ravel()
-        low, high = known[name].bounds()
-        outside = each[(each < low) | (each > high)]
-        if len(outside):
-            raise GravLensError(f"{name} {complaint(known[name], outside[0], model_name)}")
 
 
 def complaint(parameter: ParameterConfig, value: float, model_name: str) -> str:

@@ -144,14 +144,12 @@ class Frame:
 
     Attributes:
         step: Steps done.
-        num_steps: Steps in all.
         alpha_t: Factor on the clean image within ``x_t``: near 0 for noise, 1 at the end.
         x_t: Noisy images in model space, ``(B, C, H, W)``.
         x_hat: Estimate of the clean images in model space, ``(B, C, H, W)``.
     """
 
     step: int
-    num_steps: int
     alpha_t: float
     x_t: Tensor
     x_hat: Tensor

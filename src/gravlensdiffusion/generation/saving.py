@@ -1,22 +1,25 @@
-"""Images of a model to files: one set with its pictures, or shards of one."""
+"""Images of a model to files: one set with its pictures, their way from noise too, or shards of one."""
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from gravlensdiffusion.config.model import CONSISTENCY
 from gravlensdiffusion.formats.writers import whole_set, write_images
-from gravlensdiffusion.generation.animation import NUM_SHOWN, save_animation, shown_request
 from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.generation.noise import Clipping
 from gravlensdiffusion.generation.request import Request
-from gravlensdiffusion.generation.samples import LensSamples
+from gravlensdiffusion.generation.samples import Frame, LensSamples
 from gravlensdiffusion.parallel import Processes, partition
 from gravlensdiffusion.progress import shown_progress
 from gravlensdiffusion.reports.drawing import spared
+from gravlensdiffusion.reports.gif import save_gif
 from gravlensdiffusion.reports.mosaics import save_grid
 from gravlensdiffusion.sets.naming import GIF, GRID
 from gravlensdiffusion.sets.records import LensRecord
@@ -25,6 +28,12 @@ from gravlensdiffusion.store.shards import Shards
 ALONE = Processes()
 PART = ".lenses.part-"
 """What the images of each of several processes are called until the main one puts them together."""
+NUM_SHOWN = 100
+"""Images in a grid and in a GIF, at most."""
+MIN_STEPS = 30
+MAX_FRAMES = 100
+DURATION_MS = 5000
+"""Time from noise to images [ms]."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +80,8 @@ class SampleWriter:
         request, num, index = self.request, self.processes.num, self.processes.index
         shares = [partition(len(request), self.batch_size, num, k) for k in range(num)]
         parts = Shards(folder, shares, PART)
-        own, header = request.part(shares[index]), self.generator.header(request)
+        own = request[shares[index].start : shares[index].stop]
+        header = self.generator.header(request)
         clipping: list[Clipping] = []
         shown: list[LensRecord] = []
 
@@ -131,7 +141,7 @@ class SampleWriter:
         clipping: list[Clipping] = []
 
         def identity(images: range) -> dict[str, Any]:
-            return common | self.request.part(images).identity()
+            return common | self.request[images.start : images.stop].identity()
 
         def begin() -> None:
             if self.processes.is_main:
@@ -145,7 +155,8 @@ class SampleWriter:
             with shown_progress(num, steps=steps, is_shown=self.progress) as bar:
                 for k in missing:
                     images = shards.pieces[k]
-                    batches = self._draw(self.request.part(images), bar.advance)
+                    asked = self.request[images.start : images.stop]
+                    batches = self._draw(asked, bar.advance)
                     shards.write(k, _records(batches, clipping), header, identity(images))
             return len(missing)
 
@@ -168,27 +179,47 @@ class SampleWriter:
         self, path: Path, own: Request, advance: Callable[[int], object]
     ) -> Iterator[LensSamples]:
         """Yield the images of the main process; those at the end of the GIF are not drawn again."""
-        first = shown_request(self.generator, self.request, self.batch_size)
+        generator = self.generator
+        first = shown_request(generator, self.request, self.batch_size)
         asked = (self.request.sampler, self.request.num_steps)
         is_same = (first.sampler, first.num_steps) == asked
-        last = save_animation(
-            path,
-            self.generator,
-            first,
-            self.batch_size,
-            advance=advance if is_same else lambda num: num,
-            tell=self.tell,
-        )
+        kept = kept_steps(first.num_steps)
+        last: list[Frame] = []
+        failed: list[Exception] = []
+
+        def frames() -> Iterator[NDArray[np.float32]]:
+            batches = list(first.batches(self.batch_size))
+            try:
+                for moments in zip(*map(generator.trajectory, batches), strict=True):
+                    last[:] = moments
+                    if moments[0].step and is_same:
+                        advance(len(first))
+                    if moments[0].step in kept:
+                        shown = [to_display(generator, moment) for moment in moments]
+                        yield np.concatenate(shown)[:NUM_SHOWN]
+            except Exception as error:
+                failed.append(error)
+                raise
+
+        # An asinh is a stretch already.
+        stretch = "linear" if generator.config.transform.kind == "asinh" else "sqrt"
+        pictures = frames()
+        with spared(path.name, self.tell):
+            save_gif(pictures, path, duration_ms=DURATION_MS // len(kept), stretch=stretch)
+        # The images are drawn to their end, whatever has become of the picture.
+        deque(pictures, maxlen=0)
+        if failed:
+            raise failed[0]
         if is_same:
             served = own[: len(first)]
             for batch, frame in zip(served.batches(self.batch_size), last, strict=False):
-                yield self.generator.finished(batch, frame.x_t)
+                yield generator.finished(batch, frame.x_t)
             own = own[len(served) :]
         yield from self._draw(own, advance)
 
     def _tell_clipping(self, parts: Iterable[Clipping]) -> None:
         """Say what was cut off at zero flux, where it matters."""
-        for line in Clipping.total(parts).notes(seen=self.request.noise_free):
+        if line := Clipping.total(parts).note(seen=self.request.noise_free):
             self.tell(line)
 
 
@@ -205,3 +236,33 @@ def _keeping(records: Iterable[LensRecord], first: list[LensRecord]) -> Iterator
         if len(first) < NUM_SHOWN:
             first.append(record)
         yield record
+
+
+def shown_request(generator: LensGenerator, request: Request, batch_size: int) -> Request:
+    """Return the request whose way a GIF shows: whole batches, in steps enough to show it."""
+    num = -(-NUM_SHOWN // batch_size) * batch_size
+    own, sampler, steps = generator.config.sampling.sampler, request.sampler, request.num_steps
+    if sampler != CONSISTENCY:
+        steps = max(steps, MIN_STEPS)
+    elif own != CONSISTENCY:
+        # A distilled model has no long way; the one that it was distilled from has.
+        sampler, steps = own, MIN_STEPS
+    return replace(request[:num], sampler=sampler, num_steps=steps)
+
+
+def to_display(generator: LensGenerator, frame: Frame) -> NDArray[np.float32]:
+    """Map noisy images to the stretched scale of the transform, shape ``(B, C, H, W)``.
+
+    Noise stays finite and lenses visible on it, where flux would span orders of magnitude. The mean
+    image, which is no part of model space, comes back as the noise goes: what is shown is
+    ``alpha_t z + sigma_t eps / gain`` for a stretched image z.
+    """
+    transform = generator.model.transform
+    shown = frame.x_t / transform.config.gain + frame.alpha_t * transform.mean
+    return np.asarray(shown.contiguous().float().cpu().numpy(), dtype=np.float32)
+
+
+def kept_steps(num_steps: int) -> frozenset[int]:
+    """Return the steps that a GIF shows, evenly spread, the first and the last among them."""
+    num = min(num_steps, MAX_FRAMES - 1)
+    return frozenset(round(k * num_steps / num) for k in range(num + 1))

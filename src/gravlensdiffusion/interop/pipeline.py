@@ -18,7 +18,7 @@ from gravlensdiffusion.config.model import (
     SamplingConfig,
     ScheduleConfig,
 )
-from gravlensdiffusion.config.unet2d import OF_THE_MODEL, SchedulerConfig, UNet2DConfig
+from gravlensdiffusion.config.network import OF_THE_MODEL, SchedulerConfig, UNet2DConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.presets.training import UNIT_TO_SIGNED
 from gravlensdiffusion.sets.flux import FULL_SCALE

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from gravlensdiffusion.conditioning import Condition
 from gravlensdiffusion.config.model import ModelConfig
-from gravlensdiffusion.config.unet2d import UNet2DConfig
+from gravlensdiffusion.config.network import UNet2DConfig
 from gravlensdiffusion.diffusion.denoise import Denoiser
 from gravlensdiffusion.diffusion.noise import DiscreteSchedule, Schedule
 from gravlensdiffusion.diffusion.randomness import Stream, Streams
-from gravlensdiffusion.diffusion.samplers.base import Sampler, State
+from gravlensdiffusion.diffusion.sampler import Sampler, State
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.interop.pipeline import NUM_STEPS, PREDICTIONS, SCHEDULES
 

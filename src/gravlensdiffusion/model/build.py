@@ -12,11 +12,9 @@ from gravlensdiffusion.config.model import (
     SCHEDULER,
     ModelConfig,
     ObservationConfig,
-    ReferenceUNetConfig,
     ScheduleConfig,
-    UNetConfig,
 )
-from gravlensdiffusion.config.unet2d import UNet2DConfig
+from gravlensdiffusion.config.network import ReferenceUNetConfig, UNet2DConfig, UNetConfig
 from gravlensdiffusion.diffusion.denoise import (
     Denoiser,
     EpsilonDenoiser,
@@ -31,8 +29,8 @@ from gravlensdiffusion.diffusion.noise import (
     Schedule,
     VariancePreservingLogSNR,
 )
-from gravlensdiffusion.diffusion.samplers.base import Sampler
-from gravlensdiffusion.diffusion.samplers.solvers import DDIM, DDPM, Consistency, DPMSolverPP, Heun
+from gravlensdiffusion.diffusion.sampler import Sampler
+from gravlensdiffusion.diffusion.solvers import DDIM, DDPM, Consistency, DPMSolverPP, Heun
 from gravlensdiffusion.diffusion.wrap import ClippedDenoiser
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.interop.unet2d import SchedulerSampler, UNet2D
@@ -103,16 +101,39 @@ class Model(nn.Module):
         """Return the training loss of each image; see `Denoiser.loss`."""
         return self.denoiser.loss(x, t, eps, condition)
 
+    def check_alike(self, weak: "Model") -> None:
+        """Refuse a weaker model whose estimates of one noisy image cannot be mixed with this one's.
+
+        Raises:
+            GravLensError: If it knows other images, orders or noise levels; it says what.
+        """
+
+        def told(of: Model) -> dict[str, object]:
+            config = of.config
+            return {
+                "image shape": (config.num_channels, config.image_size, config.image_size),
+                "classes": config.class_names,
+                "parameters": tuple(each.name for each in config.parameters),
+                "flux unit": config.flux_unit,
+                "transform": config.transform,
+                "mean image": of.transform.mean.tolist(),
+                "noise schedule": config.schedule,
+                "noise": config.observation,
+            }
+
+        others = told(weak)
+        for what, value in told(self).items():
+            if value != others[what]:
+                raise GravLensError(
+                    "`weak` must be a model of the same images, such as an earlier checkpoint of the "
+                    f"run; this one has another {what}"
+                )
+
 
 def build_model(
     config: ModelConfig, transform: Transform | None = None, prior: Tensor | None = None
 ) -> Model:
-    """Build a model with fresh weights.
-
-    Args:
-        config: The configuration.
-        transform: A fitted transform; None for one whose mean image is still zero, to be loaded.
-        prior: Class and parameters of some training images; see `Model`.
+    """Build a model with fresh weights; without transform and table, these are still to be loaded.
 
     Raises:
         GravLensError: If it is larger than any machine of a user would want it to be.
@@ -129,35 +150,6 @@ def build_model(
     # Twice as fast on CPUs as the default layout.
     model.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return model
-
-
-def check_alike(model: Model, other: Model) -> None:
-    """Refuse two models whose estimates of one noisy image cannot be mixed.
-
-    Raises:
-        GravLensError: If the other one knows other images, orders or noise levels; it says what.
-    """
-
-    def told(of: Model) -> dict[str, object]:
-        config = of.config
-        return {
-            "image shape": (config.num_channels, config.image_size, config.image_size),
-            "classes": config.class_names,
-            "parameters": tuple(each.name for each in config.parameters),
-            "flux unit": config.flux_unit,
-            "transform": config.transform,
-            "mean image": of.transform.mean.tolist(),
-            "noise schedule": config.schedule,
-            "noise": config.observation,
-        }
-
-    own, others = told(model), told(other)
-    for what, value in own.items():
-        if value != others[what]:
-            raise GravLensError(
-                f"`weak` must be a model of the same images, such as an earlier checkpoint of the run; "
-                f"this one has another {what}"
-            )
 
 
 def least_size(config: ModelConfig) -> int:

@@ -24,14 +24,12 @@ from gravlensdiffusion.model.build import Model, build_model, least_size
 from gravlensdiffusion.model.folders import (
     CONFIG,
     EMA_WEIGHTS,
-    FEW_STEPS,
     WEIGHTS,
     find_model,
     read_config,
 )
-from gravlensdiffusion.nn.classifier import ClassifierNetwork
-from gravlensdiffusion.nn.encoder import LensEncoder
-from gravlensdiffusion.presets.training import reference
+from gravlensdiffusion.nn.classifier import ClassifierNetwork, LensEncoder
+from gravlensdiffusion.presets.training import training_preset
 from gravlensdiffusion.untrusted.state_file import read_state_dict
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -135,19 +133,6 @@ def load_model(name_or_path: str | Path, device: torch.device | str = "cpu") -> 
         state["transform.mean"] = model.transform.mean
     load_weights(model, state, source=weights)
     return model.to(device).eval()
-
-
-def load_few_steps(name_or_path: str | Path, device: torch.device | str = "cpu") -> Model | None:
-    """Read the distilled model that lies beside a model.
-
-    Returns:
-        None where there is none.
-
-    Raises:
-        GravLensError: If there is no such model, or its files are damaged.
-    """
-    folder = find_model(name_or_path) / FEW_STEPS
-    return load_model(folder, device) if (folder / CONFIG).is_file() else None
 
 
 def load_encoder(folder: Path) -> LensEncoder:
@@ -265,6 +250,6 @@ def _load_reference(path: Path, device: torch.device | str) -> Model:
             raise GravLensError(
                 f"{path}: tensor '{name}', {tensor.dtype}, is not finite everywhere"
             )
-    model = build_model(reference().model)
+    model = build_model(training_preset("reference").model)
     load_weights(model.network, state, source=path)
     return model.to(device).eval()

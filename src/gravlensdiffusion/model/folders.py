@@ -26,7 +26,7 @@ FEW_STEPS = "few_steps"
 """Folder within that of a model, which holds its distilled weights."""
 
 
-class Checkpoint(NamedTuple):
+class _Checkpoint(NamedTuple):
     """A complete checkpoint of a run, and the training images seen when it was written."""
 
     folder: Path
@@ -47,14 +47,14 @@ def bundled_encoders() -> dict[int, Path]:
     return dict(sorted(found.items()))
 
 
-def checkpoints(run: Path) -> list[Checkpoint]:
+def checkpoints(run: Path) -> list[_Checkpoint]:
     """Return the complete checkpoints of a run, oldest first."""
     folders = [path for path in (run / "checkpoints").glob("*") if path.name.isdigit()]
-    found = [Checkpoint(folder, int(folder.name)) for folder in folders]
+    found = [_Checkpoint(folder, int(folder.name)) for folder in folders]
     return sorted(found, key=lambda checkpoint: checkpoint.images_seen)
 
 
-def _best_checkpoint(run: Path) -> Checkpoint | None:
+def _best_checkpoint(run: Path) -> _Checkpoint | None:
     """Return the checkpoint of a run with the lowest held-out loss, or None for no such record."""
     path = run / BEST
     if not path.is_file():

@@ -43,16 +43,12 @@ class Transform(nn.Module):
 
     def inverse(self, x: Tensor) -> Tensor:
         """Map model space ``(B, C, H, W)`` back to flux; ``peak`` gives peak-scaled images."""
-        z = self.uncentred(x)
+        z = x / self.config.gain + self.mean
         if self.config.kind == "peak":
             return z
         if self.config.kind == "asinh":
             z = torch.sinh(z)
         return z * self.config.scale + self.config.offset
-
-    def uncentred(self, x: Tensor) -> Tensor:
-        """Map model space ``(B, C, H, W)`` to stretched flux ``z``."""
-        return x / self.config.gain + self.mean
 
 
 def stretch(config: TransformConfig, flux: Tensor) -> Tensor:

@@ -11,12 +11,7 @@ from gravlensdiffusion.config.model import ParameterConfig
 
 
 class SinusoidalFeatures(nn.Module):
-    """Sines and cosines of a number, at geometrically spaced frequencies.
-
-    Args:
-        dim: Number of features, even.
-        lowest: Lowest angular frequency.
-        highest: Highest angular frequency.
+    """Sines and cosines of a number, at geometrically spaced angular frequencies.
 
     References:
         Vaswani et al. 2017, arXiv:1706.03762, section 3.5.
@@ -41,9 +36,6 @@ class ParameterFeatures(nn.Module):
     A value v is brought to [-1, 1] over its learned range, in its logarithm where it has a
     logarithmic scale. Its features are ``v, sin(2^k pi v / 2), cos(2^k pi v / 2)`` for k from 0 to
     ``NUM_FREQUENCIES - 1`` and a one; all of them are zero where the value is left out.
-
-    Args:
-        parameters: The parameters, in their order.
 
     References:
         Tancik et al. 2020, arXiv:2006.10739, section 4 (Fourier features).
@@ -85,12 +77,8 @@ class ParameterFeatures(nn.Module):
 class ResidualBlock(nn.Module):
     """Two normalised 3x3 convolutions, modulated by an embedding, added to the input.
 
-    Args:
-        in_channels: Channels of the input.
-        out_channels: Channels of the output.
-        embedding_dim: Size of the embedding.
-        modulation: ``scale_shift`` or ``shift`` of the second normalisation.
-        dropout: Dropout probability before the second convolution.
+    The second normalisation is modulated by ``scale_shift`` or ``shift``; before the second
+    convolution comes dropout.
 
     References:
         Ho et al. 2020, arXiv:2006.11239, appendix B; Dhariwal and Nichol 2021,
@@ -126,15 +114,11 @@ class ResidualBlock(nn.Module):
             h = torch.addcmul(shift, h, 1 + scale, out=None if torch.is_grad_enabled() else h)
         else:
             h = self.norm_out(h + shift)
-        return added(self.conv_out(self.dropout(silu(h))), self.skip(x))
+        return _added(self.conv_out(self.dropout(silu(h))), self.skip(x))
 
 
 class SelfAttention(nn.Module):
     """Self-attention over all pixels, added to the input.
-
-    Args:
-        channels: Channels of input and output.
-        num_heads: Number of heads.
 
     References:
         Ho et al. 2020, arXiv:2006.11239, appendix B.
@@ -155,19 +139,14 @@ class SelfAttention(nn.Module):
         h = F.scaled_dot_product_attention(*qkv.unbind(0))
         # Pixels first, channels last is how attention leaves them: no copy is made.
         h = h.transpose(1, 2).reshape(batch, height, width, channels).permute(0, 3, 1, 2)
-        return added(self.project(h), x)
+        return _added(self.project(h), x)
 
 
 class Refine(nn.Module):
     """Convolutions at full resolution, which join what patches have drawn next to each other.
 
-    They see a first image, features of each pixel, and further images, and add to the first image.
-
-    Args:
-        num_channels: Channels C of the image.
-        num_features: Features F of each pixel.
-        num_extra: Channels X of the further images.
-        embedding_dim: Size of the embedding, which scales and shifts the features.
+    They see a first image, features of each pixel, which an embedding scales and shifts, and further
+    images, and add to the first image.
     """
 
     def __init__(
@@ -182,20 +161,17 @@ class Refine(nn.Module):
         self.conv_out = zeroed(nn.Conv2d(num_features, num_channels, 3, padding=1))
 
     def forward(self, drawn: Tensor, extra: Sequence[Tensor], embedding: Tensor) -> Tensor:
-        """Return the image.
+        """Return the image, ``(B, C, H, W)``.
 
         Args:
             drawn: First image and features, ``(B, C + F, H, W)``.
             extra: Further images, ``(B, X, H, W)`` in all.
             embedding: Shape ``(B, E)``.
-
-        Returns:
-            Shape ``(B, C, H, W)``.
         """
         scale, shift = self.modulation(embedding)[:, :, None, None].chunk(2, dim=1)
         h = self.conv_in(torch.cat([drawn, *extra], dim=1))
         h = silu(torch.addcmul(shift, h, 1 + scale))
-        return added(self.conv_out(silu(self.conv_middle(h))), drawn[:, : self.num_channels])
+        return _added(self.conv_out(silu(self.conv_middle(h))), drawn[:, : self.num_channels])
 
 
 class Downsample(nn.Module):
@@ -224,15 +200,11 @@ class Upsample(nn.Module):
 
 
 def silu(x: Tensor) -> Tensor:
-    """Return ``x sigmoid(x)``; it takes the place of `x` where no gradient is asked for.
-
-    Args:
-        x: Values that nothing else reads.
-    """
+    """Return ``x sigmoid(x)``; where no gradient is asked for, in the place of `x`, which nothing else reads."""
     return F.silu(x, inplace=not torch.is_grad_enabled())
 
 
-def added(branch: Tensor, x: Tensor) -> Tensor:
+def _added(branch: Tensor, x: Tensor) -> Tensor:
     """Return the sum of a branch and its input; it takes the place of the branch as in `silu`."""
     return branch + x if torch.is_grad_enabled() else branch.add_(x)
 

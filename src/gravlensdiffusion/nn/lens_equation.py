@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gravlensdiffusion.config.model import LensEquationConfig, ParameterConfig
+from gravlensdiffusion.config.model import ParameterConfig
+from gravlensdiffusion.config.network import LensEquationConfig
 
 FAINTEST = 0.02
 """Brightness, in that of the mean source's centre, below which the asinh channel is linear."""

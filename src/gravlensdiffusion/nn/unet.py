@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from gravlensdiffusion.conditioning import Condition
 from gravlensdiffusion.config.bounds import UNLABELLED
-from gravlensdiffusion.config.model import ParameterConfig, UNetConfig
+from gravlensdiffusion.config.model import ParameterConfig
+from gravlensdiffusion.config.network import UNetConfig
 from gravlensdiffusion.nn.layers import (
     Downsample,
     ParameterFeatures,

@@ -14,23 +14,8 @@ from gravlensdiffusion.config.galaxies import (
     Source,
     StructuredDisc,
 )
-from gravlensdiffusion.config.priors import LogUniform, Prior, TruncatedNormal, Uniform
+from gravlensdiffusion.config.priors import LogUniform, Prior, TruncatedNormal, Uniform, around_zero
 from gravlensdiffusion.config.simulation import Lens, LensClass, Scene
-
-
-def about(mean: float, std: float, low: float, high: float) -> TruncatedNormal:
-    """Return a normal prior between two values."""
-    return TruncatedNormal(mean=mean, std=std, low=low, high=high)
-
-
-def around_zero(std: float, most: float) -> TruncatedNormal:
-    """Return a normal prior about zero."""
-    return about(0.0, std, -most, most)
-
-
-def even(low: float, high: float) -> Uniform:
-    """Return a prior that is even between two values."""
-    return Uniform(low=low, high=high)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,7 +69,7 @@ class Survey:
             einstein_radius=self.einstein_radius,
             e1=around_zero(0.12, 0.28),
             e2=around_zero(0.12, 0.28),
-            position=Disc(radius=even(0.0, 0.05)),
+            position=Disc(radius=Uniform(0.0, 0.05)),
             gamma1=around_zero(0.05, 0.15),
             gamma2=around_zero(0.05, 0.15),
             light=GalaxyLight(
@@ -116,9 +101,9 @@ class Survey:
     @property
     def around(self) -> tuple[Neighbours, ...]:
         """Galaxies of the field, and satellites of the lens."""
-        anywhere = even(-self.half_width, self.half_width)
-        field = _smooth_galaxy(self.neighbour_magnitude, LogUniform(low=0.1, high=0.5))
-        near = _smooth_galaxy(self.satellite_magnitude, LogUniform(low=0.06, high=0.3))
+        anywhere = Uniform(-self.half_width, self.half_width)
+        field = _smooth_galaxy(self.neighbour_magnitude, LogUniform(0.1, 0.5))
+        near = _smooth_galaxy(self.satellite_magnitude, LogUniform(0.06, 0.3))
         return (
             Neighbours(
                 most=self.neighbours[0],
@@ -128,7 +113,7 @@ class Survey:
             Neighbours(
                 most=self.satellites[0],
                 chance=self.satellites[1],
-                galaxy=Source(light=near, position=Disc(radius=even(0.6, self.half_width))),
+                galaxy=Source(light=near, position=Disc(radius=Uniform(0.6, self.half_width))),
             ),
         )
 
@@ -140,23 +125,24 @@ class Survey:
             return GalaxyLight(
                 magnitude=self.disc_magnitude,
                 effective_radius=self.disc_radius,
-                sersic_index=about(1.0, 0.25, 0.5, 1.8),
+                sersic_index=TruncatedNormal(1.0, 0.25, 0.5, 1.8),
                 e1=e,
                 e2=e,
                 structure=structure,
             )
 
-        tilted, thin = around_zero(0.18, 0.45), even(-0.6, 0.6)
+        tilted, thin = around_zero(0.18, 0.45), Uniform(-0.6, 0.6)
         arc = replace(self.source.light, magnitude=self.arc_magnitude, e1=thin, e2=thin)
         merging = replace(disc(STAR_FORMING, tilted), magnitude=self.arc_magnitude)
         faint = replace(
             self.source,
             position=Box(
-                x=even(-self.half_width, self.half_width), y=even(-self.half_width, self.half_width)
+                x=Uniform(-self.half_width, self.half_width),
+                y=Uniform(-self.half_width, self.half_width),
             ),
         )
-        beside = Source(light=arc, position=Disc(radius=even(0.5, 0.9 * self.half_width)))
-        close = Source(light=merging, position=Disc(radius=even(0.3, 1.2)))
+        beside = Source(light=arc, position=Disc(radius=Uniform(0.5, 0.9 * self.half_width)))
+        close = Source(light=merging, position=Disc(radius=Uniform(0.3, 1.2)))
         return LensClass(
             name="no_lens",
             lensed=False,
@@ -173,125 +159,125 @@ class Survey:
 
 
 STAR_FORMING = StructuredDisc(
-    bulge_fraction=even(0.0, 0.15),
-    bar_fraction=even(0.0, 0.12),
-    clump_fraction=even(0.05, 0.4),
+    bulge_fraction=Uniform(0.0, 0.15),
+    bar_fraction=Uniform(0.0, 0.12),
+    clump_fraction=Uniform(0.05, 0.4),
     clump_count=6.0,
-    arm_contrast=even(0.0, 0.8),
-    lopsidedness=even(0.0, 1.0),
+    arm_contrast=Uniform(0.0, 0.8),
+    lopsidedness=Uniform(0.0, 1.0),
 )
 """What the sources have, moved until they were structured as galaxies of COSMOS are."""
 SPIRAL = StructuredDisc(
-    bulge_fraction=even(0.1, 0.45),
-    bar_fraction=even(0.0, 0.15),
-    clump_fraction=even(0.0, 0.15),
+    bulge_fraction=Uniform(0.1, 0.45),
+    bar_fraction=Uniform(0.0, 0.15),
+    clump_fraction=Uniform(0.0, 0.15),
     clump_count=12.0,
-    arm_contrast=even(0.4, 0.95),
-    lopsidedness=even(0.0, 0.3),
+    arm_contrast=Uniform(0.4, 0.95),
+    lopsidedness=Uniform(0.0, 0.3),
 )
 SMOOTH_DISC = StructuredDisc(
-    bulge_fraction=even(0.05, 0.5),
-    clump_fraction=even(0.0, 0.1),
-    arm_contrast=even(0.0, 0.3),
-    lopsidedness=even(0.0, 0.2),
+    bulge_fraction=Uniform(0.05, 0.5),
+    clump_fraction=Uniform(0.0, 0.1),
+    arm_contrast=Uniform(0.0, 0.3),
+    lopsidedness=Uniform(0.0, 0.2),
 )
 RING = StructuredDisc(
-    bulge_fraction=even(0.2, 0.5),
-    bar_fraction=even(0.0, 0.1),
-    ring_fraction=even(0.1, 0.35),
-    clump_fraction=even(0.0, 0.05),
-    arm_contrast=even(0.0, 0.6),
+    bulge_fraction=Uniform(0.2, 0.5),
+    bar_fraction=Uniform(0.0, 0.1),
+    ring_fraction=Uniform(0.1, 0.35),
+    clump_fraction=Uniform(0.0, 0.05),
+    arm_contrast=Uniform(0.0, 0.6),
 )
 CALM = StructuredDisc(
-    bulge_fraction=even(0.0, 0.5),
-    bar_fraction=even(0.0, 0.1),
-    clump_fraction=even(0.0, 0.15),
+    bulge_fraction=Uniform(0.0, 0.5),
+    bar_fraction=Uniform(0.0, 0.1),
+    clump_fraction=Uniform(0.0, 0.15),
     clump_count=6.0,
-    arm_contrast=even(0.0, 0.5),
-    lopsidedness=even(0.0, 0.5),
+    arm_contrast=Uniform(0.0, 0.5),
+    lopsidedness=Uniform(0.0, 0.5),
 )
 """What sources have in the near infrared, which sees fewer of their young stars."""
 HALO = Envelope(
-    fraction=even(0.0, 0.5),
-    relative_radius=even(1.5, 4.0),
-    sersic_index=even(0.8, 1.6),
-    relative_ellipticity=even(0.6, 3.0),
+    fraction=Uniform(0.0, 0.5),
+    relative_radius=Uniform(1.5, 4.0),
+    sersic_index=Uniform(0.8, 1.6),
+    relative_ellipticity=Uniform(0.6, 3.0),
     twist=around_zero(0.3, 0.9),
 )
 """The outer part of early-type galaxies."""
-LOPSIDED = replace(STAR_FORMING, lopsidedness=even(0.4, 1.0))
+LOPSIDED = replace(STAR_FORMING, lopsidedness=Uniform(0.4, 1.0))
 
 
 def _smooth_galaxy(magnitude: Prior, radius: Prior) -> GalaxyLight:
     return GalaxyLight(
         magnitude=magnitude,
         effective_radius=radius,
-        sersic_index=even(0.8, 3.5),
+        sersic_index=Uniform(0.8, 3.5),
         e1=around_zero(0.2, 0.5),
         e2=around_zero(0.2, 0.5),
     )
 
 
 SLACS = Survey(
-    einstein_radius=about(1.2, 0.28, 0.65, 1.8),
-    lens_magnitude=about(16.75, 0.62, 14.9, 18.4),
-    lens_radius=about(1.25, 0.5, 0.5, 3.0),
-    lens_index=about(3.5, 1.1, 1.2, 6.5),
+    einstein_radius=TruncatedNormal(1.2, 0.28, 0.65, 1.8),
+    lens_magnitude=TruncatedNormal(16.75, 0.62, 14.9, 18.4),
+    lens_radius=TruncatedNormal(1.25, 0.5, 0.5, 3.0),
+    lens_index=TruncatedNormal(3.5, 1.1, 1.2, 6.5),
     envelope=HALO,
-    source_magnitude=about(23.8, 0.8, 21.9, 25.6),
-    source_radius=LogUniform(low=0.1, high=0.45),
-    source_distance=even(0.0, 0.45),
-    source_index=about(0.8, 0.25, 0.4, 1.5),
+    source_magnitude=TruncatedNormal(23.8, 0.8, 21.9, 25.6),
+    source_radius=LogUniform(0.1, 0.45),
+    source_distance=Uniform(0.0, 0.45),
+    source_index=TruncatedNormal(0.8, 0.25, 0.4, 1.5),
     source_structure=STAR_FORMING,
-    neighbour_magnitude=about(23.5, 1.2, 20.5, 25.5),
+    neighbour_magnitude=TruncatedNormal(23.5, 1.2, 20.5, 25.5),
     neighbours=(3, 0.25),
-    satellite_magnitude=about(22.5, 1.0, 20.0, 24.5),
+    satellite_magnitude=TruncatedNormal(22.5, 1.0, 20.0, 24.5),
     satellites=(1, 0.2),
     half_width=2.6,
-    disc_magnitude=about(17.8, 0.8, 15.8, 19.6),
-    disc_radius=about(1.3, 0.4, 0.6, 2.4),
-    arc_magnitude=about(21.8, 0.8, 20.0, 23.6),
+    disc_magnitude=TruncatedNormal(17.8, 0.8, 15.8, 19.6),
+    disc_radius=TruncatedNormal(1.3, 0.4, 0.6, 2.4),
+    arc_magnitude=TruncatedNormal(21.8, 0.8, 20.0, 23.6),
 )
 """SLACS: lenses at redshift 0.2 in HST ACS F814W."""
 DESI = Survey(
-    einstein_radius=about(2.0, 0.75, 0.8, 3.4),
-    lens_magnitude=about(18.0, 0.7, 16.0, 19.6),
-    lens_radius=about(0.95, 0.35, 0.35, 2.0),
-    lens_index=about(3.3, 0.9, 1.2, 5.5),
+    einstein_radius=TruncatedNormal(2.0, 0.75, 0.8, 3.4),
+    lens_magnitude=TruncatedNormal(18.0, 0.7, 16.0, 19.6),
+    lens_radius=TruncatedNormal(0.95, 0.35, 0.35, 2.0),
+    lens_index=TruncatedNormal(3.3, 0.9, 1.2, 5.5),
     envelope=HALO,
-    source_magnitude=about(23.3, 0.8, 21.5, 25.2),
-    source_radius=LogUniform(low=0.2, high=0.7),
-    source_distance=even(0.0, 0.7),
-    source_index=about(1.0, 0.25, 0.5, 1.8),
+    source_magnitude=TruncatedNormal(23.3, 0.8, 21.5, 25.2),
+    source_radius=LogUniform(0.2, 0.7),
+    source_distance=Uniform(0.0, 0.7),
+    source_index=TruncatedNormal(1.0, 0.25, 0.5, 1.8),
     source_structure=CALM,
-    neighbour_magnitude=about(23.2, 1.2, 19.5, 25.2),
+    neighbour_magnitude=TruncatedNormal(23.2, 1.2, 19.5, 25.2),
     neighbours=(5, 0.5),
-    satellite_magnitude=about(22.5, 1.2, 19.0, 24.5),
+    satellite_magnitude=TruncatedNormal(22.5, 1.2, 19.0, 24.5),
     satellites=(3, 0.3),
     half_width=4.2,
-    disc_magnitude=about(19.0, 0.8, 17.0, 20.8),
-    disc_radius=about(1.2, 0.4, 0.5, 2.4),
-    arc_magnitude=about(21.0, 0.8, 19.4, 22.8),
+    disc_magnitude=TruncatedNormal(19.0, 0.8, 17.0, 20.8),
+    disc_radius=TruncatedNormal(1.2, 0.4, 0.5, 2.4),
+    arc_magnitude=TruncatedNormal(21.0, 0.8, 19.4, 22.8),
 )
 """Lenses of the DESI legacy surveys at redshift 0.5 in HST WFC3 F140W."""
 EUCLID = Survey(
-    einstein_radius=about(0.95, 0.35, 0.5, 2.0),
-    lens_magnitude=about(21.1, 1.1, 18.5, 22.8),
-    lens_radius=about(0.42, 0.2, 0.15, 1.2),
-    lens_index=about(4.0, 0.9, 1.5, 6.0),
+    einstein_radius=TruncatedNormal(0.95, 0.35, 0.5, 2.0),
+    lens_magnitude=TruncatedNormal(21.1, 1.1, 18.5, 22.8),
+    lens_radius=TruncatedNormal(0.42, 0.2, 0.15, 1.2),
+    lens_index=TruncatedNormal(4.0, 0.9, 1.5, 6.0),
     envelope=HALO,
-    source_magnitude=about(25.3, 0.7, 23.2, 26.6),
-    source_radius=LogUniform(low=0.1, high=0.4),
-    source_distance=even(0.0, 0.45),
-    source_index=about(0.8, 0.25, 0.4, 1.5),
+    source_magnitude=TruncatedNormal(25.3, 0.7, 23.2, 26.6),
+    source_radius=LogUniform(0.1, 0.4),
+    source_distance=Uniform(0.0, 0.45),
+    source_index=TruncatedNormal(0.8, 0.25, 0.4, 1.5),
     source_structure=STAR_FORMING,
-    neighbour_magnitude=about(24.5, 1.3, 20.0, 26.2),
+    neighbour_magnitude=TruncatedNormal(24.5, 1.3, 20.0, 26.2),
     neighbours=(6, 0.4),
-    satellite_magnitude=about(24.0, 1.1, 21.0, 26.0),
+    satellite_magnitude=TruncatedNormal(24.0, 1.1, 21.0, 26.0),
     satellites=(2, 0.2),
     half_width=5.0,
-    disc_magnitude=about(20.3, 0.9, 18.3, 22.2),
-    disc_radius=about(0.9, 0.35, 0.35, 2.0),
-    arc_magnitude=about(22.6, 0.8, 21.0, 24.2),
+    disc_magnitude=TruncatedNormal(20.3, 0.9, 18.3, 22.2),
+    disc_radius=TruncatedNormal(0.9, 0.35, 0.35, 2.0),
+    arc_magnitude=TruncatedNormal(22.6, 0.8, 21.0, 24.2),
 )
 """Lenses of Euclid's quick release Q1 in VIS."""

@@ -1,4 +1,4 @@
-"""Named populations and instruments to simulate."""
+"""Named populations to simulate, and the cameras that see them."""
 
 import re
 from collections.abc import Callable
@@ -7,8 +7,21 @@ from pathlib import Path
 
 from gravlensdiffusion.codec import read_json
 from gravlensdiffusion.config.galaxies import Box, Disc, GalaxyLight, Source
-from gravlensdiffusion.config.instrument import Camera, Imaging
-from gravlensdiffusion.config.priors import Constant, LogUniform, TruncatedNormal, Uniform
+from gravlensdiffusion.config.instrument import (
+    Camera,
+    Depth,
+    Imaging,
+    Moffat,
+    PointSpread,
+    SkyCorrelation,
+)
+from gravlensdiffusion.config.priors import (
+    Constant,
+    LogUniform,
+    TruncatedNormal,
+    Uniform,
+    around_zero,
+)
 from gravlensdiffusion.config.simulation import (
     Cosmology,
     Lens,
@@ -18,60 +31,114 @@ from gravlensdiffusion.config.simulation import (
     Vortex,
 )
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.presets.instruments import ACS_F814W, EUCLID_VIS, WFC3_F140W
 from gravlensdiffusion.presets.populations import DESI, EUCLID, SLACS, Survey
 
-
-def _normal(mean: float, std: float, low: float, high: float) -> TruncatedNormal:
-    return TruncatedNormal(mean=mean, std=std, low=low, high=high)
-
-
-def _symmetric(std: float, most: float) -> TruncatedNormal:
-    return _normal(0.0, std, -most, most)
-
-
-def _even(low: float, high: float) -> Uniform:
-    return Uniform(low=low, high=high)
-
-
-def _fixed(value: float) -> Constant:
-    return Constant(value=value)
-
-
-CENTRE = Box(x=_fixed(0.0), y=_fixed(0.0))
-AXION_MASS = LogUniform(low=1e-24, high=1e-22)
+CENTRE = Box(x=Constant(0.0), y=Constant(0.0))
+AXION_MASS = LogUniform(1e-24, 1e-22)
 CLASSES = (
     LensClass(name="no_sub"),
     LensClass(name="cdm", substructure=Subhaloes(slope=-1.1)),
     LensClass(
         name="axion",
-        substructure=Vortex(axion_mass=AXION_MASS, mass_fraction=_even(0.02, 0.04)),
+        substructure=Vortex(axion_mass=AXION_MASS, mass_fraction=Uniform(0.02, 0.04)),
     ),
 )
 """The three classes, at the strength at which `deeplense` tells them apart."""
 
+# Cameras of surveys, measured on images of theirs; docs/simulation.md says how.
+_SHAPE = around_zero(0.012, 0.048)
+"""Either ellipticity of a point spread function."""
 
-def deeplense() -> SimulationConfig:
+ACS_F814W = Camera(
+    pixel_scale=0.05,
+    psf=PointSpread(
+        components=(
+            Moffat(share=0.249, fwhm=0.050, beta=4.9),
+            Moffat(share=0.540, fwhm=0.153, beta=12.0),
+            Moffat(share=0.211, fwhm=0.540, beta=1.5),
+        ),
+        width=TruncatedNormal(1.0, 0.01, 0.96, 1.04),
+        e1=_SHAPE,
+        e2=_SHAPE,
+    ),
+    zero_point=25.94,
+    # Snapshots of 420 s; the others are of one orbit.
+    background_rms=TruncatedNormal(0.0134, 0.0019, 0.0125, 0.0198),
+    exposure_time=Uniform(400, 420),
+    other_depths=(
+        Depth(
+            share=0.57,
+            background_rms=TruncatedNormal(0.0065, 0.0008, 0.0053, 0.0084),
+            exposure_time=Uniform(2000, 2330),
+        ),
+    ),
+    sky_correlation=SkyCorrelation(table=((1.0, 0.245), (0.245, 0.06))),
+)
+"""HST ACS/WFC, F814W, drizzled to 0.05 arcsec, as 42 SLACS lenses."""
+
+WFC3_F140W = Camera(
+    pixel_scale=0.08,
+    psf=PointSpread(
+        components=(
+            Moffat(share=0.310, fwhm=0.0755, beta=12.0),
+            Moffat(share=0.492, fwhm=0.257, beta=12.0),
+            Moffat(share=0.198, fwhm=0.823, beta=1.5),
+        ),
+        width=TruncatedNormal(1.0, 0.01, 0.96, 1.04),
+        e1=_SHAPE,
+        e2=_SHAPE,
+    ),
+    zero_point=26.45,
+    background_rms=TruncatedNormal(0.0134, 0.0016, 0.0119, 0.0168),
+    # 450 s in the files' maps, which count the share of a detector pixel that a pixel holds.
+    exposure_time=Constant(1150.0),
+    sky_correlation=SkyCorrelation(
+        table=((1.0, 0.37, 0.038), (0.37, 0.148, 0.021), (0.038, 0.021, 0.009))
+    ),
+)
+"""HST WFC3/IR, F140W, drizzled to 0.08 arcsec, as 14 lenses of DESI."""
+
+EUCLID_VIS = Camera(
+    pixel_scale=0.1,
+    psf=PointSpread(
+        components=(
+            Moffat(share=0.068, fwhm=0.0703, beta=12.0),
+            Moffat(share=0.793, fwhm=0.190, beta=2.71),
+            Moffat(share=0.139, fwhm=0.241, beta=1.5),
+        ),
+        width=TruncatedNormal(1.0, 0.02, 0.92, 1.08),
+        e1=_SHAPE,
+        e2=_SHAPE,
+    ),
+    zero_point=25.72,
+    background_rms=TruncatedNormal(0.008, 0.0025, 0.0058, 0.0125),
+    exposure_time=Constant(2264.0),
+    sky_correlation=SkyCorrelation(table=((1.0, 0.19), (0.19, 0.023))),
+)
+"""Euclid VIS, mosaics of 0.1 arcsec, as four lenses of Q1; the zero point is lenstronomy's."""
+
+
+def _deeplense() -> SimulationConfig:
     """Lenses like those of the DeepLense diffusion set; docs/simulation.md has the calibration."""
     return SimulationConfig(
         preset="deeplense",
         lens=Lens(
-            einstein_radius=_even(1.0, 1.65),
-            e1=_normal(-0.04, 0.026, -0.1, 0.02),
-            e2=_symmetric(0.011, 0.03),
+            einstein_radius=Uniform(1.0, 1.65),
+            e1=TruncatedNormal(-0.04, 0.026, -0.1, 0.02),
+            e2=around_zero(0.011, 0.03),
             position=CENTRE,
-            gamma1=_even(0.0, 0.29),
-            gamma2=_normal(-0.01, 0.012, -0.04, 0.02),
+            gamma1=Uniform(0.0, 0.29),
+            gamma2=TruncatedNormal(-0.01, 0.012, -0.04, 0.02),
         ),
         source=Source(
             light=GalaxyLight(
-                magnitude=_fixed(20.0),
-                effective_radius=_normal(0.48, 0.02, 0.42, 0.54),
-                sersic_index=_normal(1.25, 0.05, 1.1, 1.4),
-                e1=_even(0.02, 0.38),
-                e2=_normal(-0.02, 0.027, -0.08, 0.06),
+                magnitude=Constant(20.0),
+                effective_radius=TruncatedNormal(0.48, 0.02, 0.42, 0.54),
+                sersic_index=TruncatedNormal(1.25, 0.05, 1.1, 1.4),
+                e1=Uniform(0.02, 0.38),
+                e2=TruncatedNormal(-0.02, 0.027, -0.08, 0.06),
             ),
-            position=Disc(radius=_even(0.0, 0.5)),
+            position=Disc(radius=Uniform(0.0, 0.5)),
         ),
         classes=CLASSES,
         mix=(1.0, 1.0, 1.0),
@@ -85,35 +152,35 @@ def deeplense() -> SimulationConfig:
     )
 
 
-def deeplense_wide() -> SimulationConfig:
+def _deeplense_wide() -> SimulationConfig:
     """The lenses of `deeplense` with every prior widened, noise included: to train encoders on.
 
     Shear and ellipticities point anywhere, and the sky noise runs from a quarter to four times
     that of `deeplense`.
     """
-    narrow = deeplense()
+    narrow = _deeplense()
     assert isinstance(narrow.imaging.instrument, Camera)
-    noise = LogUniform(low=0.00043, high=0.0069)
+    noise = LogUniform(0.00043, 0.0069)
     return replace(
         narrow,
         preset="deeplense-wide",
         lens=Lens(
-            einstein_radius=_even(0.7, 2.0),
-            e1=_symmetric(0.1, 0.25),
-            e2=_symmetric(0.1, 0.25),
-            position=Disc(radius=_even(0.0, 0.05)),
-            gamma1=_even(-0.3, 0.3),
-            gamma2=_even(-0.3, 0.3),
+            einstein_radius=Uniform(0.7, 2.0),
+            e1=around_zero(0.1, 0.25),
+            e2=around_zero(0.1, 0.25),
+            position=Disc(radius=Uniform(0.0, 0.05)),
+            gamma1=Uniform(-0.3, 0.3),
+            gamma2=Uniform(-0.3, 0.3),
         ),
         source=Source(
             light=GalaxyLight(
-                magnitude=_even(19.5, 20.5),
-                effective_radius=LogUniform(low=0.2, high=0.8),
-                sersic_index=_even(0.7, 2.0),
-                e1=_symmetric(0.15, 0.4),
-                e2=_symmetric(0.15, 0.4),
+                magnitude=Uniform(19.5, 20.5),
+                effective_radius=LogUniform(0.2, 0.8),
+                sersic_index=Uniform(0.7, 2.0),
+                e1=around_zero(0.15, 0.4),
+                e2=around_zero(0.15, 0.4),
             ),
-            position=Disc(radius=_even(0.0, 0.7)),
+            position=Disc(radius=Uniform(0.0, 0.7)),
         ),
         imaging=replace(
             narrow.imaging, instrument=replace(narrow.imaging.instrument, background_rms=noise)
@@ -121,7 +188,7 @@ def deeplense_wide() -> SimulationConfig:
     )
 
 
-def deeplense_sim() -> SimulationConfig:
+def _deeplense_sim() -> SimulationConfig:
     """Model I of DeepLenseSim with its constants, and with the physics that its code misses.
 
     The lens is the same in all images: Einstein radius 1.665 arcsec, that of 1e12 M_sun. The flux
@@ -133,28 +200,30 @@ def deeplense_sim() -> SimulationConfig:
     return SimulationConfig(
         preset="deeplense-sim",
         lens=Lens(
-            einstein_radius=_fixed(1.6645),
-            e1=_fixed(0.1),
-            e2=_fixed(0.0),
+            einstein_radius=Constant(1.6645),
+            e1=Constant(0.1),
+            e2=Constant(0.0),
             position=CENTRE,
-            gamma1=_fixed(0.05),
-            gamma2=_fixed(0.0),
+            gamma1=Constant(0.05),
+            gamma2=Constant(0.0),
         ),
         source=Source(
             light=GalaxyLight(
                 # Amplitude 20 at the half-light radius.
-                magnitude=_fixed(22.063),
-                effective_radius=_fixed(0.25),
-                sersic_index=_fixed(1.0),
-                e1=_fixed(-0.1),
-                e2=_fixed(0.1),
+                magnitude=Constant(22.063),
+                effective_radius=Constant(0.25),
+                sersic_index=Constant(1.0),
+                e1=Constant(-0.1),
+                e2=Constant(0.1),
             ),
-            position=Box(x=_even(-0.35, 0.35), y=_even(-0.35, 0.35)),
+            position=Box(x=Uniform(-0.35, 0.35), y=Uniform(-0.35, 0.35)),
         ),
         classes=(
             LensClass(name="no_sub"),
             LensClass(name="cdm", substructure=Subhaloes(slope=-0.9)),
-            LensClass(name="axion", substructure=Vortex(axion_mass=AXION_MASS, mass=_fixed(3e10))),
+            LensClass(
+                name="axion", substructure=Vortex(axion_mass=AXION_MASS, mass=Constant(3e10))
+            ),
         ),
         mix=(1.0, 1.0, 1.0),
         imaging=Imaging(
@@ -163,26 +232,26 @@ def deeplense_sim() -> SimulationConfig:
                 psf_fwhm=0.087,
                 zero_point=25.0,
                 background_rms=0.01,
-                exposure_time=LogUniform(low=1e3, high=10**3.5),
+                exposure_time=LogUniform(1e3, 10**3.5),
             ),
             num_pixels=150,
         ),
     )
 
 
-def euclid() -> SimulationConfig:
+def _euclid() -> SimulationConfig:
     """Galaxy-scale lenses as the Euclid wide survey sees them in VIS."""
     return _survey(
         "euclid", EUCLID, Imaging(instrument=EUCLID_VIS, num_pixels=100, supersampling=2)
     )
 
 
-def hst() -> SimulationConfig:
+def _hst() -> SimulationConfig:
     """Galaxy-scale lenses in snapshots of the Hubble Space Telescope, WFC3 F140W."""
     return _survey("hst", DESI, Imaging(instrument=WFC3_F140W, num_pixels=100, supersampling=2))
 
 
-def slacs() -> SimulationConfig:
+def _slacs() -> SimulationConfig:
     """Galaxy-scale lenses at redshift 0.2, in the images of the Hubble Space Telescope, ACS F814W."""
     config = _survey("slacs", SLACS, Imaging(instrument=ACS_F814W, num_pixels=96, supersampling=2))
     # The masses are those that bend as much at this redshift as those of the others at theirs.
@@ -209,12 +278,12 @@ def _survey(name: str, survey: Survey, imaging: Imaging) -> SimulationConfig:
 
 
 SIMULATION_PRESETS: dict[str, Callable[[], SimulationConfig]] = {
-    "deeplense": deeplense,
-    "deeplense-wide": deeplense_wide,
-    "deeplense-sim": deeplense_sim,
-    "euclid": euclid,
-    "hst": hst,
-    "slacs": slacs,
+    "deeplense": _deeplense,
+    "deeplense-wide": _deeplense_wide,
+    "deeplense-sim": _deeplense_sim,
+    "euclid": _euclid,
+    "hst": _hst,
+    "slacs": _slacs,
 }
 """The presets by name."""
 

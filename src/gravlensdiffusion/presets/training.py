@@ -1,39 +1,32 @@
-"""Named training configurations, and the recipe that adapts a trained model to a small set."""
+"""Named training configurations."""
 
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
 
 from gravlensdiffusion.codec import read_json
 from gravlensdiffusion.config.model import (
     DenoiserConfig,
-    LensEquationConfig,
     ModelConfig,
-    ReferenceUNetConfig,
-    Resize,
     SamplingConfig,
     ScheduleConfig,
-    SmoothLensConfig,
     TransformConfig,
+)
+from gravlensdiffusion.config.network import (
+    LensEquationConfig,
+    ReferenceUNetConfig,
+    SchedulerConfig,
+    SmoothLensConfig,
+    UNet2DConfig,
     UNetConfig,
 )
 from gravlensdiffusion.config.training import (
-    EarlyStopping,
     EMAConfig,
     OptimiserConfig,
     TrainingConfig,
 )
-from gravlensdiffusion.config.unet2d import SchedulerConfig, UNet2DConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.presets.parameters import LIGHTS, ORDERED_BY, SHAPES
-
-MIN_IMAGES = 200
-"""Fewest images of which some can be held out when a model is adapted."""
-FEWEST_SEEN = 5_000
-"""Images that a model sees before it draws lenses, where its scaling is measured anew."""
-FEW_PASSES = 90
-"""How often a model that is adapted sees each of fewer images; docs/real-data.md says why no oftener."""
 
 UNIT_TO_SIGNED = TransformConfig(
     kind="linear", offset=0.5, scale=0.5, centre="none", gain=1.0, bounds=(0.0, 1.0)
@@ -44,30 +37,24 @@ UNIT_TO_SIGNED = TransformConfig(
 PATCHES = UNetConfig(
     channels=(48, 96, 128),
     patch=2,
-    num_blocks=1,
-    attention_levels=(2,),
     refine_channels=8,
     lens_equation=LensEquationConfig(smooth=SmoothLensConfig()),
 )
 """The network of the bundled models, at 64 pixels."""
 
 
-def reference() -> TrainingConfig:
-    """Return the recipe of the reference project: its U-Net, Adam, batch 10, 40 epochs, no EMA."""
+def _reference() -> TrainingConfig:
+    """The recipe of the reference project: its U-Net, Adam, batch 10, 40 epochs, no EMA."""
     return TrainingConfig(
         preset="reference",
         model=ModelConfig(
-            image_size=28,
             transform=UNIT_TO_SIGNED,
-            schedule=ScheduleConfig(kind="ddpm"),
-            denoiser=DenoiserConfig(prediction="epsilon"),
             network=ReferenceUNetConfig(),
             sampling=SamplingConfig(sampler="ddpm", num_steps=1000),
         ),
         size=28,
         resize="bilinear",
         batch_size=10,
-        epochs=40,
         conditional=False,
         stratified_times=False,
         optimiser=OptimiserConfig(
@@ -77,18 +64,16 @@ def reference() -> TrainingConfig:
     )
 
 
-def ddpm() -> TrainingConfig:
-    """Return the recipe of Ho et al. 2020 (arXiv:2006.11239, appendix B, CIFAR10), one channel.
+def _ddpm() -> TrainingConfig:
+    """The recipe of Ho et al. 2020 (arXiv:2006.11239, appendix B, CIFAR10), one channel.
 
     Their 800,000 steps of 128 images are far more than a set of 10,000 lenses needs: 400 epochs.
     """
     return TrainingConfig(
         preset="ddpm",
         model=ModelConfig(
-            image_size=28,
             transform=UNIT_TO_SIGNED,
-            schedule=ScheduleConfig(kind="ddpm"),
-            denoiser=DenoiserConfig(prediction="epsilon", clip=True),
+            denoiser=DenoiserConfig(clip=True),
             network=UNetConfig(
                 channels=(128, 256, 256),
                 num_blocks=2,
@@ -112,22 +97,18 @@ def ddpm() -> TrainingConfig:
             beta2=0.999,
             weight_decay=0.0,
             warmup_images=640_000,
-            max_grad_norm=1.0,
         ),
         # A decay of 0.9999 a step: half the weight after ln 2 / 1e-4 steps of 128 images.
         ema=EMAConfig(halflife_images=887_000),
     )
 
 
-def unet2d() -> TrainingConfig:
-    """Return a recipe of a network of diffusers, which `gravlens export` hands to that library."""
+def _unet2d() -> TrainingConfig:
+    """A recipe of a network of diffusers, which `gravlens export` hands to that library."""
     return TrainingConfig(
         preset="unet2d",
         model=ModelConfig(
-            image_size=28,
             transform=UNIT_TO_SIGNED,
-            schedule=ScheduleConfig(kind="ddpm"),
-            denoiser=DenoiserConfig(prediction="epsilon"),
             network=UNet2DConfig(
                 block_out_channels=(32, 64, 128),
                 down_block_types=("DownBlock2D", "AttnDownBlock2D", "AttnDownBlock2D"),
@@ -141,42 +122,33 @@ def unet2d() -> TrainingConfig:
             sampling=SamplingConfig(sampler="scheduler", num_steps=50),
         ),
         size=28,
-        batch_size=64,
         total_images=600_000,
         conditional=False,
-        optimiser=OptimiserConfig(
-            kind="adamw", learning_rate=4e-4, warmup_images=10_000, decay="cosine"
-        ),
+        optimiser=OptimiserConfig(learning_rate=4e-4, warmup_images=10_000, decay="cosine"),
         ema=EMAConfig(halflife_images=10_000),
     )
 
 
-def cutouts28() -> TrainingConfig:
-    """Return the recipe for images as they come, noise included: small, class-conditional."""
+def _cutouts28() -> TrainingConfig:
+    """The recipe for images as they come, noise included: small, class-conditional."""
     return TrainingConfig(
         preset="cutouts28",
         model=ModelConfig(
-            image_size=28,
             transform=TransformConfig(kind="asinh", fit=True),
             schedule=ScheduleConfig(kind="log_snr", sigma_min=0.002, sigma_max=160.0),
             denoiser=DenoiserConfig(
                 prediction="preconditioned", uniform_fraction=0.4, p_mean=-0.2, p_std=1.4
             ),
-            network=UNetConfig(channels=(32, 64, 96), num_blocks=1, attention_levels=(2,)),
-            sampling=SamplingConfig(sampler="dpmpp", num_steps=20),
         ),
         size=28,
-        batch_size=64,
         total_images=400_000,
-        optimiser=OptimiserConfig(
-            kind="adamw", learning_rate=1.2e-3, warmup_images=5_000, decay="cosine"
-        ),
+        optimiser=OptimiserConfig(learning_rate=1.2e-3, warmup_images=5_000, decay="cosine"),
         ema=EMAConfig(halflife_images=10_000),
     )
 
 
-def lens64() -> TrainingConfig:
-    """Return the recipe of the bundled models, at 64 pixels.
+def _lens64() -> TrainingConfig:
+    """The recipe of the bundled models, at 64 pixels.
 
     They learn the noise-free images of a simulation, by class and physical parameters, about the image
     of the smooth lens that these give, and Muon takes the hidden weights. The network gives what is
@@ -211,20 +183,15 @@ def lens64() -> TrainingConfig:
         derived_dropout=0.5,
         noise="split",
         optimiser=OptimiserConfig(
-            kind="muon",
-            learning_rate=0.02,
-            adam_learning_rate=1.5e-3,
-            weight_decay=0.01,
-            warmup_images=5_000,
-            decay="cosine",
+            kind="muon", learning_rate=0.02, warmup_images=5_000, decay="cosine"
         ),
         ema=EMAConfig(halflife_images=10_000),
     )
 
 
-def lens28() -> TrainingConfig:
-    """Return the recipe of `lens64` at 28 pixels."""
-    recipe = lens64()
+def _lens28() -> TrainingConfig:
+    """The recipe of `lens64` at 28 pixels."""
+    recipe = _lens64()
     model = replace(
         recipe.model,
         image_size=28,
@@ -234,12 +201,12 @@ def lens28() -> TrainingConfig:
     return replace(recipe, preset="lens28", model=model, size=28, batch_size=64)
 
 
-def lens150() -> TrainingConfig:
-    """Return the recipe of `lens64` at native size, in patches of 5 pixels.
+def _lens150() -> TrainingConfig:
+    """The recipe of `lens64` at native size, in patches of 5 pixels.
 
     Behind its patches the network is that of `lens64`, whose weights it can start from.
     """
-    recipe = lens64()
+    recipe = _lens64()
     model = replace(
         recipe.model,
         image_size=150,
@@ -251,12 +218,12 @@ def lens150() -> TrainingConfig:
     return replace(recipe, preset="lens150", model=model, size=150, total_images=600_000)
 
 
-def slacs96() -> TrainingConfig:
-    """Return the recipe of `lens64` for lenses of a survey, with the light of lens and neighbours.
+def _slacs96() -> TrainingConfig:
+    """The recipe of `lens64` for lenses of a survey, with the light of lens and neighbours.
 
     Its images are those of the simulation preset `slacs`, 96 pixels in patches of 3.
     """
-    recipe = lens64()
+    recipe = _lens64()
     model = replace(
         recipe.model,
         image_size=96,
@@ -284,101 +251,21 @@ def slacs96() -> TrainingConfig:
     )
 
 
-def adaptation(
-    model: ModelConfig,
-    parameters: tuple[str, ...],
-    noise: Literal["learned", "split", "carried", "removed"],
-    num_images: int,
-    augment: Literal["none", "half_turn", "flips", "d4"] = "none",
-) -> TrainingConfig:
-    """Return a recipe that follows a model.
-
-    Args:
-        model: The model to start from; only its configuration counts.
-        parameters: Those of its physical parameters that are learned.
-        noise: What is done about the noise of the set.
-        num_images: Number of images of the set. Fewer than `MIN_IMAGES` are all trained on.
-        augment: How its images are turned.
-    """
-    is_few = num_images < MIN_IMAGES
-    # A model whose scaling stays knows lenses from the start, and has less to learn than to lose.
-    is_gentle = is_few and noise == "removed"
-    least = 0 if is_gentle else FEWEST_SEEN
-    resize = cast("Resize", model.resize) if model.resize in get_args(Resize) else None
-    return TrainingConfig(
-        preset="adapt",
-        model=ModelConfig(
-            image_size=model.image_size,
-            num_channels=model.num_channels,
-            transform=refitted(model.transform),
-            schedule=model.schedule,
-            denoiser=model.denoiser,
-            network=model.network,
-            sampling=sampling(model, noise),
-            **(knowledge(model) if noise == "removed" else {}),
-        ),
-        size=model.image_size,
-        resize=resize,
-        batch_size=16 if is_gentle else 32,
-        total_images=max(FEW_PASSES * num_images, least) if is_few else 60_000,
-        conditional=isinstance(model.network, UNetConfig),
-        parameters=parameters,
-        noise=noise,
-        augment=augment,
-        optimiser=OptimiserConfig(
-            kind="adamw",
-            learning_rate=3e-4 if is_gentle else 1e-3,
-            warmup_images=160 if is_gentle else 1_000,
-        ),
-        ema=EMAConfig(halflife_images=2_000, ramp=0.2),
-        early_stopping=EarlyStopping(
-            held_out=0.0 if is_few else 0.1, every_images=2_000, patience=5
-        ),
-        log_images=2_000,
-        checkpoint_images=10_000,
-        sample_images=10_000,
-    )
-
-
-def knowledge(model: ModelConfig) -> dict[str, Any]:
-    """Return what a model states of the images that it draws, and can be asked for."""
-    names = ("observation", "pixel_scale_arcsec", "flux_unit")
-    asked = ("class_names", "parameters", "prior_size", "prior_draws")
-    return {name: getattr(model, name) for name in (*names, *asked)}
-
-
-def refitted(transform: TransformConfig) -> TransformConfig:
-    """Return a transform of the same kind that is measured anew; one with bounds stays."""
-    if transform.bounds is not None:
-        return transform
-    return TransformConfig(
-        kind=transform.kind, centre=transform.centre, fit=transform.kind == "asinh"
-    )
-
-
-def sampling(model: ModelConfig, noise: str) -> SamplingConfig:
-    """Return how the adapted model draws: as its model, with more steps where noise is new."""
-    is_new = noise == "carried" and model.observation is not None
-    if is_new or model.sampling.few_steps:
-        return SamplingConfig(sampler="dpmpp", num_steps=20, draft_steps=12, best_steps=40)
-    return model.sampling
-
-
 PRESETS: dict[str, Callable[[], TrainingConfig]] = {
-    "cutouts28": cutouts28,
-    "lens28": lens28,
-    "lens64": lens64,
-    "lens150": lens150,
-    "slacs96": slacs96,
-    "ddpm": ddpm,
-    "unet2d": unet2d,
-    "reference": reference,
+    "cutouts28": _cutouts28,
+    "lens28": _lens28,
+    "lens64": _lens64,
+    "lens150": _lens150,
+    "slacs96": _slacs96,
+    "ddpm": _ddpm,
+    "unet2d": _unet2d,
+    "reference": _reference,
 }
 """Training presets by name."""
 
 
 def training_preset(name: str) -> TrainingConfig:
-    """Return the recipe of a name, or that of a JSON file.
+    """The recipe of a name, or that of a JSON file.
 
     Raises:
         GravLensError: If there is no such preset, or the file is not a recipe.

@@ -16,9 +16,8 @@ from lenstronomy.SimulationAPI.ObservationConfig.HST import HST
 from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation
 
-from gravlensdiffusion.config.instrument import Camera, Depth, Imaging, Telescope
+from gravlensdiffusion.config.instrument import Camera, Depth, Imaging, SkyCorrelation, Telescope
 from gravlensdiffusion.config.priors import Constant, Prior
-from gravlensdiffusion.config.sky import SkyCorrelation
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.sets.flux import like_those_beside
 from gravlensdiffusion.simulation.observe import draw_noise, noise_std

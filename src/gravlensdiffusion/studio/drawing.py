@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.formats.writers import write_images
-from gravlensdiffusion.generation.animation import kept_steps, shown_request, to_display
 from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.generation.noise import add_noise, known_noise
 from gravlensdiffusion.generation.request import Request
 from gravlensdiffusion.generation.samples import LensSamples
+from gravlensdiffusion.generation.saving import kept_steps, shown_request, to_display
 from gravlensdiffusion.presets.simulation import learned_preset, simulation_preset
 from gravlensdiffusion.sets.flux import PEAK
 from gravlensdiffusion.sets.lens_set import LensSet

@@ -48,14 +48,8 @@ INVARIANTS = frozenset(
         *(f"{name}_{end}" for name in GALAXIES for end in ("magnitude", "R_sersic", "n_sersic")),
         *(f"{name}_{end}" for name in GALAXIES for end in (*ENVELOPE_FIELDS, *DISC_FIELDS)),
         *(f"{name}_clump_count" for name in GALAXIES),
-        *(
-            "scene",
-            "psf_fwhm",
-            "bad_pixels",
-            "signal_to_noise",
-            "log_signal_to_noise",
-            "log_mean_flux",
-        ),
+        *("scene", "psf_fwhm", "bad_pixels"),
+        *("signal_to_noise", "log_signal_to_noise", "log_mean_flux"),
     }
     - TWISTS
 )
@@ -119,7 +113,10 @@ def turn_lenses(
     turned = dict(parameters)
     for bit in (MIRROR_X, MIRROR_Y, EXCHANGE):
         if symmetry & bit:
-            images = _turn_pixels(images, bit)
+            if bit == EXCHANGE:
+                images = images.transpose(-2, -1)
+            else:
+                images = images.flip(-1 if bit == MIRROR_X else -2)
             turned = {name: _turn_value(turned, name, bit) for name in turned}
     return images, turned
 
@@ -147,12 +144,6 @@ def check_names(kind: str, names: Iterable[str]) -> None:
                 f"augment {kind} exchanges parameter '{name}' with '{partner}', which is not "
                 "learned; train with both or with augment flips"
             )
-
-
-def _turn_pixels(images: Tensor, bit: int) -> Tensor:
-    if bit == EXCHANGE:
-        return images.transpose(-2, -1)
-    return images.flip(-1 if bit == MIRROR_X else -2)
 
 
 def _turn_value(values: Mapping[str, Tensor], name: str, bit: int) -> Tensor:

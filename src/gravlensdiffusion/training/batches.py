@@ -1,4 +1,4 @@
-"""Which image, noise level, noise and label the i-th training image gets.
+"""Which image, noise level, noise and label the i-th training image gets, of a set or of a simulation.
 
 All of it depends on (seed, i) and the size of the set and of a batch alone, so a broken run, or one
 split over several processes, sees the same as an unbroken one.
@@ -8,9 +8,11 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
+from tempfile import TemporaryFile
 
 import numpy as np
 import torch
+from joblib import cpu_count
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -18,11 +20,18 @@ from gravlensdiffusion.conditioning import Condition
 from gravlensdiffusion.config.bounds import UNLABELLED
 from gravlensdiffusion.config.training import DistillationConfig, TrainingConfig
 from gravlensdiffusion.diffusion.randomness import Stream, Streams, generator
+from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.model.build import Model
 from gravlensdiffusion.presets.parameters import DERIVED
+from gravlensdiffusion.sets.lens_set import Indices, as_indices
 from gravlensdiffusion.sets.training_set import TrainingSet
+from gravlensdiffusion.simulation.simulated_set import SimulatedSet, simulate
 from gravlensdiffusion.training.augment import augment
-from gravlensdiffusion.training.fresh import FreshSet
+
+PREFIX = "preset:"
+"""What the name of a simulation preset follows where a data set is named."""
+NUM_MEASURED = 4096
+"""First images, on which all that a model takes from its training set is measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +62,7 @@ class Batch:
 
 
 def positions(seed: int, counts: NDArray[np.int64], num_images: int) -> NDArray[np.int64]:
-    """Return where the i-th training images stand in the set: a new shuffle in every epoch.
-
-    Args:
-        seed: Seed of the run.
-        counts: Numbers i, shape ``(B,)``, counted from 0 over the whole run.
-        num_images: Size N of the set.
-    """
+    """Return where the i-th training images, ``(B,)``, stand in the set: a new shuffle in every epoch."""
     shuffles = {epoch: _shuffle(seed, epoch, num_images) for epoch in set(counts // num_images)}
     return np.array([shuffles[i // num_images][i % num_images] for i in counts])
 
@@ -69,6 +72,79 @@ def _shuffle(seed: int, epoch: int, num_images: int) -> NDArray[np.int64]:
     return generator(seed, int(epoch), Stream.TRAIN_ORDER).permutation(num_images)
 
 
+class FreshSet(SimulatedSet):
+    """The first images of a simulation that goes on for as long as the training does.
+
+    Image i of the training is image i of the simulation, whatever the length of the run. The first
+    images are simulated once, and kept in a file without a name.
+
+    Args:
+        lenses: The first images.
+        twins: Whether the training is on noise-free twins; then the images are read as these.
+    """
+
+    def __init__(self, lenses: SimulatedSet, *, twins: bool) -> None:
+        super().__init__(lenses.config, lenses.numbers, lenses.seed)
+        self._twins = twins
+        with TemporaryFile() as file:  # it lives as long as the array that maps it
+            kept = np.memmap(file, np.float32, "w+", shape=self.shape)
+        values = {name: np.full(len(self), np.nan) for name in self.header.parameter_units}
+        for k, record in enumerate(lenses.records()):
+            kept[k] = record.noise_free if twins else record.image
+            for name, value in record.parameters.items():
+                values[name][k] = value
+        self._kept, self.parameters = kept, values
+
+    def read(self, indices: Indices) -> NDArray[np.float32]:
+        """Return images, shape ``(B, 1, H, W)``."""
+        return np.array(self._kept[as_indices(indices, len(self))])
+
+    read_noise_free = read
+
+    def take(
+        self, numbers: NDArray[np.int64], parameters: tuple[str, ...]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Simulate images of some numbers, shape ``(B,)``.
+
+        Returns:
+            Images ``(B, 1, H, W)``, float32; classes ``(B,)``, int64; of the P parameters that are
+            named the values ``(B, P)``, float64, NaN where an image has none.
+        """
+        records = list(self.simulated([int(number) for number in numbers]))
+        images = [each.noise_free if self._twins else each.image for each in records]
+        values = [[each.parameters.get(name, np.nan) for name in parameters] for each in records]
+        return (
+            torch.from_numpy(np.array(images, np.float32)),
+            torch.tensor([each.label for each in records]),
+            torch.tensor(values, dtype=torch.float64).reshape(len(records), len(parameters)),
+        )
+
+
+def fresh_set(name: str, config: TrainingConfig) -> FreshSet:
+    """Return the simulation that a recipe trains on, at its size and with the recipe's seed.
+
+    Raises:
+        GravLensError: If there is no such preset, or the recipe needs a set with an end.
+    """
+    if config.early_stopping.held_out:
+        raise GravLensError(
+            "each simulated image is seen once, so that `held_out` has nothing to do"
+        )
+    if not config.total_images:
+        raise GravLensError("a simulation has no end, so that `epochs` has no length")
+    is_split = config.noise == "split"
+    lenses = simulate(
+        name.removeprefix(PREFIX),
+        NUM_MEASURED,
+        config.seed,
+        size=config.size,
+        noise_free=is_split or None,
+        flux_unit="e-/s" if is_split else None,
+        num_jobs=cpu_count(),
+    )
+    return FreshSet(lenses, twins=is_split)
+
+
 def load_batch(
     data: TrainingSet,
     config: TrainingConfig,
@@ -76,12 +152,12 @@ def load_batch(
     conditional: bool,
     fresh: FreshSet | None = None,
 ) -> Batch:
-    """Assemble the training images number ``counts``.
+    """Assemble the training images number ``counts``, a part of one batch of the whole run.
 
     Args:
         data: The training set.
         config: Seed, batch size and how often conditions are hidden.
-        counts: Numbers i, shape ``(B,)``; a part of one batch of the whole run.
+        counts: Numbers i, shape ``(B,)``.
         conditional: Whether the model knows classes or parameters.
         fresh: Where images come from that are simulated; None for those of the training set.
     """
@@ -117,17 +193,7 @@ def hide_parameters(
     config: TrainingConfig | DistillationConfig,
     streams: Streams,
 ) -> Tensor | None:
-    """Return parameters with NaN where hidden: one by one, or all of an image.
-
-    Args:
-        values: Shape ``(B, P)``.
-        names: Names of the parameters.
-        config: How often.
-        streams: Random numbers of the batch.
-
-    Returns:
-        Shape ``(B, P)``; None where there are no parameters.
-    """
+    """Return parameters ``(B, P)``, NaN where hidden, one by one or all of an image; None for none."""
     num = values.shape[1]
     if not num:
         return None
@@ -145,7 +211,7 @@ class Prefetcher:
     Args:
         load: Assembles the batch whose first image has a given number.
         stride: Images from one batch to the next.
-        num_ahead: Batches, and threads, ahead of the one that is asked for; 0 for no threads.
+        num_ahead: Batches, and threads, ahead of the one that is asked for; 0 for none.
     """
 
     def __init__(self, load: Callable[[int], Batch], stride: int, num_ahead: int) -> None:

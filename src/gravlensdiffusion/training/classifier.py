@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,35 +12,21 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from torch import Tensor
 
-from gravlensdiffusion.config.classifier import ClassifierTraining
+from gravlensdiffusion.config.classifier import ClassifierConfig, ClassifierTraining
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.nn.classifier import ClassifierNetwork
-from gravlensdiffusion.parallel import find_device
-from gravlensdiffusion.sets.lens_set import LensSet
-from gravlensdiffusion.training.accelerator import build_accelerator, refuse_unequal
+from gravlensdiffusion.parallel import build_accelerator, find_device
+from gravlensdiffusion.sets.lens_set import LensSet, evenly_spread
 from gravlensdiffusion.training.augment import augment
 from gravlensdiffusion.training.fit import Training, shown
-from gravlensdiffusion.training.labelled import configure, split
-from gravlensdiffusion.training.optimiser import share_of_rate
+from gravlensdiffusion.training.validation import hold_out
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Measurement:
-    """How a training stood when its validation loss was measured, as its record keeps it.
-
-    Attributes:
-        images_seen: Images seen.
-        total_images: Images after which training ends at the latest.
-        loss: Mean loss since the last measurement.
-        held_out_loss: Mean negative log-likelihood of the validation images [nat].
-        is_best: Whether none before was better.
-    """
-
-    images_seen: int
-    total_images: int
-    loss: float
-    held_out_loss: float
-    is_best: bool
+MIN_PER_CLASS = 5
+"""Original images that each class needs at least."""
+SCALE_IMAGES = 1000
+"""Images that the scales of the pixels are measured on."""
+MIN_SIZE = 8
+"""Pixels that an image has at least on each side."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,12 +36,14 @@ class TrainedClassifier:
     Attributes:
         network: The classifier.
         held_out: Positions of the validation images, shape ``(H,)``.
-        looks: How training went.
+        looks: How training stood whenever the validation loss was measured, as its record keeps it:
+            ``images_seen``, ``total_images``, ``loss`` since the last time, ``held_out_loss`` [nat],
+            and ``is_best`` where none before was better.
     """
 
     network: ClassifierNetwork
     held_out: NDArray[np.int64]
-    looks: tuple[Measurement, ...]
+    looks: tuple[dict[str, Any], ...]
 
 
 def train_classifier(
@@ -83,9 +72,8 @@ def train_classifier(
     """
     find_device(device)
     trained_on, held_out = split(data, recipe.held_out, recipe.seed, groups)
-    accelerator = build_accelerator(device, recipe.precision)
-    refuse_unequal(recipe.batch_size, accelerator)
-    looks = list[Measurement]()
+    accelerator = build_accelerator(device, recipe.precision, recipe.batch_size)
+    looks = list[dict[str, Any]]()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         network = ClassifierNetwork(configure(data, recipe, trained_on))
@@ -98,15 +86,8 @@ def train_classifier(
                 is_best = state.best_images == state.images_seen
                 if is_best or not looks:
                     best = {name: value.clone() for name, value in network.state_dict().items()}
-                looks.append(
-                    Measurement(
-                        images_seen=state.images_seen,
-                        total_images=state.total_images,
-                        loss=state.loss,
-                        held_out_loss=state.held_out_loss,
-                        is_best=is_best,
-                    )
-                )
+                names = ("images_seen", "total_images", "loss", "held_out_loss")
+                looks.append({name: getattr(state, name) for name in names} | {"is_best": is_best})
     network.load_state_dict(best)
     network.to("cpu").eval()
     logits = torch.from_numpy(predict_logits(network, data, held_out))
@@ -136,15 +117,19 @@ class _ClassifierTraining(Training):
         ]
         num_steps = math.ceil(recipe.total_images / recipe.batch_size)
         rise = max(1.0, 0.05 * num_steps)
+
+        def rate(seen: int) -> float:
+            step = seen // recipe.batch_size
+            falling = 0.5 * (1 + math.cos(math.pi * step / num_steps))
+            return recipe.learning_rate * min((step + 1) / rise, falling)
+
         super().__init__(
             network,
             torch.optim.AdamW(groups, lr=recipe.learning_rate),
             accelerator=accelerator,
             batch_size=recipe.batch_size,
             total_images=recipe.total_images,
-            rate=lambda seen: (
-                recipe.learning_rate * share_of_rate(seen // recipe.batch_size, num_steps, rise)
-            ),
+            rate=rate,
             max_grad_norm=5.0,
             log_images=recipe.check_images,
         )
@@ -189,12 +174,117 @@ class _ClassifierTraining(Training):
 
     def validation_loss(self) -> float | None:
         """Measure the negative log-likelihood of the validation images, where it is due."""
-        if not (self.counters.images_seen and self.due(self._recipe.check_images)):
+        if not (self.state.images_seen and self.due(self._recipe.check_images)):
             return None
         logits = torch.from_numpy(predict_logits(self.model, self._data, self._held_out))
         labels = torch.from_numpy(self._labels[self._held_out])
         losses = F.cross_entropy(logits, labels, reduction="none")
         return float((losses * self.validation_weights).mean())
+
+
+def split(
+    data: LensSet, share: float, seed: int, groups: NDArray[np.int64] | None = None
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Divide a set into positions to train on and positions held out, both increasing.
+
+    The same share of the originals of each class is held out, one image at least. It depends on
+    the seed and on the originals alone, so that adding generated images leaves it as it is. Of the
+    copies of an image that is held out, one of each class judges and the others are left out.
+
+    Args:
+        data: The set; images with label -1 are left out, and generated ones train and never judge.
+        share: Share of the originals to hold out.
+        seed: Seed.
+        groups: Number of the group of copies of each image, shape ``(N,)``; None where all differ.
+
+    Raises:
+        GravLensError: If a class has fewer than `MIN_PER_CLASS` different original images, or none is left to
+            train on.
+    """
+    groups = np.arange(len(data)) if groups is None else groups
+    labels, names, is_original = data.labels, data.header.class_names, ~data.is_generated
+    classes = [np.flatnonzero((labels == label) & is_original) for label in range(len(names))]
+    for own, name in zip(classes, names, strict=True):
+        num_different = len(np.unique(groups[own]))
+        if num_different < MIN_PER_CLASS:
+            different = "" if num_different == len(own) else "different "
+            raise GravLensError(
+                f"class '{name}' has {num_different} {different}original images; a classifier needs "
+                f"{MIN_PER_CLASS} of each class, part of which it is judged by"
+            )
+    rng = np.random.default_rng([seed, 0x5E1D])
+    is_held = hold_out((rng.permutation(own) for own in classes), groups, share)
+    judges = np.flatnonzero(is_held & (labels >= 0) & is_original)
+    pairs = np.stack([groups[judges], labels[judges]])
+    held_out = judges[np.sort(np.unique(pairs, axis=1, return_index=True)[1])]
+    trained_on = np.flatnonzero((labels >= 0) & ~is_held)
+    for name in data.select(trained_on).absent_classes:
+        raise GravLensError(
+            f"all images of class '{name}' are copies of held-out images, so that none is left to "
+            "train on"
+        )
+    return trained_on, held_out
+
+
+def configure(
+    data: LensSet, recipe: ClassifierTraining, trained_on: NDArray[np.int64]
+) -> ClassifierConfig:
+    """Return the configuration of a network for a set.
+
+    Raises:
+        GravLensError: If the images are too small or have no light above their noise.
+    """
+    num_channels, height, width = data.image_shape
+    if height != width or height < MIN_SIZE:
+        raise GravLensError(
+            f"a classifier needs square images of {MIN_SIZE} pixels or more, these have "
+            f"{height} x {width}"
+        )
+    places = evenly_spread(len(trained_on), SCALE_IMAGES)
+    sky, noise, bright = _measure_scales(data.read(trained_on[places]))
+    names = data.header.class_names
+    mix = np.bincount(data.labels[trained_on], minlength=len(names)).astype(float)
+    if recipe.balance != "none":
+        mix[:] = 1.0
+    strides = _strides(height)
+    return ClassifierConfig(
+        image_size=height,
+        num_channels=num_channels,
+        class_names=names,
+        class_mix=tuple(float(share) for share in mix / mix.sum()),
+        channels=tuple(16 * min(2**k, 6) for k in range(len(strides))),
+        strides=strides,
+        dropout=recipe.dropout,
+        sky=sky,
+        noise=noise,
+        bright=bright,
+    )
+
+
+def _strides(size: int) -> tuple[int, ...]:
+    """Return strides that leave a map of four to seven pixels a side."""
+    strides = [1] if size < 48 else [2]
+    size = (size - 1) // strides[0] + 1
+    while size > 7 or len(strides) < 2:
+        strides.append(2)
+        size = (size - 1) // 2 + 1
+    return tuple(strides)
+
+
+def _measure_scales(
+    images: NDArray[np.float32],
+) -> tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...]]:
+    """Return sky level, noise rms and brightness above the sky of each channel of ``(N, C, S, S)``."""
+    pixels = images.transpose(1, 0, 2, 3).reshape(images.shape[1], len(images), -1)
+    sky = np.median(np.quantile(pixels, 0.3, axis=2), axis=1)
+    bright = np.median(np.quantile(pixels, 0.99, axis=2), axis=1) - sky
+    steps = np.abs(np.diff(images, axis=-1)).transpose(1, 0, 2, 3).reshape(len(sky), -1)
+    # A quarter of the absolute values of a normal variable lie below 0.319 of its deviation.
+    noise = np.quantile(steps, 0.25, axis=1) / (0.319 * math.sqrt(2))
+    if not (bright > 0).all():
+        raise GravLensError("the images have no bright pixels; look with `gravlens inspect`")
+    noise = np.maximum(noise, 1e-4 * bright)
+    return tuple(sky.tolist()), tuple(noise.tolist()), tuple(bright.tolist())
 
 
 @torch.no_grad()

@@ -1,12 +1,13 @@
-"""What a training counts, and what it says of itself: where it stands, what it will do."""
+"""What a training counts, where it stands, and what speaks against its end."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from gravlensdiffusion.config.training import TrainingConfig
-from gravlensdiffusion.presets.training import FEWEST_SEEN
 
-FROM_NOTHING, FROM_A_MODEL = 100_000, FEWEST_SEEN
+FROM_NOTHING, FROM_A_MODEL = 100_000, 5_000
 """Images seen before which a model draws noise or blobs, by what it starts from."""
 STEPS_FROM_NOTHING, STEPS_FROM_A_MODEL = 1_500, 150
 """Steps likewise."""
@@ -16,7 +17,21 @@ MOST_PASSES = 400
 """Times that each image may be seen where a model is adapted and nothing is held out."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+COUNTED = (
+    *("images_seen", "num_skipped", "skipped_in_a_row"),
+    *("losses", "usual_loss", "num_different"),
+)
+MEASURED = {
+    "start": "start_loss",
+    "last": "held_out_loss",
+    "best": "best_loss",
+    "best_images": "best_images",
+    "waited": "waited",
+}
+"""What checkpoints keep, counters by their names, and what was measured by its names there."""
+
+
+@dataclass(kw_only=True, slots=True)
 class Progress:
     """Where a training stands.
 
@@ -26,84 +41,58 @@ class Progress:
         loss: Mean loss since the last line of the log began.
         images_per_s: Speed of this process group [image/s].
         num_skipped: Steps skipped because the loss was not finite, or far beyond the usual.
+        skipped_in_a_row: Of these, the last ones.
+        losses: Losses since the last line of the log.
+        usual_loss: Mean loss between the last two lines of the log; infinite before.
         held_out_loss: Validation loss at the last measurement; NaN for none.
         start_loss: Validation loss before the first step; NaN for none.
         best_loss: Lowest validation loss after a step; infinite for none.
         best_images: Images seen when it was measured; 0 for never.
+        waited: Measurements since.
         ended_early: Whether the training ended because the validation loss fell no longer.
         num_different: Different images in the set that is learned from; 0 for none.
         doubt: What speaks against a good model at the end; empty for nothing.
     """
 
-    images_seen: int
-    total_images: int
-    loss: float
-    images_per_s: float
-    num_skipped: int
-    held_out_loss: float = math.nan
-    start_loss: float = math.nan
-    best_loss: float = math.inf
-    best_images: int = 0
-    ended_early: bool = False
-    num_different: int = 0
-    doubt: str = ""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Plan:
-    """What a run will do.
-
-    Attributes:
-        images_seen: Images seen before.
-        total_images: Images after which it ends.
-        batch_size: Images per step.
-        num_images: Images in the set that is learned from; 0 for none.
-        num_different: How many of them are different.
-        notes: What the user should know, one line each.
-    """
-
-    images_seen: int
-    total_images: int
-    batch_size: int
-    num_images: int
-    num_different: int
-    notes: tuple[str, ...]
-
-    @property
-    def length(self) -> str:
-        """How long the run is, in a few words."""
-        steps = f"{self.total_images:,} images in {self.total_images // self.batch_size:,} steps"
-        if self.images_seen:
-            steps += f", {self.images_seen:,} of them seen before"
-        if not self.num_images:
-            return steps
-        different = ""
-        if self.num_different < self.num_images:
-            different = f" ({self.num_different:,} different)"
-        times = self.total_images / self.num_images
-        passes = f"{times:,.1f} times" if times < 100 else f"{times:,.0f} times"
-        return f"{steps}, each of {self.num_images:,} images{different} {passes}"
-
-
-@dataclass(slots=True)
-class Counters:
-    """What a run counts, kept in its checkpoints.
-
-    Attributes:
-        images_seen: Images seen.
-        num_skipped: Steps skipped.
-        skipped_in_a_row: Of these, the last ones.
-        losses: Losses since the last line of the log.
-        usual_loss: Mean loss between the last two lines of the log; infinite before.
-        num_different: Different images in the set; 0 before they are counted.
-    """
-
     images_seen: int = 0
+    total_images: int = 0
+    loss: float = math.nan
+    images_per_s: float = 0.0
     num_skipped: int = 0
     skipped_in_a_row: int = 0
     losses: list[float] = field(default_factory=list)
     usual_loss: float = math.inf
+    held_out_loss: float = math.nan
+    start_loss: float = math.nan
+    best_loss: float = math.inf
+    best_images: int = 0
+    waited: int = 0
+    ended_early: bool = False
     num_different: int = 0
+    doubt: str = ""
+
+    @classmethod
+    def saved(cls, state: Mapping[str, Any]) -> "Progress":
+        """Return where a training stood, from the state in a checkpoint."""
+        measured = state.get("held_out", {})
+        return cls(**state["counters"], **{MEASURED[name]: measured[name] for name in measured})
+
+    def kept(self) -> dict[str, dict[str, Any]]:
+        """Return what a checkpoint keeps."""
+        return {
+            "counters": {name: getattr(self, name) for name in COUNTED},
+            "held_out": {name: getattr(self, own) for name, own in MEASURED.items()},
+        }
+
+    def measured(self, loss: float) -> None:
+        """Take in a validation loss."""
+        self.held_out_loss = loss
+        if not self.images_seen:
+            self.start_loss = loss
+        elif loss < self.best_loss:
+            self.best_loss, self.best_images, self.waited = loss, self.images_seen, 0
+        else:
+            self.waited += 1
 
 
 def doubt(

@@ -8,18 +8,18 @@ from typing import Any, Literal, cast, get_args
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
 from gravlensdiffusion.config.instrument import Camera
 from gravlensdiffusion.config.model import (
-    LensEquationConfig,
     ModelConfig,
-    NetworkConfig,
     NoiseLevel,
     ObservationConfig,
     ParameterConfig,
     Resize,
+)
+from gravlensdiffusion.config.network import (
+    LensEquationConfig,
+    NetworkConfig,
     SmoothLensConfig,
     UNetConfig,
 )
@@ -35,7 +35,7 @@ from gravlensdiffusion.sets.flux import default_method
 from gravlensdiffusion.sets.lens_set import LensSet, evenly_spread
 from gravlensdiffusion.sets.training_set import TrainingSet, prepare
 from gravlensdiffusion.simulation.population import prior_bounds
-from gravlensdiffusion.training.fresh import FreshSet
+from gravlensdiffusion.training.batches import FreshSet
 from gravlensdiffusion.training.validation import choose_validation
 
 MAX_DEPTHS = 64
@@ -58,11 +58,7 @@ def prepare_data(
     writes: bool = True,
     keeps: bool = True,
 ) -> TrainingSet:
-    """Resize the training set, or find it resized in a run directory; see `sets.training_set.prepare`.
-
-    Raises:
-        GravLensError: If the images cannot be trained on.
-    """
+    """Resize the training set, or find it resized in a run directory; see `sets.training_set.prepare`."""
     size = source.image_shape[1] if config.size is None else config.size
     if config.noise == "split":
         if size != source.image_shape[1]:
@@ -82,18 +78,13 @@ def prepare_data(
         writes=writes,
         keeps=keeps,
     )
-    return replace(data, parameters=_in_ranges(known, source, data.parameters)) if known else data
-
-
-def _in_ranges(
-    known: Sequence[ParameterConfig], source: LensSet, values: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Return values of parameters that a model knows, NaN where it does not know such a value."""
-    bounds = np.array([each.bounds() for each in known])
-    units = source.header.parameter_units
-    is_known = (values >= bounds[:, 0]) & (values <= bounds[:, 1])
+    if not known:
+        return data
+    bounds, units = np.array([each.bounds() for each in known]), source.header.parameter_units
+    is_known = (data.parameters >= bounds[:, 0]) & (data.parameters <= bounds[:, 1])
     is_known &= [units.get(each.name, "") == each.unit for each in known]
-    return np.where(is_known, values, np.nan)
+    # NaN where the model does not know such a value.
+    return replace(data, parameters=np.where(is_known, data.parameters, np.nan))
 
 
 def split_validation(
@@ -124,14 +115,23 @@ def fresh_model(
     transform = fit_transform(config.model.transform, data.images.blocks(), data.images.shape[1:])
     found = _complete(config, source, data, transform.config, num_different)
     if config.noise == "carried":
-        found = _carry_noise(found, noise_level(data.images.blocks(), transform))
+        # White noise goes past the network. The lowest level of sampling is a fifth of it or less, so
+        # that 98% of it or more, 1 / sqrt(1 + (sigma_min / noise)^2), is left in the last estimate.
+        noise, schedule = noise_level(data.images.blocks(), transform), found.schedule
+        if noise:
+            schedule = replace(schedule, sigma_min=min(schedule.sigma_min, noise / 5))
+        found = replace(found, schedule=schedule, denoiser=replace(found.denoiser, noise=noise))
     if config.noise == "removed":
         noise = _sky_noise(data, transform)
         found = replace(found, denoiser=replace(found.denoiser, noise=noise, keeps_noise=False))
     found = _with_spread(found, data, transform)
+    prior = None
+    if found.prior_size and not config.model.prior_size:
+        num = found.prior_size
+        rows = np.column_stack([data.labels[:num], data.parameters[:num]])
+        prior = torch.from_numpy(rows.astype(np.float32))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        prior = None if config.model.prior_size else _prior_table(data, found.prior_size)
         return build_model(found, transform, prior)
 
 
@@ -145,19 +145,6 @@ def _sky_noise(data: TrainingSet, transform: Transform) -> float:
         high, low = stretch(transform.config, torch.from_numpy(ends)).numpy()
         found.append(transform.config.gain * (high - low) / 2)
     return float(np.median(np.concatenate(found)))
-
-
-def _carry_noise(config: ModelConfig, noise: float) -> ModelConfig:
-    """Return a model past whose network white noise goes.
-
-    The lowest noise level of sampling is a fifth of that noise or less, so that what is left of it
-    in the last estimate, ``1 / sqrt(1 + (sigma_min / noise)^2)``, is 98% or more.
-    """
-    schedule = config.schedule
-    if noise:
-        schedule = replace(schedule, sigma_min=min(schedule.sigma_min, noise / 5))
-    denoiser = replace(config.denoiser, noise=noise)
-    return replace(config, schedule=schedule, denoiser=denoiser)
 
 
 def _complete(
@@ -288,29 +275,15 @@ def _learned_parameters(
         low, high = float(np.nanmin(values)), float(np.nanmax(values))
         if not low < high:
             raise GravLensError(f"parameter '{name}' is {low:g} in all training images")
-        if name in priors:
-            low, high = _reached(low, high, *priors[name])
+        first, last = priors.get(name, (math.nan, math.nan))
+        near = NEAR * (last - first)
+        if math.isfinite(near):
+            low = first if 0 <= low - first <= near else low
+            high = last if 0 <= last - high <= near else high
         scale: Literal["linear", "log"] = "log" if name in LOGARITHMIC else "linear"
         unit = source.header.parameter_units.get(name, "")
         found.append(ParameterConfig(name=name, unit=unit, low=low, high=high, scale=scale))
     return tuple(found)
-
-
-def _reached(low: float, high: float, first: float, last: float) -> tuple[float, float]:
-    """Return the ends of a prior where values reach to within ``NEAR`` of its width, else theirs."""
-    near = NEAR * (last - first)
-    if math.isfinite(near):
-        low = first if 0 <= low - first <= near else low
-        high = last if 0 <= last - high <= near else high
-    return low, high
-
-
-def _prior_table(data: TrainingSet, num: int) -> Tensor | None:
-    """Return class and parameters of the first images, shape ``(num, 1 + P)``; None for none."""
-    if not num:
-        return None
-    rows = np.column_stack([data.labels[:num], data.parameters[:num]])
-    return torch.from_numpy(rows.astype(np.float32))
 
 
 def noise_free_twins(source: LensSet) -> LensSet:
@@ -348,28 +321,21 @@ def observation_of(source: LensSet) -> ObservationConfig:
         raise GravLensError("noise 'split' needs a training set that `gravlens simulate` made")
     if header.resize is not None and header.resize not in get_args(Resize):
         raise GravLensError(f"the training set went through an unknown resize, '{header.resize}'")
-    every = values.get("exposure_time", np.full(len(source), np.nan))
-    times = every[np.isfinite(every)]
+    rms = values["background_rms"]
+    times = values.get("exposure_time", np.full(len(source), np.nan))
+    finite = times[np.isfinite(times)]
+    chosen = np.argsort(rms, kind="stable")[evenly_spread(len(rms), MAX_DEPTHS)]
     return ObservationConfig(
         num_pixels=simulation.imaging.num_pixels,
-        background_rms=float(np.median(values["background_rms"])),
-        exposure_time=float(np.median(times)) if len(times) else None,
+        background_rms=float(np.median(rms)),
+        exposure_time=float(np.median(finite)) if len(finite) else None,
         resize=cast("Resize | None", header.resize),
         sky_correlation=simulation.imaging.sky_correlation,
-        depths=_depths(values["background_rms"], every),
-    )
-
-
-def _depths(rms: NDArray[np.float64], times: NDArray[np.float64]) -> tuple[NoiseLevel, ...]:
-    """Return the noise of evenly spread images in the order of their rms, or nothing where all have the same."""
-    if np.ptp(rms) == 0:
-        return ()
-    order = np.argsort(rms, kind="stable")
-    chosen = order[evenly_spread(len(order), MAX_DEPTHS)]
-    return tuple(
-        NoiseLevel(
-            background_rms=float(rms[k]),
-            exposure_time=float(times[k]) if np.isfinite(times[k]) else None,
-        )
-        for k in chosen
+        depths=tuple(
+            NoiseLevel(
+                background_rms=float(rms[k]),
+                exposure_time=float(times[k]) if np.isfinite(times[k]) else None,
+            )
+            for k in (chosen if np.ptp(rms) else ())
+        ),
     )

@@ -18,15 +18,21 @@ from gravlensdiffusion.formats.open import as_set
 from gravlensdiffusion.model.build import Model
 from gravlensdiffusion.model.checkpoint import load_model
 from gravlensdiffusion.model.folders import checkpoints
-from gravlensdiffusion.parallel import Processes
+from gravlensdiffusion.parallel import Processes, build_accelerator
 from gravlensdiffusion.presets.training import training_preset
 from gravlensdiffusion.sets.copies import group, sign
 from gravlensdiffusion.sets.lens_set import LensSet
 from gravlensdiffusion.sets.training_set import TrainingSet
-from gravlensdiffusion.training.accelerator import build_accelerator, refuse_unequal
-from gravlensdiffusion.training.adapt import adapt, start_from
+from gravlensdiffusion.training.adapt import adapt
 from gravlensdiffusion.training.augment import check_names
-from gravlensdiffusion.training.batches import Batch, Prefetcher, load_batch
+from gravlensdiffusion.training.batches import (
+    PREFIX,
+    Batch,
+    FreshSet,
+    Prefetcher,
+    fresh_set,
+    load_batch,
+)
 from gravlensdiffusion.training.counters import Progress, doubt
 from gravlensdiffusion.training.data import (
     fresh_model,
@@ -34,9 +40,9 @@ from gravlensdiffusion.training.data import (
     split_validation,
 )
 from gravlensdiffusion.training.fit import Training, trained
-from gravlensdiffusion.training.fresh import PREFIX, FreshSet, fresh_set
 from gravlensdiffusion.training.optimiser import build_optimiser, learning_rate
 from gravlensdiffusion.training.run import RunDirectory, held_run
+from gravlensdiffusion.training.start import start_from
 from gravlensdiffusion.training.validation import ValidationLoss
 
 
@@ -104,7 +110,7 @@ def open_training(
     writes: bool = True,
     tell: Callable[[str], object] = lambda _: None,
 ) -> Iterator["DiffusionTraining"]:
-    """Hold a run directory, and yield its training, which goes on where it is gone through.
+    """Hold a run directory, and yield its training, which goes on where it is gone through; see `train`.
 
     Args:
         config: The recipe.
@@ -113,13 +119,13 @@ def open_training(
         device: ``cpu``, ``cuda`` or ``auto``.
         init: A model whose weights to start from, or None.
         writes: Whether anything is written; else the folder need not exist, and the training is
-            there to be asked for its plan.
+            there to be asked what it would do.
         tell: Called with each line that the user should know.
 
     Raises:
         GravLensError: If the run directory or the data do not fit, or another process trains there.
     """
-    accelerator = build_accelerator(device, config.precision)
+    accelerator = build_accelerator(device, config.precision, config.batch_size)
     processes = Processes.launched()
     with ExitStack() as stack:
 
@@ -129,6 +135,13 @@ def open_training(
                 stack.enter_context(held_run(folder, writes=writes))
 
         processes.main_first(hold)
+        if not checkpoints(folder):  # a mistake is told before the run directory is made
+            if init is not None:
+                load_model(init)
+            elif config.model.prior_size:
+                raise GravLensError(
+                    "the recipe keeps the parameters of a model that it adapts: name it with `init`"
+                )
         training = DiffusionTraining(
             config, source, folder, accelerator, init, writes=writes, tell=tell
         )
@@ -156,10 +169,7 @@ class DiffusionTraining(Training):
         self._fresh = source if isinstance(source, FreshSet) else None
         present = source.with_present_classes().header.class_names
         source = source.with_classes(dict.fromkeys((*config.model.class_names, *present)))
-        refuse_unequal(config.batch_size, accelerator)
         check_names(config.augment, config.parameters)
-        if not checkpoints(folder):
-            _check_init(config, init)  # before the run directory is made
         self.config = config
         run, self.data, held_out = processes.main_first(
             lambda: self._open(source, folder, accelerator, writes=writes)
@@ -193,17 +203,17 @@ class DiffusionTraining(Training):
         )
         if writes and self.is_main:
             # A run that was killed between its best checkpoint and the record of it.
-            run.record_best(self.validation.best_images, self.validation.best)
+            run.record_best(self.state.best_images, self.state.best_loss)
         # A run of an earlier version has not counted them.
-        counted = num_different or self.counters.num_different
-        self.counters.num_different = counted or _count_different(self.data)
+        counted = num_different or self.state.num_different
+        self.state.num_different = counted or _count_different(self.data)
         self.num_images = len(self.data)
         if self._fresh is not None:
-            self.num_images, self.counters.num_different = 0, self.total_images
-        self.doubt = doubt(
+            self.num_images, self.state.num_different = 0, self.total_images
+        self.state.doubt = doubt(
             config,
-            max(self.total_images, self.counters.images_seen),
-            self.counters.num_different,
+            max(self.total_images, self.state.images_seen),
+            self.state.num_different,
             starts_from_model=init is not None,
         )
         self._wrapped = accelerator.prepare(model)
@@ -270,7 +280,7 @@ class DiffusionTraining(Training):
     def is_sample_due(self) -> bool:
         """Whether samples of the averaged model are due; at an early end those of the best are."""
         every = self.config.sample_images
-        is_best_due = self.has_ended and self.validation.best_images > 0
+        is_best_due = self.has_ended and self.state.best_images > 0
         return self.is_main and every > 0 and self.due(every) and not is_best_due
 
     def check_data(self) -> None:
@@ -308,16 +318,6 @@ class DiffusionTraining(Training):
                 yield model
         finally:
             model.load_state_dict(own)
-
-
-def _check_init(config: TrainingConfig, init: str | Path | None) -> None:
-    """Refuse a bad model to start from, and none where the recipe keeps what one knows."""
-    if init is not None:
-        load_model(init)
-    elif config.model.prior_size:
-        raise GravLensError(
-            "the recipe keeps the parameters of a model that it adapts: name it with `init`"
-        )
 
 
 def _count_different(data: TrainingSet) -> int:

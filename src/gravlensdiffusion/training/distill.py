@@ -19,10 +19,9 @@ from gravlensdiffusion.diffusion.randomness import Stream, Streams
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.model.build import Model, build_model
 from gravlensdiffusion.model.checkpoint import fingerprint
-from gravlensdiffusion.training.accelerator import build_accelerator
+from gravlensdiffusion.parallel import build_accelerator
 from gravlensdiffusion.training.batches import hide_parameters
-from gravlensdiffusion.training.counters import Progress
-from gravlensdiffusion.training.fit import Training, trained
+from gravlensdiffusion.training.fit import Training
 from gravlensdiffusion.training.objectives import (
     FollowSolver,
     MatchDistribution,
@@ -36,36 +35,6 @@ FRESH = 1000
 """Draws of noise between two batches of images for the critic alone."""
 
 
-def distill(
-    config: DistillationConfig,
-    teacher: Model,
-    folder: Path,
-    *,
-    device: str = "auto",
-    progress: bool = False,
-) -> Progress:
-    """Distill a model, or go on with a run that was broken off.
-
-    On a CPU a run that was stopped and resumed ends with the same bits as an unbroken one.
-
-    Args:
-        config: How.
-        teacher: The model to learn from.
-        folder: The run directory, which `checkpoint.load_model` reads.
-        device: ``cpu``, ``cuda`` or ``auto``.
-        progress: Whether to show on stderr how far it is.
-
-    Returns:
-        Where the run stood when it ended.
-
-    Raises:
-        GravLensError: If the teacher or the run directory does not fit, another process works
-            there, or the loss diverges.
-    """
-    with open_distillation(config, teacher, folder, device=device) as training:
-        return trained(training, progress=progress)
-
-
 @contextmanager
 def open_distillation(
     config: DistillationConfig,
@@ -75,7 +44,7 @@ def open_distillation(
     device: str = "auto",
     writes: bool = True,
     tell: Callable[[str], object] = lambda _: None,
-) -> Iterator["Distillation"]:
+) -> Iterator["_Distillation"]:
     """Hold a run directory, and yield its distillation; see `diffusion.open_training`.
 
     Raises:
@@ -86,10 +55,10 @@ def open_distillation(
     if accelerator.num_processes > 1:
         raise GravLensError("distillation runs in one process; start it without a launcher")
     with held_run(folder, writes=writes):
-        yield Distillation(config, teacher, folder, accelerator, writes=writes, tell=tell)
+        yield _Distillation(config, teacher, folder, accelerator, writes=writes, tell=tell)
 
 
-class Distillation(Training):
+class _Distillation(Training):
     """The training of a student, and of a critic beside it; see `open_distillation`."""
 
     def __init__(
@@ -102,7 +71,7 @@ class Distillation(Training):
         writes: bool = True,
         tell: Callable[[str], object] = lambda _: None,
     ) -> None:
-        student_config = distilled(teacher, config)
+        student_config = _distilled(teacher, config)
         device = accelerator.device
         run = RunDirectory.open(folder, config, writes=writes)
         run.record_environment(fingerprint(teacher), str(device), writes=writes)
@@ -194,7 +163,7 @@ class Distillation(Training):
         }
 
 
-def distilled(teacher: Model, config: DistillationConfig) -> ModelConfig:
+def _distilled(teacher: Model, config: DistillationConfig) -> ModelConfig:
     """Return the configuration of a student.
 
     Raises:

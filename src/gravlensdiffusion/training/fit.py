@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,10 +15,9 @@ from gravlensdiffusion.config.training import EMAConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.model.folders import checkpoints
 from gravlensdiffusion.progress import shown_progress
-from gravlensdiffusion.training.counters import Counters, Plan, Progress
-from gravlensdiffusion.training.optimiser import MovingAverage, set_rate
+from gravlensdiffusion.training.counters import Progress
+from gravlensdiffusion.training.optimiser import MovingAverage
 from gravlensdiffusion.training.run import MetricsLog, RunDirectory, Saved
-from gravlensdiffusion.training.validation import Validation
 
 MAX_SKIPPED_IN_A_ROW = 10
 """Steps with a loss or gradient that is of no use, in a row, after which a run stops."""
@@ -56,8 +55,6 @@ class Training:
     """Measurements without a new lowest validation loss after which it ends; 0 for no end."""
     num_images: int = 0
     """Images in the set that is learned from; 0 for none."""
-    doubt: str = ""
-    """What speaks against a good model at the end; empty for nothing."""
 
     def __init__(
         self,
@@ -85,16 +82,15 @@ class Training:
         self.log_images, self.checkpoint_images = log_images, checkpoint_images
         self.run, self.tell = run, tell
         self.ema = MovingAverage(model, ema) if ema and ema.halflife_images else None
-        self.counters, self.validation = Counters(), Validation()
+        self.state = Progress()
         if saved is not None:
             optimiser.load_state_dict(saved.state["optimiser"])
-            self.counters = Counters(**saved.state["counters"])
-            self.validation = Validation(**saved.state.get("held_out", {}))
+            self.state = Progress.saved(saved.state)
             if self.ema is not None:
                 self.ema.load(saved.average)
+        self.state.total_images = self.total_images
         self._wrapped: Any = None
-        self._loss = math.nan
-        self._began, self._seen_before = time.monotonic(), self.counters.images_seen
+        self._began, self._seen_before = time.monotonic(), self.state.images_seen
         self._is_asked_to_stop = False
 
     def loss(self, first: int) -> Tensor:
@@ -134,11 +130,11 @@ class Training:
     @property
     def has_ended(self) -> bool:
         """Whether there is nothing left to do."""
-        return self.counters.images_seen >= self.total_images or self._is_exhausted
+        return self.state.images_seen >= self.total_images or self._is_exhausted
 
     @property
     def _is_exhausted(self) -> bool:
-        return 0 < self.patience <= self.validation.waited
+        return 0 < self.patience <= self.state.waited
 
     @property
     def is_main(self) -> bool:
@@ -147,61 +143,53 @@ class Training:
 
     def due(self, every: int) -> bool:
         """Whether a multiple of ``every`` images was passed in this step, or the training ended."""
-        seen = self.counters.images_seen
+        seen = self.state.images_seen
         passed = seen // every > (seen - self.batch_size) // every
         return passed or self.has_ended
 
     @property
-    def plan(self) -> Plan:
-        """What the training will do."""
-        seen, total = self.counters.images_seen, self.total_images
-        notes = (self.doubt,) if self.doubt else ()
-        if seen > total and self.run is not None:
-            told = f"{self.run.folder} has seen {seen:,} images already, more than the {total:,}"
-            notes = (f"{told} asked for: nothing is left to do",)
-        return Plan(
-            images_seen=seen,
-            total_images=total,
-            batch_size=self.batch_size,
-            num_images=self.num_images,
-            num_different=self.counters.num_different,
-            notes=notes,
-        )
+    def length(self) -> str:
+        """How long the training is, in a few words."""
+        seen, total, num = self.state.images_seen, self.total_images, self.num_images
+        steps = f"{total:,} images in {total // self.batch_size:,} steps"
+        if seen:
+            steps += f", {seen:,} of them seen before"
+        if not num:
+            return steps
+        num_different, times = self.state.num_different, total / num
+        different = f" ({num_different:,} different)" if num_different < num else ""
+        passes = f"{times:,.1f} times" if times < 100 else f"{times:,.0f} times"
+        return f"{steps}, each of {num:,} images{different} {passes}"
+
+    @property
+    def note(self) -> str:
+        """What the user should know of its end, in one line; empty for nothing."""
+        seen, total = self.state.images_seen, self.total_images
+        if seen <= total or self.run is None:
+            return self.state.doubt
+        told = f"{self.run.folder} has seen {seen:,} images already, more than the {total:,}"
+        return f"{told} asked for: nothing is left to do"
 
     @property
     def progress(self) -> Progress:
         """Where the training stands."""
-        counters, validation = self.counters, self.validation
-        num_done = counters.images_seen - self._seen_before
-        return Progress(
-            images_seen=counters.images_seen,
-            total_images=self.total_images,
-            loss=self._loss,
-            images_per_s=num_done / max(time.monotonic() - self._began, 1e-9),
-            num_skipped=counters.num_skipped,
-            held_out_loss=validation.last,
-            start_loss=validation.start,
-            best_loss=validation.best,
-            best_images=validation.best_images,
-            ended_early=self._is_exhausted,
-            num_different=counters.num_different,
-            doubt=self.doubt,
-        )
+        num_done = self.state.images_seen - self._seen_before
+        speed = num_done / max(time.monotonic() - self._began, 1e-9)
+        return replace(self.state, images_per_s=speed, ended_early=self._is_exhausted)
 
     def __iter__(self) -> Iterator[Progress]:
-        counters = self.counters
-        self._began, self._seen_before = time.monotonic(), counters.images_seen
+        state = self.state
+        self._began, self._seen_before = time.monotonic(), state.images_seen
         log = None
         if self.run is not None and self.is_main:
-            log = MetricsLog(self.run.folder, counters.images_seen)
+            log = MetricsLog(self.run.folder, state.images_seen)
         if not self.has_ended:
-            self.tell(self.plan.length)
-        if not self.has_ended or self._seen_before > self.total_images:
-            for note in self.plan.notes:
-                self.tell(f"note: {note}")
+            self.tell(self.length)
+        if self.note and (not self.has_ended or self._seen_before > self.total_images):
+            self.tell(f"note: {self.note}")
         is_owed = False
         try:
-            if not counters.images_seen:
+            if not state.images_seen:
                 self._record(log)
             while not self.has_ended:
                 self.step()
@@ -210,9 +198,9 @@ class Training:
                 if self._agree(self._is_asked_to_stop):
                     break
                 is_owed |= self.run is not None and self.due(self.checkpoint_images)
-                is_best = self.validation.best_images == counters.images_seen
+                is_best = state.best_images == state.images_seen
                 # Weights that may be spoilt must not take the place of good ones.
-                if is_best or (is_owed and not counters.skipped_in_a_row and not self.has_ended):
+                if is_best or (is_owed and not state.skipped_in_a_row and not self.has_ended):
                     self.save()
                     is_owed = False
             self.save()
@@ -223,22 +211,24 @@ class Training:
 
     def step(self) -> None:
         """Train on one batch; skip it if its loss or gradient is of no use."""
-        seen, counters = self.counters.images_seen, self.counters
-        set_rate(self.optimiser, self.rate(seen))
+        seen, state = self.state.images_seen, self.state
+        for group in self.optimiser.param_groups:
+            # A run of an earlier version has one group, without a share.
+            group["lr"] = self.rate(seen) * group.get("share", 1.0)
         loss, is_useful = self.update(self.model, self.optimiser, self.loss(seen))
         is_useful &= self.after_update()
-        counters.images_seen += self.batch_size
+        state.images_seen += self.batch_size
         if not is_useful:
-            counters.num_skipped += 1
-            counters.skipped_in_a_row += 1
-            if counters.skipped_in_a_row >= MAX_SKIPPED_IN_A_ROW:
+            state.num_skipped += 1
+            state.skipped_in_a_row += 1
+            if state.skipped_in_a_row >= MAX_SKIPPED_IN_A_ROW:
                 raise GravLensError(self._divergence(loss))
             return
-        counters.skipped_in_a_row = 0
-        counters.losses.append(loss)
-        self._loss = float(np.mean(counters.losses))
+        state.skipped_in_a_row = 0
+        state.losses.append(loss)
+        state.loss = float(np.mean(state.losses))
         if self.ema is not None:
-            self.ema.update(self.model, counters.images_seen, self.batch_size)
+            self.ema.update(self.model, state.images_seen, self.batch_size)
 
     def update(
         self, model: nn.Module, optimiser: torch.optim.Optimizer, loss: Tensor
@@ -253,7 +243,7 @@ class Training:
         norm = float(torch.nn.utils.clip_grad_norm_(model.parameters(), limit))
         mean = float(self.accelerator.reduce(loss.detach(), reduction="mean"))
         is_useful = math.isfinite(mean) and math.isfinite(norm)
-        if self.exploded and mean > self.exploded * self.counters.usual_loss:
+        if self.exploded and mean > self.exploded * self.state.usual_loss:
             is_useful = False
         if is_useful:
             optimiser.step()
@@ -262,11 +252,11 @@ class Training:
 
     def _record(self, log: MetricsLog | None) -> None:
         """Measure the validation loss where it is due, and write a line of the log."""
-        counters, numbers = self.counters, dict[str, float]()
+        state, numbers = self.state, dict[str, float]()
         validation_loss = self.validation_loss()
         if validation_loss is not None:
-            self.validation.note(validation_loss, counters.images_seen)
-        if counters.images_seen and self.due(self.log_images):
+            state.measured(validation_loss)
+        if state.images_seen and self.due(self.log_images):
             progress = self.progress
             numbers = {
                 "loss": progress.loss,
@@ -274,13 +264,13 @@ class Training:
                 "images_per_s": progress.images_per_s,
                 "num_skipped": progress.num_skipped,
             }
-            if counters.losses:
-                counters.usual_loss = float(np.mean(counters.losses))
-            counters.losses.clear()
+            if state.losses:
+                state.usual_loss = float(np.mean(state.losses))
+            state.losses.clear()
         if validation_loss is not None:
             numbers["held_out_loss"] = validation_loss
         if log is not None and numbers:
-            log.log(counters.images_seen, numbers)
+            log.log(state.images_seen, numbers)
 
     def save(self) -> None:
         """Write a checkpoint, from the main process."""
@@ -289,15 +279,14 @@ class Training:
         self.check_data()
         self.accelerator.wait_for_everyone()
         if self.is_main:
-            state = {
+            saved = {
                 "optimiser": self.optimiser.state_dict(),
-                "counters": asdict(self.counters),
-                "held_out": asdict(self.validation),
+                **self.state.kept(),
                 **self.extra_state(),
             }
             average = None if self.ema is None else self.ema.state
-            best = self.validation.best_images, self.validation.best
-            self.run.save(self.counters.images_seen, self.model, average, state, best)
+            best = self.state.best_images, self.state.best_loss
+            self.run.save(self.state.images_seen, self.model, average, saved, best)
         # A launcher ends all processes soon after the first has left.
         self.accelerator.wait_for_everyone()
 
@@ -310,7 +299,7 @@ class Training:
 
     def _divergence(self, loss: float) -> str:
         """Say what has happened and what can be done."""
-        usual, rate = self.counters.usual_loss, self._peak_rate
+        usual, rate = self.state.usual_loss, self._peak_rate
         what = "not finite"
         if math.isfinite(loss) and math.isfinite(usual):
             what = f"{loss:.3g} where {usual:.3g} is usual"
@@ -323,7 +312,7 @@ class Training:
             )
         return (
             f"the loss was {what} {MAX_SKIPPED_IN_A_ROW} times in a row, at "
-            f"{self.counters.images_seen:,} images; {kept} a lower `learning_rate`, {rate / 3:.2g} "
+            f"{self.state.images_seen:,} images; {kept} a lower `learning_rate`, {rate / 3:.2g} "
             "say, or `precision` fp32, after a look at the data with `gravlens inspect`"
         )
 

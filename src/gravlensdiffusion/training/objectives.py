@@ -11,8 +11,8 @@ from gravlensdiffusion.conditioning import Condition
 from gravlensdiffusion.diffusion.denoise import Denoiser
 from gravlensdiffusion.diffusion.noise import Schedule
 from gravlensdiffusion.diffusion.randomness import Stream, Streams, generator
-from gravlensdiffusion.diffusion.samplers.base import prior, trajectory
-from gravlensdiffusion.diffusion.samplers.solvers import Consistency, DPMSolverPP
+from gravlensdiffusion.diffusion.sampler import prior, trajectory
+from gravlensdiffusion.diffusion.solvers import Consistency, DPMSolverPP
 
 HIGHEST, LOWEST = 0.03, 0.003
 """Ends of the default noise levels between steps, in units of the highest noise-to-signal ratio."""
@@ -25,14 +25,7 @@ START, MATCH, CRITIC = 0, 100, 200
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What one step works on.
-
-    Attributes:
-        streams: Random numbers of the images.
-        condition: What the images are asked to be; None for anything.
-        shape: Shape of an image, ``(C, H, W)``.
-        device: Where to compute.
-    """
+    """What one step works on: random numbers, what is asked, the shape ``(C, H, W)`` of an image."""
 
     streams: Streams
     condition: Condition | None
@@ -64,8 +57,6 @@ class FollowSolver:
     of the same way, all along it.
 
     Args:
-        student: The student.
-        teacher: The teacher.
         levels: Noise-to-signal ratios of the student's steps after the first.
         num_steps: Steps of the teacher's solver.
         along: Whether the student learns all along the way.
@@ -123,9 +114,6 @@ class MatchDistribution:
     student, step by step, of which the last is trained.
 
     Args:
-        student: The student.
-        teacher: The teacher.
-        critic: The critic, of the teacher's kind.
         levels: Noise-to-signal ratios of the student's steps after the first, where the most are
             made.
         steps: Numbers of steps that the student draws in.
@@ -148,12 +136,7 @@ class MatchDistribution:
         self.chains = [grid[: last + 1] for grid in grids for last in range(len(grid))]
 
     def images(self, task: Task, *, offset: int = 0) -> Tensor:
-        """Return images of the student; gradients go through the last step alone.
-
-        Args:
-            task: What the images are.
-            offset: Added to the number of the draw of their noise.
-        """
+        """Return images of the student, of noise from draw ``offset`` on; gradients go through the last step alone."""
         chain = self.chains[task.choice(len(self.chains))]
         schedule = self.student.schedule
         x_t = prior(schedule, task.normal(START + offset))

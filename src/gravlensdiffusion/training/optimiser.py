@@ -17,13 +17,9 @@ NUM_ITERATIONS = 5
 
 
 def build_optimiser(network: nn.Module, config: OptimiserConfig) -> torch.optim.Optimizer:
-    """Build the optimiser of all weights of a network.
+    """Build the optimiser of all weights of a network, which for ``muon`` says which are hidden.
 
     The rate of each group of weights stands under ``share``, as a share of the learning rate.
-
-    Args:
-        network: The network; for ``muon``, it says which of its weights are hidden ones.
-        config: What to build.
 
     Raises:
         GravLensError: If Muon does not know the hidden weights of the network.
@@ -31,7 +27,19 @@ def build_optimiser(network: nn.Module, config: OptimiserConfig) -> torch.optim.
     rate = config.learning_rate
     optimiser: torch.optim.Optimizer
     if config.kind == "muon":
-        optimiser = _muon(network, config)
+        find = getattr(network, "hidden_weights", None)
+        if find is None:
+            raise GravLensError("optimiser 'muon' does not know this network; choose 'adamw'")
+        hidden = list(find())
+        taken = {id(weight) for weight in hidden}
+        optimiser = Muon(
+            hidden,
+            [weight for weight in network.parameters() if id(weight) not in taken],
+            lr=rate,
+            weight_decay=config.weight_decay,
+            adam_lr=config.adam_learning_rate,
+            betas=(0.9, config.beta2),
+        )
     else:
         kind = torch.optim.AdamW if config.kind == "adamw" else torch.optim.Adam
         optimiser = kind(
@@ -45,13 +53,6 @@ def build_optimiser(network: nn.Module, config: OptimiserConfig) -> torch.optim.
     return optimiser
 
 
-def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
-    """Set the learning rate of the next step."""
-    for group in optimiser.param_groups:
-        # A run of an earlier version has one group, without a share.
-        group["lr"] = rate * group.get("share", 1.0)
-
-
 def learning_rate(config: OptimiserConfig, images_seen: int, total_images: int) -> float:
     """Return the learning rate of the step that starts after ``images_seen`` images."""
     rate = config.learning_rate
@@ -60,27 +61,6 @@ def learning_rate(config: OptimiserConfig, images_seen: int, total_images: int) 
     if config.decay == "cosine":
         rate *= 0.5 * (1 + math.cos(math.pi * min(images_seen / total_images, 1)))
     return rate
-
-
-def share_of_rate(step: int, num_steps: int, rise: float) -> float:
-    """Return the share of the peak rate at a step: a rise over some steps, then half a cosine."""
-    return min((step + 1) / rise, 0.5 * (1 + math.cos(math.pi * step / num_steps)))
-
-
-def _muon(network: nn.Module, config: OptimiserConfig) -> torch.optim.Optimizer:
-    find = getattr(network, "hidden_weights", None)
-    if find is None:
-        raise GravLensError("optimiser 'muon' does not know this network; choose 'adamw'")
-    hidden = list(find())
-    taken = {id(weight) for weight in hidden}
-    return Muon(
-        hidden,
-        [weight for weight in network.parameters() if id(weight) not in taken],
-        lr=config.learning_rate,
-        weight_decay=config.weight_decay,
-        adam_lr=config.adam_learning_rate,
-        betas=(0.9, config.beta2),
-    )
 
 
 class MovingAverage:

@@ -152,7 +152,7 @@ class RunDirectory:
             model: The model.
             average: The moving average of its weights, or None.
             state: What it takes to go on.
-            best: See `record_best`.
+            best: Images seen and loss of the best checkpoint; see `record_best`.
         """
         folder = self.folder / "checkpoints" / f"{images_seen:010d}"
         if not folder.exists():

@@ -1,8 +1,7 @@
-"""Images that are never trained on: which they are, their loss, and when it ends a run."""
+"""Images that are never trained on: which they are, and their loss."""
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -22,35 +21,6 @@ CHUNK = 64
 """Draws that go through the network at once."""
 TIME, NOISE, PLACES = 1, 2, 3
 """Draws of the stream; the choice of images is draw 0."""
-
-
-@dataclass(slots=True)
-class Validation:
-    """How a run stands by its validation loss, kept in its checkpoints.
-
-    Attributes:
-        start: Loss before the first step.
-        last: Loss at the last measurement.
-        best: Lowest loss after a step.
-        best_images: Images seen when it was measured; 0 for never.
-        waited: Measurements since.
-    """
-
-    start: float = math.nan
-    last: float = math.nan
-    best: float = math.inf
-    best_images: int = 0
-    waited: int = 0
-
-    def note(self, loss: float, images_seen: int) -> None:
-        """Take in a measurement."""
-        self.last = loss
-        if not images_seen:
-            self.start = loss
-        elif loss < self.best:
-            self.best, self.best_images, self.waited = loss, images_seen, 0
-        else:
-            self.waited += 1
 
 
 def hold_out(
@@ -85,13 +55,7 @@ def choose_validation(
     seed: int,
     groups: NDArray[np.int64] | None = None,
 ) -> NDArray[np.bool_]:
-    """Choose the validation images of a diffusion model; see `hold_out`.
-
-    Args:
-        labels: Class indices, shape ``(N,)``; images without a class count as a class.
-        share: Share to hold out, above 0.
-        seed: Seed of the run.
-        groups: Number of the group of copies of each image, shape ``(N,)``; None where all differ.
+    """Choose the validation images of a diffusion model, where images without a class count as a class.
 
     Raises:
         GravLensError: If no class has two different images, or all images would be held out.
@@ -111,15 +75,9 @@ def choose_validation(
 class ValidationLoss:
     """The loss of images that are not trained on, always with the same noise.
 
-    Every image is seen at as many noise levels as it takes to make `NUM_DRAWS` in all, spread
-    evenly for each image and over all of them. Nothing is hidden and nothing is turned. Where two
-    measurements differ, the weights do.
-
-    Args:
-        data: The validation images.
-        seed: Seed of the run.
-        is_conditional: Whether the model knows classes or parameters.
-        num_draws: Draws of noise, at least.
+    Every image is seen at as many noise levels as it takes to make ``num_draws``, by default
+    `NUM_DRAWS`, in all, spread evenly for each image and over all of them. Nothing is hidden and
+    nothing is turned. Where two measurements differ, the weights do.
     """
 
     def __init__(

@@ -1,16 +1,20 @@
-"""Configuration of a network of diffusers and of the scheduler that goes with it, by their names there."""
+"""Configurations of the networks: ours, the reference project's, and one of diffusers by its names there."""
 
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from gravlensdiffusion.config.bounds import (
+    LATER,
     MAX_CHANNELS,
     MAX_LEVELS,
     MAX_STEPS,
     Bounded,
+    Count,
     NonNegative,
+    Number,
     Positive,
     Range,
+    Whole,
     check_ranges,
 )
 from gravlensdiffusion.errors import GravLensError
@@ -37,6 +41,99 @@ OTHER_SCHEDULES = frozenset(
     {"trained_betas", "rescale_betas_zero_snr", "use_flow_sigmas", "use_dynamic_shifting"}
 )
 """Settings that make another schedule than any that is known here."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SmoothLensConfig(Bounded):
+    """How the instrument sees the smooth lens; see `nn.lens_equation.SmoothLens`.
+
+    Attributes:
+        num_pixels: Native size of the images [pixel]; 0 until the training set is known.
+        psf_fwhm_arcsec: Full width at half maximum of the Gaussian point spread function [arcsec].
+        zero_point: Magnitude of one unit of flux [mag].
+        spread: Standard deviation of the images about that of the smooth lens [model units].
+    """
+
+    num_pixels: Whole = 0
+    psf_fwhm_arcsec: NonNegative = 0.0
+    zero_point: Number = 0.0
+    spread: Positive = 1.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LensEquationConfig(Bounded):
+    """What the lens equation tells the model; see `nn.lens_equation`.
+
+    Attributes:
+        pixel_scale_arcsec: Side of a pixel [arcsec]; 0 until the training set is known.
+        supersampling: Points along each side of a pixel over which the channels are averaged.
+        values: Values of the parameters that the model does not learn, by name [their units].
+        smooth: The image of the smooth lens, about which the model draws; None for none. A training set
+            that was not simulated, or has more light than that of one Sersic source, gives none.
+    """
+
+    pixel_scale_arcsec: NonNegative = 0.0
+    supersampling: Annotated[int, Range(at_least=1, at_most=4)] = 1
+    values: dict[str, Number] = field(default_factory=dict)
+    smooth: SmoothLensConfig | None = field(default=None, metadata=LATER)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UNetConfig(Bounded):
+    """The U-Net of `nn.unet`.
+
+    Attributes:
+        channels: Channels of each level, from full resolution down.
+        patch: Side of the square of pixels that the network takes as one, its values as channels.
+        num_blocks: Residual blocks of each level on the way down; one more on the way up.
+        attention_levels: Levels with self-attention, counted from 0 at full resolution.
+        num_heads: Heads of each attention.
+        embedding_dim: Size of the embedding of noise level and condition.
+        noise_features: ``index``: sines of a step number. ``log``: sines of a log noise level.
+        modulation: ``scale_shift`` or ``shift`` by the embedding in each block.
+        dropout: Dropout probability in each residual block.
+        refine_channels: Channels of the convolutions at full resolution after the patches; 0 for
+            none.
+        lens_equation: Further input channels, from the parameters; None for none. A model without
+            an Einstein radius or a pixel scale has none.
+    """
+
+    kind: Literal["unet"] = "unet"
+    channels: tuple[Channels, ...] = (32, 64, 96)
+    patch: Count = 1
+    num_blocks: Annotated[int, Range(at_least=1, at_most=256)] = 1
+    attention_levels: tuple[Whole, ...] = (2,)
+    num_heads: Channels = 4
+    embedding_dim: Channels = 128
+    noise_features: Literal["index", "log"] = "log"
+    modulation: Literal["scale_shift", "shift"] = "scale_shift"
+    dropout: Annotated[float, Range(at_least=0, below=1)] = 0.0
+    refine_channels: Annotated[int, Range(at_least=0, at_most=MAX_CHANNELS)] = 0
+    lens_equation: LensEquationConfig | None = None
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+        if not 1 <= len(self.channels) <= MAX_LEVELS:
+            raise GravLensError(
+                f"network channels must name at least one level, at most {MAX_LEVELS}"
+            )
+        if any(num % 8 for num in self.channels) or self.embedding_dim % 2:
+            raise GravLensError(
+                "network needs channels that are multiples of 8 and an even embedding_dim"
+            )
+        if len(self.attention_levels) > MAX_LEVELS:
+            raise GravLensError("network attention_levels must name each level once")
+        if any(level >= len(self.channels) for level in self.attention_levels):
+            raise GravLensError("network attention_levels must name levels that exist")
+        if any(self.channels[level] % self.num_heads for level in self.attention_levels):
+            raise GravLensError("network channels must be a multiple of num_heads for attention")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReferenceUNetConfig:
+    """The U-Net of the reference project; nothing of it can be changed."""
+
+    kind: Literal["reference"] = "reference"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,7 +165,6 @@ class UNet2DConfig(Bounded):
     """The network ``UNet2DModel`` of diffusers, by its names and with its defaults, and a scheduler.
 
     Attributes:
-        kind: Tells this network from the others in a file.
         block_out_channels: Channels of each level, from full resolution down.
         down_block_types: Kind of the blocks of each level on the way down.
         up_block_types: Kind of the blocks of each level on the way up, from the lowest.
@@ -147,3 +243,6 @@ class UNet2DConfig(Bounded):
             raise GravLensError(
                 "network num_train_timesteps goes with time_embedding_type 'learned'"
             )
+
+
+NetworkConfig = UNetConfig | ReferenceUNetConfig | UNet2DConfig

@@ -16,6 +16,7 @@ from gravlensdiffusion.diffusion.randomness import Stream, Streams
 from gravlensdiffusion.errors import GravLensError
 
 Spacing = Literal["time", "log_snr", "karras"]
+RHO = 7.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +41,48 @@ class Sampler(ABC):
 
     Attributes:
         default_num_steps: Number of steps where the caller does not say.
-        spacing: Spacing of the times; see `time_grid`.
+        spacing: Spacing of the times. ``time``: even in t, on the knots of a discrete schedule.
+            ``log_snr``: even in log signal-to-noise ratio. ``karras``: even in
+            ``(sigma / alpha)^(1 / RHO)``.
     """
 
     default_num_steps: ClassVar[int]
     spacing: Spacing = "time"
 
     def times(self, schedule: Schedule, num_steps: int) -> Tensor:
-        """Return the times of the steps, falling from 1 to 0, float64 of shape ``(T + 1,)``."""
-        return time_grid(schedule, num_steps, self.spacing)
+        """Return falling times: the first 1, the last but one ``schedule.t_min``, the last 0.
+
+        Args:
+            schedule: The schedule.
+            num_steps: Number of steps T.
+
+        Returns:
+            Times, float64 of shape ``(T + 1,)``.
+
+        Raises:
+            GravLensError: If the number of steps is less than 1 or more than the schedule has.
+
+        References:
+            Karras, Aittala, Aila and Laine 2022, arXiv:2206.00364, equation 5.
+        """
+        if num_steps < 1:
+            raise GravLensError(f"the number of steps must be at least 1, got {num_steps}")
+        ends = torch.tensor([1.0, schedule.t_min], dtype=torch.float64)
+        if self.spacing == "time":
+            if isinstance(schedule, DiscreteSchedule) and num_steps > schedule.num_steps:
+                raise GravLensError(
+                    f"the model has {schedule.num_steps} steps of noise, {num_steps} were asked for"
+                )
+            inner = schedule.snap(_linspace(ends, num_steps))
+        elif self.spacing == "log_snr":
+            inner = schedule.t_from_log_snr(_linspace(schedule.log_snr(ends), num_steps))
+        else:
+            roots = torch.exp(-0.5 * schedule.log_snr(ends) / RHO)
+            inner = schedule.t_from_log_snr(-2 * RHO * torch.log(_linspace(roots, num_steps)))
+        inner[0] = 1.0
+        if num_steps > 1:
+            inner[-1] = schedule.t_min
+        return torch.cat([inner, torch.zeros(1, dtype=torch.float64)])
 
     def init(self) -> State:
         """Return the state before the first step."""
@@ -79,47 +113,6 @@ class Sampler(ABC):
         Returns:
             Images at time s, the estimate of the clean images made at time t, and the state.
         """
-
-
-def time_grid(
-    schedule: Schedule, num_steps: int, spacing: Spacing = "time", rho: float = 7.0
-) -> Tensor:
-    """Return falling times: the first 1, the last but one ``schedule.t_min``, the last 0.
-
-    Args:
-        schedule: The schedule.
-        num_steps: Number of steps T.
-        spacing: ``time``: even in t, on the knots of a discrete schedule. ``log_snr``: even in
-            log signal-to-noise ratio. ``karras``: even in ``(sigma / alpha)^(1 / rho)``.
-        rho: Exponent of ``karras``.
-
-    Returns:
-        Times, float64 of shape ``(T + 1,)``.
-
-    Raises:
-        GravLensError: If the number of steps is less than 1 or more than the schedule has.
-
-    References:
-        Karras, Aittala, Aila and Laine 2022, arXiv:2206.00364, equation 5.
-    """
-    if num_steps < 1:
-        raise GravLensError(f"the number of steps must be at least 1, got {num_steps}")
-    ends = torch.tensor([1.0, schedule.t_min], dtype=torch.float64)
-    if spacing == "time":
-        if isinstance(schedule, DiscreteSchedule) and num_steps > schedule.num_steps:
-            raise GravLensError(
-                f"the model has {schedule.num_steps} steps of noise, {num_steps} were asked for"
-            )
-        inner = schedule.snap(_linspace(ends, num_steps))
-    elif spacing == "log_snr":
-        inner = schedule.t_from_log_snr(_linspace(schedule.log_snr(ends), num_steps))
-    else:
-        roots = torch.exp(-0.5 * schedule.log_snr(ends) / rho)
-        inner = schedule.t_from_log_snr(-2 * rho * torch.log(_linspace(roots, num_steps)))
-    inner[0] = 1.0
-    if num_steps > 1:
-        inner[-1] = schedule.t_min
-    return torch.cat([inner, torch.zeros(1, dtype=torch.float64)])
 
 
 def prior(schedule: Schedule, eps: Tensor, mean: Tensor | float = 0.0, std: float = 1.0) -> Tensor:
@@ -174,21 +167,6 @@ def trajectory(
         yield i, x_t, x_hat
         x_t = x_s
     yield len(times) - 1, x_t, x_t
-
-
-def sample(
-    denoiser: Denoiser,
-    sampler: Sampler,
-    x_T: Tensor,
-    num_steps: int,
-    condition: Condition | None = None,
-    streams: Streams | None = None,
-) -> Tensor:
-    """Return the finished images, shape ``(B, C, H, W)``; arguments as `trajectory`."""
-    finished = x_T
-    for _, x_t, _ in trajectory(denoiser, sampler, x_T, num_steps, condition, streams):
-        finished = x_t
-    return finished
 
 
 def draw_noise(streams: Streams | None, state: State, like: Tensor) -> Tensor:

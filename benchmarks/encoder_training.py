@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gravlensdiffusion.config.classifier import EncoderConfig
-from gravlensdiffusion.nn.encoder import LensEncoder
-from gravlensdiffusion.training.accelerator import build_accelerator
+from gravlensdiffusion.nn.classifier import LensEncoder
+from gravlensdiffusion.parallel import build_accelerator
 from gravlensdiffusion.training.augment import DIRECTED, turn_lenses
 from gravlensdiffusion.training.fit import Training, trained
-from gravlensdiffusion.training.optimiser import share_of_rate
 
 TARGETS = (
     "theta_E",
@@ -139,7 +138,7 @@ class _EncoderTraining(Training):
             accelerator=build_accelerator("cpu", "fp32"),
             batch_size=batch_size,
             total_images=num_steps * batch_size,
-            rate=lambda seen: peak_rate * share_of_rate(seen // batch_size, num_steps, 200),
+            rate=lambda seen: peak_rate * _share(seen // batch_size, num_steps),
             max_grad_norm=5.0,
             log_images=200 * batch_size,
         )
@@ -148,9 +147,14 @@ class _EncoderTraining(Training):
     def loss(self, first: int) -> Tensor:
         """Return the loss of the next batch."""
         images, targets, labels = next(self._batches)
-        predicted, logits = self.model.standardised(self.model(images))
-        error = predicted - (targets - self.model.target_means) / self.model.target_stds
+        predicted, logits = self.model.estimate(self.model(images))
+        error = (predicted - targets) / self.model.target_stds
         return error.square().mean() + CLASS_WEIGHT * F.cross_entropy(logits, labels)
+
+
+def _share(step: int, num_steps: int) -> float:
+    """Return the share of the peak rate at a step: a rise over 200, then half a cosine."""
+    return min((step + 1) / 200, 0.5 * (1 + math.cos(math.pi * step / num_steps)))
 
 
 def _batches(
@@ -179,3 +183,21 @@ def encode(network: LensEncoder, images: NDArray[np.floating], batch_size: int =
         for k in range(0, len(images), batch_size)
     ]
     return torch.cat(list(parts))
+
+
+@torch.no_grad()
+def whiten(network: LensEncoder, features: Tensor) -> None:
+    """Change basis so that these features, ``(N, F)``, have zero mean and unit covariance.
+
+    The estimates stay what they are: the head undoes the change.
+    """
+    mean = features.double().mean(0)
+    variances, axes = torch.linalg.eigh(torch.cov(features.double().T))
+    roots = variances.clamp_min(1e-12 * variances.max()).sqrt()
+    forward, backward = (axes / roots) @ axes.T, (axes * roots) @ axes.T
+    weight, bias = network.features.weight.double(), network.features.bias.double()
+    head = network.head.weight.double()
+    network.features.weight.copy_(forward @ weight)
+    network.features.bias.copy_(forward @ (bias - mean))
+    network.head.bias.copy_(network.head.bias.double() + head @ mean)
+    network.head.weight.copy_(head @ backward)

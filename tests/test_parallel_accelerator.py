@@ -3,7 +3,7 @@
 import pytest
 from accelerate.utils import DynamoBackend
 
-from gravlensdiffusion.training.accelerator import build_accelerator
+from gravlensdiffusion.parallel import build_accelerator
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
+import copy
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,14 +14,18 @@ from gravlensdiffusion.simulation.generate import select
 from gravlensdiffusion.simulation.render import Renderer
 from gravlensdiffusion.simulation.simulated_set import simulate
 from gravlensdiffusion.simulation.substructure import Substructure
-from gravlensdiffusion.training.encoder import (
-    TARGETS,
-    EncoderSet,
-    encode,
-    train_encoder,
-    truth,
-    turn,
-)
+
+with pytest.MonkeyPatch.context() as patch:
+    patch.syspath_prepend(str(Path(__file__).parents[2] / "benchmarks"))
+    from encoder_training import (
+        TARGETS,
+        EncoderSet,
+        encode,
+        train_encoder,
+        truth,
+        turn,
+        whiten,
+    )
 
 CONFIG = EncoderConfig(
     name="test",
@@ -64,13 +70,13 @@ def trained():
 @torch.no_grad()
 def test_it_learns_where_a_ring_is_and_how_large(trained):
     held_out = rings(300, 1)
-    found = trained.estimate(encode(trained, held_out.images))
+    targets, logits = trained.estimate(encode(trained, held_out.images))
     for name in ("theta_E", "source_x", "source_y"):
         column = TARGETS.index(name)
         true = held_out.targets[:, column]
-        error = found.targets.numpy()[:, column] - true
+        error = targets.numpy()[:, column] - true
         assert error.std() < 0.4 * true.std(), name
-    guessed = found.class_logits.numpy().argmax(1)
+    guessed = logits.numpy().argmax(1)
     assert (guessed == held_out.labels).mean() > 0.9
 
 
@@ -81,6 +87,17 @@ def test_training_is_a_function_of_its_seed():
     )
     assert torch.equal(one.features.weight, two.features.weight)
     assert not torch.equal(one.features.weight, other.features.weight)
+
+
+@torch.no_grad()
+def test_whitened_features_have_unit_covariance_and_say_the_same(trained):
+    encoder, images = copy.deepcopy(trained), rings(200, 3).images
+    before = encoder.estimate(encode(encoder, images))
+    whiten(encoder, encode(encoder, images))
+    after = encode(encoder, images)
+    torch.testing.assert_close(after.mean(0), torch.zeros(8), atol=1e-3, rtol=0)
+    torch.testing.assert_close(torch.cov(after.T), torch.eye(8), atol=1e-3, rtol=0)
+    torch.testing.assert_close(encoder.estimate(after), before, atol=1e-3, rtol=1e-3)
 
 
 @torch.no_grad()

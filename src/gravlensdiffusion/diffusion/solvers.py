@@ -12,7 +12,7 @@ from gravlensdiffusion.conditioning import Condition
 from gravlensdiffusion.diffusion.denoise import Denoiser
 from gravlensdiffusion.diffusion.noise import Schedule
 from gravlensdiffusion.diffusion.randomness import Streams
-from gravlensdiffusion.diffusion.samplers.base import Sampler, Spacing, State, draw_noise
+from gravlensdiffusion.diffusion.sampler import Sampler, Spacing, State, draw_noise
 from gravlensdiffusion.errors import GravLensError
 
 

@@ -1,0 +1,150 @@
+"""Starting from a trained model: its weights, carried over to a network that may differ from its own."""
+
+from collections.abc import Mapping, Sequence
+from operator import attrgetter
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from gravlensdiffusion.config.model import ParameterConfig
+from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.model.build import Model
+from gravlensdiffusion.model.checkpoint import load_model, load_weights
+from gravlensdiffusion.sets.flux import weights
+
+LABELS = "network.label_embedding.weight"
+PARAMETERS = "network.parameter_embedding."
+FEATURES = PARAMETERS + "1.weight"
+STEM = "network.stem.weight"
+LENS_STEM = "network.lens_stem.weight"
+ADDITIONS = ("network.lens_stem.", "network.refine.")
+HEAD = "network.head."
+BIAS = "network.noise_embedding.2.bias"
+MEAN = "transform.mean"
+PRIOR = "prior"
+
+
+def start_from(model: Model, init: str | Path, *, keeps_prior: bool = False) -> None:
+    """Copy the network's weights from another model; the transform stays that of the new data.
+
+    Where both scale alike, the mean image is that of the other, too.
+
+    Classes are matched by name. A class that the other model has not seen starts as "any class".
+    Parameters are matched by name, unit and scale. One that the other model has not seen starts
+    without effect. Where ranges differ, a value starts with what the other model learned of the
+    same place in its own range. Where the patches of the two networks differ in size, the first
+    convolution sees each patch reduced to the other size, and the last one's patches are enlarged:
+    the levels between see lenses at the scale that they know.
+
+    Args:
+        model: The fresh model, changed in place.
+        init: The other model; see `checkpoint.load_model`.
+        keeps_prior: Whether parameters that are not asked for are drawn as the other model does.
+
+    Raises:
+        GravLensError: If there is no such model, its network has another shape, or its parameters
+            are to be kept and are others.
+    """
+    other = load_model(init)
+    here, there = model.config.network, other.config.network
+    if here.kind != there.kind:
+        raise GravLensError(
+            f"{init}: cannot start from a network of another kind ({there.kind} there, {here.kind} "
+            "here)"
+        )
+    own = model.state_dict()
+    state = {k: v.clone() for k, v in other.state_dict().items() if k.startswith("network.")}
+    if LABELS in state or LABELS in own:
+        _carry_classes(state, model.config.class_names, other.config.class_names)
+    _carry_parameters(state, own, model.config.parameters, other.config.parameters)
+    patches = getattr(here, "patch", 1), getattr(there, "patch", 1)
+    if patches[0] != patches[1]:
+        _carry_patches(state, *patches)
+    _carry_additions(state, own)
+    kept = {k: v for k, v in own.items() if not k.startswith("network.")}
+    if model.config.transform == other.config.transform:
+        kept[MEAN] = other.state_dict()[MEAN]
+    if keeps_prior:
+        if model.config.parameters != other.config.parameters:
+            raise GravLensError(f"{init}: knows other parameters than the recipe keeps")
+        kept[PRIOR] = other.state_dict()[PRIOR]
+    load_weights(model, {**kept, **state}, source=Path(init))
+
+
+def _carry_classes(
+    state: dict[str, Tensor], classes: tuple[str, ...], known: tuple[str, ...]
+) -> None:
+    """Rewrite the rows of the label embedding, the first of which stands for any class."""
+    rows = state.pop(LABELS, None)
+    if rows is None:
+        if BIAS in state:
+            state[LABELS] = torch.zeros(len(classes) + 1, len(state[BIAS]))
+        return
+    if not classes:
+        # Without classes nothing is added to the embedding of the noise level: fold it in.
+        state[BIAS] += rows[0]
+        return
+    wanted = [0] + [known.index(name) + 1 if name in known else 0 for name in classes]
+    state[LABELS] = rows[wanted]
+
+
+def _carry_parameters(
+    state: dict[str, Tensor],
+    own: Mapping[str, Tensor],
+    parameters: Sequence[ParameterConfig],
+    known: Sequence[ParameterConfig],
+) -> None:
+    """Rewrite the parameter embedding, in which a parameter that is left out has zero features."""
+    if not known:
+        fresh = {name: t.clone() for name, t in own.items() if name.startswith(PARAMETERS)}
+        for name in ("3.weight", "3.bias") if fresh else ():
+            fresh[PARAMETERS + name].zero_()
+        state.update(fresh)
+        return
+    if not parameters:
+        # What is added where all of them are left out becomes part of every embedding.
+        names = ("1.weight", "1.bias", "3.weight", "3.bias")
+        _, bias, weight, last_bias = (state.pop(PARAMETERS + name) for name in names)
+        state[BIAS] += weight @ F.silu(bias) + last_bias
+        return
+    identity = attrgetter("name", "unit", "scale")
+    columns = dict(zip(map(identity, known), state[FEATURES].chunk(len(known), 1), strict=True))
+    unseen = torch.zeros_like(state[FEATURES].chunk(len(known), 1)[0])
+    wanted = [columns.get(identity(each), unseen) for each in parameters]
+    state[FEATURES] = torch.cat(wanted, dim=1)
+
+
+def _carry_patches(state: dict[str, Tensor], here: int, there: int) -> None:
+    """Rewrite the first and the last convolution for patches of another size."""
+    reduce = torch.from_numpy(weights(here, there, "area")).float()
+    enlarge = torch.from_numpy(weights(there, here, "area")).float()
+    old = (-1, there, there)
+    for name in (STEM, LENS_STEM):
+        if name in state:
+            width, _, height, length = state[name].shape
+            stem = state[name].reshape(width, *old, height, length)
+            stem = torch.einsum("ocpqyx,pr,qs->ocrsyx", stem, reduce, reduce)
+            state[name] = stem.flatten(1, 3)
+    for name, shape in ((HEAD + "weight", "cpqiyx"), (HEAD + "bias", "cpq")):
+        head = state[name].reshape(*old, *state[name].shape[1:])
+        new = shape.replace("p", "r").replace("q", "s")
+        state[name] = torch.einsum(f"{shape},rp,sq->{new}", head, enlarge, enlarge).flatten(0, 2)
+
+
+def _carry_additions(state: dict[str, Tensor], own: Mapping[str, Tensor]) -> None:
+    """Leave out the lens equation and the refinement where the model has none.
+
+    Where the other has none, or one of another shape, the model's own start without effect.
+    """
+    for name in [name for name in state if name.startswith(ADDITIONS) and name not in own]:
+        del state[name]
+    for name, fresh in own.items():
+        if name.startswith(ADDITIONS) and (name not in state or state[name].shape != fresh.shape):
+            state[name] = fresh.clone()
+    for name in (HEAD + "weight", HEAD + "bias"):
+        # The image comes first, the features that the refinement takes after it.
+        known, fresh = state[name][: len(own[name])], own[name]
+        if known.shape[1:] == fresh.shape[1:]:
+            state[name] = torch.cat([known, fresh[len(known) :]])
