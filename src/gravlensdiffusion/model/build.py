@@ -221,10 +221,10 @@ class Expectation(nn.Module):
         parameters = None if condition is None else condition.parameters
         if parameters is None:
             return torch.zeros_like(like), like.new_ones(len(like))
-        # The steps of a trajectory ask for the same condition again and again.
-        if self._last is None or self._last[0] is not parameters:
-            self._last = (parameters, *self.of_parameters(parameters, like))
-        return self._last[1], self._last[2]
+        # The steps of a trajectory ask for the same parameters again and again.
+        if self._last is None or not _are_same(self._last[0], parameters):
+            self._last = (parameters.clone(), *self.of_parameters(parameters, like))
+        return self._last[1].to(like), self._last[2].to(like)
 
     @torch.no_grad()
     def of_parameters(self, parameters: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
@@ -245,6 +245,13 @@ class Expectation(nn.Module):
         if observation.exposure_time is not None:
             variance = variance + flux / observation.exposure_time
         return (flux.square() / variance).sum(dim=(1, 2)).sqrt()
+
+
+def _are_same(first: Tensor, second: Tensor) -> bool:
+    """Whether parameters are the same, those that are not given too."""
+    if first.shape != second.shape or first.device != second.device:
+        return False
+    return bool(((first == second) | (first.isnan() & second.isnan())).all())
 
 
 def _build_denoiser(

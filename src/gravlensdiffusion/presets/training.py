@@ -179,7 +179,7 @@ def _lens64() -> TrainingConfig:
         total_images=1_000_000,
         parameters=(*ORDERED_BY, *SHAPES),
         parameter_dropout=0.0,
-        parameters_dropout=0.05,
+        parameters_dropout=0.2,
         derived_dropout=0.5,
         noise="split",
         optimiser=OptimiserConfig(

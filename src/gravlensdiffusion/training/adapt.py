@@ -14,6 +14,7 @@ from gravlensdiffusion.config.model import (
     ObservationConfig,
     Resize,
     SamplingConfig,
+    ScheduleConfig,
     TransformConfig,
 )
 from gravlensdiffusion.config.network import UNetConfig
@@ -40,6 +41,8 @@ Augment = Literal["none", "half_turn", "flips", "d4"]
 
 MIN_IMAGES = 200
 """Fewest images of which some can be held out when a model is adapted."""
+NOISE_PER_PIXEL = 6.0
+"""Noise-to-signal ratio, over the side of an image in pixels, at which not even its flux is known."""
 FEW_PASSES = 90
 """How often a model that is adapted sees each of fewer images; docs/real-data.md says why no oftener."""
 
@@ -134,7 +137,7 @@ def _recipe(
             image_size=model.image_size,
             num_channels=model.num_channels,
             transform=transform,
-            schedule=model.schedule,
+            schedule=_schedule(model, noise),
             denoiser=model.denoiser,
             network=model.network,
             sampling=_sampling(model, noise),
@@ -159,6 +162,15 @@ def _recipe(
         checkpoint_images=10_000,
         sample_images=10_000,
     )
+
+
+def _schedule(model: ModelConfig, noise: str) -> ScheduleConfig:
+    """Return noise levels up to which nothing is known, where the smooth lens is known no more."""
+    network, schedule = model.network, model.schedule
+    equation = network.lens_equation if isinstance(network, UNetConfig) else None
+    if noise == "removed" or equation is None or equation.smooth is None:
+        return schedule
+    return replace(schedule, sigma_max=max(schedule.sigma_max, NOISE_PER_PIXEL * model.image_size))
 
 
 def _sampling(model: ModelConfig, noise: str) -> SamplingConfig:

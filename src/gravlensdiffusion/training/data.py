@@ -124,7 +124,7 @@ def fresh_model(
     if config.noise == "removed":
         noise = _sky_noise(data, transform)
         found = replace(found, denoiser=replace(found.denoiser, noise=noise, keeps_noise=False))
-    found = _with_spread(found, data, transform)
+    found = _with_spread(found, data, transform, keeps=bool(config.model.parameters))
     prior = None
     if found.prior_size and not config.model.prior_size:
         num = found.prior_size
@@ -240,10 +240,15 @@ def _smooth_lens(source: LensSet) -> SmoothLensConfig | None:
     )
 
 
-def _with_spread(config: ModelConfig, data: TrainingSet, transform: Transform) -> ModelConfig:
-    """Measure how far images lie from that of the smooth lens; without it where it tells nothing."""
+def _with_spread(
+    config: ModelConfig, data: TrainingSet, transform: Transform, *, keeps: bool
+) -> ModelConfig:
+    """Measure how far images lie from that of the smooth lens; without it where it tells nothing.
+
+    What an adapted model `keeps` of the images that it draws stays.
+    """
     expected = Expectation.of(config, transform)
-    if expected is None:
+    if expected is None or keeps:
         return config
     squares, count = 0.0, 0
     for numbers in np.array_split(np.arange(min(len(data), NUM_SPREAD)), NUM_SPREAD // BATCH):

@@ -1,0 +1,86 @@
+"""Models that draw about the image of the smooth lens."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from gravlensdiffusion import LensGenerator, simulate, train
+from gravlensdiffusion.conditioning import Condition
+from gravlensdiffusion.config.model import SmoothLensConfig, UNetConfig
+from gravlensdiffusion.model.checkpoint import load_model
+from gravlensdiffusion.training.adapt import adapt
+from tests.sources import tiny
+
+SIZE = 12
+
+
+def trained(folder, source, **changes):
+    """Train a tiny model for a moment and return its smooth lens."""
+    config = tiny("lens64", total_images=16, size=SIZE, **changes)
+    train(config, source, folder, device="cpu")
+    network = load_model(folder).config.network
+    assert isinstance(network, UNetConfig)
+    return None if network.lens_equation is None else network.lens_equation.smooth
+
+
+@pytest.fixture(scope="module")
+def lenses():
+    return simulate("deeplense", 48, 3, size=SIZE, noise_free=True, flux_unit="e-/s")
+
+
+@pytest.fixture(scope="module")
+def folder(lenses, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("smooth")
+    found = trained(folder, lenses)
+    assert replace(found, spread=1.0) == SmoothLensConfig(
+        num_pixels=150, psf_fwhm_arcsec=0.087, zero_point=25.0
+    )
+    return folder
+
+
+def test_the_spread_is_that_of_images_about_the_smooth_lens(folder, lenses):
+    model = load_model(folder)
+    x = model.transform(torch.from_numpy(lenses.read_noise_free(np.arange(48))))
+    names = [each.name for each in model.config.parameters]
+    given = torch.from_numpy(np.stack([lenses.parameters[name] for name in names], axis=1))
+    mean, std = model.expected(Condition(label=torch.zeros(48), parameters=given), x)
+    no_sub = torch.from_numpy(lenses.labels == lenses.header.class_names.index("no_sub"))
+    assert (x - mean)[no_sub].abs().max() < 0.01
+    assert (x - mean).square().mean().sqrt().item() == pytest.approx(std[0].item(), rel=1e-3)
+    assert std[0] < 0.3
+    # Where something is not given, the mean image is all that is known.
+    given[5, names.index("gamma1")] = torch.nan
+    mean, std = model.expected(Condition(label=torch.zeros(48), parameters=given), x)
+    assert (mean[5] == 0).all()
+    assert std.tolist() == pytest.approx([std[0].item() if k != 5 else 1 for k in range(48)])
+    assert (model.expected(None, x)[0] == 0).all()
+
+
+def test_a_draw_is_of_the_lens_that_it_was_given(folder, lenses):
+    # A network that has learned next to nothing leaves what is known.
+    generator = LensGenerator.from_pretrained(folder)
+    names = [each.name for each in generator.config.parameters]
+    rows = np.flatnonzero(lenses.labels == lenses.header.class_names.index("no_sub"))[:6]
+    asked = {name: lenses.parameters[name][rows] for name in names}
+    drawn = generator.sample(6, label="no_sub", parameters=asked, noise_free=True)
+    known = lenses.read_noise_free(rows)
+    assert np.abs(drawn.noise_free - known).max() < 0.5 * known.max()
+    others = np.roll(known, 1, axis=0)
+    error, distance = (np.abs(drawn.noise_free - each).sum((1, 2, 3)) for each in (known, others))
+    assert (error < distance).all()
+
+
+@pytest.mark.parametrize("preset", ["euclid", "slacs"])
+def test_lenses_that_show_more_than_a_smooth_source_are_learned_as_they_are(preset, tmp_path):
+    source = simulate(preset, 24, 3, size=SIZE, noise_free=True, flux_unit="e-/s")
+    known = tuple(name for name in ("theta_E", "gamma1", "source_x") if name in source.parameters)
+    assert trained(tmp_path, source, parameters=known) is None
+
+
+def test_a_model_adapted_to_other_images_begins_at_more_noise(folder):
+    peaks = simulate("deeplense", 30, 5, size=SIZE)
+    known = load_model(folder).config.schedule
+    assert known.sigma_max < 6 * SIZE
+    assert adapt(folder, peaks).config.model.schedule == replace(known, sigma_max=6 * SIZE)
