@@ -8,7 +8,7 @@ import torch
 
 from gravlensdiffusion import LensGenerator, simulate, train
 from gravlensdiffusion.conditioning import Condition
-from gravlensdiffusion.config.model import SmoothLensConfig, UNetConfig
+from gravlensdiffusion.config.network import SmoothLensConfig, UNetConfig
 from gravlensdiffusion.model.checkpoint import load_model
 from gravlensdiffusion.training.adapt import adapt
 from tests.sources import tiny
