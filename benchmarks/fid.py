@@ -29,13 +29,13 @@ from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.evaluation.inception import find_inception_weights
 from gravlensdiffusion.evaluation.preparation import UNIT_RANGE, Preparation, PreparedSource
 from gravlensdiffusion.formats.open import open_set
-from gravlensdiffusion.metrics.frechet import frechet_distance
-from gravlensdiffusion.metrics.images import quantise_truncating
+from gravlensdiffusion.metrics.features import frechet_distance
 from gravlensdiffusion.metrics.inception import (
     INPUT_SIZE,
     FIDInception,
     inception_features,
     load_inception,
+    quantise_truncating,
 )
 
 Images = NDArray[np.float32]

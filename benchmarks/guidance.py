@@ -35,7 +35,7 @@ from gravlensdiffusion.evaluation.sets import prepare_sets
 from gravlensdiffusion.files import write_atomically
 from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.generation.generator import LensGenerator
-from gravlensdiffusion.metrics.frechet import frechet_distance
+from gravlensdiffusion.metrics.features import frechet_distance
 from gravlensdiffusion.model.build import Model
 from gravlensdiffusion.model.checkpoint import load_model
 from gravlensdiffusion.model.folders import WEIGHTS, checkpoints

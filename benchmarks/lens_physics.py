@@ -13,8 +13,7 @@ import time
 import numpy as np
 from numpy.typing import NDArray
 
-from gravlensdiffusion.metrics.physics import measure
-from gravlensdiffusion.metrics.profiles import power_spectrum, radial_profile
+from gravlensdiffusion.metrics.physics import measure, power_spectrum, radial_profile
 from gravlensdiffusion.presets.simulation import simulation_preset
 from gravlensdiffusion.simulation.generate import select, set_header
 from gravlensdiffusion.simulation.simulated_set import simulate

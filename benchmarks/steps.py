@@ -29,7 +29,7 @@ from gravlensdiffusion.evaluation.sets import prepare_sets
 from gravlensdiffusion.evaluation.statistics import relative_shift, scaled_wasserstein
 from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.generation.generator import LensGenerator
-from gravlensdiffusion.metrics.frechet import frechet_distance
+from gravlensdiffusion.metrics.features import frechet_distance
 from gravlensdiffusion.model.checkpoint import load_model
 
 RUNS = "dpmpp:5,8,12,20,40 ddim:10,20,50 heun:6,10,20 ddpm:100"

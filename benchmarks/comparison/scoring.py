@@ -32,7 +32,7 @@ from gravlensdiffusion.evaluation.preparation import EIGHT_BIT, PreparedSource
 from gravlensdiffusion.evaluation.sets import prepare_sets
 from gravlensdiffusion.evaluation.statistics import relative_shift
 from gravlensdiffusion.formats.open import open_set
-from gravlensdiffusion.metrics.frechet import frechet_distance
+from gravlensdiffusion.metrics.features import frechet_distance
 
 NUM_DRAWS = 5
 """Draws of real images over which distances and floors are averaged."""

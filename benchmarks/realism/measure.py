@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 from scipy.stats import ks_2samp
 
 from gravlensdiffusion.evaluation.statistics import MEASURED, finite
-from gravlensdiffusion.metrics.physics import measure
+from gravlensdiffusion.metrics.physics import measure, power_spectrum, radial_profile
 from gravlensdiffusion.metrics.pixel_test import PixelTraining, compare_pixels
-from gravlensdiffusion.metrics.profiles import Profile, power_spectrum, radial_profile
 from gravlensdiffusion.metrics.sky import measure_sky
 from gravlensdiffusion.metrics.two_sample import MIN_IMAGES, Auc
 from realism.efficientnet import EfficientNetLite, efficientnet_features
@@ -175,14 +174,13 @@ def numbers_of(images: Images, pixel_scale_arcsec: float, flux_unit: str) -> dic
             f"({flux_unit})²",
         ),
     ):
-        for k in _bins(profile, places):
+        for k in _bins(profile.centres, places):
             named[f"{label.format(profile.centres[k])} [{length}]"] = profile.values[:, k]
     return named
 
 
-def _bins(profile: Profile, places: Sequence[float]) -> list[int]:
+def _bins(centres: Floats, places: Sequence[float]) -> list[int]:
     """Return the bins nearest to places between 0 and the last one's."""
-    centres = profile.centres
     return sorted({int(np.argmin(np.abs(centres - place * centres[-1]))) for place in places})
 
 

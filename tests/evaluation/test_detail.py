@@ -10,7 +10,7 @@ from gravlensdiffusion.evaluation.preparation import PreparedSource
 from gravlensdiffusion.evaluation.result import Settings
 from gravlensdiffusion.evaluation.sets import Sets
 from gravlensdiffusion.formats.open import open_set
-from gravlensdiffusion.metrics.defects import blur, clip_faintest, patch, pit_arcs
+from gravlensdiffusion.metrics.defects import plant
 from gravlensdiffusion.parallel import Processes
 from gravlensdiffusion.sets.lens_set import View
 from gravlensdiffusion.simulation.simulated_set import simulate
@@ -78,9 +78,12 @@ def test_simulations_are_at_the_floor_of_simulations(honest):
 @pytest.mark.parametrize(
     ("change", "names"),
     [
-        (lambda x: patch(x, 0.02), ["seams"]),
-        (lambda x: blur(x, 0.7), ["bright_points", "fine_structure_arc", "fine_structure_sky"]),
-        (lambda x: clip_faintest(x, 0.05), ["negative_flux"]),
+        (lambda x: plant(x, "patches", 0.02, RNG), ["seams"]),
+        (
+            lambda x: plant(x, "blur", 0.7, RNG),
+            ["bright_points", "fine_structure_arc", "fine_structure_sky"],
+        ),
+        (lambda x: plant(x, "clipped", 0.05, RNG), ["negative_flux"]),
     ],
 )
 def test_a_planted_fault_moves_its_rows(lenses, honest, change, names):
@@ -95,7 +98,7 @@ def test_a_planted_fault_moves_its_rows(lenses, honest, change, names):
 def test_subhaloes_that_are_missing_show_in_the_pits(lenses, monkeypatch):
     monkeypatch.setattr(detail, "MIN_OF_CLASS", 30)
     # Fixed places: a set is read more than once.
-    rows = judged(lenses, lambda x: pit_arcs(x, 1.0, np.random.default_rng(5)), of_real=True)
+    rows = judged(lenses, lambda x: plant(x, "pitted", 1.0, np.random.default_rng(5)), of_real=True)
     assert rows["pits"].stands_out
     assert rows["pits"].shift < -0.1
     assert "more or less in" in rows["pits"].equivalent

@@ -8,12 +8,13 @@ import pytest
 from gravlensdiffusion.evaluation.evaluate import evaluate_sets, note_mixed
 from gravlensdiffusion.evaluation.result import Settings
 from gravlensdiffusion.evaluation.sets import Sets
-from gravlensdiffusion.metrics.defects import add_noise, blur, rotate, scale_flux
+from gravlensdiffusion.metrics.defects import plant
 from gravlensdiffusion.sets.records import GENERATED
 from tests.evaluation.sets import opened, pixels, records
 
 NUM = 300
 SETTINGS = Settings(protocol="none", pixel_test=False, num_seeds=3)
+RNG = np.random.default_rng(0)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -69,10 +70,10 @@ def test_a_set_of_the_same_kind_is_at_the_floor(honest):
 @pytest.mark.parametrize(
     ("name", "change", "caught_by"),
     [
-        ("blurred", lambda x: blur(x, 0.6), ("gini", "sky_whiteness")),
-        ("bright", lambda x: scale_flux(x, 1.1), ("total_flux", "maximum")),
-        ("noiseless", lambda x: add_noise(x, 0.1, np.random.default_rng(0)), ("sky_rms",)),
-        ("rotated", rotate, ("quadrupole_plus", "ellipticity_1")),
+        ("blurred", lambda x: plant(x, "blur", 0.6, RNG), ("gini", "sky_whiteness")),
+        ("bright", lambda x: plant(x, "flux", 0.1, RNG), ("total_flux", "maximum")),
+        ("noiseless", lambda x: np.where(x < 0.05, 0.1 * x, x), ("sky_rms",)),
+        ("rotated", lambda x: plant(x, "turned", 1, RNG), ("quadrupole_plus", "ellipticity_1")),
     ],
 )
 def test_planted_defects_are_caught(judged, honest, name, change, caught_by):
@@ -84,7 +85,7 @@ def test_planted_defects_are_caught(judged, honest, name, change, caught_by):
 
 
 def test_a_flux_error_is_told_as_one(judged):
-    rows, _ = judged("brighter", lambda x: scale_flux(x, 1.1))
+    rows, _ = judged("brighter", lambda x: plant(x, "flux", 0.1, RNG))
     assert rows["total_flux"].shift == pytest.approx(0.1, abs=0.03)
     assert rows["total_flux"].equivalent.startswith("like a ")
     percent = float(rows["total_flux"].equivalent.removeprefix("like a ").split("%")[0])

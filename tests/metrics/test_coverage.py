@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.metrics import coverage
-from gravlensdiffusion.metrics.coverage import measure_coverage
+from gravlensdiffusion.metrics import features as coverage
+from gravlensdiffusion.metrics.features import measure_coverage
 
 
 def expected_coverage(num_generated: int, num_real: int, num_neighbours: int = 5) -> float:

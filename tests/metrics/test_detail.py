@@ -5,13 +5,16 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.metrics.detail import (
-    count_points,
-    fine_power,
-    negative_share,
-    roughness,
-    seams,
-)
+from gravlensdiffusion.metrics.detail import measure_detail, seams
+
+
+def fine_power(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    found = measure_detail(images)
+    return found["fine_structure_arc"], found["fine_structure_sky"]
+
+
+def pits(images: np.ndarray) -> np.ndarray:
+    return measure_detail(images)["pits"]
 
 
 def rings(num: int = 12, size: int = 80, seed: int = 0) -> np.ndarray:
@@ -31,24 +34,26 @@ def rings(num: int = 12, size: int = 80, seed: int = 0) -> np.ndarray:
 @pytest.mark.parametrize("period", [2, 3, 5, 8])
 @pytest.mark.parametrize("axis", [1, 2])
 def test_seams_finds_a_grid_along_either_axis(period: int, axis: int) -> None:
-    images, reference = rings(24), roughness(rings(24, seed=1))
-    assert seams(roughness(images), reference) < 1.4
+    images, reference = rings(24), measure_detail(rings(24, seed=1))
+    assert seams(measure_detail(images), reference) < 1.4
     # Each patch is a little brighter or darker than the next one.
     step = 0.05 * (np.arange(images.shape[1]) // period % 2).astype(np.float32)
     shape = (-1, 1) if axis == 1 else (1, -1)
-    faulty = roughness(images * (1 + step.reshape(shape)))
-    assert seams(faulty, reference) > 1.3 * seams(roughness(images), reference)
+    faulty = measure_detail(images * (1 + step.reshape(shape)))
+    assert seams(faulty, reference) > 1.3 * seams(measure_detail(images), reference)
 
 
 def test_seams_take_no_notice_of_scale() -> None:
-    images, reference = rings(4), roughness(rings(4, seed=1))
-    dim = roughness(1e-6 * images)
-    assert seams(dim, reference) == pytest.approx(seams(roughness(images), reference), rel=1e-3)
+    images, reference = rings(4), measure_detail(rings(4, seed=1))
+    dim = measure_detail(1e-6 * images)
+    assert seams(dim, reference) == pytest.approx(
+        seams(measure_detail(images), reference), rel=1e-3
+    )
 
 
 def test_points_are_compact_and_on_the_arc() -> None:
     images = rings(3)
-    assert not count_points(images)[0].any()
+    assert not pits(images).any()
     places = []
     for k in range(3):
         row, column = np.unravel_index(images[k].argmax(), images[k].shape)
@@ -59,10 +64,9 @@ def test_points_are_compact_and_on_the_arc() -> None:
         dotted[k, row - 1 : row + 2, column - 1 : column + 2] *= 0.8
     dotted[1, 0, 0] = -0.5  # off the arc
     row0, column0 = places[0]
-    assert count_points(dotted)[0].tolist() == [1, 1, 0]
-    assert not count_points(dotted, depth=0.3)[0].any()
+    assert pits(dotted).tolist() == [1, 1, 0]
     dotted[0, row0 - 1 : row0 + 2, column0 - 1 : column0 + 2] *= 1.3 / 0.8
-    assert count_points(dotted[:1])[1].tolist() == [1]
+    assert measure_detail(dotted[:1])["bright_points"].tolist() == [1]
 
 
 def test_pits_of_a_wide_dent_are_none() -> None:
@@ -70,7 +74,7 @@ def test_pits_of_a_wide_dent_are_none() -> None:
     y, x = np.mgrid[:80, :80]
     row, column = np.unravel_index(images[0].argmax(), images[0].shape)
     dent = 0.3 * np.exp(-((y - row) ** 2 + (x - column) ** 2) / 2 / 6**2)
-    assert not count_points(images * (1 - dent))[0].any()
+    assert not pits(images * (1 - dent)).any()
 
 
 def test_fine_power_falls_with_blur_and_tells_arc_from_sky() -> None:
@@ -96,7 +100,8 @@ def test_fine_power_of_a_wave_is_half_its_squared_amplitude() -> None:
 
 def test_dark_images_have_no_detail() -> None:
     empty = np.zeros((2, 20, 20), dtype=np.float32)
-    assert not np.any(count_points(empty))
+    assert not pits(empty).any()
+    assert not measure_detail(empty)["bright_points"].any()
     assert np.isnan(fine_power(empty)[0]).all()
 
 
@@ -104,9 +109,9 @@ def test_negative_share_counts_what_was_clipped() -> None:
     images = np.ones((2, 4, 4))
     images[0, :2] = 0
     images[1, 0, 0] = -1
-    assert negative_share(images).tolist() == [0.5, 1 / 16]
+    assert measure_detail(images)["negative_flux"].tolist() == [0.5, 1 / 16]
 
 
 def test_seams_of_too_small_images_are_refused() -> None:
     with pytest.raises(GravLensError, match="4 pixels"):
-        roughness(np.zeros((4, 3, 3)))
+        measure_detail(np.zeros((4, 3, 3)))

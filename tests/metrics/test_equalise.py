@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.metrics.images import equalise
+from gravlensdiffusion.metrics.pixel_test import equalise
 
 
 def images(num: int = 40, seed: int = 0) -> NDArray[np.float32]:

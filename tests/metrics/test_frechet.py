@@ -5,7 +5,7 @@ import pytest
 from scipy import linalg
 
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.metrics.frechet import frechet_distance
+from gravlensdiffusion.metrics.features import frechet_distance
 
 
 def features(num: int, num_features: int, seed: int, shift: float = 0.0) -> np.ndarray:

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from gravlensdiffusion.metrics.morphology import asymmetry
-from gravlensdiffusion.metrics.physics import measure
-from gravlensdiffusion.metrics.profiles import power_spectrum, radial_profile
+from gravlensdiffusion.metrics.physics import measure, power_spectrum, radial_profile
 from gravlensdiffusion.metrics.sky import measure_sky
 from gravlensdiffusion.presets.simulation import simulation_preset
 from gravlensdiffusion.simulation.generate import select

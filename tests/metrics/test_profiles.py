@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gravlensdiffusion.metrics.profiles import power_spectrum, radial_profile
+from gravlensdiffusion.metrics.physics import power_spectrum, radial_profile
 from tests.metrics.lenses import RMS, gaussian, grid, observe, ring
 
 

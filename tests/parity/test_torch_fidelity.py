@@ -15,7 +15,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from gravlensdiffusion.metrics.frechet import frechet_distance
+from gravlensdiffusion.metrics.features import frechet_distance
 from gravlensdiffusion.metrics.inception import FIDInception, load_inception
 from gravlensdiffusion.metrics.kernel import kid
 from tests.metrics.inception_files import write_random_weights

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gravlensdiffusion.reports.class_charts import (
+from gravlensdiffusion.reports.charts import (
     Roc,
     confusion_png,
     reliability_png,

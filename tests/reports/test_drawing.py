@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.reports.class_charts import confusion_png
+from gravlensdiffusion.reports.charts import confusion_png
 from gravlensdiffusion.reports.drawing import MAX_LETTERS, class_series, lettered, spared
 
 DRAW = """
 import hashlib, numpy as np
-from gravlensdiffusion.reports.class_charts import confusion_png
+from gravlensdiffusion.reports.charts import confusion_png
 print(hashlib.sha256(confusion_png(np.eye(2, dtype=int), ["a", "b"])).hexdigest())
 """
 

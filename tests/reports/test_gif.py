@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gravlensdiffusion.reports.gif import save_gif
+from gravlensdiffusion.reports.mosaics import save_gif
 
 
 def saved(frames: Iterable[np.ndarray], path: Path, **how: object) -> Path:

@@ -9,7 +9,7 @@ import numpy as np
 from gravlensdiffusion.classification.judgement import Judgement
 from gravlensdiffusion.classification.scores import wilson
 from gravlensdiffusion.reports import document
-from gravlensdiffusion.reports.class_charts import Roc, confusion_png, reliability_png, roc_png
+from gravlensdiffusion.reports.charts import Roc, confusion_png, reliability_png, roc_png
 from gravlensdiffusion.reports.document import (
     Beside,
     Document,

@@ -1,6 +1,6 @@
 """What the eye sees in images without noise: the rows of their detail."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -21,7 +21,6 @@ MAX_NOISE = detail.DEPTH / 6
 """Noise over the brightest pixel up to which images show detail: a point is six times as deep."""
 MIN_OF_CLASS = 100
 """Images of a class in each set from which on its pits have a row."""
-ROUGHNESS = ("roughness_by_row", "roughness_by_column")
 
 
 def detail_rows(
@@ -57,7 +56,7 @@ def detail_rows(
         statistics,
         reference,
         read=sources[1].pixels,
-        measure=lambda images: _unpacked(_measure(images)),
+        measure=lambda images: _unpacked(detail.measure_detail(images)),
         seed=seed,
     )
     statistics += map(pits_of, names)
@@ -106,25 +105,13 @@ def _measured(source: PreparedSource, team: Team) -> Measurements:
 
 def _measure_share(source: PreparedSource, encoder: Encoder, share: range) -> Arrays:
     del encoder
-    parts = [_measure(block) for block in source.pixel_blocks(share)]
+    parts = [detail.measure_detail(block) for block in source.pixel_blocks(share)]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def _measure(images: NDArray[np.float32]) -> Arrays:
-    on_arc, off_arc = detail.fine_power(images)
-    pits, bright_points = detail.count_points(images)
-    return dict(zip(ROUGHNESS, detail.roughness(images), strict=True)) | {
-        "pits": pits.astype(np.float64),
-        "bright_points": bright_points.astype(np.float64),
-        "fine_structure_arc": on_arc,
-        "fine_structure_sky": off_arc,
-        NEGATIVE.name: detail.negative_share(images),
-    }
-
-
-def _unpacked(arrays: Arrays) -> Measurements:
+def _unpacked(arrays: Mapping[str, NDArray[np.generic]]) -> Measurements:
     found = {name: each.astype(np.float64, copy=False) for name, each in arrays.items()}
-    profiles = {name: found.pop(name) for name in ROUGHNESS}
+    profiles = {name: found.pop(name) for name in detail.ROUGHNESS}
     nothing = np.empty((len(found["pits"]), 0))
     return Measurements(
         physics=found, profiles=profiles, features=nothing, estimates={}, logits=nothing

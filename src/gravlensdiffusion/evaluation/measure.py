@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.evaluation.cache import Arrays, cached, key_of
 from gravlensdiffusion.evaluation.preparation import BLOCK, PreparedSource
-from gravlensdiffusion.metrics import einstein, morphology, physics, profiles, sky
-from gravlensdiffusion.metrics import images as images_module
+from gravlensdiffusion.metrics import einstein, morphology, physics, sky
 from gravlensdiffusion.model.checkpoint import load_encoder
 from gravlensdiffusion.model.folders import WEIGHTS, bundled_encoders
 from gravlensdiffusion.nn.classifier import LensEncoder
@@ -202,7 +201,7 @@ def measure_set(source: PreparedSource, encoder: Encoder, team: Team | None = No
         repr(source.pixel_scale_arcsec),
         encoder.digest,
         repr(encoder.levels),
-        modules=(physics, images_module, sky, morphology, profiles, einstein),
+        modules=(physics, sky, morphology, einstein),
     )
     return _unpack(cached(key, lambda: _by(team, _measure, source, encoder)), encoder)
 
@@ -261,8 +260,8 @@ def _measure_block(
     arrays: Arrays = {"features": features, "targets": targets, "logits": logits}
     for name, values in physics.measure(images, scale, masked).items():
         arrays[f"physics/{name}"] = values
-    arrays["profiles/radial_profile"] = profiles.radial_profile(images, scale, masked).values
-    arrays["profiles/power_spectrum"] = profiles.power_spectrum(images, scale, masked).values
+    arrays["profiles/radial_profile"] = physics.radial_profile(images, scale, masked).values
+    arrays["profiles/power_spectrum"] = physics.power_spectrum(images, scale, masked).values
     return arrays
 
 

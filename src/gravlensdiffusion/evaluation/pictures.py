@@ -1,6 +1,7 @@
 """The sections of a report that hold pictures."""
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 from gravlensdiffusion.evaluation.compare import Row
 from gravlensdiffusion.evaluation.result import Evaluation
 from gravlensdiffusion.evaluation.statistics import MEASURED
-from gravlensdiffusion.metrics.profiles import Profile, power_spectrum, radial_profile
+from gravlensdiffusion.metrics.physics import power_spectrum, radial_profile
 from gravlensdiffusion.reports.charts import Band, bands_png, histogram_png
 from gravlensdiffusion.reports.document import Beside, Figure, Guess, Section
 from gravlensdiffusion.reports.drawing import picture_png
@@ -27,7 +28,7 @@ MIN_SIDE = 100
 """Smaller images are enlarged by a whole factor until they have so many pixels."""
 PERCENTILES = (50.0, 16.0, 84.0)
 """Middle and edges of a band [per cent]."""
-PROFILES: dict[str, tuple[Callable[..., Profile], str, str]] = {
+PROFILES: dict[str, tuple[Callable[..., Any], str, str]] = {
     "radial_profile": (radial_profile, "radius [{length}]", "flux above the sky [{flux}]"),
     "power_spectrum": (power_spectrum, "spatial frequency [cycles / {length}]", "power [{flux}²]"),
 }

@@ -7,17 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gravlensdiffusion.evaluation.measure import Measurements
-from gravlensdiffusion.evaluation.statistics import Defect, Statistic, values
-from gravlensdiffusion.metrics.defects import (
-    add_noise,
-    blur,
-    clip_faintest,
-    patch,
-    pit_arcs,
-    rotate,
-    scale_flux,
-    shift,
-)
+from gravlensdiffusion.evaluation.statistics import Statistic, values
+from gravlensdiffusion.metrics.defects import Defect, plant
 
 NUM_PLANTED = 1000
 """Images that a defect is planted in, at most."""
@@ -79,31 +70,6 @@ def describe(ladders_of_row: Sequence[Ladder], excess: float) -> str:
     return next(reaching, highest).describe(excess)
 
 
-def _plant(
-    images: NDArray[np.float32], defect: Defect, strength: float, rng: np.random.Generator
-) -> NDArray[np.float32]:
-    """Return images ``(N, H, W)`` with a defect of one of the ladders."""
-    match defect:
-        case "flux":
-            faulty = scale_flux(images, 1 + strength)
-        case "noise":
-            faulty = add_noise(images, 1 + strength, rng)
-        case "blur":
-            faulty = blur(images, strength)
-        case "shift":
-            faulty = shift(images, strength)
-        case "turned":
-            turned = rng.permutation(len(images)) < strength * len(images)
-            faulty = np.where(turned[:, None, None], rotate(images), images)
-        case "patches":
-            faulty = patch(images, strength)
-        case "pitted":
-            faulty = pit_arcs(images, strength, rng)
-        case "clipped":
-            faulty = clip_faintest(images, strength)
-    return np.asarray(faulty, dtype=np.float32)
-
-
 def ladders(
     statistics: Sequence[Statistic],
     measured: Measurements,
@@ -139,7 +105,7 @@ def ladders(
         faulty = [
             values(
                 told,
-                measure(_plant(images, defect, strength, np.random.default_rng(seed))),
+                measure(plant(images, defect, strength, np.random.default_rng(seed))),
                 clean,
                 seed,
             )

@@ -12,13 +12,12 @@ from scipy.stats import wasserstein_distance
 
 from gravlensdiffusion.evaluation.measure import Measurements
 from gravlensdiffusion.metrics import physics
-from gravlensdiffusion.metrics.coverage import measure_coverage
+from gravlensdiffusion.metrics.defects import Defect
 from gravlensdiffusion.metrics.detail import seams
-from gravlensdiffusion.metrics.frechet import frechet_distance
+from gravlensdiffusion.metrics.features import frechet_distance, measure_coverage
 from gravlensdiffusion.metrics.kernel import kid, mmd_test
 
 Compare = Callable[[Measurements, Measurements, np.random.Generator], float | Mapping[str, float]]
-Defect = Literal["flux", "noise", "blur", "shift", "turned", "patches", "pitted", "clipped"]
 
 NEIGHBOURS = 5
 """Neighbours of the coverage metrics."""
@@ -128,7 +127,9 @@ class Statistic:
             pixel_scale_arcsec: Side of a pixel [arcsec]; None where lengths are in pixels.
             flux_unit: Unit of the pixel values.
         """
-        unit = physics.units(pixel_scale_arcsec, flux_unit).get(self.name, "").replace("^2", "²")
+        length = "pixel" if pixel_scale_arcsec is None else "arcsec"
+        unit = physics.UNITS.get(self.name, "").replace("arcsec", length)
+        unit = unit.replace("flux", flux_unit).replace("^2", "²")
         return f"{self.title} [{unit}]" if unit else self.title
 
 
@@ -189,9 +190,7 @@ def _mmd(generated: Measurements, real: Measurements, rng: np.random.Generator) 
 
 
 def _seams(generated: Measurements, real: Measurements, _: np.random.Generator) -> float:
-    names = ("roughness_by_row", "roughness_by_column")
-    one, two = ((each.profiles[names[0]], each.profiles[names[1]]) for each in (generated, real))
-    return seams(one, two)
+    return seams(generated.profiles, real.profiles)
 
 
 def _negative(generated: Measurements, *_: object) -> float:

@@ -1,4 +1,7 @@
-"""What every comparison of two sets of features demands of them, and distances between them."""
+"""Comparisons of two sets of features: the Fréchet distance, precision, recall, density and coverage.
+
+What every comparison demands of them, and distances between their vectors, stand here too.
+"""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -6,6 +9,9 @@ from numpy.typing import ArrayLike, NDArray
 from gravlensdiffusion.errors import GravLensError
 
 Floats = NDArray[np.floating]
+
+BLOCK = 1024
+"""Vectors whose distances are held at a time."""
 
 
 def check_vectors(*sets: Floats, least: int = 1) -> None:
@@ -63,3 +69,116 @@ def squared_distances(a: Floats, b: Floats) -> Floats:
     distances += np.einsum("nd,nd->n", a, a)[:, None]
     distances += np.einsum("nd,nd->n", b, b)
     return np.asarray(distances)
+
+
+def frechet_distance(x: ArrayLike, y: ArrayLike) -> float:
+    """Return the squared Fréchet (2-Wasserstein) distance between the Gaussians of two sets.
+
+    ``|mean_1 - mean_2|^2 + tr C_1 + tr C_2 - 2 tr (C_1^1/2 C_2 C_1^1/2)^1/2``, where the last trace
+    is the sum of the singular values of ``X Y^T / sqrt((N - 1) (M - 1))`` for the centred features
+    ``X`` and ``Y``: no covariance is formed, and no eigenvalue squared or rooted. From the distance
+    by scipy's ``sqrtm`` of the product of the covariances it differs by less than 1e-8 of its value
+    at full rank, and by 1e-7 to 1e-6 at rank 99 of 2048, where ``sqrtm`` of a singular matrix is in
+    error.
+
+    Args:
+        x: Shape ``(N, D)``.
+        y: Shape ``(M, D)``.
+
+    Raises:
+        GravLensError: If the features are not finite, too few, or of different number.
+
+    References:
+        Dowson and Landau 1982, J. Multivariate Anal. 12, 450.
+        Heusel et al. 2017, arXiv:1706.08500, equation 6.
+    """
+    x, y = check_pair(x, y)
+    shift = x.mean(axis=0) - y.mean(axis=0)
+    x_root, y_root = _root(x), _root(y)
+    trace = np.sum(x_root**2) + np.sum(y_root**2)
+    nuclear_norm = np.linalg.svd(x_root @ y_root.T, compute_uv=False).sum()
+    # Rounding may take the distance between equal sets a little below 0.
+    return max(0.0, float(shift @ shift + trace - 2 * nuclear_norm))
+
+
+def _root(features: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return a root R of the covariance ``R^T R``, of at most D rows."""
+    root = (features - features.mean(axis=0)) / np.sqrt(len(features) - 1)
+    # Turning the rows changes neither the covariance nor any singular value.
+    return np.asarray(np.linalg.qr(root, mode="r")) if len(root) > root.shape[1] else root
+
+
+def measure_coverage(generated: Floats, real: Floats, num_neighbours: int = 5) -> dict[str, float]:
+    """Compare two sets of features by balls around the points of each.
+
+    The ball of a point reaches to its k-th neighbour in its own set. Memory grows with the number of
+    points, not with its square.
+
+    Args:
+        generated: Features, shape ``(M, F)``. Scale them as the distance should weigh them.
+        real: Features, shape ``(N, F)``.
+        num_neighbours: k, the number of neighbours that set the radius of a ball.
+
+    Returns:
+        ``precision``, the fraction of generated points that lie in the ball of a real point;
+        ``recall``, that of real points in the ball of a generated one; ``density``, the mean number of
+        real balls that hold a generated point, over k, for which 1 is expected of two sets of one
+        distribution; ``coverage``, the fraction of real balls that hold a generated point.
+
+    Raises:
+        GravLensError: If shapes do not agree, a value is not finite, or a set has no more than k
+            points.
+
+    References:
+        Kynkaanniemi et al. 2019, arXiv:1904.06991, eqs. 1-2 (precision, recall).
+        Naeem et al. 2020, arXiv:2002.09797, eqs. 3-4 (density, coverage).
+    """
+    check_vectors(generated, real)
+    if num_neighbours < 1:
+        raise GravLensError(f"the number of neighbours must be positive, got {num_neighbours}")
+    fewest = min(len(generated), len(real))
+    if fewest <= num_neighbours:
+        raise GravLensError(
+            f"coverage with {num_neighbours} neighbours needs more than {num_neighbours} images "
+            f"in each set, got {fewest}"
+        )
+    # About the mean, squares lose least to rounding.
+    centre = real.mean(0, dtype=np.float64)
+    generated, real = generated - centre, real - centre
+    real_radii = _radii(real, num_neighbours)
+    generated_radii = _radii(generated, num_neighbours)
+    in_real_balls = np.zeros(len(generated), dtype=np.int64)
+    covered, recalled = np.zeros(len(real), dtype=bool), np.zeros(len(real), dtype=bool)
+    for start in range(0, len(generated), BLOCK):
+        block = slice(start, start + BLOCK)
+        distances = _distances(generated[block], real)
+        inside = distances <= real_radii
+        in_real_balls[block] = inside.sum(1)
+        covered |= inside.any(0)
+        recalled |= (distances <= generated_radii[block, None]).any(0)
+    return {
+        "precision": float(np.mean(in_real_balls > 0)),
+        "recall": float(recalled.mean()),
+        "density": float(in_real_balls.mean() / num_neighbours),
+        "coverage": float(covered.mean()),
+    }
+
+
+def _distances(a: Floats, b: Floats) -> Floats:
+    """Return squared distances in which equal points are at zero: all copies of one point are."""
+    distances = squared_distances(a, b)
+    distances[distances < 1e-12 * (np.square(a).sum(1).max() + np.square(b).sum(1).max())] = 0
+    return distances
+
+
+def _radii(points: Floats, num_neighbours: int) -> NDArray[np.float64]:
+    """Return the squared distance of each point to its k-th neighbour, itself left out."""
+    radii = np.empty(len(points))
+    for start in range(0, len(points), BLOCK):
+        distances = _distances(points[start : start + BLOCK], points)
+        rows = np.arange(len(distances))
+        distances[rows, start + rows] = np.inf
+        radii[start : start + BLOCK] = np.partition(distances, num_neighbours - 1, axis=1)[
+            :, num_neighbours - 1
+        ]
+    return radii

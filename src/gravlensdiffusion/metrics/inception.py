@@ -21,21 +21,23 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.metrics.inception_blocks import (
-    Mixed,
-    NormedConvolution,
-    grid_8,
-    grid_17,
-    grid_35,
-    pool,
-    to_grid_8,
-    to_grid_17,
-)
+from gravlensdiffusion.metrics.inception_blocks import BLOCKS, Mixed, NormedConvolution, pool
 from gravlensdiffusion.untrusted.state_file import counters, read_weights
 
 NUM_FEATURES = 2048
 INPUT_SIZE = 299
 """Height and width of the network's input [pixel]."""
+
+STEM = {
+    "Conv2d_1a_3x3": (32, 3, 2, 0),
+    "Conv2d_2a_3x3": (32, 3, 1, 0),
+    "Conv2d_2b_3x3": (64, 3, 1, 1),
+    "Conv2d_3b_1x1": (80, 1, 1, 0),
+    "Conv2d_4a_3x3": (192, 3, 1, 0),
+}
+"""Channels, kernel, stride and padding of the convolutions before the first block."""
+SHRUNK = ("Conv2d_3b_1x1", "Mixed_5b")
+"""Before these a maximum is taken at stride 2."""
 
 PACKAGED_BYTES = 87_335_461
 PACKAGED_SHA256 = "7ff4a85c3a6378f0dfc8433ffd789663b01176bec0a683a435651739c091fa34"
@@ -49,40 +51,20 @@ class FIDInception(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.Conv2d_1a_3x3 = NormedConvolution(3, 32, 3, stride=2)
-        self.Conv2d_2a_3x3 = NormedConvolution(32, 32, 3)
-        self.Conv2d_2b_3x3 = NormedConvolution(32, 64, 3, padding=1)
-        self.Conv2d_3b_1x1 = NormedConvolution(64, 80, 1)
-        self.Conv2d_4a_3x3 = NormedConvolution(80, 192, 3)
-        self.Mixed_5b = Mixed(192, *grid_35(pool_channels=32))
-        self.Mixed_5c = Mixed(256, *grid_35(pool_channels=64))
-        self.Mixed_5d = Mixed(288, *grid_35(pool_channels=64))
-        self.Mixed_6a = Mixed(288, *to_grid_17())
-        self.Mixed_6b = Mixed(768, *grid_17(128))
-        self.Mixed_6c = Mixed(768, *grid_17(160))
-        self.Mixed_6d = Mixed(768, *grid_17(160))
-        self.Mixed_6e = Mixed(768, *grid_17(192))
-        self.Mixed_7a = Mixed(768, *to_grid_8())
-        self.Mixed_7b = Mixed(1280, *grid_8("average"))
-        self.Mixed_7c = Mixed(NUM_FEATURES, *grid_8("maximum"))
+        channels = 3
+        for name, (num, kernel, stride, padding) in STEM.items():
+            self.add_module(name, NormedConvolution(channels, num, kernel, stride, padding))
+            channels = num
+        for name, branches in BLOCKS.items():
+            block = Mixed(channels, branches)
+            self.add_module(name, block)
+            channels = block.channels
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the pooled features.
-
-        Args:
-            x: Images from `normalise`, shape ``(B, 3, 299, 299)``.
-
-        Returns:
-            Shape ``(B, 2048)``.
-        """
-        x = self.Conv2d_2b_3x3(self.Conv2d_2a_3x3(self.Conv2d_1a_3x3(x)))
-        x = self.Conv2d_4a_3x3(self.Conv2d_3b_1x1(pool(x, "shrink")))
-        x = pool(x, "shrink")
-        for block in (self.Mixed_5b, self.Mixed_5c, self.Mixed_5d, self.Mixed_6a, self.Mixed_6b):
-            x = block(x)
-        for block in (self.Mixed_6c, self.Mixed_6d, self.Mixed_6e, self.Mixed_7a, self.Mixed_7b):
-            x = block(x)
-        return self.Mixed_7c(x).mean(dim=(2, 3))
+        """Return the pooled features ``(B, 2048)`` of images ``(B, 3, 299, 299)`` from `normalise`."""
+        for name, module in self.named_children():
+            x = module(pool(x, "shrink") if name in SHRUNK else x)
+        return x.mean(dim=(2, 3))
 
 
 def load_inception(path: str | Path) -> FIDInception:
@@ -146,6 +128,21 @@ def normalise(images: Tensor) -> Tensor:
     return 2 * resized.expand(-1, 3, -1, -1) - 1
 
 
+def quantise_truncating(images: ArrayLike) -> NDArray[np.float32]:
+    """Return images as they come back from 8-bit PNG files that torchvision wrote.
+
+    Values are clipped to [0, 1], multiplied by 255, cut to whole numbers (not rounded), and divided
+    by 255. So do ``ToPILImage`` and ``ToTensor``, through which both sets of the reference project's
+    protocol go; an image that is already of 8 bits is not changed.
+
+    Args:
+        images: Any shape.
+    """
+    clipped = np.clip(np.asarray(images, dtype=np.float32), 0, 1)
+    grey = (clipped * np.float32(255)).astype(np.uint8)
+    return np.asarray(grey, dtype=np.float32) / np.float32(255)
+
+
 @torch.inference_mode()
 def inception_features(
     network: FIDInception, images: ArrayLike, *, batch_size: int = 32
@@ -168,8 +165,6 @@ def inception_features(
         raise GravLensError(
             f"Inception features need images of shape (N, 1 or 3, H, W), got {array.shape}"
         )
-    if batch_size < 1:
-        raise GravLensError(f"batch size must be at least 1, got {batch_size}")
     device = next(network.parameters()).device
     features = np.empty((len(array), NUM_FEATURES), dtype=np.float32)
     for start in range(0, len(array), batch_size):

@@ -28,7 +28,7 @@ class _Layer(NamedTuple):
     stride: int = 1
 
 
-class Branch:
+class _Branch:
     """One branch of a block: a pooling, then convolutions one after the other, then a fork.
 
     Args:
@@ -78,11 +78,15 @@ class Mixed(nn.Module):
     Args:
         in_channels: Input channels.
         branches: The branches, in the order of their output.
+
+    Attributes:
+        channels: Output channels.
     """
 
-    def __init__(self, in_channels: int, *branches: Branch) -> None:
+    def __init__(self, in_channels: int, branches: list[_Branch]) -> None:
         super().__init__()
         self.branches = branches
+        self.channels = 0
         for branch in branches:
             channels = in_channels
             for layer in branch.layers:
@@ -90,9 +94,10 @@ class Mixed(nn.Module):
                 channels = layer.channels
             for layer in branch.fork:
                 self.add_module(layer.name, _build(channels, layer))
+            self.channels += sum(layer.channels for layer in branch.fork) or channels
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the joined outputs, shape ``(B, out_channels, H', W')``."""
+        """Return the joined outputs, shape ``(B, channels, H', W')``."""
         outputs = []
         for branch in self.branches:
             y = pool(x, branch.pool)
@@ -100,6 +105,12 @@ class Mixed(nn.Module):
                 y = self.get_submodule(layer.name)(y)
             outputs += [self.get_submodule(layer.name)(y) for layer in branch.fork] or [y]
         return torch.cat(outputs, dim=1)
+
+
+def _build(in_channels: int, layer: _Layer) -> NormedConvolution:
+    kernel = layer.kernel if isinstance(layer.kernel, tuple) else (layer.kernel,) * 2
+    padding = (0, 0) if layer.stride == 2 else (kernel[0] // 2, kernel[1] // 2)
+    return NormedConvolution(in_channels, layer.channels, kernel, layer.stride, padding)
 
 
 def pool(x: Tensor, kind: Pool | None) -> Tensor:
@@ -113,57 +124,57 @@ def pool(x: Tensor, kind: Pool | None) -> Tensor:
     return x
 
 
-def grid_35(pool_channels: int) -> list[Branch]:
+def _grid_35(pool_channels: int) -> list[_Branch]:
     """Return the branches of a block at 35 x 35 (after Szegedy et al. 2015, figure 5)."""
     return [
-        Branch("branch1x1", ("", 64)),
-        Branch("branch5x5_", (1, 48), (2, 64, 5)),
-        Branch("branch3x3dbl_", (1, 64), (2, 96, 3), (3, 96, 3)),
-        Branch("branch_pool", ("", pool_channels), pool="average"),
+        _Branch("branch1x1", ("", 64)),
+        _Branch("branch5x5_", (1, 48), (2, 64, 5)),
+        _Branch("branch3x3dbl_", (1, 64), (2, 96, 3), (3, 96, 3)),
+        _Branch("branch_pool", ("", pool_channels), pool="average"),
     ]
 
 
-def to_grid_17() -> list[Branch]:
-    """Return the branches of the block from 35 x 35 to 17 x 17."""
-    return [
-        Branch("branch3x3", ("", 384, 3, 2)),
-        Branch("branch3x3dbl_", (1, 64), (2, 96, 3), (3, 96, 3, 2)),
-        Branch(pool="shrink"),
-    ]
-
-
-def grid_17(num: int) -> list[Branch]:
+def _grid_17(num: int) -> list[_Branch]:
     """Return the branches of a block at 17 x 17 (Szegedy et al. 2015, figure 6)."""
     long = ((1, num), (2, num, COLUMN), (3, num, ROW), (4, num, COLUMN), (5, 192, ROW))
     return [
-        Branch("branch1x1", ("", 192)),
-        Branch("branch7x7_", (1, num), (2, num, ROW), (3, 192, COLUMN)),
-        Branch("branch7x7dbl_", *long),
-        Branch("branch_pool", ("", 192), pool="average"),
+        _Branch("branch1x1", ("", 192)),
+        _Branch("branch7x7_", (1, num), (2, num, ROW), (3, 192, COLUMN)),
+        _Branch("branch7x7dbl_", *long),
+        _Branch("branch_pool", ("", 192), pool="average"),
     ]
 
 
-def to_grid_8() -> list[Branch]:
-    """Return the branches of the block from 17 x 17 to 8 x 8."""
-    return [
-        Branch("branch3x3_", (1, 192), (2, 320, 3, 2)),
-        Branch("branch7x7x3_", (1, 192), (2, 192, ROW), (3, 192, COLUMN), (4, 192, 3, 2)),
-        Branch(pool="shrink"),
-    ]
-
-
-def grid_8(kind: Pool) -> list[Branch]:
+def _grid_8(kind: Pool) -> list[_Branch]:
     """Return the branches of a block at 8 x 8 (Szegedy et al. 2015, figure 7)."""
     forks = [((f"{k}a", 384, SHORT_ROW), (f"{k}b", 384, SHORT_COLUMN)) for k in (2, 3)]
     return [
-        Branch("branch1x1", ("", 320)),
-        Branch("branch3x3_", (1, 384), fork=forks[0]),
-        Branch("branch3x3dbl_", (1, 448), (2, 384, 3), fork=forks[1]),
-        Branch("branch_pool", ("", 192), pool=kind),
+        _Branch("branch1x1", ("", 320)),
+        _Branch("branch3x3_", (1, 384), fork=forks[0]),
+        _Branch("branch3x3dbl_", (1, 448), (2, 384, 3), fork=forks[1]),
+        _Branch("branch_pool", ("", 192), pool=kind),
     ]
 
 
-def _build(in_channels: int, layer: _Layer) -> NormedConvolution:
-    kernel = layer.kernel if isinstance(layer.kernel, tuple) else (layer.kernel,) * 2
-    padding = (0, 0) if layer.stride == 2 else (kernel[0] // 2, kernel[1] // 2)
-    return NormedConvolution(in_channels, layer.channels, kernel, layer.stride, padding)
+BLOCKS = {
+    "Mixed_5b": _grid_35(pool_channels=32),
+    "Mixed_5c": _grid_35(pool_channels=64),
+    "Mixed_5d": _grid_35(pool_channels=64),
+    "Mixed_6a": [
+        _Branch("branch3x3", ("", 384, 3, 2)),
+        _Branch("branch3x3dbl_", (1, 64), (2, 96, 3), (3, 96, 3, 2)),
+        _Branch(pool="shrink"),
+    ],
+    "Mixed_6b": _grid_17(128),
+    "Mixed_6c": _grid_17(160),
+    "Mixed_6d": _grid_17(160),
+    "Mixed_6e": _grid_17(192),
+    "Mixed_7a": [
+        _Branch("branch3x3_", (1, 192), (2, 320, 3, 2)),
+        _Branch("branch7x7x3_", (1, 192), (2, 192, ROW), (3, 192, COLUMN), (4, 192, 3, 2)),
+        _Branch(pool="shrink"),
+    ],
+    "Mixed_7b": _grid_8("average"),
+    "Mixed_7c": _grid_8("maximum"),
+}
+"""The branches of all blocks, in their order."""

@@ -27,7 +27,7 @@ SUBSETS_FOR_VARIANCE = 10
 """Subsets from which the variance of KID is estimated, which costs more than the value."""
 
 
-class KernelDistance(NamedTuple):
+class _KernelDistance(NamedTuple):
     """A squared maximum mean discrepancy with its uncertainty.
 
     Attributes:
@@ -101,7 +101,7 @@ def kid(
     *,
     subset_size: int = 1000,
     num_subsets: int = 100,
-) -> KernelDistance:
+) -> _KernelDistance:
     """Return the kernel inception distance: the squared discrepancy with the cubic kernel.
 
     The value is the mean over random subsets, each drawn without replacement from either set, as in
@@ -142,7 +142,7 @@ def kid(
     # Over draws of the subsets alone, their mean is the estimate from all pairs.
     of_drawing = values.var(ddof=1) / num_subsets if num_subsets > 1 else 0.0
     standard_error = float(np.sqrt(variances.mean() + of_drawing))
-    return KernelDistance(float(values.mean()), standard_error, size, size)
+    return _KernelDistance(float(values.mean()), standard_error, size, size)
 
 
 def mmd_test(
@@ -152,7 +152,7 @@ def mmd_test(
     *,
     num_permutations: int = 1000,
     max_images: int = 1000,
-) -> KernelDistance:
+) -> _KernelDistance:
     """Return the squared discrepancy with a Gaussian kernel, and how often chance gives as much.
 
     The bandwidth is the median distance within the reference set, so that values of different
@@ -187,7 +187,7 @@ def mmd_test(
     # Rounding may tell equal splits apart.
     reached = int(np.count_nonzero(by_chance >= value - 1e-12))
     standard_error = float(np.sqrt(_variance(*blocks, n, len(y))))
-    return KernelDistance(value, standard_error, n, len(y), (1 + reached) / (1 + num_permutations))
+    return _KernelDistance(value, standard_error, n, len(y), (1 + reached) / (1 + num_permutations))
 
 
 def _components(within: Array, between: Array) -> tuple[float, float]:

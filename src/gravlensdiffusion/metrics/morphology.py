@@ -28,7 +28,7 @@ BRIGHT_FRACTION = 0.2
 """The fraction of the flux that the brightest pixels of M20 hold."""
 
 
-class Moments(NamedTuple):
+class _Moments(NamedTuple):
     """The flux-weighted first and second moments of N images, each of shape ``(N,)``.
 
     Attributes:
@@ -67,7 +67,7 @@ def segment(flux: NDArray[np.floating], sky_rms: Floats) -> Mask:
     return local_mean(flux) > threshold[:, None, None].astype(flux.dtype)
 
 
-def moments(flux: NDArray[np.floating], mask: Mask) -> Moments:
+def moments(flux: NDArray[np.floating], mask: Mask) -> _Moments:
     """Return centroid and second moments of the light in the mask; NaN where there is none."""
     x = np.arange(flux.shape[-1]) - (flux.shape[-1] - 1) / 2
     powers = np.stack([np.ones_like(x), x, x**2], axis=1)
@@ -75,7 +75,7 @@ def moments(flux: NDArray[np.floating], mask: Mask) -> Moments:
     raw = np.einsum("nhp,hq->nqp", along_rows, powers)
     raw = raw / _positive(raw[:, 0, 0])[:, None, None]
     mean_x, mean_y = raw[:, 0, 1], raw[:, 1, 0]
-    return Moments(
+    return _Moments(
         mean_x,
         mean_y,
         raw[:, 0, 2] - mean_x**2,
@@ -84,7 +84,7 @@ def moments(flux: NDArray[np.floating], mask: Mask) -> Moments:
     )
 
 
-def ellipticity(second: Moments) -> tuple[Floats, Floats]:
+def ellipticity(second: _Moments) -> tuple[Floats, Floats]:
     """Return the two components of the ellipticity, each of shape ``(N,)``.
 
         e1 + i e2 = (xx - yy + 2i xy) / (xx + yy + 2 sqrt(xx yy - xy^2))

@@ -1,7 +1,5 @@
 """The small network that tells two sets of images apart by their pixels."""
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -11,63 +9,12 @@ from torch.nn import functional
 REACH = 4
 """Pixels by which an image is mirrored at its edges."""
 
+WIDTH, NUM_MASKS, NUM_FILTERS = 16, 4, 8
+"""Channels of the first convolutions, masks, and linear filters."""
+
 HIGH_PASS = ((0.25, -0.5, 0.25), (-0.5, 1.0, -0.5), (0.25, -0.5, 0.25))
 NOISE_GAIN = 1.5
 """Factor by which `HIGH_PASS` raises the rms of white noise: the root of its sum of squares."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _PixelScales:
-    """What the images of both sets have in common, per channel; shapes ``(1, C, 1, 1)`` but for one.
-
-    Attributes:
-        sky: Level of the faint pixels.
-        noise: Rms of the pixel noise.
-        peak: Brightness of the brightest pixels above the sky.
-        roughness: Rms of the high-passed images by place, shape ``(1, C, H, W)``.
-    """
-
-    sky: Tensor
-    noise: Tensor
-    peak: Tensor
-    roughness: Tensor
-
-
-def measure_scales(images: NDArray[np.float32]) -> _PixelScales:
-    """Measure the scales on images of both sets together.
-
-    Args:
-        images: Shape ``(N, C, H, W)``; some hundred are enough.
-    """
-    pixels = images.reshape(*images.shape[:2], -1)
-    sky = np.median(np.quantile(pixels, 0.3, axis=2), axis=0)
-    peak = np.median(np.quantile(pixels, 0.99, axis=2), axis=0) - sky
-    # Where nothing varies, any scale will do.
-    peak = np.where(peak > 0, peak, 1.0)
-    rough = np.abs(high_pass(torch.from_numpy(images)).numpy())
-    # A quarter of the absolute values of a normal variable lie below 0.319.
-    faint = np.quantile(rough.reshape(pixels.shape), 0.25, axis=2)
-    noise = np.maximum(np.median(faint, axis=0) / (0.319 * NOISE_GAIN), 1e-5 * peak)
-    by_place = 1.483 * np.median(rough, axis=0)
-    floor = np.maximum(0.3 * np.median(by_place, axis=(1, 2)), noise * 1e-2)
-    return _PixelScales(
-        sky=_per_channel(sky),
-        noise=_per_channel(noise),
-        peak=_per_channel(peak),
-        roughness=torch.from_numpy(np.maximum(by_place, floor[:, None, None])).float()[None],
-    )
-
-
-def _per_channel(values: NDArray[np.floating]) -> Tensor:
-    return torch.from_numpy(values).float().reshape(1, -1, 1, 1)
-
-
-def high_pass(images: Tensor) -> Tensor:
-    """Return what differs from a plane through the 3 x 3 neighbours, edges mirrored."""
-    num_channels = images.shape[1]
-    kernel = torch.tensor(HIGH_PASS).expand(num_channels, 1, 3, 3)
-    padded = functional.pad(images, (1, 1, 1, 1), mode="reflect")
-    return functional.conv2d(padded, kernel, groups=num_channels)
 
 
 class PixelNetwork(nn.Module):
@@ -83,10 +30,14 @@ class PixelNetwork(nn.Module):
     hardly grows with the size; the origin of the grid is an argument, and training draws it.
 
     Args:
-        scales: Scales of the images.
-        width: Channels of the first convolutions.
-        num_masks: Number of masks.
-        num_filters: Number of linear filters.
+        images: Images of both sets, whose scales it takes, shape ``(N, C, H, W)``; some hundred are
+            enough.
+
+    Attributes:
+        sky: Level of the faint pixels, per channel, shape ``(1, C, 1, 1)``.
+        noise: Rms of the pixel noise, likewise.
+        peak: Brightness of the brightest pixels above the sky, likewise.
+        roughness: Rms of the high-passed images by place, shape ``(1, C, H, W)``.
     """
 
     sky: Tensor
@@ -95,15 +46,12 @@ class PixelNetwork(nn.Module):
     roughness: Tensor
     hole: Tensor
 
-    def __init__(
-        self, scales: _PixelScales, width: int = 16, num_masks: int = 4, num_filters: int = 8
-    ) -> None:
+    def __init__(self, images: NDArray[np.float32]) -> None:
         super().__init__()
-        _, channels, height, width_pixels = scales.roughness.shape
-        self.stride = max(1, min(height, width_pixels) // 32)
-        self.grid = (height // self.stride, width_pixels // self.stride)
-        for name in ("sky", "noise", "peak", "roughness"):
-            self.register_buffer(name, getattr(scales, name))
+        _, channels, height, width = images.shape
+        self.stride = max(1, min(height, width) // 32)
+        self.grid = (height // self.stride, width // self.stride)
+        self._measure_scales(images)
         hole = torch.ones(1, 1, 7, 7)
         hole[:, :, 3, 3] = 0
         self.register_buffer("hole", hole)
@@ -111,19 +59,19 @@ class PixelNetwork(nn.Module):
         self.prediction = nn.Sequential(
             nn.SiLU(), nn.Conv2d(24, 24, 1), nn.SiLU(), nn.Conv2d(24, 2 * channels, 1)
         )
-        self.filters = nn.Conv2d(2 * channels, num_filters, 3, padding=1, bias=False)
+        self.filters = nn.Conv2d(2 * channels, NUM_FILTERS, 3, padding=1, bias=False)
         self.stem = nn.Sequential(
-            nn.Conv2d(3 * channels, width, 5, stride=self.stride),
+            nn.Conv2d(3 * channels, WIDTH, 5, stride=self.stride),
             nn.SiLU(),
-            nn.Conv2d(width, width, 3, padding=1),
+            nn.Conv2d(WIDTH, WIDTH, 3, padding=1),
             nn.SiLU(),
         )
-        self.masks = nn.Conv2d(width, num_masks, 1)
+        self.masks = nn.Conv2d(WIDTH, NUM_MASKS, 1)
         # Resized images are noisier in some rows than in others.
-        self.mask_bias = nn.Parameter(torch.zeros(1, num_masks, *self.grid))
+        self.mask_bias = nn.Parameter(torch.zeros(1, NUM_MASKS, *self.grid))
         self.shape = nn.Sequential(
             nn.AvgPool2d(2),
-            nn.Conv2d(width, 32, 3, padding=1),
+            nn.Conv2d(WIDTH, 32, 3, padding=1),
             nn.SiLU(),
             nn.Conv2d(32, 32, 3, padding=1),
             nn.SiLU(),
@@ -133,7 +81,7 @@ class PixelNetwork(nn.Module):
             nn.Conv2d(48, 48, 3, padding=1),
             nn.SiLU(),
         )
-        num_features = num_masks * (num_filters + 4 * channels) + 2 * 48
+        num_features = NUM_MASKS * (NUM_FILTERS + 4 * channels) + 2 * 48
         self.head = nn.Sequential(
             nn.BatchNorm1d(num_features),
             nn.Linear(num_features, 64),
@@ -143,6 +91,23 @@ class PixelNetwork(nn.Module):
             nn.SiLU(),
             nn.Linear(64, 1),
         )
+
+    def _measure_scales(self, images: NDArray[np.float32]) -> None:
+        pixels = images.reshape(*images.shape[:2], -1)
+        sky = np.median(np.quantile(pixels, 0.3, axis=2), axis=0)
+        peak = np.median(np.quantile(pixels, 0.99, axis=2), axis=0) - sky
+        # Where nothing varies, any scale will do.
+        peak = np.where(peak > 0, peak, 1.0)
+        rough = np.abs(_high_pass(torch.from_numpy(images)).numpy())
+        # A quarter of the absolute values of a normal variable lie below 0.319.
+        faint = np.quantile(rough.reshape(pixels.shape), 0.25, axis=2)
+        noise = np.maximum(np.median(faint, axis=0) / (0.319 * NOISE_GAIN), 1e-5 * peak)
+        by_place = 1.483 * np.median(rough, axis=0)
+        floor = np.maximum(0.3 * np.median(by_place, axis=(1, 2)), noise * 1e-2)
+        by_place = np.maximum(by_place, floor[:, None, None])
+        for name, values in {"sky": sky, "noise": noise, "peak": peak}.items():
+            self.register_buffer(name, torch.from_numpy(values).float().reshape(1, -1, 1, 1))
+        self.register_buffer("roughness", torch.from_numpy(by_place).float()[None])
 
     def forward(self, images: Tensor, row: int = 0, column: int = 0) -> tuple[Tensor, Tensor]:
         """Return the log odds and what neighbours left unexplained.
@@ -159,7 +124,7 @@ class PixelNetwork(nn.Module):
         padded = functional.pad(images, (REACH,) * 4, mode="reflect")
         # Linear in the noise, logarithmic in the light.
         stretched = torch.asinh((padded - self.sky) / (2 * self.noise))
-        rough = (high_pass(images) / self.roughness).clamp(-6, 6)
+        rough = (_high_pass(images) / self.roughness).clamp(-6, 6)
         rough = functional.pad(rough, (REACH,) * 4)
         kernel = self.surroundings.weight * self.hole
         around = functional.conv2d(
@@ -189,6 +154,14 @@ class PixelNetwork(nn.Module):
 
     def _pixels(self, padded: Tensor, row: int, column: int) -> Tensor:
         return self._window(padded, 0, row, column)[:, :, :: self.stride, :: self.stride]
+
+
+def _high_pass(images: Tensor) -> Tensor:
+    """Return what differs from a plane through the 3 x 3 neighbours, edges mirrored."""
+    num_channels = images.shape[1]
+    kernel = torch.tensor(HIGH_PASS).expand(num_channels, 1, 3, 3)
+    padded = functional.pad(images, (1, 1, 1, 1), mode="reflect")
+    return functional.conv2d(padded, kernel, groups=num_channels)
 
 
 def _masked_means(masks: Tensor, values: Tensor) -> Tensor:

@@ -18,20 +18,22 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, huber_loss
 
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.metrics.defects import add_noise, shift
-from gravlensdiffusion.metrics.images import equalise
-from gravlensdiffusion.metrics.pixel_network import PixelNetwork, measure_scales
+from gravlensdiffusion.metrics.defects import plant
+from gravlensdiffusion.metrics.pixel_network import PixelNetwork
 from gravlensdiffusion.metrics.two_sample import Auc, check_counts, measure_auc
 
 BAG_SIZES = (1, 2, 4, 8)
 MIN_BAGS = 10
 MIN_PIXELS = 16
 VALID_AUC = 0.95
-PLANTED_NOISE = 1.1
+PLANTED_NOISE = 0.1
 BATCH = 64
 SCORE_BATCH = 256
 SCALE_IMAGES = 250
 RESIDUAL_WEIGHT = 0.2
+NUM_STEPS = 65535
+BYTE_VALUES = 256
+PROBED_IMAGES = 64
 
 Images = NDArray[np.float32]
 
@@ -152,8 +154,8 @@ def planted_scores(
     clean = real[np.sort(order[:half])]
     spoilt = real[np.sort(order[half : 2 * half])].astype(np.float32)
     planes = spoilt.reshape(-1, *spoilt.shape[-2:])
-    noisy = add_noise(planes, PLANTED_NOISE, rng).reshape(spoilt.shape)
-    blurred = shift(planes, 0.5).reshape(spoilt.shape)
+    noisy = plant(planes, "noise", PLANTED_NOISE, rng).reshape(spoilt.shape)
+    blurred = plant(planes, "shift", 0.5, rng).reshape(spoilt.shape)
     one = compare_pixels(noisy, clean, rng, training)
     return one, compare_pixels(blurred, clean, rng, training)
 
@@ -202,11 +204,11 @@ def _train(generated: Images, real: Images, training: PixelTraining, seed: int) 
     labels = torch.cat([torch.ones(len(generated)), torch.zeros(len(real))])
     # A set that is larger than the other one would draw all scores to its side.
     weights = torch.where(labels > 0, len(labels) / len(generated), len(labels) / len(real)) / 2
-    scales = measure_scales(np.concatenate([generated[:SCALE_IMAGES], real[:SCALE_IMAGES]]))
+    some = np.concatenate([generated[:SCALE_IMAGES], real[:SCALE_IMAGES]])
     # Dropout and initial weights come from torch's global state, which is put back afterwards.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = PixelNetwork(scales)
+        network = PixelNetwork(some)
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         batch = min(BATCH, len(images) // 2)
         num_batches = len(images) // batch
@@ -246,3 +248,70 @@ def _score(network: PixelNetwork, images: Images) -> NDArray[np.float64]:
         ]
         scores.append(torch.stack(views).mean(0))
     return torch.cat(scores).double().numpy()
+
+
+def equalise(
+    first: NDArray[np.generic], second: NDArray[np.generic], num_steps: int = NUM_STEPS
+) -> tuple[Images, Images]:
+    """Bring two sets of images to the same range and the same grid of values.
+
+    Where all images of a set have one and the same minimum and maximum, each was scaled to its
+    peak, and an exact 0 and 1 would tell that set from the other: then every image of both sets is
+    rescaled to [0, 1] by its own extremes. Where a set is of half precision or has the 256 values
+    of 8-bit pictures, both are brought to that.
+
+    What remains: images of 8 bits that had to be rescaled, beside images that were not, still
+    differ in which steps of the grid they use.
+
+    Args:
+        first: Shape ``(M, C, H, W)``, any format of numbers.
+        second: Shape ``(N, C, H, W)``.
+        num_steps: Number of steps of the grid over the range of a typical image.
+
+    Raises:
+        GravLensError: If the sets differ in image shape, are empty, or hold values that are not
+            finite.
+    """
+    sets = [first, second]
+    for images in sets:
+        if images.ndim != 4 or 0 in images.shape or images.shape[1:] != first.shape[1:]:
+            raise GravLensError(
+                "the two sets must hold images of one shape (N, C, H, W), got "
+                f"{first.shape} and {second.shape}"
+            )
+        if not np.isfinite(images.astype(np.float32)).all():
+            raise GravLensError("a set of images holds NaN or infinite values")
+    if any(images.dtype == np.float16 for images in sets):
+        sets = [images.astype(np.float16) for images in sets]
+    steps = [step for step in map(_byte_step, sets) if step is not None]
+    floats = [images.astype(np.float32) for images in sets]
+    if any(_is_peak_scaled(images) for images in floats):
+        rescaled = [_to_unit_range(images) for images in floats]
+        step = 1 / min(num_steps, BYTE_VALUES - 1) if steps else 1 / num_steps
+    else:
+        rescaled = floats
+        ranges = np.concatenate([np.ptp(images, axis=(1, 2, 3)) for images in floats])
+        step = max(steps, default=float(np.median(ranges)) / num_steps)
+    if step == 0:
+        return rescaled[0], rescaled[1]
+    quantised = [np.round(images / np.float32(step)) * np.float32(step) for images in rescaled]
+    return quantised[0].astype(np.float32), quantised[1].astype(np.float32)
+
+
+def _is_peak_scaled(images: Images) -> bool:
+    lowest, highest = images.min((1, 2, 3)), images.max((1, 2, 3))
+    return bool(np.ptp(lowest) == 0 and np.ptp(highest) == 0)
+
+
+def _to_unit_range(images: Images) -> Images:
+    lowest = images.min((1, 2, 3), keepdims=True)
+    span = images.max((1, 2, 3), keepdims=True) - lowest
+    return (images - lowest) / np.where(span > 0, span, 1)
+
+
+def _byte_step(images: NDArray[np.generic]) -> float | None:
+    """Return the step of a set of 8-bit pictures, however scaled; None of any other set."""
+    values = np.unique(images[:PROBED_IMAGES].astype(np.float32))
+    if not 2 <= len(values) <= BYTE_VALUES:
+        return None
+    return float(np.diff(values).min())

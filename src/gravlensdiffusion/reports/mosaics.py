@@ -1,9 +1,9 @@
-"""Images as grey tiles, laid out side by side, row 0 of each at the bottom, as DS9 shows it.
+"""Images as grey tiles, laid out side by side, row 0 of each at the bottom as DS9 shows it; and GIFs of them.
 
 Nothing rescales images one by one: all tiles share one grey scale.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import ceil, sqrt
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,10 @@ TITLE_SIZE = 11
 """Height of the letters of a title [pixels]."""
 MAX_TITLE = 200
 """Letters of a title that are tried for room."""
+GREY_LEVELS = 64
+"""Grey levels of a GIF: fewer than 256, because noise hardly compresses."""
+SKY_GREY = 0.15
+"""Grey of the final sky in a GIF, so that noise below the sky can still be seen."""
 
 
 def save_grid(
@@ -76,15 +80,15 @@ def grid_picture(
         ValueError: If there is no image, the shape is none of the above, or the stretch is
             unknown.
     """
-    tiles = as_tiles(images)
+    tiles = _as_tiles(images)
     low, high = percentile_limits(tiles) if limits is None else limits
-    zoom = whole_zoom(tiles, min_side)
+    zoom = _whole_zoom(tiles, min_side)
     grey = _to_grey(tiles, low, high, stretch).repeat(zoom, axis=1).repeat(zoom, axis=2)
     if titles is not None and len(titles) != len(grey):
         raise ValueError(f"{len(titles)} titles for {len(grey)} images")
     headroom = 0 if titles is None else TITLE_SIZE + 4
-    columns = num_columns or default_columns(len(grey))
-    picture = Image.fromarray(to_bytes(lay_out(grey, columns, headroom)))
+    columns = num_columns or _default_columns(len(grey))
+    picture = Image.fromarray(_to_bytes(_lay_out(grey, columns, headroom)))
     for k, title in enumerate(titles or ()):
         corner = _corner(k, columns, grey.shape[1] + headroom, grey.shape[2])
         _write_title(picture, title, corner, grey.shape[2])
@@ -118,12 +122,12 @@ def percentile_limits(
     return (black, white) if white > black else (black, black + 1.0)
 
 
-def default_columns(num: int) -> int:
+def _default_columns(num: int) -> int:
     """Return the number of columns that makes a grid of ``num`` tiles square."""
     return max(1, ceil(sqrt(num)))
 
 
-def as_tiles(images: NDArray[np.floating]) -> Tiles:
+def _as_tiles(images: NDArray[np.floating]) -> Tiles:
     """Return images as ``(N, H, W)`` or, in colour, ``(N, H, W, 3)``, their row 0 as the last.
 
     Args:
@@ -160,7 +164,7 @@ def _to_grey(tiles: Tiles, low: float, high: float, stretch: str) -> Tiles:
     return np.asarray(scaled, dtype=np.float32)
 
 
-def whole_zoom(tiles: Tiles, min_side: int) -> int:
+def _whole_zoom(tiles: Tiles, min_side: int) -> int:
     """Return the whole factor that makes tiles at least so many pixels wide or high."""
     return max(1, ceil(min_side / max(tiles.shape[1], tiles.shape[2])))
 
@@ -170,7 +174,7 @@ def _corner(index: int, columns: int, height: int, width: int) -> tuple[int, int
     return GAP + (index // columns) * (height + GAP), GAP + (index % columns) * (width + GAP)
 
 
-def lay_out(tiles: Tiles, columns: int, headroom: int = 0, fill: float = 1.0) -> Tiles:
+def _lay_out(tiles: Tiles, columns: int, headroom: int = 0, fill: float = 1.0) -> Tiles:
     """Lay tiles out in rows with a line of ``fill`` between them and room above each."""
     num, height, width = tiles.shape[:3]
     bottom, _ = _corner(ceil(num / columns) * columns, columns, height + headroom, width)
@@ -182,6 +186,112 @@ def lay_out(tiles: Tiles, columns: int, headroom: int = 0, fill: float = 1.0) ->
     return canvas
 
 
-def to_bytes(grey: Tiles) -> NDArray[np.uint8]:
+def _to_bytes(grey: Tiles) -> NDArray[np.uint8]:
     """Map grey from 0 to 1 to 8 bits."""
     return np.round(grey * 255.0).astype(np.uint8)
+
+
+def save_gif(
+    frames: Iterable[NDArray[np.floating]],
+    path: Path,
+    *,
+    num_columns: int | None = None,
+    duration_ms: int = 60,
+    hold_last_ms: int = 2000,
+    min_side: int = 56,
+    max_side: int = 800,
+    stretch: str = "sqrt",
+) -> None:
+    """Save a run from noise to images as an endless GIF.
+
+    One grey scale serves all frames: the sky of the last frame is dark grey, its brightest
+    pixels are white, and the negative half of the noise takes the greys below the sky.
+
+    Args:
+        frames: Arrays of shape ``(N, C, H, W)`` or ``(N, H, W)``, from noise to images; read once,
+            and kept as reduced mosaics only.
+        path: The file to write.
+        num_columns: Tiles in a row; by default as many as make the grid square.
+        duration_ms: Time that each frame is shown [ms].
+        hold_last_ms: Time that the last frame is shown [ms].
+        min_side: Tiles smaller than this are enlarged by a whole factor [pixels].
+        max_side: Tiles are averaged down by whole factors until the picture fits [pixels].
+        stretch: ``sqrt`` or ``linear``, from the sky to white.
+
+    Raises:
+        ValueError: If there is no frame, or a frame has no image.
+    """
+    mosaics = []
+    zoom = 1
+    for frame in frames:
+        tiles = _as_tiles(frame)
+        columns = num_columns or _default_columns(len(tiles))
+        zoom = _whole_zoom(tiles, min_side)
+        mosaics.append(_gif_mosaic(tiles, columns, max_side))
+    if not mosaics:
+        raise ValueError("no frames to show")
+    levels = _noise_to_lens_levels(mosaics[0], mosaics[-1])
+    pictures = [_gif_picture(_through_levels(m, levels, stretch), zoom) for m in mosaics]
+    for picture in pictures[1::2]:
+        # Pillow would merge frames that are alike; this keeps one frame for each array.
+        picture.putpixel((0, 0), 254 if picture.mode == "L" else (254, 254, 254))
+    durations = [duration_ms] * (len(pictures) - 1) + [hold_last_ms]
+    pictures[0].save(
+        path,
+        format="GIF",
+        save_all=True,
+        append_images=pictures[1:],
+        duration=durations,
+        loop=0,
+        optimize=True,
+    )
+
+
+def _gif_mosaic(tiles: NDArray[np.float32], columns: int, max_side: int) -> NDArray[np.float16]:
+    rows = ceil(len(tiles) / columns)
+    side = max(rows * tiles.shape[1], columns * tiles.shape[2])
+    factor = min(ceil(side / max_side), tiles.shape[1], tiles.shape[2])
+    # Half precision keeps a hundred frames small; NaN marks the lines between the tiles.
+    return _lay_out(_average_down(tiles, factor), columns, fill=np.nan).astype(np.float16)
+
+
+def _average_down(tiles: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
+    """Average blocks of ``factor`` by ``factor`` pixels; what is left over is cut off."""
+    height, width = tiles.shape[1] // factor, tiles.shape[2] // factor
+    cut = tiles[:, : height * factor, : width * factor]
+    blocks = cut.reshape(len(tiles), height, factor, width, factor, *tiles.shape[3:])
+    mean: NDArray[np.float32] = blocks.mean(axis=(2, 4), dtype=np.float32)
+    return mean
+
+
+def _noise_to_lens_levels(
+    first: NDArray[np.float16], last: NDArray[np.float16]
+) -> tuple[float, float, float]:
+    """Return the values shown black, as sky, and white."""
+    noise = first[np.isfinite(first)].astype(np.float32)
+    lens = last[np.isfinite(last)].astype(np.float32)
+    if noise.size == 0 or lens.size == 0:
+        return -1.0, 0.0, 1.0
+    sky, white = (float(v) for v in np.percentile(lens, (20.0, 99.7)))
+    black = min(float(np.percentile(noise, 5.0)), sky - 1e-3)
+    return black, sky, max(white, sky + 1e-3)
+
+
+def _through_levels(
+    values: NDArray[np.float16], levels: tuple[float, float, float], stretch: str
+) -> NDArray[np.float32]:
+    """Map values to grey: linear from black to the sky, stretched from there to white."""
+    black, sky, white = levels
+    shown = np.nan_to_num(values.astype(np.float32), nan=np.inf)
+    below = np.clip((shown - black) / (sky - black), 0.0, 1.0) * SKY_GREY
+    above = np.clip((shown - sky) / (white - sky), 0.0, 1.0)
+    above = (np.sqrt(above) if stretch == "sqrt" else above) * (1.0 - SKY_GREY)
+    grey: NDArray[np.float32] = (below + above).astype(np.float32)
+    return grey
+
+
+def _gif_picture(grey: NDArray[np.float32], zoom: int) -> Image.Image:
+    steps = np.round(grey * (GREY_LEVELS - 1))
+    picture = Image.fromarray(_to_bytes((steps / (GREY_LEVELS - 1)).astype(np.float32)))
+    size = (picture.width * zoom, picture.height * zoom)
+    return picture.resize(size, Image.Resampling.NEAREST)
