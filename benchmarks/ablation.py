@@ -32,7 +32,7 @@ from gravlensdiffusion.config.model import ScheduleConfig, TransformConfig
 from gravlensdiffusion.config.training import TrainingConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.evaluation.compare import compare
-from gravlensdiffusion.evaluation.measure import Encoder, measure_set
+from gravlensdiffusion.evaluation.measure import Encoder, Team
 from gravlensdiffusion.evaluation.plan import make_plan
 from gravlensdiffusion.evaluation.preparation import PreparedSource
 from gravlensdiffusion.evaluation.result import Settings
@@ -201,8 +201,9 @@ def compared(options: Options, path: Path) -> dict[str, float | str]:
     plan = make_plan(*sizes, num_seeds=settings.num_seeds, seed=settings.seed)
     sets = Sets(generated=found, reference=reference, second=second).prepared(settings)
     encoder = Encoder(sets.reference.preparation.size)
-    ours, theirs, more = (measure_set(each, encoder) for each in (sets.generated, *sets.real))
-    rows = compare([FRECHET], ours, theirs.joined(more), plan, {}, seed=settings.seed)
+    team = Team(sets.all, encoder)
+    ours, theirs, more = map(team.measure, (sets.generated, *sets.real))
+    rows = compare([FRECHET], ours, theirs.joined(more), plan, seed=settings.seed)
     return {
         "distance": rows[0].value,
         "floor": rows[0].floor,

@@ -31,7 +31,8 @@ from torch import Tensor
 
 from gravlensdiffusion.evaluation.measure import Encoder
 from gravlensdiffusion.evaluation.preparation import PreparedSource
-from gravlensdiffusion.evaluation.sets import prepare_sets
+from gravlensdiffusion.evaluation.result import Settings
+from gravlensdiffusion.evaluation.sets import Sets
 from gravlensdiffusion.files import write_atomically
 from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.generation.generator import LensGenerator
@@ -254,7 +255,7 @@ class Meter:
             json.loads(self._path.read_bytes()) if self._path.exists() else {}
         )
         given = PreparedSource(open_set(options.reference).twins(), options.reference.name)
-        self._source = prepare_sets([given, given], size=None, rescale="none")[1]
+        self._source = Sets(generated=given, reference=given).prepared(Settings()).reference
         self._encoder = Encoder(self._source.stored_size)
         blocks = [self._encoded(each) for each in self._source.pixel_blocks()]
         real, classes = (np.concatenate(parts) for parts in zip(*blocks, strict=True))

@@ -25,7 +25,8 @@ from curves import save_curve
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.evaluation.measure import Encoder, Measurements, measure_images
 from gravlensdiffusion.evaluation.preparation import PreparedSource
-from gravlensdiffusion.evaluation.sets import prepare_sets
+from gravlensdiffusion.evaluation.result import Settings
+from gravlensdiffusion.evaluation.sets import Sets
 from gravlensdiffusion.evaluation.statistics import relative_shift, scaled_wasserstein
 from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.generation.generator import LensGenerator
@@ -79,7 +80,7 @@ def main(options: Options) -> None:
             f"{options.reference} is in {given.flux_unit}, the model's images are in "
             f"{generator.config.flux_unit}; make the set with that `gravlens simulate --flux-unit`"
         )
-    source = prepare_sets([given, given], size=None, rescale="none")[1]
+    source = Sets(generated=given, reference=given).prepared(Settings()).reference
     encoder = Encoder(source.stored_size)
     blocks = [measure_images(block, source, encoder) for block in source.pixel_blocks()]
     real = blocks[0]

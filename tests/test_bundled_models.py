@@ -5,7 +5,6 @@ import pytest
 
 from gravlensdiffusion.evaluation.measure import Encoder, measure_images
 from gravlensdiffusion.evaluation.preparation import PreparedSource
-from gravlensdiffusion.evaluation.sets import prepare_sets
 from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.metrics.einstein import einstein_radius
@@ -15,6 +14,7 @@ from gravlensdiffusion.presets.simulation import simulation_preset
 from gravlensdiffusion.simulation.generate import select, set_header
 from gravlensdiffusion.simulation.simulated_set import simulate
 from gravlensdiffusion.store.reader import write_store
+from tests.evaluation.sets import prepared
 
 MIB = 2**20
 
@@ -89,5 +89,5 @@ def measured(tmp_path, images: np.ndarray, size: int) -> dict[str, np.ndarray]:
     path = tmp_path / f"reference{len(list(tmp_path.iterdir()))}.h5"
     write_store(path, simulate(config, 8, 3).records(), set_header(config, 3))
     reference = PreparedSource(open_set(path), path.name)
-    source = prepare_sets([reference, reference], size=None, rescale="none")[0]
+    source = prepared([reference, reference])[0]
     return dict(measure_images(images, source, Encoder(size)).estimates)

@@ -8,7 +8,7 @@ import pytest
 from gravlensdiffusion.classification.classifier import LensClassifier
 from gravlensdiffusion.cli.main import main
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.evaluation.sets import Sets, note_copies
+from gravlensdiffusion.evaluation.sets import Sets
 from gravlensdiffusion.files import told_apart
 from gravlensdiffusion.formats.entries import Entry, _taken
 from gravlensdiffusion.formats.image import Facts
@@ -59,7 +59,7 @@ def of_units(folder: Path, capsys: pytest.CaptureFixture[str]) -> str:
 
 def of_copies(folder: Path, _: pytest.CaptureFixture[str]) -> str:
     with pytest.raises(GravLensError) as caught:
-        note_copies(Sets.of(*written(folder)))
+        Sets.of(*written(folder)).copies()
     return str(caught.value)
 
 

@@ -10,7 +10,6 @@ from gravlensdiffusion.classification.candidates import Candidates
 from gravlensdiffusion.classification.classifier import LensClassifier
 from gravlensdiffusion.config.classifier import ClassifierConfig
 from gravlensdiffusion.evaluation.preparation import PreparedSource
-from gravlensdiffusion.evaluation.sets import prepare_sets
 from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.metrics import physics
 from gravlensdiffusion.presets.simulation import simulation_preset
@@ -19,6 +18,7 @@ from gravlensdiffusion.simulation.generate import select, set_header
 from gravlensdiffusion.simulation.simulated_set import simulate
 from gravlensdiffusion.store.reader import LensStore, write_store
 from gravlensdiffusion.training.data import _complete, prepare_data
+from tests.evaluation.sets import prepared
 from tests.sources import tiny
 
 NATIVE, NUM = 90, 14
@@ -59,7 +59,7 @@ def trained(native, wanted, folder):
 
 def evaluated(native, wanted, _):
     pair = [PreparedSource(native, "native"), PreparedSource(wanted, "wanted")]
-    ready, other = prepare_sets(pair, size=wanted.image_shape[1], rescale="none")
+    ready, other = prepared(pair, size=wanted.image_shape[1])
     assert ready.resize_method == wanted.header.resize
     assert ready.pixel_scale_arcsec == pytest.approx(other.pixel_scale_arcsec)
     return ready.read(slice(None))
@@ -144,7 +144,7 @@ def test_a_set_without_a_unit_is_compared_in_that_of_the_other(told, tmp_path):
         PreparedSource(LensStore(write_store(tmp_path / name, some, about)), name)
         for name, some, about in (("a.h5", images, silent), ("b.h5", small, small_header))
     ]
-    ready, other = prepare_sets(pair, size=45, rescale="none")
+    ready, other = prepared(pair, size=45)
     expected = other.read(slice(None))
     assert np.abs(ready.read(slice(None)) - expected).max() < 1e-5 * expected.max()
 
@@ -154,7 +154,7 @@ def test_encoders_see_the_same_lens_at_any_size(tmp_path):
     images, header = records("e-/s", NATIVE)
     store = LensStore(write_store(tmp_path / "set.h5", images, header))
     source = PreparedSource(store, "set")
-    source = prepare_sets([source, source], size=None, rescale="none")[0]
+    source = prepared([source, source])[0]
     small = source.at(28)
     seen, seen_small = (
         each.preparation.on_peak_scale(each.pixels(slice(None))) for each in (source, small)

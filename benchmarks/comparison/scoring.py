@@ -25,11 +25,12 @@ from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.evaluation.measure import (
     Encoder,
     Measurements,
+    Team,
     measure_images,
-    measure_set,
 )
 from gravlensdiffusion.evaluation.preparation import EIGHT_BIT, PreparedSource
-from gravlensdiffusion.evaluation.sets import prepare_sets
+from gravlensdiffusion.evaluation.result import Settings
+from gravlensdiffusion.evaluation.sets import Sets
 from gravlensdiffusion.evaluation.statistics import relative_shift
 from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.metrics.features import frechet_distance
@@ -62,10 +63,10 @@ class Ground:
         given = PreparedSource(open_set(options.reference), options.reference.name)
         if given.flux_unit != "peak":
             raise GravLensError(f"{options.reference} must be in peak, not {given.flux_unit}")
-        pair = [given, given]
-        source = prepare_sets(pair, size=None, rescale="peak", eight_bit=eight_bit)[1]
+        settings = Settings(rescale="peak", eight_bit=eight_bit)
+        source = Sets(generated=given, reference=given).prepared(settings).reference
         encoder = Encoder(source.preparation.size)
-        return cls(source, encoder, measure_set(source, encoder))
+        return cls(source, encoder, Team([source], encoder).measure(source))
 
     def part(self, num: int, draw: int, which: int = 0) -> Measurements:
         """Return ``num`` real images: of one draw, the first or the second part."""

@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from gravlensdiffusion.evaluation.preparation import PreparedSource
+from gravlensdiffusion.evaluation.result import Settings
+from gravlensdiffusion.evaluation.sets import Sets
 from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.presets.simulation import simulation_preset
 from gravlensdiffusion.sets.records import LensRecord
@@ -37,3 +39,8 @@ def opened(path: Path, of: tuple[LensRecord, ...], images: np.ndarray | None = N
         )
     write_store(path, of, set_header(CONFIG, SEED), num=len(of))
     return PreparedSource(open_set(path), path.stem)
+
+
+def prepared(sets: list[PreparedSource], **how: object) -> tuple[PreparedSource, ...]:
+    """Return generated and real images as an evaluation with such settings sees them."""
+    return Sets(generated=sets[0], reference=sets[1]).prepared(Settings(**how)).all

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gravlensdiffusion.evaluation.evaluate import evaluate_sets, note_mixed
+from gravlensdiffusion.evaluation.evaluate import evaluate_sets
 from gravlensdiffusion.evaluation.result import Settings
 from gravlensdiffusion.evaluation.sets import Sets
 from gravlensdiffusion.metrics.defects import plant
@@ -177,10 +177,10 @@ def test_a_real_set_that_was_filled_up_is_told(tmp_path):
     clean = opened(tmp_path / "clean.h5", flagged(8, 0))
     made = opened(tmp_path / "made.h5", flagged(8, 8))
     filled = opened(tmp_path / "filled.h5", flagged(8, 3))
-    assert note_mixed(Sets(generated=made, reference=clean, second=clean)) == []
+    assert Sets(generated=made, reference=clean, second=clean).notes == []
     for sets in (
         Sets(generated=clean, reference=filled),
         Sets(generated=clean, reference=clean, second=filled),
     ):
-        (note,) = note_mixed(sets)
+        (note,) = sets.notes
         assert note.startswith("3 of the 8 images of filled are flagged as generated")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gravlensdiffusion.evaluation import memorisation, two_sample
-from gravlensdiffusion.evaluation.measure import Encoder, features_alone, measure_set
+from gravlensdiffusion.evaluation.measure import Encoder, Measurements, Team
 from gravlensdiffusion.evaluation.plan import make_plan
 from tests.evaluation.sets import opened, records
 
@@ -21,11 +21,12 @@ def search(tmp_path, monkeypatch):
     """Return a function that looks for copies with at most so many queries in feature space."""
     sets = [opened(tmp_path / f"{k}.h5", records(NUM, k * NUM)) for k in range(3)]
     encoder = Encoder(28)
-    measured = (measure_set(sets[0], encoder), measure_set(sets[1], encoder))
+    team = Team(sets, encoder)
+    measured = (team.measure(sets[0]), team.measure(sets[1]))
 
     def run(most):
         monkeypatch.setattr(memorisation, "MAX_FEATURE_QUERIES", most)
-        rows, neighbours = memorisation.memorisation_rows(*sets, measured, encoder, 0)
+        rows, neighbours = memorisation.memorisation_rows(*sets, measured, team, 0)
         return rows, neighbours[1]
 
     return run, sets, encoder
@@ -60,7 +61,7 @@ def test_a_set_of_the_largest_size_takes_part_as_a_whole(search):
 
 def test_the_classifier_sees_a_part_of_many_features(monkeypatch):
     rng = np.random.default_rng(0)
-    generated, real = (features_alone(rng.normal(size=(n, 3))) for n in (80, 160))
+    generated, real = (Measurements.of(rng.normal(size=(n, 3))) for n in (80, 160))
     plan = make_plan(80, 80, 80, num_seeds=1, seed=0)
     seen = []
     compare = two_sample.compare_features
@@ -70,8 +71,8 @@ def test_the_classifier_sees_a_part_of_many_features(monkeypatch):
         return compare(one, two, seed)
 
     monkeypatch.setattr(two_sample, "compare_features", note)
-    two_sample.feature_rows(generated, real, plan, 0)
+    two_sample.two_sample_rows(None, generated, real, plan, 0, has_pixels=False)
     assert np.array_equal(seen[0][0], generated.features[plan.splits[0].generated])
     monkeypatch.setattr(two_sample, "MAX_CLASSIFIED", 30)
-    two_sample.feature_rows(generated, real, plan, 0)
+    two_sample.two_sample_rows(None, generated, real, plan, 0, has_pixels=False)
     assert [(len(one), len(two)) for one, two in seen[2:]] == [(30, 30), (30, 30)]

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.evaluation.measure import Encoder, measure_images, measure_set
+from gravlensdiffusion.evaluation.measure import Encoder, Team, measure_images
 from tests.evaluation.sets import opened, pixels, records
 
 
 def test_measurements_do_not_depend_on_how_images_are_grouped(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     source, encoder = opened(tmp_path / "set.h5", records(40)), Encoder(28)
-    whole = measure_set(source, encoder)
+    whole = Team([source], encoder).measure(source)
     images = pixels(records(40))
     parts = measure_images(images[:7], source, encoder)
     parts = parts.joined(measure_images(images[7:], source, encoder))

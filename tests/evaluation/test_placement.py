@@ -1,11 +1,11 @@
-from dataclasses import replace
+import json
 
 import numpy as np
 import pytest
 
-from gravlensdiffusion.evaluation.measure import Measurements, features_alone
-from gravlensdiffusion.evaluation.placement import place
-from gravlensdiffusion.evaluation.report import to_dict, to_html, to_text
+from gravlensdiffusion.evaluation.measure import Measurements
+from gravlensdiffusion.evaluation.report import to_html, to_json, to_text
+from gravlensdiffusion.evaluation.result import place
 from gravlensdiffusion.evaluation.verdict import verdict
 from tests.evaluation.cards import evaluation
 
@@ -13,7 +13,7 @@ from tests.evaluation.cards import evaluation
 def measured(**physics: list[float]) -> Measurements:
     num = len(next(iter(physics.values())))
     numbers = {name: np.array(values, float) for name, values in physics.items()}
-    return replace(features_alone(np.zeros((num, 1))), physics=numbers)
+    return Measurements.of(np.zeros((num, 1)), physics=numbers)
 
 
 GENERATED = measured(
@@ -60,7 +60,7 @@ def test_the_report_shows_them_in_place_of_distances(placements):
     lines = [line.split() for line in text.splitlines()]
     assert ["Einstein", "radius", "5.00", "to", "95.0", "50.0", "(50%)", "10.0", "(10%)"] in lines
     assert "Real images, one by one" in to_html(found).decode()
-    assert to_dict(found)["placements"][0]["values"] == [50, None, 10]
+    assert json.loads(to_json(found))["placements"][0]["values"] == [50, None, 10]
 
 
 def test_real_images_that_lie_within_are_said_too(placements):

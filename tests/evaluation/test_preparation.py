@@ -4,12 +4,12 @@ import pytest
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.evaluation.measure import Encoder, measure_images
 from gravlensdiffusion.evaluation.preparation import PreparedSource
-from gravlensdiffusion.evaluation.sets import prepare_sets
 from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.presets.simulation import simulation_preset
 from gravlensdiffusion.simulation.generate import select, set_header
 from gravlensdiffusion.simulation.simulated_set import simulate
 from gravlensdiffusion.store.reader import write_store
+from tests.evaluation.sets import prepared
 
 
 def opened(tmp_path, name, images):
@@ -29,8 +29,8 @@ def ring(num, size, seed=0, scale=1.0):
 def test_sets_of_different_sizes_need_a_size(tmp_path):
     sets = [opened(tmp_path, "small", ring(4, 28)), opened(tmp_path, "large", ring(4, 56))]
     with pytest.raises(GravLensError, match=r"small has 28, large has 56.*`size` 28"):
-        prepare_sets(sets, size=None, rescale="none")
-    small, large = prepare_sets(sets, size=28, rescale="none")
+        prepared(sets)
+    small, large = prepared(sets, size=28)
     assert small.pixels([0]).shape == large.pixels([0]).shape == (1, 28, 28)
     assert large.resize_method == "bilinear"
     assert small.resize_method is None
@@ -40,13 +40,13 @@ def test_sets_of_different_sizes_need_a_size(tmp_path):
 def test_impossible_sizes_are_refused(tmp_path, size):
     sets = [opened(tmp_path, "one", ring(4, 56)), opened(tmp_path, "two", ring(4, 56))]
     with pytest.raises(GravLensError, match="`size` must lie between 8 and the 56 pixels"):
-        prepare_sets(sets, size=size, rescale="none")
+        prepared(sets, size=size)
 
 
 def test_eight_bit_images_are_divided_and_the_others_rounded_alike(tmp_path):
     whole = np.round(ring(8, 28) * 255).clip(0, 255).astype(np.uint8)
     sets = [opened(tmp_path, "bytes", whole), opened(tmp_path, "floats", ring(8, 28, seed=1))]
-    ready = prepare_sets(sets, size=None, rescale="none")
+    ready = prepared(sets)
     np.testing.assert_allclose(ready[0].pixels(slice(None)) * 255, whole, atol=1e-3)
     floats = ring(8, 28, seed=1).clip(0, 1)
     np.testing.assert_allclose(
@@ -60,8 +60,8 @@ def test_eight_bits_cannot_be_asked_for_of_other_flux(tmp_path):
         opened(tmp_path, "two", ring(5, 28, 1, 7)),
     ]
     with pytest.raises(GravLensError, match="`rescale` peak"):
-        prepare_sets(sets, size=None, rescale="none", eight_bit=True)
-    (first, _) = prepare_sets(sets, size=None, rescale="peak", eight_bit=True)
+        prepared(sets, eight_bit=True)
+    (first, _) = prepared(sets, rescale="peak", eight_bit=True)
     values = first.pixels(slice(None)) * 255
     np.testing.assert_allclose(values, np.round(values), atol=1e-3)
 
@@ -69,14 +69,12 @@ def test_eight_bits_cannot_be_asked_for_of_other_flux(tmp_path):
 def test_floats_alone_are_not_rounded(tmp_path):
     images = ring(8, 28)
     sets = [opened(tmp_path, "one", images), opened(tmp_path, "two", ring(8, 28, seed=1))]
-    np.testing.assert_array_equal(
-        prepare_sets(sets, size=None, rescale="none")[0].pixels([3])[0], images[3]
-    )
+    np.testing.assert_array_equal(prepared(sets)[0].pixels([3])[0], images[3])
 
 
 def test_peak_brings_each_image_to_its_own_extremes(tmp_path):
     sets = [opened(tmp_path, "one", ring(5, 28, scale=7)), opened(tmp_path, "two", ring(5, 28))]
-    for each in prepare_sets(sets, size=None, rescale="peak"):
+    for each in prepared(sets, rescale="peak"):
         images = each.pixels(slice(None))
         np.testing.assert_allclose(images.min((1, 2)), 0, atol=1e-7)
         np.testing.assert_allclose(images.max((1, 2)), 1, atol=1e-6)
@@ -90,7 +88,7 @@ def test_encoders_see_any_flux_unit_on_the_scale_of_the_reference(tmp_path):
     ]
     generated, reference = (
         each.preparation.on_peak_scale(each.pixels(slice(None)), (0.01, 0.9))
-        for each in prepare_sets(sets, size=None, rescale="none")
+        for each in prepared(sets)
     )
     assert np.quantile(reference, 0.25, axis=(1, 2)).mean() == pytest.approx(0.01, abs=1e-5)
     assert reference.max((1, 2)).mean() == pytest.approx(0.9, abs=1e-5)
@@ -108,7 +106,7 @@ def test_an_encoder_measures_images_in_electrons_as_well_as_peak_scaled_ones(tmp
         path = tmp_path / f"{unit[0]}.h5"
         write_store(path, simulate(config, 60, 5).records(), set_header(config, 5))
         source = PreparedSource(open_set(path), unit)
-        source = prepare_sets([source, source], size=None, rescale="none")[0]
+        source = prepared([source, source])[0]
         estimates = measure_images(source.pixels(slice(None)), source, Encoder(size)).estimates
         truth = np.log10(source.parameters["signal_to_noise"])
         found[unit] = estimates["log_signal_to_noise"] - truth

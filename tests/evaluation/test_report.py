@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gravlensdiffusion.evaluation.report import to_dict, to_json, to_text
+from gravlensdiffusion.evaluation.report import to_json, to_text
 from gravlensdiffusion.reports.terminal import WIDTH
 from tests.evaluation.cards import EVIL, ROWS, evaluation
 
@@ -23,7 +23,6 @@ def text() -> str:
 
 def test_json_is_strict_and_holds_every_number():
     found = json.loads(to_json(evaluation()), parse_constant=refuse)
-    assert found == to_dict(evaluation())
     assert found["schema_version"] == 1
     assert [row["name"] for row in found["rows"]] == [row.name for row in ROWS]
     assert found["rows"][0]["value"] == 2.351
@@ -47,7 +46,7 @@ def test_json_of_one_evaluation_is_always_the_same():
 
 
 def test_rows_of_json_have_the_keys_that_are_documented():
-    row = to_dict(evaluation())["rows"][5]
+    row = json.loads(to_json(evaluation()))["rows"][5]
     assert row == {
         "name": "AUC, pixels",
         "group": "two-sample test",
@@ -132,5 +131,5 @@ def test_a_narrow_terminal_wraps_but_loses_nothing():
 def test_facts_may_be_missing_and_rows_alone_are_enough():
     bare = evaluation(facts={}, class_pairs=(), requested=(), notes=(), neighbours=())
     assert "the generated images against the reference images, at 16 pixels" in to_text(bare)
-    json.dumps(to_dict(bare), allow_nan=False)
-    assert to_dict(replace(bare, facts={"when": np.datetime64("2020")}))["facts"]
+    json.loads(to_json(bare), parse_constant=refuse)
+    assert json.loads(to_json(replace(bare, facts={"when": np.datetime64("2020")})))["facts"]

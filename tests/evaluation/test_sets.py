@@ -9,7 +9,7 @@ from gravlensdiffusion.cli.evaluate import Options, _open_sets
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.evaluation.evaluate import evaluate_sets
 from gravlensdiffusion.evaluation.result import Settings
-from gravlensdiffusion.evaluation.sets import Sets, note_copies, note_peaks
+from gravlensdiffusion.evaluation.sets import Sets
 from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.model.checkpoint import save_model
 from gravlensdiffusion.sets.flux import peak_scaled, resize
@@ -33,7 +33,7 @@ def given(tmp_path: Path) -> dict:
 
 
 def test_sets_that_share_nothing_need_no_word(given: dict) -> None:
-    assert note_copies(Sets(**given)) == []
+    assert Sets(**given).copies() == []
 
 
 @pytest.mark.parametrize(
@@ -56,9 +56,9 @@ def test_a_set_of_copies_is_refused_and_a_part_is_told(
     with pytest.raises(
         GravLensError, match=f"30 of the 30 .* copied .* {original}; {role} must be"
     ):
-        note_copies(Sets(**given | {copy: copied}))
+        Sets(**given | {copy: copied}).copies()
     part = opened(tmp_path / "part.h5", (*records(5 * NUM)[4 * NUM : 5 * NUM - 4], *of[:4]))
-    (note,) = note_copies(Sets(**given | {copy: part}))
+    (note,) = Sets(**given | {copy: part}).copies()
     assert note.startswith(
         f"4 of the {NUM} images of part are copies of those of {original}; {role}"
     )
@@ -70,7 +70,7 @@ def test_nothing_is_measured_where_a_set_is_compared_with_itself(
     def measure(*_: object) -> None:
         raise AssertionError("a set was measured")
 
-    monkeypatch.setattr("gravlensdiffusion.evaluation.evaluate.measure_set", measure)
+    monkeypatch.setattr("gravlensdiffusion.evaluation.evaluate.Team.measure", measure)
     sets = Sets(**given | {"generated": given["reference"]})
     with pytest.raises(GravLensError, match="the generated images must be others"):
         evaluate_sets(sets, Settings(protocol="none"))
@@ -78,7 +78,7 @@ def test_nothing_is_measured_where_a_set_is_compared_with_itself(
 
 def test_images_that_come_several_times_are_counted(tmp_path: Path, given: dict) -> None:
     few = opened(tmp_path / "few.h5", records(1) * 12 + records(4 * NUM)[1:3])
-    (note,) = note_copies(Sets(**given | {"generated": few}))
+    (note,) = Sets(**given | {"generated": few}).copies()
     assert note == "11 of the 14 images of few are copies of others among them, 3 are different"
 
 
@@ -107,11 +107,11 @@ def test_images_that_were_scaled_at_different_sizes_are_told(
     generated: ArraySource, reference: ArraySource, here: str | None
 ) -> None:
     sets = Sets.of(generated, reference)
-    notes = note_peaks(sets.prepared(Settings(size=24)))
+    notes = sets.prepared(Settings(size=24)).notes
     there = {"generated": "reference", "reference": "generated", None: ""}[here]
     expected = f"{here} were each scaled to [0, 1] at 24 pixels, those of {there} at another size"
     assert [expected in note for note in notes] == ([True] if here else [])
-    assert not note_peaks(sets.prepared(Settings(size=24, rescale="peak")))
+    assert not sets.prepared(Settings(size=24, rescale="peak")).notes
 
 
 def test_the_images_of_a_model_are_drawn_first(tmp_path: Path) -> None:

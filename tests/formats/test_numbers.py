@@ -8,10 +8,10 @@ from astropy.io import fits
 
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.evaluation.preparation import PreparedSource
-from gravlensdiffusion.evaluation.sets import prepare_sets
 from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.sets.flux import peak_scaled, resize, resize_flux
 from gravlensdiffusion.sets.training_set import prepare
+from tests.evaluation.sets import prepared
 from tests.sets.files import save_folder
 
 GREYS = np.random.default_rng(0).integers(0, 256, (6, 12, 12)).astype(np.uint8)
@@ -44,7 +44,7 @@ def test_whole_numbers_are_the_same_greys_in_any_type_and_every_command(
         (note,) = source.notes
         white = 65535 if k == 1 else 255
         assert note.startswith(f"6 images have whole numbers up to {white}: divided by that")
-        evaluated = prepare_sets([PreparedSource(source, "a")] * 2, size=None, rescale="none")[0]
+        evaluated = prepared([PreparedSource(source, "a")] * 2)[0]
         for seen in (
             source.read(slice(None)),
             evaluated.read(slice(None)),
@@ -152,5 +152,5 @@ def test_greys_are_not_compared_with_numbers_far_out_of_their_scale(tmp_path: Pa
         PreparedSource(opened(tmp_path / "floats", GREYS * np.float32(0.99)), "floats"),
     ]
     with pytest.raises(GravLensError, match=r"images of floats reach far beyond 1.*`rescale` peak"):
-        prepare_sets(sets, size=None, rescale="none")
-    assert len(prepare_sets(sets, size=None, rescale="peak")) == 2
+        prepared(sets)
+    assert len(prepared(sets, rescale="peak")) == 2

@@ -5,7 +5,7 @@ import pytest
 from astropy.io import fits
 
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.evaluation.measure import Encoder, measure_set
+from gravlensdiffusion.evaluation.measure import Encoder, Team
 from gravlensdiffusion.evaluation.preparation import PreparedSource
 from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.sets.inspection import inspect_lenses
@@ -86,13 +86,14 @@ def test_files_of_one_folder_go_with_the_map_of_their_name(tmp_path):
 def test_flagged_pixels_count_in_no_statistic_of_a_report(tmp_path):
     folder = slacs_like(tmp_path / "a")
     encoder = Encoder(28)
-    before = measure_set(PreparedSource(open_set(folder, crop=28), "real"), encoder)
+    source = PreparedSource(open_set(folder, crop=28), "real")
+    before = Team([source], encoder).measure(source)
     for own in folder.iterdir():
         image = fits.getdata(own / "image.fits").copy()
         image[FLAGGED] = 9.0
         fits.writeto(own / "image.fits", image, overwrite=True)
     source = PreparedSource(open_set(folder, crop=28), "real")
-    found = measure_set(source, encoder)
+    found = Team([source], encoder).measure(source)
     for name, values in found.physics.items():
         np.testing.assert_allclose(values, before.physics[name], rtol=1e-6, err_msg=name)
     # A flag that is new makes another set of it.

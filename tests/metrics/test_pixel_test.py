@@ -115,7 +115,7 @@ def test_a_network_knows_the_noise_on_a_plane() -> None:
     y, x = np.mgrid[:32, :32]
     noise = np.random.default_rng(0).normal(0, 0.2, (100, 1, 32, 32))
     network = PixelNetwork((3 + 2 * x - y + noise).astype(np.float32))
-    assert network.noise.item() == pytest.approx(0.2, rel=0.03)
+    assert network.noise.item() == pytest.approx(0.2, rel=0.05)
 
 
 @pytest.mark.parametrize(("size", "stride"), [(16, 1), (28, 1), (64, 2), (150, 4)])

@@ -9,11 +9,12 @@ import pytest
 from gravlensdiffusion.cli.evaluate import Options, _reports
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.evaluation.preparation import PreparedSource
-from gravlensdiffusion.evaluation.sets import Sets, prepare_sets
+from gravlensdiffusion.evaluation.sets import Sets
 from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.formats.writers import check_channels, write_images
 from gravlensdiffusion.sets.records import LensRecord, SetHeader
 from gravlensdiffusion.sets.training_set import prepare
+from tests.evaluation.sets import prepared
 from tests.sets.files import save_folder
 
 HEADER = SetHeader(class_names=("a", "b"), pixel_scale_arcsec=0.1, flux_unit="e-/s")
@@ -46,7 +47,7 @@ def test_every_format_is_read_back_and_used(form: str, tmp_path: Path) -> None:
     cropped = open_set(folder if form == "h5" else folder / form, crop=8)
     assert np.array_equal(cropped.read([4]), source.read([4])[..., 4:12, 4:12])
     pair = [PreparedSource(source, "mine", channel=2)] * 2
-    ready = prepare_sets(pair, size=8, rescale="none")[0]
+    ready = prepared(pair, size=8)[0]
     assert ready.title == "mine, channel 3 of 3"
     sums = source.read([1])[:, 2].sum()
     assert ready.read([1]).sum() == pytest.approx(sums, rel=1e-5)
@@ -97,4 +98,4 @@ def test_an_evaluation_is_of_each_channel_or_of_the_one_that_is_asked_for(tmp_pa
     save_folder(tmp_path / "grey", IMAGES[:, 0])
     pair = [sets.generated, PreparedSource(open_set(tmp_path / "grey"), "grey")]
     with pytest.raises(GravLensError, match="grey has 1: the numbers of channels differ"):
-        prepare_sets(pair, size=None, rescale="none")
+        prepared(pair)

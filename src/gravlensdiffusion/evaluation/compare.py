@@ -1,7 +1,7 @@
 """The rows of a report: value, floor, and what the difference means."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from scipy.stats import ks_2samp
 
 from gravlensdiffusion.evaluation.measure import Measurements
-from gravlensdiffusion.evaluation.plan import Plan
-from gravlensdiffusion.evaluation.planting import Ladder, describe
+from gravlensdiffusion.evaluation.plan import DEFECTS, MAX_PLANTED, Plan, ladders
 from gravlensdiffusion.evaluation.statistics import MMD, Statistic, finite, relative_shift, values
+from gravlensdiffusion.metrics.defects import Defect
 from gravlensdiffusion.metrics.kernel import mmd_test
 
 PARTS = (1, 2, 4)
@@ -120,9 +120,11 @@ def compare(
     generated: Measurements,
     real: Measurements,
     plan: Plan,
-    ladders: Mapping[str, Sequence[Ladder]],
     *,
     seed: int,
+    read: Callable[[NDArray[np.int64]], NDArray[np.float32]] | None = None,
+    measure: Callable[[NDArray[np.float32]], Measurements] | None = None,
+    max_planted: int = MAX_PLANTED,
 ) -> list[Row]:
     """Fill the rows of some statistics.
 
@@ -131,9 +133,16 @@ def compare(
         generated: Measurements of the generated images.
         real: Those of the reference, followed by those of the second reference.
         plan: Which images are compared.
-        ladders: Planted defects, by the name of the statistic.
-        seed: Seed of what the statistics draw.
+        seed: Seed of what the statistics draw, and of planted defects.
+        read: Returns images of the reference ``(K, H, W)`` by their positions, to plant defects in;
+            None to liken the values to none.
+        measure: Measures such images; None likewise.
+        max_planted: Images that a defect is planted in, at most.
     """
+    reference = real[: plan.reference_size]
+    rungs = {}
+    if read is not None and measure is not None:
+        rungs = ladders(statistics, reference, read, measure, seed=seed, max_planted=max_planted)
     found, floors = [], []
     for k, split in enumerate(plan.splits):
         sides = (generated[split.generated], real[split.reference])
@@ -141,19 +150,18 @@ def compare(
         floor_sides = (real[split.floor], real[split.floor_reference])
         floors.append(values(statistics, *floor_sides, [seed, k]))
     corrected = _extrapolated(statistics, generated, real, plan, seed)
-    reference = real[: plan.reference_size]
     rows = []
     for each in statistics:
-        row = filled_row(
+        row = _filled_row(
             each, [one[each.name] for one in found], [one[each.name] for one in floors]
         )
         if row.value is None or row.floor is None:
             rows.append(replace(row, note="cannot be measured on these images"))
             continue
-        rungs = ladders.get(each.name, ())
-        equivalent = WITHIN if rungs else ""
+        known = {defect: rungs[each.name, defect] for defect in each.defects if rungs}
+        equivalent = WITHIN if known else ""
         if row.excess != 0 if row.z is None else row.z > MIN_Z:
-            equivalent = describe(rungs, row.excess)
+            equivalent = _likened(known, row.excess)
         details = _details(each, generated, reference)
         rows.append(
             replace(row, corrected=corrected.get(each.name), equivalent=equivalent, **details)
@@ -161,7 +169,25 @@ def compare(
     return rows
 
 
-def filled_row(statistic: Statistic, found: Sequence[float], floors: Sequence[float]) -> Row:
+def _likened(rungs: Mapping[Defect, NDArray[np.float64]], excess: float) -> str:
+    """Say what an excess of a value over its floor is like, by the first defect that reaches it."""
+    if not rungs or not np.isfinite(excess):
+        return ""
+    highest = max(rungs, key=lambda defect: float(rungs[defect][-1]))
+    defect = next((each for each, values in rungs.items() if excess <= values[-1]), highest)
+    wording, factor, strengths = DEFECTS[defect]
+    way = "like"
+    if excess <= rungs[defect][1]:
+        found, way = strengths[0], "less than"
+    elif excess > rungs[defect][-1]:
+        found, way = strengths[-1], "more than"
+    else:
+        found = float(np.interp(excess, rungs[defect], [0.0, *strengths]))
+    value = found * factor
+    return f"{way} {wording.format(f'{value:.2g}' if value < 100 else f'{value:.0f}')}"
+
+
+def _filled_row(statistic: Statistic, found: Sequence[float], floors: Sequence[float]) -> Row:
     """Return the row of one statistic from its values and floors, one of each per seed."""
     value, floor = float(np.mean(found)), float(np.mean(floors))
     spread = _spread(floors)

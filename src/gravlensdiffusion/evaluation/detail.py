@@ -6,11 +6,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from gravlensdiffusion.evaluation.cache import Arrays, cached, key_of
 from gravlensdiffusion.evaluation.compare import Row, compare
-from gravlensdiffusion.evaluation.measure import Encoder, Measurements, Team
+from gravlensdiffusion.evaluation.measure import Arrays, Encoder, Measurements, Team, cached
 from gravlensdiffusion.evaluation.plan import Plan
-from gravlensdiffusion.evaluation.planting import ladders
 from gravlensdiffusion.evaluation.preparation import UNIT_RANGE, PreparedSource
 from gravlensdiffusion.evaluation.sets import Sets
 from gravlensdiffusion.evaluation.statistics import DETAIL, NEGATIVE, finite, pits_of
@@ -46,21 +44,21 @@ def detail_rows(
         note = f"on the images, their noise is {exact_share(noise)} of the brightest pixel"
     tell("looking for seams, pits and fine structure")
     names = _common_classes(sources)
-    ours, *parts = (_by_class(_measured(each, team), each, names) for each in sources)
-    reference = parts[0]
-    real = reference.joined(parts[1]) if len(parts) > 1 else reference
+    ours, reference, *more = (_by_class(_measured(each, team), each, names) for each in sources)
+    real = reference.joined(*more)
     # A peak-scaled image has its zero where its faintest pixel was.
     has_zero = sources[1].flux_unit not in UNIT_RANGE and sources[1].preparation.rescale == "none"
     statistics = [each for each in DETAIL if has_zero or each is not NEGATIVE]
-    rungs = ladders(
+    statistics += map(pits_of, names)
+    rows = compare(
         statistics,
-        reference,
+        ours,
+        real,
+        plan,
+        seed=seed,
         read=sources[1].pixels,
         measure=lambda images: _unpacked(detail.measure_detail(images)),
-        seed=seed,
     )
-    statistics += map(pits_of, names)
-    rows = compare(statistics, ours, real, plan, rungs, seed=seed)
     return [_noted(row, ours, reference, note) for row in rows]
 
 
@@ -99,8 +97,10 @@ def _noise(measured: Measurements) -> float:
 
 
 def _measured(source: PreparedSource, team: Team) -> Measurements:
-    key = key_of("detail", source.digest, modules=(detail,))
-    return _unpacked(cached(key, lambda: team.measure(_measure_share, source)))
+    parts, modules = ("detail", source.digest), (detail,)
+    return _unpacked(
+        cached(*parts, modules=modules, compute=lambda: team.run(_measure_share, source))
+    )
 
 
 def _measure_share(source: PreparedSource, encoder: Encoder, share: range) -> Arrays:
@@ -112,7 +112,4 @@ def _measure_share(source: PreparedSource, encoder: Encoder, share: range) -> Ar
 def _unpacked(arrays: Mapping[str, NDArray[np.generic]]) -> Measurements:
     found = {name: each.astype(np.float64, copy=False) for name, each in arrays.items()}
     profiles = {name: found.pop(name) for name in detail.ROUGHNESS}
-    nothing = np.empty((len(found["pits"]), 0))
-    return Measurements(
-        physics=found, profiles=profiles, features=nothing, estimates={}, logits=nothing
-    )
+    return Measurements.of(np.empty((len(found["pits"]), 0)), physics=found, profiles=profiles)

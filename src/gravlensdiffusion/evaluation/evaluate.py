@@ -15,29 +15,25 @@ from gravlensdiffusion.evaluation.conditioning import class_pairs, matched_label
 from gravlensdiffusion.evaluation.detail import detail_rows
 from gravlensdiffusion.evaluation.inception import inception_rows
 from gravlensdiffusion.evaluation.measure import (
+    ALONE,
     Encoder,
     Measurements,
     Team,
     measure_images,
-    measure_set,
 )
 from gravlensdiffusion.evaluation.memorisation import Neighbours, memorisation_rows
-from gravlensdiffusion.evaluation.placement import place
 from gravlensdiffusion.evaluation.plan import HANDFUL, Plan, make_plan
-from gravlensdiffusion.evaluation.planting import ladders
 from gravlensdiffusion.evaluation.preparation import PreparedSource
-from gravlensdiffusion.evaluation.result import Evaluation, Settings
-from gravlensdiffusion.evaluation.sets import Images, Sets, note_copies, note_mixed, note_peaks
+from gravlensdiffusion.evaluation.result import Evaluation, Settings, place
+from gravlensdiffusion.evaluation.sets import Images, Sets
 from gravlensdiffusion.evaluation.statistics import ENCODER, PHYSICS
-from gravlensdiffusion.evaluation.two_sample import feature_rows, pixel_rows
+from gravlensdiffusion.evaluation.two_sample import two_sample_rows
 from gravlensdiffusion.metrics.inception import load_inception
 from gravlensdiffusion.parallel import Processes
 
 NUM_SHOWN = 40
 """Images of each set that a report shows."""
 DEFAULTS = Settings()
-ALONE = Processes()
-"""This process and no other."""
 PACKAGES = ("torch", "numpy", "scipy", "scikit-learn")
 
 
@@ -97,19 +93,8 @@ def evaluate_sets(
     """Compare generated images with real ones.
 
     Where several processes share the measuring, this is for the main one, `assist` for the others.
-    Every number depends on the images and on the settings alone.
-
-    Args:
-        sets: The images.
-        settings: How to compare them.
-        inception_weights: File of the Inception weights; None for those that are installed.
-        tell: Told what is being done, one line at a time.
-        processes: The processes.
-        progress: Whether to show on stderr how far the measuring is.
-
-    Raises:
-        GravLensError: If the sets do not go together or are too small, or the weights that were
-            named cannot be used.
+    Every number depends on the images and on the settings alone. Arguments and errors are those of
+    `evaluate`.
     """
 
     def begin() -> tuple[Plan, Sets, Encoder, list[str]]:
@@ -119,14 +104,17 @@ def evaluate_sets(
         sizes = [len(each) for each in (sets.generated, *sets.real)] + [0]
         plan = make_plan(*sizes[:3], num_seeds=settings.num_seeds, seed=settings.seed)
         ready, encoder = _ready(sets, settings)
-        return plan, ready, encoder, note_copies(ready)
+        return plan, ready, encoder, ready.copies()
 
     plan, ready, encoder, copies = processes.together(begin)
     for note in copies:
         tell(note)
-    with Team(ready.measured, encoder, processes, progress=progress) as team:
+    team = Team(ready.measured, encoder, processes, progress=progress)
+    try:
         work = _Work(ready, settings, plan, team, inception_weights, tell)
-        return work.evaluation((*plan.notes, *note_mixed(ready), *note_peaks(ready), *copies))
+        return work.evaluation((*plan.notes, *ready.notes, *copies))
+    finally:
+        team.dismiss()
 
 
 def assist(sets: Sets, settings: Settings, processes: Processes) -> None:
@@ -158,21 +146,20 @@ class _Work:
     def evaluation(self, notes: tuple[str, ...]) -> Evaluation:
         """Measure and compare everything."""
         sets, encoder = self.sets, self.team.encoder
-        generated, *parts = map(self.measured, (sets.generated, *sets.real))
-        reference = parts[0]
-        real = reference.joined(parts[1]) if len(parts) > 1 else reference
+        generated, first, *more = map(self.measured, (sets.generated, *sets.real))
+        real = first.joined(*more)
         # A view: no image's measurements are held twice.
         reference = real[: len(sets.reference)]
         rows: list[Row] = []
         neighbours: tuple[Neighbours, ...] = ()
         inception: dict[str, Any] = {"protocol": "none"}
         if self.plan.splits:
-            rows = self.distances(generated, reference, real)
+            rows = self.distances(generated, real)
             near, neighbours = self.copies(generated, reference)
-            more, inception = inception_rows(
+            far, inception = inception_rows(
                 sets.generated, sets.real, self.settings, self.inception_weights, self.tell
             )
-            rows += [*near, *more]
+            rows += [*near, *far]
         names = encoder.network.config.class_names
         labels = [
             matched_labels(each.labels, each.header.class_names, names)
@@ -198,29 +185,25 @@ class _Work:
     def measured(self, source: PreparedSource) -> Measurements:
         """Measure a set."""
         self.tell(f"measuring {len(source):,} images of {source.title}")
-        return measure_set(source, self.team.encoder, self.team)
+        return self.team.measure(source)
 
-    def distances(
-        self, generated: Measurements, reference: Measurements, real: Measurements
-    ) -> list[Row]:
+    def distances(self, generated: Measurements, real: Measurements) -> list[Row]:
         """Return the rows of what was measured, and of the two-sample test."""
         sets, seed, statistics = self.sets, self.settings.seed, (*ENCODER, *PHYSICS)
-        self.tell("planting defects")
-        rungs = ladders(
+        self.tell("comparing, and planting defects")
+        rows = compare(
             statistics,
-            reference,
+            generated,
+            real,
+            self.plan,
+            seed=seed,
             read=sets.reference.pixels,
             measure=lambda images: measure_images(images, sets.reference, self.team.encoder),
-            seed=seed,
         )
-        self.tell("comparing")
-        rows = compare(statistics, generated, real, self.plan, rungs, seed=seed)
         rows += detail_rows(sets, generated, real, self.plan, self.team, seed, self.tell)
         self.tell("training classifiers to tell the sets apart")
-        rows += feature_rows(generated, real, self.plan, seed)
-        if self.settings.pixel_test:
-            rows += pixel_rows(sets.generated, sets.real, self.plan, seed)
-        return rows
+        has_pixels = self.settings.pixel_test
+        return rows + two_sample_rows(sets, generated, real, self.plan, seed, has_pixels=has_pixels)
 
     def copies(
         self, generated: Measurements, reference: Measurements
@@ -230,15 +213,8 @@ class _Work:
         if sets.training is None:
             return [], ()
         self.tell(f"looking for copies of {len(sets.training):,} training images")
-        return memorisation_rows(
-            sets.generated,
-            sets.reference,
-            sets.training,
-            (generated, reference),
-            self.team.encoder,
-            self.settings.seed,
-            self.team,
-        )
+        parts = (sets.generated, sets.reference, sets.training)
+        return memorisation_rows(*parts, (generated, reference), self.team, self.settings.seed)
 
 
 def _shown(

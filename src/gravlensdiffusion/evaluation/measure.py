@@ -1,11 +1,14 @@
-"""What is measured of every image: lens physics, profiles, encoder features."""
+"""What is measured of every image, lens physics, profiles and encoder features, and kept in a cache."""
 
 import hashlib
+import inspect
+import os
+import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
-from types import TracebackType
+from types import ModuleType
 from typing import Any, Self
 
 import numpy as np
@@ -14,8 +17,8 @@ from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.evaluation.cache import Arrays, cached, key_of
 from gravlensdiffusion.evaluation.preparation import BLOCK, PreparedSource
+from gravlensdiffusion.files import whole_file
 from gravlensdiffusion.metrics import einstein, morphology, physics, sky
 from gravlensdiffusion.model.checkpoint import load_encoder
 from gravlensdiffusion.model.folders import WEIGHTS, bundled_encoders
@@ -24,10 +27,14 @@ from gravlensdiffusion.parallel import Processes, partition
 from gravlensdiffusion.progress import shown_progress
 from gravlensdiffusion.sets.flux import default_method, resize
 
+Arrays = dict[str, NDArray[np.generic]]
+
 NUM_THREADS = 2
 """Blocks that are measured at the same time, at most."""
 STRIDE = 4 * BLOCK
 """Images after which it is told how far the measuring is; whole blocks, some of them at a time."""
+ALONE = Processes()
+"""This process and no other."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,18 +55,26 @@ class Measurements:
     estimates: Mapping[str, NDArray[np.float64]]
     logits: NDArray[np.float64]
 
+    @classmethod
+    def of(cls, features: NDArray[np.float64], **more: Any) -> Self:
+        """Return measurements of features ``(N, F)``, and of nothing else but what is named."""
+        nothing = np.empty((len(features), 0))
+        rest: dict[str, Any] = {"physics": {}, "profiles": {}, "estimates": {}, "logits": nothing}
+        return cls(features=features, **rest | more)
+
     def __len__(self) -> int:
         return len(self.features)
 
     def __getitem__(self, indices: NDArray[np.integer] | slice) -> "Measurements":
         return self._changed(lambda values: values[indices])
 
-    def joined(self, other: "Measurements") -> "Measurements":
-        """Return these images followed by those of another set."""
-        return self._changed(lambda *parts: np.concatenate(parts), other)
+    def joined(self, *others: "Measurements") -> "Measurements":
+        """Return these images followed by those of other sets."""
+        if not others:
+            return self
+        return self._changed(lambda *parts: np.concatenate(parts), *others)
 
     def _changed(self, change: Callable[..., Any], *others: "Measurements") -> "Measurements":
-        """Return what a function makes of each array, and of the same arrays of others."""
         found: dict[str, Any] = {}
         for field in fields(self):
             own, *more = (getattr(each, field.name) for each in (self, *others))
@@ -69,12 +84,6 @@ class Measurements:
                 else change(own, *more)
             )
         return Measurements(**found)
-
-
-def features_alone(features: NDArray[np.float64]) -> Measurements:
-    """Return measurements that consist of features ``(N, F)`` and nothing else."""
-    nothing = np.empty((len(features), 0))
-    return Measurements(physics={}, profiles={}, features=features, estimates={}, logits=nothing)
 
 
 class Encoder:
@@ -129,7 +138,7 @@ class Team:
     Args:
         sources: The sets, the same on all processes.
         encoder: The encoder of the report.
-        processes: The processes.
+        processes: The processes; by default this one alone.
         progress: Whether the main one shows on stderr how far its own share is.
     """
 
@@ -137,7 +146,7 @@ class Team:
         self,
         sources: Sequence[PreparedSource],
         encoder: Encoder,
-        processes: Processes,
+        processes: Processes = ALONE,
         *,
         progress: bool = False,
     ) -> None:
@@ -146,20 +155,26 @@ class Team:
         self._is_shown = progress
         self.encoder = encoder
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def dismiss(self) -> None:
         """Let the others go."""
         self._processes.broadcast(None)
 
-    def measure(self, task: Task, source: PreparedSource) -> Arrays:
-        """Measure all images of a set, from the main process.
+    def measure(self, source: PreparedSource) -> Measurements:
+        """Measure every image of a set, or find it in the cache."""
+        scale, encoder = repr(source.pixel_scale_arcsec), self.encoder
+        parts = (source.digest, scale, encoder.digest, repr(encoder.levels))
+        modules = (physics, sky, morphology, einstein)
+        arrays = cached(*parts, modules=modules, compute=lambda: self.run(_measure, source))
+        return _unpack(arrays, encoder)
+
+    def encode(self, source: PreparedSource) -> NDArray[np.float64]:
+        """Return the encoder features of a set, ``(N, F)``, or find them in the cache."""
+        parts = ("features alone", source.digest, self.encoder.digest, repr(self.encoder.levels))
+        arrays = cached(*parts, compute=lambda: self.run(_encode, source))
+        return arrays["features"].astype(np.float64)
+
+    def run(self, task: Task, source: PreparedSource) -> Arrays:
+        """Do a task for all images of a set, from the main process.
 
         Raises:
             GravLensError: If a process cannot.
@@ -194,25 +209,44 @@ class Team:
         return parts
 
 
-def measure_set(source: PreparedSource, encoder: Encoder, team: Team | None = None) -> Measurements:
-    """Measure every image of a set, or find it in the cache; without a team, in this process alone."""
-    key = key_of(
-        source.digest,
-        repr(source.pixel_scale_arcsec),
-        encoder.digest,
-        repr(encoder.levels),
-        modules=(physics, sky, morphology, einstein),
-    )
-    return _unpack(cached(key, lambda: _by(team, _measure, source, encoder)), encoder)
+def cached(
+    *parts: str,
+    modules: Sequence[ModuleType] = (),
+    compute: Callable[[], Mapping[str, NDArray[np.generic]]],
+) -> Arrays:
+    """Return arrays from the cache, or compute and keep them there.
+
+    They are known by ``parts``, all that they depend on, and by the source code of ``modules``. A
+    damaged file is computed anew; a folder that cannot be written to is no fault.
+    """
+    folder = _cache_folder()
+    if folder is None:
+        return dict(compute())
+    digest = hashlib.sha256()
+    for part in (*parts, *map(inspect.getsource, modules)):
+        digest.update(part.encode() + b"\0")
+    path = folder / f"{digest.hexdigest()}.npz"
+    try:
+        with path.open("rb") as stored, np.load(stored, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, KeyError):
+        pass
+    computed = dict(compute())
+    with suppress(GravLensError), whole_file(path, overwrite=True) as temporary:
+        np.savez(temporary, **computed)  # type: ignore[arg-type]
+    return computed
 
 
-def encode_set(
-    source: PreparedSource, encoder: Encoder, team: Team | None = None
-) -> NDArray[np.float64]:
-    """Return the encoder features of a set, ``(N, F)``, or find them in the cache; as above."""
-    key = key_of("features alone", source.digest, encoder.digest, repr(encoder.levels))
-    arrays = cached(key, lambda: _by(team, _encode, source, encoder))
-    return arrays["features"].astype(np.float64)
+def _cache_folder() -> Path | None:
+    """Return our folder in the user's cache folder; None where the user has no home folder."""
+    # An empty or relative path is to be ignored, says the XDG Base Directory Specification.
+    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    if not base.is_absolute():
+        try:
+            base = Path.home() / ".cache"
+        except RuntimeError:
+            return None
+    return base / "gravlens" / "features"
 
 
 def measure_images(
@@ -220,12 +254,6 @@ def measure_images(
 ) -> Measurements:
     """Measure prepared images ``(N, size, size)`` that stand for images of a set."""
     return _unpack(_measure_block(images, source, encoder), encoder)
-
-
-def _by(team: Team | None, task: Task, source: PreparedSource, encoder: Encoder) -> Arrays:
-    if team is None:
-        return task(source, encoder, range(len(source)))
-    return team.measure(task, source)
 
 
 def _measure(source: PreparedSource, encoder: Encoder, share: range) -> Arrays:

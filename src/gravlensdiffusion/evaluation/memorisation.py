@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gravlensdiffusion.evaluation.compare import Row
-from gravlensdiffusion.evaluation.measure import Encoder, Measurements, Team, encode_set
+from gravlensdiffusion.evaluation.measure import Measurements, Team
 from gravlensdiffusion.evaluation.preparation import BLOCK, PreparedSource
 from gravlensdiffusion.evaluation.statistics import Space, nearest
 from gravlensdiffusion.metrics.memorisation import (
@@ -51,20 +51,12 @@ def memorisation_rows(
     held_out: PreparedSource,
     training: PreparedSource,
     measured: tuple[Measurements, Measurements],
-    encoder: Encoder,
+    team: Team,
     seed: int,
-    team: Team | None = None,
 ) -> tuple[list[Row], tuple[Neighbours, ...]]:
     """Return a row for each space, pixels and encoder features, and the closest pairs in each.
 
-    Args:
-        generated: The generated images.
-        held_out: Real images that are not in the training set.
-        training: What the generator was trained on.
-        measured: Measurements of the generated and of the held-out images.
-        encoder: The encoder of the report.
-        seed: Seed of the choice of images.
-        team: Who shares the measuring; None for this process alone.
+    ``measured`` are the measurements of the generated and of the held-out images.
     """
     spaces = (Space.PIXELS, Space.FEATURES)
     if min(len(generated), len(held_out)) < 2 * MIN_IMAGES:
@@ -86,7 +78,7 @@ def memorisation_rows(
         else:
             positions = encoded[0]
             queries = (measured[0].features[encoded[0]], measured[1].features[encoded[1]])
-            features = encode_set(training, encoder, team)
+            features = team.encode(training)
             blocks = (features[k : k + BLOCK] for k in range(0, len(features), BLOCK))
         near, far = find_nearest(queries[0], queries[1], blocks)
         found = summarise_memorisation(near, far, num_pairs=NUM_PAIRS)

@@ -35,7 +35,13 @@ PROFILES: dict[str, tuple[Callable[..., Any], str, str]] = {
 """How each profile is measured, and what its axes show."""
 
 
-def images(evaluation: Evaluation) -> Section:
+def sections(evaluation: Evaluation) -> tuple[Section, ...]:
+    """Return the sections: images to guess, images, distributions, profiles and neighbours."""
+    draw = (_guess, _images, _distributions, _profiles, _neighbours)
+    return tuple(each(evaluation) for each in draw)
+
+
+def _images(evaluation: Evaluation) -> Section:
     """Return generated images and those of the reference, side by side on one grey scale."""
     both = (evaluation.generated_images, evaluation.real_images)
     figures = []
@@ -72,7 +78,7 @@ def guess(kinds: Mapping[str, NDArray[np.float32]], seed: int = 0) -> Section:
     return Section("guess", "Guess", text, [block] if figures else [])
 
 
-def guess_of(evaluation: Evaluation) -> Section:
+def _guess(evaluation: Evaluation) -> Section:
     """Return some generated images and some of the reference, to guess."""
     both = (evaluation.generated_images[-NUM_GUESSED:], evaluation.real_images[-NUM_GUESSED:])
     if not min(map(len, both)):
@@ -82,7 +88,7 @@ def guess_of(evaluation: Evaluation) -> Section:
     return guess(dict(zip(("generated", evaluation.noun), greys, strict=True)))
 
 
-def distributions(evaluation: Evaluation) -> Section:
+def _distributions(evaluation: Evaluation) -> Section:
     """Return the distribution of each statistic of lens physics that has values."""
     rows = {row.name: row for row in evaluation.rows}
     figures = []
@@ -98,7 +104,7 @@ def distributions(evaluation: Evaluation) -> Section:
     return Section("distributions", "Distributions", text, blocks)
 
 
-def profiles(evaluation: Evaluation) -> Section:
+def _profiles(evaluation: Evaluation) -> Section:
     """Return the radial profile and the power spectrum, as far as they were measured."""
     rows = {row.name: row for row in evaluation.rows}
     scale, flux = evaluation.units
@@ -138,7 +144,7 @@ def _band(values: NDArray[np.float64]) -> Band:
     return Band(*np.percentile(whole, PERCENTILES, axis=0))
 
 
-def neighbours(evaluation: Evaluation) -> Section:
+def _neighbours(evaluation: Evaluation) -> Section:
     """Return the generated images closest to training images, each above its neighbour."""
     blocks = []
     for near in evaluation.neighbours:

@@ -1,11 +1,15 @@
-"""Who is compared with whom: the value, and the floor of real against real at the same sizes."""
+"""What a value is held against: the floor of real against real at the same sizes, and planted defects."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.evaluation.measure import Measurements
+from gravlensdiffusion.evaluation.statistics import Statistic, values
+from gravlensdiffusion.metrics.defects import Defect, plant
 
 MIN_IMAGES = 2
 """Images that a side of a comparison has at least."""
@@ -13,6 +17,23 @@ HANDFUL = 30
 """Images on a side below which no distance between sets means anything."""
 FEW_IMAGES = 500
 """Images on a side below which a report says that there are few."""
+MAX_PLANTED = 1000
+"""Images that a defect is planted in, at most."""
+
+DEFECTS: dict[Defect, tuple[str, float, tuple[float, ...]]] = {
+    "flux": ("a {}% flux error", 100, (0.01, 0.02, 0.05, 0.1, 0.2)),
+    "noise": ("{}% more noise", 100, (0.02, 0.05, 0.1, 0.3, 1.0)),
+    "blur": ("a blur of {} px", 1, (0.15, 0.3, 0.5, 1.0)),
+    "shift": ("a shift of {} px", 1, (0.1, 0.3, 1.0)),
+    "turned": ("{}% of images turned by 90°", 100, (0.02, 0.05, 0.2, 0.5, 1.0)),
+    "patches": ("patches that differ by {}%", 100, (0.002, 0.005, 0.01, 0.02, 0.05)),
+    "pitted": ("one pit more or less in {}% of images", 100, (0.03, 0.1, 0.3, 1.0)),
+    "clipped": ("{}% of pixels clipped at zero", 100, (0.001, 0.01, 0.1, 0.5)),
+}
+"""How a strength is told, the factor on it, and the strengths: relative errors of flux and of the noise
+rms, width of a blur [pixel], shift along the columns [pixel], share of the images that are turned by 90
+degrees, relative step between patches, share of the images with one more pit, share of the pixels that
+are clipped."""
 
 Indices = NDArray[np.int64]
 
@@ -137,3 +158,45 @@ def _notes(
             f"few images: with {min(n, m):,} on a side only gross faults stand out from the floor"
         )
     return tuple(notes)
+
+
+def ladders(
+    statistics: Sequence[Statistic],
+    measured: Measurements,
+    read: Callable[[NDArray[np.int64]], NDArray[np.float32]],
+    measure: Callable[[NDArray[np.float32]], Measurements],
+    *,
+    seed: int,
+    max_planted: int,
+) -> dict[tuple[str, Defect], NDArray[np.float64]]:
+    """Plant defects in half of some measured images and compare them with the other half.
+
+    The arguments are those of `compare.compare`.
+
+    Returns:
+        By the name of a statistic and the defect: its values at no defect and at each strength of
+        `DEFECTS`, less the first, made to grow: a little noise may break the order.
+    """
+    chosen = np.random.default_rng(seed).permutation(len(measured))
+    half = min(max_planted, len(measured) // 2)
+    planted, clean = np.sort(chosen[:half]), measured[np.sort(chosen[half : 2 * half])]
+    images = read(planted)
+    found = {}
+    for defect, (*_, strengths) in DEFECTS.items():
+        told = [each for each in statistics if defect in each.defects]
+        if not told:
+            continue
+        bare = values(told, measured[planted], clean, seed)
+        faulty = [
+            values(
+                told,
+                measure(plant(images, defect, strength, np.random.default_rng(seed))),
+                clean,
+                seed,
+            )
+            for strength in strengths
+        ]
+        for name in bare:
+            excess = np.array([0.0, *(one[name] - bare[name] for one in faulty)])
+            found[name, defect] = np.maximum.accumulate(np.nan_to_num(excess))
+    return found

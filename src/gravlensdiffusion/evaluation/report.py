@@ -9,8 +9,7 @@ from typing import Any
 from gravlensdiffusion.evaluation import pictures
 from gravlensdiffusion.evaluation.compare import FAR, Row
 from gravlensdiffusion.evaluation.conditioning import ClassPair, Requested
-from gravlensdiffusion.evaluation.placement import Placement
-from gravlensdiffusion.evaluation.result import Evaluation
+from gravlensdiffusion.evaluation.result import Evaluation, Placement
 from gravlensdiffusion.evaluation.verdict import headline, verdict
 from gravlensdiffusion.reports import document, terminal
 from gravlensdiffusion.reports.document import Document, Facts, Group, Line, Section, Table, Words
@@ -86,8 +85,8 @@ WORDS = {
 """Each term of a report and what it means."""
 
 
-def to_dict(evaluation: Evaluation) -> dict[str, Any]:
-    """Return an evaluation as what JSON can hold; a number that is not finite becomes None."""
+def to_json(evaluation: Evaluation) -> bytes:
+    """Return an evaluation as a JSON file; the same evaluation gives the same bytes."""
     found = {
         "schema_version": SCHEMA_VERSION,
         "facts": evaluation.facts,
@@ -100,7 +99,7 @@ def to_dict(evaluation: Evaluation) -> dict[str, Any]:
         ],
         "placements": [asdict(each) for each in evaluation.placements],
     }
-    return {name: document.plain(each) for name, each in found.items()}
+    return document.to_json(found)
 
 
 def _row(row: Row) -> dict[str, Any]:
@@ -108,11 +107,6 @@ def _row(row: Row) -> dict[str, Any]:
     named = {"name": statistic.name, "group": statistic.group, "space": statistic.source}
     numbers = {each.name: getattr(row, each.name) for each in fields(row)}
     return named | {name: value for name, value in numbers.items() if name != "statistic"}
-
-
-def to_json(evaluation: Evaluation) -> bytes:
-    """Return an evaluation as a JSON file; the same evaluation gives the same bytes."""
-    return document.to_json(to_dict(evaluation))
 
 
 def to_text(evaluation: Evaluation, width: int = terminal.WIDTH) -> str:
@@ -125,8 +119,14 @@ def to_text(evaluation: Evaluation, width: int = terminal.WIDTH) -> str:
     rows = terminal.table_lines(_statistics(evaluation.rows, is_brief=True), width)
     if any(row.stands_out for row in evaluation.rows):
         rows += ["", f"* more than {FAR:g} spreads of the floor away from it, or memorised"]
-    said = terminal.listed(verdict(evaluation), width)
-    notes = terminal.listed(evaluation.notes, width)
+    said, notes = (
+        [
+            line
+            for each in sentences
+            for line in textwrap.wrap(f"- {each}", width, subsequent_indent="  ")
+        ]
+        for sentences in (verdict(evaluation), evaluation.notes)
+    )
     parts = [
         textwrap.wrap(headline(evaluation), width),
         rows,
@@ -147,9 +147,10 @@ def to_html(evaluation: Evaluation) -> bytes:
     )
     asked = [_classes(evaluation.class_pairs), _requested(evaluation.requested)]
     placed = _placed(evaluation.placements, MAX_PLACED)
+    guess, images, *charts = pictures.sections(evaluation)
     sections = (
-        pictures.guess_of(evaluation),
-        pictures.images(evaluation),
+        guess,
+        images,
         Section("placed", "Real images, one by one", "", [placed] if evaluation.placements else []),
         Section(
             "table",
@@ -158,9 +159,7 @@ def to_html(evaluation: Evaluation) -> bytes:
             "among themselves. Real stands for the reference, whatever it is of.",
             [_statistics(evaluation.rows)] if evaluation.rows else [],
         ),
-        pictures.distributions(evaluation),
-        pictures.profiles(evaluation),
-        pictures.neighbours(evaluation),
+        *charts,
         Section(
             "conditioning",
             "Asked for and measured",

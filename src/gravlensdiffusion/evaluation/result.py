@@ -12,11 +12,13 @@ from gravlensdiffusion.evaluation.compare import Row
 from gravlensdiffusion.evaluation.conditioning import ClassPair, Requested
 from gravlensdiffusion.evaluation.measure import Measurements
 from gravlensdiffusion.evaluation.memorisation import Neighbours
-from gravlensdiffusion.evaluation.placement import Placement
+from gravlensdiffusion.evaluation.statistics import MEASURED
 
 SIMULATIONS = "simulations"
 NOUNS = {"simulated": SIMULATIONS, "generated": "generated reference images"}
 """What the images of a reference are called, by where they come from."""
+LEVELS = (0.05, 0.5, 0.95)
+"""Quantiles of the generated images that a real one is held against."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,6 +46,39 @@ class Settings:
 
     def __post_init__(self) -> None:
         check_ranges(self, "`{}`")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Placement:
+    """One statistic of each real image beside its range over the generated images.
+
+    Attributes:
+        name: Name of the statistic.
+        quantiles: 5%, 50% and 95% of the generated images.
+        values: The real images'; None where it cannot be measured.
+        below: Share of the generated images with a smaller value, for each real image.
+    """
+
+    name: str
+    quantiles: tuple[float, float, float]
+    values: tuple[float | None, ...]
+    below: tuple[float | None, ...]
+
+    @property
+    def title(self) -> str:
+        """What people call the statistic."""
+        return MEASURED[self.name].title
+
+    @property
+    def num_measured(self) -> int:
+        """Number of real images that have a value."""
+        return sum(value is not None for value in self.values)
+
+    @property
+    def num_outside(self) -> int:
+        """Number of real images outside of the middle 90% of the generated ones."""
+        low, _, high = self.quantiles
+        return sum(value is not None and not low <= value <= high for value in self.values)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -113,3 +148,37 @@ class Evaluation:
         rescale = self.facts.get("preparation", {}).get("rescale")
         unit = "peak" if rescale == "peak" else self.set_fact("reference", "flux_unit")
         return self.facts.get("pixel_scale_arcsec"), str(unit or "flux")
+
+
+def place(generated: Measurements, real: Measurements) -> tuple[Placement, ...]:
+    """Place each real image among the generated ones, in every statistic that both have.
+
+    Statistics that are the same for all generated images are left out.
+    """
+    found = []
+    for name, values in real.physics.items():
+        ours = generated.physics[name]
+        ours = np.sort(ours[np.isfinite(ours)])
+        if not len(ours) or ours[0] == ours[-1] or not np.isfinite(values).any():
+            # Of images scaled to [0, 1] the brightest pixel says nothing.
+            continue
+        # Of equal values half count as smaller.
+        smaller = [np.searchsorted(ours, values, side=side) for side in ("left", "right")]
+        low, middle, high = (float(value) for value in np.quantile(ours, LEVELS))
+        found.append(
+            Placement(
+                name=name,
+                quantiles=(low, middle, high),
+                values=_where_known(values, values),
+                below=_where_known(np.mean(smaller, axis=0) / len(ours), values),
+            )
+        )
+    return tuple(found)
+
+
+def _where_known(
+    numbers: NDArray[np.float64], values: NDArray[np.float64]
+) -> tuple[float | None, ...]:
+    """Return numbers, None where the value they belong to is not finite."""
+    pairs = zip(numbers, values, strict=True)
+    return tuple(float(number) if np.isfinite(value) else None for number, value in pairs)

@@ -11,7 +11,6 @@ from gravlensdiffusion.evaluation.preparation import (
     UNIT_RANGE,
     Preparation,
     PreparedSource,
-    Rescale,
 )
 from gravlensdiffusion.evaluation.result import Settings
 from gravlensdiffusion.files import told_apart
@@ -57,18 +56,10 @@ class Sets:
         seed: int = 0,
         progress: bool = False,
     ) -> "Sets":
-        """Return the sets that are to be compared.
+        """Return the sets that are to be compared; images of a model are drawn first.
 
-        Args:
-            generated: The images to be judged: a set, the path of one, or a model, whose images are
-                drawn first; see `names_model`.
-            reference: The real images: a set, or the path of one.
-            reference2: More real images.
-            train: What the generator was trained on.
-            names: What to call a set, by the name of its argument.
-            num: Number of images that a model draws; by default as many as there are real ones.
-            seed: Seed of what a model draws.
-            progress: Whether to show on stderr how far the drawing is.
+        The arguments are those of `evaluate`, and ``names`` what to call a set, by the name of its
+        argument.
 
         Raises:
             GravLensError: If one cannot be read, or its images are not square.
@@ -129,11 +120,87 @@ class Sets:
         return replace(self, **{k: each.of_channel(channel) for k, each in self.named.items()})
 
     def prepared(self, settings: Settings) -> "Sets":
-        """Return all sets on common ground; see `prepare_sets`."""
-        ready = prepare_sets(
-            self.all, size=settings.size, rescale=settings.rescale, eight_bit=settings.eight_bit
+        """Decide what all sets go through, and return them so prepared.
+
+        Raises:
+            GravLensError: If channels, sizes or flux units differ and nothing was said that makes them
+                one, or 8 bits are asked for of images that are not in [0, 1].
+        """
+        sets, size, rescale = self.all, settings.size, settings.rescale
+        if len({each.num_channels for each in sets}) > 1:
+            raise GravLensError(f"{_listing(sets, 'num_channels')}: the numbers of channels differ")
+        sizes = {each.stored_size for each in sets}
+        if size is None and len(sizes) > 1:
+            raise GravLensError(
+                f"{_listing(sets, 'stored_size')}: the sizes differ; `size` {min(sizes)} brings them to one"
+            )
+        chosen = min(sizes) if size is None else size
+        if not 8 <= chosen <= min(sizes):
+            raise GravLensError(
+                f"`size` must lie between 8 and the {min(sizes)} pixels of the smallest images, "
+                f"got {chosen}"
+            )
+        if rescale == "none":
+            _check_units(sets)
+        rounded = settings.eight_bit or any(each.is_eight_bit for each in sets)
+        levels = EIGHT_BIT if rounded else None
+        fields = [
+            each.field_arcsec for each in (self.reference, *sets) if each.field_arcsec is not None
+        ]
+        units = [each.flux_unit for each in (self.reference, *sets) if each.flux_unit != UNKNOWN]
+        preparation = Preparation(
+            size=chosen,
+            flux_unit=units[0] if units else None,
+            rescale=rescale,
+            levels=levels,
+            field_arcsec=fields[0] if fields else None,
         )
-        return replace(self, **dict(zip(self.named, ready, strict=True)))
+        reference = self.reference.prepared(preparation)
+        if not _is_unit_range(reference):
+            if settings.eight_bit:
+                raise GravLensError(
+                    "`eight_bit` rounds images in [0, 1], and these have another range; `rescale` peak "
+                    "brings each image to it"
+                )
+            _, faint, bright = reference.extremes
+            if not bright > faint:
+                raise GravLensError(f"{reference.title}: its images have no spread")
+            preparation = replace(preparation, faint=faint, bright=bright, levels=None)
+        return replace(self, **{k: each.prepared(preparation) for k, each in self.named.items()})
+
+    def copies(self) -> list[str]:
+        """Say which sets, on common ground, hold copies of one another's images, or of their own.
+
+        Raises:
+            GravLensError: If all images of a set are copies of images that it is compared with, so that
+                nothing could be learned.
+        """
+        pairs = [(self.generated, each, "the generated images") for each in self.real]
+        if self.second is not None:
+            pairs.append((self.second, self.reference, "the second reference"))
+        if self.training is not None:
+            pairs += [(each, self.training, "the reference") for each in self.real]
+        notes = []
+        for own, other, role in pairs:
+            num = int(are_known(own.signatures, other.signatures).sum())
+            text = f"{num:,} of the {len(own):,} images of {own.title} are copies of those of {other.title}"
+            if num == len(own):
+                raise GravLensError(f"{text}; {role} must be others")
+            if num:
+                notes.append(f"{text}; {role} should be others")
+        for each in (self.generated, *self.real):
+            copies = group([each.signatures])
+            if copies.num_different < len(each):
+                notes.append(
+                    f"{len(each) - copies.num_different:,} of the {len(each):,} images of {each.title} "
+                    f"are copies of others among them, {copies.num_different:,} are different"
+                )
+        return notes
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader should know of where the images come from."""
+        return [*_mixed(self), *_peaks(self)]
 
 
 def names_model(generated: str | os.PathLike[str]) -> bool:
@@ -147,37 +214,7 @@ def names_model(generated: str | os.PathLike[str]) -> bool:
     return is_model(generated) or (is_hub_name(generated) and not is_of_images(path))
 
 
-def note_copies(sets: Sets) -> list[str]:
-    """Say which sets, on common ground, hold copies of one another's images, or of their own.
-
-    Raises:
-        GravLensError: If all images of a set are copies of images that it is compared with, so that
-            nothing could be learned.
-    """
-    pairs = [(sets.generated, each, "the generated images") for each in sets.real]
-    if sets.second is not None:
-        pairs.append((sets.second, sets.reference, "the second reference"))
-    if sets.training is not None:
-        pairs += [(each, sets.training, "the reference") for each in sets.real]
-    notes = []
-    for own, other, role in pairs:
-        num = int(are_known(own.signatures, other.signatures).sum())
-        text = f"{num:,} of the {len(own):,} images of {own.title} are copies of those of {other.title}"
-        if num == len(own):
-            raise GravLensError(f"{text}; {role} must be others")
-        if num:
-            notes.append(f"{text}; {role} should be others")
-    for each in (sets.generated, *sets.real):
-        copies = group([each.signatures])
-        if copies.num_different < len(each):
-            notes.append(
-                f"{len(each) - copies.num_different:,} of the {len(each):,} images of {each.title} "
-                f"are copies of others among them, {copies.num_different:,} are different"
-            )
-    return notes
-
-
-def note_peaks(sets: Sets) -> list[str]:
+def _peaks(sets: Sets) -> list[str]:
     """Say where generated and real images were each scaled to [0, 1], but not at one size.
 
     Images of a model that has learned such images need not reach 0 and 1, and are no sign of it.
@@ -201,7 +238,7 @@ def note_peaks(sets: Sets) -> list[str]:
     return [note]
 
 
-def note_mixed(sets: Sets) -> list[str]:
+def _mixed(sets: Sets) -> list[str]:
     """Say which sets of a `gravlens balance` mix originals and generated images."""
     found = []
     for each in sets.real:
@@ -219,61 +256,6 @@ def note_mixed(sets: Sets) -> list[str]:
             "with those that are generated"
         )
     return found
-
-
-def prepare_sets(
-    sets: Sequence[PreparedSource], *, size: int | None, rescale: Rescale, eight_bit: bool = False
-) -> list[PreparedSource]:
-    """Decide what all sets of a comparison go through, and return them so prepared.
-
-    Args:
-        sets: The generated set, the reference, and any others.
-        size: Size to compare at [pixel]; None for their own.
-        rescale: ``peak`` to bring every image to [0, 1].
-        eight_bit: Whether all are rounded to 255ths even where no set has 8 bits.
-
-    Raises:
-        GravLensError: If channels, sizes or flux units differ and nothing was said that makes them one, or
-            8 bits are asked for of images that are not in [0, 1].
-    """
-    if len({each.num_channels for each in sets}) > 1:
-        raise GravLensError(f"{_listing(sets, 'num_channels')}: the numbers of channels differ")
-    sizes = {each.stored_size for each in sets}
-    if size is None and len(sizes) > 1:
-        raise GravLensError(
-            f"{_listing(sets, 'stored_size')}: the sizes differ; `size` {min(sizes)} brings them to one"
-        )
-    chosen = min(sizes) if size is None else size
-    if not 8 <= chosen <= min(sizes):
-        raise GravLensError(
-            f"`size` must lie between 8 and the {min(sizes)} pixels of the smallest images, "
-            f"got {chosen}"
-        )
-    if rescale == "none":
-        _check_units(sets)
-    rounded = eight_bit or any(each.is_eight_bit for each in sets)
-    levels = EIGHT_BIT if rounded else None
-    fields = [each.field_arcsec for each in (sets[1], *sets) if each.field_arcsec is not None]
-    units = [each.flux_unit for each in (sets[1], *sets) if each.flux_unit != UNKNOWN]
-    preparation = Preparation(
-        size=chosen,
-        flux_unit=units[0] if units else None,
-        rescale=rescale,
-        levels=levels,
-        field_arcsec=fields[0] if fields else None,
-    )
-    reference = sets[1].prepared(preparation)
-    if not _is_unit_range(reference):
-        if eight_bit:
-            raise GravLensError(
-                "`eight_bit` rounds images in [0, 1], and these have another range; `rescale` peak "
-                "brings each image to it"
-            )
-        _, faint, bright = reference.extremes
-        if not bright > faint:
-            raise GravLensError(f"{reference.title}: its images have no spread")
-        preparation = replace(preparation, faint=faint, bright=bright, levels=None)
-    return [each.prepared(preparation) for each in sets]
 
 
 def _is_unit_range(reference: PreparedSource) -> bool:

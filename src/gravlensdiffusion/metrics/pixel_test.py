@@ -24,6 +24,7 @@ from gravlensdiffusion.metrics.two_sample import Auc, check_counts, measure_auc
 
 BAG_SIZES = (1, 2, 4, 8)
 MIN_BAGS = 10
+NUM_DRAWINGS = 20
 MIN_PIXELS = 16
 VALID_AUC = 0.95
 PLANTED_NOISE = 0.1
@@ -171,7 +172,6 @@ def measure_bags(
     generated_scores: NDArray[np.float64],
     real_scores: NDArray[np.float64],
     rng: np.random.Generator,
-    num_drawings: int = 20,
 ) -> dict[int, Auc]:
     """Return the area for the mean score of bags of 1, 2, 4 and 8 images.
 
@@ -190,7 +190,7 @@ def measure_bags(
                     for scores, count in zip((generated_scores, real_scores), counts, strict=True)
                 )
             )
-            for _ in range(num_drawings if size > 1 else 1)
+            for _ in range(NUM_DRAWINGS if size > 1 else 1)
         ]
         bags[size] = Auc(
             value=float(np.mean([auc.value for auc in drawn])),
@@ -250,9 +250,7 @@ def _score(network: PixelNetwork, images: Images) -> NDArray[np.float64]:
     return torch.cat(scores).double().numpy()
 
 
-def equalise(
-    first: NDArray[np.generic], second: NDArray[np.generic], num_steps: int = NUM_STEPS
-) -> tuple[Images, Images]:
+def equalise(first: NDArray[np.generic], second: NDArray[np.generic]) -> tuple[Images, Images]:
     """Bring two sets of images to the same range and the same grid of values.
 
     Where all images of a set have one and the same minimum and maximum, each was scaled to its
@@ -266,7 +264,6 @@ def equalise(
     Args:
         first: Shape ``(M, C, H, W)``, any format of numbers.
         second: Shape ``(N, C, H, W)``.
-        num_steps: Number of steps of the grid over the range of a typical image.
 
     Raises:
         GravLensError: If the sets differ in image shape, are empty, or hold values that are not
@@ -287,11 +284,11 @@ def equalise(
     floats = [images.astype(np.float32) for images in sets]
     if any(_is_peak_scaled(images) for images in floats):
         rescaled = [_to_unit_range(images) for images in floats]
-        step = 1 / min(num_steps, BYTE_VALUES - 1) if steps else 1 / num_steps
+        step = 1 / min(NUM_STEPS, BYTE_VALUES - 1) if steps else 1 / NUM_STEPS
     else:
         rescaled = floats
         ranges = np.concatenate([np.ptp(images, axis=(1, 2, 3)) for images in floats])
-        step = max(steps, default=float(np.median(ranges)) / num_steps)
+        step = max(steps, default=float(np.median(ranges)) / NUM_STEPS)
     if step == 0:
         return rescaled[0], rescaled[1]
     quantised = [np.round(images / np.float32(step)) * np.float32(step) for images in rescaled]

@@ -94,15 +94,15 @@ def compare_features(generated: Floats, real: Floats, seed: int, num_folds: int 
     References:
         Lopez-Paz & Oquab 2017, arXiv:1610.06545.
     """
-    check_vectors(generated, real)
-    check_counts(len(generated), len(real))
-    sides = (np.asarray(generated, dtype=np.float64), np.asarray(real, dtype=np.float64))
+    one, two = check_vectors(generated, real)
+    sides = (one, two)
+    check_counts(len(one), len(two))
     areas = []
     for held_out in _folds(sides, num_folds, seed):
         scorer = _fit_combined(_parts(sides, held_out, inside=False), seed)
         found = [scorer(side) for side in _parts(sides, held_out, inside=True)]
         areas.append(measure_auc(*found).value)
-    return Auc.of(float(np.mean(areas)), len(generated), len(real))
+    return Auc.of(float(np.mean(areas)), len(one), len(two))
 
 
 def _folds(sides: Sides, num_folds: int, seed: int) -> list[tuple[NDArray[np.bool_], ...]]:

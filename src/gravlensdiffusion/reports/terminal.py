@@ -1,4 +1,4 @@
-"""Tables and sentences for a terminal."""
+"""Tables for a terminal."""
 
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -44,14 +44,6 @@ def table_lines(table: Table, width: int = WIDTH) -> list[str]:
                 line.note, width, initial_indent=NOTE_INDENT, subsequent_indent=NOTE_INDENT
             )
     return found
-
-
-def listed(sentences: Sequence[str], width: int = WIDTH) -> list[str]:
-    """Return the lines of sentences, one point each."""
-    lines: list[str] = []
-    for sentence in sentences:
-        lines += textwrap.wrap(sentence, width, initial_indent="- ", subsequent_indent="  ")
-    return lines
 
 
 def _aligned(line: Line, first: int, widths: Sequence[int], *, ends_in_text: bool) -> Iterator[str]:
