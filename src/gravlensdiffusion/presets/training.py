@@ -37,7 +37,7 @@ UNIT_TO_SIGNED = TransformConfig(
 PATCHES = UNetConfig(
     channels=(48, 96, 128),
     patch=2,
-    refine_channels=8,
+    refine_channels=16,
     lens_equation=LensEquationConfig(smooth=SmoothLensConfig()),
 )
 """The network of the bundled models, at 64 pixels."""
@@ -213,7 +213,7 @@ def _lens150() -> TrainingConfig:
         transform=TransformConfig(kind="asinh", scale=0.0344),
         schedule=ScheduleConfig(kind="log_snr", sigma_min=0.01, sigma_max=50.0),
         denoiser=replace(recipe.model.denoiser, p_mean=-0.6),
-        network=replace(PATCHES, patch=5),
+        network=replace(PATCHES, patch=5, refine_channels=8),
     )
     return replace(recipe, preset="lens150", model=model, size=150, total_images=600_000)
 
@@ -231,7 +231,7 @@ def _slacs96() -> TrainingConfig:
         transform=TransformConfig(kind="asinh", scale=0.1),
         schedule=ScheduleConfig(kind="log_snr", sigma_min=0.02, sigma_max=600.0),
         denoiser=replace(recipe.model.denoiser, p_mean=0.9, p_std=1.6, floor=0.03),
-        network=replace(PATCHES, patch=3),
+        network=replace(PATCHES, patch=3, refine_channels=8),
     )
     return replace(
         recipe,
