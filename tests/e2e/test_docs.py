@@ -39,7 +39,7 @@ NOT_RUN = {
     r"--preset reference|runs/reference|reference100": "the earlier network; its training is a test",
     r"--sources cosmos": "real galaxies that do not come with the package",
     r"--train data/": "the evaluation of the README, with the training set beside it",
-    r"--data preset:": "simulates thousands of images first; tests/training/test_fresh.py",
+    r"--data preset:": "simulates thousands of images first; tests/training/test_batches_fresh.py",
     r"^from gravlensdiffusion import LensClassifier": "hours; tests/e2e/test_notebook.py",
     r"/recipe\.json": "the recipes of the bundled models; tests/test_bundled_models.py",
 }
