@@ -304,6 +304,7 @@ def test_all_else_is_what_a_run_is(tmp_path: Path) -> None:
         "parameters": ("theta_E",),
         "parameter_dropout": 0.3,
         "parameters_dropout": 0.4,
+        "derived_dropout": 0.5,
         "noise": "split",
         "augment": "flips",
         "seed": 1,
