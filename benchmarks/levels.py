@@ -22,7 +22,7 @@ from gravlensdiffusion.diffusion.randomness import Stream, Streams
 from gravlensdiffusion.diffusion.sampler import trajectory
 from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.generation.generator import LensGenerator
-from gravlensdiffusion.metrics.detail import count_points, fine_power
+from gravlensdiffusion.metrics.detail import measure_detail
 from gravlensdiffusion.model.build import build_sampler
 
 SEED = 5
@@ -47,8 +47,6 @@ class Options:
     """Class of the images that are drawn again."""
     steps: int | None = None
     """Steps of a whole draw; None for the model's own number."""
-    depth: float = 0.08
-    """How far a point lies from what surrounds it, as a share of the brightest pixel."""
     threads: int = 1
     """Threads of the processor."""
 
@@ -71,10 +69,10 @@ def main(options: Options) -> None:
         f"\n| {options.label}, drawn from | pits | bright points | fine structure | brightest pixel |"
     )
     print("|---|---|---|---|---|")
-    print(row("not drawn", generator.to_flux(x), options.depth), flush=True)
+    print(row("not drawn", generator.to_flux(x)), flush=True)
     for ratio in (*options.levels, highest):
         flux = generator.to_flux(drawn(generator, x, condition, ratio, options.steps))
-        print(row(f"{ratio:g}", np.maximum(flux, 0), options.depth), flush=True)
+        print(row(f"{ratio:g}", np.maximum(flux, 0)), flush=True)
 
 
 def read(generator: LensGenerator, options: Options, name: str) -> tuple[Tensor, Condition]:
@@ -131,14 +129,17 @@ def drawn(
     return torch.cat(finished)
 
 
-def row(name: str, flux: NDArray[np.float32], depth: float) -> str:
+def row(name: str, flux: NDArray[np.float32]) -> str:
     """Return a row of the second table, of images of shape ``(N, 1, H, W)``."""
     images = flux[:, 0]
-    dark, bright = count_points(images, depth)
-    fine = 1e4 * np.nanmedian(fine_power(images)[0])
-    error = dark.std() / np.sqrt(len(dark))
+    found = measure_detail(images)
+    pits, bright = found["pits"], found["bright_points"].mean()
+    fine = 1e4 * np.nanmedian(found["fine_structure_arc"])
+    error = pits.std() / np.sqrt(len(pits))
     peak = images.max(axis=(1, 2)).mean()
-    return f"| {name} | {dark.mean():.2f} ± {error:.2f} | {bright.mean():.2f} | {fine:.2f}e-4 | {peak:.4g} |"
+    return (
+        f"| {name} | {pits.mean():.2f} ± {error:.2f} | {bright:.2f} | {fine:.2f}e-4 | {peak:.4g} |"
+    )
 
 
 if __name__ == "__main__":
