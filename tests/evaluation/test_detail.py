@@ -11,7 +11,6 @@ from gravlensdiffusion.evaluation.result import Settings
 from gravlensdiffusion.evaluation.sets import Sets
 from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.metrics.defects import plant
-from gravlensdiffusion.parallel import Processes
 from gravlensdiffusion.sets.lens_set import View
 from gravlensdiffusion.simulation.simulated_set import simulate
 from gravlensdiffusion.store.reader import write_store
@@ -54,9 +53,9 @@ def judged(lenses, change=None, *, of_real=False, of_twins=True):
         measure_images(each.pixels(slice(0, NUM)), each, encoder)
         for each in (ready.generated, *ready.real)
     ]
-    with Team(ready.measured, encoder, Processes()) as team:
-        real = measured[1].joined(measured[2])
-        rows = detail.detail_rows(ready, measured[0], real, plan, team, 0, lambda _: None)
+    team = Team(ready.measured, encoder)
+    real = measured[1].joined(measured[2])
+    rows = detail.detail_rows(ready, measured[0], real, plan, team, 0, lambda _: None)
     return {row.name: row for row in rows}
 
 
