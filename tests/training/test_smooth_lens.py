@@ -11,6 +11,7 @@ from gravlensdiffusion.conditioning import Condition
 from gravlensdiffusion.config.network import SmoothLensConfig, UNetConfig
 from gravlensdiffusion.model.checkpoint import load_model
 from gravlensdiffusion.training.adapt import adapt
+from gravlensdiffusion.training.diffusion import open_training
 from tests.sources import tiny
 
 SIZE = 12
@@ -70,6 +71,16 @@ def test_a_draw_is_of_the_lens_that_it_was_given(folder, lenses):
     others = np.roll(known, 1, axis=0)
     error, distance = (np.abs(drawn.noise_free - each).sum((1, 2, 3)) for each in (known, others))
     assert (error < distance).all()
+
+
+def test_it_knows_lenses_from_the_start(lenses, tmp_path):
+    config = tiny("lens64", total_images=12_000, size=SIZE)
+    with open_training(config, lenses, tmp_path, device="cpu", writes=False) as training:
+        assert "draw more than noise" not in training.state.doubt
+    network = replace(config.model.network, lens_equation=None)
+    config = replace(config, model=replace(config.model, network=network))
+    with open_training(config, lenses, tmp_path, device="cpu", writes=False) as training:
+        assert "draw more than noise" in training.state.doubt
 
 
 @pytest.mark.parametrize("preset", ["euclid", "slacs"])

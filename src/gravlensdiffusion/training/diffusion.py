@@ -214,7 +214,8 @@ class DiffusionTraining(Training):
             config,
             max(self.total_images, self.state.images_seen),
             self.state.num_different,
-            starts_from_model=init is not None,
+            # A model of the smooth lens knows lenses from the start, as one that is adapted does.
+            starts_from_model=init is not None or model.expected is not None,
         )
         self._wrapped = accelerator.prepare(model)
         if config.compile:
