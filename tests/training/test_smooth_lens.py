@@ -9,6 +9,7 @@ import torch
 from gravlensdiffusion import LensGenerator, simulate, train
 from gravlensdiffusion.conditioning import Condition
 from gravlensdiffusion.config.network import SmoothLensConfig, UNetConfig
+from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.model.checkpoint import load_model
 from gravlensdiffusion.training.adapt import adapt
 from gravlensdiffusion.training.diffusion import open_training
@@ -95,3 +96,9 @@ def test_a_model_adapted_to_other_images_begins_at_more_noise(folder):
     known = load_model(folder).config.schedule
     assert known.sigma_max < 6 * SIZE
     assert adapt(folder, peaks).config.model.schedule == replace(known, sigma_max=6 * SIZE)
+
+
+def test_a_file_cannot_ask_for_more_than_a_machine_has():
+    for wrong in ({"num_pixels": 10**6}, {"zero_point": 1e6}, {"spread": 0.0}):
+        with pytest.raises(GravLensError, match=next(iter(wrong))):
+            SmoothLensConfig(**wrong)

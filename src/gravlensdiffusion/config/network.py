@@ -43,6 +43,10 @@ OTHER_SCHEDULES = frozenset(
 """Settings that make another schedule than any that is known here."""
 
 
+MAX_NATIVE = 4096
+"""Largest native size at which a smooth lens is computed [pixel]."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SmoothLensConfig(Bounded):
     """How the instrument sees the smooth lens; see `nn.lens_equation.SmoothLens`.
@@ -54,9 +58,9 @@ class SmoothLensConfig(Bounded):
         spread: Standard deviation of the images about that of the smooth lens [model units].
     """
 
-    num_pixels: Whole = 0
+    num_pixels: Annotated[int, Range(at_least=0, at_most=MAX_NATIVE)] = 0
     psf_fwhm_arcsec: NonNegative = 0.0
-    zero_point: Number = 0.0
+    zero_point: Annotated[float, Range(at_least=-100, at_most=100)] = 0.0
     spread: Positive = 1.0
 
 

@@ -222,9 +222,11 @@ class Expectation(nn.Module):
         if parameters is None:
             return torch.zeros_like(like), like.new_ones(len(like))
         # The steps of a trajectory ask for the same parameters again and again.
-        if self._last is None or not _are_same(self._last[0], parameters):
-            self._last = (parameters.clone(), *self.of_parameters(parameters, like))
-        return self._last[1].to(like), self._last[2].to(like)
+        last = self._last  # another thread may put its own there
+        if last is None or not _are_same(last[0], parameters):
+            last = (parameters.clone(), *self.of_parameters(parameters, like))
+            self._last = last
+        return last[1].to(like), last[2].to(like)
 
     @torch.no_grad()
     def of_parameters(self, parameters: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:

@@ -171,7 +171,7 @@ def _gaussian(num: int, fwhm: float) -> Tensor:
     if not fwhm:
         return torch.eye(num, dtype=torch.float64)
     sigma = fwhm / math.sqrt(8 * math.log(2))
-    reach = int(5 * sigma + 0.5)
+    reach = int(min(5 * sigma + 0.5, num))
     offsets = torch.arange(-reach, reach + 1)
     kernel = torch.exp(-0.5 * (offsets.double() / sigma) ** 2)
     kernel = kernel / kernel.sum()
