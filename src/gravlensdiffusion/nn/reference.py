@@ -9,9 +9,10 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear, pad, scaled_dot_product_attention
+from torch.nn.functional import linear, pad
 
 from gravlensdiffusion.conditioning import Condition
+from gravlensdiffusion.nn.layers import GroupNorm, attend
 
 NUM_GROUPS = 8
 NUM_HEADS = 4
@@ -50,7 +51,7 @@ class ReferenceUNet(nn.Module):
                 _UpBlock(64, 16, resample=True),
             ]
         )
-        self.norm_out = nn.GroupNorm(NUM_GROUPS, 16)
+        self.norm_out = GroupNorm(NUM_GROUPS, 16)
         self.conv_out = nn.Conv2d(16, 1, kernel_size=3, padding=1)
 
     def forward(self, x: Tensor, noise: Tensor, condition: Condition | None = None) -> Tensor:
@@ -91,7 +92,7 @@ class _Block(nn.Module):
         self.resnet_conv_second = nn.ModuleList(
             [_convolve(out_channels, out_channels) for _ in inputs]
         )
-        self.attention_norms = nn.ModuleList([nn.GroupNorm(NUM_GROUPS, out_channels)])
+        self.attention_norms = nn.ModuleList([GroupNorm(NUM_GROUPS, out_channels)])
         self.attentions = nn.ModuleList(
             [nn.MultiheadAttention(out_channels, NUM_HEADS, batch_first=True)]
         )
@@ -113,7 +114,7 @@ class _Block(nn.Module):
         width = channels // NUM_HEADS
         heads = projected.view(batch, count, 3, NUM_HEADS, width).permute(2, 0, 3, 1, 4)
         query, key, value = pad(heads, (0, max(0, MIN_HEAD_WIDTH - width)))
-        attended = scaled_dot_product_attention(query, key, value, scale=width**-0.5)
+        attended = attend(query, key, value, scale=width**-0.5)
         attended = attention.out_proj(attended[..., :width].transpose(1, 2).flatten(2))
         return x + attended.transpose(1, 2).reshape(x.shape)
 
@@ -156,7 +157,7 @@ class _UpBlock(_Block):
 
 def _convolve(in_channels: int, out_channels: int) -> nn.Sequential:
     return nn.Sequential(
-        nn.GroupNorm(NUM_GROUPS, in_channels),
+        GroupNorm(NUM_GROUPS, in_channels),
         nn.SiLU(),
         nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1),
     )

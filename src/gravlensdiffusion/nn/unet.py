@@ -12,6 +12,7 @@ from gravlensdiffusion.config.model import ParameterConfig
 from gravlensdiffusion.config.network import UNetConfig
 from gravlensdiffusion.nn.layers import (
     Downsample,
+    GroupNorm,
     ParameterFeatures,
     Refine,
     ResidualBlock,
@@ -92,7 +93,7 @@ class UNet(nn.Module):
             for _ in range(config.num_blocks + 1):
                 self.up.append(block(current + skips.pop(), level))
         self.num_blocks = config.num_blocks
-        self.norm = nn.GroupNorm(8, current)
+        self.norm = GroupNorm(8, current)
         num_drawn = (num_channels + config.refine_channels) * config.patch**2
         self.head = zeroed(nn.Conv2d(current, num_drawn, 3, padding=1))
         self._build_additions(config, num_channels, parameters)

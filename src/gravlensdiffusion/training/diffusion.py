@@ -188,7 +188,7 @@ class DiffusionTraining(Training):
         total_images = config.total_images or config.epochs * len(self.data)
         super().__init__(
             model,
-            build_optimiser(model.network, config.optimiser),
+            build_optimiser(model.network, config.optimiser, config.precision),
             accelerator=accelerator,
             batch_size=config.batch_size,
             total_images=total_images,

@@ -86,7 +86,7 @@ class _Distillation(Training):
         student.to(device).train()
         super().__init__(
             student,
-            build_optimiser(student.network, config.optimiser),
+            build_optimiser(student.network, config.optimiser, config.precision),
             accelerator=accelerator,
             batch_size=config.batch_size,
             total_images=config.total_images,
@@ -112,7 +112,9 @@ class _Distillation(Training):
         if config.method == "distribution":
             critic = copy.deepcopy(self.teacher).requires_grad_(True).train()
             self._critic = critic
-            self._critic_optimiser = build_optimiser(critic.network, config.optimiser)
+            self._critic_optimiser = build_optimiser(
+                critic.network, config.optimiser, config.precision
+            )
             if saved is not None:
                 critic.network.load_state_dict(saved.state["critic"])
                 self._critic_optimiser.load_state_dict(saved.state["critic_optimiser"])

@@ -16,10 +16,13 @@ NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 NUM_ITERATIONS = 5
 
 
-def build_optimiser(network: nn.Module, config: OptimiserConfig) -> torch.optim.Optimizer:
+def build_optimiser(
+    network: nn.Module, config: OptimiserConfig, precision: str = "fp32"
+) -> torch.optim.Optimizer:
     """Build the optimiser of all weights of a network, which for ``muon`` says which are hidden.
 
-    The rate of each group of weights stands under ``share``, as a share of the learning rate.
+    The rate of each group of weights stands under ``share``, as a share of the learning rate. In
+    ``precision`` bf16, Muon takes its iteration in it; weights and moments stay in single precision.
 
     Raises:
         GravLensError: If Muon does not know the hidden weights of the network.
@@ -39,6 +42,7 @@ def build_optimiser(network: nn.Module, config: OptimiserConfig) -> torch.optim.
             weight_decay=config.weight_decay,
             adam_lr=config.adam_learning_rate,
             betas=(0.9, config.beta2),
+            dtype=torch.bfloat16 if precision == "bf16" else torch.float32,
         )
     else:
         kind = torch.optim.AdamW if config.kind == "adamw" else torch.optim.Adam
@@ -113,6 +117,7 @@ class Muon(torch.optim.Optimizer):
         weight_decay: Its decoupled weight decay lambda; Adam's weights have none.
         adam_lr: Learning rate of Adam.
         betas: Decay of Adam's moments.
+        dtype: Arithmetic of the iteration that makes O; bfloat16 is enough for it.
 
     References:
         Jordan et al. 2024, https://kellerjordan.github.io/posts/muon; Liu et al. 2025,
@@ -129,7 +134,9 @@ class Muon(torch.optim.Optimizer):
         weight_decay: float = 0.0,
         adam_lr: float,
         betas: tuple[float, float] = (0.9, 0.99),
+        dtype: torch.dtype = torch.float32,
     ) -> None:
+        self.dtype = dtype
         muon = {"params": list(hidden), "lr": lr, "momentum": momentum, "decay": weight_decay}
         adam = {"params": list(others), "lr": adam_lr, "betas": betas}
         groups = [group for group in (muon, adam) if group["params"]]
@@ -160,7 +167,8 @@ class Muon(torch.optim.Optimizer):
             updates.setdefault(update.shape, []).append((weight, update))
         # Weights of one shape go through the iteration together.
         for shape, pairs in updates.items():
-            steps = _orthogonalised(torch.stack([update for _, update in pairs]))
+            stacked = torch.stack([update for _, update in pairs])
+            steps = _orthogonalised(stacked.to(self.dtype))
             scale = max(1.0, shape[0] / shape[1]) ** 0.5
             for (weight, _), step in zip(pairs, steps, strict=True):
                 weight.mul_(1 - rate * group["decay"])
