@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gravlensdiffusion.nn.layers import ResidualBlock, SelfAttention, silu
+from gravlensdiffusion.nn.layers import GroupNorm, ResidualBlock, SelfAttention, attend, silu
 
 CHANNELS, SIZE, DIM = 32, 6, 16
 
@@ -109,3 +109,17 @@ def test_silu_takes_the_place_of_its_input_only_where_no_gradient_is_asked_for()
     with torch.inference_mode():
         assert silu(x).data_ptr() == x.data_ptr()
     assert torch.allclose(x, F.silu(before))
+
+
+def test_in_bf16_a_cpu_keeps_norms_and_attention_in_single_precision() -> None:
+    x, _ = inputs(torch.channels_last)
+    block = filled(SelfAttention(CHANNELS, 2))
+    norm, heads = GroupNorm(8, CHANNELS), torch.randn(3, 2, 2, 30, 8).bfloat16()
+    exact = norm(x), attend(*heads.float().unbind(0)), block(x)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        rough = norm(x), attend(*heads.unbind(0)), block(x)
+    assert [each.dtype for each in rough[:2]] == [torch.float32, torch.float32]
+    assert torch.equal(norm(x.bfloat16()), norm(x.bfloat16().float()))
+    assert all(torch.equal(a, b) for a, b in zip(exact[:2], rough[:2], strict=True))
+    assert not torch.equal(exact[2], rough[2])
+    torch.testing.assert_close(exact[2], rough[2], rtol=0.02, atol=0.05)

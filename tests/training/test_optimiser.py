@@ -39,6 +39,24 @@ def test_orthogonalised_takes_no_notice_of_scale_and_survives_zero() -> None:
     assert not _orthogonalised(torch.zeros(1, 8, 12)).any()
 
 
+def test_bf16_takes_much_the_same_step_with_weights_in_single_precision() -> None:
+    torch.manual_seed(0)
+    start, gradient = torch.randn(32, 4, 3, 3), torch.randn(32, 4, 3, 3)
+    steps = []
+    for precision in ("fp32", "bf16"):
+        conv = nn.Conv2d(4, 32, 3)
+        conv.weight.data.copy_(start)
+        conv.hidden_weights = lambda conv=conv: [conv.weight]
+        optimiser = build_optimiser(conv, OptimiserConfig(kind="muon", weight_decay=0), precision)
+        conv.weight.grad, conv.bias.grad = gradient.clone(), torch.ones_like(conv.bias)
+        optimiser.step()
+        assert conv.weight.dtype == optimiser.state[conv.weight]["momentum"].dtype == torch.float32
+        steps.append(conv.weight.detach() - start)
+    exact, rough = steps
+    assert not torch.equal(exact, rough)
+    assert float((exact - rough).norm() / exact.norm()) < 0.1
+
+
 def test_first_step_has_the_size_of_the_rate_and_goes_down() -> None:
     torch.manual_seed(0)
     conv = nn.Conv2d(4, 32, 3)

@@ -43,7 +43,7 @@ class Train:
         images: Images to learn from, each counted as often as it comes; training may end before.
         batch_size: Images per step.
         learning_rate: Peak learning rate.
-        precision: Arithmetic; bf16 is faster on recent GPUs and slower on CPUs.
+        precision: Arithmetic; bf16 is faster on GPUs and CPUs that multiply in it.
         seed: Seed of the images held out, of the weights and of the order.
         dry_run: Say what would be trained, and stop.
     """

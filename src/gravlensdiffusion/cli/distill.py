@@ -29,7 +29,7 @@ class Options:
         batch_size: Images per step; 64 by default.
         learning_rate: Peak learning rate; 6e-4 by default.
         seed: Seed of all noise; 0 by default.
-        precision: Arithmetic; bf16 is faster on recent GPUs and slower on CPUs. fp32 by default.
+        precision: Arithmetic; bf16 is faster on GPUs and CPUs that multiply in it. fp32 by default.
         dry_run: Say what would be distilled, and stop.
     """
 
