@@ -206,36 +206,44 @@ def test_noise_that_goes_past_an_exact_network_makes_an_exact_denoiser(
 
 
 @pytest.mark.parametrize("skip", [True, False])
-def test_what_is_expected_of_a_condition_is_the_mean_and_the_scale(skip: bool) -> None:
-    # Images of class k are 2 k plus white noise of standard deviation 0.1 or 0.5.
+@pytest.mark.parametrize("by_pixel", [True, False])
+def test_what_is_expected_of_a_condition_is_the_mean_and_the_scale(
+    skip: bool, by_pixel: bool
+) -> None:
+    # Images of class k are 2 k plus white noise of standard deviation 0.1 or 0.5, half of that in
+    # their left half where it goes by pixel.
     means, stds = torch.tensor([0.0, 2.0, -4.0]), torch.tensor([0.1, 0.5, 0.1])
+    share = torch.ones(1, 4, 4)
+    share[..., :2] = 0.5 if by_pixel else 1.0
+
+    def scale(label: Tensor) -> Tensor:
+        return column(stds[label]) * (share if by_pixel else 1)
 
     def expected(condition: Condition | None, like: Tensor) -> tuple[Tensor, Tensor]:
         assert condition is not None
-        return column(means[condition.label]).expand_as(like), stds[condition.label]
+        return column(means[condition.label]).expand_as(like), scale(condition.label)
 
     class Exact(nn.Module):
         """Knows that what it sees, and is asked for, has zero mean and unit variance."""
 
         def forward(self, x: Tensor, noise: Tensor, condition: Condition) -> Tensor:
-            r, s = torch.exp(4 * noise), stds[condition.label]
+            r, s = column(torch.exp(4 * noise)), scale(condition.label)
             # The input is (x - m) / sqrt(r^2 + s^2): of the clean image a share of s^2 is known.
-            return torch.zeros_like(x) if skip else column(s / (r**2 + s**2).sqrt()) * x
+            return torch.zeros_like(x) if skip else s / (r**2 + s**2).sqrt() * x
 
     schedule = VariancePreservingLogSNR(1e-2, 1e2)
     denoiser = PreconditionedDenoiser(Exact(), schedule, skip=skip, expected=expected)
     label = torch.arange(3).repeat(40)
     condition = Condition(label=label)
     generator = torch.Generator().manual_seed(0)
-    x = column(means[label]) + column(stds[label]) * torch.randn(120, 1, 4, 4, generator=generator)
+    s, m = scale(label), column(means[label])
+    x = m + s * torch.randn(120, 1, 4, 4, generator=generator)
     eps = torch.randn(x.shape, generator=generator)
     for r in (0.05, 0.5, 5.0):
         t = schedule.t_from_log_snr(torch.full((120,), -2 * math.log(r), dtype=torch.float64))
         alpha, sigma = (level.float() for level in schedule(t))
         x_t = column(alpha) * x + column(sigma) * eps
-        weight = column(stds[label] ** 2 / (stds[label] ** 2 + r**2))
-        m = column(means[label])
-        exact = m + weight * (x_t / column(alpha) - m)
+        exact = m + s**2 / (s**2 + r**2) * (x_t / column(alpha) - m)
         assert torch.allclose(denoiser(x_t, t, condition), exact, atol=1e-4)
         # The error of an exact denoiser, over c_out, is one at every level and scale.
         assert denoiser.loss(x, t, eps, condition).mean() == pytest.approx(1, abs=0.1)

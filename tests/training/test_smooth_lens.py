@@ -7,9 +7,12 @@ import pytest
 import torch
 
 from gravlensdiffusion import LensGenerator, simulate, train
+from gravlensdiffusion.codec import from_json, to_json
 from gravlensdiffusion.conditioning import Condition
+from gravlensdiffusion.config.model import ModelConfig
 from gravlensdiffusion.config.network import SmoothLensConfig, UNetConfig
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.model.build import Expectation
 from gravlensdiffusion.model.checkpoint import load_model
 from gravlensdiffusion.training.adapt import adapt
 from gravlensdiffusion.training.diffusion import open_training
@@ -48,16 +51,41 @@ def test_the_spread_is_that_of_images_about_the_smooth_lens(folder, lenses):
     names = [each.name for each in model.config.parameters]
     given = torch.from_numpy(np.stack([lenses.parameters[name] for name in names], axis=1))
     mean, std = model.expected(Condition(label=torch.zeros(48), parameters=given), x)
+    assert std.shape == x.shape
     no_sub = torch.from_numpy(lenses.labels == lenses.header.class_names.index("no_sub"))
     assert (x - mean)[no_sub].abs().max() < 0.01
-    assert (x - mean).square().mean().sqrt().item() == pytest.approx(std[0].item(), rel=1e-3)
-    assert std[0] < 0.3
+    # Substructure moves light: where there is more of it, images differ more.
+    flux = model.expected.smooth(given)
+    order = flux.flatten().argsort()
+    error, said = ((each.square().flatten())[order] for each in (x - mean, std))
+    shares = [
+        (error[part].mean() / said[part].mean()).item() for part in torch.arange(x.numel()).chunk(6)
+    ]
+    assert shares[2:] == pytest.approx([1] * 4, abs=0.35)
+    assert all(share < 0.35 for share in shares[:2])  # The spread has a least value.
+    assert std.min().item() == pytest.approx(0.02, rel=0.1)
+    assert std.max() > 0.1
     # Where something is not given, the mean image is all that is known.
     given[5, names.index("gamma1")] = torch.nan
-    mean, std = model.expected(Condition(label=torch.zeros(48), parameters=given), x)
+    mean, fewer = model.expected(Condition(label=torch.zeros(48), parameters=given), x)
     assert (mean[5] == 0).all()
-    assert std.tolist() == pytest.approx([std[0].item() if k != 5 else 1 for k in range(48)])
+    assert (fewer[5] == 1).all()
+    others = torch.arange(48) != 5
+    assert torch.equal(fewer[others], std[others])
     assert (model.expected(None, x)[0] == 0).all()
+
+
+def test_one_spread_holds_for_all_pixels(folder):
+    model = load_model(folder)
+    equation = model.config.network.lens_equation
+    smooth = replace(equation.smooth, spread=0.125)
+    network = replace(model.config.network, lens_equation=replace(equation, smooth=smooth))
+    config = from_json(ModelConfig, to_json(replace(model.config, network=network)))
+    given = model.prior[:4, 1:].double()
+    like = torch.zeros(4, 1, SIZE, SIZE)
+    mean, std = Expectation.of(config, model.transform).of_parameters(given, like)
+    assert torch.equal(mean, model.expected.of_parameters(given, like)[0])
+    assert (std == 0.125).all()
 
 
 def test_a_draw_is_of_the_lens_that_it_was_given(folder, lenses):
@@ -99,6 +127,11 @@ def test_a_model_adapted_to_other_images_begins_at_more_noise(folder):
 
 
 def test_a_file_cannot_ask_for_more_than_a_machine_has():
-    for wrong in ({"num_pixels": 10**6}, {"zero_point": 1e6}, {"spread": 0.0}):
+    for wrong in (
+        {"num_pixels": 10**6},
+        {"zero_point": 1e6},
+        {"spread": 0.0},
+        {"spread": (0.1, -1.0)},
+    ):
         with pytest.raises(GravLensError, match=next(iter(wrong))):
             SmoothLensConfig(**wrong)

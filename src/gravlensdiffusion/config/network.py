@@ -47,6 +47,10 @@ MAX_NATIVE = 4096
 """Largest native size at which a smooth lens is computed [pixel]."""
 
 
+BRIGHTNESS_STEP = 0.25
+"""Between the brightnesses for which a spread is stated [flux after the pixel-wise part of the transform]."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SmoothLensConfig(Bounded):
     """How the instrument sees the smooth lens; see `nn.lens_equation.SmoothLens`.
@@ -55,13 +59,15 @@ class SmoothLensConfig(Bounded):
         num_pixels: Native size of the images [pixel]; 0 until the training set is known.
         psf_fwhm_arcsec: Full width at half maximum of the Gaussian point spread function [arcsec].
         zero_point: Magnitude of one unit of flux [mag].
-        spread: Standard deviation of the images about that of the smooth lens [model units].
+        spread: Standard deviation of the images about that of the smooth lens [model units]: one for all
+            pixels, or several, for pixels as bright as 0, 1, 2... times `BRIGHTNESS_STEP` in the smooth
+            lens, linear between.
     """
 
     num_pixels: Annotated[int, Range(at_least=0, at_most=MAX_NATIVE)] = 0
     psf_fwhm_arcsec: NonNegative = 0.0
     zero_point: Annotated[float, Range(at_least=-100, at_most=100)] = 0.0
-    spread: Positive = 1.0
+    spread: Annotated[float | tuple[float, ...], Range(above=0)] = 1.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -18,7 +18,7 @@ from gravlensdiffusion.errors import GravLensError
 
 Expected = Callable[[Condition | None, Tensor], tuple[Tensor, Tensor]]
 """What is known of images before any is seen: from a condition, and images of the shape, device and precision that
-is wanted, their mean, ``(B, C, H, W)``, and their standard deviation about it, ``(B,)``."""
+is wanted, their mean, ``(B, C, H, W)``, and their standard deviation about it, ``(B, 1, 1, 1)`` or ``(B, C, H, W)``."""
 
 MIN_LEVEL = 3.0
 """Lowest level at which a denoiser learns from images with noise of their own [their noise].
@@ -182,8 +182,8 @@ class PreconditionedDenoiser(Denoiser):
     ``(x_hat - x)^2 / (c_out^2 + s^2 f^2)`` with the ``c_out`` from above and f the `floor`. The network
     then never has to pass the noise of a patch through to its output.
 
-    Where it is known what to expect, mean m and standard deviation s of an image follow from its
-    condition, and all of the above is of ``x - m`` and that s.
+    Where it is known what to expect, mean m and standard deviation s of an image, or of each of its
+    pixels, follow from its condition, and all of the above is of ``x - m`` and that s.
 
     Args:
         net: The network.
@@ -252,60 +252,58 @@ class PreconditionedDenoiser(Denoiser):
     def forward(self, x_t: Tensor, t: Tensor, condition: Condition | None = None) -> Tensor:
         """Estimate the clean images; see `Denoiser.forward`."""
         t = per_image(t, x_t)
-        alpha_t, sigma_t = self.schedule(t)
         noise = self.noise if self.keeps_noise else 0.0
         mean, std = self._expected(condition, x_t)
         if mean is not None:
-            x_t = x_t - _column(alpha_t, x_t) * mean
-        x_hat = self._deviation(x_t, t, alpha_t, sigma_t, std, noise, condition)
+            x_t = x_t - _column(self.schedule(t)[0], x_t) * mean
+        x_hat = self._deviation(x_t, t, std, noise, condition)
         return x_hat if mean is None else x_hat + mean
 
     def _deviation(
         self,
         x_t: Tensor,
         t: Tensor,
-        alpha_t: Tensor,
-        sigma_t: Tensor,
         std: Tensor,
         noise: float,
         condition: Condition | None,
     ) -> Tensor:
-        """Estimate clean images of zero mean and standard deviation `std`, ``(B,)``."""
+        """Estimate clean images of zero mean and standard deviation `std`; see `_expected`."""
+        alpha_t, sigma_t = (_shaped(level, x_t) for level in self.schedule(t))
         variance = (sigma_t / alpha_t) ** 2 + std**2
         c_skip = std**2 / variance / alpha_t
         c_out = sigma_t / alpha_t * std * variance.rsqrt()
         c_in = (variance + noise**2).rsqrt() / alpha_t
-        output = self.net(_column(c_in, x_t) * x_t, self._c_noise(t, x_t, noise), condition)
+        output = self.net(c_in.to(x_t.dtype) * x_t, self._c_noise(t, x_t, noise), condition)
         if not self.skip:
             kept = _kept(sigma_t / alpha_t, noise)
-            clean = _column(std * (1 - kept), x_t) * output
-            return clean + _column(kept / alpha_t, x_t) * x_t if noise else clean
-        return _column(c_skip, x_t) * x_t + _column(c_out, x_t) * output
+            clean = (std * (1 - kept)).to(x_t.dtype) * output
+            return clean + (kept / alpha_t).to(x_t.dtype) * x_t if noise else clean
+        return c_skip.to(x_t.dtype) * x_t + c_out.to(x_t.dtype) * output
 
     def loss(self, x: Tensor, t: Tensor, eps: Tensor, condition: Condition | None = None) -> Tensor:
         """Return the loss of each image; see `Denoiser.loss`."""
         t = per_image(t, x)
         alpha_t, sigma_t = self.schedule(t)
-        ratio = sigma_t / alpha_t
+        ratio = _shaped(sigma_t / alpha_t, x)
         mean, std = self._expected(condition, x)
         if mean is not None:
             x = x - mean
         c_in = (ratio**2 + std**2 + self.noise**2).rsqrt()
         output = self.net(
-            _column(c_in, x) * x + _column(c_in * ratio, x) * eps,
+            c_in.to(x.dtype) * x + (c_in * ratio).to(x.dtype) * eps,
             self._c_noise(t, x, self.noise),
             condition,
         )
         if not self.skip:
-            error = output - x / _column(std, x)
+            error = output - x / std.to(x.dtype)
             if self.noise:
-                noisy = error - _column(ratio / std, x) * eps
+                noisy = error - (ratio / std).to(x.dtype) * eps
                 error = error - self._share_of_images(noisy, ratio)
             c_out = ratio * (ratio**2 + std**2).rsqrt()
-            return _mean_square(error / _column((c_out**2 + self.floor**2).sqrt(), x))
+            return _mean_square(error / (c_out**2 + self.floor**2).sqrt().to(x.dtype))
         # (x - c_skip y) / c_out, written without the difference that cancels at low noise.
-        target = _column(c_in * ratio / std, x) * x
-        target = target - _column(c_in * std, x) * eps
+        target = (c_in * ratio / std).to(x.dtype) * x
+        target = target - (c_in * std).to(x.dtype) * eps
         return _mean_square(output - target)
 
     def sample_t(self, u: Tensor) -> Tensor:
@@ -313,19 +311,19 @@ class PreconditionedDenoiser(Denoiser):
         return self.schedule.t_from_log_snr(-2 * self._levels.quantile(u))
 
     def _expected(self, condition: Condition | None, like: Tensor) -> tuple[Tensor | None, Tensor]:
-        """Return mean, None for zero, and standard deviation of images, float64 of shape ``(B,)``."""
+        """Return mean, None for zero, and standard deviation, float64 and one an image or one a pixel."""
         if self.expected is None:
             std = torch.full((len(like),), self.sigma_data, dtype=torch.float64)
-            return None, std.to(like.device)
+            return None, _shaped(std.to(like.device), like)
         mean, std = self.expected(condition, like)
         return mean, std.double()
 
     def _share_of_images(self, noise: Tensor, ratio: Tensor) -> Tensor:
         """Return which part of noise, ``(B, C, H, W)``, is likely to be that of the images."""
         if self.spectrum is None:
-            return _column(_kept(ratio, self.noise), noise) * noise
+            return (_kept(ratio, self.noise)).to(noise.dtype) * noise
         power = self.noise**2 * self.spectrum.to(noise)
-        share = power / (_column(ratio, noise) ** 2 + power)
+        share = power / (ratio.to(noise.dtype) ** 2 + power)
         return torch.fft.irfft2(torch.fft.rfft2(noise.float()) * share, s=noise.shape[-2:])
 
     def _c_noise(self, t: Tensor, like: Tensor, noise: float) -> Tensor:
@@ -347,7 +345,12 @@ def per_image(t: Tensor, x: Tensor) -> Tensor:
 
 def _column(value: Tensor, x: Tensor) -> Tensor:
     """Return one number per image, shaped to multiply the images and in their precision."""
-    return value.to(x.dtype).reshape(-1, *(1,) * (x.ndim - 1))
+    return _shaped(value, x).to(x.dtype)
+
+
+def _shaped(value: Tensor, x: Tensor) -> Tensor:
+    """Return one number per image, shaped to multiply the images."""
+    return value.reshape(-1, *(1,) * (x.ndim - 1))
 
 
 def _mean_square(difference: Tensor) -> Tensor:

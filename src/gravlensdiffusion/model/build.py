@@ -14,7 +14,12 @@ from gravlensdiffusion.config.model import (
     ObservationConfig,
     ScheduleConfig,
 )
-from gravlensdiffusion.config.network import ReferenceUNetConfig, UNet2DConfig, UNetConfig
+from gravlensdiffusion.config.network import (
+    BRIGHTNESS_STEP,
+    ReferenceUNetConfig,
+    UNet2DConfig,
+    UNetConfig,
+)
 from gravlensdiffusion.diffusion.denoise import (
     Denoiser,
     EpsilonDenoiser,
@@ -34,7 +39,7 @@ from gravlensdiffusion.diffusion.solvers import DDIM, DDPM, Consistency, DPMSolv
 from gravlensdiffusion.diffusion.wrap import ClippedDenoiser
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.interop.unet2d import SchedulerSampler, UNet2D
-from gravlensdiffusion.model.transform import Transform
+from gravlensdiffusion.model.transform import Transform, stretch
 from gravlensdiffusion.nn.lens_equation import LensEquation, SmoothLens
 from gravlensdiffusion.nn.reference import ReferenceUNet
 from gravlensdiffusion.nn.unet import UNet
@@ -192,14 +197,19 @@ class Expectation(nn.Module):
     Args:
         smooth: The image of the smooth lens.
         transform: Flux to model space.
-        spread: Standard deviation of the images about it [model units].
+        spread: Standard deviation of the images about it; see `SmoothLensConfig`.
     """
 
-    def __init__(self, smooth: SmoothLens, transform: Transform, spread: float) -> None:
+    spread: Tensor
+
+    def __init__(
+        self, smooth: SmoothLens, transform: Transform, spread: float | tuple[float, ...]
+    ) -> None:
         super().__init__()
         self.smooth = smooth
         self._transform = (transform,)  # the model's own, which stands in its state dict once
-        self._spread = spread
+        known = torch.tensor(spread, dtype=torch.float32).reshape(-1)
+        self.register_buffer("spread", known, persistent=False)
         self._last: tuple[Tensor, Tensor, Tensor] | None = None
 
     @staticmethod
@@ -220,7 +230,7 @@ class Expectation(nn.Module):
         """Return mean and standard deviation of images; see `diffusion.denoise.Expected`."""
         parameters = None if condition is None else condition.parameters
         if parameters is None:
-            return torch.zeros_like(like), like.new_ones(len(like))
+            return torch.zeros_like(like), like.new_ones(len(like), 1, 1, 1)
         # The steps of a trajectory ask for the same parameters again and again.
         last = self._last  # another thread may put its own there
         if last is None or not _are_same(last[0], parameters):
@@ -231,10 +241,19 @@ class Expectation(nn.Module):
     @torch.no_grad()
     def of_parameters(self, parameters: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
         """Return mean and standard deviation of images of parameters of shape ``(B, P)``."""
-        is_given = self.smooth.equation.are_given(parameters)
-        mean = self._transform[0](self.smooth(parameters)).to(like)
-        mean = torch.where(is_given[:, None, None, None], mean, 0.0)
-        return mean, torch.where(is_given, self._spread, 1.0).to(like)
+        is_given = self.smooth.equation.are_given(parameters)[:, None, None, None]
+        flux, transform = self.smooth(parameters), self._transform[0]
+        below, above, share = self.levels(flux, len(self.spread))
+        std = torch.lerp(self.spread[below], self.spread[above], share.to(self.spread))
+        mean = torch.where(is_given, transform(flux), 0.0)
+        return mean.to(like), torch.where(is_given, std, 1.0).to(like)
+
+    def levels(self, flux: Tensor, num: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Return which of `num` brightnesses lie below and above each pixel, and its place between them, 0 to 1."""
+        brightness = stretch(self._transform[0].config, flux) / BRIGHTNESS_STEP
+        brightness = brightness.clamp(0, num - 1)
+        below = brightness.long()
+        return below, (below + 1).clamp(max=num - 1), brightness - below
 
     @torch.no_grad()
     def signal_to_noise(self, parameters: Tensor, observation: ObservationConfig) -> Tensor:

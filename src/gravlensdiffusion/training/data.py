@@ -44,8 +44,10 @@ PRIOR_SIZE = 8192
 """Training images whose class and parameters go with the weights."""
 NUM_SPREAD, BATCH = 1024, 64
 """Images on which it is measured how far they lie from that of the smooth lens, and how many at a time."""
-LEAST_SPREAD = 0.01
+LEAST_SPREAD = 0.02
 """Distance from that image that counts as the least [model units]."""
+MAX_LEVELS, LEAST_COUNT = 64, 100
+"""Brightnesses at which that is measured, and pixels that a brightness needs."""
 NEAR = 0.05
 """Distance from the end of a prior, in units of its width, at which values are taken to reach it."""
 
@@ -250,19 +252,28 @@ def _with_spread(
     expected = Expectation.of(config, transform)
     if expected is None or keeps:
         return config
-    squares, count = 0.0, 0
+    squares, counts = np.zeros(MAX_LEVELS), np.zeros(MAX_LEVELS)
     for numbers in np.array_split(np.arange(min(len(data), NUM_SPREAD)), NUM_SPREAD // BATCH):
         x = transform(torch.from_numpy(data.images.read(numbers)))
         given = torch.from_numpy(data.parameters[numbers])
-        mean, _ = expected.of_parameters(given, x)
         is_given = expected.smooth.equation.are_given(given)
-        squares += (x - mean)[is_given].double().square().sum().item()
-        count += int(is_given.sum()) * x[0].numel()
+        mean, _ = expected.of_parameters(given, x)
+        square = (x - mean)[is_given].double().square().numpy().ravel()
+        below, above, share = (
+            each[is_given].numpy().ravel()
+            for each in expected.levels(expected.smooth(given).expand_as(x), MAX_LEVELS)
+        )
+        for level, weight in ((below, 1 - share), (above, share)):
+            squares += np.bincount(level, weight * square, MAX_LEVELS)
+            counts += np.bincount(level, weight, MAX_LEVELS)
     network = cast("UNetConfig", config.network)
     equation = cast("LensEquationConfig", network.lens_equation)
-    spread = math.sqrt(squares / count) if count else 1.0
-    smooth = equation.smooth and replace(equation.smooth, spread=max(spread, LEAST_SPREAD))
-    kept = smooth if spread < 1 else None
+    is_nearer = squares.sum() < counts.sum()
+    num = int(np.count_nonzero(counts > LEAST_COUNT))
+    spread = tuple(np.sqrt(squares[:num] / counts[:num]).clip(LEAST_SPREAD).round(5).tolist())
+    kept = (
+        equation.smooth and replace(equation.smooth, spread=spread) if is_nearer and num else None
+    )
     return replace(config, network=replace(network, lens_equation=replace(equation, smooth=kept)))
 
 
