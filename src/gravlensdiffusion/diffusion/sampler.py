@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import ClassVar, Literal
 
@@ -26,12 +26,38 @@ class State:
     Attributes:
         step: Number of steps made.
         t: Time of the step before, shape ``()``; None at the start.
-        x_hat: Estimate of the step before, shape ``(B, C, H, W)``; None where it is not needed.
+        x_hat: Estimate of the step before, shape ``(B, C, H, W)``; None at the start.
     """
 
     step: int = 0
     t: Tensor | None = None
     x_hat: Tensor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What is known when a step is made: the arguments of `Sampler.step`, and the estimate ``x_hat``."""
+
+    denoiser: Denoiser
+    x_t: Tensor
+    t: Tensor
+    s: Tensor
+    state: State
+    condition: Condition | None
+    streams: Streams | None
+    x_hat: Tensor
+
+    @property
+    def levels(self) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+        """``alpha`` and ``sigma`` at time t, and those at time s."""
+        return self.denoiser.schedule(self.t), self.denoiser.schedule(self.s)
+
+    def noise(self) -> Tensor:
+        """Return the noise of this step, standard normal, of the shape and device of the images."""
+        if self.streams is None or len(self.streams) != len(self.x_t):
+            raise ValueError("a stochastic sampler needs random streams, one for each image")
+        shape = self.x_t.shape[1:]
+        return self.streams.normal(Stream.SAMPLER, shape, draw=self.state.step).to(self.x_t)
 
 
 class Sampler(ABC):
@@ -88,7 +114,6 @@ class Sampler(ABC):
         """Return the state before the first step."""
         return State()
 
-    @abstractmethod
     def step(
         self,
         denoiser: Denoiser,
@@ -97,7 +122,7 @@ class Sampler(ABC):
         s: Tensor,
         state: State,
         condition: Condition | None = None,
-        noise: Streams | None = None,
+        streams: Streams | None = None,
     ) -> tuple[Tensor, Tensor, State]:
         """Go from time t to time s.
 
@@ -108,11 +133,18 @@ class Sampler(ABC):
             s: Earlier time, likewise.
             state: What `init` or the step before returned.
             condition: What the images are asked to be; None for anything.
-            noise: Random numbers of the batch; a deterministic sampler needs none.
+            streams: Random numbers of the batch; a deterministic sampler needs none.
 
         Returns:
             Images at time s, the estimate of the clean images made at time t, and the state.
         """
+        x_hat: Tensor = denoiser(x_t, t, condition)
+        x_s = self._x_s(Step(denoiser, x_t, t, s, state, condition, streams, x_hat))
+        return x_s, x_hat, replace(state, step=state.step + 1, t=t, x_hat=x_hat)
+
+    @abstractmethod
+    def _x_s(self, at: Step) -> Tensor:
+        """Return the images at time s."""
 
 
 def prior(schedule: Schedule, eps: Tensor, mean: Tensor | float = 0.0, std: float = 1.0) -> Tensor:
@@ -167,13 +199,6 @@ def trajectory(
         yield i, x_t, x_hat
         x_t = x_s
     yield len(times) - 1, x_t, x_t
-
-
-def draw_noise(streams: Streams | None, state: State, like: Tensor) -> Tensor:
-    """Return the noise of this step, standard normal, of the shape and device of `like`."""
-    if streams is None or len(streams) != len(like):
-        raise ValueError("a stochastic sampler needs random streams, one for each image")
-    return streams.normal(Stream.SAMPLER, like.shape[1:], draw=state.step).to(like)
 
 
 def _linspace(ends: Tensor, num: int) -> Tensor:

@@ -8,11 +8,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from gravlensdiffusion.conditioning import Condition
-from gravlensdiffusion.diffusion.denoise import Denoiser
 from gravlensdiffusion.diffusion.noise import Schedule
-from gravlensdiffusion.diffusion.randomness import Streams
-from gravlensdiffusion.diffusion.sampler import Sampler, Spacing, State, draw_noise
+from gravlensdiffusion.diffusion.sampler import Sampler, Spacing, Step
 from gravlensdiffusion.errors import GravLensError
 
 
@@ -33,27 +30,14 @@ class DDPM(Sampler):
 
     default_num_steps: ClassVar[int] = 1000
 
-    def step(
-        self,
-        denoiser: Denoiser,
-        x_t: Tensor,
-        t: Tensor,
-        s: Tensor,
-        state: State,
-        condition: Condition | None = None,
-        noise: Streams | None = None,
-    ) -> tuple[Tensor, Tensor, State]:
-        """Go from time t to time s; see `Sampler.step`."""
-        alpha_t, sigma_t = denoiser.schedule(t)
-        alpha_s, sigma_s = denoiser.schedule(s)
-        x_hat: Tensor = denoiser(x_t, t, condition)
+    def _x_s(self, at: Step) -> Tensor:
+        (alpha_t, sigma_t), (alpha_s, sigma_s) = at.levels
         a = alpha_t / alpha_s
         variance = sigma_t**2 - a**2 * sigma_s**2
-        x_s = a * (sigma_s / sigma_t) ** 2 * x_t + alpha_s * variance / sigma_t**2 * x_hat
-        if s > 0:
-            spread = torch.sqrt(variance) * sigma_s / sigma_t
-            x_s = x_s + spread * draw_noise(noise, state, x_t)
-        return x_s, x_hat, State(step=state.step + 1)
+        x_s = a * (sigma_s / sigma_t) ** 2 * at.x_t + alpha_s * variance / sigma_t**2 * at.x_hat
+        if at.s > 0:
+            x_s = x_s + torch.sqrt(variance) * sigma_s / sigma_t * at.noise()
+        return x_s
 
 
 class DDIM(Sampler):
@@ -78,27 +62,15 @@ class DDIM(Sampler):
             raise GravLensError(f"eta must lie from 0 to 1, got {eta}")
         self.eta = eta
 
-    def step(
-        self,
-        denoiser: Denoiser,
-        x_t: Tensor,
-        t: Tensor,
-        s: Tensor,
-        state: State,
-        condition: Condition | None = None,
-        noise: Streams | None = None,
-    ) -> tuple[Tensor, Tensor, State]:
-        """Go from time t to time s; see `Sampler.step`."""
-        alpha_t, sigma_t = denoiser.schedule(t)
-        alpha_s, sigma_s = denoiser.schedule(s)
-        x_hat: Tensor = denoiser(x_t, t, condition)
-        eps_hat = (x_t - alpha_t * x_hat) / sigma_t
+    def _x_s(self, at: Step) -> Tensor:
+        (alpha_t, sigma_t), (alpha_s, sigma_s) = at.levels
+        eps_hat = (at.x_t - alpha_t * at.x_hat) / sigma_t
         ratio = alpha_t * sigma_s / (alpha_s * sigma_t)
         renewed = self.eta**2 * sigma_s**2 * (1 - ratio**2)
-        x_s = alpha_s * x_hat + torch.sqrt(sigma_s**2 - renewed) * eps_hat
-        if s > 0 and self.eta > 0:
-            x_s = x_s + torch.sqrt(renewed) * draw_noise(noise, state, x_t)
-        return x_s, x_hat, State(step=state.step + 1)
+        x_s = alpha_s * at.x_hat + torch.sqrt(sigma_s**2 - renewed) * eps_hat
+        if at.s > 0 and self.eta > 0:
+            x_s = x_s + torch.sqrt(renewed) * at.noise()
+        return x_s
 
 
 class DPMSolverPP(Sampler):
@@ -119,31 +91,17 @@ class DPMSolverPP(Sampler):
     default_num_steps: ClassVar[int] = 20
     spacing: Spacing = "log_snr"
 
-    def step(
-        self,
-        denoiser: Denoiser,
-        x_t: Tensor,
-        t: Tensor,
-        s: Tensor,
-        state: State,
-        condition: Condition | None = None,
-        noise: Streams | None = None,
-    ) -> tuple[Tensor, Tensor, State]:
-        """Go from time t to time s; see `Sampler.step`."""
-        schedule = denoiser.schedule
-        x_hat: Tensor = denoiser(x_t, t, condition)
-        next_state = State(step=state.step + 1, t=t, x_hat=x_hat)
-        if s == 0:
-            return x_hat, x_hat, next_state
-        _, sigma_t = schedule(t)
-        alpha_s, sigma_s = schedule(s)
-        h = 0.5 * (schedule.log_snr(s) - schedule.log_snr(t))
-        estimate = x_hat
-        if state.x_hat is not None and state.t is not None:
-            h_before = 0.5 * (schedule.log_snr(t) - schedule.log_snr(state.t))
-            estimate = x_hat + h / (2 * h_before) * (x_hat - state.x_hat)
-        x_s = sigma_s / sigma_t * x_t - alpha_s * torch.expm1(-h) * estimate
-        return x_s, x_hat, next_state
+    def _x_s(self, at: Step) -> Tensor:
+        if at.s == 0:
+            return at.x_hat
+        before, log_snr = at.state, at.denoiser.schedule.log_snr
+        (_, sigma_t), (alpha_s, sigma_s) = at.levels
+        h = 0.5 * (log_snr(at.s) - log_snr(at.t))
+        estimate = at.x_hat
+        if before.x_hat is not None and before.t is not None:
+            h_before = 0.5 * (log_snr(at.t) - log_snr(before.t))
+            estimate = at.x_hat + h / (2 * h_before) * (at.x_hat - before.x_hat)
+        return sigma_s / sigma_t * at.x_t - alpha_s * torch.expm1(-h) * estimate
 
 
 class Heun(Sampler):
@@ -160,30 +118,17 @@ class Heun(Sampler):
     default_num_steps: ClassVar[int] = 18
     spacing: Spacing = "karras"
 
-    def step(
-        self,
-        denoiser: Denoiser,
-        x_t: Tensor,
-        t: Tensor,
-        s: Tensor,
-        state: State,
-        condition: Condition | None = None,
-        noise: Streams | None = None,
-    ) -> tuple[Tensor, Tensor, State]:
-        """Go from time t to time s; see `Sampler.step`."""
-        alpha_t, sigma_t = denoiser.schedule(t)
-        x_hat: Tensor = denoiser(x_t, t, condition)
-        next_state = State(step=state.step + 1)
-        if s == 0:
-            return x_hat, x_hat, next_state
-        alpha_s, sigma_s = denoiser.schedule(s)
+    def _x_s(self, at: Step) -> Tensor:
+        if at.s == 0:
+            return at.x_hat
+        (alpha_t, sigma_t), (alpha_s, sigma_s) = at.levels
         r_t, r_s = sigma_t / alpha_t, sigma_s / alpha_s
-        y_t = x_t / alpha_t
-        slope = (y_t - x_hat) / r_t
+        y_t = at.x_t / alpha_t
+        slope = (y_t - at.x_hat) / r_t
         y_s = y_t + (r_s - r_t) * slope
-        slope_s = (y_s - denoiser(alpha_s * y_s, s, condition)) / r_s
+        slope_s = (y_s - at.denoiser(alpha_s * y_s, at.s, at.condition)) / r_s
         y_s = y_t + 0.5 * (r_s - r_t) * (slope + slope_s)
-        return alpha_s * y_s, x_hat, next_state
+        return alpha_s * y_s
 
 
 class Consistency(Sampler):
@@ -223,20 +168,6 @@ class Consistency(Sampler):
         ends = torch.ones(1, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
         return torch.cat([torch.cat([ends[0], inner])[:: most // num_steps], ends[1]])
 
-    def step(
-        self,
-        denoiser: Denoiser,
-        x_t: Tensor,
-        t: Tensor,
-        s: Tensor,
-        state: State,
-        condition: Condition | None = None,
-        noise: Streams | None = None,
-    ) -> tuple[Tensor, Tensor, State]:
-        """Go from time t to time s; see `Sampler.step`."""
-        alpha_s, sigma_s = denoiser.schedule(s)
-        x_hat: Tensor = denoiser(x_t, t, condition)
-        x_s = x_hat
-        if s > 0:
-            x_s = alpha_s * x_hat + sigma_s * draw_noise(noise, state, x_t)
-        return x_s, x_hat, State(step=state.step + 1)
+    def _x_s(self, at: Step) -> Tensor:
+        _, (alpha_s, sigma_s) = at.levels
+        return alpha_s * at.x_hat + sigma_s * at.noise() if at.s > 0 else at.x_hat

@@ -11,10 +11,9 @@ from torch import Tensor, nn
 from gravlensdiffusion.conditioning import Condition
 from gravlensdiffusion.config.model import ModelConfig
 from gravlensdiffusion.config.network import UNet2DConfig
-from gravlensdiffusion.diffusion.denoise import Denoiser
 from gravlensdiffusion.diffusion.noise import DiscreteSchedule, Schedule
 from gravlensdiffusion.diffusion.randomness import Stream, Streams
-from gravlensdiffusion.diffusion.sampler import Sampler, State
+from gravlensdiffusion.diffusion.sampler import Sampler, State, Step
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.interop.pipeline import NUM_STEPS, PREDICTIONS, SCHEDULES
 
@@ -138,31 +137,19 @@ class SchedulerSampler(Sampler):
         """Return the state before the first of the steps that `times` has set."""
         return _State(scheduler=copy.deepcopy(self.scheduler))
 
-    def step(
-        self,
-        denoiser: Denoiser,
-        x_t: Tensor,
-        t: Tensor,
-        s: Tensor,
-        state: State,
-        condition: Condition | None = None,
-        noise: Streams | None = None,
-    ) -> tuple[Tensor, Tensor, State]:
-        """Go from time t to time s; see `Sampler.step`."""
-        assert isinstance(state, _State)
-        x_hat: Tensor = denoiser(x_t, t, condition)
-        alpha_t, sigma_t = denoiser.schedule(t)
-        output = x_hat
+    def _x_s(self, at: Step) -> Tensor:
+        assert isinstance(at.state, _State)
+        alpha_t, sigma_t = at.denoiser.schedule(at.t)
+        output = at.x_hat
         if self.prediction == "epsilon":
-            output = (x_t - alpha_t * x_hat) / sigma_t
+            output = (at.x_t - alpha_t * at.x_hat) / sigma_t
         elif self.prediction == "v":
-            output = (alpha_t * x_t - x_hat) / sigma_t
-        index = state.scheduler.timesteps[state.step]
-        sources = None if noise is None else _generators(noise, state.step)
-        x_s = state.scheduler.step(output, index, x_t, generator=sources).prev_sample
-        if s == 0:
-            x_s = x_s.clamp(-1, 1)
-        return x_s, x_hat, _State(step=state.step + 1, scheduler=state.scheduler)
+            output = (alpha_t * at.x_t - at.x_hat) / sigma_t
+        scheduler, step = at.state.scheduler, at.state.step
+        sources = None if at.streams is None else _generators(at.streams, step)
+        moved = scheduler.step(output, scheduler.timesteps[step], at.x_t, generator=sources)
+        x_s: Tensor = moved.prev_sample
+        return x_s.clamp(-1, 1) if at.s == 0 else x_s
 
 
 def _generators(streams: Streams, step: int) -> list[torch.Generator]:
