@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Unpack
 
 import torch
 from torch import Tensor
@@ -13,6 +13,7 @@ from gravlensdiffusion.config.bounds import ANY
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.generation.generator import LensGenerator
+from gravlensdiffusion.generation.request import Asked
 from gravlensdiffusion.sets.lens_set import LensSet
 
 Item = tuple[Tensor, int]
@@ -31,8 +32,7 @@ class LensDataset(Dataset[Item]):
         source: A set, the path of one, or a model.
         num: Images of a model in an epoch; None for as many as are asked for.
         transform: What each image goes through, or None.
-        asked: What a model is asked for, as `LensGenerator.request` takes it: ``label``,
-            ``parameters`` (numbers and ranges), ``seed``, ``first``, ``num_steps``, ...
+        asked: What a model is asked for; see `LensGenerator.request`.
 
     Raises:
         GravLensError: If there is no such set, or the model cannot do what is asked of it.
@@ -50,7 +50,7 @@ class LensDataset(Dataset[Item]):
         *,
         num: int | None = None,
         transform: Callable[[Tensor], Tensor] | None = None,
-        **asked: Any,
+        **asked: Unpack[Asked],
     ) -> None:
         if isinstance(source, LensGenerator):
             if num is not None and num < 1:
@@ -101,13 +101,11 @@ class LensDataset(Dataset[Item]):
                 "device='cpu'"
             )
         start = numbers.start % len(self._cycle)
-        samples = model.sample(
-            len(numbers),
-            label=self._cycle[start:] + self._cycle[:start],
-            first=self._first + numbers.start,
-            batch_size=len(numbers),
-            **self._asked,
-        )
+        asked = self._asked | {
+            "label": self._cycle[start:] + self._cycle[:start],
+            "first": self._first + numbers.start,
+        }
+        samples = model.sample(len(numbers), batch_size=len(numbers), **asked)
         return samples.to_torch(), samples.labels.tolist()
 
 

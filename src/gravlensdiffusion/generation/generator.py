@@ -1,14 +1,11 @@
 """From a checkpoint to lens images in physical units."""
 
-import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any, Literal
+from collections.abc import Callable, Iterator
+from typing import Unpack
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from torch import Tensor
 
 from gravlensdiffusion import __version__
@@ -28,30 +25,18 @@ from gravlensdiffusion.generation.noise import (
     known_noise,
     noise_of_images,
 )
+from gravlensdiffusion.generation.pretrained import Pretrained
 from gravlensdiffusion.generation.prior import draw_missing_parameters
-from gravlensdiffusion.generation.request import (
-    Request,
-    Span,
-    class_indices,
-    parameter_table,
-)
+from gravlensdiffusion.generation.request import Asked, Request, class_indices, parameter_table
 from gravlensdiffusion.generation.samples import Frame, LensSamples
-from gravlensdiffusion.interop.hub import card, push
-from gravlensdiffusion.model.build import Model, build_sampler
-from gravlensdiffusion.model.checkpoint import (
-    fingerprint,
-    load_model,
-    model_files,
-    save_model,
-)
-from gravlensdiffusion.model.folders import CARD, CONFIG, FEW_STEPS, find_model
-from gravlensdiffusion.parallel import find_device
+from gravlensdiffusion.model.build import build_sampler
+from gravlensdiffusion.model.checkpoint import fingerprint
 from gravlensdiffusion.progress import shown_progress
 from gravlensdiffusion.sets.flux import peak_scaled
 from gravlensdiffusion.sets.records import SetHeader
 
 
-class LensGenerator:
+class LensGenerator(Pretrained):
     """A trained model that makes lens images.
 
     Args:
@@ -71,135 +56,7 @@ class LensGenerator:
         (100, 1, 28, 28)
     """
 
-    def __init__(
-        self,
-        model: Model,
-        name: str = "model",
-        few_steps: Model | None = None,
-        weak: Model | None = None,
-    ) -> None:
-        self.model = model.eval()
-        self.config = model.config
-        self.name = name
-        if few_steps is None and model.config.sampling.few_steps:
-            few_steps = model
-        if weak is not None:
-            model.check_alike(weak)
-        self.few_steps = few_steps and few_steps.eval()
-        self.weak = weak and weak.eval()
-
-    @classmethod
-    def from_pretrained(
-        cls,
-        name_or_path: str | Path,
-        device: str = "auto",
-        *,
-        weak: str | Path | None = None,
-        revision: str | None = None,
-        cache_dir: str | Path | None = None,
-        local_files_only: bool = False,
-        token: str | bool | None = None,
-    ) -> "LensGenerator":
-        """Load a model: bundled, of a run, on the hub, of diffusers, or of the reference project.
-
-        Args:
-            name_or_path: See `checkpoint.load_model`.
-            device: ``cpu``, ``cuda`` or ``auto``.
-            weak: The weaker model that guidance goes by, on this machine; see the class.
-            revision: Branch, tag or commit of a model on the hub.
-            cache_dir: The hub's cache; by default that of ``HF_HOME``.
-            local_files_only: Whether the hub is not asked; ``HF_HUB_OFFLINE`` does the same.
-            token: Of a repository that is not public; by default the one that is logged in.
-
-        Raises:
-            GravLensError: If there is no such model or no such device.
-        """
-        device = find_device(device)
-        folder = find_model(
-            name_or_path,
-            revision=revision,
-            cache_dir=cache_dir,
-            local_files_only=local_files_only,
-            token=token,
-        )
-        short = folder / FEW_STEPS
-        few_steps = load_model(short, device) if (short / CONFIG).is_file() else None
-        weaker = None if weak is None else load_model(weak, device)
-        return cls(load_model(folder, device), Path(name_or_path).name, few_steps, weaker)
-
-    def save_pretrained(
-        self, folder: str | Path, *, name: str | None = None, license_name: str | None = None
-    ) -> Path:
-        """Write the model so that `from_pretrained` reads it: safetensors, JSON and a card.
-
-        Args:
-            folder: Where to; what is in it is kept.
-            name: What the card calls it; its own name by default.
-            license_name: Licence of the weights, as the hub writes it (``mit``); None to say none.
-
-        Returns:
-            The folder.
-
-        Raises:
-            GravLensError: If the folder is not empty, or cannot be written.
-        """
-        text = card(self.config, name or self.name, license_name)
-        files: dict[str, bytes | Mapping[str, Tensor]] = {CARD: text.encode()}
-        if self.few_steps is not None and self.few_steps is not self.model:
-            own = model_files(self.few_steps)
-            files |= {f"{FEW_STEPS}/{name}": content for name, content in own.items()}
-        save_model(Path(folder), self.model, files=files)
-        return Path(folder)
-
-    def push_to_hub(
-        self, repository: str, *, license_name: str | None = None, **options: Any
-    ) -> str:
-        """Put the model into a repository of the hub, which is made where there is none.
-
-        Args:
-            repository: ``owner/name``.
-            license_name: See `save_pretrained`.
-            options: ``private``, ``token``, ``revision``, ``commit_message``, ``create_pr``; see
-                `hub.push`.
-
-        Returns:
-            The address of the commit.
-
-        Raises:
-            GravLensError: If the hub does not take it.
-        """
-        with TemporaryDirectory() as temporary:
-            folder = Path(temporary) / "model"
-            self.save_pretrained(folder, name=repository, license_name=license_name)
-            return push(folder, repository, **options)
-
-    @property
-    def device(self) -> torch.device:
-        """The device that the model is on."""
-        return self.model.transform.mean.device
-
-    @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """``(C, H, W)``."""
-        size = self.config.image_size
-        return (self.config.num_channels, size, size)
-
-    def request(
-        self,
-        num: int,
-        *,
-        label: str | Sequence[str] | None = None,
-        parameters: Mapping[str, ArrayLike | Span] | None = None,
-        seed: int = 0,
-        first: int = 0,
-        sampler: str | None = None,
-        num_steps: int | None = None,
-        guidance: float = 1.0,
-        exposure_s: float | None = None,
-        sky_rms: float | None = None,
-        flux_unit: Literal["peak"] | None = None,
-        noise_free: bool | None = None,
-    ) -> Request:
+    def request(self, num: int, **asked: Unpack[Asked]) -> Request:
         """Return what a number of images is asked to be, and how they are drawn.
 
         Args:
@@ -210,13 +67,13 @@ class LensGenerator:
                 that values are drawn from; NaN, or no entry, leaves a value out. An image of which
                 none is given gets some that are spread as those of its class in the training set,
                 where the model has kept such.
-            seed: Seed.
-            first: Number k of the first image.
+            seed: Seed; 0 by default.
+            first: Number k of the first image; 0 by default.
             sampler: ``ddpm``, ``ddim``, ``dpmpp``, ``heun``, ``consistency`` or ``scheduler``; None
                 for the model's own.
             num_steps: Number of steps; None for the model's own, or the sampler's.
             guidance: Scale of guidance, by the weaker model where there is one, else classifier-free;
-                1 is none.
+                1, the default, is none.
             exposure_s: Exposure time that sets the Poisson noise of the galaxies [s], of a model
                 that leaves the noise to the instrument; None for that of the training set.
             sky_rms: Noise of sky and read-out in a native pixel [e- / s], of such a model; likewise.
@@ -227,13 +84,20 @@ class LensGenerator:
         Raises:
             GravLensError: If a value is not allowed, or the model does not know or cannot do it.
         """
+        for unknown in asked.keys() - Asked.__annotations__.keys():
+            message = f"LensGenerator.request() got an unexpected keyword argument '{unknown}'"
+            raise TypeError(message)
         if num < 1:
             raise GravLensError(f"the number of images must be at least 1, got {num}")
+        seed, first = asked.get("seed", 0), asked.get("first", 0)
+        guidance, noise_free = asked.get("guidance", 1.0), asked.get("noise_free")
         numbers = range(first, first + num)
-        labels = class_indices(self.config, num, label, self.name)
-        table = parameter_table(self.config, numbers, parameters or {}, seed, self.name)
-        name, steps = self.sampling(sampler, num_steps)
-        observation = asked_noise(self.config, exposure_s, sky_rms, self.name)
+        labels = class_indices(self.config, num, asked.get("label"), self.name)
+        values = asked.get("parameters") or {}
+        table = parameter_table(self.config, numbers, values, seed, self.name)
+        name, steps = self.sampling(asked.get("sampler"), asked.get("num_steps"))
+        noise = asked.get("exposure_s"), asked.get("sky_rms")
+        observation = asked_noise(self.config, *noise, self.name)
         if noise_free and observation is None:
             raise GravLensError(
                 f"model '{self.name}' has learned its noise with its lenses, so that it has no "
@@ -260,7 +124,7 @@ class LensGenerator:
             num_steps=steps,
             guidance=float(guidance),
             observation=observation,
-            flux_unit=flux_unit or self.config.flux_unit,
+            flux_unit=asked.get("flux_unit") or self.config.flux_unit,
             noise_free=observation is not None if noise_free is None else noise_free,
             first=first,
             weak=None if weak is None else fingerprint(weak),
@@ -280,7 +144,7 @@ class LensGenerator:
         return derive
 
     def sample(
-        self, num: int, *, batch_size: int = 100, progress: bool = False, **asked: Any
+        self, num: int, *, batch_size: int = 100, progress: bool = False, **asked: Unpack[Asked]
     ) -> LensSamples:
         """Generate images.
 
@@ -290,7 +154,7 @@ class LensGenerator:
             num: Number of images N.
             batch_size: Images at a time.
             progress: Whether to show on stderr how far it is.
-            asked: What they are asked to be, as `request` takes it: ``label``, ``seed``, ...
+            asked: What they are asked to be; see `request`.
 
         Raises:
             GravLensError: If a value is not allowed, or the model does not know or cannot do it.
@@ -355,12 +219,8 @@ class LensGenerator:
             if request.weak is not None:
                 assert self.weak is not None, "the request is that of another generator"
                 worse = self.weak.denoiser
-            denoiser = GuidedDenoiser(
-                denoiser,
-                request.guidance,
-                worse,
-                keeps_parameters=model.expected is not None,
-            )
+            keeps = model.expected is not None
+            denoiser = GuidedDenoiser(denoiser, request.guidance, worse, keeps_parameters=keeps)
         noise = streams.normal(Stream.PRIOR, self.image_shape)
         noise = noise.to(self.device, memory_format=torch.channels_last)
         x_1 = prior(denoiser.schedule, noise)
@@ -371,8 +231,7 @@ class LensGenerator:
         condition = self._condition(request)
         walk = trajectory(denoiser, solver, x_1, steps, condition, streams, times=times)
         for i, x_t, x_hat in walk:
-            alpha_t = float(alphas[i])
-            yield Frame(step=i, alpha_t=alpha_t, x_t=x_t, x_hat=x_hat)
+            yield Frame(step=i, alpha_t=float(alphas[i]), x_t=x_t, x_hat=x_hat)
 
     def finished(self, request: Request, x: Tensor) -> LensSamples:
         """Return the images at the end of a trajectory as they are handed out.
@@ -398,82 +257,18 @@ class LensGenerator:
             clipping=clipping,
         )
 
-    def identity(self, sampler: str) -> dict[str, Any]:
-        """Return what images depend on beside their `Request`, by the names of messages."""
-        model = self.drawn_by(sampler)
-        config = hashlib.sha256(to_json(model.config).encode()).hexdigest()
-        return {"model": [fingerprint(model), config], "version": __version__}
-
-    @property
-    def is_conditional(self) -> bool:
-        """Whether the model knows classes or parameters."""
-        return bool(self.config.class_names or self.config.parameters)
-
-    def sampling(self, sampler: str | None, num_steps: int | None) -> tuple[str, int]:
-        """Return the sampler and number of steps that stand for what was left out.
-
-        Raises:
-            GravLensError: If this model cannot be drawn so.
-        """
-        own, short = self.config.sampling, self.num_few_steps
-        name = sampler or (CONSISTENCY if num_steps in short else own.sampler)
-        if name == CONSISTENCY and not short:
-            raise GravLensError(
-                f"model '{self.name}' is not distilled, which sampler '{CONSISTENCY}' needs"
-            )
-        if name != CONSISTENCY and own.sampler == CONSISTENCY:
-            raise GravLensError(
-                f"model '{self.name}' is distilled; it has sampler '{CONSISTENCY}' only"
-            )
-        if num_steps is None and name == own.sampler:
-            num_steps = own.num_steps
-        elif num_steps is None and name == CONSISTENCY:
-            num_steps = max(short)
-        elif num_steps is None:
-            num_steps = build_sampler(name, self.config).default_num_steps
-        if num_steps < 1:
-            raise GravLensError(f"the number of steps must be at least 1, got {num_steps}")
-        if name == CONSISTENCY and num_steps not in short:
-            allowed = ", ".join(map(str, short))
-            raise GravLensError(
-                f"model '{self.name}' is distilled to draw in {allowed} steps, not in {num_steps}"
-            )
-        model = self.drawn_by(name)
-        # A schedule of few steps has no more of them.
-        solver = build_sampler(name, model.config)
-        solver.times(model.denoiser.schedule, num_steps)
-        return name, num_steps
-
-    def steps_of(self, quality: Literal["draft", "standard", "best"]) -> int:
-        """Return the number of steps that was measured to give a quality with this model."""
-        own = self.config.sampling
-        steps = {"draft": own.draft_steps, "standard": 0, "best": own.best_steps}[quality]
-        return steps or own.num_steps
-
-    @property
-    def num_few_steps(self) -> tuple[int, ...]:
-        """Numbers of steps that the distilled weights draw in; none where there are no such."""
-        return () if self.few_steps is None else self.few_steps.config.sampling.few_steps
-
-    def drawn_by(self, sampler: str) -> Model:
-        """Return the weights that go with a sampler."""
-        return (self.few_steps or self.model) if sampler == CONSISTENCY else self.model
-
     def stored_parameters(self, request: Request) -> dict[str, NDArray[np.float64]]:
         """Return what the images were asked to be, and their noise, as the store keeps it.
 
         A signal-to-noise ratio is that at the depth of the training set; at another depth it is not
         known, nor where images of that set have several.
         """
-        found = {}
-        for each, values in zip(self.config.parameters, request.parameters.T, strict=True):
-            observation = request.observation
-            is_known = each.name != "signal_to_noise" or (
-                observation == self.config.observation
-                and not (observation is not None and observation.depths)
-            )
-            found[each.name] = values if is_known else np.full(len(request), np.nan)
-        return found | noise_of_images(request.observation, request.numbers, request.seed)
+        asked, names = request.observation, [each.name for each in self.config.parameters]
+        found = dict(zip(names, request.parameters.T, strict=True))
+        has_depths = asked is not None and bool(asked.depths)
+        if "signal_to_noise" in found and (asked != self.config.observation or has_depths):
+            found["signal_to_noise"] = np.full(len(request), np.nan)
+        return found | noise_of_images(asked, request.numbers, request.seed)
 
     def _condition(self, request: Request) -> Condition | None:
         """Return what is asked as the network takes it; None for a model that takes nothing."""

@@ -9,7 +9,7 @@ import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -36,6 +36,46 @@ _TOLD = {
     "weak": "weaker model",
 }
 """What messages, and shards, call the attributes of a request."""
+
+
+class Span(NamedTuple):
+    """A range of values; both ends are the same for a single value."""
+
+    low: float
+    high: float
+
+    @classmethod
+    def parse(cls, text: str, name: str) -> Self:
+        """Return the range of values of a parameter that ``1.2`` or ``1.0:1.4`` stands for.
+
+        Raises:
+            GravLensError: If it is neither a number nor a range.
+        """
+        try:
+            values = [parse_number(part) for part in text.split(":")]
+        except ValueError:
+            values = []
+        if len(values) not in (1, 2) or not all(map(math.isfinite, values)):
+            raise GravLensError(f"`{name}`: '{text}' is neither a number nor a range like 1.0:1.4")
+        if values[0] > values[-1]:
+            raise GravLensError(f"`{name}`: the range '{text}' ends below its start")
+        return cls(values[0], values[-1])
+
+
+class Asked(TypedDict, total=False):
+    """The keywords of `LensGenerator.request`, which says what they mean."""
+
+    label: str | Sequence[str] | None
+    parameters: Mapping[str, ArrayLike | Span] | None
+    seed: int
+    first: int
+    sampler: str | None
+    num_steps: int | None
+    guidance: float
+    exposure_s: float | None
+    sky_rms: float | None
+    flux_unit: Literal["peak"] | None
+    noise_free: bool | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -115,30 +155,6 @@ class Request:
             del own["weak"]
         named = {_TOLD.get(name, name): value for name, value in own.items()}
         return named | {"order": order.hexdigest(), "number of images": len(self)}
-
-
-class Span(NamedTuple):
-    """A range of values; both ends are the same for a single value."""
-
-    low: float
-    high: float
-
-    @classmethod
-    def parse(cls, text: str, name: str) -> Self:
-        """Return the range of values of a parameter that ``1.2`` or ``1.0:1.4`` stands for.
-
-        Raises:
-            GravLensError: If it is neither a number nor a range.
-        """
-        try:
-            values = [parse_number(part) for part in text.split(":")]
-        except ValueError:
-            values = []
-        if len(values) not in (1, 2) or not all(map(math.isfinite, values)):
-            raise GravLensError(f"`{name}`: '{text}' is neither a number nor a range like 1.0:1.4")
-        if values[0] > values[-1]:
-            raise GravLensError(f"`{name}`: the range '{text}' ends below its start")
-        return cls(values[0], values[-1])
 
 
 def parse_number(text: str) -> float:
