@@ -61,9 +61,7 @@ class Processes:
         names = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
         if not (os.environ.get("RANK") and os.environ.get("WORLD_SIZE")):
             return cls()
-        texts = [
-            os.environ.get(name) or default for name, default in zip(names, "010", strict=True)
-        ]
+        texts = [os.environ.get(n) or default for n, default in zip(names, "010", strict=True)]
         try:
             index, num, local_index = map(int, texts)
         except ValueError:
@@ -85,12 +83,11 @@ class Processes:
         if self.num == 1:
             return
         import torch
-        from torch import distributed
 
         if torch.cuda.is_available():
             torch.cuda.set_device(self.local_index % torch.cuda.device_count())
-        if not distributed.is_initialized():
-            distributed.init_process_group("gloo", timeout=PATIENCE)
+        if not torch.distributed.is_initialized():
+            torch.distributed.init_process_group("gloo", timeout=PATIENCE)
 
     def leave(self) -> None:
         """Part from the other processes, once all is done."""
@@ -172,8 +169,7 @@ def find_device(device: object) -> str:
     """Return the device to compute on, as torch calls it.
 
     Args:
-        device: ``cpu``, ``cuda``, ``cuda:1`` or ``mps``, as a text or a torch.device; or ``auto`` for a
-            CUDA device where there is one.
+        device: ``cpu``, ``cuda``, ``cuda:1`` or ``mps``, as text or torch.device; or ``auto`` for CUDA where there is such.
 
     Raises:
         GravLensError: If it is not there, or is none of these.
@@ -259,8 +255,6 @@ def _left_alone(processes: Processes) -> Iterator[None]:
 WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}
 """Threads that wait let others have the core; spinning, they take it from whoever has work."""
 NUMBERS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-LOOK_S = 0.2
-"""How long the cores are looked at [s]."""
 
 
 def use_threads(num: int | None) -> None:
@@ -283,9 +277,7 @@ def use_threads(num: int | None) -> None:
         return
     for name, value in WAITING.items():
         os.environ.setdefault(name, value)
-    if num is None:
-        if any(os.environ.get(name) for name in NUMBERS):
-            return
+    if num is None and not any(map(os.environ.get, NUMBERS)):
         num = _num_free_cores()
     if num is not None:
         os.environ.update(dict.fromkeys(NUMBERS, str(num)))
@@ -296,11 +288,9 @@ def _num_free_cores() -> int | None:
     import psutil
     from joblib import cpu_count
 
-    own = (
-        os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
-    )
+    own = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))(0)
     try:
-        busy = psutil.cpu_percent(LOOK_S, percpu=True)
+        busy = psutil.cpu_percent(0.2, percpu=True)  # looks at them for as many seconds
     except OSError:  # a system that does not tell
         busy = []
     free = len(own) - sum(busy[core] / 100 for core in own if core < len(busy))

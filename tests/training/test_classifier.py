@@ -12,9 +12,9 @@ from gravlensdiffusion.training.classifier import (
     _fit_temperature,
     configure,
     predict_logits,
-    split,
     train_classifier,
 )
+from gravlensdiffusion.training.validation import split
 from tests.classification.networks import CONFIG
 from tests.classification.planted import (
     BEST_AUC,

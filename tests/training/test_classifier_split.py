@@ -3,7 +3,7 @@ import pytest
 
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.sets.records import GENERATED, SetHeader
-from gravlensdiffusion.training.classifier import split
+from gravlensdiffusion.training.validation import split
 from tests.sources import ArraySource
 
 NAMES = ("no_sub", "cdm")

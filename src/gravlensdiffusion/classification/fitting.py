@@ -19,10 +19,10 @@ from gravlensdiffusion.training.classifier import (
     TrainedClassifier,
     configure,
     predict_logits,
-    split,
     train_classifier,
 )
 from gravlensdiffusion.training.run import environment
+from gravlensdiffusion.training.validation import split
 
 HELD_OUT = (
     "the held-out images are part of the same set, and they chose the weights and the temperature: "

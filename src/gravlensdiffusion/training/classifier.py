@@ -19,10 +19,8 @@ from gravlensdiffusion.parallel import build_accelerator, find_device
 from gravlensdiffusion.sets.lens_set import LensSet, evenly_spread
 from gravlensdiffusion.training.augment import augment
 from gravlensdiffusion.training.fit import Training, shown
-from gravlensdiffusion.training.validation import hold_out
+from gravlensdiffusion.training.validation import split
 
-MIN_PER_CLASS = 5
-"""Original images that each class needs at least."""
 SCALE_IMAGES = 1000
 """Images that the scales of the pixels are measured on."""
 MIN_SIZE = 8
@@ -180,50 +178,6 @@ class _ClassifierTraining(Training):
         labels = torch.from_numpy(self._labels[self._held_out])
         losses = F.cross_entropy(logits, labels, reduction="none")
         return float((losses * self.validation_weights).mean())
-
-
-def split(
-    data: LensSet, share: float, seed: int, groups: NDArray[np.int64] | None = None
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Divide a set into positions to train on and positions held out, both increasing.
-
-    The same share of the originals of each class is held out, one image at least. It depends on
-    the seed and on the originals alone, so that adding generated images leaves it as it is. Of the
-    copies of an image that is held out, one of each class judges and the others are left out.
-
-    Args:
-        data: The set; images with label -1 are left out, and generated ones train and never judge.
-        share: Share of the originals to hold out.
-        seed: Seed.
-        groups: Number of the group of copies of each image, shape ``(N,)``; None where all differ.
-
-    Raises:
-        GravLensError: If a class has fewer than `MIN_PER_CLASS` different original images, or none is left to
-            train on.
-    """
-    groups = np.arange(len(data)) if groups is None else groups
-    labels, names, is_original = data.labels, data.header.class_names, ~data.is_generated
-    classes = [np.flatnonzero((labels == label) & is_original) for label in range(len(names))]
-    for own, name in zip(classes, names, strict=True):
-        num_different = len(np.unique(groups[own]))
-        if num_different < MIN_PER_CLASS:
-            different = "" if num_different == len(own) else "different "
-            raise GravLensError(
-                f"class '{name}' has {num_different} {different}original images; a classifier needs "
-                f"{MIN_PER_CLASS} of each class, part of which it is judged by"
-            )
-    rng = np.random.default_rng([seed, 0x5E1D])
-    is_held = hold_out((rng.permutation(own) for own in classes), groups, share)
-    judges = np.flatnonzero(is_held & (labels >= 0) & is_original)
-    pairs = np.stack([groups[judges], labels[judges]])
-    held_out = judges[np.sort(np.unique(pairs, axis=1, return_index=True)[1])]
-    trained_on = np.flatnonzero((labels >= 0) & ~is_held)
-    for name in data.select(trained_on).absent_classes:
-        raise GravLensError(
-            f"all images of class '{name}' are copies of held-out images, so that none is left to "
-            "train on"
-        )
-    return trained_on, held_out
 
 
 def configure(

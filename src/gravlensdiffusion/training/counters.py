@@ -3,10 +3,14 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from gravlensdiffusion.config.training import TrainingConfig
+from gravlensdiffusion.model.folders import checkpoints
 
+MAX_SKIPPED_IN_A_ROW = 10
+"""Steps with a loss or gradient that is of no use, in a row, after which a run stops."""
 FROM_NOTHING, FROM_A_MODEL = 100_000, 5_000
 """Images seen before which a model draws noise or blobs, by what it starts from."""
 STEPS_FROM_NOTHING, STEPS_FROM_A_MODEL = 1_500, 150
@@ -93,6 +97,37 @@ class Progress:
             self.best_loss, self.best_images, self.waited = loss, self.images_seen, 0
         else:
             self.waited += 1
+
+    def length(self, batch_size: int, num_images: int) -> str:
+        """Say how long the training is, on a set of ``num_images``; 0 for none."""
+        total, num_different = self.total_images, self.num_different
+        steps = f"{total:,} images in {total // batch_size:,} steps"
+        if self.images_seen:
+            steps += f", {self.images_seen:,} of them seen before"
+        if not num_images:
+            return steps
+        times = total / num_images
+        different = f" ({num_different:,} different)" if num_different < num_images else ""
+        passes = f"{times:,.1f} times" if times < 100 else f"{times:,.0f} times"
+        return f"{steps}, each of {num_images:,} images{different} {passes}"
+
+    def divergence(self, loss: float, rate: float, run: Path | None) -> str:
+        """Say what has happened to the loss, and what can be done with the checkpoints of a run."""
+        found = [] if run is None else checkpoints(run)
+        usual, what = self.usual_loss, "not finite"
+        if math.isfinite(loss) and math.isfinite(usual):
+            what = f"{loss:.3g} where {usual:.3g} is usual"
+        kept = "nothing was saved yet: try"
+        if found:
+            kept = (
+                f"the checkpoint of {found[-1].images_seen:,} images is kept: start from it with "
+                f"`init` {found[-1].folder}, another `out` and"
+            )
+        return (
+            f"the loss was {what} {MAX_SKIPPED_IN_A_ROW} times in a row, at "
+            f"{self.images_seen:,} images; {kept} a lower `learning_rate`, {rate / 3:.2g} "
+            "say, or `precision` fp32, after a look at the data with `gravlens inspect`"
+        )
 
 
 def doubt(

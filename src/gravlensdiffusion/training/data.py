@@ -30,13 +30,11 @@ from gravlensdiffusion.model.build import Expectation, Model, build_model
 from gravlensdiffusion.model.transform import Transform, fit_transform, noise_level, stretch
 from gravlensdiffusion.nn.lens_equation import ABSENT
 from gravlensdiffusion.presets.parameters import LOGARITHMIC
-from gravlensdiffusion.sets.copies import group, sign
 from gravlensdiffusion.sets.flux import default_method
 from gravlensdiffusion.sets.lens_set import LensSet, evenly_spread
 from gravlensdiffusion.sets.training_set import TrainingSet, prepare
 from gravlensdiffusion.simulation.population import prior_bounds
 from gravlensdiffusion.training.batches import FreshSet
-from gravlensdiffusion.training.validation import choose_validation
 
 MAX_DEPTHS = 64
 """Images whose noise goes with the weights, where images differ in it."""
@@ -87,27 +85,6 @@ def prepare_data(
     is_known &= [units.get(each.name, "") == each.unit for each in known]
     # NaN where the model does not know such a value.
     return replace(data, parameters=np.where(is_known, data.parameters, np.nan))
-
-
-def split_validation(
-    config: TrainingConfig, data: TrainingSet, names: Sequence[str] = ()
-) -> tuple[TrainingSet, TrainingSet | None]:
-    """Return the images to train on, and those that are held out, if any.
-
-    Args:
-        config: The recipe.
-        data: All images.
-        names: Where each comes from, which tells bands of one object; empty where it does not.
-
-    Raises:
-        GravLensError: If there are too few images to hold any out.
-    """
-    share = config.early_stopping.held_out
-    if not share:
-        return data, None
-    copies = group([sign(data.images.blocks())], names)
-    held_out = choose_validation(data.labels, share, config.seed, copies.groups)
-    return data.select(np.flatnonzero(~held_out)), data.select(np.flatnonzero(held_out))
 
 
 def fresh_model(

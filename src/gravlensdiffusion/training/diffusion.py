@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -34,16 +34,12 @@ from gravlensdiffusion.training.batches import (
     load_batch,
 )
 from gravlensdiffusion.training.counters import Progress, doubt
-from gravlensdiffusion.training.data import (
-    fresh_model,
-    prepare_data,
-    split_validation,
-)
+from gravlensdiffusion.training.data import fresh_model, prepare_data
 from gravlensdiffusion.training.fit import Training, trained
 from gravlensdiffusion.training.optimiser import build_optimiser, learning_rate
 from gravlensdiffusion.training.run import RunDirectory, held_run
 from gravlensdiffusion.training.start import start_from
-from gravlensdiffusion.training.validation import ValidationLoss
+from gravlensdiffusion.training.validation import ValidationLoss, split_validation
 
 
 def train(
@@ -112,15 +108,7 @@ def open_training(
 ) -> Iterator["DiffusionTraining"]:
     """Hold a run directory, and yield its training, which goes on where it is gone through; see `train`.
 
-    Args:
-        config: The recipe.
-        source: The training images.
-        folder: The run directory.
-        device: ``cpu``, ``cuda`` or ``auto``.
-        init: A model whose weights to start from, or None.
-        writes: Whether anything is written; else the folder need not exist, and the training is
-            there to be asked what it would do.
-        tell: Called with each line that the user should know.
+    Where nothing is written the folder need not exist; the training can be asked what it would do.
 
     Raises:
         GravLensError: If the run directory or the data do not fit, or another process trains there.
@@ -128,13 +116,9 @@ def open_training(
     accelerator = build_accelerator(device, config.precision, config.batch_size)
     processes = Processes.launched()
     with ExitStack() as stack:
-
-        def hold() -> None:
-            # The processes of one launch share one run: the main one holds it for all of them.
-            if processes.is_main:
-                stack.enter_context(held_run(folder, writes=writes))
-
-        processes.main_first(hold)
+        # The processes of one launch share one run: the main one holds it for all of them.
+        held = held_run(folder, writes=writes) if processes.is_main else nullcontext()
+        processes.main_first(lambda: stack.enter_context(held))
         if not checkpoints(folder):  # a mistake is told before the run directory is made
             if init is not None:
                 load_model(init)
@@ -142,9 +126,8 @@ def open_training(
                 raise GravLensError(
                     "the recipe keeps the parameters of a model that it adapts: name it with `init`"
                 )
-        training = DiffusionTraining(
-            config, source, folder, accelerator, init, writes=writes, tell=tell
-        )
+        asked = config, source, folder, accelerator, init
+        training = DiffusionTraining(*asked, writes=writes, tell=tell)
         stack.callback(training.close)
         yield training
 
@@ -185,13 +168,12 @@ class DiffusionTraining(Training):
 
         model = processes.together(fresh) if saved is None else saved.model
         model.to(accelerator.device)
-        total_images = config.total_images or config.epochs * len(self.data)
         super().__init__(
             model,
             build_optimiser(model.network, config.optimiser, config.precision),
             accelerator=accelerator,
             batch_size=config.batch_size,
-            total_images=total_images,
+            total_images=config.total_images or config.epochs * len(self.data),
             rate=lambda seen: learning_rate(config.optimiser, seen, self.total_images),
             max_grad_norm=config.optimiser.max_grad_norm,
             log_images=config.log_images,
@@ -205,9 +187,8 @@ class DiffusionTraining(Training):
             # A run that was killed between its best checkpoint and the record of it.
             run.record_best(self.state.best_images, self.state.best_loss)
         # A run of an earlier version has not counted them.
-        counted = num_different or self.state.num_different
-        self.state.num_different = counted or _count_different(self.data)
-        self.num_images = len(self.data)
+        counted = num_different or self.state.num_different or _count_different(self.data)
+        self.num_images, self.state.num_different = len(self.data), counted
         if self._fresh is not None:
             self.num_images, self.state.num_different = 0, self.total_images
         self.state.doubt = doubt(
@@ -239,15 +220,10 @@ class DiffusionTraining(Training):
         run = RunDirectory.open(folder, self.config, writes=writes_here)
         whole = prepare_data(self.config, source, folder, writes=writes_here, keeps=writes)
         if accelerator.is_main_process:
-            run.record_environment(
-                whole.fingerprint,
-                str(accelerator.device),
-                whole.parameters_fingerprint,
-                writes=writes,
-            )
-        return run, *split_validation(
-            self.config, whole, list(map(source.name, range(len(source))))
-        )
+            device, given = str(accelerator.device), whole.parameters_fingerprint
+            run.record_environment(whole.fingerprint, device, given, writes=writes)
+        names = list(map(source.name, range(len(source))))
+        return run, *split_validation(self.config, whole, names)
 
     def load(self, first: int) -> Batch:
         """Return this process's part of the batch that begins with image ``first``."""
@@ -260,16 +236,12 @@ class DiffusionTraining(Training):
         if getattr(self.config.model.network, "dropout", 0):
             # Dropout masks come from torch's own generator; tie them to the place in the run.
             torch.manual_seed(hash((self.config.seed, first + int(self._places[0]))))
-        inputs = batch.inputs(self.model, self.accelerator.device)
         self._wrapped.train()
-        losses: Tensor = self._wrapped(*inputs)
+        losses: Tensor = self._wrapped(*batch.inputs(self.model, self.accelerator.device))
         return losses.mean()
 
     def validation_loss(self) -> float | None:
-        """Measure the loss of the averaged weights on the validation images, where it is due.
-
-        Every process looks at a part of them and gets the mean of all.
-        """
+        """Measure the loss of the averaged weights on all validation images, of which each process takes a part."""
         measured, accelerator = self._validation_loss, self.accelerator
         if measured is None or not self.due(self.config.early_stopping.every_images):
             return None

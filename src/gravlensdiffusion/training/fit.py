@@ -13,14 +13,10 @@ from torch import Tensor, nn
 
 from gravlensdiffusion.config.training import EMAConfig
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.model.folders import checkpoints
 from gravlensdiffusion.progress import shown_progress
-from gravlensdiffusion.training.counters import Progress
+from gravlensdiffusion.training.counters import MAX_SKIPPED_IN_A_ROW, Progress
 from gravlensdiffusion.training.optimiser import MovingAverage
 from gravlensdiffusion.training.run import MetricsLog, RunDirectory, Saved
-
-MAX_SKIPPED_IN_A_ROW = 10
-"""Steps with a loss or gradient that is of no use, in a row, after which a run stops."""
 
 
 class Training:
@@ -78,14 +74,12 @@ class Training:
         self._peak_rate = float(optimiser.param_groups[0]["lr"])
         self.batch_size = batch_size
         self.total_images = math.ceil(total_images / batch_size) * batch_size
-        self.rate, self.max_grad_norm = rate, max_grad_norm
-        self.log_images, self.checkpoint_images = log_images, checkpoint_images
-        self.run, self.tell = run, tell
+        self.rate, self.max_grad_norm, self.log_images = rate, max_grad_norm, log_images
+        self.run, self.tell, self.checkpoint_images = run, tell, checkpoint_images
         self.ema = MovingAverage(model, ema) if ema and ema.halflife_images else None
-        self.state = Progress()
+        self.state = Progress() if saved is None else Progress.saved(saved.state)
         if saved is not None:
             optimiser.load_state_dict(saved.state["optimiser"])
-            self.state = Progress.saved(saved.state)
             if self.ema is not None:
                 self.ema.load(saved.average)
         self.state.total_images = self.total_images
@@ -150,16 +144,7 @@ class Training:
     @property
     def length(self) -> str:
         """How long the training is, in a few words."""
-        seen, total, num = self.state.images_seen, self.total_images, self.num_images
-        steps = f"{total:,} images in {total // self.batch_size:,} steps"
-        if seen:
-            steps += f", {seen:,} of them seen before"
-        if not num:
-            return steps
-        num_different, times = self.state.num_different, total / num
-        different = f" ({num_different:,} different)" if num_different < num else ""
-        passes = f"{times:,.1f} times" if times < 100 else f"{times:,.0f} times"
-        return f"{steps}, each of {num:,} images{different} {passes}"
+        return self.state.length(self.batch_size, self.num_images)
 
     @property
     def note(self) -> str:
@@ -222,7 +207,8 @@ class Training:
             state.num_skipped += 1
             state.skipped_in_a_row += 1
             if state.skipped_in_a_row >= MAX_SKIPPED_IN_A_ROW:
-                raise GravLensError(self._divergence(loss))
+                folder = None if self.run is None else self.run.folder
+                raise GravLensError(state.divergence(loss, self._peak_rate, folder))
             return
         state.skipped_in_a_row = 0
         state.losses.append(loss)
@@ -235,16 +221,14 @@ class Training:
     ) -> tuple[float, bool]:
         """Make a step of an optimiser, unless the loss or its gradient is of no use.
 
-        Returns:
-            The loss, as the mean over all processes, and whether it was of use.
+        Return the loss, as the mean over all processes, and whether it was of use.
         """
         self.accelerator.backward(loss)
         limit = self.max_grad_norm or math.inf
         norm = float(torch.nn.utils.clip_grad_norm_(model.parameters(), limit))
         mean = float(self.accelerator.reduce(loss.detach(), reduction="mean"))
-        is_useful = math.isfinite(mean) and math.isfinite(norm)
-        if self.exploded and mean > self.exploded * self.state.usual_loss:
-            is_useful = False
+        has_exploded = self.exploded > 0 and mean > self.exploded * self.state.usual_loss
+        is_useful = math.isfinite(mean) and math.isfinite(norm) and not has_exploded
         if is_useful:
             optimiser.step()
         optimiser.zero_grad(set_to_none=True)
@@ -257,12 +241,11 @@ class Training:
         if validation_loss is not None:
             state.measured(validation_loss)
         if state.images_seen and self.due(self.log_images):
-            progress = self.progress
             numbers = {
-                "loss": progress.loss,
+                "loss": state.loss,
                 "learning_rate": float(self.optimiser.param_groups[0]["lr"]),
-                "images_per_s": progress.images_per_s,
-                "num_skipped": progress.num_skipped,
+                "images_per_s": self.progress.images_per_s,
+                "num_skipped": state.num_skipped,
             }
             if state.losses:
                 state.usual_loss = float(np.mean(state.losses))
@@ -279,11 +262,8 @@ class Training:
         self.check_data()
         self.accelerator.wait_for_everyone()
         if self.is_main:
-            saved = {
-                "optimiser": self.optimiser.state_dict(),
-                **self.state.kept(),
-                **self.extra_state(),
-            }
+            saved = {"optimiser": self.optimiser.state_dict()} | self.state.kept()
+            saved |= self.extra_state()
             average = None if self.ema is None else self.ema.state
             best = self.state.best_images, self.state.best_loss
             self.run.save(self.state.images_seen, self.model, average, saved, best)
@@ -297,25 +277,6 @@ class Training:
         wishes = torch.tensor(float(wish), device=self.accelerator.device)
         return float(self.accelerator.reduce(wishes, reduction="sum")) > 0
 
-    def _divergence(self, loss: float) -> str:
-        """Say what has happened and what can be done."""
-        usual, rate = self.state.usual_loss, self._peak_rate
-        what = "not finite"
-        if math.isfinite(loss) and math.isfinite(usual):
-            what = f"{loss:.3g} where {usual:.3g} is usual"
-        found = [] if self.run is None else checkpoints(self.run.folder)
-        kept = "nothing was saved yet: try"
-        if found:
-            kept = (
-                f"the checkpoint of {found[-1].images_seen:,} images is kept: start from it with "
-                f"`init` {found[-1].folder}, another `out` and"
-            )
-        return (
-            f"the loss was {what} {MAX_SKIPPED_IN_A_ROW} times in a row, at "
-            f"{self.state.images_seen:,} images; {kept} a lower `learning_rate`, {rate / 3:.2g} "
-            "say, or `precision` fp32, after a look at the data with `gravlens inspect`"
-        )
-
 
 def shown(training: Training, *, is_shown: bool = True) -> Iterator[Progress]:
     """Go through a training, and show on stderr how far it is."""
@@ -324,8 +285,8 @@ def shown(training: Training, *, is_shown: bool = True) -> Iterator[Progress]:
             if not k and training.run is not None:
                 # What came before, by another process or while the first step was compiled.
                 bar.begin(progress.images_seen)
-            is_measured = math.isfinite(progress.held_out_loss)
-            held_out = f", held out {progress.held_out_loss:.4f}" if is_measured else ""
+            measured = progress.held_out_loss
+            held_out = f", held out {measured:.4f}" if math.isfinite(measured) else ""
             total = progress.images_seen if progress.ended_early else progress.total_images
             bar.update(progress.images_seen, f"loss {progress.loss:.4f}{held_out}", total)
             yield progress

@@ -1,7 +1,7 @@
 """Images that are never trained on: which they are, and their loss."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -9,14 +9,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gravlensdiffusion.conditioning import Condition
+from gravlensdiffusion.config.training import TrainingConfig
 from gravlensdiffusion.diffusion.randomness import Stream, Streams, generator
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.model.build import Model
+from gravlensdiffusion.sets.copies import group, sign
+from gravlensdiffusion.sets.lens_set import LensSet
 from gravlensdiffusion.sets.training_set import TrainingSet
 from gravlensdiffusion.training.batches import Batch
 
 NUM_DRAWS = 1024
 """Draws of noise that a validation loss is a mean of, at least."""
+MIN_PER_CLASS = 5
+"""Original images that each class of a classifier needs at least."""
 CHUNK = 64
 """Draws that go through the network at once."""
 TIME, NOISE, PLACES = 1, 2, 3
@@ -70,6 +75,71 @@ def choose_validation(
             f"no class has two {different}images, so that none can be held out; use `held_out` 0"
         )
     return held_out
+
+
+def split_validation(
+    config: TrainingConfig, data: TrainingSet, names: Sequence[str] = ()
+) -> tuple[TrainingSet, TrainingSet | None]:
+    """Return the images to train on, and those that are held out, if any.
+
+    Args:
+        config: The recipe.
+        data: All images.
+        names: Where each comes from, which tells bands of one object; empty where it does not.
+
+    Raises:
+        GravLensError: If there are too few images to hold any out.
+    """
+    share = config.early_stopping.held_out
+    if not share:
+        return data, None
+    copies = group([sign(data.images.blocks())], names)
+    held_out = choose_validation(data.labels, share, config.seed, copies.groups)
+    return data.select(np.flatnonzero(~held_out)), data.select(np.flatnonzero(held_out))
+
+
+def split(
+    data: LensSet, share: float, seed: int, groups: NDArray[np.int64] | None = None
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Divide a set into positions to train on and positions held out, both increasing.
+
+    The same share of the originals of each class is held out, one image at least. It depends on
+    the seed and on the originals alone, so that adding generated images leaves it as it is. Of the
+    copies of an image that is held out, one of each class judges and the others are left out.
+
+    Args:
+        data: The set; images with label -1 are left out, and generated ones train and never judge.
+        share: Share of the originals to hold out.
+        seed: Seed.
+        groups: Number of the group of copies of each image, shape ``(N,)``; None where all differ.
+
+    Raises:
+        GravLensError: If a class has fewer than `MIN_PER_CLASS` different original images, or none is left
+            to train on.
+    """
+    groups = np.arange(len(data)) if groups is None else groups
+    labels, names, is_original = data.labels, data.header.class_names, ~data.is_generated
+    classes = [np.flatnonzero((labels == label) & is_original) for label in range(len(names))]
+    for own, name in zip(classes, names, strict=True):
+        num_different = len(np.unique(groups[own]))
+        if num_different < MIN_PER_CLASS:
+            different = "" if num_different == len(own) else "different "
+            raise GravLensError(
+                f"class '{name}' has {num_different} {different}original images; a classifier needs "
+                f"{MIN_PER_CLASS} of each class, part of which it is judged by"
+            )
+    rng = np.random.default_rng([seed, 0x5E1D])
+    is_held = hold_out((rng.permutation(own) for own in classes), groups, share)
+    judges = np.flatnonzero(is_held & (labels >= 0) & is_original)
+    pairs = np.stack([groups[judges], labels[judges]])
+    held_out = judges[np.sort(np.unique(pairs, axis=1, return_index=True)[1])]
+    trained_on = np.flatnonzero((labels >= 0) & ~is_held)
+    for name in data.select(trained_on).absent_classes:
+        raise GravLensError(
+            f"all images of class '{name}' are copies of held-out images, so that none is left to "
+            "train on"
+        )
+    return trained_on, held_out
 
 
 class ValidationLoss:
