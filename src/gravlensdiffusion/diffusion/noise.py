@@ -185,12 +185,7 @@ class NoiseLevelMixture:
     """
 
     def __init__(
-        self,
-        lowest: float,
-        highest: float,
-        uniform_fraction: float,
-        p_mean: float,
-        p_std: float,
+        self, lowest: float, highest: float, uniform_fraction: float, p_mean: float, p_std: float
     ) -> None:
         if not 0 <= uniform_fraction <= 1:
             raise GravLensError(f"uniform_fraction must lie in [0, 1], got {uniform_fraction}")

@@ -15,12 +15,7 @@ from gravlensdiffusion.config.model import CONSISTENCY
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.interop.hub import card, push
 from gravlensdiffusion.model.build import Model, build_sampler
-from gravlensdiffusion.model.checkpoint import (
-    fingerprint,
-    load_model,
-    model_files,
-    save_model,
-)
+from gravlensdiffusion.model.checkpoint import fingerprint, load_model, model_files, save_model
 from gravlensdiffusion.model.folders import CARD, CONFIG, FEW_STEPS, find_model
 from gravlensdiffusion.parallel import find_device
 

@@ -21,13 +21,7 @@ from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.files import temporary_name, whole_folder
 from gravlensdiffusion.interop.pipeline import is_pipeline, own_name, weights_of
 from gravlensdiffusion.model.build import Model, build_model, least_size
-from gravlensdiffusion.model.folders import (
-    CONFIG,
-    EMA_WEIGHTS,
-    WEIGHTS,
-    find_model,
-    read_config,
-)
+from gravlensdiffusion.model.folders import CONFIG, EMA_WEIGHTS, WEIGHTS, find_model, read_config
 from gravlensdiffusion.nn.classifier import ClassifierNetwork, LensEncoder
 from gravlensdiffusion.presets.training import training_preset
 from gravlensdiffusion.untrusted.state_file import read_state_dict

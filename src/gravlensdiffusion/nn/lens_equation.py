@@ -193,10 +193,7 @@ def _source_plane(x: Tensor, y: Tensor, values: Mapping[str, Tensor]) -> tuple[T
     alpha_x = cos * alpha_along - sin * alpha_across
     alpha_y = sin * alpha_along + cos * alpha_across
     gamma1, gamma2 = values["gamma1"], values["gamma2"]
-    return (
-        x - alpha_x - gamma1 * x - gamma2 * y,
-        y - alpha_y - gamma2 * x + gamma1 * y,
-    )
+    return (x - alpha_x - gamma1 * x - gamma2 * y, y - alpha_y - gamma2 * x + gamma1 * y)
 
 
 def _brightness(x: Tensor, y: Tensor, values: Mapping[str, Tensor]) -> Tensor:

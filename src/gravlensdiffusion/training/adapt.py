@@ -110,11 +110,7 @@ def adapt(init: str | Path, source: LensSet, size: int | None = None) -> _Adapta
 
 
 def _recipe(
-    model: ModelConfig,
-    parameters: tuple[str, ...],
-    noise: Noise,
-    num_images: int,
-    augment: Augment,
+    model: ModelConfig, parameters: tuple[str, ...], noise: Noise, num_images: int, augment: Augment
 ) -> TrainingConfig:
     """Return a recipe that follows a model, of which it learns some of the physical parameters.
 
@@ -152,8 +148,7 @@ def _recipe(
         noise=noise,
         augment=augment,
         optimiser=OptimiserConfig(
-            learning_rate=3e-4 if is_gentle else 1e-3,
-            warmup_images=160 if is_gentle else 1_000,
+            learning_rate=3e-4 if is_gentle else 1e-3, warmup_images=160 if is_gentle else 1_000
         ),
         ema=EMAConfig(halflife_images=2_000, ramp=0.2),
         early_stopping=EarlyStopping(

@@ -55,10 +55,7 @@ def hold_out(
 
 
 def choose_validation(
-    labels: NDArray[np.integer],
-    share: float,
-    seed: int,
-    groups: NDArray[np.int64] | None = None,
+    labels: NDArray[np.integer], share: float, seed: int, groups: NDArray[np.int64] | None = None
 ) -> NDArray[np.bool_]:
     """Choose the validation images of a diffusion model, where images without a class count as a class.
 
