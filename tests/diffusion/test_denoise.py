@@ -8,12 +8,7 @@ from torch import Tensor, nn
 
 from gravlensdiffusion.conditioning import Condition
 from gravlensdiffusion.config.bounds import UNLABELLED
-from gravlensdiffusion.diffusion.denoise import (
-    EpsilonDenoiser,
-    PreconditionedDenoiser,
-    VelocityDenoiser,
-    X0Denoiser,
-)
+from gravlensdiffusion.diffusion.denoise import IndexedDenoiser, PreconditionedDenoiser, Prediction
 from gravlensdiffusion.diffusion.noise import (
     CosineSchedule,
     DDPMSchedule,
@@ -23,7 +18,7 @@ from gravlensdiffusion.diffusion.wrap import ClippedDenoiser, GuidedDenoiser
 from gravlensdiffusion.errors import GravLensError
 from tests.diffusion.gaussian import GaussianDenoiser
 
-INDEXED = [EpsilonDenoiser, VelocityDenoiser, X0Denoiser]
+INDEXED = ["epsilon", "v", "x0"]
 
 
 class Oracle(nn.Module):
@@ -60,25 +55,23 @@ def column(values: Tensor) -> Tensor:
     return values.reshape(-1, 1, 1, 1)
 
 
-def right_answer(
-    kind: type[EpsilonDenoiser | X0Denoiser | VelocityDenoiser], x: Tensor, eps: Tensor, t: Tensor
-) -> Tensor:
+def right_answer(kind: Prediction, x: Tensor, eps: Tensor, t: Tensor) -> Tensor:
     alpha, sigma = map(column, DDPMSchedule()(t))
     return {
-        EpsilonDenoiser: eps,
-        VelocityDenoiser: alpha * eps - sigma * x,
-        X0Denoiser: x,
+        "epsilon": eps,
+        "v": alpha * eps - sigma * x,
+        "x0": x,
     }[kind]
 
 
 @pytest.mark.parametrize("kind", INDEXED)
 def test_a_network_that_is_right_gives_the_clean_image(
-    kind: type[EpsilonDenoiser | X0Denoiser | VelocityDenoiser],
+    kind: Prediction,
     images: tuple[Tensor, Tensor, Tensor],
 ) -> None:
     x, eps, t = images
     net = Oracle(right_answer(kind, x, eps, t))
-    denoiser = kind(net, DDPMSchedule())
+    denoiser = IndexedDenoiser(net, DDPMSchedule(), kind)
     alpha, sigma = map(column, DDPMSchedule()(t))
     assert torch.allclose(denoiser(alpha * x + sigma * eps, t), x, atol=1e-9)
     assert net.seen[1].tolist() == [0, 99, 499, 899, 999]
@@ -87,13 +80,13 @@ def test_a_network_that_is_right_gives_the_clean_image(
 
 @pytest.mark.parametrize("kind", INDEXED)
 def test_the_loss_is_the_plain_mean_square_of_the_target(
-    kind: type[EpsilonDenoiser | X0Denoiser | VelocityDenoiser],
+    kind: Prediction,
     images: tuple[Tensor, Tensor, Tensor],
 ) -> None:
     x, eps, t = images
     wrong = torch.arange(1.0, 6.0)
     net = Oracle(right_answer(kind, x, eps, t) + column(wrong))
-    loss = kind(net, DDPMSchedule()).loss(x, t, eps)
+    loss = IndexedDenoiser(net, DDPMSchedule(), kind).loss(x, t, eps)
     assert torch.allclose(loss, wrong**2)
     alpha, sigma = map(column, DDPMSchedule()(t))
     assert torch.allclose(net.seen[0], alpha * x + sigma * eps)
@@ -101,9 +94,9 @@ def test_the_loss_is_the_plain_mean_square_of_the_target(
 
 @pytest.mark.parametrize("kind", INDEXED)
 def test_discrete_training_times_are_the_steps_equally_often(
-    kind: type[EpsilonDenoiser | X0Denoiser | VelocityDenoiser],
+    kind: Prediction,
 ) -> None:
-    denoiser = kind(nn.Identity(), CosineSchedule(num_steps=8))
+    denoiser = IndexedDenoiser(nn.Identity(), CosineSchedule(num_steps=8), kind)
     t = denoiser.sample_t((torch.arange(4000) + 0.5) / 4000)
     times, counts = t.unique(return_counts=True)
     assert times.tolist() == [i / 8 for i in range(1, 9)]
@@ -357,7 +350,9 @@ def test_guidance_mixes_the_conditioned_and_the_free_estimate(
 def test_guidance_carries_physical_parameters_along(kept: bool) -> None:
     net = Oracle(torch.zeros(4, 1, 2, 2))
     condition = Condition(label=torch.tensor([0, 1]), parameters=torch.tensor([[1.0], [2.0]]))
-    guided = GuidedDenoiser(EpsilonDenoiser(net, DDPMSchedule()), 2.0, keeps_parameters=kept)
+    guided = GuidedDenoiser(
+        IndexedDenoiser(net, DDPMSchedule(), "epsilon"), 2.0, keeps_parameters=kept
+    )
     guided(torch.zeros(2, 1, 2, 2), torch.tensor(0.5), condition)
     seen = net.seen[2]
     assert seen.label.tolist() == [0, 1, UNLABELLED, UNLABELLED]
@@ -371,7 +366,7 @@ def test_guidance_that_changes_nothing_costs_nothing(
     scale: float, labelled: bool, size: int
 ) -> None:
     net = Oracle(torch.zeros(size, 1, 2, 2))
-    guided = GuidedDenoiser(EpsilonDenoiser(net, DDPMSchedule()), scale)
+    guided = GuidedDenoiser(IndexedDenoiser(net, DDPMSchedule(), "epsilon"), scale)
     condition = Condition(label=torch.tensor([0, 1])) if labelled else None
     guided(torch.zeros(2, 1, 2, 2), torch.tensor(0.5), condition)
     assert len(net.seen[0]) == size
@@ -387,7 +382,7 @@ def test_wrapped_denoisers_train_as_the_one_inside(images: tuple[Tensor, Tensor,
 
 def test_clipping_holds_estimates_in_range() -> None:
     net = Oracle(torch.linspace(-3, 3, 8).reshape(2, 1, 2, 2))
-    clipped = ClippedDenoiser(X0Denoiser(net, DDPMSchedule()))
+    clipped = ClippedDenoiser(IndexedDenoiser(net, DDPMSchedule(), "x0"))
     x_hat = clipped(torch.zeros(2, 1, 2, 2), torch.tensor(0.5))
     assert torch.equal(x_hat, net.output.clamp(-1, 1))
 
@@ -411,4 +406,4 @@ def test_one_time_stands_for_all_images(images: tuple[Tensor, Tensor, Tensor]) -
 )
 def test_impossible_denoisers_are_refused(make: object, word: str) -> None:
     with pytest.raises(GravLensError, match=word):
-        make(EpsilonDenoiser(nn.Identity(), DDPMSchedule()))
+        make(IndexedDenoiser(nn.Identity(), DDPMSchedule(), "epsilon"))

@@ -8,11 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from gravlensdiffusion.conditioning import Condition
-from gravlensdiffusion.diffusion.denoise import (
-    Denoiser,
-    EpsilonDenoiser,
-    PreconditionedDenoiser,
-)
+from gravlensdiffusion.diffusion.denoise import Denoiser, IndexedDenoiser, PreconditionedDenoiser
 from gravlensdiffusion.diffusion.noise import (
     CosineSchedule,
     DDPMSchedule,
@@ -107,7 +103,7 @@ def test_spacings_are_even_in_what_they_say() -> None:
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_the_driver_shows_noise_first_and_the_image_last(sampler: Sampler) -> None:
-    denoiser = EpsilonDenoiser(SmallNet(), DDPMSchedule())
+    denoiser = IndexedDenoiser(SmallNet(), DDPMSchedule(), "epsilon")
     streams = Streams(0, [0, 1])
     x_1 = streams.normal(Stream.PRIOR, SHAPE)
     frames = list(trajectory(denoiser, sampler, x_1, 6, None, streams))
@@ -198,12 +194,12 @@ def test_each_step_adds_noise_of_its_own(sampler: Sampler) -> None:
 @pytest.mark.parametrize(("sampler", "expected"), [(DPMSolverPP(), 10), (Heun(), 19), (DDIM(), 10)])
 def test_number_of_network_evaluations(sampler: Sampler, expected: int) -> None:
     net = SmallNet()
-    run(sampler, EpsilonDenoiser(net, DDPMSchedule()), [0], num_steps=10)
+    run(sampler, IndexedDenoiser(net, DDPMSchedule(), "epsilon"), [0], num_steps=10)
     assert net.num_evaluations == expected
 
 
 def test_deterministic_samplers_need_no_random_numbers() -> None:
-    denoiser = EpsilonDenoiser(SmallNet(), DDPMSchedule())
+    denoiser = IndexedDenoiser(SmallNet(), DDPMSchedule(), "epsilon")
     x_1 = Streams(0, [0]).normal(Stream.PRIOR, SHAPE)
     for sampler in (DDIM(), DPMSolverPP(), Heun()):
         assert sample(denoiser, sampler, x_1, 3).isfinite().all()
@@ -212,7 +208,7 @@ def test_deterministic_samplers_need_no_random_numbers() -> None:
 
 
 def test_own_times_can_be_given() -> None:
-    denoiser = EpsilonDenoiser(SmallNet(), DDPMSchedule())
+    denoiser = IndexedDenoiser(SmallNet(), DDPMSchedule(), "epsilon")
     x_1 = Streams(0, [0]).normal(Stream.PRIOR, SHAPE)
     times = torch.tensor([1.0, 0.6, 0.3], dtype=torch.float64)
     frames = list(trajectory(denoiser, DDIM(), x_1, 2, times=times))

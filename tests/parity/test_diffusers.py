@@ -5,12 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from gravlensdiffusion.conditioning import Condition
-from gravlensdiffusion.diffusion.denoise import (
-    Denoiser,
-    EpsilonDenoiser,
-    VelocityDenoiser,
-    X0Denoiser,
-)
+from gravlensdiffusion.diffusion.denoise import Denoiser, IndexedDenoiser, Prediction
 from gravlensdiffusion.diffusion.noise import CosineSchedule, DDPMSchedule
 from gravlensdiffusion.diffusion.randomness import Streams
 from gravlensdiffusion.diffusion.sampler import Sampler, trajectory
@@ -31,7 +26,7 @@ LINEAR = {
     "beta_end": 0.02,
     "beta_schedule": "linear",
 }
-PREDICTIONS = {"epsilon": EpsilonDenoiser, "v_prediction": VelocityDenoiser, "sample": X0Denoiser}
+PREDICTIONS: dict[str, Prediction] = {"epsilon": "epsilon", "v_prediction": "v", "sample": "x0"}
 
 
 class Wave(nn.Module):
@@ -95,7 +90,7 @@ def test_ddpm(prediction: str) -> None:
         **LINEAR, prediction_type=prediction, clip_sample=False, variance_type="fixed_small"
     )
     scheduler.set_timesteps(1000)
-    denoiser = PREDICTIONS[prediction](Wave(), DDPMSchedule())
+    denoiser = IndexedDenoiser(Wave(), DDPMSchedule(), PREDICTIONS[prediction])
     frames = ours(DDPM(), denoiser, scheduler.timesteps)
     assert_same(frames, theirs(scheduler, start()), tolerance=1e-3)
 
@@ -103,7 +98,7 @@ def test_ddpm(prediction: str) -> None:
 def test_ddpm_with_clipped_estimates() -> None:
     scheduler = diffusers.DDPMScheduler(**LINEAR, clip_sample=True, clip_sample_range=1.0)
     scheduler.set_timesteps(100)
-    denoiser = ClippedDenoiser(EpsilonDenoiser(Wave(), DDPMSchedule()))
+    denoiser = ClippedDenoiser(IndexedDenoiser(Wave(), DDPMSchedule(), "epsilon"))
     assert_same(ours(DDPM(), denoiser, scheduler.timesteps)[:-1], theirs(scheduler, start())[:-1])
 
 
@@ -118,7 +113,7 @@ def test_ddim(prediction: str, eta: float) -> None:
         timestep_spacing="trailing",
     )
     scheduler.set_timesteps(50)
-    denoiser = PREDICTIONS[prediction](Wave(), DDPMSchedule())
+    denoiser = IndexedDenoiser(Wave(), DDPMSchedule(), PREDICTIONS[prediction])
     frames = ours(DDIM(eta), denoiser, scheduler.timesteps)
     assert_same(frames, theirs(scheduler, start(), eta=eta))
 
@@ -136,7 +131,7 @@ def test_dpm_solver(prediction: str, num_steps: int) -> None:
         timestep_spacing="linspace",
     )
     scheduler.set_timesteps(num_steps)
-    denoiser = PREDICTIONS[prediction](Wave(), DDPMSchedule())
+    denoiser = IndexedDenoiser(Wave(), DDPMSchedule(), PREDICTIONS[prediction])
     frames = ours(DPMSolverPP(), denoiser, scheduler.timesteps)
     assert_same(frames, theirs(scheduler, start()))
 
@@ -147,7 +142,7 @@ def test_heun() -> None:
     scheduler.set_timesteps(20)
     schedule = DDPMSchedule()
     indices = scheduler.timesteps[::2]
-    frames = ours(Heun(), EpsilonDenoiser(Wave(), schedule), indices)
+    frames = ours(Heun(), IndexedDenoiser(Wave(), schedule, "epsilon"), indices)
     alpha, _ = schedule(torch.ones(1, dtype=torch.float64))
     reference = theirs(scheduler, start() / alpha.float())
     levels, _ = schedule((indices.double() + 1) / 1000)

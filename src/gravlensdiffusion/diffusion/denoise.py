@@ -8,6 +8,7 @@ else, so epsilon, v and x0 networks end here, guidance and clipping in `wrap`. A
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,8 @@ from gravlensdiffusion.errors import GravLensError
 Expected = Callable[[Condition | None, Tensor], tuple[Tensor, Tensor]]
 """What is known of images before any is seen: from a condition, and images of the shape, device and precision that
 is wanted, their mean, ``(B, C, H, W)``, and their standard deviation about it, ``(B, 1, 1, 1)`` or ``(B, C, H, W)``."""
+
+Prediction = Literal["epsilon", "v", "x0"]
 
 MIN_LEVEL = 3.0
 """Lowest level at which a denoiser learns from images with noise of their own [their noise].
@@ -76,8 +79,12 @@ class Denoiser(nn.Module, ABC):
         """
 
 
-class _IndexedDenoiser(Denoiser):
+class IndexedDenoiser(Denoiser):
     """A network that is told the discrete index ``t N - 1`` of the noise level.
+
+    It predicts ``epsilon``, the noise, ``v = alpha_t eps - sigma_t x``, or ``x0``, the clean image:
+
+        x_hat = (x_t - sigma_t eps) / alpha_t = alpha_t x_t - sigma_t v
 
     The loss is the plain mean square error of the network's own target, and training times are
     uniform over the N indices.
@@ -85,24 +92,27 @@ class _IndexedDenoiser(Denoiser):
     Args:
         net: The network.
         schedule: A schedule with discrete steps.
+        prediction: What the network predicts.
 
     References:
-        Ho, Jain and Abbeel 2020, arXiv:2006.11239, equation 14.
+        Ho, Jain and Abbeel 2020, arXiv:2006.11239, equation 14; Salimans and Ho 2022,
+        arXiv:2202.00512, appendix D (v).
     """
 
     schedule: DiscreteSchedule
 
-    def __init__(self, net: nn.Module, schedule: DiscreteSchedule) -> None:
+    def __init__(self, net: nn.Module, schedule: DiscreteSchedule, prediction: Prediction) -> None:
         super().__init__()
-        self.net = net
-        self.schedule = schedule
+        self.net, self.schedule, self.prediction = net, schedule, prediction
 
     def forward(self, x_t: Tensor, t: Tensor, condition: Condition | None = None) -> Tensor:
         """Estimate the clean images; see `Denoiser.forward`."""
         t = per_image(t, x_t)
-        alpha_t, sigma_t = self.schedule(t)
-        output = self.net(x_t, self.schedule.index(t).to(x_t.dtype), condition)
-        return self._x_hat(x_t, output, _column(alpha_t, x_t), _column(sigma_t, x_t))
+        alpha_t, sigma_t = (_column(level, x_t) for level in self.schedule(t))
+        output: Tensor = self.net(x_t, self.schedule.index(t).to(x_t.dtype), condition)
+        if self.prediction == "epsilon":
+            return (x_t - sigma_t * output) / alpha_t
+        return alpha_t * x_t - sigma_t * output if self.prediction == "v" else output
 
     def loss(self, x: Tensor, t: Tensor, eps: Tensor, condition: Condition | None = None) -> Tensor:
         """Return the loss of each image; see `Denoiser.loss`."""
@@ -110,59 +120,14 @@ class _IndexedDenoiser(Denoiser):
         alpha_t, sigma_t = (_column(level, x) for level in self.schedule(t))
         x_t = alpha_t * x + sigma_t * eps
         output = self.net(x_t, self.schedule.index(t).to(x.dtype), condition)
-        return _mean_square(output - self._target(x, eps, alpha_t, sigma_t))
+        target = {"epsilon": eps, "v": alpha_t * eps - sigma_t * x, "x0": x}[self.prediction]
+        return _mean_square(output - target)
 
     def sample_t(self, u: Tensor) -> Tensor:
         """Return the time of index ``floor(u N)``; see `Denoiser.sample_t`."""
         num_steps = self.schedule.num_steps
         index = torch.floor(u.to(torch.float64) * num_steps).clamp(0, num_steps - 1)
         return (index + 1) / num_steps
-
-    @abstractmethod
-    def _x_hat(self, x_t: Tensor, output: Tensor, alpha_t: Tensor, sigma_t: Tensor) -> Tensor:
-        """Return the clean image that the network's output stands for."""
-
-    @abstractmethod
-    def _target(self, x: Tensor, eps: Tensor, alpha_t: Tensor, sigma_t: Tensor) -> Tensor:
-        """Return what the network is trained to put out."""
-
-
-class EpsilonDenoiser(_IndexedDenoiser):
-    """A network that predicts the noise: ``x_hat = (x_t - sigma_t eps) / alpha_t``.
-
-    References:
-        Ho, Jain and Abbeel 2020, arXiv:2006.11239, equation 14.
-    """
-
-    def _x_hat(self, x_t: Tensor, output: Tensor, alpha_t: Tensor, sigma_t: Tensor) -> Tensor:
-        return (x_t - sigma_t * output) / alpha_t
-
-    def _target(self, x: Tensor, eps: Tensor, alpha_t: Tensor, sigma_t: Tensor) -> Tensor:
-        return eps
-
-
-class VelocityDenoiser(_IndexedDenoiser):
-    """A network that predicts ``v = alpha_t eps - sigma_t x``: ``x_hat = alpha_t x_t - sigma_t v``.
-
-    References:
-        Salimans and Ho 2022, arXiv:2202.00512, appendix D.
-    """
-
-    def _x_hat(self, x_t: Tensor, output: Tensor, alpha_t: Tensor, sigma_t: Tensor) -> Tensor:
-        return alpha_t * x_t - sigma_t * output
-
-    def _target(self, x: Tensor, eps: Tensor, alpha_t: Tensor, sigma_t: Tensor) -> Tensor:
-        return alpha_t * eps - sigma_t * x
-
-
-class X0Denoiser(_IndexedDenoiser):
-    """A network that predicts the clean image itself."""
-
-    def _x_hat(self, x_t: Tensor, output: Tensor, alpha_t: Tensor, sigma_t: Tensor) -> Tensor:
-        return output
-
-    def _target(self, x: Tensor, eps: Tensor, alpha_t: Tensor, sigma_t: Tensor) -> Tensor:
-        return x
 
 
 class PreconditionedDenoiser(Denoiser):
@@ -232,22 +197,15 @@ class PreconditionedDenoiser(Denoiser):
         super().__init__()
         if not 0 < sigma_data < math.inf:
             raise GravLensError(f"sigma_data must be positive, got {sigma_data}")
-        self.net = net
-        self.schedule = schedule
-        self.sigma_data = sigma_data
-        self.skip = skip
-        self.floor = floor
-        self.noise = noise
-        self.keeps_noise = keeps_noise
-        self.spectrum = spectrum
-        self.expected = expected
-        lowest = -0.5 * schedule.log_snr(torch.tensor(schedule.t_min, dtype=torch.float64))
-        highest = -0.5 * schedule.log_snr(torch.tensor(1.0, dtype=torch.float64))
-        self._lowest = lowest.item()
+        self.net, self.schedule, self.sigma_data = net, schedule, sigma_data
+        self.skip, self.floor, self.noise, self.keeps_noise = skip, floor, noise, keeps_noise
+        self.spectrum, self.expected = spectrum, expected
+        ends = (torch.tensor(t, dtype=torch.float64) for t in (schedule.t_min, 1.0))
+        self._lowest, highest = (-0.5 * schedule.log_snr(t).item() for t in ends)
         first = self._lowest
         if noise and not keeps_noise:
             first = max(first, math.log(MIN_LEVEL * noise))
-        self._levels = NoiseLevelMixture(first, highest.item(), uniform_fraction, p_mean, p_std)
+        self._levels = NoiseLevelMixture(first, highest, uniform_fraction, p_mean, p_std)
 
     def forward(self, x_t: Tensor, t: Tensor, condition: Condition | None = None) -> Tensor:
         """Estimate the clean images; see `Denoiser.forward`."""

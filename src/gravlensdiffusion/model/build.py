@@ -20,16 +20,11 @@ from gravlensdiffusion.config.network import (
     UNet2DConfig,
     UNetConfig,
 )
-from gravlensdiffusion.diffusion.denoise import (
-    Denoiser,
-    EpsilonDenoiser,
-    PreconditionedDenoiser,
-    VelocityDenoiser,
-    X0Denoiser,
-)
+from gravlensdiffusion.diffusion.denoise import Denoiser, IndexedDenoiser, PreconditionedDenoiser
 from gravlensdiffusion.diffusion.noise import (
     CosineSchedule,
     DDPMSchedule,
+    DiscreteSchedule,
     ScaledLinearSchedule,
     Schedule,
     VariancePreservingLogSNR,
@@ -44,12 +39,6 @@ from gravlensdiffusion.nn.lens_equation import LensEquation, SmoothLens
 from gravlensdiffusion.nn.reference import ReferenceUNet
 from gravlensdiffusion.nn.unet import UNet
 from gravlensdiffusion.sets.flux import weights
-
-INDEXED_DENOISERS: dict[str, Callable[..., Denoiser]] = {
-    "epsilon": EpsilonDenoiser,
-    "x0": X0Denoiser,
-    "v": VelocityDenoiser,
-}
 
 SAMPLERS: dict[str, Callable[[], Sampler]] = {
     "dpmpp": DPMSolverPP,
@@ -294,7 +283,8 @@ def _build_denoiser(
             spectrum=None if config.keeps_noise else _spectrum(known),
             expected=expected,
         )
-    denoiser = INDEXED_DENOISERS[config.prediction](network, schedule)
+    assert isinstance(schedule, DiscreteSchedule)
+    denoiser = IndexedDenoiser(network, schedule, config.prediction)
     return ClippedDenoiser(denoiser) if config.clip else denoiser
 
 
