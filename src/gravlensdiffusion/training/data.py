@@ -9,7 +9,6 @@ from typing import Any, Literal, cast, get_args
 import numpy as np
 import torch
 
-from gravlensdiffusion.config.instrument import Camera
 from gravlensdiffusion.config.model import (
     ModelConfig,
     NoiseLevel,
@@ -17,35 +16,23 @@ from gravlensdiffusion.config.model import (
     ParameterConfig,
     Resize,
 )
-from gravlensdiffusion.config.network import (
-    LensEquationConfig,
-    NetworkConfig,
-    SmoothLensConfig,
-    UNetConfig,
-)
 from gravlensdiffusion.config.training import TrainingConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.metrics.sky import measure_sky
-from gravlensdiffusion.model.build import Expectation, Model, build_model
+from gravlensdiffusion.model.build import Model, build_model
 from gravlensdiffusion.model.transform import Transform, fit_transform, noise_level, stretch
-from gravlensdiffusion.nn.lens_equation import ABSENT
 from gravlensdiffusion.presets.parameters import LOGARITHMIC
 from gravlensdiffusion.sets.flux import default_method
 from gravlensdiffusion.sets.lens_set import LensSet, evenly_spread
 from gravlensdiffusion.sets.training_set import TrainingSet, prepare
 from gravlensdiffusion.simulation.population import prior_bounds
 from gravlensdiffusion.training.batches import FreshSet
+from gravlensdiffusion.training.smooth_lens import with_lens_equation, with_spread
 
 MAX_DEPTHS = 64
 """Images whose noise goes with the weights, where images differ in it."""
 PRIOR_SIZE = 8192
 """Training images whose class and parameters go with the weights."""
-NUM_SPREAD, BATCH = 1024, 64
-"""Images on which it is measured how far they lie from that of the smooth lens, and how many at a time."""
-LEAST_SPREAD = 0.02
-"""Distance from that image that counts as the least [model units]."""
-MAX_LEVELS, LEAST_COUNT = 64, 100
-"""Brightnesses at which that is measured, and pixels that a brightness needs."""
 NEAR = 0.05
 """Distance from the end of a prior, in units of its width, at which values are taken to reach it."""
 
@@ -103,7 +90,7 @@ def fresh_model(
     if config.noise == "removed":
         noise = _sky_noise(data, transform)
         found = replace(found, denoiser=replace(found.denoiser, noise=noise, keeps_noise=False))
-    found = _with_spread(found, data, transform, keeps=bool(config.model.parameters))
+    found = with_spread(found, data, transform, keeps=bool(config.model.parameters))
     prior = None
     if found.prior_size and not config.model.prior_size:
         num = found.prior_size
@@ -127,11 +114,7 @@ def _sky_noise(data: TrainingSet, transform: Transform) -> float:
 
 
 def _complete(
-    config: TrainingConfig,
-    source: LensSet,
-    data: TrainingSet,
-    transform: Any,
-    num_different: int,
+    config: TrainingConfig, source: LensSet, data: TrainingSet, transform: Any, num_different: int
 ) -> ModelConfig:
     """Fill in what the model's configuration takes from the data."""
     channels, size = data.images.shape[1], data.images.shape[-1]
@@ -161,7 +144,7 @@ def _complete(
         }
     return replace(
         config.model,
-        network=_with_lens_equation(config, source, pixel_scale),
+        network=with_lens_equation(config, source, pixel_scale),
         image_size=size,
         num_channels=channels,
         class_names=names,
@@ -173,85 +156,6 @@ def _complete(
         observation=observation,
         transform=transform,
     )
-
-
-def _with_lens_equation(
-    config: TrainingConfig, source: LensSet, pixel_scale: float | None
-) -> NetworkConfig:
-    """Fill in what the channels of the lens equation take from the data; see `nn.lens_equation`."""
-    network, learned = config.model.network, config.parameters
-    if not isinstance(network, UNetConfig) or network.lens_equation is None:
-        return network
-    if config.model.parameters:
-        # They are kept, and with them what the model takes for the others.
-        return network
-    if pixel_scale is None or "theta_E" not in learned:
-        return replace(network, lens_equation=None)
-    stored = {name: source.parameters[name] for name in ABSENT if name in source.parameters}
-    values = {
-        name: float(np.nanmedian(column))
-        for name, column in stored.items()
-        if name not in learned and np.isfinite(column).any()
-    }
-    smooth = network.lens_equation.smooth and _smooth_lens(source)
-    lens_equation = replace(
-        network.lens_equation, pixel_scale_arcsec=pixel_scale, values=values, smooth=smooth
-    )
-    return replace(network, lens_equation=lens_equation)
-
-
-def _smooth_lens(source: LensSet) -> SmoothLensConfig | None:
-    """Return how the instrument of a set sees a smooth lens; None where there is more to be seen."""
-    simulation = source.header.simulation
-    if simulation is None or source.header.flux_unit != "e-/s":
-        return None
-    imaging = simulation.imaging
-    camera = imaging.instrument
-    is_smooth = simulation.lens.light is None and simulation.source.light.structure is None
-    if not isinstance(camera, Camera) or camera.psf_fwhm is None or imaging.supersampling > 1:
-        return None
-    if not is_smooth or simulation.neighbours or not all(c.lensed for c in simulation.classes):
-        return None
-    return SmoothLensConfig(
-        num_pixels=imaging.num_pixels,
-        psf_fwhm_arcsec=camera.psf_fwhm,
-        zero_point=camera.zero_point,
-    )
-
-
-def _with_spread(
-    config: ModelConfig, data: TrainingSet, transform: Transform, *, keeps: bool
-) -> ModelConfig:
-    """Measure how far images lie from that of the smooth lens; without it where it tells nothing.
-
-    What an adapted model `keeps` of the images that it draws stays.
-    """
-    expected = Expectation.of(config, transform)
-    if expected is None or keeps:
-        return config
-    squares, counts = np.zeros(MAX_LEVELS), np.zeros(MAX_LEVELS)
-    for numbers in np.array_split(np.arange(min(len(data), NUM_SPREAD)), NUM_SPREAD // BATCH):
-        x = transform(torch.from_numpy(data.images.read(numbers)))
-        given = torch.from_numpy(data.parameters[numbers])
-        is_given = expected.smooth.equation.are_given(given)
-        mean, _ = expected.of_parameters(given, x)
-        square = (x - mean)[is_given].double().square().numpy().ravel()
-        below, above, share = (
-            each[is_given].numpy().ravel()
-            for each in expected.levels(expected.smooth(given).expand_as(x), MAX_LEVELS)
-        )
-        for level, weight in ((below, 1 - share), (above, share)):
-            squares += np.bincount(level, weight * square, MAX_LEVELS)
-            counts += np.bincount(level, weight, MAX_LEVELS)
-    network = cast("UNetConfig", config.network)
-    equation = cast("LensEquationConfig", network.lens_equation)
-    is_nearer = squares.sum() < counts.sum()
-    num = int(np.count_nonzero(counts > LEAST_COUNT))
-    spread = tuple(np.sqrt(squares[:num] / counts[:num]).clip(LEAST_SPREAD).round(5).tolist())
-    kept = (
-        equation.smooth and replace(equation.smooth, spread=spread) if is_nearer and num else None
-    )
-    return replace(config, network=replace(network, lens_equation=replace(equation, smooth=kept)))
 
 
 def _learned_parameters(
