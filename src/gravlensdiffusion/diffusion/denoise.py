@@ -108,7 +108,7 @@ class IndexedDenoiser(Denoiser):
     def forward(self, x_t: Tensor, t: Tensor, condition: Condition | None = None) -> Tensor:
         """Estimate the clean images; see `Denoiser.forward`."""
         t = per_image(t, x_t)
-        alpha_t, sigma_t = (_column(level, x_t) for level in self.schedule(t))
+        alpha_t, sigma_t = (_shaped(level, x_t).to(x_t.dtype) for level in self.schedule(t))
         output: Tensor = self.net(x_t, self.schedule.index(t).to(x_t.dtype), condition)
         if self.prediction == "epsilon":
             return (x_t - sigma_t * output) / alpha_t
@@ -117,7 +117,7 @@ class IndexedDenoiser(Denoiser):
     def loss(self, x: Tensor, t: Tensor, eps: Tensor, condition: Condition | None = None) -> Tensor:
         """Return the loss of each image; see `Denoiser.loss`."""
         t = per_image(t, x)
-        alpha_t, sigma_t = (_column(level, x) for level in self.schedule(t))
+        alpha_t, sigma_t = (_shaped(level, x).to(x.dtype) for level in self.schedule(t))
         x_t = alpha_t * x + sigma_t * eps
         output = self.net(x_t, self.schedule.index(t).to(x.dtype), condition)
         target = {"epsilon": eps, "v": alpha_t * eps - sigma_t * x, "x0": x}[self.prediction]
@@ -202,9 +202,8 @@ class PreconditionedDenoiser(Denoiser):
         self.spectrum, self.expected = spectrum, expected
         ends = (torch.tensor(t, dtype=torch.float64) for t in (schedule.t_min, 1.0))
         self._lowest, highest = (-0.5 * schedule.log_snr(t).item() for t in ends)
-        first = self._lowest
-        if noise and not keeps_noise:
-            first = max(first, math.log(MIN_LEVEL * noise))
+        own = math.log(MIN_LEVEL * noise) if noise and not keeps_noise else -math.inf
+        first = max(self._lowest, own)
         self._levels = NoiseLevelMixture(first, highest, uniform_fraction, p_mean, p_std)
 
     def forward(self, x_t: Tensor, t: Tensor, condition: Condition | None = None) -> Tensor:
@@ -212,31 +211,23 @@ class PreconditionedDenoiser(Denoiser):
         t = per_image(t, x_t)
         noise = self.noise if self.keeps_noise else 0.0
         mean, std = self._expected(condition, x_t)
-        if mean is not None:
-            x_t = x_t - _column(self.schedule(t)[0], x_t) * mean
-        x_hat = self._deviation(x_t, t, std, noise, condition)
-        return x_hat if mean is None else x_hat + mean
-
-    def _deviation(
-        self,
-        x_t: Tensor,
-        t: Tensor,
-        std: Tensor,
-        noise: float,
-        condition: Condition | None,
-    ) -> Tensor:
-        """Estimate clean images of zero mean and standard deviation `std`; see `_expected`."""
         alpha_t, sigma_t = (_shaped(level, x_t) for level in self.schedule(t))
+        dtype = x_t.dtype
+        if mean is not None:
+            x_t = x_t - alpha_t.to(dtype) * mean
         variance = (sigma_t / alpha_t) ** 2 + std**2
         c_skip = std**2 / variance / alpha_t
         c_out = sigma_t / alpha_t * std * variance.rsqrt()
         c_in = (variance + noise**2).rsqrt() / alpha_t
-        output = self.net(c_in.to(x_t.dtype) * x_t, self._c_noise(t, x_t, noise), condition)
-        if not self.skip:
+        output = self.net(c_in.to(dtype) * x_t, self._c_noise(t, x_t, noise), condition)
+        if self.skip:
+            x_hat = c_skip.to(dtype) * x_t + c_out.to(dtype) * output
+        else:
             kept = _kept(sigma_t / alpha_t, noise)
-            clean = (std * (1 - kept)).to(x_t.dtype) * output
-            return clean + (kept / alpha_t).to(x_t.dtype) * x_t if noise else clean
-        return c_skip.to(x_t.dtype) * x_t + c_out.to(x_t.dtype) * output
+            x_hat = (std * (1 - kept)).to(dtype) * output
+            if noise:
+                x_hat = x_hat + (kept / alpha_t).to(dtype) * x_t
+        return x_hat if mean is None else x_hat + mean
 
     def loss(self, x: Tensor, t: Tensor, eps: Tensor, condition: Condition | None = None) -> Tensor:
         """Return the loss of each image; see `Denoiser.loss`."""
@@ -247,11 +238,8 @@ class PreconditionedDenoiser(Denoiser):
         if mean is not None:
             x = x - mean
         c_in = (ratio**2 + std**2 + self.noise**2).rsqrt()
-        output = self.net(
-            c_in.to(x.dtype) * x + (c_in * ratio).to(x.dtype) * eps,
-            self._c_noise(t, x, self.noise),
-            condition,
-        )
+        seen = c_in.to(x.dtype) * x + (c_in * ratio).to(x.dtype) * eps
+        output = self.net(seen, self._c_noise(t, x, self.noise), condition)
         if not self.skip:
             error = output - x / std.to(x.dtype)
             if self.noise:
@@ -260,8 +248,7 @@ class PreconditionedDenoiser(Denoiser):
             c_out = ratio * (ratio**2 + std**2).rsqrt()
             return _mean_square(error / (c_out**2 + self.floor**2).sqrt().to(x.dtype))
         # (x - c_skip y) / c_out, written without the difference that cancels at low noise.
-        target = (c_in * ratio / std).to(x.dtype) * x
-        target = target - (c_in * std).to(x.dtype) * eps
+        target = (c_in * ratio / std).to(x.dtype) * x - (c_in * std).to(x.dtype) * eps
         return _mean_square(output - target)
 
     def sample_t(self, u: Tensor) -> Tensor:
@@ -271,15 +258,15 @@ class PreconditionedDenoiser(Denoiser):
     def _expected(self, condition: Condition | None, like: Tensor) -> tuple[Tensor | None, Tensor]:
         """Return mean, None for zero, and standard deviation, float64 and one an image or one a pixel."""
         if self.expected is None:
-            std = torch.full((len(like),), self.sigma_data, dtype=torch.float64)
-            return None, _shaped(std.to(like.device), like)
+            std = like.new_full((len(like),), self.sigma_data, dtype=torch.float64)
+            return None, _shaped(std, like)
         mean, std = self.expected(condition, like)
         return mean, std.double()
 
     def _share_of_images(self, noise: Tensor, ratio: Tensor) -> Tensor:
         """Return which part of noise, ``(B, C, H, W)``, is likely to be that of the images."""
         if self.spectrum is None:
-            return (_kept(ratio, self.noise)).to(noise.dtype) * noise
+            return _kept(ratio, self.noise).to(noise.dtype) * noise
         power = self.noise**2 * self.spectrum.to(noise)
         share = power / (ratio.to(noise.dtype) ** 2 + power)
         return torch.fft.irfft2(torch.fft.rfft2(noise.float()) * share, s=noise.shape[-2:])
@@ -299,11 +286,6 @@ def _kept(ratio: Tensor, noise: float) -> Tensor:
 def per_image(t: Tensor, x: Tensor) -> Tensor:
     """Return times as float64 of shape ``(B,)`` beside the images."""
     return t.to(device=x.device, dtype=torch.float64).expand(len(x))
-
-
-def _column(value: Tensor, x: Tensor) -> Tensor:
-    """Return one number per image, shaped to multiply the images and in their precision."""
-    return _shaped(value, x).to(x.dtype)
 
 
 def _shaped(value: Tensor, x: Tensor) -> Tensor:
