@@ -12,7 +12,8 @@ from gravlensdiffusion.config.network import UNet2DConfig, UNetConfig
 from gravlensdiffusion.config.simulation import Scene, SimulationConfig
 from gravlensdiffusion.config.training import EMAConfig, TrainingConfig
 from gravlensdiffusion.presets.training import PRESETS
-from gravlensdiffusion.sets.lens_set import Indices, LensSet, as_indices
+from gravlensdiffusion.sets.images import Indices, as_indices
+from gravlensdiffusion.sets.lens_set import LensSet
 from gravlensdiffusion.sets.records import SetHeader
 
 

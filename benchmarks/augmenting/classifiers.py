@@ -21,7 +21,8 @@ from gravlensdiffusion.metrics.memorisation import (
 )
 from gravlensdiffusion.model.checkpoint import load_classifier, save_model
 from gravlensdiffusion.nn.classifier import ClassifierNetwork
-from gravlensdiffusion.sets.lens_set import Indices, LensSet, as_indices
+from gravlensdiffusion.sets.images import Indices, as_indices
+from gravlensdiffusion.sets.lens_set import LensSet
 from gravlensdiffusion.sets.records import GENERATED, SetHeader
 from gravlensdiffusion.training.classifier import (
     TrainedClassifier,

@@ -17,7 +17,7 @@ from tests.sources import in_blocks
 
 def test_numbers_are_those_of_the_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Blocks of two images: what is added up over blocks must come out the same.
-    monkeypatch.setattr("gravlensdiffusion.sets.lens_set.BLOCK", 2)
+    monkeypatch.setattr("gravlensdiffusion.sets.images.BLOCK", 2)
     images = lens_images(7) * 5 + 1000
     summary = inspect_lenses(open_set(save_folder(tmp_path, images)))
     pixels = summary
@@ -36,7 +36,7 @@ def test_quantiles_of_a_large_set_come_from_evenly_spread_pixels(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gravlensdiffusion.sets.inspection.NUM_QUANTILE_PIXELS", 5000)
-    monkeypatch.setattr("gravlensdiffusion.sets.lens_set.BLOCK", 3)
+    monkeypatch.setattr("gravlensdiffusion.sets.images.BLOCK", 3)
     images = lens_images(30, size=33)
     summary = inspect_lenses(open_set(save_folder(tmp_path, images)))
     stride = images.size // 5000

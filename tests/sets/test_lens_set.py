@@ -8,7 +8,8 @@ import pytest
 from gravlensdiffusion import simulate
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.sets.flux import resize
-from gravlensdiffusion.sets.lens_set import evenly_spread, middle
+from gravlensdiffusion.sets.images import evenly_spread
+from gravlensdiffusion.sets.lens_set import middle
 from gravlensdiffusion.sets.records import SetHeader
 from gravlensdiffusion.sets.training_set import digest_of, prepare
 from gravlensdiffusion.store.reader import LensStore, write_store
@@ -60,7 +61,7 @@ def test_blocks_are_walked_through_as_often_as_asked(monkeypatch):
     blocks = source.blocks(3)
     for _ in range(2):
         assert [len(block) for block in blocks] == [3, 3, 1]
-    monkeypatch.setattr("gravlensdiffusion.sets.lens_set.BLOCK_BYTES", 4 * 4 * 16**2)
+    monkeypatch.setattr("gravlensdiffusion.sets.images.BLOCK_BYTES", 4 * 4 * 16**2)
     np.testing.assert_array_equal(np.concatenate(list(source.blocks())), source.images)
     assert [len(block) for block in source.blocks()] == [4, 3]
 

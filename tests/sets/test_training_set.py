@@ -9,7 +9,7 @@ import pytest
 
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.sets.flux import resize_flux
-from gravlensdiffusion.sets.lens_set import Indices
+from gravlensdiffusion.sets.images import Indices
 from gravlensdiffusion.sets.training_set import prepare
 from tests.sources import ArraySource, rings
 

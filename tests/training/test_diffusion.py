@@ -25,7 +25,8 @@ from gravlensdiffusion.model.build import build_network
 from gravlensdiffusion.model.checkpoint import load_model
 from gravlensdiffusion.model.folders import checkpoints
 from gravlensdiffusion.sets import training_set as dataset
-from gravlensdiffusion.sets.lens_set import Indices, LensSet
+from gravlensdiffusion.sets.images import Indices
+from gravlensdiffusion.sets.lens_set import LensSet
 from gravlensdiffusion.sets.records import GENERATED
 from gravlensdiffusion.training.diffusion import DiffusionTraining, open_training, train
 from gravlensdiffusion.training.optimiser import learning_rate

@@ -17,7 +17,8 @@ from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.nn.classifier import ClassifierNetwork
 from gravlensdiffusion.parallel import find_device
 from gravlensdiffusion.sets.flux import UNKNOWN
-from gravlensdiffusion.sets.lens_set import LensSet, evenly_spread
+from gravlensdiffusion.sets.images import evenly_spread
+from gravlensdiffusion.sets.lens_set import LensSet
 from gravlensdiffusion.sets.training_set import digest_of
 from gravlensdiffusion.training.classifier import predict_logits
 

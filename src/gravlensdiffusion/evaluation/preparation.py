@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.sets.copies import Signatures, sign
 from gravlensdiffusion.sets.flux import FULL_SCALE, PEAK, UNKNOWN, is_per_pixel, peak_scaled
-from gravlensdiffusion.sets.lens_set import Indices, LensSet, View, evenly_spread
+from gravlensdiffusion.sets.images import Indices, evenly_spread
+from gravlensdiffusion.sets.lens_set import LensSet, View
 
 Rescale = Literal["none", "peak"]
 

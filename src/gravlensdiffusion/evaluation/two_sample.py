@@ -19,7 +19,7 @@ from gravlensdiffusion.metrics.pixel_test import (
     valid_bag,
 )
 from gravlensdiffusion.metrics.two_sample import MIN_IMAGES, Auc, compare_features
-from gravlensdiffusion.sets.lens_set import evenly_spread
+from gravlensdiffusion.sets.images import evenly_spread
 
 Indices = NDArray[np.int64]
 Features = NDArray[np.float64]

@@ -28,7 +28,8 @@ from gravlensdiffusion.formats.image import (
     to_float32,
 )
 from gravlensdiffusion.sets.flux import UNKNOWN, ends_of
-from gravlensdiffusion.sets.lens_set import Indices, LensSet, as_indices, middle
+from gravlensdiffusion.sets.images import Indices, as_indices
+from gravlensdiffusion.sets.lens_set import LensSet, middle
 from gravlensdiffusion.sets.naming import split_name
 from gravlensdiffusion.untrusted.probe import release
 

@@ -17,7 +17,8 @@ from gravlensdiffusion.files import whole_file
 from gravlensdiffusion.formats.writers import whole_set, write_images
 from gravlensdiffusion.generation.noise import Clipping
 from gravlensdiffusion.reports.mosaics import grid_picture
-from gravlensdiffusion.sets.lens_set import Indices, LensSet, as_indices
+from gravlensdiffusion.sets.images import Indices, as_indices
+from gravlensdiffusion.sets.lens_set import LensSet
 from gravlensdiffusion.sets.naming import SHARD_SUFFIXES
 from gravlensdiffusion.sets.records import LensRecord, SetHeader
 from gravlensdiffusion.store.reader import write_store

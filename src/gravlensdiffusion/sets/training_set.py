@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from gravlensdiffusion.codec import read_record
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.files import FileWatch, identity, whole_file
-from gravlensdiffusion.sets.lens_set import Indices, LensSet, View, as_indices, evenly_spread
+from gravlensdiffusion.sets.images import Indices, as_indices, evenly_spread
+from gravlensdiffusion.sets.lens_set import LensSet, View
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

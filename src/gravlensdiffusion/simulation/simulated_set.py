@@ -12,7 +12,8 @@ from gravlensdiffusion.config.simulation import SimulationConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.presets.simulation import simulation_preset
 from gravlensdiffusion.progress import shown_progress
-from gravlensdiffusion.sets.lens_set import SUBHALO_DTYPE, Indices, LensSet, as_indices
+from gravlensdiffusion.sets.images import SUBHALO_DTYPE, Indices, as_indices
+from gravlensdiffusion.sets.lens_set import LensSet
 from gravlensdiffusion.sets.records import LensRecord
 from gravlensdiffusion.simulation.gallery import Gallery
 from gravlensdiffusion.simulation.generate import labels_of, select, set_header, simulate_one

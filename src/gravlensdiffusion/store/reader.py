@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.files import told_apart
-from gravlensdiffusion.sets.lens_set import SUBHALO_DTYPE, Indices, LensSet, as_indices
+from gravlensdiffusion.sets.images import SUBHALO_DTYPE, Indices, as_indices
+from gravlensdiffusion.sets.lens_set import LensSet
 from gravlensdiffusion.sets.naming import SHARD_SUFFIXES, natural_key
 from gravlensdiffusion.sets.records import SetHeader
 from gravlensdiffusion.store.hdf5_file import try_out

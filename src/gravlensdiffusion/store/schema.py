@@ -13,7 +13,7 @@ import numpy as np
 from gravlensdiffusion.codec import from_json
 from gravlensdiffusion.config.bounds import UNLABELLED, check_class_names
 from gravlensdiffusion.errors import GravLensError, one_line
-from gravlensdiffusion.sets.lens_set import SUBHALO_DTYPE
+from gravlensdiffusion.sets.images import SUBHALO_DTYPE
 from gravlensdiffusion.sets.records import Filling, SetHeader
 
 SCHEMA_VERSION = 1

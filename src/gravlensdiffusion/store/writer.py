@@ -12,7 +12,8 @@ from gravlensdiffusion.codec import to_json
 from gravlensdiffusion.config.bounds import UNLABELLED
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.files import refuse_existing, whole_file
-from gravlensdiffusion.sets.lens_set import SUBHALO_DTYPE, LensSet
+from gravlensdiffusion.sets.images import SUBHALO_DTYPE
+from gravlensdiffusion.sets.lens_set import LensSet
 from gravlensdiffusion.sets.naming import SHARD_SUFFIXES
 from gravlensdiffusion.sets.records import LensRecord, SetHeader
 from gravlensdiffusion.store.hdf5_file import new_hdf5, try_out, undisturbed

@@ -29,7 +29,8 @@ from gravlensdiffusion.metrics.sky import MIN_SIZE, measure_sky
 from gravlensdiffusion.model.checkpoint import load_model
 from gravlensdiffusion.presets.simulation import learned_preset, simulation_preset
 from gravlensdiffusion.sets.copies import group, sign
-from gravlensdiffusion.sets.lens_set import LensSet, evenly_spread
+from gravlensdiffusion.sets.images import evenly_spread
+from gravlensdiffusion.sets.lens_set import LensSet
 from gravlensdiffusion.simulation.observe import observe
 from gravlensdiffusion.simulation.symmetry import symmetries
 from gravlensdiffusion.training.augment import check_names

@@ -23,7 +23,7 @@ from gravlensdiffusion.diffusion.randomness import Stream, Streams, generator
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.model.build import Model
 from gravlensdiffusion.presets.parameters import DERIVED
-from gravlensdiffusion.sets.lens_set import Indices, as_indices
+from gravlensdiffusion.sets.images import Indices, as_indices
 from gravlensdiffusion.sets.training_set import TrainingSet
 from gravlensdiffusion.simulation.simulated_set import SimulatedSet, simulate
 from gravlensdiffusion.training.augment import augment

@@ -16,7 +16,8 @@ from gravlensdiffusion.config.classifier import ClassifierConfig, ClassifierTrai
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.nn.classifier import ClassifierNetwork
 from gravlensdiffusion.parallel import build_accelerator, find_device
-from gravlensdiffusion.sets.lens_set import LensSet, evenly_spread
+from gravlensdiffusion.sets.images import evenly_spread
+from gravlensdiffusion.sets.lens_set import LensSet
 from gravlensdiffusion.training.augment import augment
 from gravlensdiffusion.training.fit import Training, shown
 from gravlensdiffusion.training.validation import split

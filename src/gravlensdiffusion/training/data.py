@@ -23,7 +23,8 @@ from gravlensdiffusion.model.build import Model, build_model
 from gravlensdiffusion.model.transform import Transform, fit_transform, noise_level, stretch
 from gravlensdiffusion.presets.parameters import LOGARITHMIC
 from gravlensdiffusion.sets.flux import default_method
-from gravlensdiffusion.sets.lens_set import LensSet, evenly_spread
+from gravlensdiffusion.sets.images import evenly_spread
+from gravlensdiffusion.sets.lens_set import LensSet
 from gravlensdiffusion.sets.training_set import TrainingSet, prepare
 from gravlensdiffusion.simulation.population import prior_bounds
 from gravlensdiffusion.training.batches import FreshSet
