@@ -39,8 +39,7 @@ from sklearn.metrics import roc_auc_score
 from gravlensdiffusion.classification.scores import wilson
 from gravlensdiffusion.config.classifier import ClassifierTraining
 from gravlensdiffusion.config.galaxies import GalaxyLight, Source
-from gravlensdiffusion.config.instrument import Camera
-from gravlensdiffusion.config.model import ObservationConfig
+from gravlensdiffusion.config.instrument import Camera, ObservationConfig
 from gravlensdiffusion.config.simulation import SimulationConfig
 from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.presets.simulation import ACS_F814W, WFC3_F140W, simulation_preset

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import torch
 
+from gravlensdiffusion.config.instrument import ObservationConfig
 from gravlensdiffusion.config.model import (
     DenoiserConfig,
     ModelConfig,
-    ObservationConfig,
     ParameterConfig,
     SamplingConfig,
     ScheduleConfig,

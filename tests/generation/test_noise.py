@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from gravlensdiffusion.config.model import ModelConfig, NoiseLevel, ObservationConfig
+from gravlensdiffusion.config.instrument import NoiseLevel, ObservationConfig
+from gravlensdiffusion.config.model import ModelConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.generation.noise import (

@@ -6,8 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gravlensdiffusion.config.instrument import Imaging
-from gravlensdiffusion.config.model import ObservationConfig
+from gravlensdiffusion.config.instrument import Imaging, ObservationConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.presets.simulation import simulation_preset
 from gravlensdiffusion.sets.flux import default_method

@@ -7,8 +7,13 @@ import numpy as np
 import pytest
 
 from gravlensdiffusion.codec import from_json, to_json
-from gravlensdiffusion.config.instrument import Camera, Depth, Imaging, SkyCorrelation
-from gravlensdiffusion.config.model import ObservationConfig
+from gravlensdiffusion.config.instrument import (
+    Camera,
+    Depth,
+    Imaging,
+    ObservationConfig,
+    SkyCorrelation,
+)
 from gravlensdiffusion.config.priors import Constant, Uniform
 from gravlensdiffusion.config.simulation import SimulationConfig
 from gravlensdiffusion.errors import GravLensError

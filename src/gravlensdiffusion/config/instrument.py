@@ -1,4 +1,4 @@
-"""How lenses are observed: point spread function, sky, exposure and the stored image."""
+"""How lenses are observed: point spread function, sky, exposure, the stored image, and noise of its own for another."""
 
 import math
 from dataclasses import dataclass, field
@@ -6,11 +6,13 @@ from typing import Annotated, Literal
 
 from gravlensdiffusion.config.bounds import (
     LATER,
+    MAX_NUMBER,
     Bounded,
     Count,
     Number,
     Positive,
     Range,
+    Side,
     check_ranges,
 )
 from gravlensdiffusion.config.priors import Constant, Prior
@@ -26,6 +28,7 @@ ZERO, ONE = Constant(0.0), Constant(1.0)
 MAX_PSF_ELLIPTICITY = 0.5
 """Largest value of e1 and of e2 of a point spread function."""
 Ellipticity = Annotated[Prior, Range(at_least=-MAX_PSF_ELLIPTICITY, at_most=MAX_PSF_ELLIPTICITY)]
+Resize = Literal["bilinear", "area"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -236,3 +239,37 @@ class Imaging(Bounded):
     def sky_correlation(self) -> SkyCorrelation | None:
         """Correlation of the noise, or None where it is white."""
         return self.instrument.sky_correlation if isinstance(self.instrument, Camera) else None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NoiseLevel(Bounded):
+    """The noise of one image of a training set; the attributes are those of `ObservationConfig`."""
+
+    background_rms: Annotated[float, Range(at_least=0, below=MAX_NUMBER)]
+    exposure_time: Annotated[float | None, Range(above=0, below=MAX_NUMBER)] = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ObservationConfig(Bounded):
+    """The noise that the instrument adds to the noise-free images of a model.
+
+    The noise is drawn at the native pixels and reduced with the image, so that it is that of an
+    image observed at native size whatever the size of the model.
+
+    Attributes:
+        num_pixels: Height and width at which the noise is drawn [pixel].
+        background_rms: Standard deviation of sky and read noise in a native pixel [e- / s].
+        exposure_time: Exposure time that sets the Poisson noise of the galaxies [s]; None where
+            they have none.
+        resize: Resize from native size to that of the model, or None.
+        sky_correlation: Correlation of the noise of native pixels, or None for white noise.
+        depths: What each image draws its own noise from, all alike, in place of ``background_rms`` and
+            ``exposure_time``, which are the medians then; empty where all images have these.
+    """
+
+    num_pixels: Side
+    background_rms: Annotated[float, Range(at_least=0, below=MAX_NUMBER)]
+    exposure_time: Annotated[float | None, Range(above=0, below=MAX_NUMBER)] = None
+    resize: Resize | None = None
+    sky_correlation: SkyCorrelation | None = field(default=None, metadata=LATER)
+    depths: tuple[NoiseLevel, ...] = field(default=(), metadata=LATER)

@@ -7,7 +7,6 @@ from typing import Annotated, Literal
 from gravlensdiffusion.config.bounds import (
     LATER,
     MAX_CLASSES,
-    MAX_NUMBER,
     MAX_ROWS,
     MAX_STEPS,
     Bands,
@@ -22,7 +21,7 @@ from gravlensdiffusion.config.bounds import (
     check_class_names,
     check_ranges,
 )
-from gravlensdiffusion.config.instrument import SkyCorrelation
+from gravlensdiffusion.config.instrument import ObservationConfig, SkyCorrelation
 from gravlensdiffusion.config.network import NetworkConfig, UNet2DConfig, UNetConfig
 from gravlensdiffusion.errors import GravLensError
 
@@ -34,7 +33,6 @@ SLACK = 0.01
 """How far a value may lie outside a learned range, as a share of its width on its scale: no training
 set reaches quite to the ends of what it was drawn from."""
 Prediction = Literal["epsilon", "x0", "v", "preconditioned"]
-Resize = Literal["bilinear", "area"]
 
 Steps = Annotated[int, Range(at_least=1, at_most=MAX_STEPS)]
 
@@ -212,40 +210,6 @@ class ParameterConfig(Bounded):
             if outer[0] <= low <= inner[0] and inner[1] <= high <= outer[1]:
                 break
         return f"{low:.{digits}f}", f"{high:.{digits}f}"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class NoiseLevel(Bounded):
-    """The noise of one image of a training set; the attributes are those of `ObservationConfig`."""
-
-    background_rms: Annotated[float, Range(at_least=0, below=MAX_NUMBER)]
-    exposure_time: Annotated[float | None, Range(above=0, below=MAX_NUMBER)] = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ObservationConfig(Bounded):
-    """The noise that the instrument adds to the noise-free images of a model.
-
-    The noise is drawn at the native pixels and reduced with the image, so that it is that of an
-    image observed at native size whatever the size of the model.
-
-    Attributes:
-        num_pixels: Height and width at which the noise is drawn [pixel].
-        background_rms: Standard deviation of sky and read noise in a native pixel [e- / s].
-        exposure_time: Exposure time that sets the Poisson noise of the galaxies [s]; None where
-            they have none.
-        resize: Resize from native size to that of the model, or None.
-        sky_correlation: Correlation of the noise of native pixels, or None for white noise.
-        depths: What each image draws its own noise from, all alike, in place of ``background_rms`` and
-            ``exposure_time``, which are the medians then; empty where all images have these.
-    """
-
-    num_pixels: Side
-    background_rms: Annotated[float, Range(at_least=0, below=MAX_NUMBER)]
-    exposure_time: Annotated[float | None, Range(above=0, below=MAX_NUMBER)] = None
-    resize: Resize | None = None
-    sky_correlation: SkyCorrelation | None = field(default=None, metadata=LATER)
-    depths: tuple[NoiseLevel, ...] = field(default=(), metadata=LATER)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gravlensdiffusion.config.model import ModelConfig, ObservationConfig
+from gravlensdiffusion.config.instrument import ObservationConfig
+from gravlensdiffusion.config.model import ModelConfig
 from gravlensdiffusion.diffusion.randomness import Stream, generator
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.simulation.observe import observe

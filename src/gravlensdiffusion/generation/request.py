@@ -23,7 +23,8 @@ from gravlensdiffusion.config.bounds import (
     NoiseSeed,
     check_ranges,
 )
-from gravlensdiffusion.config.model import ModelConfig, ObservationConfig, ParameterConfig
+from gravlensdiffusion.config.instrument import ObservationConfig
+from gravlensdiffusion.config.model import ModelConfig, ParameterConfig
 from gravlensdiffusion.diffusion.randomness import Stream, generator
 from gravlensdiffusion.errors import GravLensError
 

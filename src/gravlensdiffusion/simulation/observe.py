@@ -7,8 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import irfft2, next_fast_len, rfft2
 
-from gravlensdiffusion.config.instrument import SkyCorrelation
-from gravlensdiffusion.config.model import ObservationConfig
+from gravlensdiffusion.config.instrument import ObservationConfig, SkyCorrelation
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.sets.flux import resize_flux
 

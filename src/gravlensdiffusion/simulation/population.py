@@ -286,17 +286,11 @@ def pinned(config: SimulationConfig, values: Mapping[str, float]) -> SimulationC
 
 def _middle(prior: Prior) -> float:
     """Return the median of a prior, or the middle of the range that cuts a normal one."""
-    match prior:
-        case Constant():
-            return prior.value
-        case LogUniform():
-            return math.sqrt(prior.low * prior.high)
-        case Normal():
-            return prior.mean
-        case TruncatedNormal():
-            return min(max(prior.mean, prior.low), prior.high)
-        case Uniform():
-            return (prior.low + prior.high) / 2
+    low, high = prior.support
+    if isinstance(prior, LogUniform):
+        return math.sqrt(low * high)
+    mean = prior.mean if isinstance(prior, Normal | TruncatedNormal) else (low + high) / 2
+    return min(max(mean, low), high)
 
 
 def _priors(

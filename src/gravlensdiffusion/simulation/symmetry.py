@@ -2,7 +2,7 @@
 
 from gravlensdiffusion.config.galaxies import Disc, Envelope, GalaxyLight
 from gravlensdiffusion.config.instrument import PointSpread, Telescope
-from gravlensdiffusion.config.priors import Constant, Normal, Prior, TruncatedNormal, Uniform
+from gravlensdiffusion.config.priors import Prior
 from gravlensdiffusion.config.simulation import SimulationConfig
 
 
@@ -42,14 +42,5 @@ def symmetries(config: SimulationConfig) -> tuple[str, ...]:
 
 def _is_even(prior: Prior) -> bool:
     """Return whether a value and its negative are equally likely."""
-    match prior:
-        case Constant():
-            return prior.value == 0
-        case Uniform():
-            return prior.low == -prior.high
-        case Normal():
-            return prior.mean == 0
-        case TruncatedNormal():
-            return prior.mean == 0 and prior.low == -prior.high
-        case _:
-            return False
+    low, high = prior.support
+    return low == -high and getattr(prior, "mean", 0) == 0

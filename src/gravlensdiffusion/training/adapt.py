@@ -9,10 +9,9 @@ from typing import Literal, NamedTuple, cast, get_args
 import numpy as np
 
 from gravlensdiffusion.config.bounds import UNLABELLED
+from gravlensdiffusion.config.instrument import ObservationConfig, Resize
 from gravlensdiffusion.config.model import (
     ModelConfig,
-    ObservationConfig,
-    Resize,
     SamplingConfig,
     ScheduleConfig,
     TransformConfig,

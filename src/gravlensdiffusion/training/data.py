@@ -9,13 +9,8 @@ from typing import Any, Literal, cast, get_args
 import numpy as np
 import torch
 
-from gravlensdiffusion.config.model import (
-    ModelConfig,
-    NoiseLevel,
-    ObservationConfig,
-    ParameterConfig,
-    Resize,
-)
+from gravlensdiffusion.config.instrument import NoiseLevel, ObservationConfig, Resize
+from gravlensdiffusion.config.model import ModelConfig, ParameterConfig
 from gravlensdiffusion.config.training import TrainingConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.metrics.sky import measure_sky
