@@ -27,10 +27,10 @@ from gravlensdiffusion.evaluation.measure import Encoder, Measurements, measure_
 from gravlensdiffusion.evaluation.preparation import PreparedSource
 from gravlensdiffusion.evaluation.result import Settings
 from gravlensdiffusion.evaluation.sets import Sets
-from gravlensdiffusion.evaluation.statistics import relative_shift, scaled_wasserstein
+from gravlensdiffusion.evaluation.statistics import relative_shift
 from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.generation.generator import LensGenerator
-from gravlensdiffusion.metrics.features import frechet_distance
+from gravlensdiffusion.metrics.features import frechet_distance, scaled_wasserstein
 from gravlensdiffusion.model.checkpoint import load_model
 
 RUNS = "dpmpp:5,8,12,20,40 ddim:10,20,50 heun:6,10,20 ddpm:100"

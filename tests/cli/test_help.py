@@ -39,7 +39,8 @@ def test_flags_of_a_group_go_by_their_own_name(capsys):
 
 
 def test_the_help_and_the_page_name_every_file_that_is_read(capsys):
-    from gravlensdiffusion.formats.folder import IMAGE_SUFFIXES, SHARD_SUFFIXES
+    from gravlensdiffusion.formats.companions import IMAGE_SUFFIXES
+    from gravlensdiffusion.formats.folder import SHARD_SUFFIXES
 
     assert main(["inspect", "--help"]) == 0
     shown = capsys.readouterr().out

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from gravlensdiffusion.evaluation import measure
-from gravlensdiffusion.evaluation.measure import cached
+from gravlensdiffusion.evaluation.preparation import cached
 
 
 @pytest.fixture(autouse=True)

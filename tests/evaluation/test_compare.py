@@ -6,7 +6,8 @@ import pytest
 from gravlensdiffusion.evaluation.compare import compare
 from gravlensdiffusion.evaluation.measure import Measurements
 from gravlensdiffusion.evaluation.plan import make_plan
-from gravlensdiffusion.evaluation.statistics import FRECHET, scaled_wasserstein
+from gravlensdiffusion.evaluation.statistics import FRECHET
+from gravlensdiffusion.metrics.features import scaled_wasserstein
 
 
 def frechet_row(shift):

@@ -8,7 +8,7 @@ from gravlensdiffusion.evaluation.compare import Row
 from gravlensdiffusion.evaluation.conditioning import ClassPair
 from gravlensdiffusion.evaluation.result import Evaluation
 from gravlensdiffusion.evaluation.statistics import COVERAGE, MEASURED, Space, auc
-from gravlensdiffusion.evaluation.verdict import headline, verdict
+from gravlensdiffusion.evaluation.verdict import verdict
 from tests.evaluation.cards import EVIL, ROWS, USUAL, evaluation
 
 
@@ -38,10 +38,10 @@ def said(*rows: Row, **changes: object) -> str:
 
 
 def test_headline_names_sets_and_numbers():
-    text = headline(evaluation())
+    text = evaluation().headline
     assert text.startswith(f"{EVIL} (600 images) against real.h5 (1,200 images), at 16 pixels.")
     assert text.endswith("Floors: 600 reference images against 600 others, mean of 5 draws.")
-    simulated = headline(told(reference={"origin": "simulated"}))
+    simulated = told(reference={"origin": "simulated"}).headline
     assert "against real.h5 (1,200 simulations)" in simulated
     assert "600 generated images against 600 simulations" in simulated
 

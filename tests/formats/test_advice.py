@@ -12,7 +12,7 @@ import scipy.io
 import torch
 
 from gravlensdiffusion.errors import BadFilesError, GravLensError
-from gravlensdiffusion.formats.folder import PACKED, advice
+from gravlensdiffusion.formats.companions import PACKED, advice
 from gravlensdiffusion.formats.open import open_set
 from tests.sets.files import lens_images, save_folder
 

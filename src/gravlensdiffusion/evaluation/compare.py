@@ -11,8 +11,9 @@ from scipy.stats import ks_2samp
 
 from gravlensdiffusion.evaluation.measure import Measurements
 from gravlensdiffusion.evaluation.plan import DEFECTS, MAX_PLANTED, Plan, ladders
-from gravlensdiffusion.evaluation.statistics import MMD, Statistic, finite, relative_shift, values
+from gravlensdiffusion.evaluation.statistics import MMD, Statistic, relative_shift, values
 from gravlensdiffusion.metrics.defects import Defect
+from gravlensdiffusion.metrics.features import finite
 from gravlensdiffusion.metrics.kernel import mmd_test
 
 PARTS = (1, 2, 4)

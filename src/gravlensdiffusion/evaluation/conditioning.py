@@ -1,7 +1,7 @@
 """Whether generated images are what was asked for: classes and physical parameters."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -11,6 +11,7 @@ from sklearn.metrics import roc_auc_score
 
 from gravlensdiffusion.evaluation.measure import Measurements
 from gravlensdiffusion.presets.parameters import LABELS
+from gravlensdiffusion.reports.numbers import number
 
 MIN_OF_CLASS = 20
 """Images of each class that a pair of classes needs to be compared."""
@@ -45,6 +46,13 @@ class ClassPair:
         lost = (self.real or 0.0) - self.generated
         return self.kept is not None and self.kept < KEPT and lost > CERTAIN * self.spread
 
+    def told(self, those: str) -> str:
+        """Say how much too alike they are; ``those`` is what the real images are called."""
+        return (
+            f"{' and '.join(self.names)} are too alike: the encoder tells them apart with an area of "
+            f"{number(self.generated)}, in {those} with {number(self.real)}, where 0.5 is guessing"
+        )
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Requested:
@@ -70,6 +78,11 @@ class Requested:
     def title(self) -> str:
         """What people call the parameter; a name that is not known stays as it is."""
         return LABELS.get(self.name, self.name)
+
+
+def too_alike(pairs: Sequence[ClassPair]) -> list[ClassPair]:
+    """Return the pairs of classes that are too alike, the worst first."""
+    return sorted((pair for pair in pairs if pair.is_too_alike), key=lambda pair: pair.kept or 0.0)
 
 
 def class_pairs(

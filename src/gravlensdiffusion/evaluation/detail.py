@@ -7,12 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gravlensdiffusion.evaluation.compare import Row, compare
-from gravlensdiffusion.evaluation.measure import Arrays, Encoder, Measurements, Team, cached
+from gravlensdiffusion.evaluation.measure import Encoder, Measurements, Team
 from gravlensdiffusion.evaluation.plan import Plan
-from gravlensdiffusion.evaluation.preparation import UNIT_RANGE, PreparedSource
+from gravlensdiffusion.evaluation.preparation import UNIT_RANGE, Arrays, PreparedSource, cached
 from gravlensdiffusion.evaluation.sets import Sets
-from gravlensdiffusion.evaluation.statistics import DETAIL, NEGATIVE, finite, pits_of
+from gravlensdiffusion.evaluation.statistics import DETAIL, NEGATIVE, pits_of
 from gravlensdiffusion.metrics import detail
+from gravlensdiffusion.metrics.features import finite
 from gravlensdiffusion.reports.numbers import exact_share, number
 
 MAX_NOISE = detail.DEPTH / 6

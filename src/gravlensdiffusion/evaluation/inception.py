@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.evaluation.compare import Row, compare
-from gravlensdiffusion.evaluation.measure import Measurements, cached
+from gravlensdiffusion.evaluation.measure import Measurements
 from gravlensdiffusion.evaluation.plan import Plan, make_plan
-from gravlensdiffusion.evaluation.preparation import PreparedSource
+from gravlensdiffusion.evaluation.preparation import PreparedSource, cached
 from gravlensdiffusion.evaluation.result import Settings
 from gravlensdiffusion.evaluation.statistics import FID, KID
 from gravlensdiffusion.metrics import inception

@@ -1,14 +1,10 @@
-"""What is measured of every image, lens physics, profiles and encoder features, and kept in a cache."""
+"""What is measured of every image: lens physics, profiles and encoder features."""
 
 import hashlib
-import inspect
-import os
-import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Self
 
 import numpy as np
@@ -17,8 +13,7 @@ from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.evaluation.preparation import BLOCK, PreparedSource
-from gravlensdiffusion.files import whole_file
+from gravlensdiffusion.evaluation.preparation import BLOCK, Arrays, PreparedSource, cached
 from gravlensdiffusion.metrics import einstein, morphology, physics, sky
 from gravlensdiffusion.model.checkpoint import load_encoder
 from gravlensdiffusion.model.folders import WEIGHTS, bundled_encoders
@@ -26,8 +21,6 @@ from gravlensdiffusion.nn.classifier import LensEncoder
 from gravlensdiffusion.parallel import Processes, partition
 from gravlensdiffusion.progress import shown_progress
 from gravlensdiffusion.sets.flux import default_method, resize
-
-Arrays = dict[str, NDArray[np.generic]]
 
 NUM_THREADS = 2
 """Blocks that are measured at the same time, at most."""
@@ -209,46 +202,6 @@ class Team:
         return parts
 
 
-def cached(
-    *parts: str,
-    modules: Sequence[ModuleType] = (),
-    compute: Callable[[], Mapping[str, NDArray[np.generic]]],
-) -> Arrays:
-    """Return arrays from the cache, or compute and keep them there.
-
-    They are known by ``parts``, all that they depend on, and by the source code of ``modules``. A
-    damaged file is computed anew; a folder that cannot be written to is no fault.
-    """
-    folder = _cache_folder()
-    if folder is None:
-        return dict(compute())
-    digest = hashlib.sha256()
-    for part in (*parts, *map(inspect.getsource, modules)):
-        digest.update(part.encode() + b"\0")
-    path = folder / f"{digest.hexdigest()}.npz"
-    try:
-        with path.open("rb") as stored, np.load(stored, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, KeyError):
-        pass
-    computed = dict(compute())
-    with suppress(GravLensError), whole_file(path, overwrite=True) as temporary:
-        np.savez(temporary, **computed)  # type: ignore[arg-type]
-    return computed
-
-
-def _cache_folder() -> Path | None:
-    """Return our folder in the user's cache folder; None where the user has no home folder."""
-    # An empty or relative path is to be ignored, says the XDG Base Directory Specification.
-    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    if not base.is_absolute():
-        try:
-            base = Path.home() / ".cache"
-        except RuntimeError:
-            return None
-    return base / "gravlens" / "features"
-
-
 def measure_images(
     images: NDArray[np.float32], source: PreparedSource, encoder: Encoder
 ) -> Measurements:
@@ -294,15 +247,17 @@ def _measure_block(
 
 
 def _unpack(arrays: Arrays, encoder: Encoder) -> Measurements:
-    def group(prefix: str) -> Iterator[tuple[str, NDArray[np.float64]]]:
-        for name, values in arrays.items():
-            if name.startswith(prefix):
-                yield name.removeprefix(prefix), values.astype(np.float64, copy=False)
+    def group(prefix: str) -> dict[str, NDArray[np.float64]]:
+        return {
+            name.removeprefix(prefix): values.astype(np.float64, copy=False)
+            for name, values in arrays.items()
+            if name.startswith(prefix)
+        }
 
     targets = arrays["targets"].astype(np.float64, copy=False)
     return Measurements(
-        physics=dict(group("physics/")),
-        profiles=dict(group("profiles/")),
+        physics=group("physics/"),
+        profiles=group("profiles/"),
         features=arrays["features"].astype(np.float64, copy=False),
         estimates=dict(zip(encoder.network.config.targets, targets.T, strict=True)),
         logits=arrays["logits"].astype(np.float64, copy=False),

@@ -1,20 +1,28 @@
-"""Bringing image sets to common ground: one size, one scale, one number of grey levels."""
+"""Bringing image sets to common ground, one size, scale and number of grey levels, and the cache of what is measured there."""
 
 import hashlib
-from collections.abc import Iterator
+import inspect
+import os
+import zipfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
+from types import ModuleType
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.files import whole_file
 from gravlensdiffusion.sets.copies import Signatures, sign
 from gravlensdiffusion.sets.flux import FULL_SCALE, PEAK, UNKNOWN, is_per_pixel, peak_scaled
 from gravlensdiffusion.sets.images import Indices, evenly_spread
 from gravlensdiffusion.sets.lens_set import LensSet, View
 
+Arrays = dict[str, NDArray[np.generic]]
 Rescale = Literal["none", "peak"]
 
 BLOCK = 500
@@ -243,3 +251,43 @@ class PreparedSource(View):
     def _some(self) -> NDArray[np.float32]:
         """Return 64 images as they are stored, or all of fewer, shape ``(B, H, W)``."""
         return self._stored.read(evenly_spread(len(self), 64))[:, self._channel]
+
+
+def cached(
+    *parts: str,
+    modules: Sequence[ModuleType] = (),
+    compute: Callable[[], Mapping[str, NDArray[np.generic]]],
+) -> Arrays:
+    """Return arrays from the cache, or compute and keep them there.
+
+    They are known by ``parts``, all that they depend on, and by the source code of ``modules``. A
+    damaged file is computed anew; a folder that cannot be written to is no fault.
+    """
+    folder = _cache_folder()
+    if folder is None:
+        return dict(compute())
+    digest = hashlib.sha256()
+    for part in (*parts, *map(inspect.getsource, modules)):
+        digest.update(part.encode() + b"\0")
+    path = folder / f"{digest.hexdigest()}.npz"
+    try:
+        with path.open("rb") as stored, np.load(stored, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, KeyError):
+        pass
+    computed = dict(compute())
+    with suppress(GravLensError), whole_file(path, overwrite=True) as temporary:
+        np.savez(temporary, **computed)  # type: ignore[arg-type]
+    return computed
+
+
+def _cache_folder() -> Path | None:
+    """Return our folder in the user's cache folder; None where the user has no home folder."""
+    # An empty or relative path is to be ignored, says the XDG Base Directory Specification.
+    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    if not base.is_absolute():
+        try:
+            base = Path.home() / ".cache"
+        except RuntimeError:
+            return None
+    return base / "gravlens" / "features"

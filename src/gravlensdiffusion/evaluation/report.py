@@ -10,7 +10,8 @@ from gravlensdiffusion.evaluation import pictures
 from gravlensdiffusion.evaluation.compare import FAR, Row
 from gravlensdiffusion.evaluation.conditioning import ClassPair, Requested
 from gravlensdiffusion.evaluation.result import Evaluation, Placement
-from gravlensdiffusion.evaluation.verdict import headline, verdict
+from gravlensdiffusion.evaluation.statistics import ABOUT
+from gravlensdiffusion.evaluation.verdict import verdict
 from gravlensdiffusion.reports import document, terminal
 from gravlensdiffusion.reports.document import Document, Facts, Group, Line, Section, Table, Words
 from gravlensdiffusion.reports.numbers import (
@@ -128,7 +129,7 @@ def to_text(evaluation: Evaluation, width: int = terminal.WIDTH) -> str:
         for sentences in (verdict(evaluation), evaluation.notes)
     )
     parts = [
-        textwrap.wrap(headline(evaluation), width),
+        textwrap.wrap(evaluation.headline, width),
         rows,
         terminal.table_lines(_placed(evaluation.placements, MAX_PLACED_IN_TERMINAL), width),
         terminal.table_lines(_classes(evaluation.class_pairs), width),
@@ -179,7 +180,7 @@ def to_html(evaluation: Evaluation) -> bytes:
         Document(
             kind="Evaluation",
             title=f"{ours} against {theirs}",
-            lead=headline(evaluation),
+            lead=evaluation.headline,
             verdict=verdict(evaluation),
             notes=evaluation.notes,
             sections=sections,
@@ -191,7 +192,7 @@ def _statistics(rows: Sequence[Row], *, is_brief: bool = False) -> Table:
     """Return the table of all rows; in brief it has fewer columns, and no spread of the values."""
     columns = BRIEF_COLUMNS if is_brief else COLUMNS
     groups = [
-        Group(title=group, about=group.about, lines=[_line(row, columns) for row in members])
+        Group(title=group, about=ABOUT[group], lines=[_line(row, columns) for row in members])
         for group, members in groupby(rows, key=lambda row: row.statistic.group)
     ]
     return Table(headings=columns, groups=groups, ends_in_text=True, is_wide=True)

@@ -137,6 +137,27 @@ class Evaluation:
         return NOUNS.get(str(self.set_fact("reference", "origin")), "reference images")
 
     @property
+    def headline(self) -> str:
+        """What was compared with what, and how."""
+        sides = " against ".join(map(self._described, ("generated", "reference")))
+        told = f"{sides}, at {self.generated_images.shape[-1]} pixels."
+        if not self.rows:
+            return told
+        (n, m), those = self.sizes, self.noun
+        seeds = self.facts.get("settings", {}).get("num_seeds")
+        over = f", mean of {seeds} draws" if isinstance(seeds, int) and seeds > 1 else ""
+        return (
+            f"{told} Values: {n:,} generated images against {m:,} {those}. Floors: {n:,} {those} "
+            f"against {m:,} others{over}."
+        )
+
+    def _described(self, role: str) -> str:
+        name = self.set_fact(role, "name") or f"the {role} images"
+        num = self.set_fact(role, "num_images")
+        what = SIMULATIONS if self.set_fact(role, "origin") == "simulated" else "images"
+        return f"{name} ({num:,} {what})" if isinstance(num, int) else str(name)
+
+    @property
     def sizes(self) -> tuple[int, int]:
         """How many generated images are compared with how many of the reference."""
         n, m = (self.facts.get(key, 0) for key in ("num_generated", "num_reference"))

@@ -14,7 +14,7 @@ from gravlensdiffusion.evaluation.preparation import (
 )
 from gravlensdiffusion.evaluation.result import Settings
 from gravlensdiffusion.files import told_apart
-from gravlensdiffusion.formats.folder import is_of_images
+from gravlensdiffusion.formats.companions import is_of_images
 from gravlensdiffusion.formats.open import as_set
 from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.interop.hub import is_hub_name

@@ -4,17 +4,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.stats import wasserstein_distance
 
 from gravlensdiffusion.evaluation.measure import Measurements
 from gravlensdiffusion.metrics import physics
 from gravlensdiffusion.metrics.defects import Defect
 from gravlensdiffusion.metrics.detail import seams
-from gravlensdiffusion.metrics.features import frechet_distance, measure_coverage
+from gravlensdiffusion.metrics.features import (
+    finite,
+    frechet_distance,
+    measure_coverage,
+    scaled_wasserstein,
+)
 from gravlensdiffusion.metrics.kernel import kid, mmd_test
 
 Compare = Callable[[Measurements, Measurements, np.random.Generator], float | Mapping[str, float]]
@@ -35,13 +38,8 @@ class Group(StrEnum):
     MEMORISATION = "memorisation"
     INCEPTION = "Inception features"
 
-    @property
-    def about(self) -> str:
-        """What the numbers of the section are."""
-        return _ABOUT[self]
 
-
-_ABOUT = {
+ABOUT = {
     Group.ENCODER: "features of the lens encoder",
     Group.PHYSICS: "Wasserstein distance in units of the scatter of the real images",
     Group.DETAIL: (
@@ -55,6 +53,7 @@ _ABOUT = {
     ),
     Group.INCEPTION: "features of the public Inception network",
 }
+"""What the numbers of each section are."""
 
 
 class Space(StrEnum):
@@ -148,33 +147,12 @@ def values(
     return found
 
 
-def scaled_wasserstein(generated: NDArray[np.float64], reference: NDArray[np.float64]) -> float:
-    """Return the Wasserstein distance in units of the real scatter.
-
-    Args:
-        generated: Values, shape ``(N,)``; those that are not finite are left out.
-        reference: Real values, shape ``(M,)``.
-
-    Returns:
-        NaN where a side has no values or the real ones have no scatter.
-    """
-    one, two = finite(generated), finite(reference)
-    if not len(one) or not len(two) or not two.std() > 0:
-        return float("nan")
-    return float(wasserstein_distance(one, two) / two.std())
-
-
 def relative_shift(name: str, generated: Measurements, reference: Measurements) -> float:
     """Return how far the mean of one statistic is off, in units of the real mean."""
     one, two = (finite(each.physics[name]) for each in (generated, reference))
     if not len(one) or not len(two) or two.mean() == 0:
         return float("nan")
     return float(one.mean() / two.mean() - 1)
-
-
-def finite(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the values that are finite."""
-    return values[np.isfinite(values)]
 
 
 def _frechet(generated: Measurements, real: Measurements, _: np.random.Generator) -> float:
@@ -187,14 +165,6 @@ def _kid(generated: Measurements, real: Measurements, rng: np.random.Generator) 
 
 def _mmd(generated: Measurements, real: Measurements, rng: np.random.Generator) -> float:
     return mmd_test(generated.features, real.features, rng, num_permutations=1).value
-
-
-def _seams(generated: Measurements, real: Measurements, _: np.random.Generator) -> float:
-    return seams(generated.profiles, real.profiles)
-
-
-def _negative(generated: Measurements, *_: object) -> float:
-    return float(generated.physics["negative_flux"].mean())
 
 
 def _number(name: str, generated: Measurements, real: Measurements, _: object) -> float:
@@ -218,16 +188,11 @@ def _coverage(
     return measure_coverage(ours, theirs, min(NEIGHBOURS, len(ours) - 1, len(theirs) - 1))
 
 
+_GROSS: tuple[Defect, ...] = ("flux", "noise", "blur")
 FRECHET = Statistic(
-    name="lens Fréchet distance",
-    group=Group.ENCODER,
-    compare=_frechet,
-    defects=("flux", "noise", "blur"),
-    bias="1/N",
+    name="lens Fréchet distance", group=Group.ENCODER, compare=_frechet, defects=_GROSS, bias="1/N"
 )
-MMD = Statistic(
-    name="lens MMD²", group=Group.ENCODER, compare=_mmd, defects=("flux", "noise", "blur")
-)
+MMD = Statistic(name="lens MMD²", group=Group.ENCODER, compare=_mmd, defects=_GROSS)
 COVERAGE = tuple(
     Statistic(name=name, group=Group.ENCODER, compare=_coverage)
     for name in ("precision", "recall", "density", "coverage")
@@ -244,21 +209,12 @@ def _measured(
     label: str,
     use: Use,
     *defects: Defect,
-    is_relative: bool = False,
     compare: Callable[..., float] = _number,
-    group: Group = Group.PHYSICS,
+    **more: Any,
 ) -> Statistic:
     """Return a statistic of what is measured of each image."""
-    return Statistic(
-        name=name,
-        group=group,
-        label=label,
-        compare=partial(compare, name),
-        defects=defects,
-        bias="1/sqrt(N)",
-        is_relative=is_relative,
-        use=use,
-    )
+    more = {"group": Group.PHYSICS, "bias": "1/sqrt(N)", "defects": defects, "use": use} | more
+    return Statistic(name=name, label=label, compare=partial(compare, name), **more)
 
 
 PHYSICS = (
@@ -288,7 +244,7 @@ SEAMS = Statistic(
     name="seams",
     group=Group.DETAIL,
     label="grid of seams",
-    compare=_seams,
+    compare=lambda ours, real, _: seams(ours.profiles, real.profiles),
     defects=("patches",),
     use=Use.ARCS,
     has_upper_floor=True,
@@ -297,7 +253,7 @@ NEGATIVE = Statistic(
     name="negative_flux",
     group=Group.DETAIL,
     label="negative flux",
-    compare=_negative,
+    compare=lambda ours, *_: float(ours.physics["negative_flux"].mean()),
     defects=("clipped",),
     use=Use.SKY,
     has_upper_floor=True,

@@ -5,13 +5,13 @@ nothing tells the images from the reference is said only where every row lies wi
 classifier finds nothing either, and there are enough images to see more than gross faults.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gravlensdiffusion.evaluation.compare import FAR_RATIO, Row
-from gravlensdiffusion.evaluation.conditioning import KEPT, ClassPair
+from gravlensdiffusion.evaluation.conditioning import KEPT, ClassPair, too_alike
 from gravlensdiffusion.evaluation.plan import FEW_IMAGES, HANDFUL
-from gravlensdiffusion.evaluation.result import SIMULATIONS, Evaluation
+from gravlensdiffusion.evaluation.result import Evaluation
 from gravlensdiffusion.evaluation.statistics import FID, FRECHET, Group, Space, Use
 from gravlensdiffusion.reports.numbers import compared, number, plus_minus
 
@@ -27,51 +27,25 @@ OTHER_MIXTURE = 0.1
 """Share of the images that would have to change class for two sets to be mixed alike."""
 
 
-def headline(evaluation: Evaluation) -> str:
-    """Return what was compared with what, and how."""
-    ours, theirs = (_described(evaluation, role) for role in ("generated", "reference"))
-    parts = [f"{ours} against {theirs}, at {evaluation.generated_images.shape[-1]} pixels."]
-    n, m = evaluation.sizes
-    if evaluation.rows:
-        seeds = evaluation.facts.get("settings", {}).get("num_seeds")
-        over = f", mean of {seeds} draws" if isinstance(seeds, int) and seeds > 1 else ""
-        those = evaluation.noun
-        parts.append(
-            f"Values: {n:,} generated images against {m:,} {those}. Floors: {n:,} {those} against "
-            f"{m:,} others{over}."
-        )
-    return " ".join(parts)
-
-
-def _described(evaluation: Evaluation, role: str) -> str:
-    name = evaluation.set_fact(role, "name") or f"the {role} images"
-    num = evaluation.set_fact(role, "num_images")
-    what = SIMULATIONS if evaluation.set_fact(role, "origin") == "simulated" else "images"
-    return f"{name} ({num:,} {what})" if isinstance(num, int) else str(name)
-
-
 def verdict(evaluation: Evaluation) -> list[str]:
     """Return what was found, the worst first, a sentence or two for each thing to say."""
-    return [sentence for sentence in _sentences(evaluation) if sentence]
-
-
-def _sentences(evaluation: Evaluation) -> Iterator[str]:
     rows, those = evaluation.rows, evaluation.noun
     by_group = {group: [row for row in rows if row.statistic.group is group] for group in Group}
-    yield _handful(evaluation)
-    yield _placed(evaluation)
-    yield _summary(evaluation)
-    yield _mixtures(evaluation)
-    for row in rows:
-        if row.statistic in (FRECHET, FID) and row.value is not None:
-            yield _distance(row)
-    yield _measures(by_group[Group.PHYSICS], those)
-    yield _measures(by_group[Group.DETAIL], those)
-    yield _two_sample(by_group[Group.TWO_SAMPLE], those)
-    yield _memorisation(by_group[Group.MEMORISATION])
-    yield _classes(evaluation.class_pairs, those)
-    if empty := [row for row in rows if row.value is None]:
-        yield f"Not computed: {_titles(empty)}; the table says why."
+    distances = [row for row in rows if row.statistic in (FRECHET, FID) and row.value is not None]
+    empty = [row for row in rows if row.value is None]
+    found = (
+        _handful(evaluation),
+        _placed(evaluation),
+        _summary(evaluation),
+        _mixtures(evaluation),
+        *map(_distance, distances),
+        *(_measures(by_group[group], those) for group in OF_IMAGES),
+        _two_sample(by_group[Group.TWO_SAMPLE], those),
+        _memorisation(by_group[Group.MEMORISATION]),
+        _classes(evaluation.class_pairs, those),
+        f"Not computed: {_titles(empty)}; the table says why." if empty else "",
+    )
+    return [sentence for sentence in found if sentence]
 
 
 def _handful(evaluation: Evaluation) -> str:
@@ -102,8 +76,7 @@ def _placed(evaluation: Evaluation) -> str:
 
 def _summary(evaluation: Evaluation) -> str:
     """Name the worst fault, and what the images are good for and not good for."""
-    those = evaluation.noun
-    n, m = evaluation.sizes
+    those, (n, m) = evaluation.noun, evaluation.sizes
     if not any(row.value is not None for row in evaluation.rows) or min(n, m) < HANDFUL:
         return ""
     worst, small = _worst(evaluation), _largest(evaluation)
@@ -111,10 +84,8 @@ def _summary(evaluation: Evaluation) -> str:
         return _nothing_found(evaluation)
     text = f"Worst fault: {worst}." if worst else f"Only small differences were found: {small}."
     bad, good = _uses(evaluation)
-    if bad:
-        text += f" Not good for: {'; '.join(bad)}."
-    if good:
-        text += f" No such fault was found for: {'; '.join(good)}."
+    text += f" Not good for: {'; '.join(bad)}." if bad else ""
+    text += f" No such fault was found for: {'; '.join(good)}." if good else ""
     if min(n, m) < FEW_IMAGES:
         images = those if m <= n else "images"
         text += f" With {min(n, m):,} {images} smaller faults would not show."
@@ -128,16 +99,15 @@ def _worst(evaluation: Evaluation) -> str | None:
         return f"images are copies of training images, seen in {_sources(copied)}"
     if any(row.excess >= MATTERS for row in _standing_out(rows, *OF_IMAGES)):
         return _largest(evaluation)
-    told = _standing_out(rows, Group.TWO_SAMPLE)
-    if told:
+    if told := _standing_out(rows, Group.TWO_SAMPLE):
         worst = max(told, key=lambda row: row.value or 0.0)
         return (
             f"a classifier tells the images from {those} with an area of {number(worst.value)} from "
             f"{worst.statistic.source}, where 0.5 is guessing; no measure of lens physics is off by "
             "a tenth of its scatter"
         )
-    if close := _too_alike(evaluation.class_pairs):
-        return _alike(close[0], those)
+    if close := too_alike(evaluation.class_pairs):
+        return close[0].told(those)
     for row in rows:
         # Of a share such as coverage only less than the floor is a fault.
         short = row.ratio is None and -row.excess >= MATTERS
@@ -156,8 +126,7 @@ def _largest(evaluation: Evaluation) -> str | None:
 
 def _nothing_found(evaluation: Evaluation) -> str:
     """Say that no row stands out, and how much that means."""
-    those = evaluation.noun
-    n, m = evaluation.sizes
+    those, (n, m) = evaluation.noun, evaluation.sizes
     if min(n, m) < FEW_IMAGES:
         return (
             f"No fault was found, but with {min(n, m):,} images on a side only gross faults would "
@@ -194,7 +163,7 @@ def _uses(evaluation: Evaluation) -> tuple[list[str], list[str]]:
         elif found:
             good.append(use)
     kept = [pair.kept for pair in pairs if pair.kept is not None]
-    if _too_alike(pairs):
+    if too_alike(pairs):
         bad.append("telling the classes apart")
     elif kept and min(kept) >= KEPT:
         good.append("telling the classes apart")
@@ -230,10 +199,8 @@ def _shares(counts: Any) -> dict[str, float]:
 
 
 def _mixed(shares: Mapping[str, float]) -> str:
-    if len(shares) == 1:
-        return f"all {next(iter(shares))}"
-    parts = [f"{100 * share:.0f}% {name}" for name, share in shares.items()]
-    return f"{', '.join(parts[:-1])} and {parts[-1]}"
+    *parts, last = (f"{100 * share:.0f}% {name}" for name, share in shares.items())
+    return f"{', '.join(parts)} and {last}" if parts else f"all {next(iter(shares))}"
 
 
 def _distance(row: Row) -> str:
@@ -286,10 +253,9 @@ def _memorisation(rows: Sequence[Row]) -> str:
 
 def _classes(pairs: Sequence[ClassPair], those: str) -> str:
     measured = [pair for pair in pairs if pair.kept is not None]
-    close = _too_alike(measured)
-    if close:
+    if close := too_alike(measured):
         more = f" So are {len(close) - 1} more of {len(measured)} pairs." if len(close) > 1 else ""
-        return f"{_alike(close[0], those)}.{more}"
+        return f"{close[0].told(those)}.{more}"
     if measured:
         return f"No two classes are certainly more alike than in {those}, as the encoder sees them."
     return ""
@@ -306,9 +272,9 @@ def _difference(row: Row, those: str) -> str:
     name = row.statistic.title
     if row.statistic.bias == "none":
         return f"the {name} is larger than in {those}"
-    if row.shift is not None and row.offset is not None and abs(row.offset) >= row.excess / 2:
-        return f"the {name} is {compared(row.shift)} in {those}"
     if row.offset is not None and abs(row.offset) >= row.excess / 2:
+        if row.shift is not None:
+            return f"the {name} is {compared(row.shift)} in {those}"
         way = "larger" if row.offset > 0 else "smaller"
         return f"the {name} is {way} than in {those} by {number(abs(row.offset))} of its scatter"
     if row.widening is not None and abs(row.widening) >= MATTERS:
@@ -332,15 +298,3 @@ def _sources(rows: Sequence[Row]) -> str:
 
 def _titles(rows: Sequence[Row]) -> str:
     return ", ".join(row.statistic.title for row in rows)
-
-
-def _too_alike(pairs: Sequence[ClassPair]) -> list[ClassPair]:
-    """Return the pairs of classes that are too alike, the worst first."""
-    return sorted((pair for pair in pairs if pair.is_too_alike), key=lambda pair: pair.kept or 0.0)
-
-
-def _alike(pair: ClassPair, those: str) -> str:
-    return (
-        f"{' and '.join(pair.names)} are too alike: the encoder tells them apart with an area of "
-        f"{number(pair.generated)}, in {those} with {number(pair.real)}, where 0.5 is guessing"
-    )

@@ -1,4 +1,4 @@
-"""Which files of a folder are images of lenses, by their names, and what lies beside them: maps, say, or a table."""
+"""Which files are images of lenses, by their names, and what lies beside them: maps, a table, what is not read."""
 
 import csv
 from collections import Counter, defaultdict
@@ -9,6 +9,7 @@ from typing import NamedTuple
 from gravlensdiffusion.errors import BadImageError, GravLensError, listed
 from gravlensdiffusion.sets.naming import (
     FITS_SUFFIXES,
+    SHARD_SUFFIXES,
     NameParts,
     are_bands,
     parse_name,
@@ -16,6 +17,21 @@ from gravlensdiffusion.sets.naming import (
 )
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
+IMAGE_SUFFIXES = (".npy", ".npz", ".fits", ".fit", ".fts", *PICTURE_SUFFIXES)
+
+_PICTURE = "np.asarray(PIL.Image.open({file}).convert('L'))"
+_TENSOR = "torch.load({file}, weights_only=True).numpy()"
+_OBJECT = "np.load({file}, allow_pickle=True)"
+_READ_BY = {
+    **dict.fromkeys((".gif", ".bmp", ".webp", ".jp2"), _PICTURE),
+    **dict.fromkeys((".pt", ".pth"), _TENSOR),
+    **dict.fromkeys((".pkl", ".pickle"), _OBJECT),
+    ".mat": "scipy.io.loadmat({file})['images']",
+    ".parquet": "np.stack(pandas.read_parquet({file})['image'])",
+}
+"""How an array comes out of other files, by suffix."""
+PACKED = frozenset({".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".zst", ".rar"})
+"""Files that have to be unpacked."""
 MAX_TABLE_BYTES = 2**26
 FILE_COLUMNS = ("file", "filename", "file_name", "path", "image", "image_name", "name")
 LABEL_COLUMNS = ("label", "labels", "class", "class_name", "target", "y")
@@ -65,6 +81,24 @@ def sort_files(files: Sequence[Path], band: str | None = None, *, mixed: bool = 
         bands=dict(sorted(counts.items())),
         band=band,
     )
+
+
+def is_of_images(path: Path) -> bool:
+    """Whether a file may hold images, as its name says."""
+    return split_name(path)[1] in (*IMAGE_SUFFIXES, *SHARD_SUFFIXES)
+
+
+def advice(path: Path) -> str:
+    """Return what to do with a file of a kind that is not read, as the end of a message."""
+    suffix = path.suffix.lower()
+    if suffix in PACKED:
+        return "unpack it first"
+    read = _READ_BY.get(suffix, "an array of shape (N, H, W)").format(file=repr(path.name))
+    trusted = (
+        " (which runs code in it: only for files that you trust)" if "allow_pickle" in read else ""
+    )
+    target = path.with_suffix(".npy").name
+    return f"in Python, images = {read}{trusted} and np.save({target!r}, images) make a set of it"
 
 
 def is_band(stated: str, asked: str) -> bool:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from gravlensdiffusion.errors import BadImageError, GravLensError, listed
 from gravlensdiffusion.formats.companions import (
-    PICTURE_SUFFIXES,
+    IMAGE_SUFFIXES,
+    advice,
     maps_of_images,
     sort_files,
     with_classes,
@@ -26,27 +27,6 @@ from gravlensdiffusion.sets.naming import (
     split_name,
 )
 
-IMAGE_SUFFIXES = (".npy", ".npz", ".fits", ".fit", ".fts", *PICTURE_SUFFIXES)
-
-_PICTURE = "np.asarray(PIL.Image.open({file}).convert('L'))"
-_TENSOR = "torch.load({file}, weights_only=True).numpy()"
-_OBJECT = "np.load({file}, allow_pickle=True)"
-_READ_BY = {
-    **dict.fromkeys((".gif", ".bmp", ".webp", ".jp2"), _PICTURE),
-    **dict.fromkeys((".pt", ".pth"), _TENSOR),
-    **dict.fromkeys((".pkl", ".pickle"), _OBJECT),
-    ".mat": "scipy.io.loadmat({file})['images']",
-    ".parquet": "np.stack(pandas.read_parquet({file})['image'])",
-}
-"""How an array comes out of other files, by suffix."""
-PACKED = frozenset({".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".zst", ".rar"})
-"""Files that have to be unpacked."""
-
-
-def is_of_images(path: Path) -> bool:
-    """Whether a file may hold images, as its name says."""
-    return split_name(path)[1] in (*IMAGE_SUFFIXES, *SHARD_SUFFIXES)
-
 
 @dataclass(kw_only=True, slots=True)
 class Listing:
@@ -63,11 +43,9 @@ class Listing:
         maps: The maps of each image that has some, by kind.
         band: The band that was kept, or None.
         same: Other formats that the set lies in as well, and their numbers of images.
-        num_hidden: Entries whose name begins with a dot, or with ``__MACOSX``; they are not looked
-            at.
+        num_hidden: Entries that begin with a dot or ``__MACOSX``, which are not looked at.
         documents: Files about the set, such as LICENSE.
-        companions: What each file that goes with an image is, as ``noise map``; they are no images
-            of the set.
+        companions: What each file is that goes with an image and is none itself: ``noise map``.
     """
 
     root: Path
@@ -92,19 +70,6 @@ class Listing:
                     f"{self.root}: holds {num} images in {name} and {count} in {other}, so that they are "
                     "no set in two formats; name one of them"
                 )
-
-
-def advice(path: Path) -> str:
-    """Return what to do with a file of a kind that is not read, as the end of a message."""
-    suffix = path.suffix.lower()
-    if suffix in PACKED:
-        return "unpack it first"
-    read = _READ_BY.get(suffix, "an array of shape (N, H, W)").format(file=repr(path.name))
-    trusted = (
-        " (which runs code in it: only for files that you trust)" if "allow_pickle" in read else ""
-    )
-    target = path.with_suffix(".npy").name
-    return f"in Python, images = {read}{trusted} and np.save({target!r}, images) make a set of it"
 
 
 def list_folder(
@@ -157,18 +122,16 @@ def list_folder(
         others = ", ".join(listing.same)
         listing.notes.append(f"the same images in other formats, left alone: {others}")
     if listing.documents:
-        names = [path.name for path in listing.documents]
-        listing.notes.append(f"files about the set, left alone: {listed(names)}")
+        names = listed([path.name for path in listing.documents])
+        listing.notes.append(f"files about the set, left alone: {names}")
     return listing
 
 
 def _notes(listing: Listing, empty: list[str], num_objects: int) -> Iterator[str]:
     """Say what lies in a folder beside the images, one line each."""
+    hidden = "hidden entries, whose names begin with a dot or __MACOSX, left alone"
     if listing.num_hidden:
-        yield (
-            "hidden entries, whose names begin with a dot or __MACOSX, left alone: "
-            f"{listing.num_hidden}"
-        )
+        yield f"{hidden}: {listing.num_hidden}"
     if empty:
         yield f"folders without images, left out: {listed(empty)}"
     if num_objects:
@@ -185,8 +148,8 @@ def _take_classes(listing: Listing, tables: list[Path]) -> list[str]:
     """Take the classes from a table beside the images, which counts before names of folders."""
     if not tables:
         return []
-    table, *others = tables
-    listing.problems += [f"{path}: is a second table beside {table}" for path in others]
+    table = tables[0]
+    listing.problems += [f"{path}: is a second table beside {table}" for path in tables[1:]]
     try:
         listing.files, notes = with_classes(listing.files, table)
     except (BadImageError, OSError) as error:
@@ -201,9 +164,8 @@ def _list_formats(formats: list[Path], listing: Listing) -> None:
     listing.same = {folder.name: len(_visible(folder, listing)) for folder in formats}
     if not listing.shards:
         first = formats[0]
-        for path in _visible(first, listing):
-            if _kind(path, listing) == "image":
-                listing.files.append((path, None))
+        own = (path for path in _visible(first, listing) if _kind(path, listing) == "image")
+        listing.files += [(path, None) for path in own]
         listing.check_same(first.name, listing.same.pop(first.name))
 
 
@@ -225,11 +187,9 @@ def _choose_band(listing: Listing, band: str | None, *, mixed: bool) -> list[str
         raise GravLensError(f"{listing.root}: {error}") from None
     listing.companions |= found.companions
     listing.band = found.band
-    images = set(found.images)
-    emptied = {path.parent: path for path, _ in listing.files}
+    images, kept = set(found.images), {path.parent for path in found.images}
+    emptied = {path.parent: path for path, _ in listing.files if path.parent not in kept}
     listing.files = [entry for entry in listing.files if entry[0] in images]
-    for path in images:
-        emptied.pop(path.parent, None)
     for folder, last in emptied.items():
         listing.problems.append(
             f"{folder}: all its files are named like companions of images or other bands "
@@ -265,10 +225,7 @@ def _find_objects(listing: Listing) -> int:
 
 
 def _is_object(folder: Path, images: Iterable[Path], beside: Mapping[Path, int]) -> bool:
-    """Return whether a folder holds one object: a single image named ``image``, or like the folder.
-
-    A class of one image that is named like it is no object unless something lies beside the image.
-    """
+    """Return whether a folder holds one object: an image named ``image``, or like it with something beside."""
     image, *others = images
     rest = parse_name(split_name(image)[0]).rest
     is_named_so = bool(beside[folder]) and rest == parse_name(folder.name).rest
@@ -295,10 +252,9 @@ def _refuse_mixture(listing: Listing, folders: list[Path]) -> None:
         "folders": [path.name for path in folders],
     }
     kinds = [f"{kind} ({names[0]}, ...)" for kind, names in present.items() if names]
+    both = " and ".join(kinds)
     if len(kinds) > 1:
-        raise GravLensError(
-            f"{listing.root}: holds {' and '.join(kinds)}; name one of them instead"
-        )
+        raise GravLensError(f"{listing.root}: holds {both}; name one of them instead")
 
 
 def _visible(folder: Path, listing: Listing) -> list[Path]:

@@ -9,16 +9,11 @@ import numpy as np
 
 from gravlensdiffusion.errors import BadFilesError, GravLensError, one_line
 from gravlensdiffusion.formats.arrays import ArrayChoice
+from gravlensdiffusion.formats.companions import IMAGE_SUFFIXES, advice, is_of_images
 from gravlensdiffusion.formats.file_set import FileSet
 from gravlensdiffusion.formats.fits import FitsReader
 from gravlensdiffusion.formats.fits_extensions import Choice
-from gravlensdiffusion.formats.folder import (
-    IMAGE_SUFFIXES,
-    Listing,
-    advice,
-    is_of_images,
-    list_folder,
-)
+from gravlensdiffusion.formats.folder import Listing, list_folder
 from gravlensdiffusion.formats.hdf5 import Hdf5Reader, is_lenstronomy
 from gravlensdiffusion.formats.image import MIN_SIDE, ImageReader
 from gravlensdiffusion.formats.npy import NpyReader, NpzReader

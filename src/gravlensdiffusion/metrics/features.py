@@ -1,10 +1,11 @@
 """Comparisons of two sets of features: the Fréchet distance, precision, recall, density and coverage.
 
-What every comparison demands of them, and distances between their vectors, stand here too.
+What every comparison demands of them, and distances between vectors and between single numbers, stand here too.
 """
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.stats import wasserstein_distance
 
 from gravlensdiffusion.errors import GravLensError
 
@@ -173,3 +174,24 @@ def _radii(points: Floats, num_neighbours: int) -> NDArray[np.float64]:
             :, num_neighbours - 1
         ]
     return radii
+
+
+def scaled_wasserstein(generated: NDArray[np.float64], reference: NDArray[np.float64]) -> float:
+    """Return the Wasserstein distance in units of the real scatter.
+
+    Args:
+        generated: Values, shape ``(N,)``; those that are not finite are left out.
+        reference: Real values, shape ``(M,)``.
+
+    Returns:
+        NaN where a side has no values or the real ones have no scatter.
+    """
+    one, two = finite(generated), finite(reference)
+    if not len(one) or not len(two) or not two.std() > 0:
+        return float("nan")
+    return float(wasserstein_distance(one, two) / two.std())
+
+
+def finite(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the values that are finite."""
+    return values[np.isfinite(values)]

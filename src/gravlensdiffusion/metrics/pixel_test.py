@@ -21,6 +21,7 @@ from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.metrics.defects import plant
 from gravlensdiffusion.metrics.pixel_network import PixelNetwork
 from gravlensdiffusion.metrics.two_sample import Auc, check_counts, measure_auc
+from gravlensdiffusion.sets.flux import peak_scaled
 
 BAG_SIZES = (1, 2, 4, 8)
 MIN_BAGS = 10
@@ -28,8 +29,7 @@ NUM_DRAWINGS = 20
 MIN_PIXELS = 16
 VALID_AUC = 0.95
 PLANTED_NOISE = 0.1
-BATCH = 64
-SCORE_BATCH = 256
+BATCH, SCORE_BATCH = 64, 256
 SCALE_IMAGES = 250
 RESIDUAL_WEIGHT = 0.2
 NUM_STEPS = 65535
@@ -120,9 +120,8 @@ def _splits(
     for fold in range(num_folds):
         trained, tested = [], []
         for side, order in zip(sides, orders, strict=True):
-            if num_folds > 1:
-                is_tested = np.arange(len(order)) % num_folds == fold
-            else:
+            is_tested = np.arange(len(order)) % num_folds == fold
+            if num_folds == 1:
                 is_tested = np.arange(len(order)) < max(1, round(held_out * len(side)))
             tested.append(side[order[is_tested]])
             trained.append(side[order[~is_tested]])
@@ -150,10 +149,9 @@ def planted_scores(
     """
     check_counts(len(real) // 2, len(real) // 2)
     order = rng.permutation(len(real))
-    most = (training or PixelTraining()).max_images
-    half = min(len(real) // 2, most)
-    clean = real[np.sort(order[:half])]
-    spoilt = real[np.sort(order[half : 2 * half])].astype(np.float32)
+    half = min(len(real) // 2, (training or PixelTraining()).max_images)
+    clean, spoilt = real[np.sort(order[:half])], real[np.sort(order[half : 2 * half])]
+    spoilt = spoilt.astype(np.float32)
     planes = spoilt.reshape(-1, *spoilt.shape[-2:])
     noisy = plant(planes, "noise", PLANTED_NOISE, rng).reshape(spoilt.shape)
     blurred = plant(planes, "shift", 0.5, rng).reshape(spoilt.shape)
@@ -183,15 +181,11 @@ def measure_bags(
         counts = [len(scores) // size for scores in (generated_scores, real_scores)]
         if size > 1 and min(counts) < MIN_BAGS:
             break
-        drawn = [
-            measure_auc(
-                *(
-                    rng.permutation(scores)[: count * size].reshape(count, size).mean(1)
-                    for scores, count in zip((generated_scores, real_scores), counts, strict=True)
-                )
-            )
-            for _ in range(NUM_DRAWINGS if size > 1 else 1)
-        ]
+        drawn = []
+        for _ in range(NUM_DRAWINGS if size > 1 else 1):
+            pairs = zip((generated_scores, real_scores), counts, strict=True)
+            ours, theirs = (rng.permutation(each)[: n * size].reshape(n, size) for each, n in pairs)
+            drawn.append(measure_auc(ours.mean(1), theirs.mean(1)))
         bags[size] = Auc(
             value=float(np.mean([auc.value for auc in drawn])),
             standard_error=float(np.mean([auc.standard_error for auc in drawn])),
@@ -241,11 +235,8 @@ def _score(network: PixelNetwork, images: Images) -> NDArray[np.float64]:
     origins = sorted({0, network.stride // 2})
     scores = []
     for batch in torch.split(torch.from_numpy(images), SCORE_BATCH):
-        views: list[Tensor] = [
-            network(view, origin, origin)[0]
-            for view in (batch, batch.flip((2, 3)))
-            for origin in origins
-        ]
+        both = (batch, batch.flip((2, 3)))
+        views: list[Tensor] = [network(view, at, at)[0] for view in both for at in origins]
         scores.append(torch.stack(views).mean(0))
     return torch.cat(scores).double().numpy()
 
@@ -283,16 +274,16 @@ def equalise(first: NDArray[np.generic], second: NDArray[np.generic]) -> tuple[I
     steps = [step for step in map(_byte_step, sets) if step is not None]
     floats = [images.astype(np.float32) for images in sets]
     if any(_is_peak_scaled(images) for images in floats):
-        rescaled = [_to_unit_range(images) for images in floats]
-        step = 1 / min(NUM_STEPS, BYTE_VALUES - 1) if steps else 1 / NUM_STEPS
+        rescaled = [peak_scaled(images)[0] for images in floats]
+        step = 1 / (BYTE_VALUES - 1 if steps else NUM_STEPS)
     else:
         rescaled = floats
         ranges = np.concatenate([np.ptp(images, axis=(1, 2, 3)) for images in floats])
         step = max(steps, default=float(np.median(ranges)) / NUM_STEPS)
     if step == 0:
         return rescaled[0], rescaled[1]
-    quantised = [np.round(images / np.float32(step)) * np.float32(step) for images in rescaled]
-    return quantised[0].astype(np.float32), quantised[1].astype(np.float32)
+    one, two = (np.round(images / np.float32(step)) * np.float32(step) for images in rescaled)
+    return one.astype(np.float32), two.astype(np.float32)
 
 
 def _is_peak_scaled(images: Images) -> bool:
@@ -300,15 +291,7 @@ def _is_peak_scaled(images: Images) -> bool:
     return bool(np.ptp(lowest) == 0 and np.ptp(highest) == 0)
 
 
-def _to_unit_range(images: Images) -> Images:
-    lowest = images.min((1, 2, 3), keepdims=True)
-    span = images.max((1, 2, 3), keepdims=True) - lowest
-    return (images - lowest) / np.where(span > 0, span, 1)
-
-
 def _byte_step(images: NDArray[np.generic]) -> float | None:
     """Return the step of a set of 8-bit pictures, however scaled; None of any other set."""
     values = np.unique(images[:PROBED_IMAGES].astype(np.float32))
-    if not 2 <= len(values) <= BYTE_VALUES:
-        return None
-    return float(np.diff(values).min())
+    return float(np.diff(values).min()) if 2 <= len(values) <= BYTE_VALUES else None

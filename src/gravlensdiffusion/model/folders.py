@@ -114,7 +114,7 @@ def find_model(name_or_path: str | Path, **hub: Any) -> Path:
         known = ", ".join(bundled_models()) or "none"
         raise GravLensError(f"no model '{name_or_path}': not a path, and bundled are: {known}")
     if path.is_file():
-        from gravlensdiffusion.formats.folder import is_of_images
+        from gravlensdiffusion.formats.companions import is_of_images
 
         if is_of_images(path):
             raise GravLensError(f"{path}: is a file of images, where a model is expected")

@@ -38,7 +38,6 @@ class Survey:
         disc_radius: Half-light radius of these [arcsec].
         arc_magnitude: Magnitude of galaxies beside a lens galaxy that look like arcs [mag].
         lens_index: Sersic index of the lens galaxies' inner component.
-        envelope: Their outer one.
         source_index: Sersic index of the sources' smooth discs.
         source_structure: What the sources have beside these.
     """
@@ -58,7 +57,6 @@ class Survey:
     disc_radius: Prior
     arc_magnitude: Prior
     lens_index: Prior
-    envelope: Envelope
     source_index: Prior
     source_structure: StructuredDisc
 
@@ -78,7 +76,7 @@ class Survey:
                 sersic_index=self.lens_index,
                 e1=around_zero(0.05, 0.18),
                 e2=around_zero(0.05, 0.18),
-                structure=self.envelope,
+                structure=HALO,
             ),
             light_follows_mass=True,
         )
@@ -223,7 +221,6 @@ SLACS = Survey(
     lens_magnitude=TruncatedNormal(16.75, 0.62, 14.9, 18.4),
     lens_radius=TruncatedNormal(1.25, 0.5, 0.5, 3.0),
     lens_index=TruncatedNormal(3.5, 1.1, 1.2, 6.5),
-    envelope=HALO,
     source_magnitude=TruncatedNormal(23.8, 0.8, 21.9, 25.6),
     source_radius=LogUniform(0.1, 0.45),
     source_distance=Uniform(0.0, 0.45),
@@ -244,7 +241,6 @@ DESI = Survey(
     lens_magnitude=TruncatedNormal(18.0, 0.7, 16.0, 19.6),
     lens_radius=TruncatedNormal(0.95, 0.35, 0.35, 2.0),
     lens_index=TruncatedNormal(3.3, 0.9, 1.2, 5.5),
-    envelope=HALO,
     source_magnitude=TruncatedNormal(23.3, 0.8, 21.5, 25.2),
     source_radius=LogUniform(0.2, 0.7),
     source_distance=Uniform(0.0, 0.7),
@@ -265,7 +261,6 @@ EUCLID = Survey(
     lens_magnitude=TruncatedNormal(21.1, 1.1, 18.5, 22.8),
     lens_radius=TruncatedNormal(0.42, 0.2, 0.15, 1.2),
     lens_index=TruncatedNormal(4.0, 0.9, 1.5, 6.0),
-    envelope=HALO,
     source_magnitude=TruncatedNormal(25.3, 0.7, 23.2, 26.6),
     source_radius=LogUniform(0.1, 0.4),
     source_distance=Uniform(0.0, 0.45),

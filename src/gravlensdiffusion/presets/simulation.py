@@ -1,4 +1,4 @@
-"""Named populations to simulate, and the cameras that see them."""
+"""Named populations to simulate, and the cameras that see them, measured on images as docs/simulation.md says."""
 
 import re
 from collections.abc import Callable
@@ -18,6 +18,7 @@ from gravlensdiffusion.config.instrument import (
 from gravlensdiffusion.config.priors import (
     Constant,
     LogUniform,
+    Prior,
     TruncatedNormal,
     Uniform,
     around_zero,
@@ -45,21 +46,21 @@ CLASSES = (
 )
 """The three classes, at the strength at which `deeplense` tells them apart."""
 
-# Cameras of surveys, measured on images of theirs; docs/simulation.md says how.
-_SHAPE = around_zero(0.012, 0.048)
-"""Either ellipticity of a point spread function."""
+
+def _spread(width: Prior, *parts: tuple[float, float, float]) -> PointSpread:
+    """Return the sum of Moffats of share, width [arcsec] and beta, wider or narrower and elliptic by chance."""
+    shape = around_zero(0.012, 0.048)
+    moffats = (Moffat(share=share, fwhm=fwhm, beta=beta) for share, fwhm, beta in parts)
+    return PointSpread(components=tuple(moffats), width=width, e1=shape, e2=shape)
+
 
 ACS_F814W = Camera(
     pixel_scale=0.05,
-    psf=PointSpread(
-        components=(
-            Moffat(share=0.249, fwhm=0.050, beta=4.9),
-            Moffat(share=0.540, fwhm=0.153, beta=12.0),
-            Moffat(share=0.211, fwhm=0.540, beta=1.5),
-        ),
-        width=TruncatedNormal(1.0, 0.01, 0.96, 1.04),
-        e1=_SHAPE,
-        e2=_SHAPE,
+    psf=_spread(
+        TruncatedNormal(1.0, 0.01, 0.96, 1.04),
+        (0.249, 0.050, 4.9),
+        (0.540, 0.153, 12.0),
+        (0.211, 0.540, 1.5),
     ),
     zero_point=25.94,
     # Snapshots of 420 s; the others are of one orbit.
@@ -78,15 +79,11 @@ ACS_F814W = Camera(
 
 WFC3_F140W = Camera(
     pixel_scale=0.08,
-    psf=PointSpread(
-        components=(
-            Moffat(share=0.310, fwhm=0.0755, beta=12.0),
-            Moffat(share=0.492, fwhm=0.257, beta=12.0),
-            Moffat(share=0.198, fwhm=0.823, beta=1.5),
-        ),
-        width=TruncatedNormal(1.0, 0.01, 0.96, 1.04),
-        e1=_SHAPE,
-        e2=_SHAPE,
+    psf=_spread(
+        TruncatedNormal(1.0, 0.01, 0.96, 1.04),
+        (0.310, 0.0755, 12.0),
+        (0.492, 0.257, 12.0),
+        (0.198, 0.823, 1.5),
     ),
     zero_point=26.45,
     background_rms=TruncatedNormal(0.0134, 0.0016, 0.0119, 0.0168),
@@ -100,15 +97,11 @@ WFC3_F140W = Camera(
 
 EUCLID_VIS = Camera(
     pixel_scale=0.1,
-    psf=PointSpread(
-        components=(
-            Moffat(share=0.068, fwhm=0.0703, beta=12.0),
-            Moffat(share=0.793, fwhm=0.190, beta=2.71),
-            Moffat(share=0.139, fwhm=0.241, beta=1.5),
-        ),
-        width=TruncatedNormal(1.0, 0.02, 0.92, 1.08),
-        e1=_SHAPE,
-        e2=_SHAPE,
+    psf=_spread(
+        TruncatedNormal(1.0, 0.02, 0.92, 1.08),
+        (0.068, 0.0703, 12.0),
+        (0.793, 0.190, 2.71),
+        (0.139, 0.241, 1.5),
     ),
     zero_point=25.72,
     background_rms=TruncatedNormal(0.008, 0.0025, 0.0058, 0.0125),
@@ -241,19 +234,17 @@ def _deeplense_sim() -> SimulationConfig:
 
 def _euclid() -> SimulationConfig:
     """Galaxy-scale lenses as the Euclid wide survey sees them in VIS."""
-    return _survey(
-        "euclid", EUCLID, Imaging(instrument=EUCLID_VIS, num_pixels=100, supersampling=2)
-    )
+    return _survey("euclid", EUCLID, EUCLID_VIS, 100)
 
 
 def _hst() -> SimulationConfig:
     """Galaxy-scale lenses in snapshots of the Hubble Space Telescope, WFC3 F140W."""
-    return _survey("hst", DESI, Imaging(instrument=WFC3_F140W, num_pixels=100, supersampling=2))
+    return _survey("hst", DESI, WFC3_F140W, 100)
 
 
 def _slacs() -> SimulationConfig:
     """Galaxy-scale lenses at redshift 0.2, in the images of the Hubble Space Telescope, ACS F814W."""
-    config = _survey("slacs", SLACS, Imaging(instrument=ACS_F814W, num_pixels=96, supersampling=2))
+    config = _survey("slacs", SLACS, ACS_F814W, 96)
     # The masses are those that bend as much at this redshift as those of the others at theirs.
     subhaloes = Subhaloes(slope=-1.1, mass_min=3.7e5, mass_max=3.7e9)
     no_sub, cdm, *others = config.classes
@@ -264,7 +255,7 @@ def _slacs() -> SimulationConfig:
     )
 
 
-def _survey(name: str, survey: Survey, imaging: Imaging) -> SimulationConfig:
+def _survey(name: str, survey: Survey, camera: Camera, num_pixels: int) -> SimulationConfig:
     """Return lenses of three classes and as many images without one, as a survey sees them."""
     return SimulationConfig(
         preset=name,
@@ -273,7 +264,7 @@ def _survey(name: str, survey: Survey, imaging: Imaging) -> SimulationConfig:
         neighbours=survey.around,
         classes=(*CLASSES, survey.no_lens),
         mix=(1.0, 1.0, 1.0, 3.0),
-        imaging=imaging,
+        imaging=Imaging(instrument=camera, num_pixels=num_pixels, supersampling=2),
     )
 
 
