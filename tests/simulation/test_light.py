@@ -19,14 +19,13 @@ from gravlensdiffusion.config.galaxies import (
     StructuredDisc,
 )
 from gravlensdiffusion.config.priors import Constant, TruncatedNormal, Uniform
-from gravlensdiffusion.config.simulation import SimulationConfig
+from gravlensdiffusion.config.simulation import SimulationConfig, symmetries
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.presets.simulation import simulation_preset
 from gravlensdiffusion.simulation.generate import select, set_header, simulate_one
 from gravlensdiffusion.simulation.light import STEP, disc_image, interpolated, sersic_ellipse
 from gravlensdiffusion.simulation.population import _draw_light, draw_neighbours
 from gravlensdiffusion.simulation.profiles import LIGHT, components
-from gravlensdiffusion.simulation.symmetry import symmetries
 
 PIXEL = 0.05
 X, Y = (each.ravel() for each in np.meshgrid(*[(np.arange(240) - 119.5) * PIXEL] * 2))

@@ -10,10 +10,9 @@ from scipy import stats
 
 from gravlensdiffusion.config.galaxies import Box
 from gravlensdiffusion.config.priors import Constant, Normal, TruncatedNormal, Uniform
-from gravlensdiffusion.config.simulation import LensClass, Scene, SimulationConfig
+from gravlensdiffusion.config.simulation import LensClass, Scene, SimulationConfig, symmetries
 from gravlensdiffusion.presets.simulation import SIMULATION_PRESETS, simulation_preset
 from gravlensdiffusion.simulation.population import draw_lens, draw_source
-from gravlensdiffusion.simulation.symmetry import symmetries
 
 EXACT = {
     "deeplense": ("half_turn",),

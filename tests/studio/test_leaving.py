@@ -12,8 +12,8 @@ import pytest
 pytest.importorskip("starlette", reason="the extra `studio` is not installed")
 
 from gravlensdiffusion.generation.generator import LensGenerator
+from gravlensdiffusion.studio.order import Turns
 from gravlensdiffusion.studio.server import HOST
-from gravlensdiffusion.studio.turns import Turns
 from tests.studio.serving import served
 from tests.studio.studios import studio
 

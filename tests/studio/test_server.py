@@ -16,8 +16,8 @@ pytest.importorskip("httpx2", reason="Starlette's test client is not installed")
 from starlette.testclient import TestClient
 
 from gravlensdiffusion.studio.guess import MAX_GAMES, NUM
+from gravlensdiffusion.studio.order import Turns
 from gravlensdiffusion.studio.server import MAX_BODY, PAGE, build_app
-from gravlensdiffusion.studio.turns import Turns
 from tests.studio.studios import BEFORE, SIMULATED, studio
 
 HOST = "http://127.0.0.1:8421"

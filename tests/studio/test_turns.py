@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from gravlensdiffusion.studio.turns import Busy, Left, Turns
+from gravlensdiffusion.studio.order import Busy, Left, Turns
 
 
 async def never():

@@ -60,7 +60,7 @@ class Signatures:
 
 
 @dataclass(frozen=True, slots=True)
-class Copies:
+class _Copies:
     """Which images of a set belong together.
 
     Attributes:
@@ -106,7 +106,7 @@ def sign(batches: Iterable[NDArray[np.float32]]) -> Signatures:
     )
 
 
-def group(signatures: Sequence[Signatures], names: Sequence[str] = ()) -> Copies:
+def group(signatures: Sequence[Signatures], names: Sequence[str] = ()) -> _Copies:
     """Group the images of sets, one after the other.
 
     Images are of one group if they are equal in every pixel, if their thumbnails are closer than
@@ -129,7 +129,7 @@ def group(signatures: Sequence[Signatures], names: Sequence[str] = ()) -> Copies
     pairs.append(_of_one_object(names))
     rows, columns = np.concatenate(pairs).T
     links = coo_array((np.ones(len(rows), bool), (rows, columns)), shape=(len(digests),) * 2)
-    return Copies(connected_components(links, directed=False)[1].astype(np.int64))
+    return _Copies(connected_components(links, directed=False)[1].astype(np.int64))
 
 
 def are_known(images: Signatures, known: Signatures) -> NDArray[np.bool_]:

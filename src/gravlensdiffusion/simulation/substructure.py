@@ -29,7 +29,7 @@ NEAREST_SQUARE = 1e-20
 
 
 @dataclass(frozen=True, slots=True)
-class LensGeometry:
+class _LensGeometry:
     """The numbers that a cosmology and two redshifts come down to.
 
     Attributes:
@@ -51,7 +51,7 @@ class LensGeometry:
 
 
 @lru_cache(maxsize=16)
-def lens_geometry(cosmology: Cosmology) -> LensGeometry:
+def lens_geometry(cosmology: Cosmology) -> _LensGeometry:
     r"""Work out the geometry of a lens.
 
     The Einstein radius of a point mass is
@@ -74,7 +74,7 @@ def lens_geometry(cosmology: Cosmology) -> LensGeometry:
     ) / (1 + cosmology.redshift_source)
     arcsec = units.arcsec.to(units.rad)
     mass = constants.c**2 / (4 * constants.G) * to_lens * to_source / between * arcsec**2
-    return LensGeometry(
+    return _LensGeometry(
         mass_scale=float(mass.to_value(units.M_sun)),
         kpc_per_arcsec=float(to_lens.to_value(units.kpc) * arcsec),
     )
@@ -106,7 +106,7 @@ class Substructure:
     subhaloes: Array | None = None
 
     def add_deflection(
-        self, alpha_x: Array, alpha_y: Array, x: Array, y: Array, geometry: LensGeometry
+        self, alpha_x: Array, alpha_y: Array, x: Array, y: Array, geometry: _LensGeometry
     ) -> None:
         """Add the deflection [arcsec] at x and y, shape ``(N,)`` [arcsec]."""
         if self.subhaloes is not None:
@@ -123,7 +123,7 @@ class Substructure:
                 self.parameters["vortex_angle"],
             )
 
-    def profiles(self, geometry: LensGeometry, axis: Array) -> tuple[Profile, ...]:
+    def profiles(self, geometry: _LensGeometry, axis: Array) -> tuple[Profile, ...]:
         """Return lenstronomy's profiles of it; rays are shot at all pairs of points of an axis ``(N,)`` [arcsec].
 
         lenstronomy has no mass along a segment, so that a vortex is a table of its deflection, which is
@@ -150,7 +150,7 @@ class Substructure:
 def draw_substructure(
     config: Subhaloes | Vortex | None,
     einstein_radius: float,
-    geometry: LensGeometry,
+    geometry: _LensGeometry,
     rng: np.random.Generator,
 ) -> Substructure:
     """Draw the substructure of one image; none for a smooth lens, whose Einstein radius is given [arcsec]."""
@@ -198,7 +198,7 @@ def _draw_vortex(
     config: Vortex,
     einstein_radius: float,
     smooth_mass: float,
-    geometry: LensGeometry,
+    geometry: _LensGeometry,
     rng: np.random.Generator,
 ) -> Substructure:
     axion_mass = draw(config.axion_mass, rng)

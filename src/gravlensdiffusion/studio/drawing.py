@@ -23,8 +23,7 @@ from gravlensdiffusion.sets.flux import PEAK
 from gravlensdiffusion.sets.lens_set import LensSet
 from gravlensdiffusion.simulation.population import pinned
 from gravlensdiffusion.simulation.simulated_set import simulate
-from gravlensdiffusion.studio.order import MAX_STEPS, Order
-from gravlensdiffusion.studio.turns import Wanted
+from gravlensdiffusion.studio.order import MAX_STEPS, Order, Wanted
 
 MAX_IMAGES = 256
 """Images that a page may ask for at once."""

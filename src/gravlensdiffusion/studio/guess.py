@@ -13,8 +13,7 @@ from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.sets.flux import peak_scaled
 from gravlensdiffusion.sets.lens_set import LensSet
 from gravlensdiffusion.studio.drawing import Studio, joined, packed
-from gravlensdiffusion.studio.order import Order
-from gravlensdiffusion.studio.turns import Wanted
+from gravlensdiffusion.studio.order import Order, Wanted
 
 NUM = 10
 MAX_GAMES = 200

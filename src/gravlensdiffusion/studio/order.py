@@ -1,11 +1,13 @@
-"""What the page orders, checked, and the commands that make the same set elsewhere."""
+"""What the page orders, checked, the commands that make the same set elsewhere, and the turns by which one thread draws."""
 
+import asyncio
 import shlex
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pprint import pformat
 from textwrap import indent
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from gravlensdiffusion.config.bounds import (
     ANY,
@@ -21,6 +23,10 @@ from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.generation.request import Request
 from gravlensdiffusion.presets.parameters import ORDERED_BY
 
+T = TypeVar("T")
+
+MAX_WAITING = 64
+"""Orders that are under way or wait, at most."""
 MAX_STEPS = 100
 """Steps that a page may ask for."""
 MAX_SEED = 2**53 - 1
@@ -125,3 +131,88 @@ class Order(Bounded):
             for name, value in (named | dict(numbers)).items()
             if value is not None and value != defaults.get(name)
         }
+
+
+class _End:
+    """Comes after the last item."""
+
+
+class Left(Exception):
+    """Whoever asked has left."""
+
+
+class Busy(Exception):
+    """Too many orders wait."""
+
+
+class Wanted:
+    """Whether somebody still waits for what is drawn."""
+
+    def __init__(self) -> None:
+        self.is_left = False
+
+    def check(self) -> None:
+        """Stop work that nobody waits for, by raising `Left`."""
+        if self.is_left:
+            raise Left
+
+
+class Turns:
+    """Shares one drawing thread among orders.
+
+    An order is an iterator. Each of its items is a piece of work that waits for its turn behind those of
+    other orders, and that begins when the one before it has been taken: so a long order lets
+    short ones pass, and nothing piles up for a page that reads slowly.
+
+    Args:
+        max_waiting: Orders that are taken at a time.
+    """
+
+    def __init__(self, max_waiting: int = MAX_WAITING) -> None:
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="drawing")
+        self._max_waiting, self.num_waiting = max_waiting, 0
+
+    async def items(
+        self,
+        order: Callable[[Wanted], Iterator[T]],
+        leaving: Callable[[], "asyncio.Future[object]"],
+    ) -> AsyncIterator[T]:
+        """Yield the items of an order.
+
+        Args:
+            order: Begins it; it asks now and then whether it is wanted.
+            leaving: Returns what is done as soon as whoever asked has left.
+
+        Raises:
+            Busy: If too many orders wait.
+            Left: If whoever asked has left.
+        """
+        if self.num_waiting >= self._max_waiting:
+            raise Busy
+        self.num_waiting += 1
+        wanted, gone = Wanted(), leaving()
+        waits: set[asyncio.Future[Any]] = {gone}
+        try:
+            steps = order(wanted)
+            while True:
+                loop = asyncio.get_running_loop()
+                piece = loop.run_in_executor(self._thread, _next, steps, wanted)
+                waits = {piece, gone}
+                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+                if not piece.done():
+                    raise Left
+                item = piece.result()
+                if isinstance(item, _End):
+                    return
+                yield item
+        finally:
+            wanted.is_left = True
+            # Of what is still drawn nobody hears.
+            for each in waits:
+                each.cancel()
+            self.num_waiting -= 1
+
+
+def _next(steps: Iterator[T], wanted: Wanted) -> T | _End:
+    wanted.check()
+    return next(steps, _End())

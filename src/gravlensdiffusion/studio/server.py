@@ -20,8 +20,7 @@ from gravlensdiffusion.codec import from_json
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.studio.drawing import KINDS, Studio
 from gravlensdiffusion.studio.guess import Answers, Games
-from gravlensdiffusion.studio.order import Order
-from gravlensdiffusion.studio.turns import Busy, Left, Turns, Wanted
+from gravlensdiffusion.studio.order import Busy, Left, Order, Turns, Wanted
 
 HOST = "127.0.0.1"
 OWN_NAMES = frozenset({HOST, "localhost", "[::1]"})

@@ -17,6 +17,7 @@ from gravlensdiffusion.config.model import (
     TransformConfig,
 )
 from gravlensdiffusion.config.network import UNetConfig
+from gravlensdiffusion.config.simulation import symmetries
 from gravlensdiffusion.config.training import (
     EarlyStopping,
     EMAConfig,
@@ -31,7 +32,6 @@ from gravlensdiffusion.sets.copies import group, sign
 from gravlensdiffusion.sets.images import evenly_spread
 from gravlensdiffusion.sets.lens_set import LensSet
 from gravlensdiffusion.simulation.observe import observe
-from gravlensdiffusion.simulation.symmetry import symmetries
 from gravlensdiffusion.training.augment import check_names
 from gravlensdiffusion.training.counters import FROM_A_MODEL
 from gravlensdiffusion.training.data import noise_free_twins, observation_of

@@ -3,7 +3,7 @@
 A mirror image of a lens is a lens, whose source has another sign of x or y. What a parameter does
 depends on what it is: positions are vectors, shears and ellipticities have spin 2, most others stay.
 Whether the mirror images are as likely as the originals is another question: that is what
-`simulation.symmetry` answers.
+`config.simulation.symmetries` answers.
 """
 
 import math
