@@ -14,13 +14,7 @@ from gravlensdiffusion.evaluation.compare import Row, compare
 from gravlensdiffusion.evaluation.conditioning import class_pairs, matched_labels, requested
 from gravlensdiffusion.evaluation.detail import detail_rows
 from gravlensdiffusion.evaluation.inception import inception_rows
-from gravlensdiffusion.evaluation.measure import (
-    ALONE,
-    Encoder,
-    Measurements,
-    Team,
-    measure_images,
-)
+from gravlensdiffusion.evaluation.measure import ALONE, Encoder, Measurements, Team, measure_images
 from gravlensdiffusion.evaluation.memorisation import Neighbours, memorisation_rows
 from gravlensdiffusion.evaluation.plan import HANDFUL, Plan, make_plan
 from gravlensdiffusion.evaluation.preparation import PreparedSource

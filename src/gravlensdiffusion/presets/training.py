@@ -20,11 +20,7 @@ from gravlensdiffusion.config.network import (
     UNet2DConfig,
     UNetConfig,
 )
-from gravlensdiffusion.config.training import (
-    EMAConfig,
-    OptimiserConfig,
-    TrainingConfig,
-)
+from gravlensdiffusion.config.training import EMAConfig, OptimiserConfig, TrainingConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.presets.parameters import LIGHTS, ORDERED_BY, SHAPES
 
@@ -32,7 +28,6 @@ UNIT_TO_SIGNED = TransformConfig(
     kind="linear", offset=0.5, scale=0.5, centre="none", gain=1.0, bounds=(0.0, 1.0)
 )
 """Images in [0, 1] to [-1, 1], as the DDPM papers have it."""
-
 
 PATCHES = UNetConfig(
     channels=(48, 96, 128),
