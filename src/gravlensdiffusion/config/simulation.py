@@ -270,7 +270,7 @@ def symmetries(config: SimulationConfig) -> tuple[str, ...]:
 def _is_even(prior: Prior) -> bool:
     """Return whether a value and its negative are equally likely."""
     low, high = prior.support
-    return low == -high and getattr(prior, "mean", 0) == 0
+    return low == -high and bool(getattr(prior, "mean", 0) == 0)
 
 
 def _check_names(what: str, names: Sequence[str], where: str = "the simulation") -> None:

@@ -150,8 +150,8 @@ def planted_scores(
     check_counts(len(real) // 2, len(real) // 2)
     order = rng.permutation(len(real))
     half = min(len(real) // 2, (training or PixelTraining()).max_images)
-    clean, spoilt = real[np.sort(order[:half])], real[np.sort(order[half : 2 * half])]
-    spoilt = spoilt.astype(np.float32)
+    clean = real[np.sort(order[:half])]
+    spoilt = real[np.sort(order[half : 2 * half])].astype(np.float32)
     planes = spoilt.reshape(-1, *spoilt.shape[-2:])
     noisy = plant(planes, "noise", PLANTED_NOISE, rng).reshape(spoilt.shape)
     blurred = plant(planes, "shift", 0.5, rng).reshape(spoilt.shape)
