@@ -4,7 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from gravlensdiffusion.conditioning import Condition
-from gravlensdiffusion.config.model import ModelConfig, ObservationConfig
+from gravlensdiffusion.config.instrument import ObservationConfig
+from gravlensdiffusion.config.model import ModelConfig
 from gravlensdiffusion.config.network import BRIGHTNESS_STEP, UNetConfig
 from gravlensdiffusion.model.transform import Transform, stretch
 from gravlensdiffusion.nn.lens_equation import LensEquation, SmoothLens
