@@ -5,6 +5,7 @@ import os
 import socket
 import sys
 import webbrowser
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -78,10 +79,10 @@ class Options:
             print(f"the studio is at {address} (Ctrl+C ends it)", flush=True)
             if not self.no_browser and _has_screen():
                 webbrowser.open(address)
-            try:
+            # Whether the server hands Ctrl+C on or returns depends on what it was doing.
+            with suppress(KeyboardInterrupt):
                 server.run(sockets=[listener])
-            except KeyboardInterrupt:
-                tell("the studio has ended")
+            tell("the studio has ended")
 
 
 def serve(app: "Starlette") -> "uvicorn.Server":
