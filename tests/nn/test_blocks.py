@@ -120,6 +120,10 @@ def test_in_bf16_a_cpu_keeps_norms_and_attention_in_single_precision() -> None:
         rough = norm(x), attend(*heads.unbind(0)), block(x)
     assert [each.dtype for each in rough[:2]] == [torch.float32, torch.float32]
     assert torch.equal(norm(x.bfloat16()), norm(x.bfloat16().float()))
+    # What is asked for in double precision is given in it.
+    double = copy.deepcopy(block).double()(x.double())
+    assert double.dtype == torch.float64
+    torch.testing.assert_close(double.float(), exact[2], rtol=1e-5, atol=1e-5)
     assert all(torch.equal(a, b) for a, b in zip(exact[:2], rough[:2], strict=True))
     assert not torch.equal(exact[2], rough[2])
     torch.testing.assert_close(exact[2], rough[2], rtol=0.02, atol=0.05)

@@ -69,6 +69,11 @@ class SmoothLensConfig(Bounded):
     zero_point: Annotated[float, Range(at_least=-100, at_most=100)] = 0.0
     spread: Annotated[float | tuple[float, ...], Range(above=0)] = 1.0
 
+    def __post_init__(self) -> None:
+        check_ranges(self)
+        if self.spread == ():
+            raise GravLensError("spread must be one number or more")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LensEquationConfig(Bounded):

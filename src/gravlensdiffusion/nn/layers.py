@@ -75,11 +75,11 @@ class ParameterFeatures(nn.Module):
 
 
 class GroupNorm(nn.GroupNorm):
-    """Group normalisation in single precision, as autocast has it on a GPU: in bf16 a CPU is slower."""
+    """Group normalisation in the precision of its weights, as autocast has it on a GPU: in bf16 a CPU is slower."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(B, C, H, W)`` to the same shape."""
-        return super().forward(x.float())
+        return super().forward(x.to(torch.promote_types(x.dtype, self.weight.dtype)))
 
 
 class ResidualBlock(nn.Module):
@@ -208,7 +208,7 @@ class Upsample(nn.Module):
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, scale: float | None = None) -> Tensor:
-    """Return the attention of heads ``(B, H, N, D)``, on a CPU in single precision, its faster one.
+    """Return the attention of heads ``(B, H, N, D)``, on a CPU in single precision or better, which is faster there.
 
     Args:
         query: What each pixel looks for.
@@ -219,7 +219,8 @@ def attend(query: Tensor, key: Tensor, value: Tensor, scale: float | None = None
     if query.device.type != "cpu":
         return F.scaled_dot_product_attention(query, key, value, scale=scale)
     with torch.autocast("cpu", enabled=False):
-        heads = query.float(), key.float(), value.float()
+        least = torch.promote_types(query.dtype, torch.float32)
+        heads = query.to(least), key.to(least), value.to(least)
         return F.scaled_dot_product_attention(*heads, scale=scale)
 
 

@@ -98,7 +98,7 @@ def with_spread(
     network = cast("UNetConfig", config.network)
     equation = cast("LensEquationConfig", network.lens_equation)
     is_nearer = squares.sum() < counts.sum()
-    num = int(np.count_nonzero(counts > LEAST_COUNT))
+    num = int(np.cumprod(counts > LEAST_COUNT).sum())  # those before the first that has too few
     spread = tuple(np.sqrt(squares[:num] / counts[:num]).clip(LEAST_SPREAD).round(5).tolist())
     kept = (
         equation.smooth and replace(equation.smooth, spread=spread) if is_nearer and num else None
