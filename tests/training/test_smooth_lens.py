@@ -132,6 +132,7 @@ def test_a_file_cannot_ask_for_more_than_a_machine_has():
         {"zero_point": 1e6},
         {"spread": 0.0},
         {"spread": (0.1, -1.0)},
+        {"spread": ()},
     ):
         with pytest.raises(GravLensError, match=next(iter(wrong))):
             SmoothLensConfig(**wrong)
