@@ -1,6 +1,7 @@
 """What a user orders, as text, and the numbers that come of it."""
 
 import csv
+import inspect
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +17,9 @@ from gravlensdiffusion.config.model import ModelConfig, ParameterConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.generation import conditions
 from gravlensdiffusion.generation.conditions import read_conditions
+from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.generation.request import (
+    Asked,
     Span,
     class_indices,
     parameter_table,
@@ -227,3 +230,9 @@ def test_files_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_a_label_that_is_no_name_is_refused_with_the_names_there_are(label) -> None:
     with pytest.raises(GravLensError, match=r"label must be .*: no_sub, cdm, axion, any; got "):
         class_indices(CONFIG, 4, label, "lens64")
+
+
+def test_what_is_handed_on_is_what_a_request_takes() -> None:
+    taken = inspect.signature(LensGenerator.request).parameters.values()
+    named = {each.name: each.annotation for each in taken if each.kind is each.KEYWORD_ONLY}
+    assert named == Asked.__annotations__

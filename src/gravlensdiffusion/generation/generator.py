@@ -1,11 +1,11 @@
 """From a checkpoint to lens images in physical units."""
 
-from collections.abc import Callable, Iterator
-from typing import Unpack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Literal, Unpack
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from gravlensdiffusion import __version__
@@ -26,8 +26,14 @@ from gravlensdiffusion.generation.noise import (
     noise_of_images,
 )
 from gravlensdiffusion.generation.pretrained import Pretrained
-from gravlensdiffusion.generation.prior import draw_missing_parameters
-from gravlensdiffusion.generation.request import Asked, Request, class_indices, parameter_table
+from gravlensdiffusion.generation.prior import derivation, draw_missing_parameters
+from gravlensdiffusion.generation.request import (
+    Asked,
+    Request,
+    Span,
+    class_indices,
+    parameter_table,
+)
 from gravlensdiffusion.generation.samples import Frame, LensSamples
 from gravlensdiffusion.model.build import build_sampler
 from gravlensdiffusion.model.checkpoint import fingerprint
@@ -56,7 +62,22 @@ class LensGenerator(Pretrained):
         (100, 1, 28, 28)
     """
 
-    def request(self, num: int, **asked: Unpack[Asked]) -> Request:
+    def request(
+        self,
+        num: int,
+        *,
+        label: str | Sequence[str] | None = None,
+        parameters: Mapping[str, ArrayLike | Span] | None = None,
+        seed: int = 0,
+        first: int = 0,
+        sampler: str | None = None,
+        num_steps: int | None = None,
+        guidance: float = 1.0,
+        exposure_s: float | None = None,
+        sky_rms: float | None = None,
+        flux_unit: Literal["peak"] | None = None,
+        noise_free: bool | None = None,
+    ) -> Request:
         """Return what a number of images is asked to be, and how they are drawn.
 
         Args:
@@ -67,13 +88,13 @@ class LensGenerator(Pretrained):
                 that values are drawn from; NaN, or no entry, leaves a value out. An image of which
                 none is given gets some that are spread as those of its class in the training set,
                 where the model has kept such.
-            seed: Seed; 0 by default.
-            first: Number k of the first image; 0 by default.
+            seed: Seed.
+            first: Number k of the first image.
             sampler: ``ddpm``, ``ddim``, ``dpmpp``, ``heun``, ``consistency`` or ``scheduler``; None
                 for the model's own.
             num_steps: Number of steps; None for the model's own, or the sampler's.
             guidance: Scale of guidance, by the weaker model where there is one, else classifier-free;
-                1, the default, is none.
+                1 is none.
             exposure_s: Exposure time that sets the Poisson noise of the galaxies [s], of a model
                 that leaves the noise to the instrument; None for that of the training set.
             sky_rms: Noise of sky and read-out in a native pixel [e- / s], of such a model; likewise.
@@ -84,20 +105,13 @@ class LensGenerator(Pretrained):
         Raises:
             GravLensError: If a value is not allowed, or the model does not know or cannot do it.
         """
-        for unknown in asked.keys() - Asked.__annotations__.keys():
-            message = f"LensGenerator.request() got an unexpected keyword argument '{unknown}'"
-            raise TypeError(message)
         if num < 1:
             raise GravLensError(f"the number of images must be at least 1, got {num}")
-        seed, first = asked.get("seed", 0), asked.get("first", 0)
-        guidance, noise_free = asked.get("guidance", 1.0), asked.get("noise_free")
         numbers = range(first, first + num)
-        labels = class_indices(self.config, num, asked.get("label"), self.name)
-        values = asked.get("parameters") or {}
-        table = parameter_table(self.config, numbers, values, seed, self.name)
-        name, steps = self.sampling(asked.get("sampler"), asked.get("num_steps"))
-        noise = asked.get("exposure_s"), asked.get("sky_rms")
-        observation = asked_noise(self.config, *noise, self.name)
+        labels = class_indices(self.config, num, label, self.name)
+        table = parameter_table(self.config, numbers, parameters or {}, seed, self.name)
+        name, steps = self.sampling(sampler, num_steps)
+        observation = asked_noise(self.config, exposure_s, sky_rms, self.name)
         if noise_free and observation is None:
             raise GravLensError(
                 f"model '{self.name}' has learned its noise with its lenses, so that it has no "
@@ -114,7 +128,7 @@ class LensGenerator(Pretrained):
         if self.config.prior_size:
             prior_table = self.model.prior.cpu().numpy().astype(np.float64)
             draw_missing_parameters(
-                self.config, prior_table, labels, table, numbers, seed, self._signal_to_noise
+                self.config, prior_table, labels, table, numbers, seed, derivation(self.model)
             )
         return Request(
             labels=labels,
@@ -124,24 +138,11 @@ class LensGenerator(Pretrained):
             num_steps=steps,
             guidance=float(guidance),
             observation=observation,
-            flux_unit=asked.get("flux_unit") or self.config.flux_unit,
+            flux_unit=flux_unit or self.config.flux_unit,
             noise_free=observation is not None if noise_free is None else noise_free,
             first=first,
             weak=None if weak is None else fingerprint(weak),
         )
-
-    @property
-    def _signal_to_noise(self) -> Callable[[NDArray[np.float64]], NDArray[np.float64]] | None:
-        """What computes the signal-to-noise ratio of smooth lenses; None where it is not known."""
-        expected, observation = self.model.expected, self.config.observation
-        if expected is None or observation is None or observation.depths:
-            return None
-
-        def derive(parameters: NDArray[np.float64]) -> NDArray[np.float64]:
-            given = torch.from_numpy(parameters).to(self.device)
-            return np.asarray(expected.signal_to_noise(given, observation).double().cpu())
-
-        return derive
 
     def sample(
         self, num: int, *, batch_size: int = 100, progress: bool = False, **asked: Unpack[Asked]

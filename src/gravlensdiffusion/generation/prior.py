@@ -3,16 +3,34 @@
 from collections.abc import Callable
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 from scipy.stats import rankdata
 
 from gravlensdiffusion.config.model import ModelConfig
 from gravlensdiffusion.diffusion.randomness import Stream, generator
+from gravlensdiffusion.model.build import Model
 from gravlensdiffusion.presets.parameters import DERIVED
+
+Derivation = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+"""What follows from the others, from parameters ``(M, P)``, shape ``(M,)``."""
 
 NUM_TRIED = 16
 """Draws of which the best is taken where what follows from the parameters is asked for."""
+
+
+def derivation(model: Model) -> Derivation | None:
+    """Return what computes the signal-to-noise ratio of smooth lenses; None where it is not known."""
+    expected, observation = model.expected, model.config.observation
+    if expected is None or observation is None or observation.depths:
+        return None
+
+    def derive(parameters: NDArray[np.float64]) -> NDArray[np.float64]:
+        given = torch.from_numpy(parameters).to(model.transform.mean.device)
+        return np.asarray(expected.signal_to_noise(given, observation).double().cpu())
+
+    return derive
 
 
 def draw_missing_parameters(
@@ -22,7 +40,7 @@ def draw_missing_parameters(
     parameters: NDArray[np.float64],
     numbers: range,
     seed: int,
-    derive: Callable[[NDArray[np.float64]], NDArray[np.float64]] | None = None,
+    derive: Derivation | None = None,
 ) -> None:
     """Give each image the parameters that it was not asked for, spread as in the training set.
 
@@ -40,7 +58,7 @@ def draw_missing_parameters(
         parameters: Their parameters, shape ``(N, P)``; changed in place.
         numbers: Their numbers k.
         seed: Seed.
-        derive: Computes what follows from the others of parameters ``(M, P)``, shape ``(M,)``.
+        derive: Computes what follows from the others.
 
     References:
         Geenens 2014 (arXiv:1303.4121), the estimate on the scale of normal scores; Scott 1992,

@@ -64,7 +64,7 @@ class Span(NamedTuple):
 
 
 class Asked(TypedDict, total=False):
-    """The keywords of `LensGenerator.request`, which says what they mean."""
+    """The keywords of `LensGenerator.request`, which says what they mean, for those that hand them on."""
 
     label: str | Sequence[str] | None
     parameters: Mapping[str, ArrayLike | Span] | None
