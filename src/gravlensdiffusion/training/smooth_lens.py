@@ -23,10 +23,12 @@ from gravlensdiffusion.sets.training_set import TrainingSet
 
 NUM_SPREAD, BATCH = 1024, 64
 """Images on which it is measured how far they lie from that of the smooth lens, and how many at a time."""
-LEAST_SPREAD = 0.02
+LEAST_SPREAD = 1e-4
 """Distance from that image that counts as the least [model units]."""
 MAX_LEVELS, LEAST_COUNT = 64, 100
 """Brightnesses at which that is measured, and pixels that a brightness needs."""
+DARK = 0.05
+"""Brightness below which pixels count as dark [steps]: from there on, the distance grows with the light."""
 
 
 def with_lens_equation(
@@ -92,7 +94,8 @@ def with_spread(
             each[is_given].numpy().ravel()
             for each in expected.levels(expected.smooth(given).expand_as(x), MAX_LEVELS)
         )
-        for level, weight in ((below, 1 - share), (above, share)):
+        for level, away in ((below, share), (above, 1 - share)):
+            weight = np.where((level > 0) | (away < DARK), 1 - away, 0)
             squares += np.bincount(level, weight * square, MAX_LEVELS)
             counts += np.bincount(level, weight, MAX_LEVELS)
     network = cast("UNetConfig", config.network)
