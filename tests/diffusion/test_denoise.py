@@ -8,7 +8,12 @@ from torch import Tensor, nn
 
 from gravlensdiffusion.conditioning import Condition
 from gravlensdiffusion.config.bounds import UNLABELLED
-from gravlensdiffusion.diffusion.denoise import IndexedDenoiser, PreconditionedDenoiser, Prediction
+from gravlensdiffusion.diffusion.denoise import (
+    HIDDEN_SCALE,
+    IndexedDenoiser,
+    PreconditionedDenoiser,
+    Prediction,
+)
 from gravlensdiffusion.diffusion.noise import (
     CosineSchedule,
     DDPMSchedule,
@@ -151,6 +156,30 @@ def test_without_skip_the_network_gives_the_clean_image(
     c_out = r / torch.sqrt(r**2 + 1)
     expected = (x_hat - x).square().mean((1, 2, 3)) / (c_out**2 + floor**2)
     assert torch.allclose(denoiser.loss(x, t, eps).double(), expected, rtol=1e-5)
+
+
+def test_errors_where_next_to_nothing_is_expected_count_for_what_they_would_be_hidden_by(
+    images: tuple[Tensor, Tensor, Tensor],
+) -> None:
+    x, eps, t = images
+    schedule, floor = VariancePreservingLogSNR(), 0.1
+    std = torch.full_like(x, 1e-3)
+    std[..., 2:] = 0.5
+    denoiser = PreconditionedDenoiser(
+        Oracle(torch.full_like(x, 0.7)),
+        schedule,
+        skip=False,
+        floor=floor,
+        expected=lambda _, like: (torch.zeros_like(like), std),
+    )
+    x = x * std
+    alpha, sigma = schedule(t)
+    x_hat = denoiser(column(alpha) * x + column(sigma) * eps, t)
+    assert torch.allclose(x_hat, 0.7 * std, rtol=1e-9)
+    r = column(sigma / alpha)
+    scale = std.clamp(min=HIDDEN_SCALE) * (r**2 / (r**2 + std**2) + floor**2).sqrt()
+    expected = ((x_hat - x) / scale).square().mean((1, 2, 3))
+    assert torch.allclose(denoiser.loss(x, t, eps).double(), expected, rtol=1e-4)
 
 
 class CleanOracle(nn.Module):

@@ -98,6 +98,19 @@ def test_no_image_takes_those_of_a_training_image(table: NDArray[np.float64]) ->
     assert np.median(to_training) > 0.8 * np.median(among.min(axis=1))
 
 
+def test_parameters_are_drawn_together_only_where_they_depend_on_each_other() -> None:
+    # A disc of sources, of which neither coordinate tells the sign of the other, and a radius.
+    rng = np.random.default_rng(2)
+    angle, away = rng.uniform(0, 2 * np.pi, NUM), rng.uniform(0.3, 0.4, NUM)
+    x, y = away * np.cos(angle), away * np.sin(angle)
+    radius = rng.uniform(0.8, 1.6, NUM)
+    disc = np.stack([np.zeros(NUM), radius, x, y, 10 * radius], axis=1)
+    found = drawn(disc, np.zeros(NUM, dtype=np.int16))
+    assert np.mean(np.hypot(found[:, 1], found[:, 2]) < 0.15) < 0.05
+    assert spearmanr(np.abs(found[:, 1]), np.abs(found[:, 2])).statistic < -0.6
+    assert abs(spearmanr(found[:, 0], found[:, 1]).statistic) < 0.1
+
+
 def test_a_model_of_before_takes_those_of_a_training_image(table: NDArray[np.float64]) -> None:
     found = drawn(table, np.zeros(50, dtype=np.int16), replace(CONFIG, prior_draws="rows"))
     rows = {tuple(row[1:]) for row in table if row[0] == 0}

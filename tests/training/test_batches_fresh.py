@@ -45,6 +45,15 @@ def test_image_i_of_the_training_is_image_i_of_the_simulation(tmp_path):
     assert np.array_equal(batch.condition.parameters, truth)
 
 
+def test_more_images_are_asked_what_they_are_than_are_measured(tmp_path):
+    train(recipe(total_images=8), "preset:deeplense", tmp_path, device="cpu")
+    model = load_model(tmp_path)
+    whole = simulate("deeplense", 192, 0, size=10, noise_free=True, flux_unit="e-/s")
+    names = [each.name for each in model.config.parameters]
+    truth = np.stack([whole.labels, *(whole.parameters[name] for name in names)], axis=1)
+    assert np.array_equal(model.prior, truth.astype(np.float32))
+
+
 def test_a_broken_run_goes_on_longer_too_with_the_same_bits(tmp_path):
     train(recipe(total_images=48), "preset:deeplense", tmp_path / "whole", device="cpu")
     for total in (24, 48):

@@ -61,8 +61,7 @@ def test_the_spread_is_that_of_images_about_the_smooth_lens(folder, lenses):
     shares = [
         (error[part].mean() / said[part].mean()).item() for part in torch.arange(x.numel()).chunk(6)
     ]
-    print(shares, std.min())
-    assert shares[2:] == pytest.approx([1] * 4, abs=0.35)
+    assert shares == pytest.approx([1] * 6, abs=0.5)
     assert std.min().item() < 0.001  # Where there is no light, there is none to be moved.
     assert std.max() > 0.1
     # Where something is not given, the mean image is all that is known.

@@ -1,10 +1,12 @@
 """Parameters of images that are asked for none: new ones, spread as those of the training set."""
 
+import warnings
 from collections.abc import Callable
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.sparse.csgraph import connected_components
 from scipy.special import ndtr, ndtri
 from scipy.stats import rankdata
 
@@ -18,6 +20,9 @@ Derivation = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 NUM_TRIED = 16
 """Draws of which the best is taken where what follows from the parameters is asked for."""
+
+SIGNIFICANCE = 4.0
+"""Correlation from which parameters count as dependent [standard deviations of that of independent ones]."""
 
 
 def derivation(model: Model) -> Derivation | None:
@@ -44,10 +49,10 @@ def draw_missing_parameters(
 ) -> None:
     """Give each image the parameters that it was not asked for, spread as in the training set.
 
-    They are drawn from the kernel density estimate of the training images of its class, where there
+    They are drawn from kernel density estimates of the training images of its class, where there
     are such, given what was asked, on the scale of normal scores: each parameter keeps its own
-    distribution, all keep their dependence up to the width of the kernel, and no image has those of a
-    training image. What follows from the others is left to the model, and so is what the chosen
+    distribution, those that depend on each other do so up to the width of the kernel, the others are drawn on
+    their own, and no image has those of a training image. What follows from the others is left to the model, and so is what the chosen
     training image lacks; where it is asked for and can be computed, the best of several draws is taken. Image k depends on (seed, k) and what it is asked to be alone. A model of
     before takes all parameters of that training image, where none is asked for.
 
@@ -74,7 +79,7 @@ def draw_missing_parameters(
     concerned = is_left_out[:, ~derived].any(axis=1) if is_new else is_left_out.all(axis=1)
     for label in set(labels[concerned].tolist()):
         own = values[prior[:, 0] == label]
-        table = _Table(own if len(own) else values)
+        table = _Table(own if len(own) else values, derived)
         for place in np.flatnonzero(concerned & (labels == label)):
             rng = generator(seed, numbers[int(place)], Stream.CONDITION)
             given = parameters[place]
@@ -92,22 +97,38 @@ def draw_missing_parameters(
 
 
 class _Table:
-    """The kernel density estimate of training images, shape ``(M, P)``."""
+    """Parameters of training images, shape ``(M, P)``, of which some are derived from the others, ``(P,)``."""
 
-    def __init__(self, table: NDArray[np.float64]) -> None:
-        self._table = table
-        self._ordered = np.sort(table, axis=0)
-        self._num = np.isfinite(table).sum(axis=0)
-        width = len(table) ** (-1 / ((self._num > 0).sum() + 4))
-        shrinking = np.hypot(1, width)
-        ranks = rankdata(table, axis=0, nan_policy="omit")
-        # The normal deviates of the ranks within each column.
-        scores = ndtri((ranks - 0.5) / self._num.clip(1))
-        self._middles, self._width = scores / shrinking, width / shrinking
+    def __init__(self, table: NDArray[np.float64], derived: NDArray[np.bool_]) -> None:
+        self._table, self._derived = table, derived
+        self._whole = _Density(table)
+        columns = np.flatnonzero(~derived)
+        groups = [columns[own] for own in _dependent(table[:, columns])]
+        self._parts = [(group, _Density(table[:, group])) for group in groups]
 
     def take(self, rng: np.random.Generator) -> NDArray[np.float64]:
         """Return the parameters of one of the images."""
         return self._table[int(rng.random() * len(self._table))].copy()
+
+    def draw(self, rng: np.random.Generator, given: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return new parameters, given some of them, NaN for the others."""
+        if np.isfinite(given[self._derived]).any():
+            return self._whole.draw(rng, given)
+        drawn = np.full(len(given), np.nan)
+        for columns, density in self._parts:
+            drawn[columns] = density.draw(rng, given[columns])
+        return drawn
+
+
+class _Density:
+    """The kernel density estimate of vectors, shape ``(M, P)``."""
+
+    def __init__(self, table: NDArray[np.float64]) -> None:
+        self._num = np.isfinite(table).sum(axis=0)
+        self._ordered = np.sort(table, axis=0)
+        width = len(table) ** (-1 / ((self._num > 0).sum() + 4))
+        shrinking = np.hypot(1, width)
+        self._middles, self._width = _normal_scores(table) / shrinking, width / shrinking
 
     def draw(self, rng: np.random.Generator, given: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return new parameters, given some of them, NaN for the others."""
@@ -119,7 +140,7 @@ class _Table:
 
     def _row(self, u: float, given: NDArray[np.float64]) -> int:
         """Return the image about which parameters are drawn: the likelier, the nearer to what is given."""
-        distance = np.zeros(len(self._table))
+        distance = np.zeros(len(self._middles))
         for column in np.flatnonzero(np.isfinite(given) & (self._num > 0)):
             num = self._num[column]
             rank = np.searchsorted(self._ordered[:num, column], given[column])
@@ -130,3 +151,25 @@ class _Table:
         weight = np.exp((distance.min() - distance) / (2 * self._width**2))
         chances = np.cumsum(weight)
         return int(np.searchsorted(chances, u * chances[-1], side="right"))
+
+
+def _normal_scores(table: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the normal deviates of the ranks within each column, shape ``(M, P)``."""
+    num = np.isfinite(table).sum(axis=0).clip(1)
+    return np.asarray(ndtri((rankdata(table, axis=0, nan_policy="omit") - 0.5) / num))
+
+
+def _dependent(table: NDArray[np.float64]) -> list[NDArray[np.intp]]:
+    """Return groups of columns, each independent of the others as far as the table, ``(M, P)``, can tell.
+
+    Columns belong together where one, how far it is from its middle, or whether it is there, is correlated
+    with one of these of the other.
+    """
+    with warnings.catch_warnings(action="ignore", category=RuntimeWarning):
+        away = np.abs(table - np.nanmedian(table, axis=0))
+        seen = [np.nan_to_num(_normal_scores(each)) for each in (table, away)]
+        found = np.abs(np.corrcoef(np.hstack([*seen, np.isnan(table)]).T))
+    num = table.shape[1]
+    largest = np.nan_to_num(found).reshape(3, num, 3, num).max(axis=(0, 2))
+    count, group = connected_components(largest > SIGNIFICANCE / np.sqrt(len(table)))
+    return [np.flatnonzero(group == k) for k in range(count)]

@@ -119,6 +119,14 @@ class FreshSet(SimulatedSet):
             torch.tensor(values, dtype=torch.float64).reshape(len(records), len(parameters)),
         )
 
+    def conditions(self, numbers: range, parameters: tuple[str, ...]) -> NDArray[np.float64]:
+        """Simulate images and return what they are: class and P parameters, shape ``(B, 1 + P)``."""
+        found = [
+            [each.label, *(each.parameters.get(name, np.nan) for name in parameters)]
+            for each in self.simulated(numbers)
+        ]
+        return np.array(found, np.float64).reshape(len(numbers), 1 + len(parameters))
+
 
 def fresh_set(name: str, config: TrainingConfig) -> FreshSet:
     """Return the simulation that a recipe trains on, at its size and with the recipe's seed.

@@ -27,8 +27,10 @@ from gravlensdiffusion.training.smooth_lens import with_lens_equation, with_spre
 
 MAX_DEPTHS = 64
 """Images whose noise goes with the weights, where images differ in it."""
-PRIOR_SIZE = 8192
-"""Training images whose class and parameters go with the weights."""
+PRIOR_SIZE = 12288
+"""Training images whose class and parameters go with the weights, at most."""
+SIMULATED_MORE = 3
+"""How many times the images of a set without an end are asked for their class and parameters."""
 NEAR = 0.05
 """Distance from the end of a prior, in units of its width, at which values are taken to reach it."""
 
@@ -91,6 +93,9 @@ def fresh_model(
     if found.prior_size and not config.model.prior_size:
         num = found.prior_size
         rows = np.column_stack([data.labels[:num], data.parameters[:num]])
+        if isinstance(source, FreshSet):
+            more = source.conditions(range(len(rows), num), config.parameters)
+            rows = np.concatenate([rows, more])
         prior = torch.from_numpy(rows.astype(np.float32))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
@@ -133,9 +138,10 @@ def _complete(
         pixel_scale, flux_unit = known.pixel_scale_arcsec, known.flux_unit
         observation = known.observation
     if config.parameters and not config.model.parameters:
+        num = len(data) * (SIMULATED_MORE if isinstance(source, FreshSet) else 1)
         learned = {
             "parameters": _learned_parameters(config.parameters, source, data),
-            "prior_size": min(len(data), PRIOR_SIZE),
+            "prior_size": min(num, PRIOR_SIZE),
             "prior_draws": "density",
         }
     return replace(
