@@ -1,3 +1,4 @@
+import re
 import signal
 import subprocess
 import sys
@@ -42,7 +43,7 @@ def test_file_is_what_python_makes(model, data, tmp_path, capsys):
     assert (
         told.out == f"wrote 13 images to {out}: 8 originals; 5 by tiny (axion 3, cdm 2, no_sub 0)\n"
     )
-    assert told.err.startswith("gravlens: 74.4% of the pixels were below zero flux")
+    assert re.match(r"gravlens: 7\d\.\d% of the pixels were below zero flux", told.err)
     assert told.err.count("\n") == 1
     settings = Settings(seed=5, num_steps=2)
     generator = LensGenerator.from_pretrained(model)

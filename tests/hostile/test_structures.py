@@ -80,8 +80,11 @@ def read_set(path: Path, content: bytes, **options: bool) -> None:
         refused(lambda: read(skip_bad=True))
 
 
-TRIED = ("a.h5", "packed.h5", "rice.fits", "hcompress.fits")
-"""What is tried out in a process that is started for each."""
+TRIED = (
+    *("a.h5", "a.tif", "lens.h5", "other.h5", "packed.h5", "rice.fits", "hcompress.fits"),
+    *("maps.fits", "lzw.tif", "deflate.tiff", "a.jpg", "colour.jpeg"),
+)
+"""What takes half a second or more for each example, most of it in a process that is started to try it out."""
 SETS = [name for name, base in BASES.items() if base.way == "set" and name not in TRIED]
 few = settings(examples, max_examples=max(8, settings.default.max_examples // 12))
 
@@ -94,7 +97,7 @@ def test_edited_sets(tmp_path: Path, name: str, data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["a.h5", *(pytest.param(name, marks=pytest.mark.fuzz) for name in TRIED[1:])]
+    "name", [*TRIED[:2], *(pytest.param(name, marks=pytest.mark.fuzz) for name in TRIED[2:])]
 )
 @few
 @given(data=st.data())
