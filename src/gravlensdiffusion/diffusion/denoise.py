@@ -27,11 +27,8 @@ HIDDEN_SCALE = 0.02
 """Standard deviation below which errors count for less, since the noise of an instrument hides them [data units]."""
 
 MIN_LEVEL = 3.0
-"""Lowest level at which a denoiser learns from images with noise of their own [their noise].
-
-There a tenth of the noise is that of the images, so that an error of a tenth in what their noise is taken
-for is one of a hundredth in what is learned.
-"""
+"""Lowest level at which a denoiser learns from images with noise of their own [their noise]: there an error of a
+tenth in what their noise is taken for is one of a hundredth in what is learned."""
 
 
 class Denoiser(nn.Module, ABC):
@@ -151,8 +148,8 @@ class PreconditionedDenoiser(Denoiser):
     then never has to pass the noise of a patch through to its output.
 
     Where it is known what to expect, mean m and standard deviation s of an image, or of each of its
-    pixels, follow from its condition, and all of the above is of ``x - m`` and that s. In the loss without
-    `skip`, errors are then taken over an s of at least `HIDDEN_SCALE`.
+    pixels, follow from its condition, and all of the above is of ``x - m`` and that s, in the loss
+    without `skip` of one of at least `HIDDEN_SCALE`.
 
     Args:
         net: The network.
@@ -250,10 +247,8 @@ class PreconditionedDenoiser(Denoiser):
                 noisy = error - (ratio / std).to(x.dtype) * eps
                 error = error - self._share_of_images(noisy, ratio)
             c_out = ratio * (ratio**2 + std**2).rsqrt()
-            weight = (c_out**2 + self.floor**2).rsqrt()
-            if mean is not None:
-                weight = weight * (std / HIDDEN_SCALE).clamp(max=1)
-            return _mean_square(error * weight.to(x.dtype))
+            share = 1.0 if mean is None else (std / HIDDEN_SCALE).clamp(max=1)
+            return _mean_square(error * (share * (c_out**2 + self.floor**2).rsqrt()).to(x.dtype))
         # (x - c_skip y) / c_out, written without the difference that cancels at low noise.
         target = (c_in * ratio / std).to(x.dtype) * x - (c_in * std).to(x.dtype) * eps
         return _mean_square(output - target)
