@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -101,7 +102,6 @@ class _Table:
 
     def __init__(self, table: NDArray[np.float64], derived: NDArray[np.bool_]) -> None:
         self._table, self._derived = table, derived
-        self._whole = _Density(table)
         columns = np.flatnonzero(~derived)
         groups = [columns[own] for own in _dependent(table[:, columns])]
         self._parts = [(group, _Density(table[:, group])) for group in groups]
@@ -109,6 +109,10 @@ class _Table:
     def take(self, rng: np.random.Generator) -> NDArray[np.float64]:
         """Return the parameters of one of the images."""
         return self._table[int(rng.random() * len(self._table))].copy()
+
+    @cached_property
+    def _whole(self) -> "_Density":
+        return _Density(self._table)
 
     def draw(self, rng: np.random.Generator, given: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return new parameters, given some of them, NaN for the others."""
