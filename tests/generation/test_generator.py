@@ -1,10 +1,7 @@
 """Images from a model: labels, parameters, seeds, batches, units."""
 
-import json
-import math
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -19,12 +16,11 @@ from gravlensdiffusion.config.model import (
 from gravlensdiffusion.config.network import UNetConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.generation.generator import LensGenerator
-from gravlensdiffusion.generation.request import Request, Span
+from gravlensdiffusion.generation.request import Request
 from gravlensdiffusion.generation.saving import to_display
 from gravlensdiffusion.model.build import SAMPLERS, Model, build_model
-from gravlensdiffusion.model.checkpoint import fingerprint
 from gravlensdiffusion.model.transform import Transform
-from tests.models import LEARNED, ORDERED, PRIOR, awake
+from tests.models import PRIOR
 
 
 def model(class_names: tuple[str, ...] = ("a", "b", "c")) -> Model:
@@ -51,12 +47,6 @@ def model(class_names: tuple[str, ...] = ("a", "b", "c")) -> Model:
 def generator() -> LensGenerator:
     """A generator of three classes."""
     return LensGenerator(model(), name="tiny")
-
-
-@pytest.fixture(scope="module")
-def ordering() -> LensGenerator:
-    """A generator that takes orders and adds noise."""
-    return LensGenerator(awake(), name="ordered")
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
@@ -249,130 +239,6 @@ def test_what_cannot_be_ordered(
         ordering.sample(3, parameters=parameters)  # type: ignore[arg-type]
 
 
-def test_images_that_nothing_is_asked_of_are_like_training_images(
-    ordering: LensGenerator,
-) -> None:
-    request = ordering.request(60, label=["no_sub", "cdm"], seed=5)
-    rows = {label: np.array([row[1:3] for row in PRIOR if row[0] == label]) for label in (0, 1)}
-    for k, values in enumerate(request.parameters):
-        assert all(value in column for value, column in zip(values, rows[k % 2].T, strict=False))
-    # The signal-to-noise ratio follows from the lens.
-    assert np.isnan(request.parameters[:, 2]).all()
-    # Of a class that the table lacks, and of any class, every row will do.
-    for label in ("axion", "any"):
-        found = ordering.request(60, label=label, seed=5).parameters
-        assert set(found[:, 0]) == {row[1] for row in PRIOR}
-    samples = ordering.sample(2, label="cdm", seed=5)
-    assert set(samples.parameters["theta_E"]) <= set(rows[1][:, 0])
-
-
-def test_parameters_of_training_images_can_be_ordered_again() -> None:
-    # In single precision 0.1 is larger than 0.1, by more than is forgiven.
-    source_x = replace(ORDERED.parameters[1], low=-0.5, high=0.1)
-    generator = LensGenerator(awake(replace(ORDERED, parameters=(source_x,))))
-    generator.model.prior = torch.tensor([[0.0, 0.1], [0.0, math.nan]]).repeat(3, 1)
-    found = generator.request(30).parameters[:, 0]
-    assert np.array_equal(np.unique(found), [0.1, np.nan], equal_nan=True)
-    generator.request(30, parameters={"source_x": found})
-
-
-def test_what_is_asked_for_is_left_as_it_is(ordering: LensGenerator) -> None:
-    radii = np.array([np.nan, 1.2, np.nan, 1.3, np.nan])
-    asked = ordering.request(5, label="cdm", parameters={"theta_E": radii}, seed=5).parameters
-    assert asked[[1, 3], 0].tolist() == [1.2, 1.3]
-    # The rest is drawn; the signal-to-noise ratio follows from the lens.
-    assert np.isfinite(asked[:, :2]).all()
-    assert np.isnan(asked[:, 2]).all()
-    # The values of image k depend on the seed, on k, its class and what is asked of it alone.
-    alone = ordering.request(5, label="cdm", seed=5).parameters
-    assert np.array_equal(alone[[0, 2, 4]], asked[[0, 2, 4]], equal_nan=True)
-    fewer = ordering.request(3, label="cdm", seed=5).parameters
-    assert np.array_equal(fewer, alone[:3], equal_nan=True)
-    drawn = {ordering.request(3, label="cdm", seed=k).parameters.tobytes() for k in range(5)}
-    assert len(drawn) > 1
-    asked = {"theta_E": np.array([1.1, 1.2]), "source_x": 0.1, "signal_to_noise": 20.0}
-    drawn = {ordering.request(2, parameters=asked, seed=k).parameters.tobytes() for k in range(5)}
-    assert len(drawn) == 1
-
-
-def test_a_part_of_a_request_is_that_of_its_images(ordering: LensGenerator) -> None:
-    asked = {"label": "cdm", "seed": 5}
-    whole = ordering.request(30, **asked)
-    assert len(np.unique(whole.parameters[:, :2], axis=0)) > 3
-    for part in (whole[4:7], ordering.request(3, first=4, **asked)):
-        assert part.numbers == range(4, 7)
-        assert part.identity() == whole[4:7].identity()
-        assert np.array_equal(part.parameters, whole.parameters[4:7], equal_nan=True)
-    asked["parameters"] = {"theta_E": Span(0.9, 1.5)}
-    drawn = ordering.request(30, **asked).parameters
-    later = ordering.request(3, first=4, **asked).parameters
-    assert np.array_equal(later, drawn[4:7], equal_nan=True)
-    assert [batch.numbers for batch in whole[4:9].batches(2)] == [
-        range(4, 6),
-        range(6, 8),
-        range(8, 9),
-    ]
-
-
-def test_nothing_that_is_asked_is_left_out_of_its_identity(ordering: LensGenerator) -> None:
-    request = ordering.request(2)
-    changes = {
-        "labels": request.labels[::-1],
-        "parameters": request.parameters + 1,
-        "seed": 1,
-        "sampler": "ddim",
-        "num_steps": 7,
-        "guidance": 2.0,
-        "observation": None,
-        "flux_unit": "peak",
-        "noise_free": False,
-        "first": 1,
-        "weak": "0" * 64,
-    }
-    assert changes.keys() == {each.name for each in fields(request)}
-    for name, value in changes.items():
-        other = replace(request, **{name: value})
-        assert json.dumps(other.identity()) != json.dumps(request.identity()), name
-
-
-def test_a_model_without_a_table_leaves_values_open() -> None:
-    generator = LensGenerator(awake(replace(ORDERED, prior_size=0)))
-    assert np.isnan(generator.request(3).parameters).all()
-    plain = LensGenerator(awake(LEARNED))
-    samples = plain.sample(2)
-    assert samples.parameters == {}
-    assert samples.noise_free is None
-
-
-@pytest.mark.parametrize(
-    ("asked", "is_known"),
-    [
-        ({}, True),
-        ({"flux_unit": "peak"}, True),
-        ({"exposure_s": 100.0}, False),
-        ({"sky_rms": 0.2}, False),
-        ({"sky_rms": 0.1}, True),
-    ],
-)
-def test_a_signal_to_noise_ratio_is_that_of_the_training_depth(
-    ordering: LensGenerator, asked: dict[str, Any], is_known: bool
-) -> None:
-    parameters = {"signal_to_noise": 20.0, "theta_E": 1.2}
-    samples = ordering.sample(2, parameters=parameters, **asked)
-    assert samples.parameters["theta_E"].tolist() == [1.2, 1.2]
-    expected = [20.0, 20.0] if is_known else [np.nan, np.nan]
-    assert np.array_equal(samples.parameters["signal_to_noise"], expected, equal_nan=True)
-    assert samples.parameters["background_rms"][0] == asked.get("sky_rms", 0.1)
-    assert samples.header.flux_unit == asked.get("flux_unit", "e-/s")
-
-
-def test_noise_changes_neither_lens_nor_order(ordering: LensGenerator) -> None:
-    plain, deep = ordering.sample(3, seed=1), ordering.sample(3, seed=1, sky_rms=0.0)
-    assert np.array_equal(plain.noise_free, deep.noise_free)
-    assert np.array_equal(deep.images, deep.noise_free)
-    assert (plain.images - plain.noise_free).std() == pytest.approx(0.1, rel=0.2)
-
-
 def test_guidance_insists_on_parameters_too(ordering: LensGenerator) -> None:
     def last(request: Request, guidance: float) -> np.ndarray:
         walk = list(ordering.trajectory(replace(request, guidance=guidance)))
@@ -385,83 +251,3 @@ def test_guidance_insists_on_parameters_too(ordering: LensGenerator) -> None:
     np.testing.assert_allclose(last(nothing, 3.0), last(nothing, 1.0), atol=1e-4)
     # Without the order, guidance of nought is what a free lens gets.
     np.testing.assert_allclose(last(asked, 0.0), last(nothing, 1.0), atol=1e-4)
-
-
-def faded(config: ModelConfig = ORDERED) -> Model:
-    """Return a model whose weights are smaller."""
-    weaker = awake(config)
-    with torch.no_grad():
-        for parameter in weaker.network.parameters():
-            parameter.mul_(0.8)
-    return weaker
-
-
-def test_a_weaker_model_guides_from_what_it_would_draw_itself(ordering: LensGenerator) -> None:
-    guided = LensGenerator(awake(), name="ordered", weak=faded())
-    alone = LensGenerator(faded(), name="ordered")
-    asked: dict[str, Any] = {"seed": 3, "label": ["cdm", "any"]}
-
-    def drawn(generator: LensGenerator, guidance: float = 1.0) -> np.ndarray:
-        walk = list(generator.trajectory(generator.request(4, guidance=guidance, **asked)))
-        return walk[-1].x_t.numpy()
-
-    assert np.array_equal(drawn(guided), drawn(ordering))
-    np.testing.assert_allclose(drawn(guided, 0.0), drawn(alone), atol=1e-5)
-    assert np.abs(drawn(guided, 2.0) - drawn(ordering)).mean() > 1e-3
-    assert np.abs(drawn(guided, 2.0) - drawn(ordering, 2.0)).mean() > 1e-3
-
-
-def test_a_weaker_model_guides_one_that_takes_no_order() -> None:
-    config = replace(LEARNED, class_names=())
-    samples = LensGenerator(awake(config), weak=faded(config)).sample(2, guidance=2.0)
-    assert np.abs(samples.images - LensGenerator(awake(config)).sample(2).images).mean() > 1e-3
-
-
-def test_the_weaker_model_is_named_by_its_weights_where_it_matters(
-    ordering: LensGenerator,
-) -> None:
-    guided = LensGenerator(awake(), name="ordered", weak=faded())
-    digest = fingerprint(faded())
-    request = guided.request(2, guidance=1.5)
-    assert request.identity()["weaker model"] == digest
-    assert guided.header(request).software.endswith(
-        f"model ordered, guided by weights {digest:.16}"
-    )
-    # As it was before there were such models.
-    for plain in (guided.request(2), ordering.request(2, guidance=1.5)):
-        assert "weaker model" not in plain.identity()
-        assert "guided" not in guided.header(plain).software
-
-
-@pytest.mark.parametrize(
-    ("change", "what"),
-    [
-        ({"image_size": 16}, "image shape"),
-        ({"class_names": ("no_sub", "cdm", "vortex")}, "classes"),
-        ({"parameters": ORDERED.parameters[:2]}, "parameters"),
-        ({"flux_unit": "nJy"}, "flux unit"),
-        ({"transform": TransformConfig(kind="linear", gain=2.0)}, "transform"),
-        ({"schedule": ScheduleConfig(kind="log_snr", sigma_min=0.01, sigma_max=80)}, "schedule"),
-        ({"observation": None}, "noise"),
-    ],
-)
-def test_a_weaker_model_of_other_images_is_refused(change: dict[str, Any], what: str) -> None:
-    other = build_model(replace(ORDERED, prior_size=0, prior_draws="rows", **change))
-    with pytest.raises(GravLensError, match=f"`weak` must be .*; this one has another .*{what}$"):
-        LensGenerator(awake(), weak=other)
-
-
-def test_a_weaker_model_of_another_mean_image_is_refused() -> None:
-    other = awake()
-    other.transform.mean += 0.1
-    with pytest.raises(GravLensError, match="has another mean image"):
-        LensGenerator(awake(), weak=other)
-
-
-def test_distilled_weights_are_guided_by_no_weaker_model() -> None:
-    sampling = replace(ORDERED.sampling, sampler="consistency", few_steps=(1,), num_steps=1)
-    few_steps = awake(replace(ORDERED, sampling=sampling))
-    generator = LensGenerator(awake(), few_steps=few_steps, weak=faded())
-    with pytest.raises(GravLensError, match="which no weaker model guides; choose another `sampl"):
-        generator.request(2, num_steps=1, guidance=1.5)
-    assert generator.request(2, num_steps=1, sampler="dpmpp", guidance=1.5).weak is not None

@@ -1,6 +1,7 @@
 """Noise of the instrument on the images of a model, and their scale."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -204,3 +205,32 @@ def test_where_depths_differ_samples_do_not_state_a_signal_to_noise() -> None:
         "signal_to_noise" not in samples.parameters
         or np.isnan(samples.parameters["signal_to_noise"]).all()
     )
+
+
+@pytest.mark.parametrize(
+    ("asked", "is_known"),
+    [
+        ({}, True),
+        ({"flux_unit": "peak"}, True),
+        ({"exposure_s": 100.0}, False),
+        ({"sky_rms": 0.2}, False),
+        ({"sky_rms": 0.1}, True),
+    ],
+)
+def test_a_signal_to_noise_ratio_is_that_of_the_training_depth(
+    ordering: LensGenerator, asked: dict[str, Any], is_known: bool
+) -> None:
+    parameters = {"signal_to_noise": 20.0, "theta_E": 1.2}
+    samples = ordering.sample(2, parameters=parameters, **asked)
+    assert samples.parameters["theta_E"].tolist() == [1.2, 1.2]
+    expected = [20.0, 20.0] if is_known else [np.nan, np.nan]
+    assert np.array_equal(samples.parameters["signal_to_noise"], expected, equal_nan=True)
+    assert samples.parameters["background_rms"][0] == asked.get("sky_rms", 0.1)
+    assert samples.header.flux_unit == asked.get("flux_unit", "e-/s")
+
+
+def test_noise_changes_neither_lens_nor_order(ordering: LensGenerator) -> None:
+    plain, deep = ordering.sample(3, seed=1), ordering.sample(3, seed=1, sky_rms=0.0)
+    assert np.array_equal(plain.noise_free, deep.noise_free)
+    assert np.array_equal(deep.images, deep.noise_free)
+    assert (plain.images - plain.noise_free).std() == pytest.approx(0.1, rel=0.2)

@@ -1,17 +1,20 @@
 """Parameters of images that are asked for none."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from scipy.stats import ks_2samp, spearmanr
 
 from gravlensdiffusion.config.model import ModelConfig
+from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.generation.prior import draw_missing_parameters
-from tests.models import ORDERED, SIGNAL_TO_NOISE, SOURCE_X, THETA_E
+from tests.models import LEARNED, ORDERED, PRIOR, SIGNAL_TO_NOISE, SOURCE_X, THETA_E, awake
 
 SOURCE_Y = replace(SOURCE_X, name="source_y")
 CONFIG = replace(ORDERED, parameters=(THETA_E, SOURCE_X, SOURCE_Y, SIGNAL_TO_NOISE))
@@ -140,3 +143,58 @@ def test_a_value_that_many_share_is_drawn_as_often(table: NDArray[np.float64]) -
     found = drawn(shared, np.zeros(NUM, dtype=np.int16))[:, 1]
     assert set(found) == {0.0, 0.25}
     assert np.mean(found == 0.0) == pytest.approx(0.4, abs=0.05)
+
+
+def test_images_that_nothing_is_asked_of_are_like_training_images(
+    ordering: LensGenerator,
+) -> None:
+    request = ordering.request(60, label=["no_sub", "cdm"], seed=5)
+    rows = {label: np.array([row[1:3] for row in PRIOR if row[0] == label]) for label in (0, 1)}
+    for k, values in enumerate(request.parameters):
+        assert all(value in column for value, column in zip(values, rows[k % 2].T, strict=False))
+    # The signal-to-noise ratio follows from the lens.
+    assert np.isnan(request.parameters[:, 2]).all()
+    # Of a class that the table lacks, and of any class, every row will do.
+    for label in ("axion", "any"):
+        found = ordering.request(60, label=label, seed=5).parameters
+        assert set(found[:, 0]) == {row[1] for row in PRIOR}
+    samples = ordering.sample(2, label="cdm", seed=5)
+    assert set(samples.parameters["theta_E"]) <= set(rows[1][:, 0])
+
+
+def test_parameters_of_training_images_can_be_ordered_again() -> None:
+    # In single precision 0.1 is larger than 0.1, by more than is forgiven.
+    source_x = replace(ORDERED.parameters[1], low=-0.5, high=0.1)
+    generator = LensGenerator(awake(replace(ORDERED, parameters=(source_x,))))
+    generator.model.prior = torch.tensor([[0.0, 0.1], [0.0, math.nan]]).repeat(3, 1)
+    found = generator.request(30).parameters[:, 0]
+    assert np.array_equal(np.unique(found), [0.1, np.nan], equal_nan=True)
+    generator.request(30, parameters={"source_x": found})
+
+
+def test_what_is_asked_for_is_left_as_it_is(ordering: LensGenerator) -> None:
+    radii = np.array([np.nan, 1.2, np.nan, 1.3, np.nan])
+    asked = ordering.request(5, label="cdm", parameters={"theta_E": radii}, seed=5).parameters
+    assert asked[[1, 3], 0].tolist() == [1.2, 1.3]
+    # The rest is drawn; the signal-to-noise ratio follows from the lens.
+    assert np.isfinite(asked[:, :2]).all()
+    assert np.isnan(asked[:, 2]).all()
+    # The values of image k depend on the seed, on k, its class and what is asked of it alone.
+    alone = ordering.request(5, label="cdm", seed=5).parameters
+    assert np.array_equal(alone[[0, 2, 4]], asked[[0, 2, 4]], equal_nan=True)
+    fewer = ordering.request(3, label="cdm", seed=5).parameters
+    assert np.array_equal(fewer, alone[:3], equal_nan=True)
+    drawn = {ordering.request(3, label="cdm", seed=k).parameters.tobytes() for k in range(5)}
+    assert len(drawn) > 1
+    asked = {"theta_E": np.array([1.1, 1.2]), "source_x": 0.1, "signal_to_noise": 20.0}
+    drawn = {ordering.request(2, parameters=asked, seed=k).parameters.tobytes() for k in range(5)}
+    assert len(drawn) == 1
+
+
+def test_a_model_without_a_table_leaves_values_open() -> None:
+    generator = LensGenerator(awake(replace(ORDERED, prior_size=0)))
+    assert np.isnan(generator.request(3).parameters).all()
+    plain = LensGenerator(awake(LEARNED))
+    samples = plain.sample(2)
+    assert samples.parameters == {}
+    assert samples.noise_free is None

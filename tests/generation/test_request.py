@@ -1,45 +1,24 @@
 """What a user orders, as text, and the numbers that come of it."""
 
-import csv
 import inspect
+import json
 import math
-from collections.abc import Mapping
-from pathlib import Path
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 from scipy import stats
 
-from gravlensdiffusion.config.model import ModelConfig, ParameterConfig
+from gravlensdiffusion.config.model import ModelConfig
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.generation import conditions
-from gravlensdiffusion.generation.conditions import read_conditions
 from gravlensdiffusion.generation.generator import LensGenerator
-from gravlensdiffusion.generation.request import (
-    Asked,
-    Span,
-    class_indices,
-    parameter_table,
-)
+from gravlensdiffusion.generation.request import Asked, Span, class_indices, parameter_table
+from tests.generation.tables import CONFIG, values
 
-CONFIG = ModelConfig(
-    class_names=("no_sub", "cdm", "axion"),
-    parameters=(
-        ParameterConfig(name="theta_E", unit="arcsec", low=1.0, high=1.65),
-        ParameterConfig(name="source_x", unit="arcsec", low=-0.5, high=0.5),
-        ParameterConfig(name="gamma1", low=0.0, high=0.29),
-        ParameterConfig(name="signal_to_noise", low=10, high=1000, scale="log"),
-    ),
-)
 PLAIN = ModelConfig()
 numbers = st.floats(allow_nan=False, allow_infinity=False)
-
-
-def values(num: int, asked: Mapping[str, object], seed: int = 0) -> NDArray[np.float64]:
-    return parameter_table(CONFIG, range(num), asked, seed, "lens64")  # type: ignore[arg-type]
 
 
 @given(numbers)
@@ -129,103 +108,6 @@ def test_arrays_and_numbers_become_a_table() -> None:
         values(2, {"theta_E": [1.2, 0.9]})
 
 
-def table(tmp_path: Path, text: str | bytes) -> Path:
-    path = tmp_path / "order.csv"
-    path.write_bytes(text.encode() if isinstance(text, str) else text)
-    return path
-
-
-def read(tmp_path: Path, text: str | bytes) -> tuple[list[str], dict[str, NDArray[np.float64]]]:
-    return read_conditions(table(tmp_path, text), CONFIG, "lens64")
-
-
-def test_a_table_in_any_order_with_gaps(tmp_path: Path) -> None:
-    labels, made = read(
-        tmp_path,
-        "source_x, label ,theta_E\n0.1,axion,1.2\n,Any,ANY\n\nNaN,, 1.65\n-5e-1,no_sub,nan\n",
-    )
-    assert labels == ["axion", "any", "any", "no_sub"]
-    nan = math.nan
-    expected = [[1.2, 0.1, nan, nan], [nan] * 4, [1.65, nan, nan, nan], [nan, -0.5, nan, nan]]
-    np.testing.assert_array_equal(values(4, made), expected)
-
-
-def test_tables_as_spreadsheets_write_them(tmp_path: Path) -> None:
-    labels, made = read(tmp_path, b'\xef\xbb\xbf"label","theta_E"\r\n"cdm","1.5"\r\n')
-    assert (labels, made["theta_E"].tolist()) == (["cdm"], [1.5])
-    assert read(tmp_path, "label\ncdm\n") == (["cdm"], {})
-    assert read(tmp_path, "gamma1\n0.2")[0] == ["any"]
-
-
-@given(
-    rows=st.lists(
-        st.tuples(
-            st.sampled_from(["no_sub", "cdm", "axion", "any", ""]),
-            st.none() | st.floats(1.0, 1.65),
-            st.none() | st.floats(10, 1000),
-        ),
-        min_size=1,
-    )
-)
-def test_what_is_written_is_read(
-    tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, float | None, float | None]]
-) -> None:
-    path = tmp_path_factory.mktemp("orders") / "order.csv"
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerows([("label", "theta_E", "signal_to_noise"), *rows])
-    labels, made = read_conditions(path, CONFIG, "lens64")
-    assert labels == [row[0] or "any" for row in rows]
-    written = np.array([row[1:] for row in rows], dtype=float)
-    np.testing.assert_array_equal(values(len(rows), made)[:, [0, 3]], written)
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        (
-            "theta_E\n1.2\n3\n",
-            ", line 3, column theta_E: 3 is outside what model 'lens64' has lear",
-        ),
-        ("theta_E\ninf\n", ", line 2, column theta_E: inf is outside what model 'lens64' has lear"),
-        ("theta_E\n1,2\n", ", line 2: 2 columns where the header has 1"),
-        ("label,theta_E\n\ncdm\n", ", line 3: 1 columns where the header has 2"),
-        ("theta_E\n1.2\nwide\n", ", line 3, column theta_E: 'wide' is not a number"),
-        ("theta_E\n1.0:1.4\n", ", line 2, column theta_E: '1.0:1.4' is not a number"),
-        (
-            "label\nhalo\n",
-            ", line 2, column label: model 'lens64' has no class 'halo'; it has: no_",
-        ),
-        ("mass,label\n1,cdm\n", ", line 1: unknown column 'mass'; choose from label, theta_E, sou"),
-        ("label;theta_E\n", ", line 1: unknown column 'label;theta_E'; choose from label"),
-        ("label,label\n", ", line 1: column 'label' stands there twice"),
-        ("label,theta_E\n", ": no rows below the header"),
-        ("\n\n", ": empty, the first line must name columns"),
-        (b"\x89PNG\r\n\x1a\n\xff", ": not a text file, a table in CSV is needed"),
-        (b"\x00" * 90, ", line 1: unknown column '" + r"\x00" * 40 + "'"),
-        ('label\n"cdm\n', ", line 2: unexpected end of data"),
-    ],
-)
-def test_mistakes_in_a_table_are_told_where_they_are(
-    tmp_path: Path, text: str | bytes, message: str
-) -> None:
-    with pytest.raises(GravLensError) as told:
-        read(tmp_path, text)
-    assert str(told.value).startswith(f"{tmp_path / 'order.csv'}{message}")
-    assert "\n" not in str(told.value)
-
-
-def test_files_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(GravLensError, match=r"absent\.csv: No such file or directory"):
-        read_conditions(tmp_path / "absent.csv", CONFIG, "lens64")
-    with pytest.raises(GravLensError, match="Is a directory"):
-        read_conditions(tmp_path, CONFIG, "lens64")
-    monkeypatch.setattr(conditions, "MAX_ROWS", 2)
-    assert len(read(tmp_path, "label\ncdm\ncdm\n")[0]) == 2
-    with pytest.raises(GravLensError, match="more than 2 rows"):
-        read(tmp_path, "label\ncdm\ncdm\ncdm\n")
-
-
 @pytest.mark.parametrize("label", [[], 1, [1], {}, b"cdm", ("cdm", None)])
 def test_a_label_that_is_no_name_is_refused_with_the_names_there_are(label) -> None:
     with pytest.raises(GravLensError, match=r"label must be .*: no_sub, cdm, axion, any; got "):
@@ -236,3 +118,43 @@ def test_what_is_handed_on_is_what_a_request_takes() -> None:
     taken = inspect.signature(LensGenerator.request).parameters.values()
     named = {each.name: each.annotation for each in taken if each.kind is each.KEYWORD_ONLY}
     assert named == Asked.__annotations__
+
+
+def test_a_part_of_a_request_is_that_of_its_images(ordering: LensGenerator) -> None:
+    asked = {"label": "cdm", "seed": 5}
+    whole = ordering.request(30, **asked)
+    assert len(np.unique(whole.parameters[:, :2], axis=0)) > 3
+    for part in (whole[4:7], ordering.request(3, first=4, **asked)):
+        assert part.numbers == range(4, 7)
+        assert part.identity() == whole[4:7].identity()
+        assert np.array_equal(part.parameters, whole.parameters[4:7], equal_nan=True)
+    asked["parameters"] = {"theta_E": Span(0.9, 1.5)}
+    drawn = ordering.request(30, **asked).parameters
+    later = ordering.request(3, first=4, **asked).parameters
+    assert np.array_equal(later, drawn[4:7], equal_nan=True)
+    assert [batch.numbers for batch in whole[4:9].batches(2)] == [
+        range(4, 6),
+        range(6, 8),
+        range(8, 9),
+    ]
+
+
+def test_nothing_that_is_asked_is_left_out_of_its_identity(ordering: LensGenerator) -> None:
+    request = ordering.request(2)
+    changes = {
+        "labels": request.labels[::-1],
+        "parameters": request.parameters + 1,
+        "seed": 1,
+        "sampler": "ddim",
+        "num_steps": 7,
+        "guidance": 2.0,
+        "observation": None,
+        "flux_unit": "peak",
+        "noise_free": False,
+        "first": 1,
+        "weak": "0" * 64,
+    }
+    assert changes.keys() == {each.name for each in fields(request)}
+    for name, value in changes.items():
+        other = replace(request, **{name: value})
+        assert json.dumps(other.identity()) != json.dumps(request.identity()), name
