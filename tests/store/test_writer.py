@@ -1,0 +1,107 @@
+"""What is written to `lenses.h5`, and what is refused before anything is left."""
+
+import tracemalloc
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.sets.records import LensRecord, SetHeader
+from gravlensdiffusion.store.reader import LensStore, write_store
+from tests.sets.files import HEADER, lens_images, lens_records
+
+
+def test_the_same_records_make_the_same_bytes(tmp_path: Path, path: Path) -> None:
+    again = write_store(tmp_path / "again.h5", iter(list(lens_records())), HEADER, num=7)
+    assert again.read_bytes() == path.read_bytes()
+
+
+def test_a_parameter_that_first_appears_late_is_missing_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gravlensdiffusion.store.writer._BUFFER_BYTES", 2 * 4 * 64)
+    images = lens_images(6)[:, None]
+    records = [
+        LensRecord(image=image, parameters={"late": 5.0} if k == 3 else {})
+        for k, image in enumerate(images)
+    ]
+    values = LensStore(write_store(tmp_path / "a.h5", records, SetHeader())).parameters["late"]
+    np.testing.assert_array_equal(values, [np.nan] * 3 + [5.0] + [np.nan] * 2)
+
+
+def test_writing_keeps_few_records_in_memory(tmp_path: Path) -> None:
+    def records() -> Iterator[LensRecord]:
+        image = np.ones((1, 256, 256), np.float32)
+        for k in range(256):
+            yield LensRecord(image=image * k)
+
+    tracemalloc.start()
+    write_store(tmp_path / "a.h5", records(), SetHeader())
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (tmp_path / "a.h5").stat().st_size > 64 * 2**20
+    assert peak < 32 * 2**20
+
+
+class TestRefusalsOfTheWriter:
+    def test_an_existing_file_is_kept(self, path: Path) -> None:
+        before = path.read_bytes()
+        with pytest.raises(GravLensError, match="exists already"):
+            write_store(path, lens_records(2), HEADER)
+        assert path.read_bytes() == before
+        write_store(path, lens_records(2), HEADER, overwrite=True)
+        assert len(LensStore(path)) == 2
+
+    def test_a_folder_is_never_replaced(self, tmp_path: Path) -> None:
+        with pytest.raises(GravLensError, match="is a folder"):
+            write_store(tmp_path, lens_records(2), HEADER, overwrite=True)
+
+    @pytest.mark.parametrize("failure", [RuntimeError("broke off"), KeyboardInterrupt()])
+    def test_a_broken_off_run_leaves_nothing(self, tmp_path: Path, failure: BaseException) -> None:
+        def records() -> Iterator[LensRecord]:
+            yield from lens_records(3)
+            raise failure
+
+        with pytest.raises(type(failure)):
+            write_store(tmp_path / "a.h5", records(), HEADER)
+        assert list(tmp_path.iterdir()) == []
+
+    @pytest.mark.parametrize(
+        ("changes", "message"),
+        [
+            ({"image": np.ones((1, 9, 8), np.float32)}, r"/images: image 2 has shape \(1, 9, 8\)"),
+            ({"image": np.full((1, 8, 8), np.nan, np.float32)}, "/images: image 2 .* not finite"),
+            ({"image": np.full((1, 8, 8), 1e300)}, "/images: image 2 .* not finite"),
+            ({"label": 3}, "/labels: image 2 has label 3"),
+            ({"label": -2}, "/labels: image 2 has label -2"),
+            ({"parameters": {"a/b": 1.0}}, "/parameters: image 2 .*'a/b'"),
+            ({"parameters": {"z": np.inf}}, "/parameters/z: image 2 .* infinite"),
+            ({"subhaloes": np.ones((2, 2))}, "/subhaloes: image 2"),
+            ({"subhaloes": np.full((2, 3), np.nan)}, "/subhaloes: image 2"),
+        ],
+    )
+    def test_a_bad_record_is_named(
+        self, tmp_path: Path, changes: dict[str, object], message: str
+    ) -> None:
+        records = list(lens_records(4))
+        records[2] = replace(records[2], **changes)
+        with pytest.raises(GravLensError, match=message):
+            write_store(tmp_path / "a.h5", records, HEADER)
+        assert list(tmp_path.iterdir()) == []
+
+    def test_the_first_image_must_have_three_axes(self, tmp_path: Path) -> None:
+        records = [LensRecord(image=np.ones((8, 8), np.float32))]
+        with pytest.raises(GravLensError, match=r"must be \(C, H, W\)"):
+            write_store(tmp_path / "a.h5", records, HEADER)
+
+    @pytest.mark.parametrize("num", [6, 8])
+    def test_a_wrong_number_of_records(self, tmp_path: Path, num: int) -> None:
+        with pytest.raises(GravLensError, match=f"expected {num} images, got 7"):
+            write_store(tmp_path / "a.h5", lens_records(7), HEADER, num=num)
+
+    def test_no_records(self, tmp_path: Path) -> None:
+        with pytest.raises(GravLensError, match="no images to write"):
+            write_store(tmp_path / "a.h5", [], HEADER)
