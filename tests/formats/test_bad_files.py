@@ -1,11 +1,7 @@
 """Every kind of bad file is named in one line, and nothing is silently left out."""
 
 import io
-import os
-import struct
 import zipfile
-import zlib
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -19,22 +15,16 @@ from PIL import Image
 from gravlensdiffusion.errors import BadFilesError, GravLensError
 from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.sets.lens_set import LensSet
-from gravlensdiffusion.store.reader import write_store
-from tests.sets.files import HEADER, lens_images, lens_records, save_folder
-
-
-def npy_bytes(array: np.ndarray) -> bytes:
-    stream = io.BytesIO()
-    np.save(stream, array)
-    return stream.getvalue()
-
-
-def npy_declaring(shape: tuple[int, ...], data: bytes = b"", descr: str = "<f8") -> bytes:
-    stream = io.BytesIO()
-    np.lib.format.write_array_header_1_0(
-        stream, {"descr": descr, "fortran_order": False, "shape": shape}
-    )
-    return stream.getvalue() + data
+from tests.formats.contents import (
+    npy_bytes,
+    npy_declaring,
+    npz_bytes,
+    picture_bytes,
+    png,
+    png_bytes,
+    zip_bytes,
+)
+from tests.sets.files import lens_images, save_folder
 
 
 def fits_bytes(image: np.ndarray, **cards: object) -> bytes:
@@ -45,46 +35,8 @@ def fits_bytes(image: np.ndarray, **cards: object) -> bytes:
     return stream.getvalue()
 
 
-def png_bytes(image: Image.Image, **options: object) -> bytes:
-    stream = io.BytesIO()
-    image.save(stream, format="PNG", **options)
-    return stream.getvalue()
-
-
-def picture_bytes(name: str, *, mode: str = "L", pages: int = 1) -> bytes:
-    first, *others = [Image.fromarray((IMAGE * 255).astype(np.uint8)).convert(mode)] * pages
-    stream = io.BytesIO()
-    first.save(
-        stream, format=name, **({"save_all": True, "append_images": others} if others else {})
-    )
-    return stream.getvalue()
-
-
-def png_declaring(width: int, height: int, depth: int = 8, colour: int = 0) -> bytes:
-    def chunk(name: bytes, data: bytes) -> bytes:
-        checksum = struct.pack(">I", zlib.crc32(name + data))
-        return struct.pack(">I", len(data)) + name + data + checksum
-
-    start = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", start)
-        + chunk(b"IDAT", zlib.compress(bytes(1000)))
-        + chunk(b"IEND", b"")
-    )
-
-
-def npz_bytes(compress: bool = False, **arrays: object) -> bytes:
-    stream = io.BytesIO()
-    (np.savez_compressed if compress else np.savez)(stream, **arrays)
-    return stream.getvalue()
-
-
-def npz_of(member: bytes, name: str = "images.npy") -> bytes:
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr(name, member)
-    return stream.getvalue()
+def npz_of(member: bytes) -> bytes:
+    return zip_bytes({"images.npy": member}, zipfile.ZIP_DEFLATED)
 
 
 def with_pixel(value: float) -> np.ndarray:
@@ -95,7 +47,8 @@ def with_pixel(value: float) -> np.ndarray:
 
 IMAGE = lens_images(1, seed=9)[0]
 FITS = fits_bytes(IMAGE)
-PNG = png_bytes(Image.fromarray((IMAGE * 255).astype(np.uint8)))
+GREY = Image.fromarray((IMAGE * 255).astype(np.uint8))
+PNG = png_bytes(GREY)
 NPZ = npz_bytes(compress=True, images=lens_images(40, size=32))
 
 BAD_FILES: dict[str, tuple[str, bytes, str]] = {
@@ -139,16 +92,20 @@ BAD_FILES: dict[str, tuple[str, bytes, str]] = {
     "text called PNG": ("a.png", b"no PNG" * 100, "no PNG file"),
     "PNG cut off": ("a.png", PNG[:-40], "damaged PNG"),
     "PNG cut off at once": ("a.png", PNG[:12], "no PNG file"),
-    "PNG bomb": ("a.png", png_declaring(60_000, 60_000), "60000 x 60000 pixels, more than"),
+    "PNG bomb": ("a.png", png(60_000, 60_000), "60000 x 60000 pixels, more than"),
     "text called JPEG": ("a.jpg", b"no JPEG" * 100, "is no JPEG file"),
-    "TIFF of several pictures": ("a.tif", picture_bytes("TIFF", pages=2), "several pictures"),
-    "JPEG cut off": ("a.jpg", picture_bytes("JPEG")[:-60], "damaged JPEG"),
+    "TIFF of several pictures": (
+        "a.tif",
+        picture_bytes(GREY, "TIFF", save_all=True, append_images=[GREY]),
+        "several pictures",
+    ),
+    "JPEG cut off": ("a.jpg", picture_bytes(GREY, "JPEG")[:-60], "damaged JPEG"),
     "JPEG of inks": (
         "a.jpg",
-        picture_bytes("JPEG", mode="CMYK"),
+        picture_bytes(GREY.convert("CMYK"), "JPEG"),
         "in CMYK; save it in grey or RGB",
     ),
-    "PNG with 16-bit colours": ("a.png", png_declaring(8, 8, 16, 2), "16-bit PNG with colour"),
+    "PNG with 16-bit colours": ("a.png", png(8, 8, 16, 2), "16-bit PNG with colour"),
     "PNG with holes": (
         "a.png",
         png_bytes(Image.fromarray(np.arange(128, dtype=np.uint8).reshape(8, 8, 2), "LA")),
@@ -157,7 +114,7 @@ BAD_FILES: dict[str, tuple[str, bytes, str]] = {
     "PNG that moves": (
         "a.png",
         png_bytes(
-            Image.fromarray((IMAGE * 255).astype(np.uint8)),
+            GREY,
             save_all=True,
             append_images=[Image.fromarray((IMAGE.T * 255).astype(np.uint8))],
         ),
@@ -267,14 +224,6 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
     ]
 
 
-def test_the_size_that_most_files_have_is_the_right_one(tmp_path: Path) -> None:
-    save_folder(tmp_path, lens_images(2, size=9), "a{}.npy")
-    save_folder(tmp_path, lens_images(3), "b{}.npy")
-    source = open_set(tmp_path, skip_bad=True)
-    assert source.image_shape == (1, 8, 8)
-    assert source.num_skipped == 2
-
-
 def test_bad_images_inside_an_archive_are_counted(tmp_path: Path) -> None:
     images = lens_images(4)
     images[1] = 3
@@ -287,117 +236,6 @@ def test_bad_images_inside_an_archive_are_counted(tmp_path: Path) -> None:
     ]
     assert source.labels.tolist() == [0, 1]
     np.testing.assert_array_equal(source.read([1])[0, 0], images[3])
-
-
-class TestFolders:
-    def test_an_empty_folder(self, tmp_path: Path) -> None:
-        with pytest.raises(GravLensError, match="holds no images"):
-            open_set(tmp_path)
-
-    def test_no_such_folder(self, tmp_path: Path) -> None:
-        with pytest.raises(GravLensError, match="no such file or folder"):
-            open_set(tmp_path / "none")
-
-    def test_an_empty_class(self, tmp_path: Path) -> None:
-        save_folder(tmp_path / "cdm", lens_images(2))
-        (tmp_path / "axion").mkdir()
-        (tmp_path / "__MACOSX").mkdir()
-        (tmp_path / "no_sub").mkdir()
-        (tmp_path / "no_sub" / ".DS_Store").touch()
-        source = open_set(tmp_path)
-        assert source.header.class_names == ("cdm",)
-        assert "folders without images, left out: axion, no_sub" in source.notes
-
-    def test_a_class_without_a_readable_image(self, tmp_path: Path) -> None:
-        save_folder(tmp_path / "cdm", lens_images(2))
-        (tmp_path / "axion").mkdir()
-        (tmp_path / "axion" / "a.npy").write_bytes(b"no array")
-        with pytest.raises(BadFilesError):
-            open_set(tmp_path)
-        assert open_set(tmp_path, skip_bad=True).header.class_names == ("cdm",)
-
-    def test_a_folder_in_a_class(self, tmp_path: Path) -> None:
-        save_folder(tmp_path / "cdm", lens_images(2))
-        save_folder(tmp_path / "cdm" / "more", lens_images(2))
-        with pytest.raises(BadFilesError, match="more: is a folder, expected an image"):
-            open_set(tmp_path)
-
-    def test_images_and_folders_side_by_side(self, tmp_path: Path) -> None:
-        save_folder(tmp_path, lens_images(2))
-        save_folder(tmp_path / "cdm", lens_images(2))
-        with pytest.raises(GravLensError, match=r"images \(sample1.npy, ...\) and folders \(cdm"):
-            open_set(tmp_path, skip_bad=True)
-
-    def test_a_store_and_images_side_by_side(self, tmp_path: Path) -> None:
-        save_folder(tmp_path, lens_images(2))
-        write_store(tmp_path / "lenses.h5", lens_records(), HEADER)
-        with pytest.raises(GravLensError, match=r"HDF5 files \(lenses.h5, ...\) and images"):
-            open_set(tmp_path, skip_bad=True)
-
-    def test_hidden_entries_are_mentioned(self, tmp_path: Path) -> None:
-        save_folder(tmp_path, lens_images(2))
-        (tmp_path / ".DS_Store").write_bytes(b"x")
-        source = open_set(tmp_path)
-        assert len(source) == 2
-        assert source.notes == (
-            "hidden entries, whose names begin with a dot or __MACOSX, left alone: 1",
-        )
-
-
-class TestLinks:
-    def _set_with(self, tmp_path: Path, make: Callable[[Path], object]) -> Path:
-        folder = save_folder(tmp_path / "set", lens_images(2))
-        make(folder)
-        return folder
-
-    def test_a_link_inside_the_folder_is_followed(self, tmp_path: Path) -> None:
-        folder = self._set_with(
-            tmp_path, lambda folder: (folder / "a.npy").symlink_to(folder / "sample2.npy")
-        )
-        np.testing.assert_array_equal(open_set(folder).read([0])[0, 0], lens_images(2)[1])
-
-    @pytest.mark.parametrize("is_folder", [False, True])
-    def test_a_link_that_leaves_the_folder_is_refused(
-        self, tmp_path: Path, is_folder: bool
-    ) -> None:
-        outside = save_folder(tmp_path / "outside", lens_images(1, seed=4))
-        target = outside if is_folder else outside / "sample1.npy"
-        folder = self._set_with(tmp_path, lambda folder: (folder / "a.npy").symlink_to(target))
-        with pytest.raises(BadFilesError, match="is a link that leaves"):
-            open_set(folder)
-        assert len(open_set(folder, skip_bad=True)) == 2
-
-    def test_a_link_that_leaves_the_folder_is_followed_when_asked(self, tmp_path: Path) -> None:
-        outside = save_folder(tmp_path / "outside", lens_images(1, seed=4))
-        target = outside / "sample1.npy"
-        folder = self._set_with(tmp_path, lambda folder: (folder / "a.npy").symlink_to(target))
-        assert len(open_set(folder, follow_links=True)) == 3
-
-    def test_a_link_to_nothing(self, tmp_path: Path) -> None:
-        folder = self._set_with(
-            tmp_path, lambda folder: (folder / "a.npy").symlink_to(folder / "none")
-        )
-        with pytest.raises(BadFilesError, match=r"a\.npy: cannot be read"):
-            open_set(folder)
-
-    def test_a_link_in_a_circle(self, tmp_path: Path) -> None:
-        folder = self._set_with(
-            tmp_path, lambda folder: (folder / "a.npy").symlink_to(folder / "a.npy")
-        )
-        with pytest.raises(BadFilesError, match=r"a\.npy: cannot be read"):
-            open_set(folder)
-
-    def test_a_pipe_is_not_waited_for(self, tmp_path: Path) -> None:
-        folder = self._set_with(tmp_path, lambda folder: os.mkfifo(folder / "a.npy"))
-        with pytest.raises(BadFilesError, match=r"a\.npy: is no regular file"):
-            open_set(folder)
-        with pytest.raises(GravLensError, match="is no regular file"):
-            open_set(folder / "a.npy")
-
-    def test_the_folder_itself_may_be_a_link(self, tmp_path: Path) -> None:
-        folder = self._set_with(tmp_path, lambda _: None)
-        (tmp_path / "link").symlink_to(folder)
-        assert len(open_set(tmp_path / "link")) == 2
 
 
 def opened(path: Path) -> LensSet | None:

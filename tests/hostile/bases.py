@@ -2,7 +2,6 @@
 
 import io
 import json
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,6 +16,7 @@ from safetensors.torch import save
 from gravlensdiffusion.codec import to_json
 from gravlensdiffusion.presets.training import training_preset
 from gravlensdiffusion.store.reader import write_store
+from tests.formats.contents import npy_bytes, npz_bytes, picture_bytes, png_bytes
 from tests.models import ORDERED, awake
 from tests.sets.files import HEADER, lens_images, lens_records, with_twins
 
@@ -44,32 +44,10 @@ class Base:
     company: tuple[tuple[str, bytes], ...] = ()
 
 
-def npy_bytes(array: np.ndarray) -> bytes:
-    stream = io.BytesIO()
-    np.save(stream, array)
-    return stream.getvalue()
-
-
-def npz_bytes(compress: bool = False, **arrays: object) -> bytes:
-    stream = io.BytesIO()
-    (np.savez_compressed if compress else np.savez)(stream, **arrays)
-    return stream.getvalue()
-
-
 def fits_bytes(*hdus: object) -> bytes:
     stream = io.BytesIO()
     fits.HDUList(list(hdus)).writeto(stream)
     return stream.getvalue()
-
-
-def picture_bytes(image: Image.Image, kind: str, **options: object) -> bytes:
-    stream = io.BytesIO()
-    image.save(stream, format=kind, **options)
-    return stream.getvalue()
-
-
-def png_bytes(image: Image.Image, **options: object) -> bytes:
-    return picture_bytes(image, "PNG", **options)
 
 
 def hdf5_bytes(**arrays: object) -> bytes:
@@ -142,14 +120,6 @@ def galaxy_files() -> dict[str, bytes]:
 def pth_bytes(state: object, *, legacy: bool = False) -> bytes:
     stream = io.BytesIO()
     torch.save(state, stream, _use_new_zipfile_serialization=not legacy)
-    return stream.getvalue()
-
-
-def zip_bytes(members: dict[str, bytes], method: int = zipfile.ZIP_STORED) -> bytes:
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w", method) as archive:
-        for name, content in members.items():
-            archive.writestr(name, content)
     return stream.getvalue()
 
 

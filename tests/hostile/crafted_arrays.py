@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.hostile.bases import deeplense, npy_bytes, npz_bytes, zip_bytes
+from tests.formats.contents import npy_bytes, npz_bytes, zip_bytes
+from tests.hostile.bases import deeplense
 from tests.hostile.crafted import Content, Crafted, Runs, crafted, sparse
 from tests.sets.files import lens_images
 

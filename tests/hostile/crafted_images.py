@@ -11,7 +11,8 @@ import numpy as np
 from astropy.io import fits
 from PIL import Image, PngImagePlugin
 
-from tests.hostile.bases import GREY, IMAGE, fits_bytes, png_bytes
+from tests.formats.contents import chunk, png, png_bytes
+from tests.hostile.bases import GREY, IMAGE, fits_bytes
 from tests.hostile.crafted import Content, Crafted, crafted, sparse
 from tests.sets.files import lens_images
 
@@ -173,22 +174,6 @@ def _packed_fits() -> Iterator[tuple[str, bytes]]:
             if place > 0:
                 changed = raw[:place] + _card(name, value).ljust(80).encode() + raw[place + 80 :]
                 yield f"{kind} with {name} {value}", changed
-
-
-def chunk(name: bytes, data: bytes) -> bytes:
-    """Return a PNG chunk."""
-    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-
-
-def png(
-    width: int, height: int, depth: int = 8, colour: int = 0, pixels: bytes = b"", *more: bytes
-) -> bytes:
-    """Return a PNG that declares what it likes."""
-    start = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
-    data = chunk(b"IDAT", zlib.compress(pixels or bytes(1000), 9))
-    return (
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", start) + b"".join(more) + data + chunk(b"IEND", b"")
-    )
 
 
 @cache

@@ -14,7 +14,8 @@ import torch
 
 from gravlensdiffusion.codec import to_json
 from gravlensdiffusion.presets.training import training_preset
-from tests.hostile.bases import leaves, pth_bytes, table_bytes, with_leaf, zip_bytes
+from tests.formats.contents import zip_bytes
+from tests.hostile.bases import leaves, pth_bytes, table_bytes, with_leaf
 from tests.hostile.bases import model_files as good_model
 from tests.hostile.crafted import Content, Crafted, Runs, crafted, sparse
 

@@ -23,7 +23,8 @@ from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.model.checkpoint import load_model
 from gravlensdiffusion.untrusted.state_file import read_state_dict
-from tests.hostile.bases import leaves, model_files, npy_bytes, with_leaf
+from tests.formats.contents import npy_bytes
+from tests.hostile.bases import leaves, model_files, with_leaf
 from tests.hostile.corpus import good_files
 from tests.hostile.crafted_arrays import described, object_array
 from tests.hostile.crafted_images import chunk, declaring
