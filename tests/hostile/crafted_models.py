@@ -1,12 +1,9 @@
 """Hostile models, recipes and tables."""
 
-import io
 import json
 import os
 import pickle
 import struct
-import tarfile
-import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,10 +11,10 @@ import torch
 
 from gravlensdiffusion.codec import to_json
 from gravlensdiffusion.presets.training import training_preset
-from tests.formats.contents import zip_bytes
 from tests.hostile.bases import leaves, pth_bytes, table_bytes, with_leaf
 from tests.hostile.bases import model_files as good_model
-from tests.hostile.crafted import Content, Crafted, Runs, crafted, sparse
+from tests.hostile.crafted import Crafted, Runs, crafted, sparse
+from tests.hostile.crafted_pickles import pickle_files
 
 EXTREMES = (
     "0",
@@ -49,8 +46,8 @@ def model_files() -> list[Crafted]:
         *crafted("JSON", "recipe", "recipe.json", ODD_JSON),
         *crafted("JSON", "recipe", "recipe.json", dict(_extremes(recipe))),
         *(_model(title, config, changed, "safetensors") for title, changed in _weights(weights)),
-        *crafted("PyTorch", "model file", "model.pth", dict(_pth())),
-        *crafted("PyTorch", "inception", "inception.pth", dict(_pth())),
+        *crafted("PyTorch", "model file", "model.pth", dict(pickle_files())),
+        *crafted("PyTorch", "inception", "inception.pth", dict(pickle_files())),
         *crafted("CSV", "conditions", "orders.csv", dict(_tables())),
         *_no_files(),
     ]
@@ -154,111 +151,6 @@ def _weights(good: bytes) -> Iterator[tuple[str, bytes]]:
     )
     yield "a pickle called safetensors", pickle.dumps(Runs())
     yield "a PyTorch file called safetensors", pth_bytes({"a": torch.ones(3)})
-
-
-def _pth() -> Iterator[tuple[str, Content]]:
-    good = pth_bytes({"a": torch.ones(100, 100)})
-    members = {
-        m.filename: zipfile.ZipFile(io.BytesIO(good)).read(m)
-        for m in zipfile.ZipFile(io.BytesIO(good)).infolist()
-    }
-    script = next(name for name in members if name.endswith("data.pkl"))
-    storage = next(name for name in members if name.endswith("data/0"))
-    for protocol in (0, 2, 4):
-        code = pickle.dumps({"a": Runs()}, protocol)
-        yield f"code, protocol {protocol}", zip_bytes({**members, script: code})
-        yield f"code without a zip, protocol {protocol}", code
-    yield "a whole module", pth_bytes(torch.nn.Linear(2, 2))
-    yield "code in the old format", pth_bytes({"a": Runs()}, legacy=True)
-    yield (
-        "code behind a good start",
-        pth_bytes({"a": torch.ones(2)}, legacy=True)[:-20] + pickle.dumps(Runs()),
-    )
-    calls = {
-        "bytes of 100 GB": b"cbuiltins\nbytearray\n(\x8a\x05\x00\xe8\x76\x48\x17tR",
-        "a tensor of 100 GB": b"ctorch\nTensor\n(\x8a\x05\x00\xe8\x76\x48\x17tR",
-        "a storage of 100 GB": b"ctorch\nFloatStorage\n(\x8a\x05\x00\xe8\x76\x48\x17tR",
-        "a size of a hundred thousand": b"ctorch\nSize\n(" + b"(" + b"K\x01" * 10**5 + b"ttR",
-        "eval": b"cbuiltins\neval\n(V1+1\ntR",
-        "torch.load": b"ctorch\nload\n(V/etc/passwd\ntR",
-        "a file of torch.hub": b"ctorch.hub\nload\n(VX\ntR",
-        "another Python module": b"cantigravity\nfly\n(tR",
-        "a number of 10^9 digits": b"\x8b\xff\xff\xff\x7f",
-        "a memory slot at 2^31": b"]r\xff\xff\xff\x7f",
-        "deep nesting": b"(" * 10**5 + b"t" * 10**5,
-        "lists within lists": b"]" * 5000 + b"a" * 4999,
-    }  # fmt: skip
-    for title, call in calls.items():
-        yield title, zip_bytes({**members, script: b"\x80\x02}X\x01\x00\x00\x00a" + call + b"s."})
-        yield f"{title}, without a zip", b"\x80\x02}X\x01\x00\x00\x00a" + call + b"s."
-    yield (
-        "a storage packed by a factor of 1000",
-        lambda: zip_bytes({**members, storage: bytes(4 * 10**8)}, zipfile.ZIP_DEFLATED),
-    )
-    yield "a storage that is too short", zip_bytes({**members, storage: bytes(8)})
-    yield "a storage that is missing", zip_bytes({k: v for k, v in members.items() if k != storage})
-    yield (
-        "a storage of 2^62 numbers",
-        zip_bytes(
-            {
-                **members,
-                script: members[script].replace(
-                    b"M\x10'", b"\x8a\x08\xff\xff\xff\xff\xff\xff\xff\x3f", 1
-                ),
-            }
-        ),
-    )
-    yield (
-        "a view of 100 GB",
-        zip_bytes(
-            {
-                **members,
-                script: members[script].replace(
-                    b"KdKd\x86", b"J\xff\xff\xff\x7fJ\xff\xff\xff\x7f\x86", 1
-                ),
-            }
-        ),
-    )
-    yield (
-        "a view that begins outside",
-        zip_bytes({**members, script: members[script].replace(b"K\x00", b"J\xff\xff\xff\x7f", 1)}),
-    )
-    yield "a script that is empty", zip_bytes({**members, script: b""})
-    yield (
-        "a script of 100 MB",
-        lambda: zip_bytes(
-            {**members, script: b"\x80\x02" + b"N0" * (5 * 10**7) + b"N."}, zipfile.ZIP_DEFLATED
-        ),
-    )
-    yield "no script", zip_bytes({"evil/data": b""})
-    yield "a member outside of its folder", zip_bytes({"../../escape": b"x", **members})
-    yield "not a mapping", pth_bytes([1, 2, 3])
-    yield "a mapping of numbers", pth_bytes({"a": 1, 2: torch.ones(1)})
-    yield "sparse tensors", pth_bytes({"a": torch.eye(3).to_sparse()})
-    yield "names with line breaks", pth_bytes({"a\nb\x1b[31m": torch.ones(1)})
-    yield "a tar archive", _tar()
-    yield (
-        "TorchScript",
-        zip_bytes(
-            {
-                "a/data.pkl": b"\x80\x02N.",
-                "a/constants.pkl": b"\x80\x02).",
-                "a/code/__torch__.py": b"import os",
-                "a/version": b"3",
-            }
-        ),
-    )
-
-
-def _tar() -> bytes:
-    stream = io.BytesIO()
-    with tarfile.open(fileobj=stream, mode="w") as archive:
-        for name in ("pickle", "storages", "tensors", "../escape"):
-            raw = pickle.dumps(Runs(), 2)
-            entry = tarfile.TarInfo(name)
-            entry.size = len(raw)
-            archive.addfile(entry, io.BytesIO(raw))
-    return stream.getvalue()
 
 
 def _tables() -> Iterator[tuple[str, bytes]]:
