@@ -6,24 +6,14 @@ import numpy as np
 import pytest
 
 from gravlensdiffusion.cli.main import main
-from gravlensdiffusion.model.checkpoint import save_model
 from gravlensdiffusion.store.reader import LensStore
 from tests.launching import torchrun
-from tests.models import awake
 
 WORDS = ("--num", "11", "--seed", "4", "--batch-size", "3", "--steps", "30", "--noise-free")
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the folder of a model that takes orders and leaves the noise to the instrument."""
-    folder = tmp_path_factory.mktemp("models") / "ordered"
-    save_model(folder, awake())
-    return folder
-
-
-def test_two_processes_write_what_one_writes(model: Path, tmp_path: Path) -> None:
-    words = ("sample", "--model", str(model), *WORDS, "--gif")
+def test_two_processes_write_what_one_writes(ordered: Path, tmp_path: Path) -> None:
+    words = ("sample", "--model", str(ordered), *WORDS, "--gif")
     assert main([*words, "--out", str(tmp_path / "one")]) == 0
     (tmp_path / "two").mkdir()
     (tmp_path / "two" / ".lenses.part-00007.h5").write_bytes(b"left by a call that was killed")
@@ -52,10 +42,10 @@ def test_two_processes_write_what_one_writes(model: Path, tmp_path: Path) -> Non
 
 
 @pytest.mark.faults
-def test_what_is_wrong_is_told_once_and_leaves_nothing(model: Path, tmp_path: Path) -> None:
+def test_what_is_wrong_is_told_once_and_leaves_nothing(ordered: Path, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "lenses.h5").write_bytes(b"mine")
-    words = ("-m", "--", "gravlensdiffusion", "sample", "--model", model, *WORDS)
+    words = ("-m", "--", "gravlensdiffusion", "sample", "--model", ordered, *WORDS)
     done = torchrun(2, *words, "--out", tmp_path / "out")
     assert done.returncode == 1
     assert done.stderr.count("gravlens: error") == 1, done.stderr

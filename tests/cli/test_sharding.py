@@ -18,14 +18,6 @@ WORDS = ("--seed", 4, "--batch-size", 2, "--device", "cpu", "--theta-E", "0.9:1.
 LIMIT_S = 120
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the folder of a model that takes orders and leaves the noise to the instrument."""
-    folder = tmp_path_factory.mktemp("models") / "ordered"
-    save_model(folder, awake())
-    return folder
-
-
 def sample(model: Path, out: Path, *words: object) -> int:
     return main(["sample", "--model", str(model), "--out", str(out), *map(str, (*WORDS, *words))])
 
@@ -50,28 +42,28 @@ def assert_same_sets(one: Path, other: Path, tolerance: float = 0) -> None:
             assert np.abs(x - y).max() <= tolerance * np.abs(y).max()
 
 
-def test_shards_hold_what_one_file_holds(model: Path, tmp_path: Path, capsys) -> None:
-    assert sample(model, tmp_path / "one", "--num", 11) == 0
+def test_shards_hold_what_one_file_holds(ordered: Path, tmp_path: Path, capsys) -> None:
+    assert sample(ordered, tmp_path / "one", "--num", 11) == 0
     capsys.readouterr()
-    assert sample(model, tmp_path / "set", "--num", 11, "--shard-size", 4) == 0
+    assert sample(ordered, tmp_path / "set", "--num", 11, "--shard-size", 4) == 0
     assert capsys.readouterr().out == (
         f"wrote 11 images of ordered to {tmp_path / 'set'}: 3 of 3 shards\n"
     )
     assert sorted(contents(tmp_path / "set")) == [f"lenses-0000{k}.h5" for k in range(3)]
     assert_same_sets(tmp_path / "set", tmp_path / "one" / "lenses.h5")
     # Other neighbours in a batch move the last digits.
-    assert sample(model, tmp_path / "odd", "--num", 11, "--shard-size", 3) == 0
+    assert sample(ordered, tmp_path / "odd", "--num", 11, "--shard-size", 3) == 0
     assert_same_sets(tmp_path / "odd", tmp_path / "one" / "lenses.h5", tolerance=1e-5)
 
 
-def test_only_missing_shards_are_made(model: Path, tmp_path: Path, capsys) -> None:
+def test_only_missing_shards_are_made(ordered: Path, tmp_path: Path, capsys) -> None:
     words = ("--num", 11, "--shard-size", 4)
-    assert sample(model, tmp_path, *words) == 0
+    assert sample(ordered, tmp_path, *words) == 0
     before = contents(tmp_path)
     times = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
     (tmp_path / "lenses-00001.h5").unlink()
     capsys.readouterr()
-    assert sample(model, tmp_path, *words) == 0
+    assert sample(ordered, tmp_path, *words) == 0
     assert "1 of 3 shards, the others were there" in capsys.readouterr().out
     assert contents(tmp_path) == before
     for k in (0, 2):
@@ -93,22 +85,22 @@ def test_only_missing_shards_are_made(model: Path, tmp_path: Path, capsys) -> No
     ],
 )
 def test_shards_of_another_request_are_refused(
-    model: Path, tmp_path: Path, capsys, words: tuple[object, ...], named: str
+    ordered: Path, tmp_path: Path, capsys, words: tuple[object, ...], named: str
 ) -> None:
-    assert sample(model, tmp_path, "--num", 5, "--shard-size", 5) == 0
+    assert sample(ordered, tmp_path, "--num", 5, "--shard-size", 5) == 0
     before = contents(tmp_path)
     capsys.readouterr()
-    assert sample(model, tmp_path, "--num", 5, "--shard-size", 5, *words) == 2
+    assert sample(ordered, tmp_path, "--num", 5, "--shard-size", 5, *words) == 2
     said = capsys.readouterr().err
     assert len(said.splitlines()) == 1
     assert f"lenses-00000.h5: made for another {named};" in said
     assert contents(tmp_path) == before
-    assert sample(model, tmp_path, "--num", 5, "--shard-size", 5, *words, "--overwrite") == 0
+    assert sample(ordered, tmp_path, "--num", 5, "--shard-size", 5, *words, "--overwrite") == 0
     assert contents(tmp_path) != before
 
 
-def test_other_weights_are_another_request(model: Path, tmp_path: Path, capsys) -> None:
-    assert sample(model, tmp_path / "set", "--num", 4, "--shard-size", 2) == 0
+def test_other_weights_are_another_request(ordered: Path, tmp_path: Path, capsys) -> None:
+    assert sample(ordered, tmp_path / "set", "--num", 4, "--shard-size", 2) == 0
     other = awake()
     other.network.load_state_dict({k: 1.01 * v for k, v in other.network.state_dict().items()})
     save_model(tmp_path / "ordered", other)
@@ -116,12 +108,12 @@ def test_other_weights_are_another_request(model: Path, tmp_path: Path, capsys) 
     assert sample(tmp_path / "ordered", tmp_path / "set", *words) == 2
     assert "made for another model;" in capsys.readouterr().err
     words += ("--guidance", 1.5, "--weak", tmp_path / "ordered")
-    assert sample(model, tmp_path / "guided", *words) == 0
-    assert sample(model, tmp_path / "guided", *words) == 0
+    assert sample(ordered, tmp_path / "guided", *words) == 0
+    assert sample(ordered, tmp_path / "guided", *words) == 0
     assert "0 of 2 shards" in capsys.readouterr().out
-    assert sample(model, tmp_path / "guided", *words[:-2]) == 2
+    assert sample(ordered, tmp_path / "guided", *words[:-2]) == 2
     assert "made for another weaker model;" in capsys.readouterr().err
-    assert sample(model, tmp_path / "guided", *words[:-1], model) == 2
+    assert sample(ordered, tmp_path / "guided", *words[:-1], ordered) == 2
     assert "made for another weaker model;" in capsys.readouterr().err
 
 
@@ -133,15 +125,15 @@ def test_other_weights_are_another_request(model: Path, tmp_path: Path, capsys) 
         (("--shard-size", 5, "--gif"), "leave out --gif"),
     ],
 )
-def test_what_does_not_go_with_shards(model: Path, tmp_path: Path, capsys, words, said) -> None:
-    assert sample(model, tmp_path / "set", "--num", 5, *words) == 2
+def test_what_does_not_go_with_shards(ordered: Path, tmp_path: Path, capsys, words, said) -> None:
+    assert sample(ordered, tmp_path / "set", "--num", 5, *words) == 2
     assert said in capsys.readouterr().err
     assert not (tmp_path / "set").exists()
 
 
 @pytest.mark.faults
-def test_a_killed_job_goes_on(model: Path, tmp_path: Path) -> None:
-    words = ["sample", "--model", model, *WORDS, "--num", 400, "--shard-size", 100]
+def test_a_killed_job_goes_on(ordered: Path, tmp_path: Path) -> None:
+    words = ["sample", "--model", ordered, *WORDS, "--num", 400, "--shard-size", 100]
     assert main([*map(str, words), "--out", str(tmp_path / "whole")]) == 0
     out = tmp_path / "killed"
     command = [sys.executable, "-m", "gravlensdiffusion", *map(str, words), "--out", str(out)]
@@ -180,10 +172,10 @@ def test_simulation_goes_to_shards(tmp_path: Path, capsys) -> None:
 
 
 @pytest.mark.faults
-def test_two_processes_make_the_same_shards(model: Path, tmp_path: Path) -> None:
+def test_two_processes_make_the_same_shards(ordered: Path, tmp_path: Path) -> None:
     words = ("--num", 11, "--shard-size", 4)
-    assert sample(model, tmp_path / "one", *words) == 0
-    asked = ("sample", "--model", model, "--out", tmp_path / "two", *WORDS, *words)
+    assert sample(ordered, tmp_path / "one", *words) == 0
+    asked = ("sample", "--model", ordered, "--out", tmp_path / "two", *WORDS, *words)
     done = torchrun(2, "-m", "--", "gravlensdiffusion", *asked)
     assert done.returncode == 0, done.stderr
     assert [line for line in done.stdout.splitlines() if line.startswith("wrote")] == [
