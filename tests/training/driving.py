@@ -1,9 +1,14 @@
-"""Driving a training as a caller does: stopping it, and looking at it after each step."""
+"""Driving a training as a caller does: stopping it, looking at it after each step, and at its end."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import TypeVar
 
+import torch
+from safetensors.torch import load_file
+
+from gravlensdiffusion.model.folders import checkpoints
 from gravlensdiffusion.training.counters import Progress
 from gravlensdiffusion.training.fit import Training
 
@@ -23,3 +28,10 @@ def drive(
             if step == stop_after:
                 training.stop()
         return training.progress
+
+
+def final_tensors(run: Path) -> dict[str, torch.Tensor]:
+    """Return weights and moving average of a run's last checkpoint."""
+    folder = checkpoints(run)[-1].folder
+    names = [path.name for path in folder.glob("*.safetensors")]
+    return {f"{n}/{k}": v for n in names for k, v in load_file(folder / n).items()}

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from gravlensdiffusion.config.model import ModelConfig
 from gravlensdiffusion.config.training import DistillationConfig, EMAConfig, Method, OptimiserConfig
@@ -15,11 +14,10 @@ from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.model.build import Model
 from gravlensdiffusion.model.checkpoint import load_model
-from gravlensdiffusion.model.folders import checkpoints
 from gravlensdiffusion.training.distill import _draw_condition, open_distillation
 from gravlensdiffusion.training.run import read_metrics
 from tests.models import LEARNED, ORDERED, PRIOR, awake
-from tests.training.driving import drive
+from tests.training.driving import drive, final_tensors
 
 
 def small(method: Method = "distribution", **changes: object) -> DistillationConfig:
@@ -36,13 +34,6 @@ def small(method: Method = "distribution", **changes: object) -> DistillationCon
         checkpoint_images=24,
     )
     return replace(config, **changes)  # type: ignore[arg-type]
-
-
-def final_tensors(run: Path) -> dict[str, torch.Tensor]:
-    """Return weights and moving average of a run's last checkpoint."""
-    folder = checkpoints(run)[-1].folder
-    names = [path.name for path in folder.glob("*.safetensors")]
-    return {f"{n}/{k}": v for n in names for k, v in load_file(folder / n).items()}
 
 
 @pytest.mark.parametrize(

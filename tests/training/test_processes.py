@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from gravlensdiffusion.model.folders import checkpoints
 from gravlensdiffusion.training.run import read_metrics
 from tests.launching import torchrun
-from tests.training.test_diffusion import final_tensors
+from tests.training.driving import final_tensors
 from tests.training.together import RECIPES, STOP_AFTER, run
 from tests.training.together import __file__ as together
 
