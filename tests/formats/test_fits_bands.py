@@ -11,13 +11,9 @@ from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.formats.open import open_set
 from tests.sets.files import lens_images
 
+pytestmark = pytest.mark.usefixtures("in_this_process")
+
 BANDS = {"DES_G": 30.0, "DES_R": 30.0, "VIS": 27.5}
-
-
-@pytest.fixture(autouse=True)
-def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Try no file out in a child process, whose start takes its time."""
-    monkeypatch.setattr("gravlensdiffusion.formats.fits.refuse_bad", lambda *_: None)
 
 
 def save(path: Path, *, size: int = 16, zero_points: bool = True, **cards: object) -> Path:

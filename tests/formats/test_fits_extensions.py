@@ -20,6 +20,8 @@ from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.untrusted.probe import release
 from tests.sets.files import lens_images
 
+pytestmark = pytest.mark.usefixtures("in_this_process")
+
 SIZE = 21
 RANDOM = np.random.default_rng(0)
 Y, X = np.indices((SIZE, SIZE)) - SIZE // 2
@@ -30,12 +32,6 @@ NOISE = (0.1 + 0.02 * BLOB).astype(np.float32)
 FLAGS = np.where(RANDOM.random(BLOB.shape) < 0.1, 4096, 0).astype(np.int32)
 MASK = (X > 3).astype(np.uint8)
 CONTENTS = {"PSF": PSF, "map": NOISE, "mask": FLAGS, "": LENS}
-
-
-@pytest.fixture(autouse=True)
-def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Try no file out in a child process, whose start takes its time."""
-    monkeypatch.setattr("gravlensdiffusion.formats.fits.refuse_bad", lambda *_: None)
 
 
 def save(path: Path, *images: tuple[str | None, NDArray[np.generic]], packed: bool = False) -> Path:

@@ -11,11 +11,7 @@ from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.formats.open import open_set
 from tests.sets.files import lens_images
 
-
-@pytest.fixture(autouse=True)
-def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Try no file out in a child process, whose start takes its time."""
-    monkeypatch.setattr("gravlensdiffusion.formats.fits.refuse_bad", lambda *_: None)
+pytestmark = pytest.mark.usefixtures("in_this_process")
 
 
 def save(path: Path, seed: int, size: int = 16) -> None:
