@@ -9,7 +9,7 @@ import pytest
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.formats.writers import FORMATS
-from tests.formats.test_writers import write
+from tests.formats.writing import write
 
 SEVERAL = [each for num in range(1, 5) for each in combinations(FORMATS, num)]
 
