@@ -13,7 +13,6 @@ from gravlensdiffusion.balancing.settings import Settings
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.generation.generator import LensGenerator
-from gravlensdiffusion.sets.flux import resize_flux
 from gravlensdiffusion.sets.lens_set import LensSet
 from gravlensdiffusion.store.reader import LensStore
 from tests.balancing.sets import LABELS, save_set, tiny
@@ -296,27 +295,3 @@ def test_a_unit_that_is_not_true_is_refused(tmp_path: Path) -> None:
         planned(tmp_path, open_set(folder), tiny(), settings=Settings(flux_unit="peak"))
     with pytest.raises(GravLensError, match="says that its flux unit is 'e-/s', not 'peak'"):
         fit(tmp_path, settings=Settings(flux_unit="peak"))
-
-
-def test_resize_of_the_middle_is_that_of_a_cut_out() -> None:
-    images = np.random.default_rng(0).random((2, 1, 12, 12))
-    middle = images[..., 2:-2, 2:-2]
-    for method, size in (("area", 4), ("area", 16), ("bilinear", 4)):
-        assert np.allclose(
-            resize_flux(images, size, method, 8.0), resize_flux(middle, size, method)
-        )
-    with pytest.raises(GravLensError, match="no part of 13 pixels"):
-        resize_flux(images, 4, "area", 13.0)
-
-
-def test_settings_out_of_range_are_refused() -> None:
-    for settings, message in (
-        ({"seed": -1}, "`seed` must lie between 0 and 2"),
-        ({"batch_size": 0}, "`batch_size` must be at least 1"),
-        (
-            {"guidance": float("nan")},
-            "`guidance` must lie between 0 and 10, beyond which no lenses",
-        ),
-    ):
-        with pytest.raises(GravLensError, match=message):
-            Settings(**settings)

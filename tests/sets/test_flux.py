@@ -51,3 +51,14 @@ def test_dtype_stays_and_names_are_checked() -> None:
         resize(IMAGES, 28, "cubic")
     with pytest.raises(GravLensError, match="at least 1"):
         resize(IMAGES, 0, "area")
+
+
+def test_resize_of_the_middle_is_that_of_a_cut_out() -> None:
+    images = np.random.default_rng(0).random((2, 1, 12, 12))
+    middle = images[..., 2:-2, 2:-2]
+    for method, size in (("area", 4), ("area", 16), ("bilinear", 4)):
+        assert np.allclose(
+            resize_flux(images, size, method, 8.0), resize_flux(middle, size, method)
+        )
+    with pytest.raises(GravLensError, match="no part of 13 pixels"):
+        resize_flux(images, 4, "area", 13.0)
