@@ -45,7 +45,7 @@ from gravlensdiffusion.model.build import Model
 from gravlensdiffusion.model.checkpoint import load_model, load_weights, read_tensors
 from gravlensdiffusion.model.folders import WEIGHTS, checkpoints
 from gravlensdiffusion.presets.training import training_preset
-from gravlensdiffusion.store.reader import write_store
+from gravlensdiffusion.store.writer import write_store
 
 TRAININGS = {
     "base": "`cutouts28`: preconditioned, log-SNR schedule, 40% of levels even, asinh, learned noise",

@@ -28,7 +28,7 @@ from gravlensdiffusion.presets.training import PRESETS
 from gravlensdiffusion.sets.lens_set import LensSet
 from gravlensdiffusion.simulation.generate import select, set_header
 from gravlensdiffusion.simulation.simulated_set import simulate
-from gravlensdiffusion.store.reader import write_store
+from gravlensdiffusion.store.writer import write_store
 from gravlensdiffusion.training.batches import Batch, positions
 from gravlensdiffusion.training.diffusion import DiffusionTraining
 

@@ -28,7 +28,8 @@ from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.files import write_atomically
 from gravlensdiffusion.presets.training import training_preset
 from gravlensdiffusion.sets.records import LensRecord
-from gravlensdiffusion.store.reader import LensStore, write_store
+from gravlensdiffusion.store.reader import LensStore
+from gravlensdiffusion.store.writer import write_store
 from gravlensdiffusion.training.run import environment, read_metrics
 
 MB = 1e6

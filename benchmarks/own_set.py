@@ -15,7 +15,7 @@ from gravlensdiffusion.config.simulation import LensClass, SimulationConfig
 from gravlensdiffusion.presets.simulation import simulation_preset
 from gravlensdiffusion.simulation.generate import select, set_header
 from gravlensdiffusion.simulation.simulated_set import simulate
-from gravlensdiffusion.store.reader import write_store
+from gravlensdiffusion.store.writer import write_store
 
 
 @dataclass(frozen=True)

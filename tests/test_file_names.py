@@ -16,7 +16,8 @@ from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.model.checkpoint import save_model
 from gravlensdiffusion.sets.inspection import inspect_lenses
 from gravlensdiffusion.sets.records import LensRecord, SetHeader
-from gravlensdiffusion.store.reader import LensStore, write_store
+from gravlensdiffusion.store.reader import LensStore
+from gravlensdiffusion.store.writer import write_store
 from tests.classification.networks import untrained
 from tests.classification.planted import planted
 from tests.sets.files import lens_images

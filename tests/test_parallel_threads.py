@@ -6,8 +6,7 @@ import sys
 
 import pytest
 
-from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.parallel import NUMBERS, _num_free_cores, use_threads
+from gravlensdiffusion.parallel import NUMBERS, _num_free_cores
 
 SHOWN = """
 import os, sys
@@ -33,11 +32,6 @@ def test_the_library_changes_nothing() -> None:
     code = "import os; before = dict(os.environ); import gravlensdiffusion.generation.generator; "
     code += "import gravlensdiffusion.cli.main; assert before == dict(os.environ)"
     subprocess.run([sys.executable, "-c", code], check=True)
-
-
-def test_a_number_below_one_is_refused() -> None:
-    with pytest.raises(GravLensError, match="`threads` must be at least 1, got 0"):
-        use_threads(0)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,8 @@ from gravlensdiffusion.presets.simulation import simulation_preset
 from gravlensdiffusion.sets.flux import bring_to_size
 from gravlensdiffusion.simulation.generate import select, set_header
 from gravlensdiffusion.simulation.simulated_set import simulate
-from gravlensdiffusion.store.reader import LensStore, write_store
+from gravlensdiffusion.store.reader import LensStore
+from gravlensdiffusion.store.writer import write_store
 from gravlensdiffusion.training.data import _complete, prepare_data
 from tests.evaluation.sets import prepared
 from tests.sources import tiny

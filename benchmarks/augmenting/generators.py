@@ -14,7 +14,7 @@ from gravlensdiffusion.files import write_atomically
 from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.presets.training import training_preset
 from gravlensdiffusion.sets.records import LensRecord
-from gravlensdiffusion.store.reader import write_store
+from gravlensdiffusion.store.writer import write_store
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

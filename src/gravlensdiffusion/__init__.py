@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from gravlensdiffusion.sets.records import LensRecord, SetHeader
     from gravlensdiffusion.simulation.render import lenstronomy_kwargs
     from gravlensdiffusion.simulation.simulated_set import simulate
-    from gravlensdiffusion.store.reader import LensStore, write_store
+    from gravlensdiffusion.store.reader import LensStore
+    from gravlensdiffusion.store.writer import write_store
     from gravlensdiffusion.training.diffusion import train
 
 __version__ = "0.1.0"
@@ -39,7 +40,7 @@ _MODULES = {
     "open_set": "formats.open",
     "simulate": "simulation.simulated_set",
     "train": "training.diffusion",
-    "write_store": "store.reader",
+    "write_store": "store.writer",
 }
 
 __all__ = [

@@ -165,6 +165,10 @@ class Processes:
         return done
 
 
+ALONE = Processes()
+"""This process and no other."""
+
+
 def find_device(device: object) -> str:
     """Return the device to compute on, as torch calls it.
 
@@ -265,12 +269,7 @@ def use_threads(num: int | None) -> None:
 
     Args:
         num: Number of threads; None for as many as there are free cores.
-
-    Raises:
-        GravLensError: If there is to be none.
     """
-    if num is not None and num < 1:
-        raise GravLensError(f"`threads` must be at least 1, got {num}")
     if "torch" in sys.modules:
         if num is not None:
             sys.modules["torch"].set_num_threads(num)

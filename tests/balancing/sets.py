@@ -9,7 +9,8 @@ import numpy as np
 from gravlensdiffusion.config.model import ModelConfig
 from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.sets.records import LensRecord, SetHeader
-from gravlensdiffusion.store.reader import LensStore, write_store
+from gravlensdiffusion.store.reader import LensStore
+from gravlensdiffusion.store.writer import write_store
 from tests.models import ORDERED, awake
 
 HEADER = SetHeader(

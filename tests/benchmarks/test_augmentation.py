@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gravlensdiffusion.sets.records import LensRecord, SetHeader
-from gravlensdiffusion.store.reader import write_store
+from gravlensdiffusion.store.writer import write_store
 
 NUM_PER_CLASS = 17_500
 

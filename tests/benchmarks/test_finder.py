@@ -8,7 +8,7 @@ import pytest
 
 from gravlensdiffusion.metrics.sky import measure_sky
 from gravlensdiffusion.simulation.simulated_set import simulate
-from gravlensdiffusion.store.reader import write_store
+from gravlensdiffusion.store.writer import write_store
 
 
 def test_the_plain_arm_is_smooth_and_alone_under_a_white_sky() -> None:

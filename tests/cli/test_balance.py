@@ -70,7 +70,7 @@ def test_a_class_without_images_gets_none(model, tmp_path, capsys):
 
 
 def test_dry_run_says_what_would_be_made_and_writes_nothing(model, data, tmp_path, capsys):
-    assert run(model, data, "--out", tmp_path / "out.h5", "--to-largest", "--dry-run") == 0
+    assert run(model, data, "--out", tmp_path / "out.h5", "--dry-run") == 0
     assert capsys.readouterr().out.splitlines() == [
         "would keep 8 images and make 5 by tiny (dpmpp, 3 steps, seed 0)",
         "  axion   1 + 3",
@@ -142,7 +142,6 @@ def test_bad_files_are_left_out_when_asked(model, tmp_path, capsys):
     ("words", "message"),
     [
         (["--per-class", "0"], "--per-class must be at least 1, got 0"),
-        (["--per-class", "3", "--to-largest"], "--per-class and --to-largest say different things"),
         (["--batch-size", "0"], "--batch-size must be at least 1, got 0"),
         (["--seed", "-1"], "--seed must lie between 0 and 2^64 - 1, got -1"),
         (["--steps", "0"], "--steps must be at least 1, got 0"),

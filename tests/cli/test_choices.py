@@ -1,15 +1,28 @@
 """Which image of a file is meant: the same flags in every command that reads images."""
 
-from dataclasses import fields
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
 from pathlib import Path
+from typing import Any, get_args, get_type_hints
 
 import numpy as np
 import pytest
 from astropy.io import fits
 
-from gravlensdiffusion.cli import balance, classify, evaluate, inspect, train
+from gravlensdiffusion.cli import (
+    balance,
+    classify,
+    distill,
+    evaluate,
+    inspect,
+    sample,
+    simulate,
+    studio,
+    train,
+)
 from gravlensdiffusion.cli.main import main
 from gravlensdiffusion.cli.options import FileOptions
+from gravlensdiffusion.config.bounds import Range
 from tests.sets.files import lens_images
 
 COMMANDS = (
@@ -21,6 +34,35 @@ COMMANDS = (
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_that_reads_images_lets_choose(command: type) -> None:
     assert {field.name: field.type for field in fields(command)}["files"] is FileOptions
+
+
+def hints(options: type) -> Iterator[tuple[str, Any]]:
+    """Yield the name and the type of each flag, those of groups too."""
+    for name, hint in get_type_hints(options, include_extras=True).items():
+        if is_dataclass(hint):
+            assert isinstance(hint, type)
+            yield from hints(hint)
+        else:
+            yield name, hint
+
+
+def parts(hint: Any) -> Iterator[Any]:
+    """Yield a type and all that it is made of."""
+    yield hint
+    for part in (*get_args(hint), *getattr(hint, "__metadata__", ())):
+        yield from parts(part)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [*COMMANDS, distill.Options, sample.Options, simulate.Options, studio.Options],
+)
+def test_every_number_has_a_range_so_that_a_mistake_names_its_flag(command: type) -> None:
+    numbers = {name: [*parts(hint)] for name, hint in hints(command)}
+    numbers = {name: found for name, found in numbers.items() if int in found or float in found}
+    assert numbers
+    for name, found in numbers.items():
+        assert any(isinstance(part, Range) for part in found), name
 
 
 def test_a_mask_is_not_trained_on(

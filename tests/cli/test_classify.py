@@ -16,7 +16,7 @@ from gravlensdiffusion.config.bounds import UNLABELLED
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.model.checkpoint import load_classifier
 from gravlensdiffusion.sets.records import LensRecord
-from gravlensdiffusion.store.reader import write_store
+from gravlensdiffusion.store.writer import write_store
 from tests.classification.planted import HEADER, NAMES, planted
 
 SHORT = ("--images", "640", "--batch-size", "32", "--device", "cpu")
@@ -230,7 +230,7 @@ def test_mistakes_of_a_user_are_one_line(classify, work, tmp_path):
     few = store(tmp_path / "few.h5", 8, 0)
     refused(classify("train", few, *out), "class 'empty' has 4 original images")
     refused(classify("train", few, *out, "--merge", "lens"), "--merge must be like")
-    refused(classify("train", few, *out, "--held-out", "1"), "held_out must lie between")
+    refused(classify("train", few, *out, "--held-out", "1"), "--held-out must lie between")
     assert not (tmp_path / "new").exists()
     assert not (tmp_path / "p.csv").exists()
 

@@ -92,8 +92,8 @@ def test_a_dry_run_says_what_would_be_done(
     [
         (["--steps", "1,x"], "--steps must be whole numbers"),
         (["--steps", "3,4"], "3 does not divide 4"),
-        (["--images", "0"], "total_images must be at least 1"),
-        (["--learning-rate", "-1"], "learning_rate must be positive"),
+        (["--images", "0"], "--images must be at least 1, got 0"),
+        (["--learning-rate", "-1"], "--learning-rate must be positive, got -1.0"),
     ],
 )
 def test_a_mistake_is_one_line(

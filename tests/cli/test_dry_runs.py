@@ -14,7 +14,7 @@ from gravlensdiffusion.files import held
 from gravlensdiffusion.model.checkpoint import save_model
 from gravlensdiffusion.presets.training import PRESETS
 from gravlensdiffusion.sets.records import LensRecord, SetHeader
-from gravlensdiffusion.store.reader import write_store
+from gravlensdiffusion.store.writer import write_store
 from gravlensdiffusion.training.diffusion import train
 from tests.balancing.sets import save_set
 from tests.classification.planted import HEADER, planted

@@ -13,7 +13,7 @@ FLAGS = ("--protocol", "none", "--skip-pixel-test", "--seeds", "2")
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     from gravlensdiffusion.simulation.generate import set_header
-    from gravlensdiffusion.store.reader import write_store
+    from gravlensdiffusion.store.writer import write_store
 
     path = tmp_path_factory.mktemp("sets")
     for name, start in (("generated", 0), ("reference", 60)):

@@ -9,7 +9,7 @@ import pytest
 
 from gravlensdiffusion.evaluation.preparation import BLOCK
 from gravlensdiffusion.simulation.generate import set_header
-from gravlensdiffusion.store.reader import write_store
+from gravlensdiffusion.store.writer import write_store
 from tests.cli.counting import __file__ as counting
 from tests.conftest import Run
 from tests.evaluation.sets import CONFIG, SEED, records

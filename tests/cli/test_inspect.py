@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from gravlensdiffusion.cli.main import main
-from gravlensdiffusion.store.reader import write_store
+from gravlensdiffusion.store.writer import write_store
 from tests.sets.files import HEADER, lens_images, lens_records, save_folder, survey_folder
 
 

@@ -14,7 +14,7 @@ from gravlensdiffusion.cli.main import main
 from gravlensdiffusion.codec import to_json
 from gravlensdiffusion.model.folders import checkpoints
 from gravlensdiffusion.sets.records import LensRecord
-from gravlensdiffusion.store.reader import write_store
+from gravlensdiffusion.store.writer import write_store
 from gravlensdiffusion.training.run import read_metrics
 from tests.classification.planted import HEADER, planted
 from tests.launching import TORCHRUN, environment, torchrun

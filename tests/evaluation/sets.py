@@ -13,7 +13,7 @@ from gravlensdiffusion.presets.simulation import simulation_preset
 from gravlensdiffusion.sets.records import LensRecord
 from gravlensdiffusion.simulation.generate import select, set_header
 from gravlensdiffusion.simulation.simulated_set import simulate
-from gravlensdiffusion.store.reader import write_store
+from gravlensdiffusion.store.writer import write_store
 
 CONFIG = select(simulation_preset("deeplense"), size=28)
 SEED = 77

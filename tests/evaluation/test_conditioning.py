@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from gravlensdiffusion.evaluation.conditioning import class_pairs, matched_labels, requested
+from gravlensdiffusion.evaluation.conditioning import class_pairs, requested
 from gravlensdiffusion.evaluation.measure import Measurements
 
 NAMES = ("no_sub", "cdm")
@@ -39,13 +39,6 @@ def test_classes_without_images_are_left_out():
         )
         == []
     )
-
-
-def test_labels_are_matched_by_name():
-    labels = np.array([0, 1, 2, -1])
-    found = matched_labels(labels, ("axion", "other", "cdm"), ("no_sub", "cdm", "axion"))
-    assert found.tolist() == [2, -1, 1, -1]
-    assert matched_labels(np.array([-1, -1]), (), NAMES).tolist() == [-1, -1]
 
 
 def test_requested_parameters_have_bias_and_scatter():

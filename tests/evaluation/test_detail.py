@@ -13,7 +13,7 @@ from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.metrics.defects import plant
 from gravlensdiffusion.sets.lens_set import View
 from gravlensdiffusion.simulation.simulated_set import simulate
-from gravlensdiffusion.store.reader import write_store
+from gravlensdiffusion.store.writer import write_store
 from tests.evaluation.sets import CONFIG, SEED
 
 NUM = 150

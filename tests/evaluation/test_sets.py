@@ -14,7 +14,7 @@ from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.model.checkpoint import save_model
 from gravlensdiffusion.sets.flux import peak_scaled, resize
 from gravlensdiffusion.sets.records import SetHeader
-from gravlensdiffusion.store.reader import write_store
+from gravlensdiffusion.store.writer import write_store
 from tests.evaluation.sets import opened, pixels, records
 from tests.models import LEARNED, awake
 from tests.sources import ArraySource, rings

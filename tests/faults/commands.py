@@ -9,7 +9,7 @@ from gravlensdiffusion.codec import to_json
 from gravlensdiffusion.config.training import EarlyStopping
 from gravlensdiffusion.model.checkpoint import save_model
 from gravlensdiffusion.sets.records import LensRecord
-from gravlensdiffusion.store.reader import write_store
+from gravlensdiffusion.store.writer import write_store
 from tests.balancing.sets import save_set
 from tests.models import LEARNED, awake
 from tests.sources import rings, tiny

@@ -20,7 +20,7 @@ from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.files import held
 from gravlensdiffusion.model.folders import checkpoints
 from gravlensdiffusion.sets.records import LensRecord
-from gravlensdiffusion.store.reader import write_store
+from gravlensdiffusion.store.writer import write_store
 from gravlensdiffusion.training.diffusion import DiffusionTraining, open_training, train
 from tests.faults.child import run
 from tests.faults.commands import BALANCE, DISTILL, TRAIN, Command

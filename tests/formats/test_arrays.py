@@ -11,7 +11,7 @@ from gravlensdiffusion.cli.main import main
 from gravlensdiffusion.errors import AmbiguousImageError, BadImageError, GravLensError
 from gravlensdiffusion.formats.arrays import ArrayChoice
 from gravlensdiffusion.formats.open import open_set
-from gravlensdiffusion.store.reader import write_store
+from gravlensdiffusion.store.writer import write_store
 from tests.sets.files import HEADER, lens_images, lens_records
 
 STACK, VECTOR, ROWS = (6, 8, 8), (6,), (6, 3)

@@ -8,7 +8,7 @@ from astropy.io import fits
 
 from gravlensdiffusion.errors import BadFilesError, GravLensError
 from gravlensdiffusion.formats.open import open_set
-from gravlensdiffusion.store.reader import write_store
+from gravlensdiffusion.store.writer import write_store
 from tests.sets.files import HEADER, lens_images, lens_records, save_folder, with_twins
 
 

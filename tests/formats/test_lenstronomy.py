@@ -10,7 +10,7 @@ import pytest
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.formats import hdf5
 from gravlensdiffusion.formats.open import open_set
-from gravlensdiffusion.store.reader import write_store
+from gravlensdiffusion.store.writer import write_store
 from gravlensdiffusion.untrusted.probe import verdict
 from tests.sets.files import HEADER, lens_images, lens_records
 

@@ -10,7 +10,8 @@ import pytest
 
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.formats.open import open_set
-from gravlensdiffusion.store.reader import LensStore, write_store
+from gravlensdiffusion.store.reader import LensStore
+from gravlensdiffusion.store.writer import write_store
 from tests.sets.files import HEADER, SHARED_DATA, lens_images, lens_records, save_folder
 
 needs_shared_data = pytest.mark.skipif(not SHARED_DATA.is_dir(), reason="shared data are absent")

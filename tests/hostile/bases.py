@@ -15,7 +15,7 @@ from safetensors.torch import save
 
 from gravlensdiffusion.codec import to_json
 from gravlensdiffusion.presets.training import training_preset
-from gravlensdiffusion.store.reader import write_store
+from gravlensdiffusion.store.writer import write_store
 from tests.formats.contents import npy_bytes, npz_bytes, picture_bytes, png_bytes
 from tests.models import ORDERED, awake
 from tests.sets.files import HEADER, lens_images, lens_records, with_twins

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gravlensdiffusion.store.reader import write_store
+from gravlensdiffusion.store.writer import write_store
 from tests.hostile.crafted import Crafted
 from tests.sets.files import HEADER, lens_images, lens_records, save_folder
 

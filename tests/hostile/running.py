@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Empty, Queue
 
-from gravlensdiffusion.store.reader import write_store
+from gravlensdiffusion.store.writer import write_store
 from tests.hostile.corpus import Case
 from tests.hostile.crafted import MARKER, MARKER_FOLDER
 from tests.sets.files import HEADER, lens_records

@@ -11,7 +11,7 @@ import pytest
 
 from gravlensdiffusion.codec import to_json
 from gravlensdiffusion.files import LOCK
-from gravlensdiffusion.store.reader import write_store
+from gravlensdiffusion.store.writer import write_store
 from tests.hostile.running import REPOSITORY
 from tests.sets.files import HEADER, lens_records, save_folder
 from tests.sources import tiny

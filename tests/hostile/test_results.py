@@ -6,7 +6,7 @@ import pytest
 
 from gravlensdiffusion.cli.main import EXIT_USER_ERROR, main
 from gravlensdiffusion.model.checkpoint import save_model
-from gravlensdiffusion.store.reader import write_store
+from gravlensdiffusion.store.writer import write_store
 from tests.models import ORDERED, awake
 from tests.sets.files import HEADER, lens_images, lens_records, save_folder
 

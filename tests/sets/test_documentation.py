@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from gravlensdiffusion.store.reader import validate_store, write_store
+from gravlensdiffusion.store.reader import validate_store
+from gravlensdiffusion.store.writer import write_store
 from tests.sets.files import HEADER, lens_records
 
 PAGE = Path(__file__).parents[2] / "docs" / "data-format.md"

@@ -8,7 +8,8 @@ import pytest
 
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.sets.records import GENERATED, FilledClass, Filling
-from gravlensdiffusion.store.reader import LensStore, write_store
+from gravlensdiffusion.store.reader import LensStore
+from gravlensdiffusion.store.writer import write_store
 from tests.sets.files import HEADER, lens_records
 from tests.sources import rings
 

@@ -10,7 +10,7 @@ from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.model.transform import fit_transform
 from gravlensdiffusion.sets.inspection import inspect_lenses
 from gravlensdiffusion.sets.records import LensRecord
-from gravlensdiffusion.store.reader import write_store
+from gravlensdiffusion.store.writer import write_store
 from tests.sets.files import HEADER, lens_images, lens_records, save_folder
 from tests.sources import in_blocks
 

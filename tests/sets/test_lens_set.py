@@ -12,7 +12,8 @@ from gravlensdiffusion.sets.images import evenly_spread
 from gravlensdiffusion.sets.lens_set import middle
 from gravlensdiffusion.sets.records import SetHeader
 from gravlensdiffusion.sets.training_set import digest_of, prepare
-from gravlensdiffusion.store.reader import LensStore, write_store
+from gravlensdiffusion.store.reader import LensStore
+from gravlensdiffusion.store.writer import write_store
 from tests.sets.files import HEADER, lens_records, with_twins
 from tests.sources import ArraySource, rings
 

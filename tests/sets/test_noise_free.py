@@ -12,7 +12,8 @@ from gravlensdiffusion.cli.main import main
 from gravlensdiffusion.errors import BadFilesError, GravLensError
 from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.formats.writers import write_images
-from gravlensdiffusion.store.reader import LensStore, validate_store, write_store
+from gravlensdiffusion.store.reader import LensStore, validate_store
+from gravlensdiffusion.store.writer import write_store
 from tests.sets.files import HEADER, lens_images, lens_records, save_folder, with_twins
 
 TWINS = lens_images(7)[:, None] / 2 - 1

@@ -228,7 +228,7 @@ def test_telescope_presets_have_lens_light():
     [
         ({"classes": ("wdm",)}, "unknown class 'wdm'; choose from no_sub, cdm, axion"),
         ({"classes": ()}, "at least one class"),
-        ({"classes": ("cdm", "cdm")}, "names a class twice: cdm, cdm"),
+        ({"classes": ("cdm", "cdm")}, "the class name 'cdm' is there twice"),
         ({"mix": (1, 2)}, "mix has 2 weights for the 3 classes no_sub, cdm, axion"),
         ({"mix": (0, 0, 0)}, "mix needs weights"),
         ({"mix": (1, -1, 1)}, "mix must not be negative"),

@@ -23,7 +23,7 @@ from gravlensdiffusion.simulation.generate import select, set_header, simulate_o
 from gravlensdiffusion.simulation.population import LENSING, UNITS, _light_units
 from gravlensdiffusion.simulation.simulated_set import simulate
 from gravlensdiffusion.simulation.substructure import UNITS as SUBSTRUCTURE
-from gravlensdiffusion.store.reader import write_store
+from gravlensdiffusion.store.writer import write_store
 from tests.sources import smooth
 
 LENS_LIGHT = [name for name in _light_units("lens_light") if not name.endswith(("_x", "_y"))]

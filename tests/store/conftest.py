@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from gravlensdiffusion.store.reader import write_store
+from gravlensdiffusion.store.writer import write_store
 from tests.sets.files import HEADER, lens_records
 
 

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 WRITE = """
 import sys
 from pathlib import Path
-from gravlensdiffusion.store.reader import write_store
+from gravlensdiffusion.store.writer import write_store
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.sets.records import LensRecord
 from tests.sources import rings

@@ -12,7 +12,8 @@ import pytest
 
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.sets.records import LensRecord, SetHeader
-from gravlensdiffusion.store.reader import LensStore, validate_store, write_store
+from gravlensdiffusion.store.reader import LensStore, validate_store
+from gravlensdiffusion.store.writer import write_store
 from tests.sets.files import HEADER, lens_images, lens_records
 
 

@@ -8,8 +8,9 @@ import pytest
 
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.sets.records import LensRecord, SetHeader
-from gravlensdiffusion.store.reader import LensStore, write_store
+from gravlensdiffusion.store.reader import LensStore
 from gravlensdiffusion.store.shards import Shards
+from gravlensdiffusion.store.writer import write_store
 
 HEADER = SetHeader(class_names=("ring",), flux_unit="e-/s", seed=1)
 REQUEST = {"seed": 1, "steps": (2, 3)}

@@ -10,7 +10,8 @@ import pytest
 
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.sets.records import LensRecord, SetHeader
-from gravlensdiffusion.store.reader import LensStore, write_store
+from gravlensdiffusion.store.reader import LensStore
+from gravlensdiffusion.store.writer import write_store
 from tests.sets.files import HEADER, lens_images, lens_records
 
 

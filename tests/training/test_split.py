@@ -21,7 +21,8 @@ from gravlensdiffusion.model.folders import checkpoints
 from gravlensdiffusion.presets.simulation import simulation_preset
 from gravlensdiffusion.simulation.generate import select, set_header
 from gravlensdiffusion.simulation.simulated_set import simulate
-from gravlensdiffusion.store.reader import LensStore, write_store
+from gravlensdiffusion.store.reader import LensStore
+from gravlensdiffusion.store.writer import write_store
 from gravlensdiffusion.training.data import NEAR, noise_free_twins, observation_of
 from gravlensdiffusion.training.diffusion import open_training, train
 from tests.sources import rings, tiny

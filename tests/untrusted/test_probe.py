@@ -9,7 +9,8 @@ import pytest
 
 from gravlensdiffusion.errors import BadImageError, GravLensError
 from gravlensdiffusion.store.hdf5_file import try_out
-from gravlensdiffusion.store.reader import LensStore, write_store
+from gravlensdiffusion.store.reader import LensStore
+from gravlensdiffusion.store.writer import write_store
 from gravlensdiffusion.untrusted import probe
 from gravlensdiffusion.untrusted.probe import (
     MAX_UNPACKING,

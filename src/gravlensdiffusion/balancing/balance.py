@@ -23,8 +23,7 @@ from gravlensdiffusion.model.checkpoint import fingerprint
 from gravlensdiffusion.sets.flux import PEAK
 from gravlensdiffusion.sets.lens_set import LensSet
 from gravlensdiffusion.sets.records import GENERATED, FilledClass, Filling, LensRecord, SetHeader
-from gravlensdiffusion.store.reader import write_store
-from gravlensdiffusion.store.writer import check_store_file
+from gravlensdiffusion.store.writer import check_store_file, write_store
 
 CLASS_STRIDE = 2**40
 """Image numbers from one class of a model to the next."""

@@ -21,17 +21,17 @@ from gravlensdiffusion.generation.samples import LensSamples
 from gravlensdiffusion.sets.flux import (
     FULL_SCALE,
     PEAK,
+    SAME_SCALE,
     UNKNOWN,
     bring_to_size,
     default_method,
     is_per_pixel,
+    is_same_scale,
     peak_scaled,
 )
 from gravlensdiffusion.sets.lens_set import LensSet
 from gravlensdiffusion.sets.records import FilledClass
 
-TOLERANCE = 0.01
-"""How far two pixel scales may differ, as a share."""
 SILENT = (UNKNOWN, FULL_SCALE)
 """Flux units of files that do not say theirs; the second is that of a grey PNG."""
 _SLACK = 0.01
@@ -247,21 +247,21 @@ def _resampling(
             f"model '{name}' makes square images, those of the set have {height} x {width} pixels"
         )
     is_same_size = height == config.image_size
-    is_same_scale = scale is None or made is None or abs(scale / made - 1) <= TOLERANCE
+    has_scale = scale is None or made is None or is_same_scale(scale, made)
     if not is_known:
         who = "the set does" if scale is None else f"model '{name}' does"
         taken = "pixel scale" if is_same_size else "field of view"
         notes.append(f"{who} not say its pixel scale: the {taken} is taken to be the same")
-    if is_same_size and is_same_scale:
+    if is_same_size and has_scale:
         return None
     here, there = _describe(height, scale), _describe(config.image_size, made)
     different = f"the images of the set have {here}, those of model '{name}' {there}"
     window = float(config.image_size)
     if scale is not None and made is not None:
         field = height * scale / made
-        if field / window - 1 > TOLERANCE:
+        if field / window - 1 > SAME_SCALE:
             raise GravLensError(f"{different}: what lies outside of its images cannot be resampled")
-        window = field if field / window - 1 < -TOLERANCE else window
+        window = field if field / window - 1 < -SAME_SCALE else window
     if not is_allowed:
         raise GravLensError(f"{different}; `resample` brings those that are made to the others")
     is_enlarged = height > window

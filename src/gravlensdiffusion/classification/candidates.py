@@ -16,7 +16,7 @@ from gravlensdiffusion.config.classifier import ClassifierConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.nn.classifier import ClassifierNetwork
 from gravlensdiffusion.parallel import find_device
-from gravlensdiffusion.sets.flux import UNKNOWN
+from gravlensdiffusion.sets.flux import UNKNOWN, is_same_scale
 from gravlensdiffusion.sets.images import evenly_spread
 from gravlensdiffusion.sets.lens_set import LensSet
 from gravlensdiffusion.sets.training_set import digest_of
@@ -31,8 +31,6 @@ NOT_LOOKED_FOR = (
 TRAINED_ON_IT = (
     "these are the images that the classifier was trained on: the numbers say nothing of others"
 )
-TOLERANCE = 0.01
-"""Relative difference of pixel scales that does not matter."""
 NUM_LOOKED_AT = 64
 """Images whose brightness is looked at where the flux unit is not known."""
 FACTOR = 30
@@ -244,7 +242,7 @@ def _check_field(config: ClassifierConfig, source: LensSet, sized: LensSet) -> N
     scale, trained = sized.header.pixel_scale_arcsec, config.pixel_scale_arcsec
     num, size = source.image_shape[1], sized.image_shape[1]
     if scale is not None and trained is not None:
-        if abs(scale / trained - 1) <= TOLERANCE:
+        if is_same_scale(scale, trained):
             return
         if sized is source:
             raise GravLensError(

@@ -40,8 +40,8 @@ class Options:
         out: File to write, balanced.h5 say. Unfinished work lies beside it, in OUT.partial.
         model: A bundled model, a run or a checkpoint, which knows the classes that are to be
             filled.
-        per_class: Images that each class shall have at least; none is ever taken away.
-        to_largest: Bring every class to the size of the largest; so it is by default.
+        per_class: Images that each class shall have at least, by default as many as the largest has;
+            none is ever taken away.
         alike: Add as many images to every class as to the one that lacks most, so that being
             generated says nothing about the class; docs/study.md shows why.
         seed: Seed of the generated images.
@@ -56,7 +56,6 @@ class Options:
     out: Path
     model: str
     per_class: Count | None = None
-    to_largest: bool = False
     alike: bool = False
     seed: NoiseSeed = 0
     resample: bool = False
@@ -72,8 +71,6 @@ class Options:
         from gravlensdiffusion.balancing.settings import Settings, class_targets
         from gravlensdiffusion.store.writer import check_store_file
 
-        if self.per_class is not None and self.to_largest:
-            raise GravLensError("`per_class` and `to_largest` say different things; leave one out")
         self.sampling.check()
         settings = Settings(
             seed=self.seed,

@@ -9,7 +9,7 @@ import tyro
 
 from gravlensdiffusion.cli.options import FILES, MACHINE, FileOptions, MachineOptions
 from gravlensdiffusion.cli.running import tell
-from gravlensdiffusion.config.bounds import Count, Seed
+from gravlensdiffusion.config.bounds import Augmentation, Count, Positive, Precision, Range, Seed
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.parallel import Processes
 from gravlensdiffusion.progress import shown_progress
@@ -52,14 +52,14 @@ class Train:
     out: Path
     size: Count | None = None
     merge: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
-    augment: Literal["none", "half_turn", "flips", "d4"] = "none"
+    augment: Augmentation = "none"
     balance: Literal["none", "weights", "oversample"] = "none"
-    held_out: float = 0.2
-    images: int = 60_000
-    batch_size: int = 64
-    learning_rate: float = 2e-3
-    precision: Literal["fp32", "bf16"] = "fp32"
-    seed: int = 0
+    held_out: Annotated[float, Range(above=0, below=1)] = 0.2
+    images: Count = 60_000
+    batch_size: Count = 64
+    learning_rate: Positive = 2e-3
+    precision: Precision = "fp32"
+    seed: Seed = 0
     dry_run: bool = False
     files: FileOptions = FILES
     machine: MachineOptions = MACHINE

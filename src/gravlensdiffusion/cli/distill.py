@@ -6,6 +6,7 @@ from typing import Literal
 
 from gravlensdiffusion.cli.options import MACHINE, MachineOptions
 from gravlensdiffusion.cli.running import run_shown, say, tell
+from gravlensdiffusion.config.bounds import Count, Positive, Precision, Seed
 from gravlensdiffusion.errors import GravLensError
 
 
@@ -37,11 +38,11 @@ class Options:
     out: Path
     steps: str = "1,2,4"
     method: Literal["distribution", "consistency", "endpoint"] | None = None
-    images: int | None = None
-    batch_size: int | None = None
-    learning_rate: float | None = None
-    seed: int | None = None
-    precision: Literal["fp32", "bf16"] | None = None
+    images: Count | None = None
+    batch_size: Count | None = None
+    learning_rate: Positive | None = None
+    seed: Seed | None = None
+    precision: Precision | None = None
     dry_run: bool = False
     machine: MachineOptions = MACHINE
 

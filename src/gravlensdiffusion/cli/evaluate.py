@@ -9,7 +9,7 @@ import tyro
 
 from gravlensdiffusion.cli.options import FILES, FileOptions
 from gravlensdiffusion.cli.running import say, tell
-from gravlensdiffusion.config.bounds import Count, Seed
+from gravlensdiffusion.config.bounds import Count, Rescale, Seed
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.parallel import Processes
 
@@ -79,12 +79,12 @@ class Options:
     train: Path | None = None
     num: Count | None = None
     size: Count | None = None
-    rescale: Literal["none", "peak"] = "none"
+    rescale: Rescale = "none"
     eight_bit: bool = False
     seed: Seed = 0
     threads: Count | None = None
-    crop: int | None = None
-    channel: int | None = None
+    crop: Count | None = None
+    channel: Count | None = None
     overwrite: bool = False
     measures: _MeasureOptions = _MeasureOptions()
     files: FileOptions = FILES

@@ -11,6 +11,7 @@ import tyro
 
 from gravlensdiffusion.cli.options import FILES, FileOptions
 from gravlensdiffusion.cli.running import say, tell
+from gravlensdiffusion.config.bounds import Count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,7 +55,7 @@ class Options:
     """
 
     path: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DATA")]
-    crop: int | None = None
+    crop: Count | None = None
     out: Path | None = None
     overwrite: bool = False
     files: FileOptions = FILES

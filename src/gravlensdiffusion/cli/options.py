@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from gravlensdiffusion.cli.running import tell
-from gravlensdiffusion.config.bounds import WISE_GUIDANCE, Count, Guidance
+from gravlensdiffusion.config.bounds import WISE_GUIDANCE, Count, Device, Guidance
 from gravlensdiffusion.errors import GravLensError, listed
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class MachineOptions:
             there are free cores.
     """
 
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Device = "auto"
     threads: Count | None = None
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from gravlensdiffusion import __version__
 from gravlensdiffusion.cli.options import split
+from gravlensdiffusion.config.bounds import Count, Seed
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.progress import shown_progress
 
@@ -33,7 +34,7 @@ class _WorkOptions:
             images.
     """
 
-    jobs: int | None = None
+    jobs: Count | None = None
     dask: str | None = None
 
 
@@ -69,16 +70,16 @@ class Options:
 
     out: Path
     preset: str = "deeplense"
-    num: int = 1000
-    size: int | None = None
-    pixels: int | None = None
+    num: Count = 1000
+    size: Count | None = None
+    pixels: Count | None = None
     flux_unit: Literal["peak", "e-/s"] | None = None
     noise_free: bool = False
     classes: str | None = None
     mix: str | None = None
     sources: Path | None = None
-    seed: int = 0
-    shard_size: int | None = None
+    seed: Seed = 0
+    shard_size: Count | None = None
     overwrite: bool = False
     dry_run: bool = False
     work: _WorkOptions = _WorkOptions()
@@ -102,7 +103,7 @@ class Options:
 
         from gravlensdiffusion.formats.open import open_set
         from gravlensdiffusion.simulation.simulated_set import simulate
-        from gravlensdiffusion.store.reader import write_store
+        from gravlensdiffusion.store.writer import write_store
 
         mix = None if self.mix is None else [_number(word) for word in split(self.mix)]
         sources = None

@@ -8,11 +8,11 @@ import webbrowser
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
-from gravlensdiffusion.cli.options import FILES, FileOptions
+from gravlensdiffusion.cli.options import FILES, MACHINE, FileOptions, MachineOptions
 from gravlensdiffusion.cli.running import tell
-from gravlensdiffusion.config.bounds import Count, Range
+from gravlensdiffusion.config.bounds import Range
 from gravlensdiffusion.errors import GravLensError
 
 if TYPE_CHECKING:
@@ -40,9 +40,6 @@ class Options:
         report: A report of `gravlens evaluate` to show: its folder, or the report.html.
         port: Port of the page; 0 for any that is free.
         no_browser: Say where the page is, and leave the browser alone.
-        device: The processor, or a GPU; auto takes a GPU where there is one.
-        threads: Threads to compute with; by default what OMP_NUM_THREADS says, else as many as
-            there are free cores.
     """
 
     model: str = "lens64"
@@ -50,9 +47,8 @@ class Options:
     report: Path | None = None
     port: Port = 8421
     no_browser: bool = False
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    threads: Count | None = None
     files: FileOptions = FILES
+    machine: MachineOptions = MACHINE
 
     def run(self) -> None:
         """Serve the page until it is interrupted."""
@@ -69,7 +65,7 @@ class Options:
 
         with _listen(HOST, self.port) as listener:
             report = None if self.report is None else _read_report(self.report)
-            generator = LensGenerator.from_pretrained(self.model, device=self.device)
+            generator = LensGenerator.from_pretrained(self.model, device=self.machine.device)
             studio = Studio(generator=generator, model=self.model, report=report)
             if self.data is not None:
                 studio.name = self.data.name

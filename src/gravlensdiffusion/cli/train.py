@@ -6,6 +6,16 @@ from typing import TYPE_CHECKING, Literal
 
 from gravlensdiffusion.cli.options import FILES, MACHINE, FileOptions, MachineOptions, tell_absent
 from gravlensdiffusion.cli.running import run_shown, say, tell
+from gravlensdiffusion.config.bounds import (
+    Augmentation,
+    Count,
+    HeldOut,
+    Positive,
+    Precision,
+    Seed,
+    Side,
+    Whole,
+)
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.parallel import Processes
 
@@ -44,14 +54,14 @@ class _RecipeOptions:
             images stay the same. Recipes have 0.
     """
 
-    batch_size: int | None = None
-    learning_rate: float | None = None
+    batch_size: Count | None = None
+    learning_rate: Positive | None = None
     transform: Literal["linear", "asinh", "peak"] | None = None
-    augment: Literal["none", "half_turn", "flips", "d4"] | None = None
-    held_out: float | None = None
-    precision: Literal["fp32", "bf16"] | None = None
+    augment: Augmentation | None = None
+    held_out: HeldOut | None = None
+    precision: Precision | None = None
     compile: bool = False
-    prefetch: int | None = None
+    prefetch: Whole | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,11 +93,11 @@ class Options:
     data: Path
     out: Path
     preset: str | None = None
-    size: int | None = None
-    epochs: int | None = None
+    size: Side | None = None
+    epochs: Count | None = None
     init: str | None = None
-    seed: int | None = None
-    crop: int | None = None
+    seed: Seed | None = None
+    crop: Count | None = None
     dry_run: bool = False
     recipe: _RecipeOptions = _RecipeOptions()
     files: FileOptions = FILES

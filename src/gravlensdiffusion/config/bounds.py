@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Annotated, Any, get_args, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 from gravlensdiffusion.errors import GravLensError
 
@@ -87,6 +87,8 @@ Positive = Annotated[float, Range(above=0)]
 Share = Annotated[float, Range(at_least=0, at_most=1)]
 Side = Annotated[int, Range(at_least=4, at_most=MAX_SIDE)]
 """Pixels a side of an image."""
+HeldOut = Annotated[float, Range(at_least=0, at_most=0.5)]
+"""Share of the images that no step sees."""
 Bands = Annotated[int, Range(at_least=1, at_most=MAX_BANDS)]
 Seed = Annotated[int, Range(at_least=0, at_most=2**63 - 1)]
 NoiseSeed = Annotated[int, Range(at_least=0, at_most=2**64 - 1)]
@@ -97,6 +99,15 @@ Guidance = Annotated[
 """Scale of classifier-free guidance; 1 is none."""
 Number = Annotated[float, Range()]
 """Any number but an infinite one."""
+Augmentation = Literal["none", "half_turn", "flips", "d4"]
+"""Symmetries that training images are turned by; see `training.augment`."""
+Precision = Literal["fp32", "bf16"]
+"""Arithmetic of a training."""
+Device = Literal["auto", "cpu", "cuda"]
+Resize = Literal["bilinear", "area"]
+"""How images are brought to another size; see `sets.flux.resized`."""
+Rescale = Literal["none", "peak"]
+"""Whether each image is brought to [0, 1] by its own extremes."""
 
 
 class Bounded:

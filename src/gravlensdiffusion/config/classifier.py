@@ -6,13 +6,16 @@ from typing import Annotated, Literal
 from gravlensdiffusion.config.bounds import (
     MAX_LEVELS,
     MAX_SIDE,
+    Augmentation,
     Bands,
     Bounded,
     Count,
     NonNegative,
     Number,
     Positive,
+    Precision,
     Range,
+    Resize,
     Seed,
     check_class_names,
     check_ranges,
@@ -66,7 +69,7 @@ class ClassifierConfig(Bounded):
     merged: tuple[tuple[str, str], ...] = ()
     pixel_scale_arcsec: float | None = None
     flux_unit: str = "unknown"
-    resize: Literal["bilinear", "area"] | None = None
+    resize: Resize | None = None
     original_size: int | None = None
     training_data: str = ""
 
@@ -112,13 +115,13 @@ class ClassifierTraining(Bounded):
     learning_rate: Positive = 2e-3
     weight_decay: NonNegative = 0.02
     dropout: Annotated[float, Range(at_least=0, below=1)] = 0.3
-    augment: Literal["none", "half_turn", "flips", "d4"] = "none"
+    augment: Augmentation = "none"
     balance: Literal["none", "weights", "oversample"] = "none"
     held_out: Annotated[float, Range(above=0, below=1)] = 0.2
     check_images: Count = 2_000
     patience: Count = 10
     seed: Seed = 0
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: Precision = "fp32"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

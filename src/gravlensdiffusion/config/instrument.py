@@ -12,6 +12,7 @@ from gravlensdiffusion.config.bounds import (
     Number,
     Positive,
     Range,
+    Resize,
     Side,
     check_ranges,
 )
@@ -28,7 +29,6 @@ ZERO, ONE = Constant(0.0), Constant(1.0)
 MAX_PSF_ELLIPTICITY = 0.5
 """Largest value of e1 and of e2 of a point spread function."""
 Ellipticity = Annotated[Prior, Range(at_least=-MAX_PSF_ELLIPTICITY, at_most=MAX_PSF_ELLIPTICITY)]
-Resize = Literal["bilinear", "area"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -39,7 +39,7 @@ Steps = Annotated[int, Range(at_least=1, at_most=MAX_STEPS)]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TransformConfig(Bounded):
-    """How flux becomes what the network sees; see `data.transform`.
+    """How flux becomes what the network sees; see `model.transform`.
 
     Attributes:
         kind: ``linear``: ``(flux - offset) / scale``. ``asinh``: ``asinh((flux - offset) /

@@ -12,6 +12,7 @@ from gravlensdiffusion.config.bounds import (
     Number,
     Positive,
     Range,
+    check_class_names,
     check_ranges,
 )
 from gravlensdiffusion.config.galaxies import (
@@ -179,7 +180,7 @@ class LensClass:
     scenes: tuple[Scene, ...] = ()
 
     def __post_init__(self) -> None:
-        _check_names("class", (self.name,))
+        check_class_names((self.name,))
         _check_names("scene", [each.name for each in self.scenes], f"class '{self.name}'")
         if self.substructure is not None and not self.lensed:
             raise GravLensError(f"class '{self.name}' has substructure but does not lens")
@@ -216,7 +217,7 @@ class SimulationConfig(Bounded):
         names = [each.name for each in self.classes]
         if not names:
             raise GravLensError("at least one class is needed")
-        _check_names("class", names)
+        check_class_names(names)
         if len(self.mix) != len(names):
             raise GravLensError(
                 f"mix has {len(self.mix)} weights for the {len(names)} classes {', '.join(names)}"

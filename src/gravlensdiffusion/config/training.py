@@ -5,11 +5,15 @@ from typing import Annotated, Literal
 
 from gravlensdiffusion.config.bounds import (
     LATER,
+    Augmentation,
     Bounded,
     Count,
+    HeldOut,
     NonNegative,
     Positive,
+    Precision,
     Range,
+    Resize,
     Seed,
     Share,
     Whole,
@@ -71,7 +75,7 @@ class EarlyStopping(Bounded):
         patience: Measurements in a row without a new lowest loss after which the run ends.
     """
 
-    held_out: Annotated[float, Range(at_least=0, at_most=0.5)] = 0.0
+    held_out: HeldOut = 0.0
     every_images: Count = 10_000
     patience: Count = 10
 
@@ -122,7 +126,7 @@ class TrainingConfig(Bounded):
     preset: str = ""
     model: ModelConfig = field(default_factory=ModelConfig)
     size: Annotated[int | None, Range(at_least=4)] = None
-    resize: Literal["bilinear", "area"] | None = None
+    resize: Resize | None = None
     batch_size: Count = 64
     total_images: Whole = 0
     epochs: Count = 40
@@ -133,8 +137,8 @@ class TrainingConfig(Bounded):
     parameters_dropout: Share = 0.3
     derived_dropout: Share = field(default=0.0, metadata=LATER)
     noise: Literal["learned", "split", "carried", "removed"] = "learned"
-    augment: Literal["none", "half_turn", "flips", "d4"] = "none"
-    precision: Literal["fp32", "bf16"] = "fp32"
+    augment: Augmentation = "none"
+    precision: Precision = "fp32"
     compile: bool = False
     prefetch: Whole = 0
     seed: Seed = 0
@@ -211,7 +215,7 @@ class DistillationConfig(Bounded):
     parameter_dropout: Share = 0.1
     parameters_dropout: Share = 0.1
     derived_dropout: Share = field(default=0.5, metadata=LATER)
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: Precision = "fp32"
     seed: Seed = 0
     optimiser: OptimiserConfig = field(
         default_factory=lambda: OptimiserConfig(

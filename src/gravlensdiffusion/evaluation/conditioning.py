@@ -151,14 +151,6 @@ def requested(
     return found
 
 
-def matched_labels(
-    labels: NDArray[np.integer], names: tuple[str, ...], wanted: tuple[str, ...]
-) -> NDArray[np.int64]:
-    """Return labels as indices into other class names; -1 for a class that is not there."""
-    table = np.array([wanted.index(name) if name in wanted else -1 for name in names] + [-1])
-    return table[labels]
-
-
 def _area(logits: NDArray[np.float64], labels: NDArray[np.integer], a: int, b: int) -> float | None:
     of_pair = (labels == a) | (labels == b)
     truth = labels[of_pair] == b

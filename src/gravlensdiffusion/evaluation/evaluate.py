@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from gravlensdiffusion import __version__
 from gravlensdiffusion.evaluation.compare import Row, compare
-from gravlensdiffusion.evaluation.conditioning import class_pairs, matched_labels, requested
+from gravlensdiffusion.evaluation.conditioning import class_pairs, requested
 from gravlensdiffusion.evaluation.detail import detail_rows
 from gravlensdiffusion.evaluation.inception import inception_rows
-from gravlensdiffusion.evaluation.measure import ALONE, Encoder, Measurements, Team, measure_images
+from gravlensdiffusion.evaluation.measure import Encoder, Measurements, Team, measure_images
 from gravlensdiffusion.evaluation.memorisation import Neighbours, memorisation_rows
 from gravlensdiffusion.evaluation.plan import HANDFUL, Plan, make_plan
 from gravlensdiffusion.evaluation.preparation import PreparedSource
@@ -23,7 +23,7 @@ from gravlensdiffusion.evaluation.sets import Images, Sets
 from gravlensdiffusion.evaluation.statistics import ENCODER, PHYSICS
 from gravlensdiffusion.evaluation.two_sample import two_sample_rows
 from gravlensdiffusion.metrics.inception import load_inception
-from gravlensdiffusion.parallel import Processes
+from gravlensdiffusion.parallel import ALONE, Processes
 
 NUM_SHOWN = 40
 """Images of each set that a report shows."""
@@ -155,10 +155,7 @@ class _Work:
             )
             rows += [*near, *far]
         names = encoder.network.config.class_names
-        labels = [
-            matched_labels(each.labels, each.header.class_names, names)
-            for each in (sets.generated, sets.reference)
-        ]
+        labels = [each.with_classes(names).labels for each in (sets.generated, sets.reference)]
         pairs = class_pairs(generated, labels[0], reference, labels[1], names)
         asked, truth = sets.generated.parameters, sets.reference.parameters
         shown, shown_real = _shown(sets, labels)
@@ -212,7 +209,7 @@ class _Work:
 
 
 def _shown(
-    sets: Sets, labels: Sequence[NDArray[np.int64]]
+    sets: Sets, labels: Sequence[NDArray[np.integer]]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return images of both sets, of the same classes where these are known."""
     wanted = labels[0][:NUM_SHOWN]

@@ -18,7 +18,7 @@ from gravlensdiffusion.metrics import einstein, morphology, physics, sky
 from gravlensdiffusion.model.checkpoint import load_encoder
 from gravlensdiffusion.model.folders import WEIGHTS, bundled_encoders
 from gravlensdiffusion.nn.classifier import LensEncoder
-from gravlensdiffusion.parallel import Processes, partition
+from gravlensdiffusion.parallel import ALONE, Processes, partition
 from gravlensdiffusion.progress import shown_progress
 from gravlensdiffusion.sets.flux import default_method, resize
 
@@ -26,8 +26,6 @@ NUM_THREADS = 2
 """Blocks that are measured at the same time, at most."""
 STRIDE = 4 * BLOCK
 """Images after which it is told how far the measuring is; whole blocks, some of them at a time."""
-ALONE = Processes()
-"""This process and no other."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

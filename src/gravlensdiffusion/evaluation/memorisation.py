@@ -23,8 +23,6 @@ MAX_PIXEL_QUERIES = 2000
 """Images of each set whose pixels are compared with the training set; a random choice of more."""
 MAX_FEATURE_QUERIES = 10_000
 """Images of each set whose features are compared with the training set; likewise."""
-NUM_PAIRS = 8
-"""Closest pairs that a report shows."""
 
 Vectors = NDArray[np.floating]
 
@@ -81,7 +79,7 @@ def memorisation_rows(
             features = team.encode(training)
             blocks = (features[k : k + BLOCK] for k in range(0, len(features), BLOCK))
         near, far = find_nearest(queries[0], queries[1], blocks)
-        found = summarise_memorisation(near, far, num_pairs=NUM_PAIRS)
+        found = summarise_memorisation(near, far)
         rows.append(_row(space, found, _floor(far, rng)))
         neighbours.append(
             Neighbours(

@@ -22,8 +22,6 @@ GRID_PIXELS = 700_000
 """Pixels of a grid at most; large images are shown in smaller number."""
 NUM_GUESSED = 8
 """Images of each set whose kind can be guessed, at most."""
-MAX_PAIRS = 8
-"""Pairs of neighbours that are shown, at most."""
 MIN_SIDE = 100
 """Smaller images are enlarged by a whole factor until they have so many pixels."""
 PERCENTILES = (50.0, 16.0, 84.0)
@@ -148,10 +146,9 @@ def _neighbours(evaluation: Evaluation) -> Section:
     """Return the generated images closest to training images, each above its neighbour."""
     blocks = []
     for near in evaluation.neighbours:
-        num = min(MAX_PAIRS, len(near.distances))
-        if not num:
+        if not len(near.distances):
             continue
-        both = np.stack([near.generated[:num], near.training[:num]], axis=1)
+        both = np.stack([near.generated, near.training], axis=1)
         limits = percentile_limits(both)
         figures = []
         for k, pair in enumerate(both):

@@ -15,15 +15,22 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from gravlensdiffusion.config.bounds import Rescale
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.files import whole_file
 from gravlensdiffusion.sets.copies import Signatures, sign
-from gravlensdiffusion.sets.flux import FULL_SCALE, PEAK, UNKNOWN, is_per_pixel, peak_scaled
+from gravlensdiffusion.sets.flux import (
+    EIGHT_BIT,
+    FULL_SCALE,
+    PEAK,
+    UNKNOWN,
+    is_per_pixel,
+    peak_scaled,
+)
 from gravlensdiffusion.sets.images import Indices, evenly_spread
 from gravlensdiffusion.sets.lens_set import LensSet, View
 
 Arrays = dict[str, NDArray[np.generic]]
-Rescale = Literal["none", "peak"]
 
 BLOCK = 500
 """Images that are read and measured at a time; fixed, so that no result depends on it."""
@@ -31,8 +38,6 @@ PEAK_LEVELS = (0.0116, 1.0)
 """Mean lower quartile and mean maximum of peak-scaled `deeplense` images of native size."""
 UNIT_RANGE = {PEAK, FULL_SCALE}
 """Flux units of images that run from 0 to 1."""
-EIGHT_BIT = 255
-"""Largest value of an 8-bit image."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from gravlensdiffusion.config.bounds import Count, Seed, check_ranges
+from gravlensdiffusion.config.bounds import Count, Rescale, Seed, check_ranges
 from gravlensdiffusion.evaluation.compare import Row
 from gravlensdiffusion.evaluation.conditioning import ClassPair, Requested
 from gravlensdiffusion.evaluation.measure import Measurements
@@ -38,7 +38,7 @@ class Settings:
     """
 
     size: int | None = None
-    rescale: Literal["none", "peak"] = "none"
+    rescale: Rescale = "none"
     eight_bit: bool = False
     protocol: Literal["full", "reference", "none"] = "full"
     pixel_test: bool = True

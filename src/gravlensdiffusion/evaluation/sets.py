@@ -7,7 +7,6 @@ from pathlib import Path
 
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.evaluation.preparation import (
-    EIGHT_BIT,
     UNIT_RANGE,
     Preparation,
     PreparedSource,
@@ -20,7 +19,7 @@ from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.interop.hub import is_hub_name
 from gravlensdiffusion.model.folders import is_model
 from gravlensdiffusion.sets.copies import are_known, group
-from gravlensdiffusion.sets.flux import PEAK, UNKNOWN
+from gravlensdiffusion.sets.flux import EIGHT_BIT, PEAK, UNKNOWN
 from gravlensdiffusion.sets.lens_set import LensSet
 
 Images = LensSet | str | os.PathLike[str]

@@ -9,13 +9,12 @@ from typing import Any
 from gravlensdiffusion.files import told_apart
 from gravlensdiffusion.formats.image import Facts
 from gravlensdiffusion.formats.units import ZERO_POINT, to_one_zero_point
-from gravlensdiffusion.sets.flux import FULL_SCALE, PEAK, UNKNOWN, unit_of_ends
+from gravlensdiffusion.sets.flux import FULL_SCALE, PEAK, UNKNOWN, is_same_scale, unit_of_ends
 from gravlensdiffusion.sets.naming import natural_key
 from gravlensdiffusion.sets.records import SetHeader
 
 NUM_WAYS = 5
 """Lines on which of several images were taken, at most."""
-_SCALE_TOLERANCE = 0.01
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -145,7 +144,7 @@ def _keep_common(entries: list[Entry], problems: list[str], *, mixed: bool) -> l
     def scale(entry: Entry) -> float | None:
         own = entry.facts.pixel_scale_arcsec
         # Cut-outs of one survey differ in the last digits.
-        is_close = own and common and abs(own / common - 1) < _SCALE_TOLERANCE
+        is_close = own and common and is_same_scale(own, common)
         return common if is_close or (mixed and own is None) else own
 
     rules: tuple[tuple[Callable[[Entry], Any], Callable[[Any], str]], ...] = (

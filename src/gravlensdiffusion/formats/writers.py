@@ -18,7 +18,8 @@ from gravlensdiffusion.formats.picture import KEYWORD, PngCard, stretch
 from gravlensdiffusion.sets.flux import PEAK
 from gravlensdiffusion.sets.naming import GIF, GRID
 from gravlensdiffusion.sets.records import LensRecord, SetHeader
-from gravlensdiffusion.store.reader import LensStore, write_store
+from gravlensdiffusion.store.reader import LensStore
+from gravlensdiffusion.store.writer import write_store
 
 FORMATS = ("h5", "npy", "fits", "png")
 STORE_NAME = "lenses.h5"

@@ -21,7 +21,7 @@ from gravlensdiffusion.sets.images import Indices, as_indices
 from gravlensdiffusion.sets.lens_set import LensSet
 from gravlensdiffusion.sets.naming import SHARD_SUFFIXES
 from gravlensdiffusion.sets.records import LensRecord, SetHeader
-from gravlensdiffusion.store.reader import write_store
+from gravlensdiffusion.store.writer import write_store
 
 
 @dataclass(kw_only=True, eq=False, repr=False)

@@ -16,7 +16,7 @@ from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.generation.noise import Clipping
 from gravlensdiffusion.generation.request import Request
 from gravlensdiffusion.generation.samples import Frame, LensSamples
-from gravlensdiffusion.parallel import Processes, partition
+from gravlensdiffusion.parallel import ALONE, Processes, partition
 from gravlensdiffusion.progress import shown_progress
 from gravlensdiffusion.reports.drawing import spared
 from gravlensdiffusion.reports.mosaics import save_gif, save_grid
@@ -24,7 +24,6 @@ from gravlensdiffusion.sets.naming import GIF, GRID
 from gravlensdiffusion.sets.records import LensRecord
 from gravlensdiffusion.store.shards import Shards
 
-ALONE = Processes()
 PART = ".lenses.part-"
 """What the images of each of several processes are called until the main one puts them together."""
 NUM_SHOWN = 100
@@ -67,7 +66,7 @@ class SampleWriter:
 
         Args:
             folder: Where to write.
-            formats: Some of `layout.FORMATS`.
+            formats: Some of `formats.writers.FORMATS`.
             gif: Whether the way of the first hundred from noise is written too.
 
         Returns:

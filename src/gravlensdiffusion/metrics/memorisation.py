@@ -60,7 +60,6 @@ class Memorisation:
         median_ratio: Median distance of the generated over that of the held-out; 1 is the goal.
         close_fraction: Fraction of generated images nearer than the quantile of the held-out.
         close_fraction_expected: What it is for generated images like the held-out.
-        auc: Probability that a generated image is nearer than a held-out one; 0.5 is the goal.
         tail_p_value: Smallest p-value of the tail tests times their number.
         memorised: Whether `tail_p_value` is below the false-positive rate.
         closest_pairs: Index of a generated image and of its nearest training image, the closest
@@ -71,7 +70,6 @@ class Memorisation:
     median_ratio: float
     close_fraction: float
     close_fraction_expected: float
-    auc: float
     tail_p_value: float
     memorised: bool
     closest_pairs: NDArray[np.int64]
@@ -202,7 +200,6 @@ def summarise_memorisation(
         median_ratio=float(np.median(near) / max(np.median(far), np.finfo(float).tiny)),
         close_fraction=float(np.mean(near < np.sort(far)[rank - 1])),
         close_fraction_expected=rank / (len(far) + 1),
-        auc=float(stats.mannwhitneyu(far, near).statistic / (len(near) * len(far))),
         tail_p_value=tail_p_value,
         memorised=tail_p_value < FALSE_POSITIVE_RATE,
         closest_pairs=np.stack([closest, generated.indices[closest]], axis=1),

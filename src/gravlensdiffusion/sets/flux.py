@@ -14,19 +14,22 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gravlensdiffusion.config.bounds import Resize
 from gravlensdiffusion.errors import GravLensError
 
-METHODS = ("bilinear", "area")
 PEAK = "peak"
 """Flux unit of images that were each scaled to [0, 1], there or at a larger size."""
 FULL_SCALE = "full scale"
 """Flux unit of images whose largest possible value, white, is 1."""
 UNKNOWN = "unknown"
 """Flux unit of images that do not tell theirs."""
+SAME_SCALE = 0.01
+"""Share by which pixel scales, and fields of view, may differ that count as one."""
 WHITE = {"uint8": 255, "uint16": 65535}
 """Largest number of the types that hold greys."""
 EIGHT_BIT = 255
@@ -46,6 +49,11 @@ def default_method(size: int) -> str:
     antialiasing, so that size keeps that resize to stay comparable.
     """
     return "bilinear" if size == 28 else "area"
+
+
+def is_same_scale(scale: float, other: float) -> bool:
+    """Return whether two pixel scales [arcsec] count as one."""
+    return abs(scale / other - 1) <= SAME_SCALE
 
 
 def resize(
@@ -70,8 +78,8 @@ def resize(
         GravLensError: If the method is not known, the size is not positive, or the part is larger
             than the image.
     """
-    if method not in METHODS:
-        raise GravLensError(f"unknown resize '{method}'; choose from {', '.join(METHODS)}")
+    if method not in get_args(Resize):
+        raise GravLensError(f"unknown resize '{method}'; choose from {', '.join(get_args(Resize))}")
     if size < 1:
         raise GravLensError(f"image size must be at least 1 pixel, got {size}")
     if window is not None and not 0 < window <= min(images.shape[-2:]):

@@ -27,10 +27,7 @@ from gravlensdiffusion.store.schema import (
     check_subhalo_rows,
     read_layout,
 )
-from gravlensdiffusion.store.writer import write_store
 from gravlensdiffusion.untrusted.probe import probe_files
-
-__all__ = ["LensStore", "validate_store", "write_store"]
 
 _MAX_OPEN_FILES = 64
 

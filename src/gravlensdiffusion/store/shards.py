@@ -10,7 +10,8 @@ from typing import Any, Self
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.sets.naming import is_beside, is_document
 from gravlensdiffusion.sets.records import LensRecord, SetHeader
-from gravlensdiffusion.store.reader import LensStore, validate_store, write_store
+from gravlensdiffusion.store.reader import LensStore, validate_store
+from gravlensdiffusion.store.writer import write_store
 
 Identity = Mapping[str, Any]
 """All that the images of a shard depend on, by the names of messages."""

@@ -19,7 +19,7 @@ from gravlensdiffusion.generation.request import Request
 from gravlensdiffusion.generation.samples import LensSamples
 from gravlensdiffusion.generation.saving import kept_steps, shown_request, to_display
 from gravlensdiffusion.presets.simulation import learned_preset, simulation_preset
-from gravlensdiffusion.sets.flux import PEAK
+from gravlensdiffusion.sets.flux import PEAK, is_same_scale
 from gravlensdiffusion.sets.lens_set import LensSet
 from gravlensdiffusion.simulation.population import pinned
 from gravlensdiffusion.simulation.simulated_set import simulate
@@ -31,8 +31,6 @@ MAX_PIXELS = 6_000_000
 """Pixels of all of them together."""
 BATCH_PIXELS = 40_000
 """Pixels that are drawn before others have their turn, at most, but for a single image."""
-SAME_SCALE = 0.01
-"""Share by which pixel scales may differ that count as one."""
 KINDS = {
     "h5": ("lenses.h5", "application/x-hdf5"),
     "npz": ("lenses.npz", "application/octet-stream"),
@@ -71,7 +69,7 @@ class Studio:
         except GravLensError:
             return None
         own = self.generator.config.pixel_scale_arcsec
-        is_same = own and made and abs(made / own - 1) < SAME_SCALE
+        is_same = own and made and is_same_scale(made, own)
         return name if is_same else None
 
     @property

@@ -107,7 +107,7 @@ class Order(Bounded):
             words |= {"conditions": "order.csv"} | asked
         words["out"] = "lenses"
         flags = (
-            f"{'-' * 2}{name.replace('_', '-')} {shlex.quote(str(value))}"
+            f"--{name.replace('_', '-')} {shlex.quote(str(value))}"
             for name, value in words.items()
             if value is not None
         )

@@ -8,8 +8,8 @@ from typing import Literal, NamedTuple, cast, get_args
 
 import numpy as np
 
-from gravlensdiffusion.config.bounds import UNLABELLED
-from gravlensdiffusion.config.instrument import ObservationConfig, Resize
+from gravlensdiffusion.config.bounds import UNLABELLED, Augmentation, Resize
+from gravlensdiffusion.config.instrument import ObservationConfig
 from gravlensdiffusion.config.model import (
     ModelConfig,
     SamplingConfig,
@@ -29,6 +29,7 @@ from gravlensdiffusion.metrics.sky import MIN_SIZE, measure_sky
 from gravlensdiffusion.model.checkpoint import load_model
 from gravlensdiffusion.presets.simulation import learned_preset, simulation_preset
 from gravlensdiffusion.sets.copies import group, sign
+from gravlensdiffusion.sets.flux import is_same_scale
 from gravlensdiffusion.sets.images import evenly_spread
 from gravlensdiffusion.sets.lens_set import LensSet
 from gravlensdiffusion.simulation.observe import observe
@@ -37,7 +38,6 @@ from gravlensdiffusion.training.counters import FROM_A_MODEL
 from gravlensdiffusion.training.data import noise_free_twins, observation_of
 
 Noise = Literal["learned", "split", "carried", "removed"]
-Augment = Literal["none", "half_turn", "flips", "d4"]
 
 MIN_IMAGES = 200
 """Fewest images of which some can be held out when a model is adapted."""
@@ -51,8 +51,6 @@ MODEL_FACTS = (
     *("class_names", "parameters", "prior_size", "prior_draws"),
 )
 """What a model states of the images that it draws, and what it can be asked for."""
-SAME_SCALE = 0.01
-"""Share by which pixel scales may differ that count as one."""
 MAX_MEASURED = 256
 """Images whose sky is measured."""
 SAME_SKY = 3.0
@@ -110,7 +108,11 @@ def adapt(init: str | Path, source: LensSet, size: int | None = None) -> _Adapta
 
 
 def _recipe(
-    model: ModelConfig, parameters: tuple[str, ...], noise: Noise, num_images: int, augment: Augment
+    model: ModelConfig,
+    parameters: tuple[str, ...],
+    noise: Noise,
+    num_images: int,
+    augment: Augmentation,
 ) -> TrainingConfig:
     """Return a recipe that follows a model, of which it learns some of the physical parameters.
 
@@ -261,13 +263,13 @@ def _noise(
     return "split", replace(known.transform, scale=scale, offset=offset, gain=0.0), []
 
 
-def _symmetry(known: ModelConfig) -> Augment:
+def _symmetry(known: ModelConfig) -> Augmentation:
     """Return the largest group of turns that the simulation of a model holds."""
     name = learned_preset(known.training_data)
     for kind in reversed(symmetries(simulation_preset(name)) if name else ()):
         with suppress(GravLensError):
             check_names(kind, (each.name for each in known.parameters))
-            return cast("Augment", kind)
+            return cast("Augmentation", kind)
     return "none"
 
 
@@ -275,7 +277,7 @@ def _is_of(known: ModelConfig, source: LensSet) -> bool:
     """Return whether images are in the unit and the pixels of a model, as far as they say."""
     unit, scale = source.header.flux_unit, source.header.pixel_scale_arcsec
     wanted = known.pixel_scale_arcsec
-    same_scale = scale is None or wanted is None or abs(scale / wanted - 1) < SAME_SCALE
+    same_scale = scale is None or wanted is None or is_same_scale(scale, wanted)
     return unit in ("unknown", known.flux_unit) and same_scale
 
 

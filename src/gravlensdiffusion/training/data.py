@@ -9,7 +9,8 @@ from typing import Any, Literal, cast, get_args
 import numpy as np
 import torch
 
-from gravlensdiffusion.config.instrument import NoiseLevel, ObservationConfig, Resize
+from gravlensdiffusion.config.bounds import Resize
+from gravlensdiffusion.config.instrument import NoiseLevel, ObservationConfig
 from gravlensdiffusion.config.model import ModelConfig, ParameterConfig
 from gravlensdiffusion.config.training import TrainingConfig
 from gravlensdiffusion.errors import GravLensError

@@ -51,6 +51,7 @@ def build_optimiser(
             lr=rate,
             betas=(0.9, config.beta2),
             weight_decay=config.weight_decay,
+            fused=True,
         )
     for group in optimiser.param_groups:
         group["share"] = group["lr"] / rate
