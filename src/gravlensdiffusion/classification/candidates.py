@@ -129,7 +129,9 @@ class Candidates:
         self.digest = digest_of(self.images, take)
         logits = np.concatenate(parts)
         if not np.isfinite(logits).all():
-            raise GravLensError("the classifier gives no finite number; its weights are damaged")
+            is_damaged = not all(weight.isfinite().all() for weight in network.parameters())
+            why = "its weights are damaged" if is_damaged else "the images are too bright for it"
+            raise GravLensError(f"the classifier gives no finite number; {why}")
         self.logits = logits
         return logits
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from gravlensdiffusion.cli.options import MACHINE, SAMPLING, MachineOptions, SamplingOptions, split
 from gravlensdiffusion.cli.running import tell
-from gravlensdiffusion.config.bounds import Count, NoiseSeed, NonNegative, Positive
+from gravlensdiffusion.config.bounds import Count, ExposureTime, NoiseSeed, NonNegative
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.parallel import Processes
 from gravlensdiffusion.presets.parameters import ORDERED_BY
@@ -25,8 +25,7 @@ class _OrderOptions:
     """What each image is asked to be.
 
     A parameter takes a value or a range that values are drawn from: 1.2, or 1.0:1.4. What is left
-    out is left to the model; where nothing is ordered, the images take the parameters of training
-    images.
+    out is drawn as the training images have it, given what is ordered.
 
     Attributes:
         label: A class, or several separated by commas that are gone through in turn; 'any' leaves
@@ -64,7 +63,7 @@ class _InstrumentOptions:
             the images stay in the flux unit of the model.
     """
 
-    exposure: Positive | None = None
+    exposure: ExposureTime | None = None
     sky_rms: NonNegative | None = None
     noise_free: bool = False
     flux_unit: Literal["peak"] | None = None

@@ -89,6 +89,8 @@ Side = Annotated[int, Range(at_least=4, at_most=MAX_SIDE)]
 """Pixels a side of an image."""
 HeldOut = Annotated[float, Range(at_least=0, at_most=0.5)]
 """Share of the images that no step sees."""
+ExposureTime = Annotated[float, Range(at_least=1e-3, at_most=MAX_NUMBER)]
+"""Exposure time that noise is drawn for [s]."""
 Bands = Annotated[int, Range(at_least=1, at_most=MAX_BANDS)]
 Seed = Annotated[int, Range(at_least=0, at_most=2**63 - 1)]
 NoiseSeed = Annotated[int, Range(at_least=0, at_most=2**64 - 1)]

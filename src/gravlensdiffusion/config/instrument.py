@@ -9,6 +9,7 @@ from gravlensdiffusion.config.bounds import (
     MAX_NUMBER,
     Bounded,
     Count,
+    ExposureTime,
     Number,
     Positive,
     Range,
@@ -246,7 +247,7 @@ class NoiseLevel(Bounded):
     """The noise of one image of a training set; the attributes are those of `ObservationConfig`."""
 
     background_rms: Annotated[float, Range(at_least=0, below=MAX_NUMBER)]
-    exposure_time: Annotated[float | None, Range(above=0, below=MAX_NUMBER)] = None
+    exposure_time: ExposureTime | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -269,7 +270,7 @@ class ObservationConfig(Bounded):
 
     num_pixels: Side
     background_rms: Annotated[float, Range(at_least=0, below=MAX_NUMBER)]
-    exposure_time: Annotated[float | None, Range(above=0, below=MAX_NUMBER)] = None
+    exposure_time: ExposureTime | None = None
     resize: Resize | None = None
     sky_correlation: SkyCorrelation | None = field(default=None, metadata=LATER)
     depths: tuple[NoiseLevel, ...] = field(default=(), metadata=LATER)

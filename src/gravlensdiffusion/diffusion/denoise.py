@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from gravlensdiffusion.conditioning import Condition
 from gravlensdiffusion.diffusion.noise import DiscreteSchedule, NoiseLevelMixture, Schedule
-from gravlensdiffusion.errors import GravLensError
 
 Expected = Callable[[Condition | None, Tensor], tuple[Tensor, Tensor]]
 """What is known of images before any is seen: from a condition, and images of the shape, device and precision that
@@ -36,9 +35,15 @@ class Denoiser(nn.Module, ABC):
 
     Attributes:
         schedule: The noise schedule that gives times their meaning.
+        expected: What is known of the images of a condition; None for zero mean and unit variance.
     """
 
     schedule: Schedule
+    expected: Expected | None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.expected = None
 
     @abstractmethod
     def forward(self, x_t: Tensor, t: Tensor, condition: Condition | None = None) -> Tensor:
@@ -139,7 +144,7 @@ class PreconditionedDenoiser(Denoiser):
         c_skip = s^2 / (r^2 + s^2),  c_out = r s / sqrt(r^2 + s^2)
         c_in = 1 / sqrt(r^2 + s^2),  c_noise = log(r) / 4
 
-    where s is `sigma_data`. The loss is ``(x_hat - x)^2 / c_out^2``, that is the mean square error
+    where s is 1. The loss is ``(x_hat - x)^2 / c_out^2``, that is the mean square error
     of the raw network against a target of unit variance. Training noise levels follow
     `NoiseLevelMixture`.
 
@@ -154,13 +159,12 @@ class PreconditionedDenoiser(Denoiser):
     Args:
         net: The network.
         schedule: Any schedule.
-        sigma_data: Standard deviation of the data.
         uniform_fraction: Fraction of training with ``log r`` uniform over the schedule's range.
         p_mean: Mean of ``log r`` in the rest of training.
         p_std: Its standard deviation.
         skip: Whether the noisy image is part of the estimate.
-        floor: Error of the estimate below which nothing is gained, in units of `sigma_data`
-            (without `skip` only).
+        floor: Error of the estimate below which nothing is gained, in units of s (without `skip`
+            only).
         noise: Standard deviation s of white noise in the images (without `skip` only). With r the
             noise-to-signal ratio, the network sees the image as one of ratio ``sqrt(r^2 + s^2)``
             and gives the image without its noise, ``F``; the estimate is
@@ -168,7 +172,7 @@ class PreconditionedDenoiser(Denoiser):
         keeps_noise: Whether the estimate is the image with that noise. If not, the loss is the
             same, and the estimate is F: a model of images without noise learns from noisy ones,
             at levels of `MIN_LEVEL` times their own noise or more.
-        expected: What is known of the images of a condition; None for a mean of zero and `sigma_data`.
+        expected: What is known of the images of a condition; None for zero mean and unit variance.
         spectrum: Power of that noise over its mean where it is not white, at the frequencies of
             ``torch.fft.rfft2``, shape ``(H, W // 2 + 1)``: in the loss, ``s^2`` is that at each
             frequency.
@@ -183,7 +187,6 @@ class PreconditionedDenoiser(Denoiser):
         self,
         net: nn.Module,
         schedule: Schedule,
-        sigma_data: float = 1.0,
         *,
         uniform_fraction: float = 0.3,
         p_mean: float = -0.5,
@@ -196,9 +199,7 @@ class PreconditionedDenoiser(Denoiser):
         expected: Expected | None = None,
     ) -> None:
         super().__init__()
-        if not 0 < sigma_data < math.inf:
-            raise GravLensError(f"sigma_data must be positive, got {sigma_data}")
-        self.net, self.schedule, self.sigma_data = net, schedule, sigma_data
+        self.net, self.schedule = net, schedule
         self.skip, self.floor, self.noise, self.keeps_noise = skip, floor, noise, keeps_noise
         self.spectrum, self.expected = spectrum, expected
         ends = (torch.tensor(t, dtype=torch.float64) for t in (schedule.t_min, 1.0))
@@ -260,8 +261,7 @@ class PreconditionedDenoiser(Denoiser):
     def _expected(self, condition: Condition | None, like: Tensor) -> tuple[Tensor | None, Tensor]:
         """Return mean, None for zero, and standard deviation, float64 and one an image or one a pixel."""
         if self.expected is None:
-            std = like.new_full((len(like),), self.sigma_data, dtype=torch.float64)
-            return None, _shaped(std, like)
+            return None, _shaped(like.new_ones(len(like), dtype=torch.float64), like)
         mean, std = self.expected(condition, like)
         return mean, std.double()
 

@@ -41,7 +41,7 @@ class Stream(IntEnum):
     ORDER = 8
     """Physical parameters of a sample where they are drawn from ranges."""
     CONDITION = 9
-    """Training image whose parameters a sample takes where none are asked for."""
+    """Physical parameters of a sample that are not asked for."""
     OBSERVATION = 10
     """Noise of the instrument."""
     HELD_OUT = 11

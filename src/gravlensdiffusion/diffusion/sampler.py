@@ -147,7 +147,9 @@ class Sampler(ABC):
         """Return the images at time s."""
 
 
-def prior(schedule: Schedule, eps: Tensor, mean: Tensor | float = 0.0, std: float = 1.0) -> Tensor:
+def prior(
+    schedule: Schedule, eps: Tensor, mean: Tensor | float = 0.0, std: Tensor | float = 1.0
+) -> Tensor:
     """Return the images at t = 1 that sampling starts from.
 
     ``x_1 = alpha_1 mean + sqrt(alpha_1^2 std^2 + sigma_1^2) eps``, the first two moments of data
@@ -157,12 +159,25 @@ def prior(schedule: Schedule, eps: Tensor, mean: Tensor | float = 0.0, std: floa
     Args:
         schedule: The schedule.
         eps: Standard normal noise, shape ``(B, C, H, W)``.
-        mean: Mean of the data, a number or shape ``(C, H, W)``.
-        std: Standard deviation of the data about that mean.
+        mean: Mean of the data, a number or of a shape that goes with that of the noise.
+        std: Standard deviation of the data about that mean, likewise.
     """
     alpha_1, sigma_1 = schedule(torch.ones((), dtype=torch.float64))
     spread = torch.sqrt(alpha_1**2 * std**2 + sigma_1**2)
     return alpha_1 * mean + spread * eps
+
+
+def conditional_prior(denoiser: Denoiser, eps: Tensor, condition: Condition | None) -> Tensor:
+    """Return the `prior` of what a denoiser expects of the images of a condition.
+
+    Args:
+        denoiser: The denoiser.
+        eps: Standard normal noise, shape ``(B, C, H, W)``.
+        condition: What the images are asked to be; None for anything.
+    """
+    if denoiser.expected is None:
+        return prior(denoiser.schedule, eps)
+    return prior(denoiser.schedule, eps, *denoiser.expected(condition, eps))
 
 
 def trajectory(

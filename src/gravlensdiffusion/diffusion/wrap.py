@@ -20,7 +20,7 @@ class _WrappedDenoiser(Denoiser):
     def __init__(self, denoiser: Denoiser) -> None:
         super().__init__()
         self.denoiser = denoiser
-        self.schedule = denoiser.schedule
+        self.schedule, self.expected = denoiser.schedule, denoiser.expected
 
     def loss(self, x: Tensor, t: Tensor, eps: Tensor, condition: Condition | None = None) -> Tensor:
         """Return the loss of the denoiser inside; see `Denoiser.loss`."""

@@ -190,7 +190,8 @@ class PreparedSource(View):
     def is_eight_bit(self) -> bool:
         """Whether all values are whole 255ths, as far as 64 images tell."""
         values = self._some() * EIGHT_BIT
-        return bool(np.abs(values - np.round(values)).max() < 1e-3 and values.max() > 1)
+        is_whole = np.abs(values - np.round(values)).max() < 1e-3
+        return bool(is_whole and 1 < values.max() < EIGHT_BIT + 1)
 
     @cached_property
     def is_far_beyond_one(self) -> bool:

@@ -14,7 +14,7 @@ from gravlensdiffusion.conditioning import Condition
 from gravlensdiffusion.config.model import CONSISTENCY
 from gravlensdiffusion.diffusion.denoise import Denoiser
 from gravlensdiffusion.diffusion.randomness import Stream, Streams
-from gravlensdiffusion.diffusion.sampler import prior, trajectory
+from gravlensdiffusion.diffusion.sampler import conditional_prior, trajectory
 from gravlensdiffusion.diffusion.wrap import GuidedDenoiser
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.generation.noise import (
@@ -38,7 +38,7 @@ from gravlensdiffusion.generation.samples import Frame, LensSamples
 from gravlensdiffusion.model.build import build_sampler
 from gravlensdiffusion.model.checkpoint import fingerprint
 from gravlensdiffusion.progress import shown_progress
-from gravlensdiffusion.sets.flux import peak_scaled
+from gravlensdiffusion.sets.flux import PEAK, peak_scaled
 from gravlensdiffusion.sets.records import SetHeader
 
 
@@ -85,9 +85,8 @@ class LensGenerator(Pretrained):
             label: A class for all; or a list of classes that is gone through again and again;
                 ``any`` leaves the class to the model; None goes through all classes in turn.
             parameters: Physical parameters by name: numbers, arrays of shape ``(N,)``, or ranges
-                that values are drawn from; NaN, or no entry, leaves a value out. An image of which
-                none is given gets some that are spread as those of its class in the training set,
-                where the model has kept such.
+                that values are drawn from; NaN, or no entry, leaves a value out. It is then drawn
+                as the training images have it, given the others, where the model knows how.
             seed: Seed.
             first: Number k of the first image.
             sampler: ``ddpm``, ``ddim``, ``dpmpp``, ``heun``, ``consistency`` or ``scheduler``; None
@@ -107,6 +106,8 @@ class LensGenerator(Pretrained):
         """
         if num < 1:
             raise GravLensError(f"the number of images must be at least 1, got {num}")
+        if flux_unit not in (None, PEAK, self.config.flux_unit):
+            raise GravLensError(f"`flux_unit` is {PEAK} or left out, got {flux_unit}")
         numbers = range(first, first + num)
         labels = class_indices(self.config, num, label, self.name)
         table = parameter_table(self.config, numbers, parameters or {}, seed, self.name)
@@ -224,12 +225,12 @@ class LensGenerator(Pretrained):
             denoiser = GuidedDenoiser(denoiser, request.guidance, worse, keeps_parameters=keeps)
         noise = streams.normal(Stream.PRIOR, self.image_shape)
         noise = noise.to(self.device, memory_format=torch.channels_last)
-        x_1 = prior(denoiser.schedule, noise)
         solver = build_sampler(request.sampler, model.config)
         steps = request.num_steps
         times = solver.times(denoiser.schedule, steps)
         alphas, _ = denoiser.schedule(times)
         condition = self._condition(request)
+        x_1 = conditional_prior(denoiser, noise, condition)
         walk = trajectory(denoiser, solver, x_1, steps, condition, streams, times=times)
         for i, x_t, x_hat in walk:
             yield Frame(step=i, alpha_t=float(alphas[i]), x_t=x_t, x_hat=x_hat)

@@ -11,6 +11,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.special import ndtr, ndtri
 from scipy.stats import rankdata
 
+from gravlensdiffusion.config.bounds import UNLABELLED
 from gravlensdiffusion.config.model import ModelConfig
 from gravlensdiffusion.diffusion.randomness import Stream, generator
 from gravlensdiffusion.model.build import Model
@@ -79,7 +80,7 @@ def draw_missing_parameters(
     is_left_out = np.isnan(parameters)
     concerned = is_left_out[:, ~derived].any(axis=1) if is_new else is_left_out.all(axis=1)
     for label in set(labels[concerned].tolist()):
-        own = values[prior[:, 0] == label]
+        own = values[(prior[:, 0] == label) | (label == UNLABELLED)]
         table = _Table(own if len(own) else values, derived)
         for place in np.flatnonzero(concerned & (labels == label)):
             rng = generator(seed, numbers[int(place)], Stream.CONDITION)
@@ -92,7 +93,8 @@ def draw_missing_parameters(
                 several = np.array([table.draw(rng, given) for _ in range(NUM_TRIED)])
                 several = np.where(is_left_out[place], several, given)
                 wanted = given[derived][0]
-                drawn = several[np.abs(np.log(derive(several) / wanted)).argmin()]
+                away = np.abs(np.log(derive(several) / wanted))
+                drawn = several[np.nan_to_num(away, nan=np.inf).argmin()]
             drawn[derived] = np.nan
             parameters[place] = np.where(is_left_out[place], drawn, parameters[place])
 
@@ -149,8 +151,9 @@ class _Density:
             num = self._num[column]
             rank = np.searchsorted(self._ordered[:num, column], given[column])
             score = ndtri((np.clip(rank, 1, num) - 0.5) / num)
-            distance += np.nan_to_num(score - self._middles[:, column]) ** 2
-        if not distance.any():
+            # An image without such a value is none to draw about.
+            distance += np.nan_to_num((score - self._middles[:, column]) ** 2, nan=np.inf)
+        if not distance.any() or not np.isfinite(distance).any():
             return int(u * len(distance))
         weight = np.exp((distance.min() - distance) / (2 * self._width**2))
         chances = np.cumsum(weight)

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 import torch
@@ -31,7 +31,7 @@ class LensSamples(LensSet):
     Attributes:
         images: Float32 of shape ``(N, C, H, W)``, in ``header.flux_unit``.
         labels: Class that was asked for, int16 of shape ``(N,)``; -1 where it was left out.
-        parameters: Physical parameters that were asked for, and the noise that was added, by name,
+        parameters: Physical parameters that were asked for or drawn, and the noise that was added, by name,
             shape ``(N,)`` each; NaN where a value was left out.
         noise_free: The images without noise, ``(N, C, H, W)``; None for a model that has learned
             its noise, or where they were not asked for.
@@ -117,14 +117,11 @@ class LensSamples(LensSet):
             return path
         if path.suffix in SHARD_SUFFIXES:
             return write_store(path, self, overwrite=overwrite)
+        names = self.header.class_names
+        classes: dict[str, Any] = {"class_names": np.array(names, np.str_)} if names else {}
         writers: dict[str, Callable[[BinaryIO], object]] = {
             ".npy": lambda file: np.save(file, self.images),
-            ".npz": lambda file: np.savez(
-                file,
-                images=self.images,
-                labels=self.labels,
-                class_names=np.array(self.header.class_names, dtype=np.str_),
-            ),
+            ".npz": lambda file: np.savez(file, images=self.images, labels=self.labels, **classes),
             ".png": lambda file: self.plot(len(self), min_side=56).save(file, "PNG"),
         }
         if path.suffix not in writers:

@@ -112,8 +112,8 @@ class SchedulerSampler(Sampler):
     """
 
     def __init__(self, config: ModelConfig) -> None:
-        assert isinstance(config.network, UNet2DConfig)
         self.scheduler = build_scheduler(config)
+        assert isinstance(config.network, UNet2DConfig)
         self.prediction = config.denoiser.prediction
         self.default_num_steps = min(  # type: ignore[misc]
             NUM_STEPS[config.network.scheduler.kind], config.schedule.num_steps

@@ -151,8 +151,9 @@ def _quantiles(
 ) -> tuple[float, ...]:
     kept: list[NDArray[np.float32]] = []
     stride, size = 1, 0
-    for batch in batches:
-        kept.append(batch.ravel()[::stride])
+    for k, batch in enumerate(batches):
+        # Another start in each batch: rows of as many pixels as the step would give one column alone.
+        kept.append(batch.ravel()[k % stride :: stride])
         size += len(kept[-1])
         if size > 2 * NUM_QUANTILE_PIXELS:
             kept, stride = [part[::2] for part in kept], 2 * stride

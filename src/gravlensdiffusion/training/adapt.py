@@ -242,7 +242,8 @@ def _noise(
         note = f"{noisy}the set has {side} pixels a side, not {size}, which `crop` would make it"
         return found, None, [note]
     own = _sky_rms(known.observation, known.image_size)
-    if not source.has_noise_free and found == "carried" and size >= MIN_SIZE:
+    is_own_size = MIN_SIZE <= size == known.image_size
+    if not source.has_noise_free and found == "carried" and is_own_size:
         some = source.read(evenly_spread(len(source), MAX_MEASURED))[:, 0]
         rms = float(np.median(measure_sky(some).rms))
         if _is_of(known, source) and 1 / SAME_SKY < rms / own < SAME_SKY:

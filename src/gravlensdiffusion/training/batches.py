@@ -4,8 +4,9 @@ All of it depends on (seed, i) and the size of the set and of a batch alone, so 
 split over several processes, sees the same as an unbroken one.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from copy import copy
 from dataclasses import dataclass
 from functools import lru_cache
 from tempfile import TemporaryFile
@@ -24,6 +25,7 @@ from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.model.build import Model
 from gravlensdiffusion.presets.parameters import DERIVED
 from gravlensdiffusion.sets.images import Indices, as_indices
+from gravlensdiffusion.sets.lens_set import LensSet
 from gravlensdiffusion.sets.training_set import TrainingSet
 from gravlensdiffusion.simulation.simulated_set import SimulatedSet, simulate
 from gravlensdiffusion.training.augment import augment
@@ -86,6 +88,7 @@ class FreshSet(SimulatedSet):
     def __init__(self, lenses: SimulatedSet, *, twins: bool) -> None:
         super().__init__(lenses.config, lenses.numbers, lenses.seed)
         self._twins = twins
+        self._places = np.arange(len(self.header.class_names))
         with TemporaryFile() as file:  # it lives as long as the array that maps it
             kept = np.memmap(file, np.float32, "w+", shape=self.shape)
         values = {name: np.full(len(self), np.nan) for name in self.header.parameter_units}
@@ -101,6 +104,18 @@ class FreshSet(SimulatedSet):
 
     read_noise_free = read
 
+    def with_classes(self, names: Iterable[str]) -> "LensSet":
+        """Return the images, those to come too, with these classes; see `LensSet.with_classes`."""
+        view = super().with_classes(names)
+        if view is self:
+            return self
+        own, kept = self.header.class_names, view.header.class_names
+        places = [kept.index(name) if name in kept else UNLABELLED for name in own]
+        fresh = copy(self)
+        fresh.header, fresh.labels = view.header, view.labels
+        fresh._places = np.array([*places, UNLABELLED])[self._places]
+        return fresh
+
     def take(
         self, numbers: NDArray[np.int64], parameters: tuple[str, ...]
     ) -> tuple[Tensor, Tensor, Tensor]:
@@ -115,14 +130,14 @@ class FreshSet(SimulatedSet):
         values = [[each.parameters.get(name, np.nan) for name in parameters] for each in records]
         return (
             torch.from_numpy(np.array(images, np.float32)),
-            torch.tensor([each.label for each in records]),
+            torch.from_numpy(self._places[[each.label for each in records]]),
             torch.tensor(values, dtype=torch.float64).reshape(len(records), len(parameters)),
         )
 
     def conditions(self, numbers: range, parameters: tuple[str, ...]) -> NDArray[np.float64]:
         """Simulate images and return what they are: class and P parameters, shape ``(B, 1 + P)``."""
         found = [
-            [each.label, *(each.parameters.get(name, np.nan) for name in parameters)]
+            [self._places[each.label], *(each.parameters.get(name, np.nan) for name in parameters)]
             for each in self.simulated(numbers)
         ]
         return np.array(found, np.float64).reshape(len(numbers), 1 + len(parameters))

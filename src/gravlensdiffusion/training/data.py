@@ -19,7 +19,7 @@ from gravlensdiffusion.model.build import Model, build_model
 from gravlensdiffusion.model.transform import Transform, fit_transform, noise_level, stretch
 from gravlensdiffusion.presets.parameters import LOGARITHMIC
 from gravlensdiffusion.sets.flux import default_method
-from gravlensdiffusion.sets.images import evenly_spread
+from gravlensdiffusion.sets.images import drawn_rows, evenly_spread
 from gravlensdiffusion.sets.lens_set import LensSet
 from gravlensdiffusion.sets.training_set import TrainingSet, prepare
 from gravlensdiffusion.simulation.population import prior_bounds
@@ -93,7 +93,8 @@ def fresh_model(
     prior = None
     if found.prior_size and not config.model.prior_size:
         num = found.prior_size
-        rows = np.column_stack([data.labels[:num], data.parameters[:num]])
+        some = drawn_rows(len(data), num, config.seed)
+        rows = np.column_stack([data.labels[some], data.parameters[some]])
         if isinstance(source, FreshSet):
             more = source.conditions(range(len(rows), num), config.parameters)
             rows = np.concatenate([rows, more])

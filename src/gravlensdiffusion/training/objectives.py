@@ -11,7 +11,7 @@ from gravlensdiffusion.conditioning import Condition
 from gravlensdiffusion.diffusion.denoise import Denoiser
 from gravlensdiffusion.diffusion.noise import Schedule
 from gravlensdiffusion.diffusion.randomness import Stream, Streams, generator
-from gravlensdiffusion.diffusion.sampler import prior, trajectory
+from gravlensdiffusion.diffusion.sampler import conditional_prior, trajectory
 from gravlensdiffusion.diffusion.solvers import Consistency, DPMSolverPP
 
 HIGHEST, LOWEST = 0.03, 0.003
@@ -85,7 +85,7 @@ class FollowSolver:
     def loss(self, task: Task) -> Tensor:
         """Return the loss of a batch."""
         with torch.no_grad():
-            x_1 = prior(self.teacher.schedule, task.normal(START))
+            x_1 = conditional_prior(self.teacher, task.normal(START), task.condition)
             num_steps, times = len(self.times) - 1, self.times
             walk = trajectory(
                 self.teacher, DPMSolverPP(), x_1, num_steps, task.condition, times=times
@@ -138,8 +138,8 @@ class MatchDistribution:
     def images(self, task: Task, *, offset: int = 0) -> Tensor:
         """Return images of the student, of noise from draw ``offset`` on; gradients go through the last step alone."""
         chain = self.chains[task.choice(len(self.chains))]
-        schedule = self.student.schedule
-        x_t = prior(schedule, task.normal(START + offset))
+        schedule, noise = self.student.schedule, task.normal(START + offset)
+        x_t = conditional_prior(self.student, noise, task.condition)
         with torch.no_grad():
             for i, (t, s) in enumerate(pairwise(chain)):
                 alpha_s, sigma_s = schedule(s)

@@ -18,6 +18,7 @@ from gravlensdiffusion.config.training import TrainingConfig
 from gravlensdiffusion.model.expectation import Expectation
 from gravlensdiffusion.model.transform import Transform
 from gravlensdiffusion.nn.lens_equation import ABSENT
+from gravlensdiffusion.sets.images import drawn_rows
 from gravlensdiffusion.sets.lens_set import LensSet
 from gravlensdiffusion.sets.training_set import TrainingSet
 
@@ -84,7 +85,7 @@ def with_spread(
     if expected is None or keeps:
         return config
     squares, counts = np.zeros(MAX_LEVELS), np.zeros(MAX_LEVELS)
-    for numbers in np.array_split(np.arange(min(len(data), NUM_SPREAD)), NUM_SPREAD // BATCH):
+    for numbers in np.array_split(drawn_rows(len(data), NUM_SPREAD), NUM_SPREAD // BATCH):
         x = transform(torch.from_numpy(data.images.read(numbers)))
         given = torch.from_numpy(data.parameters[numbers])
         is_given = expected.smooth.equation.are_given(given)
