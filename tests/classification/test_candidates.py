@@ -96,6 +96,8 @@ def test_an_empty_set_and_damaged_weights_are_refused():
         Candidates.of(CONFIG, planted(0, 0)).ask(untrained(), device="cpu")
     network = untrained()
     torch.nn.init.constant_(network.squeeze.bias, torch.nan)
+    with pytest.raises(GravLensError, match="too bright"):
+        Candidates.of(CONFIG, made(factor=2e38)).ask(untrained(), device="cpu")
     with pytest.raises(GravLensError, match="weights are damaged"):
         Candidates.of(CONFIG, planted(4, 0)).ask(network, device="cpu")
 

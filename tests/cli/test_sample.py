@@ -209,6 +209,7 @@ def test_overwrite_replaces(model, tmp_path):
         (["--label", "wdm"], "no class 'wdm'; it has: no_sub, cdm, any"),
         (["--label", "cdm,"], "no class ''"),
         (["--sampler", "euler"], "--sampler: 'euler' is not one of"),
+        (["--sampler", "scheduler"], "sampler 'scheduler' is for networks of kind 'unet2d'"),
         (["--model", "lens99"], "no model 'lens99'"),
         (["--weak", "lens99", "--guidance", "2"], "no model 'lens99'"),
         (["--weak", "lens28"], "--weak is what --guidance goes by, so give --guidance too"),

@@ -19,6 +19,7 @@ from gravlensdiffusion.diffusion.randomness import Stream, Streams
 from gravlensdiffusion.diffusion.sampler import (
     Sampler,
     Spacing,
+    conditional_prior,
     prior,
     trajectory,
 )
@@ -238,6 +239,35 @@ def test_starting_from_the_mean_of_the_data_keeps_their_flux(
     excess = (image.mean() / -0.87 - 1).item()
     expected = 0.0 if shifted else -(2**0.5) / (2 + 40**2) ** 0.5
     assert excess == pytest.approx(expected, abs=5e-4)
+
+
+class Nothing(nn.Module):
+    """A network that puts out zeros: exact for normal data of the mean and variance that are expected."""
+
+    def forward(self, x: Tensor, noise: Tensor, condition: Condition | None) -> Tensor:
+        return torch.zeros_like(x)
+
+
+@pytest.mark.parametrize("is_guided", [False, True])
+def test_sampling_starts_from_what_is_expected_of_the_condition(is_guided: bool) -> None:
+    def expected(condition: Condition | None, like: Tensor) -> tuple[Tensor, Tensor]:
+        assert condition is not None
+        assert condition.parameters is not None
+        mean = condition.parameters[:, :, None, None].expand_as(like)
+        return mean, torch.full_like(like, 0.1)
+
+    schedule = VariancePreservingLogSNR(sigma_min=1e-3, sigma_max=20.0)
+    denoiser: Denoiser = PreconditionedDenoiser(Nothing(), schedule, expected=expected)
+    if is_guided:
+        denoiser = GuidedDenoiser(denoiser, 2.0, keeps_parameters=True)
+    parameters = torch.tensor([[3.0], [-5.0]], dtype=torch.float64)
+    condition = Condition(label=torch.zeros(2, dtype=torch.int64), parameters=parameters)
+    quiet = torch.zeros(2, 1, 4, 4, dtype=torch.float64)
+    x_1 = conditional_prior(denoiser, quiet, condition)
+    *_, (_, image, _) = trajectory(denoiser, DPMSolverPP(), x_1, 40, condition)
+    assert torch.allclose(image, parameters[:, :, None, None].expand_as(image), atol=1e-6)
+    *_, (_, image, _) = trajectory(denoiser, DPMSolverPP(), quiet, 40, condition)
+    assert (image[:, 0, 0, 0] - parameters[:, 0]).abs().min() > 0.01
 
 
 def test_prior_has_the_moments_of_noisy_data() -> None:

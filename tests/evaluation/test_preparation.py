@@ -54,6 +54,13 @@ def test_eight_bit_images_are_divided_and_the_others_rounded_alike(tmp_path):
     )
 
 
+def test_counts_are_no_eight_bit_images(tmp_path):
+    counts = np.round(ring(8, 28) * 60_000).astype(np.float32)
+    assert not opened(tmp_path, "counts", counts).is_eight_bit
+    (ready, _) = prepared([opened(tmp_path, name, counts) for name in "ab"], rescale="peak")
+    assert len(np.unique(ready.pixels([0]))) > 300
+
+
 def test_eight_bits_cannot_be_asked_for_of_other_flux(tmp_path):
     sets = [
         opened(tmp_path, "one", ring(5, 28, scale=7)),

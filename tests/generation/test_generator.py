@@ -140,6 +140,7 @@ def test_a_trajectory_starts_from_unit_noise_with_no_lens_in_it(generator: LensG
             "`guidance` must lie between 0 and 10, beyond which no lenses",
         ),
         ({"num": 2, "seed": -1}, "seed"),
+        ({"num": 2, "flux_unit": "mJy"}, "`flux_unit` is peak or left out, got mJy"),
     ],
 )
 def test_what_cannot_be_sampled(

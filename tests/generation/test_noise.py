@@ -166,7 +166,7 @@ def test_peak_of_peak_and_of_a_constant_image_change_nothing() -> None:
     [
         (LEARNED, None, 0.1, "'tiny' has learned its noise with its lenses"),
         (LEARNED, 100.0, None, "exposure and sky rms cannot be ordered"),
-        (ORDERED, 0.0, None, "exposure_time must lie between 0 and .*, got 0"),
+        (ORDERED, 0.0, None, "exposure_time must lie between 0.001 and .*, got 0"),
         (ORDERED, None, -0.1, "background_rms must lie between 0 and .*, got -0.1"),
     ],
 )

@@ -198,3 +198,21 @@ def test_a_model_without_a_table_leaves_values_open() -> None:
     samples = plain.sample(2)
     assert samples.parameters == {}
     assert samples.noise_free is None
+
+
+def test_any_class_has_the_parameters_of_all(table: NDArray[np.float64]) -> None:
+    few = table.copy()
+    few[:3, 0] = -1
+    few[:3, 1] = 0.95
+    found = drawn(few, np.full(NUM, -1, np.int16))[:, 0]
+    assert ks_2samp(found, few[:, 1]).pvalue > 0.001
+
+
+def test_images_without_what_is_asked_for_are_no_neighbours(table: NDArray[np.float64]) -> None:
+    some = table.copy()
+    some[::4, 1:4] = np.nan  # no lenses
+    labels = np.full(400, -1, np.int16)
+    found = drawn(some, labels, asked={0: np.full(400, 1.0), 3: np.full(400, 10.0)})
+    assert np.isfinite(found[:, 1:3]).all()
+    some[:, 1] = np.nan
+    assert drawn(some, labels, asked={0: np.full(400, 1.0)}).shape == (400, 4)

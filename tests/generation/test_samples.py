@@ -1,5 +1,7 @@
 """Samples as they are handled in a notebook."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -47,6 +49,15 @@ def test_what_is_saved_can_be_opened(tmp_path, samples, name):
     with pytest.raises(GravLensError, match="exists already"):
         samples.save(tmp_path / name)
     samples.save(tmp_path / name, overwrite=True)
+
+
+@pytest.mark.parametrize("name", ["a.h5", "a.npz"])
+def test_samples_without_classes_can_be_opened(tmp_path, samples, name):
+    header = SetHeader(flux_unit="e-/s")
+    plain = replace(samples, labels=np.full(5, -1, np.int16), header=header)
+    again = open_set(plain.save(tmp_path / name))
+    assert again.header.class_names == ()
+    assert again.labels.tolist() == [-1] * 5
 
 
 def test_each_image_is_saved_as_a_file_of_its_own(tmp_path, samples):

@@ -53,6 +53,17 @@ def test_quantiles_of_a_set_too_large_to_keep(monkeypatch: pytest.MonkeyPatch) -
     assert config.scale == pytest.approx(5 * 160, abs=20)
 
 
+def test_every_column_counts_in_the_quantiles_of_a_large_set(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("gravlensdiffusion.model.transform.NUM_QUANTILE_PIXELS", 2000)
+    images = np.random.default_rng(0).uniform(1, 2, size=(4000, 1, 8, 8))
+    images[..., 0] = 0
+    batches = in_blocks(images.astype(np.float32), 50)
+    config = fit_transform(TransformConfig(kind="asinh", fit=True), batches, (1, 8, 8)).config
+    assert config.scale > 1  # an eighth of the pixels are dark, and no more
+
+
 def test_the_sky_stays_linear_and_visible_where_the_data_are_mostly_sky() -> None:
     random = np.random.default_rng(0)
     images = 5 + 0.1 * random.normal(size=(50, 1, 16, 16)).astype(np.float32)

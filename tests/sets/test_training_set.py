@@ -35,6 +35,15 @@ def test_other_images_labels_size_or_method_are_prepared_anew(tmp_path: Path) ->
     assert len(prints) == 5
 
 
+def test_any_image_of_a_set_in_memory_that_changes_is_noticed(tmp_path: Path) -> None:
+    source = rings()
+    prints = {prepare(source, tmp_path, 8, "area").fingerprint}
+    for k in range(5):
+        source.images[k] *= 2
+        prints.add(prepare(source, tmp_path, 8, "area").fingerprint)
+    assert len(prints) == 6
+
+
 def test_a_process_that_does_not_write_takes_what_another_has_prepared(tmp_path: Path) -> None:
     with pytest.raises(GravLensError, match="all processes need the same data"):
         prepare(rings(), tmp_path / "new", 8, "area", writes=False)

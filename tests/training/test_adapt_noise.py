@@ -103,7 +103,9 @@ def test_noise_of_the_models_own_instrument_is_removed(tmp_path: Path) -> None:
     assert torch.equal(model.prior, theirs.prior)
     asked = {"label": "axion", "parameters": {"theta_E": 1.2}}
     assert not np.array_equal(generator.sample(2, **asked).images, generator.sample(2).images)
-    # Another unit, other pixels, another sky: another instrument.
+    # Another unit, other pixels, another size, another sky: another instrument.
+    larger = np.pad(source.images, ((0, 0), (0, 0), (4, 4), (4, 4)), mode="reflect")
+    assert adapt(simulated, replace(source, images=larger), 24).config.noise == "carried"
     for header in ({"flux_unit": "peak"}, {"pixel_scale_arcsec": 0.2}):
         other = replace(source, header=replace(source.header, **header))
         assert adapt(simulated, other).config.noise == "carried"

@@ -45,6 +45,20 @@ def test_image_i_of_the_training_is_image_i_of_the_simulation(tmp_path):
     assert np.array_equal(batch.condition.parameters, truth)
 
 
+def test_images_have_the_classes_of_the_model(tmp_path):
+    config = recipe(seed=3, label_dropout=0.0)
+    source = fresh_set("preset:deeplense", config)
+    whole = simulate("deeplense", 100, 3, size=10, noise_free=True, flux_unit="e-/s")
+    names, counts = ("axion", "other", "no_sub"), np.arange(80, 100)
+    wanted = whole.with_classes(names).labels
+    model_set = source.with_classes(("axion", "cdm", "other", "no_sub")).with_classes(names)
+    batch = load_batch(prepare_data(config, model_set, tmp_path), config, counts, True, model_set)
+    assert batch.condition.label.tolist() == wanted[80:].tolist()
+    assert set(wanted.tolist()) == {-1, 0, 2}
+    assert model_set.conditions(range(100), ())[:, 0].tolist() == wanted.tolist()
+    assert model_set.labels.tolist() == wanted[:64].tolist()
+
+
 def test_more_images_are_asked_what_they_are_than_are_measured(tmp_path):
     train(recipe(total_images=8), "preset:deeplense", tmp_path, device="cpu")
     model = load_model(tmp_path)

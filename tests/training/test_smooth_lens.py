@@ -101,6 +101,37 @@ def test_a_draw_is_of_the_lens_that_it_was_given(folder, lenses):
     assert (error < distance).all()
 
 
+def test_images_of_one_noise_start_as_far_apart_as_their_lenses(folder):
+    generator = LensGenerator.from_pretrained(folder)
+    asked = dict(zip(*_first_lens(generator), strict=True))
+    one, other = (
+        next(generator.trajectory(generator.request(1, parameters=asked | {"theta_E": radius})))
+        for radius in (1.0, 1.3)
+    )
+    given = torch.tensor([[*asked.values()]] * 2, dtype=torch.float64)
+    given[:, [*asked].index("theta_E")] = torch.tensor([1.0, 1.3])
+    mean, _ = generator.model.expected.of_parameters(given, one.x_t.expand(2, -1, -1, -1))
+    apart = one.alpha_t * (mean[0] - mean[1])
+    assert apart.abs().max() > 0.01
+    assert (one.x_t - other.x_t - apart).abs().max() < 0.05 * apart.abs().max()
+
+
+def _first_lens(generator):
+    """Return names and values of the parameters of the first training image."""
+    names = [each.name for each in generator.config.parameters]
+    return names, generator.model.prior[0, 1:].tolist()
+
+
+@pytest.mark.parametrize("order", ["as it is", "by class"])
+def test_the_order_of_the_set_changes_no_spread(order, lenses, tmp_path, monkeypatch):
+    for name, value in (("NUM_SPREAD", 12), ("BATCH", 12), ("LEAST_COUNT", 5)):
+        monkeypatch.setattr(f"gravlensdiffusion.training.smooth_lens.{name}", value)
+    rows = np.argsort(lenses.labels, kind="stable") if order == "by class" else np.arange(48)
+    # By class, the first 12 would all be without substructure, and differ by nothing.
+    found = trained(tmp_path, lenses.select(rows))
+    assert np.mean(found.spread) > 0.01
+
+
 def test_it_knows_lenses_from_the_start(lenses, tmp_path):
     config = tiny("lens64", total_images=12_000, size=SIZE)
     with open_training(config, lenses, tmp_path, device="cpu", writes=False) as training:

@@ -192,6 +192,17 @@ def test_the_checkpoint_knows_noise_parameters_and_training_lenses(
     assert z.std(correction=0).item() == pytest.approx(1, abs=1e-3)
 
 
+def test_the_table_of_parameters_is_of_images_from_all_of_the_set(
+    source: LensStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gravlensdiffusion.training.data.PRIOR_SIZE", NUM // 2)
+    by_class = source.select(np.argsort(source.labels, kind="stable"))
+    train(split(), by_class, tmp_path / "run", device="cpu")
+    prior = load_model(tmp_path / "run").prior.numpy()
+    assert len(prior) == NUM // 2
+    assert set(prior[:, 0]) == set(source.labels)
+
+
 def test_a_broken_run_ends_with_the_same_bits_as_an_unbroken_one(
     source: LensStore, run: Path, tmp_path: Path
 ) -> None:

@@ -63,9 +63,9 @@ class Recorder:
         self.drawn: dict[str, str] = {}
 
     def __call__(
-        self, data: Any, config: TrainingConfig, counts: np.ndarray, conditional: bool
+        self, data: Any, config: TrainingConfig, counts: np.ndarray, conditional: bool, fresh: Any
     ) -> Batch:
-        batch = load_batch(data, config, counts, conditional)
+        batch = load_batch(data, config, counts, conditional, fresh)
         assert batch.condition is not None
         parts = [batch.flux, batch.u, batch.eps, batch.condition.label]
         for k, number in enumerate(counts):
