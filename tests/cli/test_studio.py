@@ -67,7 +67,7 @@ def test_without_the_extra_it_says_how_to_get_it(gravlens, monkeypatch):
     assert ran.returncode == 2
     assert ran.stderr == (
         "gravlens: error: the studio needs more packages; "
-        "pip install 'gravlensdiffusion[studio]' brings them\n"
+        "pip install starlette uvicorn brings them\n"
     )
 
 

@@ -148,11 +148,12 @@ def _describe(source: "LensSet", summary: "DataSummary") -> "Iterator[str]":
         *(("note", note) for note in source.notes),
         ("for cutouts28", f"`transform` {summary.transform}: {summary.transform_reason}"),
         (
-            "for ddpm, reference",
+            "for ddpm, unet2d, reference",
             "as it is: all values lie in [0, 1]"
             if summary.in_unit_range
             else "`transform` linear, asinh or peak: values lie outside of [0, 1]",
         ),
+        ("to adapt", "gravlens train --init lens28 --data DATA --out runs/mine"),
     ]
     width = max(len(name) for name, _ in rows)
     for name, value in rows:

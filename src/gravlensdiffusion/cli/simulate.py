@@ -191,7 +191,7 @@ def dask_cluster(address: str) -> Iterator[None]:
         from distributed import Client
     except ImportError:
         raise GravLensError(
-            "`dask` needs Dask, which is not installed; pip install 'gravlensdiffusion[cluster]'"
+            "`dask` needs Dask, which is not installed; pip install distributed brings it"
         ) from None
     from joblib import parallel_config
 

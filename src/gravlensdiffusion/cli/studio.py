@@ -57,7 +57,7 @@ class Options:
             import uvicorn  # noqa: F401
         except ModuleNotFoundError:
             raise GravLensError(
-                "the studio needs more packages; pip install 'gravlensdiffusion[studio]' brings them"
+                "the studio needs more packages; pip install starlette uvicorn brings them"
             ) from None
         from gravlensdiffusion.generation.generator import LensGenerator
         from gravlensdiffusion.studio.drawing import Studio

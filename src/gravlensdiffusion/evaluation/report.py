@@ -241,7 +241,8 @@ def _placed(placements: Sequence[Placement], most: int) -> Table:
     return Table(
         headings=["statistic", "generated, 5% to 95%", *(f"real {k + 1}" for k in range(num))],
         groups=[Group(lines=lines)],
-        about="Each real image in the order of its set, and in brackets the share of the generated "
+        title="Real images",
+        about="Each in the order of its set, and in brackets the share of the generated "
         "images with a smaller value. Near 0% or 100%, the generated images hardly reach it.",
     )
 

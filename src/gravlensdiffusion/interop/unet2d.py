@@ -24,7 +24,7 @@ def _import_diffusers() -> Any:
         import diffusers
     except ImportError:
         raise GravLensError(
-            "a network of kind 'unet2d' needs diffusers: pip install 'gravlensdiffusion[diffusers]'"
+            "a network of kind 'unet2d' needs diffusers: pip install diffusers"
         ) from None
     return diffusers
 
