@@ -63,6 +63,8 @@ def test_few_different_images_are_too_few_from_nothing_and_enough_to_adapt() -> 
     found = doubt(config, 60_000, 50, starts_from_model=True)
     assert "seen 1,200 times each, and none is held out" in found
     assert "`epochs` 192 is enough" in found
+    found = doubt(config, 60_000, 8, starts_from_model=True)
+    assert found.endswith("it comes to repeat them; take 24 images or more")
     held_out = replace(config, early_stopping=EarlyStopping(held_out=0.1))
     assert not doubt(held_out, 60_000, 50, starts_from_model=True)
     found = doubt(config, 640, 300, starts_from_model=True)

@@ -154,9 +154,11 @@ def doubt(
         more = "" if config.total_images else f" (`epochs` {epochs:,})"
         return f"{noise}: give it {needed:,} or more{more}{advice}"
     if passes > MOST_PASSES and starts_from_model and not config.early_stopping.held_out:
+        enough = f"`epochs` {epochs:,} is enough to draw lenses"
+        if epochs > MOST_PASSES:
+            enough = f"take {-(-needed // MOST_PASSES):,} images or more"
         return (
             f"{num_different:,} different images are seen {passes:,.0f} times each, and none is held "
-            f"out to end the training in time: it comes to repeat them; `epochs` {epochs:,} is "
-            "enough to draw lenses"
+            f"out to end the training in time: it comes to repeat them; {enough}"
         )
     return ""
