@@ -65,15 +65,6 @@ def test_every_number_has_a_range_so_that_a_mistake_names_its_flag(command: type
         assert any(isinstance(part, Range) for part in found), name
 
 
-def test_a_flag_that_is_given_twice_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["sample", "--out", "none", "--num", "2", "--label", "cdm", "--label=axion"]
-    assert main(words) == 2
-    assert capsys.readouterr().err == "gravlens: error: --label is given 2 times; give it once\n"
-    words = ["classify", "train", "none", "--out", "out", "--merge", "a=b", "--merge", "c=d"]
-    assert main(words) == 2
-    assert "none" in capsys.readouterr().err
-
-
 def test_a_mask_is_not_trained_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

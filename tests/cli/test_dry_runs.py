@@ -144,7 +144,7 @@ CASES = {
     f"{SIMULATE} --out {{w}}/rings.h5/new.h5": "cannot be written: Not a directory",
     f"{SIMULATE} --num 0": "at least 1",
     f"{SIMULATE} --jobs 0": "at least 1",
-    f"{SIMULATE} --seed -1": "not be negative",
+    f"{SIMULATE} --seed -1": "--seed must lie between 0 and",
     f"{SIMULATE} --classes cdm,wimp": "unknown class",
     f"{SIMULATE} --shard-size 1 --out {{w}}/mine": "thesis.tex",
     f"{SIMULATE} --shard-size 1 --out {{w}}/shards": "does not say what it was asked to be",

@@ -4,7 +4,6 @@ import contextlib
 import io
 import re
 import textwrap
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import fields, is_dataclass
 from itertools import dropwhile, takewhile
@@ -56,8 +55,8 @@ def parse(options_type: type[Options], program: str, arguments: Sequence[str]) -
         arguments: The words that follow.
 
     Raises:
-        GravLensError: If a flag is unknown, missing or there twice, or has a value that cannot be
-            read or is out of its range.
+        GravLensError: If a flag is unknown, missing, or has a value that cannot be read or is out
+            of its range.
         SystemExit: With code 0, after ``--help``.
     """
     complaint = io.StringIO()
@@ -70,25 +69,10 @@ def parse(options_type: type[Options], program: str, arguments: Sequence[str]) -
             raise
         message = _condense(complaint.getvalue()) or "the options cannot be read"
         raise GravLensError(f"{message} (see {program} --help)") from None
-    _refuse_twice(options_type, arguments)
     for group in (options, *(getattr(options, field.name) for field in fields(options))):
         if is_dataclass(group):
             check_ranges(group, "`{}`")
     return options
-
-
-def _refuse_twice(options_type: Any, arguments: Sequence[str]) -> None:
-    """Refuse a flag that is given twice, of which the last alone would count."""
-    given = Counter(
-        word.partition("=")[0].replace("_", "-") for word in arguments if word.startswith("--")
-    )
-    appended: Any = tyro.conf.UseAppendAction[str]
-    for field in fields(options_type):
-        if {*appended.__metadata__} & {*getattr(field.type, "__metadata__", ())}:
-            given.pop(f"--{field.name.replace('_', '-')}", None)
-    for flag, num in given.items():
-        if num > 1:
-            raise GravLensError(f"{flag} is given {num} times; give it once")
 
 
 def _leave_out_empty_defaults(options_type: Any) -> None:

@@ -28,7 +28,7 @@ TIME, NOISE, PLACES = 1, 2, 3
 """Draws of the stream; the choice of images is draw 0."""
 
 
-def hold_out(
+def _hold_out(
     classes: Iterable[NDArray[np.integer]], groups: NDArray[np.int64], share: float
 ) -> NDArray[np.bool_]:
     """Choose the images to hold out, the same share of each class; copies go together.
@@ -65,7 +65,7 @@ def choose_validation(
     groups = np.arange(len(labels)) if groups is None else groups
     order = generator(seed, 0, Stream.HELD_OUT).permutation(len(labels))
     classes = (order[labels[order] == label] for label in np.unique(labels))
-    held_out = hold_out(classes, groups, share)
+    held_out = _hold_out(classes, groups, share)
     if not held_out.any() or held_out.all():
         different = "" if len(np.unique(groups)) == len(groups) else "different "
         raise GravLensError(
@@ -126,7 +126,7 @@ def split(
                 f"{MIN_PER_CLASS} of each class, part of which it is judged by"
             )
     rng = np.random.default_rng([seed, 0x5E1D])
-    is_held = hold_out((rng.permutation(own) for own in classes), groups, share)
+    is_held = _hold_out((rng.permutation(own) for own in classes), groups, share)
     judges = np.flatnonzero(is_held & (labels >= 0) & is_original)
     pairs = np.stack([groups[judges], labels[judges]])
     held_out = judges[np.sort(np.unique(pairs, axis=1, return_index=True)[1])]
