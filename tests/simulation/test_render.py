@@ -18,7 +18,7 @@ from gravlensdiffusion.simulation.generate import select, simulate_one
 from gravlensdiffusion.simulation.population import draw_lens, draw_source
 from gravlensdiffusion.simulation.profiles import components
 from gravlensdiffusion.simulation.render import Renderer
-from gravlensdiffusion.simulation.substructure import draw_substructure
+from gravlensdiffusion.simulation.substructure import Substructure, draw_substructure
 
 DEEPLENSE = simulation_preset("deeplense")
 FINE = replace(DEEPLENSE.imaging, supersampling=4)
@@ -203,9 +203,7 @@ def clean_image(config, seed, index):
     imaging = replace(config.imaging, flux_unit="e-/s")
     renderer = Renderer(config.cosmology, imaging)
     record = simulate_one(replace(config, imaging=imaging), seed, index)
-    clumps = draw_substructure(None, 1.0, renderer.geometry, np.random.default_rng(0))
-    if record.subhaloes is not None or math.isfinite(record.parameters["vortex_length"]):
-        clumps = replace(clumps, parameters=dict(record.parameters), subhaloes=record.subhaloes)
+    clumps = Substructure.of(dict(record.parameters), record.subhaloes)
     return renderer.image(record.parameters, clumps), renderer.geometry
 
 

@@ -52,7 +52,7 @@ def render(
     config = POPULATIONS[name]
     imaging = replace(config.imaging, num_pixels=40, size=None)
     renderer = Renderer(config.cosmology, imaging)
-    clumps = Substructure(parameters=dict(values), subhaloes=subhaloes)
+    clumps = Substructure.of(dict(values), subhaloes)
     return renderer.image(values, clumps)
 
 

@@ -127,7 +127,7 @@ def lenstronomy_kwargs(lenses: LensSet, index: int) -> dict[str, dict[str, Any]]
     if mass:
         rays = np.unique(renderer.instrument.numerics.coordinates_evaluate[0])
         values = {**dict.fromkeys(UNITS, math.nan), **record.parameters}
-        clumps = Substructure(parameters=values, subhaloes=record.subhaloes)
+        clumps = Substructure.of(values, record.subhaloes)
         mass += clumps.profiles(renderer.geometry, rays)
     kwargs = renderer.instrument.lenstronomy_kwargs(record.parameters)
     time = record.parameters.get("exposure_time", math.nan)

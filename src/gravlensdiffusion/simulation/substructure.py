@@ -94,7 +94,7 @@ def _de_broglie_length(axion_mass: float, velocity: float) -> float:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Substructure:
-    """The substructure of one image.
+    """The substructure of one image; this is that of a smooth lens, which is none.
 
     Attributes:
         parameters: The values named in `UNITS`.
@@ -105,39 +105,64 @@ class Substructure:
     parameters: dict[str, float]
     subhaloes: Array | None = None
 
+    @staticmethod
+    def of(parameters: dict[str, float], subhaloes: Array | None = None) -> "Substructure":
+        """Return the substructure that the parameters and subhaloes of a record tell."""
+        if subhaloes is not None:
+            return PointMasses(parameters=parameters, subhaloes=subhaloes)
+        has_segment = math.isfinite(parameters["vortex_length"])
+        return (MassSegment if has_segment else Substructure)(parameters=parameters)
+
     def add_deflection(
         self, alpha_x: Array, alpha_y: Array, x: Array, y: Array, geometry: _LensGeometry
     ) -> None:
         """Add the deflection [arcsec] at x and y, shape ``(N,)`` [arcsec]."""
-        if self.subhaloes is not None:
-            radii = np.sqrt(self.subhaloes[:, 2] / geometry.mass_scale)
-            _add_point_masses(alpha_x, alpha_y, x, y, self.subhaloes[:, :2], radii)
-        elif math.isfinite(self.parameters["vortex_length"]):
-            _add_segment(
-                alpha_x,
-                alpha_y,
-                x,
-                y,
-                geometry.einstein_radius(self.parameters["substructure_mass"]),
-                self.parameters["vortex_length"],
-                self.parameters["vortex_angle"],
-            )
 
     def profiles(self, geometry: _LensGeometry, axis: Array) -> tuple[Profile, ...]:
-        """Return lenstronomy's profiles of it; rays are shot at all pairs of points of an axis ``(N,)`` [arcsec].
+        """Return lenstronomy's profiles of it; rays are shot at all pairs of points of an axis ``(N,)`` [arcsec]."""
+        return ()
 
-        lenstronomy has no mass along a segment, so that a vortex is a table of its deflection, which is
-        exact at the rays of the image, and linear between them.
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PointMasses(Substructure):
+    """Subhaloes, each a point mass."""
+
+    subhaloes: Array
+
+    def add_deflection(
+        self, alpha_x: Array, alpha_y: Array, x: Array, y: Array, geometry: _LensGeometry
+    ) -> None:
+        """Add the deflection of all of them; see `Substructure.add_deflection`."""
+        radii = np.sqrt(self.subhaloes[:, 2] / geometry.mass_scale)
+        _add_point_masses(alpha_x, alpha_y, x, y, self.subhaloes[:, :2], radii)
+
+    def profiles(self, geometry: _LensGeometry, axis: Array) -> tuple[Profile, ...]:
+        """Return a point mass for each; see `Substructure.profiles`."""
+        radii = np.sqrt(self.subhaloes[:, 2] / geometry.mass_scale).tolist()
+        places = zip(radii, *self.subhaloes[:, :2].T.tolist(), strict=True)
+        return tuple(
+            Profile("POINT_MASS", {"theta_E": radius, "center_x": x, "center_y": y})
+            for radius, x, y in places
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MassSegment(Substructure):
+    """A vortex: a mass spread evenly along a segment through the middle of the lens."""
+
+    def add_deflection(
+        self, alpha_x: Array, alpha_y: Array, x: Array, y: Array, geometry: _LensGeometry
+    ) -> None:
+        """Add the deflection of the segment; see `Substructure.add_deflection`."""
+        own = self.parameters
+        radius = geometry.einstein_radius(own["substructure_mass"])
+        _add_segment(alpha_x, alpha_y, x, y, radius, own["vortex_length"], own["vortex_angle"])
+
+    def profiles(self, geometry: _LensGeometry, axis: Array) -> tuple[Profile, ...]:
+        """Return a table of its deflection, since lenstronomy has no mass along a segment.
+
+        It is exact at the rays of the image, and linear between them; see `Substructure.profiles`.
         """
-        if self.subhaloes is not None:
-            radii = np.sqrt(self.subhaloes[:, 2] / geometry.mass_scale).tolist()
-            places = zip(radii, *self.subhaloes[:, :2].T.tolist(), strict=True)
-            return tuple(
-                Profile("POINT_MASS", {"theta_E": radius, "center_x": x, "center_y": y})
-                for radius, x, y in places
-            )
-        if not math.isfinite(self.parameters["vortex_length"]):
-            return ()
         x, y = (each.ravel() for each in np.meshgrid(axis, axis))
         alpha_x, alpha_y = np.zeros_like(x), np.zeros_like(y)
         self.add_deflection(alpha_x, alpha_y, x, y, geometry)
@@ -191,7 +216,7 @@ def _draw_subhaloes(
         "subhalo_count": float(count),
     }
     table = np.stack([radius * np.cos(angle), radius * np.sin(angle), masses], axis=1)
-    return Substructure(parameters=values, subhaloes=table)
+    return PointMasses(parameters=values, subhaloes=table)
 
 
 def _draw_vortex(
@@ -216,7 +241,7 @@ def _draw_vortex(
         "vortex_length": length,
         "vortex_angle": angle,
     }
-    return Substructure(parameters=values)
+    return MassSegment(parameters=values)
 
 
 def _add_point_masses(
