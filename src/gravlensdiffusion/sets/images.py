@@ -198,7 +198,7 @@ def evenly_spread(num: int, most: int) -> NDArray[np.int64]:
     return np.linspace(0, num - 1, min(num, most)).astype(np.int64)
 
 
-def drawn_rows(num: int, most: int, seed: int = 0) -> NDArray[np.int64]:
+def drawn_rows(num: int, most: int, seed: int | np.random.Generator = 0) -> NDArray[np.int64]:
     """Return ``most`` of the numbers from 0 to ``num - 1``, drawn at random, in order; all where they are no more."""
     return np.sort(np.random.default_rng(seed).permutation(num)[:most])
 

@@ -67,6 +67,8 @@ class DataSummary:
 def inspect_lenses(source: LensSet) -> DataSummary:
     """Read a whole set once and return it in numbers; memory stays flat."""
     stride = max(1, math.prod(source.shape) // NUM_QUANTILE_PIXELS)
+    while math.gcd(stride, source.image_shape[-1]) > 1:  # or some columns would count alone
+        stride += 1
     lows, highs = (np.empty(len(source), np.float32) for _ in range(2))
     means = np.empty(len(source), np.float64)
     kept: list[NDArray[np.float32]] = []
