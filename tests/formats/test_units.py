@@ -7,8 +7,8 @@ import pytest
 from astropy.io import fits
 
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.formats.fits_header import flux_unit_of
 from gravlensdiffusion.formats.open import open_set
-from gravlensdiffusion.formats.units import flux_unit_of
 from tests.sets.files import lens_images
 
 SPELLINGS = {

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,8 +50,7 @@ class Arrays:
         return "" if self.is_plain else one_line(told)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ArrayChoice:
+class ArrayChoice(NamedTuple):
     """What the user chooses where files hold several arrays.
 
     Attributes:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from gravlensdiffusion.files import told_apart
+from gravlensdiffusion.formats.fits_header import ZERO_POINT, to_one_zero_point
 from gravlensdiffusion.formats.image import Facts
-from gravlensdiffusion.formats.units import ZERO_POINT, to_one_zero_point
 from gravlensdiffusion.sets.flux import FULL_SCALE, PEAK, UNKNOWN, is_same_scale, unit_of_ends
 from gravlensdiffusion.sets.naming import natural_key
 from gravlensdiffusion.sets.records import SetHeader

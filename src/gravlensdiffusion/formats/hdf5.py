@@ -24,11 +24,10 @@ from gravlensdiffusion.formats.arrays import (
     Arrays,
     facts_of_images,
 )
-from gravlensdiffusion.formats.fits_header import side_of_pixel
+from gravlensdiffusion.formats.fits_header import BACKGROUND_RMS, EXPOSURE_TIME, side_of_pixel
 from gravlensdiffusion.formats.image import Facts, as_image, check_dtype, image_shape, of_type
 from gravlensdiffusion.formats.npy import is_stack
 from gravlensdiffusion.formats.pixel_maps import TIME, USED, with_maps
-from gravlensdiffusion.formats.units import BACKGROUND_RMS, EXPOSURE_TIME
 from gravlensdiffusion.sets.naming import NOISE
 from gravlensdiffusion.store.hdf5_file import check_storage, damage_told, read_pixels, try_out
 from gravlensdiffusion.store.schema import own_dataset
@@ -72,7 +71,7 @@ class Hdf5Reader:
         if self._has_known_names(path):
             yield _of_lenstronomy(path)
             return
-        refuse_bad(path, _try_out, self.choice.dataset, self.choice.labels)
+        refuse_bad(path, _try_out, *self.choice)
         with h5py.File(path, "r") as file:
             arrays = _choose(file, self.choice)
             images = file[arrays.images]
@@ -95,10 +94,10 @@ class Hdf5Reader:
         return self.choice == ArrayChoice() and is_lenstronomy(path)
 
 
-def _try_out(path: Path, dataset: str | None = None, labels: str | None = None) -> None:
+def _try_out(path: Path, *choice: str | None) -> None:
     """Do all that reading a file does, but for one of lenstronomy."""
     with damage_told(), h5py.File(path, "r") as file:
-        arrays = _choose(file, ArrayChoice(dataset=dataset, labels=labels))
+        arrays = _choose(file, ArrayChoice(*choice))
         num = _num_images(file[arrays.images])
         for name in filter(None, (arrays.images, arrays.labels, CLASS_NAMES)):
             if isinstance(file.get(name), h5py.Dataset):

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -109,7 +108,7 @@ def open_set(
         store = _open_store(root, listing, skip_bad)
         return store if crop is None else store.crop(crop)
     if listing.maps:
-        of_maps = FitsReader(replace(choice, hdu=None, is_map=True))
+        of_maps = FitsReader(choice._replace(hdu=None, is_map=True))
         beside = {**readers, **dict.fromkeys(FITS_SUFFIXES, of_maps)}
         readers = {key: MapReader(each, beside, listing.maps) for key, each in readers.items()}
     return FileSet(

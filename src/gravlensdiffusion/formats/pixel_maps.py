@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gravlensdiffusion.errors import BadImageError
+from gravlensdiffusion.formats.fits_header import BACKGROUND_RMS
 from gravlensdiffusion.formats.image import MAX_MASKED, Facts, ImageReader, masked_pixels
-from gravlensdiffusion.formats.units import BACKGROUND_RMS
 from gravlensdiffusion.sets.naming import NOISE, QUALITY, WEIGHT, split_name
 
 USED = "likelihood mask"
