@@ -7,7 +7,7 @@ import pytest
 from astropy.io import fits
 
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.formats.fits_header import flux_unit_of
+from gravlensdiffusion.formats.fits_header import _flux_unit_of
 from gravlensdiffusion.formats.open import open_set
 from tests.sets.files import lens_images
 
@@ -23,13 +23,13 @@ OTHERS = "Jy nJy MJy/sr nanomaggy electron**2 1/e- e-/s/arcsec2 erg/s/cm2 e**e**
 
 @pytest.mark.parametrize("unit", SPELLINGS)
 def test_what_a_detector_counts_has_one_spelling(unit: str) -> None:
-    assert {flux_unit_of(text, None) for text in SPELLINGS[unit].split()} == {unit}
-    assert flux_unit_of(unit, None) == unit
+    assert {_flux_unit_of(text, None) for text in SPELLINGS[unit].split()} == {unit}
+    assert _flux_unit_of(unit, None) == unit
 
 
 def test_other_units_are_left_as_they_are() -> None:
     for text in (*OTHERS.split(), "", "Electrons per second", "e-/s" * 1000):
-        assert flux_unit_of(text, None) == text
+        assert _flux_unit_of(text, None) == text
 
 
 def save(folder: Path, **cards: tuple[object, ...]) -> None:

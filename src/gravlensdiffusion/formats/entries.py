@@ -54,8 +54,8 @@ def agreed(
     any_unit: bool,
     mixed: bool,
     crop: int | None,
-) -> tuple[list[Entry], int | None]:
-    """Return the images that can be one set, and the side of the middle that is taken of each [pixel].
+) -> tuple[list[Entry], int | None, list[str]]:
+    """Return the images that can be one set, the side of the middle that is taken of each [pixel], and notes on them.
 
     Args:
         entries: All good images.
@@ -76,7 +76,8 @@ def agreed(
     entries = [replace(entry, facts=facts) for entry, facts in zip(entries, brought, strict=True)]
     if any_unit and len({entry.facts.flux_unit for entry in entries}) > 1:
         entries = [_in_unit(entry, UNKNOWN) for entry in entries]
-    return _keep_common(entries, misfits, mixed=mixed), side
+    entries = _keep_common(entries, misfits, mixed=mixed)
+    return entries, side, [*_taken(entries), *_units_taken(entries), *_differences(entries, side)]
 
 
 def _in_unit(entry: Entry, flux_unit: str, **changes: Any) -> Entry:
@@ -102,11 +103,6 @@ def _without_masks(entries: list[Entry], problems: list[str]) -> list[Entry]:
         if entry.is_mask
     ]
     return [entry for entry in entries if not entry.is_mask]
-
-
-def notes_on(entries: list[Entry], side: int | None) -> list[str]:
-    """Say what the images of a set were taken for, and in what they differ, one line each."""
-    return [*_taken(entries), *_units_taken(entries), *_differences(entries, side)]
 
 
 def _taken(entries: list[Entry]) -> list[str]:

@@ -20,8 +20,14 @@ from gravlensdiffusion.errors import BadImageError
 from gravlensdiffusion.formats.fits_catalogue import CatalogueReader, is_catalogue
 from gravlensdiffusion.formats.fits_extensions import Choice, choose, is_image
 from gravlensdiffusion.formats.fits_header import ZERO_POINT, bad_bits, facts_of, to_one_zero_point
-from gravlensdiffusion.formats.image import Facts, as_image, image_shape
-from gravlensdiffusion.formats.pixel_maps import NEUTRAL, Maps, with_maps
+from gravlensdiffusion.formats.image import (
+    NEUTRAL,
+    Facts,
+    Maps,
+    as_image,
+    image_shape,
+    with_maps,
+)
 from gravlensdiffusion.sets.naming import QUALITY
 from gravlensdiffusion.untrusted.probe import (
     MAX_UNPACKING,

@@ -18,7 +18,7 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from gravlensdiffusion.errors import BadImageError
-from gravlensdiffusion.formats.image import Facts
+from gravlensdiffusion.formats.image import BACKGROUND_RMS, Facts
 from gravlensdiffusion.sets.flux import FULL_SCALE, PEAK, UNKNOWN
 
 ARCSEC_PER_DEGREE = 3600.0
@@ -37,10 +37,6 @@ what was corrected."""
 FLUX_UNIT = "FLUXUNIT"
 """Card of our own with the flux unit, as many of ours are none of FITS."""
 PERCENT = "PERCENT"
-BACKGROUND_RMS = "background_rms"
-"""Parameter that states the noise of the sky in a pixel, in the unit of the images."""
-EXPOSURE_TIME = "exposure_time"
-"""Parameter with the exposure time of an image [s]."""
 ZERO_POINT = "zero_point"
 """Parameter with the magnitude of one unit of flux [mag]."""
 _SPELLINGS = (
@@ -68,7 +64,7 @@ def facts_of(header: fits.Header, primary: fits.Header) -> Facts:
     label = header.get("LABEL")
     return Facts(
         pixel_scale_arcsec=scale,
-        flux_unit=flux_unit_of(stated, zero_point),
+        flux_unit=_flux_unit_of(stated, zero_point),
         class_name=read_text(header, "CLASS"),
         class_number=label if isinstance(label, int) else None,
         parameters={} if zero_point is None else {ZERO_POINT: zero_point},
@@ -183,7 +179,7 @@ def _zero_point(*headers: fits.Header) -> float | None:
     return None
 
 
-def flux_unit_of(stated: str | None, zero_point: float | None) -> str:
+def _flux_unit_of(stated: str | None, zero_point: float | None) -> str:
     """Return the unit of fluxes, where it or the zero point is stated [mag]."""
     if stated is not None:
         return _as_flux_unit(stated)
@@ -249,7 +245,7 @@ def _brought(facts: Facts, zero_point: float) -> Facts:
     return replace(
         facts,
         factor=factor,
-        flux_unit=flux_unit_of(None, zero_point) if unit == flux_unit_of(None, own) else unit,
+        flux_unit=_flux_unit_of(None, zero_point) if unit == _flux_unit_of(None, own) else unit,
         parameters={**facts.parameters, ZERO_POINT: zero_point} | noise,
     )
 
@@ -259,4 +255,4 @@ def _has_scale(facts: Facts) -> bool:
     own = facts.parameters.get(ZERO_POINT)
     counted = tuple(_COUNTED.values())
     is_counted = facts.flux_unit.removesuffix("/s") in counted
-    return own is not None and (is_counted or facts.flux_unit == flux_unit_of(None, own))
+    return own is not None and (is_counted or facts.flux_unit == _flux_unit_of(None, own))

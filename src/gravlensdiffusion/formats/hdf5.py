@@ -16,7 +16,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from gravlensdiffusion.errors import BadImageError, GravLensError
+from gravlensdiffusion.errors import BadImageError
 from gravlensdiffusion.formats.arrays import (
     CLASS_NAMES,
     MAX_LABEL_BYTES,
@@ -24,12 +24,22 @@ from gravlensdiffusion.formats.arrays import (
     Arrays,
     facts_of_images,
 )
-from gravlensdiffusion.formats.fits_header import BACKGROUND_RMS, EXPOSURE_TIME, side_of_pixel
-from gravlensdiffusion.formats.image import Facts, as_image, check_dtype, image_shape, of_type
+from gravlensdiffusion.formats.fits_header import side_of_pixel
+from gravlensdiffusion.formats.image import (
+    BACKGROUND_RMS,
+    EXPOSURE_TIME,
+    TIME,
+    USED,
+    Facts,
+    as_image,
+    check_dtype,
+    image_shape,
+    of_type,
+    with_maps,
+)
 from gravlensdiffusion.formats.npy import is_stack
-from gravlensdiffusion.formats.pixel_maps import TIME, USED, with_maps
 from gravlensdiffusion.sets.naming import NOISE
-from gravlensdiffusion.store.hdf5_file import check_storage, damage_told, read_pixels, try_out
+from gravlensdiffusion.store.hdf5_file import check_storage, read_pixels, try_out
 from gravlensdiffusion.store.schema import own_dataset
 from gravlensdiffusion.untrusted.probe import probe_file, readable, refuse_bad
 
@@ -96,7 +106,7 @@ class Hdf5Reader:
 
 def _try_out(path: Path, *choice: str | None) -> None:
     """Do all that reading a file does, but for one of lenstronomy."""
-    with damage_told(), h5py.File(path, "r") as file:
+    with readable("HDF5 file"), h5py.File(path, "r") as file:
         arrays = _choose(file, ArrayChoice(*choice))
         num = _num_images(file[arrays.images])
         for name in filter(None, (arrays.images, arrays.labels, CLASS_NAMES)):
@@ -182,25 +192,22 @@ def _of_lenstronomy(path: Path) -> tuple[NDArray[np.generic], Facts]:
 
 
 def _read_lenstronomy(path: Path) -> tuple[NDArray[np.generic], Facts]:
-    try:
-        with readable("HDF5 file"), h5py.File(path, "r") as file:
-            names = sorted(file)
-            if IMAGE not in names:
-                what = f"a PSF ({PSF})" if PSF in names else f"no {IMAGE}"
-                raise BadImageError(f"holds {what}, and no image of a lens")
-            dataset = _checked(file, IMAGE)
-            image_shape(dataset.shape)
-            pixels = as_image(dataset[()])
-            rms = _finite(_array(file, BACKGROUND_RMS, ()))
-            matrix = _finite(_array(file, MATRIX, (2, 2)))
-            noise = _array(file, NOISE_MAP, dataset.shape)
-            mask = _array(file, MASK, dataset.shape)
-            if mask is None and MASK in names:
-                shapes = f"{file[MASK].shape} for {IMAGE} of shape {dataset.shape}"
-                raise BadImageError(f"has {MASK} of shape {shapes}")
-            time = _exposure(file, dataset.shape)
-    except GravLensError as error:
-        raise BadImageError(str(error).removeprefix(f"{path}: ")) from error
+    with readable("HDF5 file"), h5py.File(path, "r") as file:
+        names = sorted(file)
+        if IMAGE not in names:
+            what = f"a PSF ({PSF})" if PSF in names else f"no {IMAGE}"
+            raise BadImageError(f"holds {what}, and no image of a lens")
+        dataset = _checked(file, IMAGE)
+        image_shape(dataset.shape)
+        pixels = as_image(dataset[()])
+        rms = _finite(_array(file, BACKGROUND_RMS, ()))
+        matrix = _finite(_array(file, MATRIX, (2, 2)))
+        noise = _array(file, NOISE_MAP, dataset.shape)
+        mask = _array(file, MASK, dataset.shape)
+        if mask is None and MASK in names:
+            shapes = f"{file[MASK].shape} for {IMAGE} of shape {dataset.shape}"
+            raise BadImageError(f"has {MASK} of shape {shapes}")
+        time = _exposure(file, dataset.shape)
     parameters = {} if rms is None else {BACKGROUND_RMS: float(rms)}
     if time is not None:
         parameters[EXPOSURE_TIME] = float(np.median(time[_exposed(time)]))

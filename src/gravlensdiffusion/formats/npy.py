@@ -3,11 +3,8 @@
 import math
 import struct
 import zipfile
-import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
-from lzma import LZMAError
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -30,7 +27,7 @@ from gravlensdiffusion.untrusted.npy import (
     read_header,
     read_object_array,
 )
-from gravlensdiffusion.untrusted.probe import check_unpacked, held_bytes
+from gravlensdiffusion.untrusted.probe import check_unpacked, held_bytes, readable
 
 MASS_NAME = "axion_mass"
 MASS_UNIT = "eV"
@@ -41,7 +38,6 @@ AS_ARRAY = (
 
 MAX_COMPRESSED_BYTES = 2**33
 """Size up to which a compressed stack is unpacked into memory."""
-_DAMAGE = (zipfile.BadZipFile, zlib.error, LZMAError, EOFError, RuntimeError, struct.error)
 _LOCAL_HEADER = 30
 _ENCRYPTED = 1
 
@@ -165,7 +161,7 @@ class NpzReader:
 
     def images(self, path: Path) -> Iterator[tuple[NDArray[np.generic], Facts]]:
         """Yield the images of an archive in order, one in memory at a time."""
-        with _archive(path) as archive:
+        with readable(".npz archive"), zipfile.ZipFile(path) as archive:
             arrays, member = _find(archive, self.choice)
             with archive.open(member) as stream:
                 header, shape = _stack_header(stream, member)
@@ -186,7 +182,7 @@ class NpzReader:
 
 
 def _load(path: Path, choice: ArrayChoice) -> NDArray[np.generic]:
-    with _archive(path) as archive:
+    with readable(".npz archive"), zipfile.ZipFile(path) as archive:
         _, member = _find(archive, choice)
         with archive.open(member) as stream:
             header, shape = _stack_header(stream, member)
@@ -199,24 +195,15 @@ def _load(path: Path, choice: ArrayChoice) -> NDArray[np.generic]:
     return _mapped(path, header, start + header.offset).reshape(shape)
 
 
-@contextmanager
-def _archive(path: Path) -> Iterator[zipfile.ZipFile]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            yield archive
-    except _DAMAGE as error:
-        raise BadImageError(f"is a damaged .npz archive ({error!s:.100})") from error
-
-
 def _find(archive: zipfile.ZipFile, choice: ArrayChoice) -> tuple[Arrays, zipfile.ZipInfo]:
     """Return the arrays that count, and the member that holds the images."""
     members = {member.filename.removesuffix(".npy"): member for member in archive.infolist()}
 
     def shape(name: str) -> tuple[int, ...]:
         try:
-            with archive.open(_checked(archive, members[name])) as stream:
+            with readable("array"), archive.open(_checked(archive, members[name])) as stream:
                 return read_header(stream).shape
-        except (BadImageError, *_DAMAGE):
+        except BadImageError:
             return ()
 
     arrays = choice.among(members, shape)

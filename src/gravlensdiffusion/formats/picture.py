@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, TiffImagePlugin, UnidentifiedImageError
+from PIL import Image, TiffImagePlugin
 
 from gravlensdiffusion.errors import BadImageError
 from gravlensdiffusion.formats.image import Facts, image_shape
 from gravlensdiffusion.sets.flux import FULL_SCALE, UNKNOWN
-from gravlensdiffusion.untrusted.probe import check_unpacked, held_bytes, refuse_bad
+from gravlensdiffusion.untrusted.probe import check_unpacked, held_bytes, readable, refuse_bad
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _GREY = 0
@@ -140,19 +140,14 @@ def _check_size(path: Path, size: tuple[int, int], num: int) -> None:
 
 @contextmanager
 def _open(path: Path, name: str) -> Iterator[Image.Image]:
-    try:
-        # What Pillow has to remark on a damaged file is no news beside what is raised here.
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(path, formats=[name]) as image:
-                _check_size(path, image.size, len(image.getbands()))
-                _check_kind(image, name)
-                image.load()
-                yield image
-    except UnidentifiedImageError as error:
-        raise BadImageError(f"is no {name} file that can be read") from error
-    except (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError) as error:
-        raise BadImageError(f"is a damaged {name} file ({error!s:.100})") from error
+    # What Pillow has to remark on a damaged file is no news beside what is raised here.
+    with readable(f"{name} file"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with Image.open(path, formats=[name]) as image:
+            _check_size(path, image.size, len(image.getbands()))
+            _check_kind(image, name)
+            image.load()
+            yield image
 
 
 def _check_kind(image: Image.Image, name: str) -> None:

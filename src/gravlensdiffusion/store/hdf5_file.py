@@ -23,7 +23,7 @@ from gravlensdiffusion.store.schema import (
     check_subhalo_rows,
     read_layout,
 )
-from gravlensdiffusion.untrusted.probe import SMALL_BYTES, check_unpacked
+from gravlensdiffusion.untrusted.probe import SMALL_BYTES, check_unpacked, readable
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -147,7 +147,7 @@ def undisturbed() -> Iterator[None]:
 
 def try_out(path: Path) -> None:
     """Do all that opening a lens set does; see `untrusted.probe`."""
-    with damage_told(), h5py.File(path, "r") as file:
+    with readable("HDF5 file"), h5py.File(path, "r") as file:
         layout = read_layout(file)
         names = _names_of(layout)
         for name in names:
@@ -160,18 +160,6 @@ def try_out(path: Path) -> None:
         for name in ("images", NOISE_FREE):
             if name in names:
                 read_pixels(file[name])
-
-
-@contextmanager
-def damage_told() -> Iterator[None]:
-    """Tell the damage that HDF5 finds in a file, in any way, as a `BadImageError`."""
-    try:
-        yield
-    except (BadImageError, GravLensError, MemoryError):
-        raise
-    except Exception as error:
-        reason = "truncated" if "truncated" in str(error) else "not a readable HDF5 file"
-        raise BadImageError(f"{reason} ({type(error).__name__})") from error
 
 
 def _names_of(layout: FileLayout) -> list[str]:

@@ -211,11 +211,7 @@ def _open(path: Path) -> h5py.File:
         raise GravLensError(f"{path}: is not a regular file")
     if path.stat().st_size == 0:
         raise GravLensError(f"{path}: is empty")
-    try:
-        return h5py.File(path, "r")
-    except OSError as error:
-        reason = "truncated" if "truncated" in str(error) else "not a readable HDF5 file"
-        raise GravLensError(f"{path}: {reason}") from error
+    return h5py.File(path, "r")
 
 
 def _open_layout(path: Path) -> FileLayout:
