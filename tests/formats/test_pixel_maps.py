@@ -7,7 +7,7 @@ from astropy.io import fits
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.sets.inspection import inspect_lenses
-from tests.formats.maps import FLAGGED, SIZE, flat
+from tests.formats.contents import FLAGGED, SIZE, flat
 from tests.sets.files import lens_images
 
 pytestmark = pytest.mark.usefixtures("in_this_process")

@@ -22,13 +22,9 @@ class Entry:
     """One good image of a file, without its pixels.
 
     Attributes:
-        path: The file.
-        index: Its number in the file.
         name: What messages call it.
         shape: ``(C, H, W)``, of the part that is taken.
         whole: ``(H, W)`` of all of it.
-        dtype: Type of the stored numbers.
-        facts: What is known of it.
         is_mask: Whether it has two whole values.
         num_masked: Pixels that were not observed.
         flagged: How many of them each kind of map flags; all others are no number.

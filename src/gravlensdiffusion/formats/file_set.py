@@ -47,11 +47,8 @@ class FileSet(LensSet):
     Args:
         listing: The files, and what was found wrong before.
         readers: The reader of each suffix.
-        skip_bad: Whether to go on without what cannot be used.
-        mixed: Whether to go on where images differ in size, unit or scale; see `entries.agreed`.
-        any_unit: Whether flux units may differ; that of the set is not known then.
-        crop: Height and width of the middle of each image to keep [pixel]; None for all of it.
         psf: Returns the PSF that comes with an image of a file; None where none does.
+        skip_bad, mixed, any_unit, crop: As in `open_set`.
 
     Raises:
         BadFilesError: If anything cannot be used, unless ``skip_bad``.

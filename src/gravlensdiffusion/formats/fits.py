@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from gravlensdiffusion.errors import BadImageError
 from gravlensdiffusion.formats.fits_catalogue import CatalogueReader, is_catalogue
 from gravlensdiffusion.formats.fits_extensions import Choice, choose, is_image
-from gravlensdiffusion.formats.fits_header import ZERO_POINT, bad_bits, facts_of, to_one_zero_point
+from gravlensdiffusion.formats.fits_header import ZERO_POINT, facts_of, to_one_zero_point
 from gravlensdiffusion.formats.image import (
     NEUTRAL,
     Facts,
@@ -45,20 +45,18 @@ MAX_HEADER_BYTES = 2**22
 """Size of a header that is still read; it is 10 kB in most files."""
 MAX_HDUS = 1000
 """Units before the first image that are still looked through."""
+_BAD_BITS = {"JWST": 1 | 512}
+"""DO_NOT_USE and NON_SCIENCE, which the pipeline of JWST leaves out when it combines images; its other bits tell
+what was corrected."""
 _SIGNATURE, _GZIP = b"SIMPLE  =", b"\x1f\x8b"
 
 
 class FitsReader:
-    """Reads the one image of a lens that a file holds, as `choose` finds it.
-
-    Args:
-        choice: What the user chooses where files hold several images.
-        is_tried: Whether files need not be tried out in another process, as in that process itself.
-    """
+    """Reads the one image of a lens that a file holds, as `choose` finds it, or those that a catalogue names."""
 
     def __init__(self, choice: Choice | None = None, *, is_tried: bool = False) -> None:
         self.choice = choice or Choice()
-        self._is_tried = is_tried
+        self._is_tried = is_tried  # as in the process in which files are tried out
         # The choice is made once: the HDUs of each file, each with those of its maps.
         self._numbers: dict[Path, list[tuple[int, dict[str, int]]]] = {}
         self._catalogues = CatalogueReader()
@@ -200,7 +198,7 @@ def _maps(hdus: list[Any], beside: list[dict[str, Any]], primary: fits.Header) -
             plane = _pixels(own[kind]) if kind in own else np.full(shape, NEUTRAL[kind])
             planes.append(np.repeat(plane, shape[0] // len(plane), axis=0))
         found[kind] = np.concatenate(planes)
-    bits = bad_bits(primary)
+    bits = _BAD_BITS.get(str(primary.get("TELESCOP", "")).strip().upper())
     if QUALITY in found and bits and found[QUALITY].dtype.kind in "iu":
         found[QUALITY] = found[QUALITY].astype(np.int64) & bits
     return found

@@ -31,9 +31,6 @@ MAX_ZERO_POINT = 100.0
 _MAX_SQUARE_ERROR = 0.01
 _MAX_UNNAMED_STEP = 0.1
 """Largest step taken for degrees where the header names neither axis type nor unit [degree]."""
-BAD_BITS = {"JWST": 1 | 512}
-"""DO_NOT_USE and NON_SCIENCE, which the pipeline of JWST leaves out when it combines images; its other bits tell
-what was corrected."""
 FLUX_UNIT = "FLUXUNIT"
 """Card of our own with the flux unit, as many of ours are none of FITS."""
 PERCENT = "PERCENT"
@@ -162,11 +159,6 @@ def _units_in_degrees(header: fits.Header) -> list[float] | None:
         except (ValueError, TypeError, units.UnitConversionError):
             return None
     return factors
-
-
-def bad_bits(header: fits.Header) -> int | None:
-    """Return the bits of data quality by which a pixel is not to be used; None where any does."""
-    return BAD_BITS.get(str(header.get("TELESCOP", "")).strip().upper())
 
 
 def _zero_point(*headers: fits.Header) -> float | None:

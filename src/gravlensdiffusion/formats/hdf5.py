@@ -203,11 +203,9 @@ def _read_lenstronomy(path: Path) -> tuple[NDArray[np.generic], Facts]:
         rms = _finite(_array(file, BACKGROUND_RMS, ()))
         matrix = _finite(_array(file, MATRIX, (2, 2)))
         noise = _array(file, NOISE_MAP, dataset.shape)
-        mask = _array(file, MASK, dataset.shape)
-        if mask is None and MASK in names:
-            shapes = f"{file[MASK].shape} for {IMAGE} of shape {dataset.shape}"
-            raise BadImageError(f"has {MASK} of shape {shapes}")
-        time = _exposure(file, dataset.shape)
+        mask = _array(file, MASK)
+        times = [_array(file, name, (), dataset.shape) for name in EXPOSURE]
+    time = next((each for each in times if each is not None and _exposed(each).any()), None)
     parameters = {} if rms is None else {BACKGROUND_RMS: float(rms)}
     if time is not None:
         parameters[EXPOSURE_TIME] = float(np.median(time[_exposed(time)]))
@@ -237,26 +235,16 @@ def _checked(file: h5py.File, name: str) -> h5py.Dataset:
     return dataset
 
 
-def _exposure(file: h5py.File, shape: tuple[int, ...]) -> NDArray[np.float64] | None:
-    """Return the exposure time of an image or of each of its pixels, or None where the file tells none."""
-    for name in EXPOSURE:
-        for own in ((), shape):
-            time = _array(file, name, own)
-            if time is not None and _exposed(time).any():
-                return time
-    return None
-
-
 def _exposed(time: NDArray[np.float64]) -> NDArray[np.bool_]:
     return np.isfinite(time) & (time > 0)
 
 
-def _array(file: h5py.File, name: str, shape: tuple[int, ...]) -> NDArray[np.float64] | None:
-    """Return an array, or None where the file does not hold one of that shape."""
+def _array(file: h5py.File, name: str, *shapes: tuple[int, ...]) -> NDArray[np.float64] | None:
+    """Return an array, or None where the file does not hold one, or none of some shapes."""
     if name not in sorted(file):
         return None
     dataset = _checked(file, name)
-    return np.asarray(dataset[()], np.float64) if dataset.shape == shape else None
+    return np.asarray(dataset[()], np.float64) if not shapes or dataset.shape in shapes else None
 
 
 def _finite(values: NDArray[np.float64] | None) -> NDArray[np.float64] | None:

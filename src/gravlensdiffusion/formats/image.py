@@ -90,21 +90,13 @@ def of_type(facts: Facts, dtype: np.dtype[np.generic]) -> Facts:
 
 
 class ImageReader(Protocol):
-    """Reads the files of one format."""
+    """Reads the files of one format; what cannot be used is a `BadImageError`."""
 
     def images(self, path: Path) -> Iterator[tuple[NDArray[np.generic], Facts]]:
-        """Yield the images of a file in order, shape ``(C, H, W)``, in the type that it has.
-
-        Raises:
-            BadImageError: If the file, as a whole, cannot be used.
-        """
+        """Yield the images of a file in order, shape ``(C, H, W)``, in the type that it has."""
 
     def pixels(self, path: Path, index: int) -> NDArray[np.generic]:
-        """Return image ``index`` of a file, shape ``(C, H, W)``.
-
-        Raises:
-            BadImageError: If it cannot be read.
-        """
+        """Return image ``index`` of a file, shape ``(C, H, W)``."""
 
 
 def as_image(array: NDArray[np.generic]) -> NDArray[np.generic]:

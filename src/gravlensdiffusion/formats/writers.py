@@ -9,8 +9,9 @@ import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -96,15 +97,12 @@ def check_set(folder: Path, formats: Sequence[str], *, overwrite: bool) -> None:
         refuse_existing(folder / name, overwrite=overwrite)
 
 
-@contextmanager
-def whole_set(folder: Path, formats: Sequence[str], *, overwrite: bool) -> Iterator[Path]:
+def whole_set(
+    folder: Path, formats: Sequence[str], *, overwrite: bool
+) -> AbstractContextManager[Path]:
     """Yield a temporary folder; what is written there becomes the set in a folder as a whole."""
-
-    def check() -> None:
-        check_set(folder, formats, overwrite=overwrite)
-
-    with whole_folder(folder, check, _SET_ENTRIES) as partial:
-        yield partial
+    check = partial(check_set, folder, formats, overwrite=overwrite)
+    return whole_folder(folder, check, _SET_ENTRIES)
 
 
 def write_images(

@@ -24,7 +24,6 @@ class Shards:
     Each appears under its name once it is whole, and states what its images depend on.
 
     Attributes:
-        folder: Where they are.
         pieces: Numbers of the images in each.
         stem: What stands before the number in their names.
     """
