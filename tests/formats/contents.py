@@ -1,4 +1,4 @@
-"""Bytes of files in formats that are read, whole ones and ones that declare what they do not hold."""
+"""What files hold: bytes in formats that are read, some that declare what is not there, and maps of noise."""
 
 import io
 import struct
@@ -7,6 +7,9 @@ import zlib
 
 import numpy as np
 from PIL import Image
+
+SIZE = 32
+FLAGGED = (slice(20, 30), slice(2, 12))
 
 
 def npy_bytes(array: np.ndarray) -> bytes:
@@ -62,3 +65,11 @@ def png(
     return (
         b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", start) + b"".join(more) + data + chunk(b"IEND", b"")
     )
+
+
+def flat(level, *flagged):
+    """Return noise that is everywhere the same but at flagged places."""
+    noise = np.full((SIZE, SIZE), float(level))
+    for place in flagged:
+        noise[place] = 1e16
+    return noise

@@ -188,19 +188,15 @@ def test_the_child_process_makes_the_same_choice(
 
 def test_the_child_is_told_what_is_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
-    asked: list[tuple[str | None, ...]] = []
+    asked: list[tuple[object, ...]] = []
 
     class Child:
-        def judge(self, path: Path, judge: str, choice: tuple[str | None, ...]) -> None:
+        def judge(self, path: Path, judge: str, choice: tuple[object, ...]) -> None:
             asked.append(choice)
 
     monkeypatch.setattr("gravlensdiffusion.untrusted.probe._child", Child)
     path = save(tmp_path / "a.fits", ("G", LENS), ("R", 2 * LENS))
-    for choice in (
-        Choice(hdu="R"),
-        Choice(band="g"),
-        Choice(hdu="R"),
-        Choice(bands=("r", "g")),
-    ):
+    choices = [Choice(hdu="R"), Choice(band="g"), Choice(bands=("r", "g"))]
+    for choice in (*choices, choices[0]):
         FitsReader(choice).read(path)
-    assert asked == [("R", None, None), (None, "g", None), (None, None, "r,g")]
+    assert asked == choices

@@ -106,7 +106,8 @@ def test_pixels_that_the_likelihood_leaves_out(tmp_path: Path, dtype: type) -> N
     )
     path = save(tmp_path / "b.h5", image_data=image, likelihood_mask=mask[1:])
     with pytest.raises(
-        GravLensError, match=r"b.h5: has likelihood_mask of shape \(7, 8\) for image_data of shape"
+        GravLensError,
+        match=r"b.h5: has a likelihood mask of 7 x 8 pixels in 1 for an image of 8 x 8",
     ):
         open_set(path)
 

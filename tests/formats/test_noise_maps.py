@@ -7,7 +7,7 @@ from astropy.io import fits
 from gravlensdiffusion.evaluation.measure import Encoder, Team
 from gravlensdiffusion.evaluation.preparation import PreparedSource
 from gravlensdiffusion.formats.open import open_set
-from tests.formats.maps import FLAGGED, SIZE, flat
+from tests.formats.contents import FLAGGED, SIZE, flat
 from tests.sets.files import lens_images
 
 pytestmark = pytest.mark.usefixtures("in_this_process")

@@ -124,7 +124,7 @@ def test_a_stretch_and_its_inverse(kind: str) -> None:
         '{"stretch": "power", "low": 0, "high": 1, "flux_unit": "a"}',
         '{"stretch": "linear", "low": 1, "high": 0, "flux_unit": "a"}',
         '{"stretch": "linear", "low": 0, "high": 1e999, "flux_unit": "a"}',
-        '{"stretch": "linear", "low": 0, "high": "1", "flux_unit": "a"}',
+        '{"stretch": "linear", "low": 0, "high": "x", "flux_unit": "a"}',
         '{"stretch": "linear", "low": 0, "high": 1, "flux_unit": 3}',
         '{"stretch": "linear", "low": 0, "high": 1, "flux_unit": "a", "pixel_scale_arcsec": -1.0}',
         '{"stretch": "linear", "low": 0, "high": 1, "flux_unit": "a", "other": 1}',

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from gravlensdiffusion.config.model import ModelConfig, ParameterConfig
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.formats.fits_header import PERCENT, _text_cards, read_text
+from gravlensdiffusion.formats.fits_header import PERCENT, read_text
 from gravlensdiffusion.formats.open import open_set
-from gravlensdiffusion.formats.writers import write_images
+from gravlensdiffusion.formats.writers import _text_cards, write_images
 from gravlensdiffusion.sets.records import LensRecord, SetHeader
 from tests.sets.files import lens_images
 

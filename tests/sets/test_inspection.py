@@ -21,8 +21,6 @@ def test_numbers_are_those_of_the_pixels(tmp_path: Path, monkeypatch: pytest.Mon
     images = lens_images(7) * 5 + 1000
     summary = inspect_lenses(open_set(save_folder(tmp_path, images)))
     pixels = summary
-    assert pixels.low == images.min()
-    assert pixels.high == images.max()
     assert pixels.mean == pytest.approx(images.mean(dtype=float), rel=1e-9)
     assert pixels.std == pytest.approx(images.std(dtype=float), rel=1e-6)
     assert pixels.lows == (images.min((1, 2)).min(), images.min((1, 2)).max())

@@ -159,7 +159,7 @@ class TestOpenLenses:
     def test_other_files_have_none(self, tmp_path: Path) -> None:
         source = open_set(save_folder(tmp_path / "set", lens_images(3)))
         assert not source.has_noise_free
-        with pytest.raises(GravLensError, match="holds no noise-free images"):
+        with pytest.raises(GravLensError, match="has no noise-free images"):
             source.read_noise_free([0])
 
 

@@ -75,7 +75,7 @@ def test_an_image_that_is_not_there(path: Path, index: int) -> None:
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"", "is empty"), (b"no HDF5 at all" * 99, "not a readable HDF5 file")],
+    [(b"", "is empty"), (b"no HDF5 at all" * 99, "is no readable HDF5 file")],
 )
 def test_a_file_that_is_no_hdf5(tmp_path: Path, content: bytes, message: str) -> None:
     (tmp_path / "a.h5").write_bytes(content)

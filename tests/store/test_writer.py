@@ -1,5 +1,6 @@
-"""What is written to `lenses.h5`, and what is refused before anything is left."""
+"""What is written to `lenses.h5`, in the examples of docs/data-format.md too, and what is refused before anything is left."""
 
+import re
 import tracemalloc
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,7 +11,7 @@ import pytest
 
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.sets.records import LensRecord, SetHeader
-from gravlensdiffusion.store.reader import LensStore
+from gravlensdiffusion.store.reader import LensStore, validate_store
 from gravlensdiffusion.store.writer import write_store
 from tests.sets.files import HEADER, lens_images, lens_records
 
@@ -106,3 +107,32 @@ class TestRefusalsOfTheWriter:
     def test_no_records(self, tmp_path: Path) -> None:
         with pytest.raises(GravLensError, match="no images to write"):
             write_store(tmp_path / "a.h5", [], HEADER)
+
+
+PAGE = Path(__file__).parents[2] / "docs" / "data-format.md"
+
+
+def run_example(number: int) -> None:
+    examples = re.findall(r"```python\n(.*?)```", PAGE.read_text(), flags=re.DOTALL)
+    exec(compile(examples[number], f"example {number}", "exec"), {})
+
+
+def test_reading_with_h5py(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_store("lenses.h5", lens_records(), HEADER)
+    run_example(0)
+    assert capsys.readouterr().out.splitlines() == [
+        "image 3: no_sub, (8, 8) pixels of 0.05 arcsec",
+        "Einstein radius 1.30 arcsec, 0 subhaloes, 0.00e+00 M_sun",
+    ]
+
+
+def test_writing_and_reading_with_the_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run_example(1)
+    assert capsys.readouterr().out == "10 (1, 64, 64) e-/s\n"
+    validate_store("mine.h5")

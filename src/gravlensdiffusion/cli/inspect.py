@@ -135,7 +135,7 @@ def _describe(source: "LensSet", summary: "DataSummary") -> "Iterator[str]":
         *((("noise-free", "a twin of each image"),) if source.has_noise_free else ()),
         ("pixel scale", "unknown" if scale is None else f"{scale:.5g} arcsec"),
         ("flux unit", source.header.flux_unit),
-        ("range", f"{summary.low:.5g} to {summary.high:.5g}"),
+        ("range", f"{summary.lows[0]:.5g} to {summary.highs[1]:.5g}"),
         ("mean, std", f"{summary.mean:.5g}, {summary.std:.5g}"),
         ("faintest pixel", "in images: {:.5g} to {:.5g}".format(*summary.lows)),
         ("brightest pixel", "in images: {:.5g} to {:.5g}".format(*summary.highs)),

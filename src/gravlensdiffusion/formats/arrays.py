@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,21 +24,13 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Arrays:
-    """Names of arrays in a file.
-
-    Attributes:
-        images: That of the images.
-        labels: That of their classes; empty for none.
-        others: All others.
-        is_certain: Whether the classes are those that the user named, or that can be no others.
-        is_plain: Whether nothing had to be chosen.
-    """
+    """Names of arrays in a file: that of the images, that of their classes, empty for none, and all others."""
 
     images: str
     labels: str
     others: tuple[str, ...]
-    is_certain: bool
-    is_plain: bool
+    is_certain: bool  # whether the classes are those that the user named, or that can be no others
+    is_plain: bool  # whether nothing had to be chosen
 
     @property
     def taken(self) -> str:
@@ -49,14 +42,8 @@ class Arrays:
         return "" if self.is_plain else one_line(told)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ArrayChoice:
-    """What the user chooses where files hold several arrays.
-
-    Attributes:
-        dataset: Name of the array of images, or None.
-        labels: Name of the array of classes, or None.
-    """
+class ArrayChoice(NamedTuple):
+    """Names of the arrays of images and of classes that the user chooses where files hold several; None for none."""
 
     dataset: str | None = None
     labels: str | None = None

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from gravlensdiffusion.files import told_apart
+from gravlensdiffusion.formats.fits_header import ZERO_POINT, to_one_zero_point
 from gravlensdiffusion.formats.image import Facts
-from gravlensdiffusion.formats.units import ZERO_POINT, to_one_zero_point
 from gravlensdiffusion.sets.flux import FULL_SCALE, PEAK, UNKNOWN, is_same_scale, unit_of_ends
 from gravlensdiffusion.sets.naming import natural_key
 from gravlensdiffusion.sets.records import SetHeader
@@ -22,13 +22,9 @@ class Entry:
     """One good image of a file, without its pixels.
 
     Attributes:
-        path: The file.
-        index: Its number in the file.
         name: What messages call it.
         shape: ``(C, H, W)``, of the part that is taken.
         whole: ``(H, W)`` of all of it.
-        dtype: Type of the stored numbers.
-        facts: What is known of it.
         is_mask: Whether it has two whole values.
         num_masked: Pixels that were not observed.
         flagged: How many of them each kind of map flags; all others are no number.
@@ -54,8 +50,8 @@ def agreed(
     any_unit: bool,
     mixed: bool,
     crop: int | None,
-) -> tuple[list[Entry], int | None]:
-    """Return the images that can be one set, and the side of the middle that is taken of each [pixel].
+) -> tuple[list[Entry], int | None, list[str]]:
+    """Return the images that can be one set, the side of the middle that is taken of each [pixel], and notes on them.
 
     Args:
         entries: All good images.
@@ -76,7 +72,8 @@ def agreed(
     entries = [replace(entry, facts=facts) for entry, facts in zip(entries, brought, strict=True)]
     if any_unit and len({entry.facts.flux_unit for entry in entries}) > 1:
         entries = [_in_unit(entry, UNKNOWN) for entry in entries]
-    return _keep_common(entries, misfits, mixed=mixed), side
+    entries = _keep_common(entries, misfits, mixed=mixed)
+    return entries, side, [*_taken(entries), *_units_taken(entries), *_differences(entries, side)]
 
 
 def _in_unit(entry: Entry, flux_unit: str, **changes: Any) -> Entry:
@@ -102,11 +99,6 @@ def _without_masks(entries: list[Entry], problems: list[str]) -> list[Entry]:
         if entry.is_mask
     ]
     return [entry for entry in entries if not entry.is_mask]
-
-
-def notes_on(entries: list[Entry], side: int | None) -> list[str]:
-    """Say what the images of a set were taken for, and in what they differ, one line each."""
-    return [*_taken(entries), *_units_taken(entries), *_differences(entries, side)]
 
 
 def _taken(entries: list[Entry]) -> list[str]:

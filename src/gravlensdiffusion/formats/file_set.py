@@ -1,6 +1,6 @@
 """A set of image files, looked through once and then read on demand."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -16,14 +16,13 @@ from gravlensdiffusion.errors import (
     GravLensError,
     one_line,
 )
-from gravlensdiffusion.formats.entries import Entry, agreed, classes_of, common_header, notes_on
+from gravlensdiffusion.formats.entries import Entry, agreed, classes_of, common_header
+from gravlensdiffusion.formats.folder import Listing
 from gravlensdiffusion.formats.image import (
+    MAX_MASKED,
     Facts,
     ImageReader,
-    as_printable,
-    check_masked,
     fill_masked,
-    has_two_whole_values,
     masked_pixels,
     to_float32,
 )
@@ -31,6 +30,7 @@ from gravlensdiffusion.sets.flux import UNKNOWN, ends_of
 from gravlensdiffusion.sets.images import Indices, as_indices
 from gravlensdiffusion.sets.lens_set import LensSet, middle
 from gravlensdiffusion.sets.naming import split_name
+from gravlensdiffusion.store.schema import MAX_NAME
 from gravlensdiffusion.untrusted.probe import release
 
 T = TypeVar("T", bound=np.generic)
@@ -45,17 +45,10 @@ class FileSet(LensSet):
     the names and what the headers said are in memory, and pixels are read on demand.
 
     Args:
-        path: The folder or file that was asked for, for messages.
-        files: Image files in order, each with its class or None.
+        listing: The files, and what was found wrong before.
         readers: The reader of each suffix.
-        class_names: Classes in order, or empty to take them from the files.
-        problems: What was found wrong before.
-        notes: What else a reader of the set should know.
-        skip_bad: Whether to go on without what cannot be used.
-        mixed: Whether to go on where images differ in size, unit or scale; see `entries.agreed`.
-        any_unit: Whether flux units may differ; that of the set is not known then.
-        crop: Height and width of the middle of each image to keep [pixel]; None for all of it.
         psf: Returns the PSF that comes with an image of a file; None where none does.
+        skip_bad, mixed, any_unit, crop: As in `open_set`.
 
     Raises:
         BadFilesError: If anything cannot be used, unless ``skip_bad``.
@@ -64,28 +57,31 @@ class FileSet(LensSet):
 
     def __init__(
         self,
-        path: Path,
-        files: Sequence[tuple[Path, str | None]],
+        listing: Listing,
         readers: Mapping[str, ImageReader],
         *,
-        class_names: tuple[str, ...] = (),
-        problems: Sequence[str] = (),
-        notes: Sequence[str] = (),
-        skip_bad: bool = False,
-        mixed: bool = False,
-        any_unit: bool = False,
-        crop: int | None = None,
-        psf: Callable[[Path, int], NDArray[np.generic] | None] | None = None,
+        skip_bad: bool,
+        mixed: bool,
+        any_unit: bool,
+        crop: int | None,
+        psf: Callable[[Path, int], NDArray[np.generic] | None],
     ) -> None:
-        self.path = path
+        self.path = path = listing.root
         self._readers, self._crop, self._psf = readers, crop, psf
-        named = tuple(map(one_line, class_names))
+        named = tuple(map(one_line, listing.class_names))
         _check_names(path, named)
         self._stated: dict[str, str] = {}
-        found = list(problems)
+        found = list(listing.problems)
         misfits: list[str] = []
-        entries = self._scan_all(files, found, skip_bad)
-        entries, side = agreed(entries, found, misfits, any_unit=any_unit, mixed=mixed, crop=crop)
+        entries: list[Entry] = []
+        try:
+            for file, class_name in listing.files:
+                entries += self._scan(file, class_name, found, skip_bad)
+        finally:
+            release()
+        entries, side, notes = agreed(
+            entries, found, misfits, any_unit=any_unit, mixed=mixed, crop=crop
+        )
         self._crop = crop if side is None else side
         is_bad = bool(found) or (bool(misfits) and not mixed)
         found = [one_line(problem) for problem in found + misfits]
@@ -96,7 +92,7 @@ class FileSet(LensSet):
         if not entries:
             raise GravLensError(f"{path}: holds no image that can be used")
         self.problems = tuple(found)
-        self.notes = (*notes, *notes_on(entries, side))
+        self.notes = (*listing.notes, *notes)
         self.num_skipped = len(found)
         self.states_unit = all(entry.facts.ends is None for entry in entries)
         self.dtypes = tuple(sorted({entry.dtype for entry in entries}))
@@ -120,10 +116,6 @@ class FileSet(LensSet):
         """Return where image ``index`` comes from: file, and position in it."""
         return self._entries[index].name
 
-    def read_noise_free(self, indices: Indices) -> NDArray[np.float32]:
-        """Refuse: only the project's own format holds noise-free images."""
-        raise GravLensError(f"{self.path}: holds no noise-free images, as lenses.h5 can")
-
     def read(self, indices: Indices) -> NDArray[np.float32]:
         """Read images, shape ``(B, C, H, W)``."""
         wanted = as_indices(indices, len(self))
@@ -140,7 +132,7 @@ class FileSet(LensSet):
         """Return the PSF that comes with an image, shape ``(C, h, w)``; None where none does."""
         entry = self._entries[index]
         try:
-            return None if self._psf is None else self._psf(entry.path, entry.index)
+            return self._psf(entry.path, entry.index)
         except Exception as error:
             raise GravLensError(
                 f"{entry.name}: has a PSF that cannot be used: it {_reason(error)}"
@@ -180,17 +172,6 @@ class FileSet(LensSet):
             raise GravLensError(f"{entry.name}: has changed its size while in use")
         return pixels
 
-    def _scan_all(
-        self, files: Sequence[tuple[Path, str | None]], problems: list[str], skip_bad: bool
-    ) -> list[Entry]:
-        entries: list[Entry] = []
-        try:
-            for file, class_name in files:
-                entries += self._scan(file, class_name, problems, skip_bad)
-        finally:
-            release()
-        return entries
-
     def _scan(
         self, path: Path, class_name: str | None, problems: list[str], skip_bad: bool
     ) -> list[Entry]:
@@ -209,7 +190,7 @@ class FileSet(LensSet):
                         kind: int(np.count_nonzero(self._cropped(own)))
                         for kind, own in stated.flags.items()
                     }
-                    num_masked = check_masked(pixels, flagged) if stated.has_mask else 0
+                    num_masked = _check_masked(pixels, flagged) if stated.has_mask else 0
                     image = to_float32(fill_masked(pixels) if num_masked else pixels)
                 except BadImageError as problem:
                     bad.append(f"{name}: {problem}")
@@ -233,7 +214,7 @@ class FileSet(LensSet):
                         whole=whole.shape[-2:],
                         dtype=pixels.dtype.name,
                         facts=facts,
-                        is_mask=has_two_whole_values(image),
+                        is_mask=_has_two_whole_values(image),
                         num_masked=num_masked,
                         flagged=flagged,
                     )
@@ -262,12 +243,14 @@ class FileSet(LensSet):
         return middle(pixels, self._crop)
 
     def _printable(self, facts: Facts) -> Facts:
-        """Return facts as they can be shown, in which two classes stay two."""
-        shown = as_printable(facts)
+        """Return facts whose texts can be shown, none over `MAX_NAME` letters, and in which two classes stay two."""
         name = facts.class_name or ""
-        if self._stated.setdefault(shown.class_name or "", name) != name:
+        if max(len(facts.flux_unit), len(name)) > MAX_NAME:
+            raise BadImageError(f"states a unit or a class of over {MAX_NAME} letters")
+        if self._stated.setdefault(one_line(name), name) != name:
             raise BadImageError("states a class that is shown like another one")
-        return shown
+        class_name = None if facts.class_name is None else one_line(name)
+        return replace(facts, flux_unit=one_line(facts.flux_unit), class_name=class_name)
 
 
 def _check_names(path: Path, names: tuple[str, ...]) -> None:
@@ -280,6 +263,26 @@ def _check_names(path: Path, names: tuple[str, ...]) -> None:
         check_class_names(names)
     except GravLensError as error:
         raise GravLensError(f"{path}: {error}") from None
+
+
+def _check_masked(pixels: NDArray[np.generic], flagged: Mapping[str, int]) -> int:
+    """Return how many pixels of an image were not observed; more than `MAX_MASKED` of a channel are refused."""
+    masked = masked_pixels(pixels)
+    for channel in masked:
+        if channel.mean() > MAX_MASKED:
+            num = int(channel.sum())
+            told = "".join(f", {own} by its {kind}" for kind, own in flagged.items() if own)
+            raise BadImageError(
+                f"is masked in {num} of {channel.size} pixels, more than half{told}"
+            )
+    return int(masked.sum())
+
+
+def _has_two_whole_values(image: NDArray[np.float32]) -> bool:
+    """Return whether an image has two values, both whole, as a mask has and a photograph has not."""
+    low, high = image.min(), image.max()
+    are_whole = float(low).is_integer() and float(high).is_integer()
+    return are_whole and bool(((image == low) | (image == high)).all())
 
 
 def _to_image(pixels: NDArray[np.generic], facts: Facts) -> NDArray[np.float32]:

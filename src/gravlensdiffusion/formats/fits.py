@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any
@@ -18,10 +19,15 @@ from numpy.typing import NDArray
 from gravlensdiffusion.errors import BadImageError
 from gravlensdiffusion.formats.fits_catalogue import CatalogueReader, is_catalogue
 from gravlensdiffusion.formats.fits_extensions import Choice, choose, is_image
-from gravlensdiffusion.formats.fits_header import bad_bits, facts_of
-from gravlensdiffusion.formats.image import Facts, as_image, image_shape
-from gravlensdiffusion.formats.pixel_maps import NEUTRAL, Maps, with_maps
-from gravlensdiffusion.formats.units import ZERO_POINT, to_one_zero_point
+from gravlensdiffusion.formats.fits_header import ZERO_POINT, facts_of, to_one_zero_point
+from gravlensdiffusion.formats.image import (
+    NEUTRAL,
+    Facts,
+    Maps,
+    as_image,
+    image_shape,
+    with_maps,
+)
 from gravlensdiffusion.sets.naming import QUALITY
 from gravlensdiffusion.untrusted.probe import (
     MAX_UNPACKING,
@@ -39,23 +45,20 @@ MAX_HEADER_BYTES = 2**22
 """Size of a header that is still read; it is 10 kB in most files."""
 MAX_HDUS = 1000
 """Units before the first image that are still looked through."""
+_BAD_BITS = {"JWST": 1 | 512}
+"""DO_NOT_USE and NON_SCIENCE, which the pipeline of JWST leaves out when it combines images; its other bits tell
+what was corrected."""
 _SIGNATURE, _GZIP = b"SIMPLE  =", b"\x1f\x8b"
 
 
 class FitsReader:
-    """Reads the one image of a lens that a file holds, as `choose` finds it.
-
-    Args:
-        choice: What the user chooses where files hold several images.
-        is_tried: Whether files need not be tried out in another process, as in that process itself.
-    """
+    """Reads the one image of a lens that a file holds, as `choose` finds it, or those that a catalogue names."""
 
     def __init__(self, choice: Choice | None = None, *, is_tried: bool = False) -> None:
         self.choice = choice or Choice()
-        self._is_tried = is_tried
-        # The choice is made once: the HDUs of each file, and those of their maps, where it is not the
-        # first alone.
-        self._numbers: dict[Path, tuple[tuple[int, dict[str, int]], ...]] = {}
+        self._is_tried = is_tried  # as in the process in which files are tried out
+        # The choice is made once: the HDUs of each file, each with those of its maps.
+        self._numbers: dict[Path, list[tuple[int, dict[str, int]]]] = {}
         self._catalogues = CatalogueReader()
 
     def images(self, path: Path) -> Iterator[tuple[NDArray[np.generic], Facts]]:
@@ -67,7 +70,7 @@ class FitsReader:
 
     def pixels(self, path: Path, index: int) -> NDArray[np.generic]:
         """Return the image of a file, or that of a row of a catalogue."""
-        if path in self._catalogues.places:
+        if path in self._catalogues:
             return self._catalogues.pixels(path, index)
         return self.read(path)[0]
 
@@ -77,71 +80,43 @@ class FitsReader:
 
     def read(self, path: Path) -> tuple[NDArray[np.generic], Facts]:
         """Return the image of a file and what its header says."""
-        with self._open(path) as (hdus, maps, primary, taken):
-            pixels, facts = _stacked(hdus, [facts_of(hdu.header, primary) for hdu in hdus])
-            facts = replace(facts, taken=taken + facts.taken)
-            return with_maps(pixels, facts, _maps(hdus, maps, primary))
-
-    @contextmanager
-    def _open(
-        self, path: Path
-    ) -> Iterator[tuple[list[Any], list[dict[str, Any]], fits.Header, str]]:
-        """Open a file; yield the HDUs of the image, of the maps of each, the primary header, and what was left."""
         # Files from telescopes break small rules of the standard; what matters is checked here.
         with readable("FITS file"), warnings.catch_warnings(), _unpacked(path) as (stream, size):
             warnings.simplefilter("ignore")
             _check_start(stream)
             primary = fits.PrimaryHDU.readfrom(stream, memmap=False)
-            if self._numbers.get(path) == ((0, {}),) or (
-                is_image(primary) and _is_all(primary, size)
-            ):
-                hdus: Any = [primary]
+            taken = ""
+            is_all = is_image(primary) and _is_all(primary, size)
+            if is_all or self._numbers.get(path) == [(0, {})]:
+                units: Any = [primary]
             else:
-                hdus = self._extensions(stream, path)
-            chosen, maps, taken = self._choose(path, hdus, size)
-            for hdu in (*chosen, *(each for own in maps for each in own.values())):
+                units = self._extensions(stream, path)
+            if path not in self._numbers:
+                first = islice(units, MAX_HDUS)
+                self._numbers[path], taken = choose(first, self.choice, partial(_plane, size))
+            hdus = [units[number] for number, _ in self._numbers[path]]
+            maps = [
+                {kind: units[number] for kind, number in own.items()}
+                for _, own in self._numbers[path]
+            ]
+            for hdu in (*hdus, *(each for own in maps for each in own.values())):
                 image_shape(hdu.shape)
                 _check_length(hdu, size)
-            yield chosen, maps, primary.header, taken
-
-    def _choose(
-        self, path: Path, hdus: Any, size: int
-    ) -> tuple[list[Any], list[dict[str, Any]], str]:
-        """Return the HDU with the image, or those of its bands, those of their maps, and what was left."""
-        if path in self._numbers:
-            pairs = self._numbers[path]
-            maps = [{kind: hdus[number] for kind, number in own.items()} for _, own in pairs]
-            return [hdus[number] for number, _ in pairs], maps, ""
-
-        def read(hdu: Any) -> NDArray[np.generic]:
-            _check_length(hdu, size)
-            # What an extension is, its first channel tells.
-            return _pixels(hdu)[0]
-
-        chosen, beside, taken = choose(islice(hdus, MAX_HDUS), self.choice, read)
-        if taken or len(chosen) > 1 or chosen[0].number:
-            self._numbers[path] = tuple(
-                (each.number, {kind: found.number for kind, found in own.items()})
-                for each, own in zip(chosen, beside, strict=True)
-            )
-        maps = [{kind: each.hdu for kind, each in own.items()} for own in beside]
-        return [each.hdu for each in chosen], maps, taken
+            pixels, facts = _stacked(hdus, [facts_of(hdu.header, primary.header) for hdu in hdus])
+            facts = replace(facts, taken=taken + facts.taken)
+            return with_maps(pixels, facts, _maps(hdus, maps, primary.header))
 
     def _extensions(self, stream: IO[bytes], path: Path) -> fits.HDUList:
         """Return all units; images may be packed, and headers have no end."""
-        choice = (self.choice.hdu, self.choice.band, ",".join(self.choice.bands) or None)
         if not self._is_tried:
-            refuse_bad(path, _try_out, *choice)
+            refuse_bad(path, _try_out, *self.choice)
         stream.seek(0)
         # The list of units is not closed: it would read all units for that.
         return fits.open(stream, memmap=False, lazy_load_hdus=True)
 
 
-def _try_out(
-    path: Path, hdu: str | None = None, band: str | None = None, bands: str | None = None
-) -> None:
-    choice = Choice(hdu=hdu, band=band, bands=tuple(bands.split(",")) if bands else ())
-    FitsReader(choice, is_tried=True).read(path)
+def _try_out(path: Path, *choice: Any) -> None:
+    FitsReader(Choice(*choice), is_tried=True).read(path)
 
 
 @contextmanager
@@ -219,13 +194,20 @@ def _maps(hdus: list[Any], beside: list[dict[str, Any]], primary: fits.Header) -
     for kind in {kind: None for own in beside for kind in own}:
         planes = []
         for hdu, own in zip(hdus, beside, strict=True):
-            plane = _pixels(own[kind]) if kind in own else np.full((1, 1, 1), NEUTRAL[kind])
-            planes.append(np.broadcast_to(plane, image_shape(hdu.shape)))
+            shape = image_shape(hdu.shape)
+            plane = _pixels(own[kind]) if kind in own else np.full(shape, NEUTRAL[kind])
+            planes.append(np.repeat(plane, shape[0] // len(plane), axis=0))
         found[kind] = np.concatenate(planes)
-    bits = bad_bits(primary)
+    bits = _BAD_BITS.get(str(primary.get("TELESCOP", "")).strip().upper())
     if QUALITY in found and bits and found[QUALITY].dtype.kind in "iu":
         found[QUALITY] = found[QUALITY].astype(np.int64) & bits
     return found
+
+
+def _plane(size: int, hdu: Any) -> NDArray[np.generic]:
+    """Return the first channel of an HDU, which tells what it is, in a file of a size [bytes]."""
+    _check_length(hdu, size)
+    return _pixels(hdu)[0]
 
 
 def _pixels(hdu: Any) -> NDArray[np.generic]:

@@ -2,7 +2,6 @@
 
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,67 +32,53 @@ class _Catalogue(NamedTuple):
     facts: list[Facts]
 
 
-@dataclass(slots=True)
 class CatalogueReader:
-    """Reads the images that catalogues name.
+    """Reads the images that catalogues name; each file beside them is tried out first, once."""
 
-    Attributes:
-        places: File of each image of a catalogue, and from where to where its HDU lies in it.
-        psfs: File and HDU of the PSF of each image, where a catalogue names them.
-        units: From where to where each HDU of a file lies.
-    """
+    def __init__(self) -> None:
+        self._catalogues: dict[Path, _Catalogue] = {}
+        self._places: dict[Path, list[tuple[int, int]]] = {}
 
-    places: dict[Path, list[tuple[Path, tuple[int, int]]]] = field(default_factory=dict)
-    psfs: dict[Path, list[tuple[Path, int]]] = field(default_factory=dict)
-    units: dict[Path, list[tuple[int, int]]] = field(default_factory=dict)
+    def __contains__(self, path: Path) -> bool:
+        return path in self._catalogues
 
     def images(self, path: Path) -> Iterator[tuple[NDArray[np.generic], Facts]]:
         """Yield the images in the order of the catalogue."""
-        catalogue = _read_catalogue(path)
-        self.places[path], self.psfs[path] = [], catalogue.psfs
+        catalogue = self._catalogues[path] = _read_catalogue(path)
         for file in {file for file, _ in catalogue.psfs if file.is_file()}:
             probe_file(file, _read_units)  # which remembers it, while there is a process for that
-        for (file, number), facts in zip(catalogue.images, catalogue.facts, strict=True):
-            self.places[path].append((file, self._place(file, number)))
-            yield self.pixels(path, len(self.places[path]) - 1), facts
+        for index, facts in enumerate(catalogue.facts):
+            yield self.pixels(path, index), facts
 
     def pixels(self, path: Path, index: int) -> NDArray[np.generic]:
         """Return the image of a row."""
-        return _pixels(*self.places[path][index])
+        return self._pixels(*self._catalogues[path].images[index])
 
     def psf(self, path: Path, index: int) -> NDArray[np.generic] | None:
         """Return the PSF of the image of a row, or None where no file beside the catalogue holds one."""
-        psfs = self.psfs.get(path, [])
-        if not psfs or not psfs[index][0].is_file():
-            return None
-        file, number = psfs[index]
-        return _pixels(file, self._place(file, number))
+        psfs = self._catalogues[path].psfs if path in self else []
+        return self._pixels(*psfs[index]) if psfs and psfs[index][0].is_file() else None
 
-    def _place(self, file: Path, number: int) -> tuple[int, int]:
-        """Return from where to where a HDU of a file lies, which is tried out first."""
-        if file not in self.units:
+    def _pixels(self, file: Path, number: int) -> NDArray[np.generic]:
+        """Return the image of a HDU of a file."""
+        if file not in self._places:
             if not file.is_file():
                 raise BadImageError(f"names {file.name}, which does not lie beside it")
             if wrong := probe_file(file, _read_units):
                 raise BadImageError(f"names {file.name}, which {wrong}")
-            self.units[file] = [place for place, _ in _walk(file)]
-        if not 0 <= number < len(self.units[file]):
+            self._places[file] = [place for place, _ in _walk(file)]
+        if not 0 <= number < len(self._places[file]):
             raise BadImageError(f"names HDU {number} of {file.name}, which has none")
-        return self.units[file][number]
-
-
-def _pixels(file: Path, place: tuple[int, int]) -> NDArray[np.generic]:
-    """Return the image of a HDU that lies somewhere in a file."""
-    start, stop = place
-    with warnings.catch_warnings(), file.open("rb") as stream:
-        warnings.simplefilter("ignore")
-        stream.seek(start)
-        kind = fits.ImageHDU if start else fits.PrimaryHDU
-        hdu = kind.fromstring(stream.read(stop - start))
-        if not hdu.is_image or len(hdu.shape) < 2:
-            raise BadImageError(f"names a HDU of {file.name} that holds no image")
-        image_shape(hdu.shape)
-        return as_image(np.asarray(hdu.data))
+        start, stop = self._places[file][number]
+        with warnings.catch_warnings(), file.open("rb") as stream:
+            warnings.simplefilter("ignore")
+            stream.seek(start)
+            kind = fits.ImageHDU if start else fits.PrimaryHDU
+            hdu = kind.fromstring(stream.read(stop - start))
+            if not hdu.is_image or len(hdu.shape) < 2:
+                raise BadImageError(f"names a HDU of {file.name} that holds no image")
+            image_shape(hdu.shape)
+            return as_image(np.asarray(hdu.data))
 
 
 def find_catalogued(files: Sequence[Path]) -> dict[Path, str]:

@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,8 +29,7 @@ _SQUARED = re.compile(r"\)\s*(\*\*|\^)\s*-?2$|^1\s*/")
 _Reader = Callable[[Any], NDArray[np.generic]]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Choice:
+class Choice(NamedTuple):
     """What the user chooses where a file holds several images.
 
     Attributes:
@@ -48,22 +47,10 @@ class Choice:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Extension:
-    """One image of a file, by its header.
-
-    Attributes:
-        number: Number of the HDU, from 0.
-        name: Name and version as ``SCI,2``; the number where there is no name.
-        kind: What it is besides an image, as ``mask``; empty for an image, or where nothing says so.
-        is_certain: Whether the kind can be nothing else.
-        is_image: Whether its name says that it is the image.
-        band: Band that name or filter state, or empty.
-        version: Number among the HDUs of one name.
-        map: What it says of each pixel of an image; see `NameParts.map`.
-        hdu: The HDU.
-    """
+    """One image of a file, by its header; ``kind``, ``is_certain``, ``is_image`` and ``map`` are as in `NameParts`."""
 
     number: int
-    name: str
+    name: str  # with the version, as ``SCI,2``; the number where there is no name
     kind: str
     is_certain: bool
     is_image: bool
@@ -75,8 +62,8 @@ class _Extension:
 
 def choose(
     hdus: Iterable[Any], choice: Choice, read: _Reader
-) -> tuple[list[_Extension], list[dict[str, _Extension]], str]:
-    """Return the image of the lens, or that of each band, the maps of each, and what is said of the choice.
+) -> tuple[list[tuple[int, dict[str, int]]], str]:
+    """Return the HDU of the lens, or that of each band, each with those of its maps, and what is said of the choice.
 
     Headers come first: what is called a companion, by `KIND_CARDS` or unit, is none, and what is called
     an image is one. Of several that nothing tells apart those count that look like images.
@@ -92,13 +79,16 @@ def choose(
 
     Raises:
         AmbiguousImageError: If there are several images, or none but companions.
-        BadImageError: If there is no image, none that was chosen, or none of a band, or if the data quality
-            has another size than the image.
+        BadImageError: If there is no image, none that was chosen, or none of a band.
     """
     found = [_describe(k, hdu) for k, hdu in enumerate(hdus) if is_image(hdu)]
     taken = _of_bands(found, choice.bands, read) if choice.bands else [_one(found, choice, read)]
     maps = [_maps_of(each, found) for each in taken]
-    return taken, maps, _taken_text(taken, maps, found)
+    numbers = [
+        (each.number, {kind: beside.number for kind, beside in own.items()})
+        for each, own in zip(taken, maps, strict=True)
+    ]
+    return numbers, _taken_text(taken, maps, found)
 
 
 def _one(found: list[_Extension], choice: Choice, read: _Reader) -> _Extension:
@@ -127,7 +117,7 @@ def _one(found: list[_Extension], choice: Choice, read: _Reader) -> _Extension:
 def _of_bands(found: list[_Extension], bands: Sequence[str], read: _Reader) -> list[_Extension]:
     """Return the image of each band, or the one image that has a plane for each."""
     images = [each for each in found if not each.kind]
-    cubes = [each for each in images if _num_planes(each) == len(bands)]
+    cubes = [each for each in images if _shape(each)[:1] == (len(bands),)]
     if len(images) == len(cubes) == 1:
         return cubes
     chosen = []
@@ -156,25 +146,7 @@ def _maps_of(image: _Extension, found: Sequence[_Extension]) -> dict[str, _Exten
         own = own or every * is_alone
         if len(own) == 1:
             maps[kind] = own[0]
-    if QUALITY in maps:
-        _check_shape(maps[QUALITY], image)
     return maps
-
-
-def _check_shape(quality: _Extension, image: _Extension) -> None:
-    """Refuse data quality of another size than its image; it may be that of all channels."""
-    own, whole = image_shape(quality.hdu.shape), image_shape(image.hdu.shape)
-    if own[1:] != whole[1:] or own[0] not in (1, whole[0]):
-        raise BadImageError(
-            f"has {quality.name} of shape {quality.hdu.shape} for {image.name} of shape {image.hdu.shape}"
-        )
-
-
-def _num_planes(extension: _Extension) -> int:
-    try:
-        return image_shape(extension.hdu.shape)[0]
-    except BadImageError:
-        return 0
 
 
 def _taken_text(
@@ -183,32 +155,27 @@ def _taken_text(
     found: Sequence[_Extension],
 ) -> str:
     """Say which of the images of a file were taken, and which were left; empty where it holds but one."""
-    told: dict[str, list[_Extension]] = {}
-    for own in maps:
-        for kind, each in own.items():
-            told.setdefault(kind, []).append(each)
-    numbers = {each.number for each in (*taken, *(each for own in told.values() for each in own))}
+    beside = [(kind, each) for own in maps for kind, each in own.items()]
+    numbers = {each.number for each in (*taken, *(each for _, each in beside))}
     others = [each for each in found if each.number not in numbers]
+    if not (others or beside):
+        return ""
+    told = f"of FITS files HDU {', '.join(each.name for each in taken)} taken"
+    if beside:
+        kinds = {
+            kind: ", ".join(each.name for own, each in beside if own == kind) for kind, _ in beside
+        }
+        told += " with " + " and ".join(
+            f"the {kind.removesuffix(' map')} in {names}" for kind, names in kinds.items()
+        )
     left = ", ".join(each.name for each in others)
     if len(others) > MAX_NAMED:
-        kinds = [each.kind or "other image" for each in others]
-        firsts = {kind: others[kinds.index(kind)].name for kind in kinds}
+        kinds_left = [each.kind or "other image" for each in others]
         left = ", ".join(
-            f"{num} {kind}{'s' if num > 1 else ''} ({firsts[kind]} first)"
-            for kind, num in Counter(kinds).items()
+            f"{num} {kind}{'s' if num > 1 else ''} ({others[kinds_left.index(kind)].name} first)"
+            for kind, num in Counter(kinds_left).items()
         )
-    names = ", ".join(each.name for each in taken)
-    beside = " and ".join(
-        f"the {kind.removesuffix(' map')} in {', '.join(each.name for each in own)}"
-        for kind, own in told.items()
-    )
-    if not (others or told):
-        return ""
-    return (
-        f"of FITS files HDU {names} taken"
-        + (f" with {beside}" if told else "")
-        + (f", {left} left" if others else "")
-    )
+    return told + (f", {left} left" if others else "")
 
 
 def is_image(hdu: Any) -> bool:
@@ -274,11 +241,16 @@ def _of_band(images: list[_Extension], band: str | None) -> list[_Extension]:
 
 
 def _looks_like_image(extension: _Extension, read: _Reader) -> bool:
+    # What it is cannot be told where it is none in shape, so it stays in doubt.
+    return not _shape(extension) or not looks_like(read(extension.hdu))
+
+
+def _shape(extension: _Extension) -> tuple[int, ...]:
+    """Return ``(C, H, W)``, or nothing where that is no shape of an image."""
     try:
-        image_shape(extension.hdu.shape)
+        return image_shape(extension.hdu.shape)
     except BadImageError:
-        return True  # what it is cannot be told, so it stays in doubt
-    return not looks_like(read(extension.hdu))
+        return ()
 
 
 def _listed(names: Iterable[str], most: int = MAX_LISTED) -> str:

@@ -1,19 +1,16 @@
-"""FITS headers, read and written: pixel scale, zero point, unit, and text of any letters, though they know ASCII only.
+"""What FITS headers say, and how they spell it: pixel scale, zero point, unit of flux, and text of any letters.
 
 A text that a header cannot hold as it stands is percent-encoded as in a web address: in UTF-8, each byte
 that is no ASCII letter, digit or common mark as ``%`` and two digits. The card `PERCENT` names the cards
 of which that is so: in any other a ``%`` means itself.
-
-The header of an image that is written is that of a cutout of the sky, so that DS9 shows it with north up and
-east to the left, and measures angles: y of an image points north, and x west. The images have no position, and
-right ascension and declination of 0 stand for it. The coordinates A are x and y themselves.
 """
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
-from urllib.parse import quote, unquote
+import warnings
+from collections import Counter
+from dataclasses import replace
+from urllib.parse import unquote
 
 import numpy as np
 from astropy import units
@@ -21,9 +18,8 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from gravlensdiffusion.errors import BadImageError
-from gravlensdiffusion.formats.image import Facts
-from gravlensdiffusion.formats.units import ZERO_POINT, as_fits_unit, flux_unit_of
-from gravlensdiffusion.sets.records import LensRecord, SetHeader
+from gravlensdiffusion.formats.image import BACKGROUND_RMS, Facts
+from gravlensdiffusion.sets.flux import FULL_SCALE, PEAK, UNKNOWN
 
 ARCSEC_PER_DEGREE = 3600.0
 SCALE_CARDS = ("PIXSCALE", "PIXSCAL", "PIXSCAL1", "PIXELSCL")
@@ -35,23 +31,23 @@ MAX_ZERO_POINT = 100.0
 _MAX_SQUARE_ERROR = 0.01
 _MAX_UNNAMED_STEP = 0.1
 """Largest step taken for degrees where the header names neither axis type nor unit [degree]."""
-BAD_BITS = {"JWST": 1 | 512}
-"""DO_NOT_USE and NON_SCIENCE, which the pipeline of JWST leaves out when it combines images; its other bits tell
-what was corrected."""
 FLUX_UNIT = "FLUXUNIT"
 """Card of our own with the flux unit, as many of ours are none of FITS."""
-PARAMETER = "PAR"
-"""Word before the name of a parameter of an image."""
 PERCENT = "PERCENT"
-_SAFE = "!\"#$'()*+,-./:;<=>?@[]^_`{|}~"
-_MAX_COMMENTED = 40
-"""Letters of a text that leave room for a comment on their line."""
-_NAME = re.compile(r"[A-Za-z]\w{,30}", re.ASCII)
-"""Names of parameters that a header can hold."""
-_UNIT = re.compile(r"[\w/^*+. -]+", re.ASCII)
-_MAX_NAME_AND_UNIT = 35
-"""Letters of both that leave room for any number on their line."""
-_Card = tuple[str, str | int | float, str]
+ZERO_POINT = "zero_point"
+"""Parameter with the magnitude of one unit of flux [mag]."""
+_SPELLINGS = (
+    (r"(?<![a-z])e(-|lec(tron)?s?)?(?![\w(])", "electron"),
+    (r"\b(counts?|cts?)\b", "count"),
+    (r"\bcps\b", "count/s"),
+    (r"\b(dns?)\b", "DN"),
+    (r"\bsec(onds?)?\b", "s"),
+)
+"""Spellings of detectors that astropy does not know, for words in small letters."""
+_MAX_LENGTH = 40
+"""Letters of a unit that is looked into."""
+_COUNTED = {"electron": "e-", "ct": "count", "adu": "adu", "DN": "DN", "ph": "photon"}
+"""What detectors count, as astropy calls it and as sets do."""
 
 
 def facts_of(header: fits.Header, primary: fits.Header) -> Facts:
@@ -65,7 +61,7 @@ def facts_of(header: fits.Header, primary: fits.Header) -> Facts:
     label = header.get("LABEL")
     return Facts(
         pixel_scale_arcsec=scale,
-        flux_unit=flux_unit_of(stated, zero_point),
+        flux_unit=_flux_unit_of(stated, zero_point),
         class_name=read_text(header, "CLASS"),
         class_number=label if isinstance(label, int) else None,
         parameters={} if zero_point is None else {ZERO_POINT: zero_point},
@@ -165,11 +161,6 @@ def _units_in_degrees(header: fits.Header) -> list[float] | None:
     return factors
 
 
-def bad_bits(header: fits.Header) -> int | None:
-    """Return the bits of data quality by which a pixel is not to be used; None where any does."""
-    return BAD_BITS.get(str(header.get("TELESCOP", "")).strip().upper())
-
-
 def _zero_point(*headers: fits.Header) -> float | None:
     """Return the magnitude of one unit of flux that the first of the headers states, or None."""
     for name in ZERO_POINT_CARDS:
@@ -180,78 +171,80 @@ def _zero_point(*headers: fits.Header) -> float | None:
     return None
 
 
-def write_fits(
-    path: Path,
-    record: LensRecord,
-    header: SetHeader,
-    numbers: Mapping[str, tuple[int | None, str]],
-    texts: Iterable[tuple[str, str | None, str]],
-) -> None:
-    """Write an image as a FITS file, with numbers and comments by keyword, and texts likewise; None is left out."""
-    image = record.image[0] if len(record.image) == 1 else record.image
-    hdu = fits.PrimaryHDU(image)
-    cards: list[_Card] = []
-    if header.pixel_scale_arcsec is not None:
-        cards += _coordinates(header.pixel_scale_arcsec, image.shape[-2], image.shape[-1])
-    unit = as_fits_unit(header.flux_unit)
-    cards += [(name, value, told) for name, (value, told) in numbers.items() if value is not None]
-    cards += _text_cards(
-        [
-            ("BUNIT", unit, "unit of the pixels"),
-            (FLUX_UNIT, header.flux_unit, "what gravlens calls the unit"),
-            *texts,
-        ]
+def _flux_unit_of(stated: str | None, zero_point: float | None) -> str:
+    """Return the unit of fluxes, where it or the zero point is stated [mag]."""
+    if stated is not None:
+        return _as_flux_unit(stated)
+    return UNKNOWN if zero_point is None else f"1 at {zero_point:g} mag"
+
+
+def _as_flux_unit(text: str) -> str:
+    """Return the one spelling of what a detector counts, alone or per second; any other unit as it is.
+
+    ``electron/s``, ``ELECTRONS/SEC`` and ``electron s-1`` are ``e-/s``.
+    """
+    if len(text) > _MAX_LENGTH:
+        return text
+    spelled = text.strip().lower()
+    for pattern, word in _SPELLINGS:
+        spelled = re.sub(pattern, word, spelled)
+    try:
+        unit = units.Unit(spelled)
+    except (ValueError, TypeError, ArithmeticError):
+        return text
+    for name, shown in _COUNTED.items():
+        for per, shown_per in ((units.dimensionless_unscaled, ""), (units.s**-1, "/s")):
+            if unit == units.Unit(name) * per:
+                return f"{shown}{shown_per}"
+    return text
+
+
+def as_fits_unit(flux_unit: str) -> str | None:
+    """Return a flux unit as FITS headers spell it: empty for pure numbers, None for no unit of theirs."""
+    if flux_unit in (PEAK, FULL_SCALE):
+        return ""
+    counted, per, rest = flux_unit.partition("/s")
+    names = {shown: name for name, shown in _COUNTED.items()}
+    if counted in names and not rest:
+        return names[counted] + per
+    if len(flux_unit) > _MAX_LENGTH:
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return str(units.Unit(flux_unit).to_string("fits"))
+        except (ValueError, TypeError, ArithmeticError):
+            return None
+
+
+def to_one_zero_point(every: list[Facts]) -> list[Facts]:
+    """Return the facts of images whose fluxes are brought to one zero point.
+
+    A flux f at a zero point of z mag is f x 10^(0.4 (Z - z)) at one of Z mag. Z is the most common one.
+    Images in physical units are left alone, and so are those that state no zero point.
+    """
+    counts = Counter(facts.parameters[ZERO_POINT] for facts in every if _has_scale(facts))
+    if len(counts) < 2:
+        return every
+    common = counts.most_common(1)[0][0]
+    return [_brought(facts, common) if _has_scale(facts) else facts for facts in every]
+
+
+def _brought(facts: Facts, zero_point: float) -> Facts:
+    own = facts.parameters[ZERO_POINT]
+    unit, factor = facts.flux_unit, 10 ** (0.4 * (zero_point - own))
+    noise = {k: factor * v for k, v in facts.parameters.items() if k == BACKGROUND_RMS}
+    return replace(
+        facts,
+        factor=factor,
+        flux_unit=_flux_unit_of(None, zero_point) if unit == _flux_unit_of(None, own) else unit,
+        parameters={**facts.parameters, ZERO_POINT: zero_point} | noise,
     )
-    cards += _parameters(record.parameters, header.parameter_units)
-    hdu.header.extend(cards)
-    hdu.writeto(path)
 
 
-def _text_cards(texts: Iterable[tuple[str, str | None, str]]) -> list[_Card]:
-    """Return cards of keyword, any text but None, and comment, and `PERCENT` where it is needed."""
-    cards: list[_Card] = []
-    encoded = []
-    for name, text, comment in texts:
-        if text is None:
-            continue
-        value = text
-        # A header drops blanks at the end, and the reader those at the start.
-        if not (text.isascii() and text.isprintable() and text == text.strip()):
-            value = quote(text, safe=_SAFE, errors="surrogateescape")
-            encoded.append(name)
-        cards.append((name, value, comment if len(value) <= _MAX_COMMENTED else ""))
-    if encoded:
-        cards.append((PERCENT, " ".join(encoded), "cards in percent-encoded UTF-8"))
-    return cards
-
-
-def _coordinates(scale: float, height: int, width: int) -> Iterator[_Card]:
-    """Yield the cards of a tangential projection, and of offsets from the middle."""
-    step = scale / ARCSEC_PER_DEGREE
-    axes = ((1, width, "RA---TAN", -step, "x"), (2, height, "DEC--TAN", step, "y"))
-    yield "WCSAXES", 2, "no position on the sky: 0, 0 stands for it"
-    yield "RADESYS", "ICRS", ""
-    for axis, side, kind, towards, _ in axes:
-        yield f"CTYPE{axis}", kind, "y points north, x west"
-        yield f"CUNIT{axis}", "deg", ""
-        yield f"CRPIX{axis}", (side + 1) / 2, "middle of the image [pixel]"
-        yield f"CRVAL{axis}", 0.0, "[deg]"
-        yield f"CDELT{axis}", towards, "pixel scale [deg]"
-    yield "WCSAXESA", 2, ""
-    yield "WCSNAMEA", "OFFSET", "from the middle, as in the parameters"
-    for axis, side, _, _, name in axes:
-        yield f"CTYPE{axis}A", name, ""
-        yield f"CUNIT{axis}A", "arcsec", ""
-        yield f"CRPIX{axis}A", (side + 1) / 2, ""
-        yield f"CRVAL{axis}A", 0.0, ""
-        yield f"CDELT{axis}A", scale, ""
-    yield "PIXSCALE", scale, "pixel scale [arcsec]"
-
-
-def _parameters(values: Mapping[str, float], units: Mapping[str, str]) -> Iterator[_Card]:
-    """Yield a card for each parameter that is known and that a header can hold."""
-    for name, value in values.items():
-        if math.isfinite(value) and _NAME.fullmatch(name):
-            unit = units.get(name, "")
-            fits_in = _UNIT.fullmatch(unit) and len(name + unit) <= _MAX_NAME_AND_UNIT
-            yield f"HIERARCH {PARAMETER} {name}", float(value), f"[{unit}]" if fits_in else ""
+def _has_scale(facts: Facts) -> bool:
+    """Return whether a zero point gives fluxes their scale, as it does for what a detector counts."""
+    own = facts.parameters.get(ZERO_POINT)
+    counted = tuple(_COUNTED.values())
+    is_counted = facts.flux_unit.removesuffix("/s") in counted
+    return own is not None and (is_counted or facts.flux_unit == _flux_unit_of(None, own))

@@ -33,15 +33,11 @@ class Listing:
     """The files of a data set.
 
     Attributes:
-        root: The folder, or the file.
-        follow_links: Whether links may leave the folder.
         files: Image files in natural order, each with the name of its class folder or None.
         shards: Files of the project's own format.
-        class_names: Names of the class folders in natural order, or empty.
         problems: One line for each thing that cannot be used.
         notes: What the user should know besides, one line each.
         maps: The maps of each image that has some, by kind.
-        band: The band that was kept, or None.
         same: Other formats that the set lies in as well, and their numbers of images.
         num_hidden: Entries that begin with a dot or ``__MACOSX``, which are not looked at.
         documents: Files about the set, such as LICENSE.
@@ -75,14 +71,7 @@ class Listing:
 def list_folder(
     root: Path, *, band: str | None = None, mixed: bool = False, follow_links: bool = False
 ) -> Listing:
-    """List a folder of images, of class folders, of folders of one object each, or of shards.
-
-    Args:
-        root: The folder; it may itself be a link.
-        band: The band to keep where files are of several, by their names.
-        mixed: Whether to keep the most common one where none is chosen.
-        follow_links: Whether links may leave the folder.
-    """
+    """List a folder of images, of class folders, of folders of one object each, or of shards, as `open_set` says."""
     listing = Listing(root=root, follow_links=follow_links)
     visible = _visible(root, listing)
     formats = format_folders(path for path in visible if path.is_dir())

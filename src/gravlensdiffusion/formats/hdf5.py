@@ -16,7 +16,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from gravlensdiffusion.errors import BadImageError, GravLensError
+from gravlensdiffusion.errors import BadImageError
 from gravlensdiffusion.formats.arrays import (
     CLASS_NAMES,
     MAX_LABEL_BYTES,
@@ -25,12 +25,21 @@ from gravlensdiffusion.formats.arrays import (
     facts_of_images,
 )
 from gravlensdiffusion.formats.fits_header import side_of_pixel
-from gravlensdiffusion.formats.image import Facts, as_image, check_dtype, image_shape, of_type
+from gravlensdiffusion.formats.image import (
+    BACKGROUND_RMS,
+    EXPOSURE_TIME,
+    TIME,
+    USED,
+    Facts,
+    as_image,
+    check_dtype,
+    image_shape,
+    of_type,
+    with_maps,
+)
 from gravlensdiffusion.formats.npy import is_stack
-from gravlensdiffusion.formats.pixel_maps import TIME, USED, with_maps
-from gravlensdiffusion.formats.units import BACKGROUND_RMS, EXPOSURE_TIME
 from gravlensdiffusion.sets.naming import NOISE
-from gravlensdiffusion.store.hdf5_file import check_storage, damage_told, read_pixels, try_out
+from gravlensdiffusion.store.hdf5_file import check_storage, read_pixels, try_out
 from gravlensdiffusion.store.schema import own_dataset
 from gravlensdiffusion.untrusted.probe import probe_file, readable, refuse_bad
 
@@ -72,7 +81,7 @@ class Hdf5Reader:
         if self._has_known_names(path):
             yield _of_lenstronomy(path)
             return
-        refuse_bad(path, _try_out, self.choice.dataset, self.choice.labels)
+        refuse_bad(path, _try_out, *self.choice)
         with h5py.File(path, "r") as file:
             arrays = _choose(file, self.choice)
             images = file[arrays.images]
@@ -95,10 +104,10 @@ class Hdf5Reader:
         return self.choice == ArrayChoice() and is_lenstronomy(path)
 
 
-def _try_out(path: Path, dataset: str | None = None, labels: str | None = None) -> None:
+def _try_out(path: Path, *choice: str | None) -> None:
     """Do all that reading a file does, but for one of lenstronomy."""
-    with damage_told(), h5py.File(path, "r") as file:
-        arrays = _choose(file, ArrayChoice(dataset=dataset, labels=labels))
+    with readable("HDF5 file"), h5py.File(path, "r") as file:
+        arrays = _choose(file, ArrayChoice(*choice))
         num = _num_images(file[arrays.images])
         for name in filter(None, (arrays.images, arrays.labels, CLASS_NAMES)):
             if isinstance(file.get(name), h5py.Dataset):
@@ -183,25 +192,20 @@ def _of_lenstronomy(path: Path) -> tuple[NDArray[np.generic], Facts]:
 
 
 def _read_lenstronomy(path: Path) -> tuple[NDArray[np.generic], Facts]:
-    try:
-        with readable("HDF5 file"), h5py.File(path, "r") as file:
-            names = sorted(file)
-            if IMAGE not in names:
-                what = f"a PSF ({PSF})" if PSF in names else f"no {IMAGE}"
-                raise BadImageError(f"holds {what}, and no image of a lens")
-            dataset = _checked(file, IMAGE)
-            image_shape(dataset.shape)
-            pixels = as_image(dataset[()])
-            rms = _finite(_array(file, BACKGROUND_RMS, ()))
-            matrix = _finite(_array(file, MATRIX, (2, 2)))
-            noise = _array(file, NOISE_MAP, dataset.shape)
-            mask = _array(file, MASK, dataset.shape)
-            if mask is None and MASK in names:
-                shapes = f"{file[MASK].shape} for {IMAGE} of shape {dataset.shape}"
-                raise BadImageError(f"has {MASK} of shape {shapes}")
-            time = _exposure(file, dataset.shape)
-    except GravLensError as error:
-        raise BadImageError(str(error).removeprefix(f"{path}: ")) from error
+    with readable("HDF5 file"), h5py.File(path, "r") as file:
+        names = sorted(file)
+        if IMAGE not in names:
+            what = f"a PSF ({PSF})" if PSF in names else f"no {IMAGE}"
+            raise BadImageError(f"holds {what}, and no image of a lens")
+        dataset = _checked(file, IMAGE)
+        image_shape(dataset.shape)
+        pixels = as_image(dataset[()])
+        rms = _finite(_array(file, BACKGROUND_RMS, ()))
+        matrix = _finite(_array(file, MATRIX, (2, 2)))
+        noise = _array(file, NOISE_MAP, dataset.shape)
+        mask = _array(file, MASK)
+        times = [_array(file, name, (), dataset.shape) for name in EXPOSURE]
+    time = next((each for each in times if each is not None and _exposed(each).any()), None)
     parameters = {} if rms is None else {BACKGROUND_RMS: float(rms)}
     if time is not None:
         parameters[EXPOSURE_TIME] = float(np.median(time[_exposed(time)]))
@@ -231,26 +235,16 @@ def _checked(file: h5py.File, name: str) -> h5py.Dataset:
     return dataset
 
 
-def _exposure(file: h5py.File, shape: tuple[int, ...]) -> NDArray[np.float64] | None:
-    """Return the exposure time of an image or of each of its pixels, or None where the file tells none."""
-    for name in EXPOSURE:
-        for own in ((), shape):
-            time = _array(file, name, own)
-            if time is not None and _exposed(time).any():
-                return time
-    return None
-
-
 def _exposed(time: NDArray[np.float64]) -> NDArray[np.bool_]:
     return np.isfinite(time) & (time > 0)
 
 
-def _array(file: h5py.File, name: str, shape: tuple[int, ...]) -> NDArray[np.float64] | None:
-    """Return an array, or None where the file does not hold one of that shape."""
+def _array(file: h5py.File, name: str, *shapes: tuple[int, ...]) -> NDArray[np.float64] | None:
+    """Return an array, or None where the file does not hold one, or none of some shapes."""
     if name not in sorted(file):
         return None
     dataset = _checked(file, name)
-    return np.asarray(dataset[()], np.float64) if dataset.shape == shape else None
+    return np.asarray(dataset[()], np.float64) if not shapes or dataset.shape in shapes else None
 
 
 def _finite(values: NDArray[np.float64] | None) -> NDArray[np.float64] | None:

@@ -8,9 +8,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from gravlensdiffusion.errors import BadImageError, one_line
+from gravlensdiffusion.errors import BadImageError
 from gravlensdiffusion.sets.flux import FULL_SCALE, WHITE, Ends, like_those_beside
-from gravlensdiffusion.store.schema import MAX_NAME, MAX_PIXELS
+from gravlensdiffusion.sets.naming import NOISE, QUALITY, WEIGHT
+from gravlensdiffusion.store.schema import MAX_PIXELS
 
 MIN_SIDE = 2
 """Pixels that an image has at least on each side."""
@@ -18,6 +19,21 @@ MAX_MASKED = 0.5
 """Share of the pixels of a channel that may not be observed."""
 MAX_CHANNELS = 10
 """Channels of an image in a file of its own; more planes than that are taken for a stack of images."""
+BACKGROUND_RMS = "background_rms"
+"""Parameter that states the noise of the sky in a pixel, in the unit of the images."""
+EXPOSURE_TIME = "exposure_time"
+"""Parameter with the exposure time of an image [s]."""
+USED = "likelihood mask"
+"""A map of the pixels that are used: 0 flags one, as in lenstronomy."""
+TIME = "exposure time"
+NEUTRAL = {QUALITY: 0, USED: 1, WEIGHT: 1, TIME: 1, NOISE: 1}
+"""The value that flags no pixel, by the kinds of maps, in the order in which pixels are counted by them."""
+_FLAG = 1000.0
+"""Noise of a pixel that is not to be used, in units of the lowest: maps flag by 1e8, say."""
+_SKY_QUANTILE = 0.25
+"""Where in the noise of an image's pixels that of the sky is taken: galaxies add theirs above it."""
+Maps = Mapping[str, NDArray[np.generic]]
+"""Maps of an image of shape ``(C, H, W)`` by their kind, each ``(C, H, W)`` or ``(1, H, W)``."""
 
 _MAX_FLAGS = 32
 """Different whole values that a mask has at most."""
@@ -67,17 +83,6 @@ class Facts:
     flags: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict, compare=False)
 
 
-def as_printable(facts: Facts) -> Facts:
-    """Return facts in whose texts, none over `MAX_NAME`, line breaks and control characters are written out."""
-    texts = (facts.flux_unit, facts.class_name or "")
-    if max(map(len, texts)) > MAX_NAME:
-        raise BadImageError(f"states a unit or a class of over {MAX_NAME} letters")
-    if all(text.isprintable() for text in texts):
-        return facts
-    class_name = None if facts.class_name is None else one_line(facts.class_name)
-    return replace(facts, flux_unit=one_line(facts.flux_unit), class_name=class_name)
-
-
 def of_type(facts: Facts, dtype: np.dtype[np.generic]) -> Facts:
     """Return the facts of an image as the type of the stored numbers tells them."""
     white = WHITE.get(dtype.name)
@@ -85,21 +90,13 @@ def of_type(facts: Facts, dtype: np.dtype[np.generic]) -> Facts:
 
 
 class ImageReader(Protocol):
-    """Reads the files of one format."""
+    """Reads the files of one format; what cannot be used is a `BadImageError`."""
 
     def images(self, path: Path) -> Iterator[tuple[NDArray[np.generic], Facts]]:
-        """Yield the images of a file in order, shape ``(C, H, W)``, in the type that it has.
-
-        Raises:
-            BadImageError: If the file, as a whole, cannot be used.
-        """
+        """Yield the images of a file in order, shape ``(C, H, W)``, in the type that it has."""
 
     def pixels(self, path: Path, index: int) -> NDArray[np.generic]:
-        """Return image ``index`` of a file, shape ``(C, H, W)``.
-
-        Raises:
-            BadImageError: If it cannot be read.
-        """
+        """Return image ``index`` of a file, shape ``(C, H, W)``."""
 
 
 def as_image(array: NDArray[np.generic]) -> NDArray[np.generic]:
@@ -156,19 +153,6 @@ def masked_pixels(pixels: NDArray[np.generic]) -> NDArray[np.bool_]:
     return np.isnan(pixels) if pixels.dtype.kind == "f" else np.zeros(pixels.shape, bool)
 
 
-def check_masked(pixels: NDArray[np.generic], flagged: Mapping[str, int]) -> int:
-    """Return how many pixels of an image were not observed; more than `MAX_MASKED` of a channel are refused."""
-    masked = masked_pixels(pixels)
-    for channel in masked:
-        if channel.mean() > MAX_MASKED:
-            num = int(channel.sum())
-            told = "".join(f", {own} by its {kind}" for kind, own in flagged.items() if own)
-            raise BadImageError(
-                f"is masked in {num} of {channel.size} pixels, more than half{told}"
-            )
-    return int(masked.sum())
-
-
 def fill_masked(pixels: NDArray[np.generic]) -> NDArray[np.generic]:
     """Return an image ``(C, H, W)`` in which pixels that were not observed look like those beside them.
 
@@ -183,6 +167,65 @@ def fill_masked(pixels: NDArray[np.generic]) -> NDArray[np.generic]:
         if is_masked.any() and not is_masked.all():
             channel[is_masked] = like_those_beside(channel, is_masked)
     return filled
+
+
+def with_maps(
+    pixels: NDArray[np.generic], facts: Facts, maps: Maps
+) -> tuple[NDArray[np.generic], Facts]:
+    """Return an image without its flagged pixels, and its facts with these and its depth.
+
+    Flagged pixels become NaN, as pixels that were not observed are. A noise map flags what is not finite,
+    not positive or over `_FLAG`; a map of weights or exposure what is not finite or not positive; one of data
+    quality what is not 0; a likelihood mask what is 0. The noise of the sky becomes the parameter
+    `BACKGROUND_RMS` of an image of one channel, where its file does not state it. A map of noise, weights or
+    exposure of another size than its image, or that flags most of a channel, is no map of it, and is left alone.
+
+    Raises:
+        BadImageError: If data quality or a likelihood mask are of another size than the image.
+    """
+    every = {kind: _flagged(kind, maps[kind], pixels.shape) for kind in NEUTRAL if kind in maps}
+    flags = {kind: flagged for kind, flagged in every.items() if flagged is not None}
+    if not flags:
+        return pixels, facts
+    usable = ~np.logical_or.reduce(list(flags.values()))
+    # Each pixel counts for the first map that flags it, and for none where it is no number.
+    before, told = masked_pixels(pixels), dict(facts.flags)
+    for kind, flagged in flags.items():
+        told[kind] = flagged & ~before
+        before = before | flagged
+    facts = replace(facts, has_mask=True, flags=told)
+    if NOISE in flags and len(pixels) == 1 and usable.any():
+        rms = float(np.quantile(maps[NOISE][usable].astype(np.float64), _SKY_QUANTILE))
+        facts = replace(
+            facts,
+            parameters={BACKGROUND_RMS: rms, **facts.parameters},
+            parameter_units={BACKGROUND_RMS: "", **facts.parameter_units},
+        )
+    if not usable.all():
+        dtype = pixels.dtype if pixels.dtype.kind == "f" else np.dtype(np.float32)
+        pixels = np.where(usable, pixels, np.nan).astype(dtype)
+    return pixels, facts
+
+
+def _flagged(
+    kind: str, values: NDArray[np.generic], shape: tuple[int, ...]
+) -> NDArray[np.bool_] | None:
+    """Return which pixels of an image a map flags, or None where it is none of the image."""
+    numbers = values.astype(np.float64)
+    if kind in (QUALITY, USED):
+        if values.shape[1:] != shape[1:] or len(values) not in (1, shape[0]):
+            own, whole = ("{1} x {2} pixels in {0}".format(*each) for each in (values.shape, shape))
+            raise BadImageError(f"has a {kind} of {own} for an image of {whole}")
+        flagged = numbers != 0 if kind == QUALITY else (numbers == 0) | np.isnan(numbers)
+        return np.broadcast_to(flagged, shape)
+    if values.shape != shape:
+        return None
+    flagged = ~(np.isfinite(numbers) & (numbers > 0))
+    if kind == NOISE:
+        for k, channel in enumerate(numbers):
+            if not flagged[k].all():
+                flagged[k] |= channel >= _FLAG * np.quantile(channel[~flagged[k]], 0.05)
+    return None if flagged.mean(axis=(1, 2)).max() > MAX_MASKED else flagged
 
 
 def to_float32(
@@ -210,13 +253,6 @@ def to_float32(
     if low == high:
         raise BadImageError(f"is constant: every pixel is {float(low):g}")
     return image if white is None else image / np.float32(white)
-
-
-def has_two_whole_values(image: NDArray[np.float32]) -> bool:
-    """Return whether an image has two values, both whole, as a mask has and a photograph has not."""
-    low, high = image.min(), image.max()
-    are_whole = float(low).is_integer() and float(high).is_integer()
-    return are_whole and bool(((image == low) | (image == high)).all())
 
 
 def looks_like(pixels: NDArray[np.generic]) -> str:

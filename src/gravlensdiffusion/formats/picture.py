@@ -1,6 +1,5 @@
 """Images from PNG, JPEG and TIFF files; PNGs of `gravlens sample`, which state their stretch, come back as flux."""
 
-import json
 import math
 import struct
 import warnings
@@ -8,16 +7,17 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, TiffImagePlugin, UnidentifiedImageError
+from PIL import Image, TiffImagePlugin
 
-from gravlensdiffusion.errors import BadImageError
+from gravlensdiffusion.codec import from_json
+from gravlensdiffusion.errors import BadImageError, GravLensError
 from gravlensdiffusion.formats.image import Facts, image_shape
 from gravlensdiffusion.sets.flux import FULL_SCALE, UNKNOWN
-from gravlensdiffusion.untrusted.probe import check_unpacked, held_bytes, refuse_bad
+from gravlensdiffusion.untrusted.probe import check_unpacked, held_bytes, readable, refuse_bad
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _GREY = 0
@@ -32,30 +32,22 @@ WHITE_OF_MODE = {"I;16": 65535, "I;16B": 65535, "I;16L": 65535, "I": None, "F": 
 _AS_ARRAY = "np.save('images.npy', tifffile.imread('FILE')) makes a set of it"
 KEYWORD = "gravlens"
 """Keyword of the PNG text in which a file states what it is."""
-STRETCHES = ("linear", "asinh")
 SOFTENING = 0.02
 """Where the asinh stretch turns from linear to logarithmic, as a fraction of the range."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PngCard:
-    """What a PNG of a lens image says about itself.
+    """What a PNG of a lens image says about itself, as far as that is known.
 
     Attributes:
-        stretch: ``linear`` or ``asinh``.
         low: Flux shown black.
         high: Flux shown white.
-        flux_unit: Unit of the flux.
-        pixel_scale_arcsec: Side of a pixel [arcsec], or None.
-        class_name: Class of the image, or None.
-        label: Label of the image, -1 where there is none.
+        label: Number of the class, -1 where there is none.
         image: Index of the image in its set.
-        seed: Seed of the set, or None.
-        model: Name of the model.
-        software: Name and version of the program.
     """
 
-    stretch: str
+    stretch: Literal["linear", "asinh"]
     low: float
     high: float
     flux_unit: str
@@ -140,19 +132,14 @@ def _check_size(path: Path, size: tuple[int, int], num: int) -> None:
 
 @contextmanager
 def _open(path: Path, name: str) -> Iterator[Image.Image]:
-    try:
-        # What Pillow has to remark on a damaged file is no news beside what is raised here.
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(path, formats=[name]) as image:
-                _check_size(path, image.size, len(image.getbands()))
-                _check_kind(image, name)
-                image.load()
-                yield image
-    except UnidentifiedImageError as error:
-        raise BadImageError(f"is no {name} file that can be read") from error
-    except (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError) as error:
-        raise BadImageError(f"is a damaged {name} file ({error!s:.100})") from error
+    # What Pillow has to remark on a damaged file is no news beside what is raised here.
+    with readable(f"{name} file"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with Image.open(path, formats=[name]) as image:
+            _check_size(path, image.size, len(image.getbands()))
+            _check_kind(image, name)
+            image.load()
+            yield image
 
 
 def _check_kind(image: Image.Image, name: str) -> None:
@@ -186,20 +173,12 @@ def _channels(image: Image.Image, *, keep_colours: bool) -> NDArray[np.float64]:
 
 def _read_card(info: Mapping[Any, Any]) -> PngCard | None:
     """Return what a PNG states in its text, or None where it states nothing sensible."""
-    text = info.get(KEYWORD)
-    if not isinstance(text, str):
-        return None
     try:
-        card = PngCard(**json.loads(text))
-        is_range = math.isfinite(card.low) and math.isfinite(card.high) and card.low < card.high
-    # A number of a thousand digits is no float.
-    except (ValueError, TypeError, RecursionError, OverflowError):
+        card = from_json(PngCard, info.get(KEYWORD, ""))
+    except GravLensError:
         return None
-    scale = card.pixel_scale_arcsec
-    is_scale = scale is None or (isinstance(scale, float) and math.isfinite(scale) and scale > 0)
-    is_text = isinstance(card.flux_unit, str) and isinstance(card.class_name, str | None)
-    is_good = is_range and is_scale and is_text and isinstance(card.label, int)
-    return card if is_good and card.stretch in STRETCHES else None
+    is_scale = card.pixel_scale_arcsec is None or card.pixel_scale_arcsec > 0
+    return card if card.low < card.high and is_scale else None
 
 
 def stretch(flux: NDArray[np.floating], card: PngCard) -> NDArray[np.floating]:

@@ -1,19 +1,33 @@
-"""Images to files: `lenses.h5`, and one `.npy`, FITS or PNG file per image."""
+"""Images to files: `lenses.h5`, and one `.npy`, FITS or PNG file per image.
+
+The header of a FITS file is that of a cutout of the sky, so that DS9 shows it with north up and east to the
+left, and measures angles: y of an image points north, and x west. The images have no position, and right
+ascension and declination of 0 stand for it. The coordinates A are x and y themselves.
+"""
 
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote
 
 import numpy as np
+from astropy.io import fits
 from PIL import Image, PngImagePlugin
 
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.files import refuse_existing, whole_folder
-from gravlensdiffusion.formats.fits_header import write_fits
+from gravlensdiffusion.formats.fits_header import (
+    ARCSEC_PER_DEGREE,
+    FLUX_UNIT,
+    PERCENT,
+    as_fits_unit,
+)
 from gravlensdiffusion.formats.picture import KEYWORD, PngCard, stretch
 from gravlensdiffusion.sets.flux import PEAK
 from gravlensdiffusion.sets.naming import GIF, GRID
@@ -26,6 +40,15 @@ STORE_NAME = "lenses.h5"
 _SET_ENTRIES = (STORE_NAME, *FORMATS[1:], GRID, GIF)
 """All that one set may consist of: the store, one folder for each other format, its pictures."""
 _SHARD_NAME = re.compile(r"lenses-\d{5,}\.h5")
+_SAFE = "!\"#$'()*+,-./:;<=>?@[]^_`{|}~"
+_MAX_COMMENTED = 40
+"""Letters of a text that leave room for a comment on their line of a FITS header."""
+_NAME = re.compile(r"[A-Za-z]\w{,30}", re.ASCII)
+"""Names of parameters that a header can hold."""
+_UNIT = re.compile(r"[\w/^*+. -]+", re.ASCII)
+_MAX_NAME_AND_UNIT = 35
+"""Letters of both that leave room for any number on their line."""
+_Card = tuple[str, str | int | float, str]
 
 
 def check_channels(num: int, formats: Sequence[str]) -> None:
@@ -74,15 +97,12 @@ def check_set(folder: Path, formats: Sequence[str], *, overwrite: bool) -> None:
         refuse_existing(folder / name, overwrite=overwrite)
 
 
-@contextmanager
-def whole_set(folder: Path, formats: Sequence[str], *, overwrite: bool) -> Iterator[Path]:
+def whole_set(
+    folder: Path, formats: Sequence[str], *, overwrite: bool
+) -> AbstractContextManager[Path]:
     """Yield a temporary folder; what is written there becomes the set in a folder as a whole."""
-
-    def check() -> None:
-        check_set(folder, formats, overwrite=overwrite)
-
-    with whole_folder(folder, check, _SET_ENTRIES) as partial:
-        yield partial
+    check = partial(check_set, folder, formats, overwrite=overwrite)
+    return whole_folder(folder, check, _SET_ENTRIES)
 
 
 def write_images(
@@ -131,25 +151,17 @@ def _write_folder(folder: Path, store: LensStore, header: SetHeader, model: str 
     common = _png_card(store, header, model) if folder.name == "png" else None
     for k, record in enumerate(store.records()):
         path = folder / f"{k:05d}.{folder.name}"
-        class_name = header.class_names[record.label] if record.label >= 0 else None
         seed = record.parameters.get("seed", header.seed)
-        seed = None if seed is None else int(seed)
+        own: dict[str, Any] = {
+            "class_name": header.class_names[record.label] if record.label >= 0 else None,
+            "label": record.label,
+            "image": k,
+            "seed": None if seed is None else int(seed),
+        }
         if common is not None:
-            own = replace(common, class_name=class_name, label=record.label, image=k, seed=seed)
-            _write_png(path, record, own)
+            _write_png(path, record, replace(common, **own))
         elif folder.name == "fits":
-            numbers = {
-                "LABEL": (record.label, "class number, -1: none"),
-                "SEED": (seed, "seed of the set"),
-                "IMAGEIDX": (k, "index of the image in the set"),
-            }
-            texts = [
-                ("CLASS", class_name, "class of the lens"),
-                ("MODEL", model, "model that made the image"),
-                ("PRESET", header.preset, "simulation preset of the set"),
-                ("SOFTWARE", header.software, "program that made the image"),
-            ]
-            write_fits(path, record, header, numbers, texts)
+            _write_fits(path, record, header, {**own, "model": model})
         else:
             np.save(path, record.image, allow_pickle=False)
 
@@ -183,6 +195,83 @@ def _write_png(path: Path, record: LensRecord, card: PngCard) -> None:
     levels = np.rint(stretch(record.image.astype(np.float64), card) * 255).astype(np.uint8)
     picture = levels[0] if len(levels) == 1 else np.moveaxis(levels, 0, -1)
     Image.fromarray(np.ascontiguousarray(picture)).save(path, format="PNG", pnginfo=text)
+
+
+def _write_fits(path: Path, record: LensRecord, header: SetHeader, told: Mapping[str, Any]) -> None:
+    """Write an image as a FITS file, with what else is told of it."""
+    image = record.image[0] if len(record.image) == 1 else record.image
+    hdu = fits.PrimaryHDU(image)
+    cards: list[_Card] = []
+    if header.pixel_scale_arcsec is not None:
+        cards += _coordinates(header.pixel_scale_arcsec, image.shape[-2], image.shape[-1])
+    cards += [
+        ("LABEL", told["label"], "class number, -1: none"),
+        *([("SEED", told["seed"], "seed of the set")] if told["seed"] is not None else []),
+        ("IMAGEIDX", told["image"], "index of the image in the set"),
+    ]
+    cards += _text_cards(
+        [
+            ("BUNIT", as_fits_unit(header.flux_unit), "unit of the pixels"),
+            (FLUX_UNIT, header.flux_unit, "what gravlens calls the unit"),
+            ("CLASS", told["class_name"], "class of the lens"),
+            ("MODEL", told["model"], "model that made the image"),
+            ("PRESET", header.preset, "simulation preset of the set"),
+            ("SOFTWARE", header.software, "program that made the image"),
+        ]
+    )
+    cards += _parameters(record.parameters, header.parameter_units)
+    hdu.header.extend(cards)
+    hdu.writeto(path)
+
+
+def _text_cards(texts: Iterable[tuple[str, str | None, str]]) -> list[_Card]:
+    """Return cards of keyword, any text but None, and comment, and `PERCENT` where it is needed."""
+    cards: list[_Card] = []
+    encoded = []
+    for name, text, comment in texts:
+        if text is None:
+            continue
+        value = text
+        # A header drops blanks at the end, and the reader those at the start.
+        if not (text.isascii() and text.isprintable() and text == text.strip()):
+            value = quote(text, safe=_SAFE, errors="surrogateescape")
+            encoded.append(name)
+        cards.append((name, value, comment if len(value) <= _MAX_COMMENTED else ""))
+    if encoded:
+        cards.append((PERCENT, " ".join(encoded), "cards in percent-encoded UTF-8"))
+    return cards
+
+
+def _coordinates(scale: float, height: int, width: int) -> Iterator[_Card]:
+    """Yield the cards of a tangential projection, and of offsets from the middle."""
+    step = scale / ARCSEC_PER_DEGREE
+    axes = ((1, width, "RA---TAN", -step, "x"), (2, height, "DEC--TAN", step, "y"))
+    yield "WCSAXES", 2, "no position on the sky: 0, 0 stands for it"
+    yield "RADESYS", "ICRS", ""
+    for axis, side, kind, towards, _ in axes:
+        yield f"CTYPE{axis}", kind, "y points north, x west"
+        yield f"CUNIT{axis}", "deg", ""
+        yield f"CRPIX{axis}", (side + 1) / 2, "middle of the image [pixel]"
+        yield f"CRVAL{axis}", 0.0, "[deg]"
+        yield f"CDELT{axis}", towards, "pixel scale [deg]"
+    yield "WCSAXESA", 2, ""
+    yield "WCSNAMEA", "OFFSET", "from the middle, as in the parameters"
+    for axis, side, _, _, name in axes:
+        yield f"CTYPE{axis}A", name, ""
+        yield f"CUNIT{axis}A", "arcsec", ""
+        yield f"CRPIX{axis}A", (side + 1) / 2, ""
+        yield f"CRVAL{axis}A", 0.0, ""
+        yield f"CDELT{axis}A", scale, ""
+    yield "PIXSCALE", scale, "pixel scale [arcsec]"
+
+
+def _parameters(values: Mapping[str, float], units: Mapping[str, str]) -> Iterator[_Card]:
+    """Yield a card for each parameter that is known and that a header can hold."""
+    for name, value in values.items():
+        if math.isfinite(value) and _NAME.fullmatch(name):
+            unit = units.get(name, "")
+            fits_in = _UNIT.fullmatch(unit) and len(name + unit) <= _MAX_NAME_AND_UNIT
+            yield f"HIERARCH PAR {name}", float(value), f"[{unit}]" if fits_in else ""
 
 
 def format_folders(folders: Iterable[Path]) -> list[Path]:

@@ -61,11 +61,7 @@ class Signatures:
 
 @dataclass(frozen=True, slots=True)
 class _Copies:
-    """Which images of a set belong together.
-
-    Attributes:
-        groups: Number of the group of each image, from 0, shape ``(N,)``.
-    """
+    """Which images of a set belong together: the number of the group of each, from 0, shape ``(N,)``."""
 
     groups: NDArray[np.int64]
 
@@ -153,9 +149,7 @@ def read_thumbnails(path: Path) -> NDArray[np.float32] | None:
         with path.open("rb") as stream:
             header = read_header(stream)
             is_whole = header.offset + header.num_bytes == path.stat().st_size
-            is_ours = (
-                len(header.shape) == 2 and header.dtype == np.float16 and not header.is_fortran
-            )
+            is_ours = len(header.shape) == 2 and header.dtype == np.float16 and header.order == "C"
             if not is_ours or not is_whole:
                 return None
             check_unpacked(header.num_bytes, held_bytes(path))

@@ -26,10 +26,6 @@ class DataSummary:
     Pixels are in the set's flux unit; those that were not observed do not count.
 
     Attributes:
-        low: Faintest pixel.
-        high: Brightest pixel.
-        mean: Mean of all pixels.
-        std: Standard deviation of all pixels.
         quantiles: Value by level, the levels of `QUANTILES`.
         lows: Range of the images' faintest pixels.
         highs: Range of the images' brightest pixels.
@@ -38,13 +34,10 @@ class DataSummary:
         duplicates: Groups of images that are copies of one another, by name.
         parameters: Range and unit of each parameter, and number of images that have it.
         transform: Kind of transform that preset cutouts28 needs for the set.
-        transform_reason: Why.
         images: Name of the file, faintest, mean and brightest pixel of each image, where there are
             few and each has a file of its own.
     """
 
-    low: float
-    high: float
     mean: float
     std: float
     quantiles: dict[float, float]
@@ -61,7 +54,7 @@ class DataSummary:
     @property
     def in_unit_range(self) -> bool:
         """Whether all pixels lie in [0, 1], which presets ddpm and reference ask for."""
-        return self.low >= 0 and self.high <= 1
+        return self.lows[0] >= 0 and self.highs[1] <= 1
 
 
 def inspect_lenses(source: LensSet) -> DataSummary:
@@ -100,8 +93,6 @@ def inspect_lenses(source: LensSet) -> DataSummary:
     transform, reason = _choose_transform(quantiles)
     repeated = group(signatures).repeated if signatures else []
     return DataSummary(
-        low=float(lows.min()),
-        high=float(highs.max()),
         mean=centre + mean,
         std=float(np.sqrt(max(squares / num_pixels - mean**2, 0.0))),
         quantiles=quantiles,

@@ -145,9 +145,7 @@ class View(LensSet):
     Args:
         source: The other set.
         rows: Which images of it, shape ``(N,)``; None for all.
-        header: What is common to all images; None for what is common to the other set's.
-        labels: Class of each image of the other set; None for its own.
-        image_shape: ``(C, H, W)``; None for that of the other set.
+        header, labels, image_shape: Those in the place of the other set's.
         change: What images and twins go through, from ``(B, C, H, W)``; None for nothing.
         are_twins: Whether the images are the noise-free twins of the other set's.
     """

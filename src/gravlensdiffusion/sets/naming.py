@@ -20,12 +20,16 @@ _IMAGE = re.compile(
     "|stack|primary"
 )
 """Words that say no more than that a file or an extension is an image."""
+_NOISE = (
+    "noise noisemap noisemaps noises rms rmsmap err errs error errors errmap unc uncert uncertainty sigmap "
+    "stddev"
+)
+_WEIGHT = "ivar invvar invvariance inversevariance wht whtmap wt weight weights weightmap wgt"
+_QUALITY = "dq dqm dataquality bpm badpix badpixel badpixels"
 _CERTAIN = {
-    "noise map": "noise noisemap noisemaps noises rms rmsmap err errs error errors errmap unc uncert "
-    "uncertainty sigmap stddev var vars variance varmap ivar invvar invvariance "
-    "inversevariance wht whtmap wt weight weights weightmap wgt",
+    "noise map": f"{_NOISE} {_WEIGHT} var vars variance varmap",
     "PSF": "psf psfs psfmap psfex epsf psfmodel psfmod",
-    "mask": "mask masks msk maskmap maskbits dq dqm dataquality bpm badpix badpixel badpixels flag flags "
+    "mask": f"{_QUALITY} mask masks msk maskmap maskbits flag flags "
     "seg segm segmap segmentation segmentationmap",
     "exposure map": "expmap exptime exposure exposuremap expmaps nexp depthmap",
 }
@@ -47,12 +51,7 @@ _ROLES = {
 NOISE, QUALITY, WEIGHT = "noise map", "data quality map", "weight map"
 _MAPS = {
     word: kind
-    for kind, words in {
-        NOISE: "noise noisemap noisemaps noises rms rmsmap err errs error errors errmap unc uncert uncertainty "
-        "sigmap stddev std sig sigma",
-        QUALITY: "dq dqm dataquality bpm badpix badpixel badpixels",
-        WEIGHT: "wht whtmap wt weight weights weightmap wgt ivar invvar invvariance inversevariance",
-    }.items()
+    for kind, words in ((NOISE, f"{_NOISE} std sig sigma"), (QUALITY, _QUALITY), (WEIGHT, _WEIGHT))
     for word in words.split()
 }
 """What companions that say something of each pixel are called: its standard deviation, what is wrong with it

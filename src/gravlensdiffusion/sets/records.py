@@ -43,13 +43,7 @@ class LensRecord:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FilledClass:
-    """The images that a model made of one class.
-
-    Attributes:
-        name: Name of the class.
-        first: Number of the first of them among all that the seed gives of the class.
-        num: How many there are.
-    """
+    """The images that a model made of one class, the first by its number among all that the seed gives of it."""
 
     name: str
     first: int
@@ -62,18 +56,13 @@ class FilledClass:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Filling:
-    """How the classes of a set were filled with generated images.
+    """How a model filled the classes of a set with generated images.
 
     Attributes:
-        model: Name of the model.
         weights: SHA-256 of its weights.
-        seed: Seed of the images.
-        sampler: Name of the sampler.
-        num_steps: Number of its steps.
         guidance: Scale of classifier-free guidance; 1 is none.
         classes: What was made of each class, in the order of the file.
         resample: What the images went through after the model, or an empty string.
-        software: Name and version of the program.
     """
 
     model: str

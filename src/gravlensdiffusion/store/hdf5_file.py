@@ -15,15 +15,10 @@ from typing import TYPE_CHECKING
 import h5py
 import numpy as np
 
+from gravlensdiffusion.config.bounds import UNLABELLED
 from gravlensdiffusion.errors import BadImageError, GravLensError
-from gravlensdiffusion.store.schema import (
-    NOISE_FREE,
-    FileLayout,
-    check_labels,
-    check_subhalo_rows,
-    read_layout,
-)
-from gravlensdiffusion.untrusted.probe import SMALL_BYTES, check_unpacked
+from gravlensdiffusion.store.schema import NOISE_FREE, FileLayout, read_layout
+from gravlensdiffusion.untrusted.probe import SMALL_BYTES, check_unpacked, readable
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -147,37 +142,45 @@ def undisturbed() -> Iterator[None]:
 
 def try_out(path: Path) -> None:
     """Do all that opening a lens set does; see `untrusted.probe`."""
-    with damage_told(), h5py.File(path, "r") as file:
+    with readable("HDF5 file"), h5py.File(path, "r") as file:
         layout = read_layout(file)
         names = _names_of(layout)
         for name in names:
             check_storage(file[name])
-        check_labels(file["labels"][:].astype(np.int16), layout.header.class_names, path)
+        _check_labels(file["labels"][:].astype(np.int16), layout.header.class_names, path)
         for name in layout.parameter_names:
             file[f"parameters/{name}"][:]
         if layout.num_subhaloes:
-            check_subhalo_rows(file["subhaloes"][:], layout.num_images, path)
+            _check_subhalo_rows(file["subhaloes"][:], layout.num_images, path)
         for name in ("images", NOISE_FREE):
             if name in names:
                 read_pixels(file[name])
-
-
-@contextmanager
-def damage_told() -> Iterator[None]:
-    """Tell the damage that HDF5 finds in a file, in any way, as a `BadImageError`."""
-    try:
-        yield
-    except (BadImageError, GravLensError, MemoryError):
-        raise
-    except Exception as error:
-        reason = "truncated" if "truncated" in str(error) else "not a readable HDF5 file"
-        raise BadImageError(f"{reason} ({type(error).__name__})") from error
 
 
 def _names_of(layout: FileLayout) -> list[str]:
     """Return the data sets of a file that are ever read."""
     names = ["images", "labels", *(f"parameters/{name}" for name in layout.parameter_names)]
     return names + ["subhaloes"] * bool(layout.num_subhaloes) + [NOISE_FREE] * layout.has_noise_free
+
+
+def _check_labels(labels: np.ndarray, class_names: tuple[str, ...], path: Path) -> None:
+    """Refuse labels that name no class."""
+    wrong = (labels < UNLABELLED) | (labels >= len(class_names))
+    if wrong.any():
+        k = int(np.argmax(wrong))
+        raise GravLensError(
+            f"{path}: /labels: image {k} has label {labels[k]}, allowed are "
+            f"{UNLABELLED} (unlabelled) to {len(class_names) - 1}"
+        )
+
+
+def _check_subhalo_rows(rows: np.ndarray, num: int, path: Path) -> None:
+    """Refuse rows that belong to no image, or that are out of order."""
+    images = rows["image"]
+    if images.size and (images.min() < 0 or images.max() >= num):
+        raise GravLensError(f"{path}: /subhaloes: column image must lie in 0 to {num - 1}")
+    if np.any(np.diff(images) < 0):
+        raise GravLensError(f"{path}: /subhaloes: column image must not decrease")
 
 
 def check_storage(dataset: h5py.Dataset) -> None:

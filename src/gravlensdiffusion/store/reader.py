@@ -20,13 +20,7 @@ from gravlensdiffusion.sets.lens_set import LensSet
 from gravlensdiffusion.sets.naming import SHARD_SUFFIXES, natural_key
 from gravlensdiffusion.sets.records import SetHeader
 from gravlensdiffusion.store.hdf5_file import try_out
-from gravlensdiffusion.store.schema import (
-    NOISE_FREE,
-    FileLayout,
-    check_labels,
-    check_subhalo_rows,
-    read_layout,
-)
+from gravlensdiffusion.store.schema import NOISE_FREE, FileLayout, read_layout
 from gravlensdiffusion.untrusted.probe import probe_files
 
 _MAX_OPEN_FILES = 64
@@ -62,7 +56,9 @@ class LensStore(LensSet):
         self._layouts = layouts
         self._handles: dict[int, h5py.File] = {}
         self._owner = os.getpid()
-        self.labels = self._read_labels()
+        labels = [self._values(i, "labels") for i in range(len(self.files))]
+        self.labels = np.concatenate(labels).astype(np.int16)
+        self.close()
         self.notes = tuple(self._notes())
 
     def __enter__(self) -> Self:
@@ -73,16 +69,6 @@ class LensStore(LensSet):
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_handles": {}}
-
-    def _read_labels(self) -> NDArray[np.int16]:
-        """Return the labels; one that names no class is refused."""
-        parts = []
-        for i, path in enumerate(self.files):
-            part = self._values(i, "labels").astype(np.int16)
-            check_labels(part, self.header.class_names, path)
-            parts.append(part)
-        self.close()
-        return np.concatenate(parts)
 
     @cached_property
     def parameters(self) -> Mapping[str, NDArray[np.float64]]:
@@ -101,7 +87,6 @@ class LensStore(LensSet):
         for i, layout in enumerate(self._layouts):
             if layout.num_subhaloes:
                 rows = self._values(i, "subhaloes").astype(SUBHALO_DTYPE)
-                check_subhalo_rows(rows, layout.num_images, self.files[i])
                 rows["image"] += self._starts[i]
                 parts.append(rows)
         return np.concatenate(parts)
@@ -176,7 +161,6 @@ def validate_store(path: str | os.PathLike[str]) -> None:
         GravLensError: At the first breach; the message names file and field.
     """
     with LensStore(path) as store:
-        _ = store.subhaloes
         for name, values in store.parameters.items():
             if np.isinf(values).any():
                 k = int(np.argmax(np.isinf(values)))
@@ -211,11 +195,7 @@ def _open(path: Path) -> h5py.File:
         raise GravLensError(f"{path}: is not a regular file")
     if path.stat().st_size == 0:
         raise GravLensError(f"{path}: is empty")
-    try:
-        return h5py.File(path, "r")
-    except OSError as error:
-        reason = "truncated" if "truncated" in str(error) else "not a readable HDF5 file"
-        raise GravLensError(f"{path}: {reason}") from error
+    return h5py.File(path, "r")
 
 
 def _open_layout(path: Path) -> FileLayout:

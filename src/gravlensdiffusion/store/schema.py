@@ -4,14 +4,13 @@ The specification in prose is docs/data-format.md.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 
 from gravlensdiffusion.codec import from_json
-from gravlensdiffusion.config.bounds import UNLABELLED, check_class_names
+from gravlensdiffusion.config.bounds import check_class_names
 from gravlensdiffusion.errors import GravLensError, one_line
 from gravlensdiffusion.sets.images import SUBHALO_DTYPE
 from gravlensdiffusion.sets.records import Filling, SetHeader
@@ -94,26 +93,6 @@ def own_dataset(group: h5py.Group, name: str) -> h5py.Dataset:
     if dataset.is_virtual or dataset.external:
         raise _error(group, field, "keeps its data in another file, must be in this file")
     return dataset
-
-
-def check_labels(labels: np.ndarray, class_names: tuple[str, ...], path: Path) -> None:
-    """Refuse labels that name no class."""
-    wrong = (labels < UNLABELLED) | (labels >= len(class_names))
-    if wrong.any():
-        k = int(np.argmax(wrong))
-        raise GravLensError(
-            f"{path}: /labels: image {k} has label {labels[k]}, allowed are "
-            f"{UNLABELLED} (unlabelled) to {len(class_names) - 1}"
-        )
-
-
-def check_subhalo_rows(rows: np.ndarray, num: int, path: Path) -> None:
-    """Refuse rows that belong to no image, or that are out of order."""
-    images = rows["image"]
-    if images.size and (images.min() < 0 or images.max() >= num):
-        raise GravLensError(f"{path}: /subhaloes: column image must lie in 0 to {num - 1}")
-    if np.any(np.diff(images) < 0):
-        raise GravLensError(f"{path}: /subhaloes: column image must not decrease")
 
 
 def _error(group: h5py.Group, field: str, what: str) -> GravLensError:

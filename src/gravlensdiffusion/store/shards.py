@@ -24,7 +24,6 @@ class Shards:
     Each appears under its name once it is whole, and states what its images depend on.
 
     Attributes:
-        folder: Where they are.
         pieces: Numbers of the images in each.
         stem: What stands before the number in their names.
     """
@@ -55,8 +54,8 @@ class Shards:
         """
         if self.folder.exists() and not self.folder.is_dir():
             raise GravLensError(f"{self.folder}: is a file, must be a folder for the shards")
-        for path in self._visible():
-            is_shard = self.is_name(path.name) and path.is_file() and not path.is_symlink()
+        for path in sorted(self.folder.glob("[!.]*")):
+            is_shard = self._is_name(path.name) and path.is_file() and not path.is_symlink()
             if not is_shard and not is_document(path.name) and not is_beside(path.name):
                 raise GravLensError(
                     f"{self.folder}: holds {path.name}; choose a folder for the shards alone"
@@ -157,16 +156,11 @@ class Shards:
         images = self.pieces[index]
         return {**identity, "first image": images.start, "number of images": len(images)}
 
-    def is_name(self, name: str) -> bool:
+    def _is_name(self, name: str) -> bool:
         """Whether a file is called as a shard is."""
         return re.fullmatch(rf"{re.escape(self.stem)}\d{{5,}}\.h5", name) is not None
 
     def _surplus(self) -> list[Path]:
         wanted = {self.path(index).name for index in range(len(self))}
-        found = sorted(self.folder.iterdir()) if self.folder.is_dir() else []
-        return [p for p in found if self.is_name(p.name) and p.name not in wanted]
-
-    def _visible(self) -> list[Path]:
-        if not self.folder.is_dir():
-            return []
-        return sorted(path for path in self.folder.iterdir() if not path.name.startswith("."))
+        found = sorted(self.folder.glob("*"))
+        return [p for p in found if self._is_name(p.name) and p.name not in wanted]

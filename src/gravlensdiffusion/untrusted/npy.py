@@ -13,8 +13,7 @@ import math
 import pickle
 import pickletools
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,20 +26,12 @@ MAX_HEADER_BYTES = 2**16
 """Size of a header that is still read; numpy itself parses 10,000 bytes."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class NpyHeader:
-    """The header of a `.npy` stream.
-
-    Attributes:
-        shape: Declared shape.
-        dtype: Declared dtype.
-        is_fortran: Whether the first axis varies fastest.
-        offset: Where the data begin [bytes].
-    """
+class NpyHeader(NamedTuple):
+    """What the header of a `.npy` stream declares, and where the data begin [bytes]."""
 
     shape: tuple[int, ...]
     dtype: np.dtype[np.generic]
-    is_fortran: bool
+    order: Literal["C", "F"]
     offset: int
 
     @property
@@ -68,9 +59,7 @@ def read_header(stream: IO[bytes]) -> NpyHeader:
         raise BadImageError("is no readable .npy file (damaged or missing header)") from error
     if any(isinstance(side, bool) or side < 0 for side in shape):
         raise BadImageError(f"declares the impossible shape {shape}")
-    return NpyHeader(
-        shape=tuple(shape), dtype=dtype, is_fortran=is_fortran, offset=stream.tell() - start
-    )
+    return NpyHeader(tuple(shape), dtype, "F" if is_fortran else "C", stream.tell() - start)
 
 
 def _check_length(stream: IO[bytes], version: tuple[int, int]) -> None:

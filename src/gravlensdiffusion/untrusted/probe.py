@@ -21,6 +21,7 @@ from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 from queue import Empty, Queue
+from typing import Any
 
 from gravlensdiffusion.errors import AmbiguousImageError, BadImageError, GravLensError
 
@@ -28,7 +29,7 @@ Trial = Callable[..., object]
 """Does all that opening a file does, at the top of its module: takes the file, and what else it is told. What it
 raises is wrong with the file, but that the user has to choose an image first."""
 _Identity = tuple[int, ...]
-_Arguments = tuple[str | None, ...]
+_Arguments = tuple[Any, ...]
 
 MAX_UNPACKING = 100
 """Bytes that one byte of a compressed file may stand for; images compress by far less."""
@@ -102,7 +103,7 @@ def probe_files(paths: Sequence[Path], trial: Trial) -> dict[Path, str]:
     return {path: wrong for path, wrong in found.items() if wrong is not None}
 
 
-def probe_file(path: Path, trial: Trial, *arguments: str | None) -> str | None:
+def probe_file(path: Path, trial: Trial, *arguments: Any) -> str | None:
     """Try a file out in a child process and return what is wrong with it, or None.
 
     The child stays for the next file; see `release`. A file that has been tried out before and has not
@@ -111,7 +112,7 @@ def probe_file(path: Path, trial: Trial, *arguments: str | None) -> str | None:
     Args:
         path: The file; one that is empty or no regular file is left to the caller.
         trial: What is done with it there.
-        arguments: What else the trial is told, as which image of the file counts.
+        arguments: What else the trial is told, as which image of the file counts; they go as JSON.
 
     Raises:
         GravLensError: If there is no child to be had.
@@ -128,7 +129,7 @@ def probe_file(path: Path, trial: Trial, *arguments: str | None) -> str | None:
     return _verdicts[known]
 
 
-def refuse_bad(path: Path, trial: Trial, *arguments: str | None) -> None:
+def refuse_bad(path: Path, trial: Trial, *arguments: Any) -> None:
     """Refuse a file with which `probe_file` finds something wrong."""
     wrong = probe_file(path, trial, *arguments)
     if wrong is not None:
@@ -274,7 +275,7 @@ def main() -> None:
         print(json.dumps(wrong), flush=True)
 
 
-def verdict(path: Path, trial: Trial, *arguments: str | None) -> str | None:
+def verdict(path: Path, trial: Trial, *arguments: Any) -> str | None:
     """Return what is wrong with a file, or None; `probe_file` does it in a process of its own."""
     try:
         trial(path, *arguments)

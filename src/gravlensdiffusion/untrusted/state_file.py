@@ -110,12 +110,7 @@ def counters(expected: Iterable[str]) -> dict[str, Tensor]:
 
 
 def read_state(path: str | Path, what: str, *, max_bytes: int | None = None) -> Any:
-    """Read nested tensors and numbers.
-
-    Args:
-        path: A file that torch.save wrote.
-        what: What it should be, for messages.
-        max_bytes: Size of a file that is still read, or None for any.
+    """Read nested tensors and numbers, which messages call ``what``, of a file by torch.save of up to ``max_bytes``.
 
     Raises:
         GravLensError: If it cannot be read.
