@@ -13,6 +13,7 @@ from scipy.optimize import minimize_scalar
 from torch import Tensor
 
 from gravlensdiffusion.config.classifier import ClassifierConfig, ClassifierTraining
+from gravlensdiffusion.config.training import EMAConfig, OptimiserConfig, TrainingConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.nn.classifier import ClassifierNetwork
 from gravlensdiffusion.parallel import build_accelerator, find_device
@@ -114,24 +115,15 @@ class _ClassifierTraining(Training):
             {"params": decayed, "weight_decay": recipe.weight_decay},
             {"params": others, "weight_decay": 0.0},
         ]
-        num_steps = math.ceil(recipe.total_images / recipe.batch_size)
-        rise = max(1.0, 0.05 * num_steps)
-
-        def rate(seen: int) -> float:
-            step = seen // recipe.batch_size
-            falling = 0.5 * (1 + math.cos(math.pi * step / num_steps))
-            return recipe.learning_rate * min((step + 1) / rise, falling)
-
-        super().__init__(
-            network,
-            torch.optim.AdamW(groups, lr=recipe.learning_rate),
-            accelerator=accelerator,
+        optimiser = OptimiserConfig(learning_rate=recipe.learning_rate, max_grad_norm=5.0)
+        config = TrainingConfig(
             batch_size=recipe.batch_size,
-            total_images=recipe.total_images,
-            rate=rate,
-            max_grad_norm=5.0,
             log_images=recipe.check_images,
+            optimiser=optimiser,
+            ema=EMAConfig(halflife_images=0),
         )
+        adam = torch.optim.AdamW(groups, lr=recipe.learning_rate)
+        super().__init__(network, config, accelerator, recipe.total_images, optimiser=adam)
         self.patience = recipe.patience
         self._data, self._recipe = data, recipe
         self._labels = data.labels.astype(np.int64)
@@ -147,6 +139,12 @@ class _ClassifierTraining(Training):
         judged = np.bincount(data.labels[held_out], minlength=len(counts))
         mix = np.array(network.config.class_mix) / judged * judged.sum()
         self.validation_weights = torch.from_numpy(mix[data.labels[held_out]])
+
+    def rate(self, seen: int) -> float:
+        """Return the learning rate of a step: a rise over 5% of the steps, then half a cosine."""
+        step, num_steps = seen // self.batch_size, self.total_images // self.batch_size
+        falling = 0.5 * (1 + math.cos(math.pi * step / num_steps))
+        return self._recipe.learning_rate * min((step + 1) / max(1.0, 0.05 * num_steps), falling)
 
     def loss(self, first: int) -> Tensor:
         """Return the loss of this process's part of the next batch."""

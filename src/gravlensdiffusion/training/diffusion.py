@@ -36,7 +36,6 @@ from gravlensdiffusion.training.batches import (
 from gravlensdiffusion.training.counters import Progress, doubt
 from gravlensdiffusion.training.data import fresh_model, prepare_data
 from gravlensdiffusion.training.fit import Training, trained
-from gravlensdiffusion.training.optimiser import build_optimiser, learning_rate
 from gravlensdiffusion.training.run import RunDirectory, held_run
 from gravlensdiffusion.training.start import start_from
 from gravlensdiffusion.training.validation import ValidationLoss, split_validation
@@ -170,16 +169,10 @@ class DiffusionTraining(Training):
         model.to(accelerator.device)
         super().__init__(
             model,
-            build_optimiser(model.network, config.optimiser, config.precision),
-            accelerator=accelerator,
-            batch_size=config.batch_size,
-            total_images=config.total_images or config.epochs * len(self.data),
-            rate=lambda seen: learning_rate(config.optimiser, seen, self.total_images),
-            max_grad_norm=config.optimiser.max_grad_norm,
-            log_images=config.log_images,
+            config,
+            accelerator,
+            config.total_images or config.epochs * len(self.data),
             run=run,
-            checkpoint_images=config.checkpoint_images,
-            ema=config.ema,
             saved=saved,
             tell=tell,
         )
