@@ -15,7 +15,7 @@ from gravlensdiffusion.config.training import EMAConfig, OptimiserConfig, Traini
 from gravlensdiffusion.nn.classifier import LensEncoder
 from gravlensdiffusion.parallel import build_accelerator
 from gravlensdiffusion.training.augment import DIRECTED, turn_lenses
-from gravlensdiffusion.training.fit import Training, trained
+from gravlensdiffusion.training.fit import Training, shown
 
 TARGETS = (
     "theta_E",
@@ -118,7 +118,8 @@ def train_encoder(
         torch.manual_seed(seed)
         network = LensEncoder(config).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     training = _EncoderTraining(network.train(), data, epochs, seed, batch_size, peak_rate)
-    trained(training, progress=progress)
+    for _ in shown(training, is_shown=progress):
+        pass
     return network.eval()
 
 

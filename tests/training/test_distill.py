@@ -26,10 +26,9 @@ from gravlensdiffusion.training.distill import (
     _Endpoint,
     open_distillation,
 )
-from gravlensdiffusion.training.run import read_metrics
 from tests.diffusion.gaussian import GaussianDenoiser
 from tests.models import LEARNED, ORDERED, PRIOR, awake
-from tests.training.driving import drive, final_tensors
+from tests.training.driving import assert_ended_alike, drive
 
 SCHEDULE = VariancePreservingLogSNR(0.02, 20.0)
 
@@ -100,12 +99,7 @@ def test_a_broken_run_ends_with_the_same_bits_as_an_unbroken_one(tmp_path: Path)
         )
     drive(open_distillation(config, awake(), tmp_path / "broken", device="cpu"))
 
-    whole, broken = final_tensors(tmp_path / "whole"), final_tensors(tmp_path / "broken")
-    assert whole.keys() == broken.keys()
-    assert all(torch.equal(whole[name], broken[name]) for name in whole)
-    losses = [[m["loss"] for m in read_metrics(tmp_path / n)] for n in ("whole", "broken")]
-    assert losses[0] == losses[1]
-    assert len(losses[0]) == 4
+    assert_ended_alike(tmp_path / "whole", tmp_path / "broken", 4)
 
 
 def test_the_student_is_a_model_of_its_own_that_draws_in_its_steps(tmp_path: Path) -> None:

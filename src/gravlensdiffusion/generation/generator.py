@@ -26,7 +26,7 @@ from gravlensdiffusion.generation.noise import (
     noise_of_images,
 )
 from gravlensdiffusion.generation.pretrained import Pretrained
-from gravlensdiffusion.generation.prior import derivation, draw_missing_parameters
+from gravlensdiffusion.generation.prior import draw_missing_parameters
 from gravlensdiffusion.generation.request import (
     Asked,
     Request,
@@ -126,11 +126,7 @@ class LensGenerator(Pretrained):
                 f"model '{self.name}' draws {steps} steps by distilled weights, which no weaker model "
                 "guides; choose another `sampler`"
             )
-        if self.config.prior_size:
-            prior_table = self.model.prior.cpu().numpy().astype(np.float64)
-            draw_missing_parameters(
-                self.config, prior_table, labels, table, numbers, seed, derivation(self.model)
-            )
+        draw_missing_parameters(self.model, labels, table, numbers, seed)
         return Request(
             labels=labels,
             parameters=table,
@@ -226,12 +222,11 @@ class LensGenerator(Pretrained):
         noise = streams.normal(Stream.PRIOR, self.image_shape)
         noise = noise.to(self.device, memory_format=torch.channels_last)
         solver = build_sampler(request.sampler, model.config)
-        steps = request.num_steps
-        times = solver.times(denoiser.schedule, steps)
+        times = solver.times(denoiser.schedule, request.num_steps)
         alphas, _ = denoiser.schedule(times)
         condition = self._condition(request)
         x_1 = conditional_prior(denoiser, noise, condition)
-        walk = trajectory(denoiser, solver, x_1, steps, condition, streams, times=times)
+        walk = trajectory(denoiser, solver, x_1, times, condition, streams)
         for i, x_t, x_hat in walk:
             yield Frame(step=i, alpha_t=float(alphas[i]), x_t=x_t, x_hat=x_hat)
 

@@ -27,7 +27,7 @@ SIGNIFICANCE = 4.0
 """Correlation from which parameters count as dependent [standard deviations of that of independent ones]."""
 
 
-def derivation(model: Model) -> Derivation | None:
+def _derivation(model: Model) -> Derivation | None:
     """Return what computes the signal-to-noise ratio of smooth lenses; None where it is not known."""
     expected, observation = model.expected, model.config.observation
     if expected is None or observation is None or observation.depths:
@@ -41,6 +41,20 @@ def derivation(model: Model) -> Derivation | None:
 
 
 def draw_missing_parameters(
+    model: Model,
+    labels: NDArray[np.int16],
+    parameters: NDArray[np.float64],
+    numbers: range,
+    seed: int,
+) -> None:
+    """Give each image the parameters that it was not asked for, where the model knows how; see `_draw_missing`."""
+    if model.config.prior_size:
+        table = model.prior.cpu().numpy().astype(np.float64)
+        derive = _derivation(model)
+        _draw_missing(model.config, table, labels, parameters, numbers, seed, derive)
+
+
+def _draw_missing(
     config: ModelConfig,
     prior: NDArray[np.float64],
     labels: NDArray[np.int16],

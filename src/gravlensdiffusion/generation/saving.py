@@ -60,14 +60,9 @@ class SampleWriter:
     def write_set(
         self, folder: Path, formats: Sequence[str] = ("h5",), *, gif: bool = False
     ) -> list[str]:
-        """Write one set, with a grid of the first hundred images.
+        """Write one set, with a grid of the first hundred images, and their way from noise as a `gif`.
 
         Of several processes each draws its share, and the main one puts all into the set.
-
-        Args:
-            folder: Where to write.
-            formats: Some of `formats.writers.FORMATS`.
-            gif: Whether the way of the first hundred from noise is written too.
 
         Returns:
             The names of what was written; nothing on all but the main process.
@@ -122,10 +117,6 @@ class SampleWriter:
 
     def write_shards(self, shards: Shards, *, dry_run: bool = False) -> int:
         """Write the shards of a set that are not there, process i of P the shards i, i + P, ...
-
-        Args:
-            shards: The set.
-            dry_run: Whether to stop after all checks.
 
         Returns:
             How many shards were missing, on the main process.

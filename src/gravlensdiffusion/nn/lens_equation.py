@@ -56,7 +56,6 @@ class LensEquation(nn.Module):
 
     NUM_CHANNELS = 5
 
-    middle: Tensor
     mean_centre: Tensor
 
     def __init__(self, parameters: Sequence[ParameterConfig], config: LensEquationConfig) -> None:

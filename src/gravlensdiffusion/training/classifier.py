@@ -16,7 +16,7 @@ from gravlensdiffusion.config.classifier import ClassifierConfig, ClassifierTrai
 from gravlensdiffusion.config.training import EMAConfig, OptimiserConfig, TrainingConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.nn.classifier import ClassifierNetwork
-from gravlensdiffusion.parallel import build_accelerator, find_device
+from gravlensdiffusion.parallel import build_accelerator
 from gravlensdiffusion.sets.images import evenly_spread
 from gravlensdiffusion.sets.lens_set import LensSet
 from gravlensdiffusion.training.augment import augment
@@ -25,6 +25,8 @@ from gravlensdiffusion.training.validation import split
 
 SCALE_IMAGES = 1000
 """Images that the scales of the pixels are measured on."""
+BATCH = 256
+"""Images whose classes are told at a time."""
 MIN_SIZE = 8
 """Pixels that an image has at least on each side."""
 
@@ -70,9 +72,8 @@ def train_classifier(
         GravLensError: If there is no such device, if there are too few images of a class, if they
             are too small, or if the loss is not finite.
     """
-    find_device(device)
-    trained_on, held_out = split(data, recipe.held_out, recipe.seed, groups)
     accelerator = build_accelerator(device, recipe.precision, recipe.batch_size)
+    trained_on, held_out = split(data, recipe.held_out, recipe.seed, groups)
     looks = list[dict[str, Any]]()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
@@ -245,22 +246,14 @@ def predict_logits(
     network: ClassifierNetwork,
     images: LensSet | NDArray[np.float32],
     where: NDArray[np.int64] | None = None,
-    batch_size: int = 256,
 ) -> NDArray[np.float32]:
-    """Return the logits of images, before calibration, shape ``(N, K)``.
-
-    Args:
-        network: The classifier.
-        images: Flux, shape ``(N, C, S, S)``.
-        where: Positions of the images; all of them by default.
-        batch_size: Images at a time.
-    """
+    """Return the logits, before calibration, ``(N, K)``, of all images or of those at N positions."""
     where = np.arange(images.shape[0]) if where is None else where
     was_training, device = network.training, network.sky.device
     network.eval()
     parts = []
-    for start in range(0, len(where), batch_size):
-        batch = np.asarray(images[where[start : start + batch_size]], dtype=np.float32)
+    for start in range(0, len(where), BATCH):
+        batch = np.asarray(images[where[start : start + BATCH]], dtype=np.float32)
         parts.append(network(torch.from_numpy(batch).to(device)).float().cpu())
     network.train(was_training)
     return torch.cat(parts).numpy()

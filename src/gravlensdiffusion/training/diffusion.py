@@ -30,12 +30,11 @@ from gravlensdiffusion.training.batches import (
     Batch,
     FreshSet,
     Prefetcher,
-    fresh_set,
     load_batch,
 )
 from gravlensdiffusion.training.counters import Progress, doubt
 from gravlensdiffusion.training.data import fresh_model, prepare_data
-from gravlensdiffusion.training.fit import Training, trained
+from gravlensdiffusion.training.fit import Training, shown
 from gravlensdiffusion.training.run import RunDirectory, held_run
 from gravlensdiffusion.training.start import start_from
 from gravlensdiffusion.training.validation import ValidationLoss, split_validation
@@ -80,7 +79,7 @@ def train(
         raise GravLensError("`recipe` names what is trained; only with `init` may it be left out")
     config = training_preset(recipe) if isinstance(recipe, str) else recipe
     if isinstance(images, str) and images.startswith(PREFIX) and config is not None:
-        source: LensSet = fresh_set(images, config)
+        source: LensSet = FreshSet.open(images, config)
     else:
         source = as_set(images).with_present_classes()
     if config is None:
@@ -91,7 +90,9 @@ def train(
             tell(line)
     opening = open_training(config, source, Path(folder), device=device, init=init, tell=tell)
     with opening as training:
-        return trained(training, progress=progress)
+        for _ in shown(training, is_shown=progress):
+            pass
+        return training.progress
 
 
 @contextmanager
@@ -135,6 +136,7 @@ class DiffusionTraining(Training):
     """The training of a diffusion model; see `open_training`."""
 
     exploded = 1000.0
+    config: TrainingConfig
 
     def __init__(
         self,
@@ -176,7 +178,7 @@ class DiffusionTraining(Training):
             saved=saved,
             tell=tell,
         )
-        if writes and self.is_main:
+        if run.writes:
             # A run that was killed between its best checkpoint and the record of it.
             run.record_best(self.state.best_images, self.state.best_loss)
         # A run of an earlier version has not counted them.
@@ -214,7 +216,7 @@ class DiffusionTraining(Training):
         whole = prepare_data(self.config, source, folder, writes=writes_here, keeps=writes)
         if accelerator.is_main_process:
             device, given = str(accelerator.device), whole.parameters_fingerprint
-            run.record_environment(whole.fingerprint, device, given, writes=writes)
+            run.record_environment(whole.fingerprint, device, given)
         names = list(map(source.name, range(len(source))))
         return run, *split_validation(self.config, whole, names)
 

@@ -23,7 +23,7 @@ from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.model.build import Model, build_model
 from gravlensdiffusion.model.checkpoint import fingerprint
 from gravlensdiffusion.parallel import build_accelerator
-from gravlensdiffusion.training.batches import hide_parameters
+from gravlensdiffusion.training.batches import hidden_in_part
 from gravlensdiffusion.training.fit import Training
 from gravlensdiffusion.training.run import RunDirectory, held_run
 
@@ -59,6 +59,8 @@ def open_distillation(
 class _Distillation(Training):
     """The training of a student; see `open_distillation`."""
 
+    config: DistillationConfig
+
     def __init__(
         self,
         config: DistillationConfig,
@@ -72,7 +74,7 @@ class _Distillation(Training):
         student_config = _distilled(teacher, config)
         device = accelerator.device
         run = RunDirectory.open(folder, config, writes=writes)
-        run.record_environment(fingerprint(teacher), str(device), writes=writes)
+        run.record_environment(fingerprint(teacher), str(device))
         self.teacher = teacher.to(device).eval().requires_grad_(False)
         saved = run.load()
         if saved is None:
@@ -84,7 +86,6 @@ class _Distillation(Training):
         super().__init__(
             student, config, accelerator, config.total_images, run=run, saved=saved, tell=tell
         )
-        self.config = config
         levels, num_steps = student.config.sampling.levels, config.teacher_steps
         self._endpoint = _Endpoint(student.denoiser, self.teacher.denoiser, levels, num_steps)
 
@@ -130,8 +131,7 @@ class _Endpoint:
         times = self.times
         with torch.no_grad():
             x_1 = conditional_prior(self.teacher, noise, condition)
-            solver, num_steps = DPMSolverPP(), len(times) - 1
-            walk = trajectory(self.teacher, solver, x_1, num_steps, condition, times=times)
+            walk = trajectory(self.teacher, DPMSolverPP(), x_1, times, condition)
             points = [x_t for _, x_t, _ in walk]
         place = self.starts[rng.integers(len(self.starts))]
         x_hat: Tensor = self.student(points[place], times[place], condition)
@@ -190,17 +190,14 @@ def _draw_condition(model: Model, config: DistillationConfig, streams: Streams) 
         # Of the lenses that it draws all is given.
         config = replace(config, parameter_dropout=0.0, parameters_dropout=0.0)
     u = streams.uniform(Stream.TRAIN_ORDER)
-    parameters: Tensor | None = None
     if known.prior_size:
         rows = model.prior.cpu()[(u * known.prior_size).long()]
-        label = rows[:, 0].long()
-        if known.parameters:
-            names = [each.name for each in known.parameters]
-            parameters = hide_parameters(rows[:, 1:].double(), names, config, streams)
+        labels, values = rows[:, 0].long(), rows[:, 1:].double()
     else:
-        label = (u * max(len(known.class_names), 1)).long()
-        if known.parameters:
-            parameters = torch.full((len(u), len(known.parameters)), torch.nan).double()
-    hidden = streams.uniform(Stream.TRAIN_CONDITION) < config.label_dropout
-    label = label.masked_fill(hidden | (not known.class_names), UNLABELLED)
-    return Condition(label=label, parameters=parameters).to(model.transform.mean.device)
+        labels = (u * max(len(known.class_names), 1)).long()
+        values = torch.full((len(u), len(known.parameters)), torch.nan, dtype=torch.float64)
+    if not known.class_names:
+        labels = torch.full_like(labels, UNLABELLED)
+    names = [each.name for each in known.parameters]
+    condition = hidden_in_part(labels, values, names, config, streams)
+    return condition.to(model.transform.mean.device)

@@ -45,6 +45,7 @@ class Training:
     """Measurements without a new lowest validation loss after which it ends; 0 for no end."""
     num_images: int = 0
     """Images in the set that is learned from; 0 for none."""
+    config: Config
 
     def __init__(
         self,
@@ -60,7 +61,7 @@ class Training:
     ) -> None:
         if optimiser is None:
             optimiser = build_optimiser(model.network, config.optimiser, config.precision)
-        self.model, self._config = model, config
+        self.model, self.config = model, config
         self.optimiser, self.accelerator = optimiser, accelerator
         self.batch_size = config.batch_size
         self.total_images = math.ceil(total_images / self.batch_size) * self.batch_size
@@ -82,7 +83,7 @@ class Training:
 
     def rate(self, seen: int) -> float:
         """Return the learning rate of the step that begins after a number of images."""
-        return learning_rate(self._config.optimiser, seen, self.total_images)
+        return learning_rate(self.config.optimiser, seen, self.total_images)
 
     def validation_loss(self) -> float | None:
         """Measure the loss of images that are not trained on, if there are any and it is due."""
@@ -167,7 +168,7 @@ class Training:
                 yield self.progress
                 if self._agree(self._is_asked_to_stop):
                     break
-                is_owed |= self.run is not None and self.due(self._config.checkpoint_images)
+                is_owed |= self.run is not None and self.due(self.config.checkpoint_images)
                 is_best = state.best_images == state.images_seen
                 # Weights that may be spoilt must not take the place of good ones.
                 if is_best or (is_owed and not state.skipped_in_a_row and not self.has_ended):
@@ -193,7 +194,7 @@ class Training:
             if state.skipped_in_a_row >= MAX_SKIPPED_IN_A_ROW:
                 folder = None if self.run is None else self.run.folder
                 raise GravLensError(
-                    state.divergence(loss, self._config.optimiser.learning_rate, folder)
+                    state.divergence(loss, self.config.optimiser.learning_rate, folder)
                 )
             return
         state.skipped_in_a_row = 0
@@ -208,7 +209,7 @@ class Training:
         Return the loss, as the mean over all processes, and whether it was of use.
         """
         self.accelerator.backward(loss)
-        limit = self._config.optimiser.max_grad_norm or math.inf
+        limit = self.config.optimiser.max_grad_norm or math.inf
         norm = float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit))
         mean = float(self.accelerator.reduce(loss.detach(), reduction="mean"))
         has_exploded = self.exploded > 0 and mean > self.exploded * self.state.usual_loss
@@ -224,7 +225,7 @@ class Training:
         validation_loss = self.validation_loss()
         if validation_loss is not None:
             state.measured(validation_loss)
-        if state.images_seen and self.due(self._config.log_images):
+        if state.images_seen and self.due(self.config.log_images):
             numbers = {
                 "loss": state.loss,
                 "learning_rate": float(self.optimiser.param_groups[0]["lr"]),
@@ -273,10 +274,3 @@ def shown(training: Training, *, is_shown: bool = True) -> Iterator[Progress]:
             total = progress.images_seen if progress.ended_early else progress.total_images
             bar.update(progress.images_seen, f"loss {progress.loss:.4f}{held_out}", total)
             yield progress
-
-
-def trained(training: Training, *, progress: bool = False) -> Progress:
-    """Train to the end and return where the training then stands."""
-    for _ in shown(training, is_shown=progress):
-        pass
-    return training.progress

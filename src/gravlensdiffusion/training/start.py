@@ -17,13 +17,9 @@ from gravlensdiffusion.sets.flux import weights
 LABELS = "network.label_embedding.weight"
 PARAMETERS = "network.parameter_embedding."
 FEATURES = PARAMETERS + "1.weight"
-STEM = "network.stem.weight"
-LENS_STEM = "network.lens_stem.weight"
 ADDITIONS = ("network.lens_stem.", "network.refine.")
 HEAD = "network.head."
 BIAS = "network.noise_embedding.2.bias"
-MEAN = "transform.mean"
-PRIOR = "prior"
 
 
 def start_from(model: Model, init: str | Path, *, keeps_prior: bool = False) -> None:
@@ -65,11 +61,11 @@ def start_from(model: Model, init: str | Path, *, keeps_prior: bool = False) -> 
     _carry_additions(state, own)
     kept = {k: v for k, v in own.items() if not k.startswith("network.")}
     if model.config.transform == other.config.transform:
-        kept[MEAN] = other.state_dict()[MEAN]
+        kept["transform.mean"] = other.state_dict()["transform.mean"]
     if keeps_prior:
         if model.config.parameters != other.config.parameters:
             raise GravLensError(f"{init}: knows other parameters than the recipe keeps")
-        kept[PRIOR] = other.state_dict()[PRIOR]
+        kept["prior"] = other.state_dict()["prior"]
     load_weights(model, {**kept, **state}, source=Path(init))
 
 
@@ -121,7 +117,7 @@ def _carry_patches(state: dict[str, Tensor], here: int, there: int) -> None:
     reduce = torch.from_numpy(weights(here, there, "area")).float()
     enlarge = torch.from_numpy(weights(there, here, "area")).float()
     old = (-1, there, there)
-    for name in (STEM, LENS_STEM):
+    for name in ("network.stem.weight", "network.lens_stem.weight"):
         if name in state:
             width, _, height, length = state[name].shape
             stem = state[name].reshape(width, *old, height, length)
