@@ -6,7 +6,7 @@ import torch
 
 from gravlensdiffusion.config.model import TransformConfig
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.model.transform import Transform, fit_transform, noise_level
+from gravlensdiffusion.model.transform import Transform, fit_transform
 from tests.sources import in_blocks, rings
 
 IMAGES = rings(100).images
@@ -117,11 +117,11 @@ def test_white_noise_is_found_beside_lenses_and_gradients(rms: float) -> None:
     # The sky of the lenses themselves has an rms of 0.003.
     expected = 2 * np.hypot(rms, 0.003)
     images = (lenses + noise).astype(np.float32)
-    found = noise_level([images[:90], images[90:]], DOUBLED)
+    found = DOUBLED.noise_level([images[:90], images[90:]])
     assert found == pytest.approx(expected, rel=0.35 if rms < 0.1 else 0.05)
-    assert found == pytest.approx(noise_level([images], DOUBLED))
+    assert found == pytest.approx(DOUBLED.noise_level([images]))
 
 
 def test_images_without_noise_have_none() -> None:
     y, x = np.mgrid[:16, :16]
-    assert noise_level([np.float32([[x + 2 * y], [3 * x - y]])], DOUBLED) == 0
+    assert DOUBLED.noise_level([np.float32([[x + 2 * y], [3 * x - y]])]) == 0

@@ -280,6 +280,17 @@ class LensGenerator(Pretrained):
         flux = self.model.transform.inverse(x).contiguous().float().cpu().numpy()
         return np.asarray(flux, dtype=np.float32)
 
+    def to_display(self, frame: Frame) -> NDArray[np.float32]:
+        """Map noisy images to the stretched scale of the transform, shape ``(B, C, H, W)``.
+
+        Noise stays finite and lenses visible on it, where flux would span orders of magnitude. The mean
+        image, which is no part of model space, comes back as the noise goes: what is shown is
+        ``alpha_t z + sigma_t eps / gain`` for a stretched image z.
+        """
+        transform = self.model.transform
+        shown = frame.x_t / transform.config.gain + frame.alpha_t * transform.mean
+        return np.asarray(shown.contiguous().float().cpu().numpy(), dtype=np.float32)
+
     def header(self, request: Request) -> SetHeader:
         """Describe a set of images made by this model."""
         units = {each.name: each.unit for each in self.config.parameters}

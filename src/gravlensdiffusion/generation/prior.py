@@ -70,16 +70,8 @@ def _draw_missing(
     distribution, those that depend on each other do so up to the width of the kernel, the others are drawn on
     their own, and no image has those of a training image. What follows from the others is left to the model, and so is what the chosen
     training image lacks; where it is asked for and can be computed, the best of several draws is taken. Image k depends on (seed, k) and what it is asked to be alone. A model of
-    before takes all parameters of that training image, where none is asked for.
-
-    Args:
-        config: The model.
-        prior: Class and parameters of some training images, shape ``(prior_size, 1 + P)``.
-        labels: Classes of the images, shape ``(N,)``.
-        parameters: Their parameters, shape ``(N, P)``; changed in place.
-        numbers: Their numbers k.
-        seed: Seed.
-        derive: Computes what follows from the others.
+    before takes all parameters of that training image, where none is asked for. The prior is class and
+    parameters of some training images, ``(prior_size, 1 + P)``; the images' ``(N, P)`` are changed in place.
 
     References:
         Geenens 2014 (arXiv:1303.4121), the estimate on the scale of normal scores; Scott 1992,

@@ -66,6 +66,25 @@ class Transform(nn.Module):
             z = torch.sinh(z)
         return z * self.config.scale + self.config.offset
 
+    def noise_level(self, batches: Iterable[NDArray[np.float32]]) -> float:
+        """Estimate the standard deviation of white noise, the median over images [model units].
+
+        Second differences along both axes, ``[1, -2, 1]`` times its transpose, take away whatever is
+        smooth and leave six times the noise. Half of the pixels of an image may hold anything else.
+
+        Args:
+            batches: Flux, each of shape ``(B, C, H, W)`` with H and W of 3 at least.
+
+        References:
+            Immerkaer 1996, Fast noise variance estimation (with a median in place of the mean).
+        """
+        found = []
+        for batch in batches:
+            x = self(torch.from_numpy(batch)).double()
+            left = x.diff(n=2, dim=-1).diff(n=2, dim=-2)
+            found.append(left.abs().flatten(1).median(dim=1).values)
+        return float(torch.cat(found).median()) / MEDIAN_OF_NORMAL / 6
+
 
 def stretch(config: TransformConfig, flux: Tensor) -> Tensor:
     """Apply the pixel-wise part of the transform to ``(B, C, H, W)``."""
@@ -89,9 +108,6 @@ def fit_transform(
         config: The transform; ``gain`` 0 and ``fit`` mark what is measured.
         batches: Flux, each of shape ``(B, C, H, W)``; read twice, so not an iterator.
         image_shape: ``(C, H, W)``.
-
-    Returns:
-        The transform, its configuration complete.
 
     Raises:
         GravLensError: If the set has no spread, or leaves the bounds of the transform.
@@ -125,30 +141,6 @@ def fit_transform(
     if config.centre == "none":
         mean = torch.zeros_like(mean)
     return Transform(config, mean.float())
-
-
-def noise_level(batches: Iterable[NDArray[np.float32]], transform: Transform) -> float:
-    """Estimate the standard deviation of white noise in model space.
-
-    Second differences along both axes, ``[1, -2, 1]`` times its transpose, take away whatever is
-    smooth and leave six times the noise. Half of the pixels of an image may hold anything else.
-
-    Args:
-        batches: Flux, each of shape ``(B, C, H, W)`` with H and W of 3 at least.
-        transform: Flux to model space.
-
-    Returns:
-        The median over the images [model units].
-
-    References:
-        Immerkaer 1996, Fast noise variance estimation (with a median in place of the mean).
-    """
-    found = []
-    for batch in batches:
-        x = transform(torch.from_numpy(batch)).double()
-        left = x.diff(n=2, dim=-1).diff(n=2, dim=-2)
-        found.append(left.abs().flatten(1).median(dim=1).values)
-    return float(torch.cat(found).median()) / MEDIAN_OF_NORMAL / 6
 
 
 def _check_bounds(batches: Iterable[NDArray[np.float32]], bounds: tuple[float, float]) -> None:

@@ -21,7 +21,6 @@ from gravlensdiffusion.model.transform import (
     Transform,
     fit_spread,
     fit_transform,
-    noise_level,
     stretch,
 )
 from gravlensdiffusion.nn.lens_equation import ABSENT
@@ -89,7 +88,7 @@ def fresh_model(
     if config.noise == "carried":
         # White noise goes past the network. The lowest level of sampling is a fifth of it or less, so
         # that 98% of it or more, 1 / sqrt(1 + (sigma_min / noise)^2), is left in the last estimate.
-        noise, schedule = noise_level(data.images.blocks(), transform), found.schedule
+        noise, schedule = transform.noise_level(data.images.blocks()), found.schedule
         if noise:
             schedule = replace(schedule, sigma_min=min(schedule.sigma_min, noise / 5))
         found = replace(found, schedule=schedule, denoiser=replace(found.denoiser, noise=noise))

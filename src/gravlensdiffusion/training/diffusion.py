@@ -32,10 +32,10 @@ from gravlensdiffusion.training.batches import (
     Prefetcher,
     load_batch,
 )
-from gravlensdiffusion.training.counters import Progress, doubt
+from gravlensdiffusion.training.counters import Progress
 from gravlensdiffusion.training.data import fresh_model, prepare_data
 from gravlensdiffusion.training.fit import Training, shown
-from gravlensdiffusion.training.run import RunDirectory, held_run
+from gravlensdiffusion.training.run import RunDirectory
 from gravlensdiffusion.training.start import start_from
 from gravlensdiffusion.training.validation import ValidationLoss, split_validation
 
@@ -117,7 +117,7 @@ def open_training(
     processes = Processes.launched()
     with ExitStack() as stack:
         # The processes of one launch share one run: the main one holds it for all of them.
-        held = held_run(folder, writes=writes) if processes.is_main else nullcontext()
+        held = RunDirectory.held(folder, writes=writes) if processes.is_main else nullcontext()
         processes.main_first(lambda: stack.enter_context(held))
         if not checkpoints(folder):  # a mistake is told before the run directory is made
             if init is not None:
@@ -186,13 +186,9 @@ class DiffusionTraining(Training):
         self.num_images, self.state.num_different = len(self.data), counted
         if self._fresh is not None:
             self.num_images, self.state.num_different = 0, self.total_images
-        self.state.doubt = doubt(
-            config,
-            max(self.total_images, self.state.images_seen),
-            self.state.num_different,
-            # A model of the smooth lens knows lenses from the start, as one that is adapted does.
-            starts_from_model=init is not None or model.expected is not None,
-        )
+        # A model of the smooth lens knows lenses from the start, as one that is adapted does.
+        knows_lenses = init is not None or model.expected is not None
+        self.state.doubt = self.state.doubt_about(config, starts_from_model=knows_lenses)
         self._wrapped = accelerator.prepare(model)
         if config.compile:
             # The network in place, so that its weights keep their names.

@@ -25,7 +25,7 @@ from gravlensdiffusion.model.checkpoint import fingerprint
 from gravlensdiffusion.parallel import build_accelerator
 from gravlensdiffusion.training.batches import hidden_in_part
 from gravlensdiffusion.training.fit import Training
-from gravlensdiffusion.training.run import RunDirectory, held_run
+from gravlensdiffusion.training.run import RunDirectory
 
 HIGHEST, LOWEST = 0.03, 0.003
 """Ends of the default noise levels between steps, in units of the highest noise-to-signal ratio."""
@@ -52,7 +52,7 @@ def open_distillation(
     accelerator = build_accelerator(device, config.precision)
     if accelerator.num_processes > 1:
         raise GravLensError("distillation runs in one process; start it without a launcher")
-    with held_run(folder, writes=writes):
+    with RunDirectory.held(folder, writes=writes):
         yield _Distillation(config, teacher, folder, accelerator, writes=writes, tell=tell)
 
 

@@ -93,13 +93,26 @@ class RunDirectory:
             write_atomically(path, to_json(config))
         return cls(folder, config.keep_checkpoints, writes)
 
-    def record_environment(self, fingerprint: str, device: str, parameters: str = "") -> None:
-        """Write ``environment.json``, or find what the run began with unchanged.
+    @staticmethod
+    @contextmanager
+    def held(folder: Path, *, writes: bool = True) -> Iterator[None]:
+        """Hold a run directory for this process; where it `writes`, clear away what killed ones left half-written.
 
-        Args:
-            fingerprint: Digest of what is learned from.
-            device: Where it is learned.
-            parameters: Digest of the physical parameters that are learned; empty for none.
+        Raises:
+            GravLensError: If another process trains there, or the folder is no run directory.
+        """
+        _refuse_others(folder)
+        with held(folder) if writes or (folder / LOCK).is_file() else nullcontext():
+            for pattern in LEFTOVERS if writes else ():
+                for path in folder.glob(pattern):
+                    if path.is_dir():
+                        shutil.rmtree(path)
+                    else:
+                        path.unlink()
+            yield
+
+    def record_environment(self, fingerprint: str, device: str, parameters: str = "") -> None:
+        """Write ``environment.json``, or find the digests of the data and their parameters unchanged.
 
         Raises:
             GravLensError: If the run began with something else, or its record is damaged.
@@ -131,15 +144,9 @@ class RunDirectory:
     ) -> None:
         """Write a checkpoint and drop the oldest ones, but for that with the lowest validation loss.
 
-        A run that is killed on the way has its old record with the old checkpoint, or the new one
-        with the new.
-
-        Args:
-            images_seen: Images seen.
-            model: The model.
-            average: The moving average of its weights, or None.
-            state: What it takes to go on.
-            best: Images seen and loss of the best checkpoint; see `record_best`.
+        It holds the model, the average of its weights, if any, and what it takes to go on. A run that
+        is killed on the way has its old record of the best one with the old checkpoint, or the new
+        one with the new.
         """
         folder = self.folder / "checkpoints" / f"{images_seen:010d}"
         if not folder.exists():
@@ -181,24 +188,6 @@ class RunDirectory:
             raise GravLensError(
                 f"{error}; remove {folder} to go on from the checkpoint before"
             ) from error
-
-
-@contextmanager
-def held_run(folder: Path, *, writes: bool = True) -> Iterator[None]:
-    """Hold a run directory for this process; where it `writes`, clear away what killed ones left half-written.
-
-    Raises:
-        GravLensError: If another process trains there, or the folder is no run directory.
-    """
-    _refuse_others(folder)
-    with held(folder) if writes or (folder / LOCK).is_file() else nullcontext():
-        for pattern in LEFTOVERS if writes else ():
-            for path in folder.glob(pattern):
-                if path.is_dir():
-                    shutil.rmtree(path)
-                else:
-                    path.unlink()
-        yield
 
 
 def _refuse_others(folder: Path) -> None:

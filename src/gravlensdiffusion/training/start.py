@@ -32,12 +32,8 @@ def start_from(model: Model, init: str | Path, *, keeps_prior: bool = False) -> 
     without effect. Where ranges differ, a value starts with what the other model learned of the
     same place in its own range. Where the patches of the two networks differ in size, the first
     convolution sees each patch reduced to the other size, and the last one's patches are enlarged:
-    the levels between see lenses at the scale that they know.
-
-    Args:
-        model: The fresh model, changed in place.
-        init: The other model; see `checkpoint.load_model`.
-        keeps_prior: Whether parameters that are not asked for are drawn as the other model does.
+    the levels between see lenses at the scale that they know. Parameters that are not asked for are
+    drawn as by the other model, if the fresh one ``keeps_prior``.
 
     Raises:
         GravLensError: If there is no such model, its network has another shape, or its parameters

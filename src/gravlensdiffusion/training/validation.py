@@ -91,11 +91,8 @@ def split(
     the seed and on the originals alone, so that adding generated images leaves it as it is. Of the
     copies of an image that is held out, one of each class judges and the others are left out.
 
-    Args:
-        data: The set; images with label -1 are left out, and generated ones train and never judge.
-        share: Share of the originals to hold out.
-        seed: Seed.
-        groups: Number of the group of copies of each image, shape ``(N,)``; None where all differ.
+    Images with label -1 are left out, and generated ones train and never judge. Copies are known by
+    the number of their group, ``(N,)``.
 
     Raises:
         GravLensError: If a class has fewer than `MIN_PER_CLASS` different original images, or none is left
