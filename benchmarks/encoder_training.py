@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gravlensdiffusion.config.classifier import EncoderConfig
+from gravlensdiffusion.config.training import EMAConfig, OptimiserConfig, TrainingConfig
 from gravlensdiffusion.nn.classifier import LensEncoder
 from gravlensdiffusion.parallel import build_accelerator
 from gravlensdiffusion.training.augment import DIRECTED, turn_lenses
-from gravlensdiffusion.training.fit import Training, trained
+from gravlensdiffusion.training.fit import Training, shown
 
 TARGETS = (
     "theta_E",
@@ -117,7 +118,8 @@ def train_encoder(
         torch.manual_seed(seed)
         network = LensEncoder(config).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     training = _EncoderTraining(network.train(), data, epochs, seed, batch_size, peak_rate)
-    trained(training, progress=progress)
+    for _ in shown(training, is_shown=progress):
+        pass
     return network.eval()
 
 
@@ -131,18 +133,27 @@ class _EncoderTraining(Training):
         batch_size: int,
         peak_rate: float,
     ) -> None:
-        num_steps = epochs * (len(data) // batch_size)
+        config = TrainingConfig(
+            batch_size=batch_size,
+            log_images=200 * batch_size,
+            optimiser=OptimiserConfig(learning_rate=peak_rate, max_grad_norm=5.0),
+            ema=EMAConfig(halflife_images=0),
+        )
         super().__init__(
             network,
-            torch.optim.AdamW(network.parameters(), lr=peak_rate, weight_decay=0.02),
-            accelerator=build_accelerator("cpu", "fp32"),
-            batch_size=batch_size,
-            total_images=num_steps * batch_size,
-            rate=lambda seen: peak_rate * _share(seen // batch_size, num_steps),
-            max_grad_norm=5.0,
-            log_images=200 * batch_size,
+            config,
+            build_accelerator("cpu", "fp32"),
+            epochs * (len(data) // batch_size) * batch_size,
+            optimiser=torch.optim.AdamW(network.parameters(), lr=peak_rate, weight_decay=0.02),
         )
+        self._peak_rate = peak_rate
         self._batches = _batches(data, epochs, batch_size, seed)
+
+    def rate(self, seen: int) -> float:
+        """Return the learning rate of a step: a rise over 200, then half a cosine."""
+        step, num_steps = seen // self.batch_size, self.total_images // self.batch_size
+        falling = 0.5 * (1 + math.cos(math.pi * step / num_steps))
+        return self._peak_rate * min((step + 1) / 200, falling)
 
     def loss(self, first: int) -> Tensor:
         """Return the loss of the next batch."""
@@ -150,11 +161,6 @@ class _EncoderTraining(Training):
         predicted, logits = self.model.estimate(self.model(images))
         error = (predicted - targets) / self.model.target_stds
         return error.square().mean() + CLASS_WEIGHT * F.cross_entropy(logits, labels)
-
-
-def _share(step: int, num_steps: int) -> float:
-    """Return the share of the peak rate at a step: a rise over 200, then half a cosine."""
-    return min((step + 1) / 200, 0.5 * (1 + math.cos(math.pi * step / num_steps)))
 
 
 def _batches(

@@ -121,9 +121,7 @@ def drawn(
     finished = []
     for k in range(0, len(x), BATCH):
         rows = slice(k, k + BATCH)
-        for _, last, _ in trajectory(
-            denoiser, solver, x_t[rows], len(times) - 1, condition[rows], times=times
-        ):
+        for _, last, _ in trajectory(denoiser, solver, x_t[rows], times, condition[rows]):
             part = last
         finished.append(part)
     return torch.cat(finished)

@@ -181,3 +181,16 @@ def test_a_model_of_learned_noise_and_few_parameters_will_do(
     with LensStore(tmp_path / "out.h5") as store:
         assert set(store.parameters) == {"theta_E", "axion_mass", GENERATED}
         assert np.isnan(store.parameters["theta_E"][8:]).all()
+
+
+def test_settings_out_of_range_are_refused() -> None:
+    for settings, message in (
+        ({"seed": -1}, "`seed` must lie between 0 and 2"),
+        ({"batch_size": 0}, "`batch_size` must be at least 1"),
+        (
+            {"guidance": float("nan")},
+            "`guidance` must lie between 0 and 10, beyond which no lenses",
+        ),
+    ):
+        with pytest.raises(GravLensError, match=message):
+            Settings(**settings)

@@ -79,7 +79,7 @@ def test_distilled_weights_beside_a_model_take_its_few_steps(teacher: Path, tmp_
 def test_a_dry_run_says_what_would_be_done(
     teacher: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(words(teacher, tmp_path / "run", "--dry-run", "--method", "endpoint")) == 0
+    assert main(words(teacher, tmp_path / "run", "--dry-run")) == 0
     expected = (
         f"would distill {teacher} to 1, 2, 4 steps by endpoint on 16 images in 2 steps, batch 8\n"
     )

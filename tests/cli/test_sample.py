@@ -17,7 +17,7 @@ from gravlensdiffusion.config.model import (
 )
 from gravlensdiffusion.config.network import UNetConfig
 from gravlensdiffusion.generation.generator import LensGenerator
-from gravlensdiffusion.generation.saving import kept_steps, to_display
+from gravlensdiffusion.generation.saving import kept_steps
 from gravlensdiffusion.model.build import build_model
 from gravlensdiffusion.model.checkpoint import save_model
 from gravlensdiffusion.store.reader import LensStore
@@ -163,7 +163,7 @@ def test_gif_starts_from_noise_and_ends_with_the_images(model, tmp_path):
             gif.seek(index)
             pixels = np.asarray(gif.convert("L"), dtype=float)
             grey = pixels[zoom : 9 * zoom : zoom, zoom : 9 * zoom : zoom].ravel()
-            brightness = to_display(generator, walk[index])[0, 0, ::-1].ravel()
+            brightness = generator.to_display(walk[index])[0, 0, ::-1].ravel()
             assert (np.diff(grey[np.argsort(brightness)]) >= 0).all()
             assert len(np.unique(grey)) > 10
 

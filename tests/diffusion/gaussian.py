@@ -92,6 +92,7 @@ def sample(
 ) -> Tensor:
     """Return the finished images of a trajectory."""
     finished = x_T
-    for _, x_t, _ in trajectory(denoiser, sampler, x_T, num_steps, condition, streams):
+    times = sampler.times(denoiser.schedule, num_steps)
+    for _, x_t, _ in trajectory(denoiser, sampler, x_T, times, condition, streams):
         finished = x_t
     return finished

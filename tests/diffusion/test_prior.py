@@ -59,9 +59,10 @@ def test_sampling_starts_from_what_is_expected_of_the_condition(is_guided: bool)
     condition = Condition(label=torch.zeros(2, dtype=torch.int64), parameters=parameters)
     quiet = torch.zeros(2, 1, 4, 4, dtype=torch.float64)
     x_1 = conditional_prior(denoiser, quiet, condition)
-    *_, (_, image, _) = trajectory(denoiser, DPMSolverPP(), x_1, 40, condition)
+    times = DPMSolverPP().times(schedule, 40)
+    *_, (_, image, _) = trajectory(denoiser, DPMSolverPP(), x_1, times, condition)
     assert torch.allclose(image, parameters[:, :, None, None].expand_as(image), atol=1e-6)
-    *_, (_, image, _) = trajectory(denoiser, DPMSolverPP(), quiet, 40, condition)
+    *_, (_, image, _) = trajectory(denoiser, DPMSolverPP(), quiet, times, condition)
     assert (image[:, 0, 0, 0] - parameters[:, 0]).abs().min() > 0.01
 
 

@@ -106,10 +106,10 @@ def test_the_driver_shows_noise_first_and_the_image_last(sampler: Sampler) -> No
     denoiser = IndexedDenoiser(SmallNet(), DDPMSchedule(), "epsilon")
     streams = Streams(0, [0, 1])
     x_1 = streams.normal(Stream.PRIOR, SHAPE)
-    frames = list(trajectory(denoiser, sampler, x_1, 6, None, streams))
+    times = sampler.times(denoiser.schedule, 6)
+    frames = list(trajectory(denoiser, sampler, x_1, times, None, streams))
     assert [i for i, _, _ in frames] == list(range(7))
     assert torch.equal(frames[0][1], x_1)
-    times = sampler.times(denoiser.schedule, 6)
     for (_, x_t, x_hat), t in zip(frames, times[:-1], strict=False):
         assert torch.equal(x_hat, denoiser(x_t, t))
     assert torch.equal(frames[-1][1], frames[-1][2])
@@ -165,7 +165,7 @@ def test_multistep_solver_weighs_uneven_steps() -> None:
     t_0, t_1, t_2 = schedule.t_from_log_snr(2 * half_log_snr)
     x_0 = Streams(0, [0]).normal(Stream.PRIOR, SHAPE).double()
     denoiser.double()
-    walk = trajectory(denoiser, DPMSolverPP(), x_0, 2, times=torch.stack([t_0, t_1, t_2]))
+    walk = trajectory(denoiser, DPMSolverPP(), x_0, torch.stack([t_0, t_1, t_2]))
     (_, _, x_hat_0), (_, x_1, x_hat_1), (_, x_2, _) = walk
     r = 1.5 / 0.5
     estimate = (1 + 1 / (2 * r)) * x_hat_1 - 1 / (2 * r) * x_hat_0
@@ -181,8 +181,8 @@ def test_each_step_adds_noise_of_its_own(sampler: Sampler) -> None:
     denoiser = GaussianDenoiser(torch.zeros(SHAPE), torch.zeros(64, 64), schedule)
     streams = Streams(0, [0, 1])
     x_1 = torch.zeros(2, *SHAPE, dtype=torch.float64)
-    frames = [x_t for _, x_t, _ in trajectory(denoiser, sampler, x_1, 5, None, streams)]
     times = sampler.times(schedule, 5)
+    frames = [x_t for _, x_t, _ in trajectory(denoiser, sampler, x_1, times, None, streams)]
     for i in range(4):
         (alpha_t, sigma_t), (alpha_s, sigma_s) = schedule(times[i]), schedule(times[i + 1])
         kept = (alpha_t / alpha_s) * (sigma_s / sigma_t) ** 2
@@ -211,7 +211,7 @@ def test_own_times_can_be_given() -> None:
     denoiser = IndexedDenoiser(SmallNet(), DDPMSchedule(), "epsilon")
     x_1 = Streams(0, [0]).normal(Stream.PRIOR, SHAPE)
     times = torch.tensor([1.0, 0.6, 0.3], dtype=torch.float64)
-    frames = list(trajectory(denoiser, DDIM(), x_1, 2, times=times))
+    frames = list(trajectory(denoiser, DDIM(), x_1, times))
     state = DDIM().init()
     for t, s in pairwise(times):
         x_1, _, state = DDIM().step(denoiser, x_1, t, s, state)
@@ -254,7 +254,8 @@ def test_consistency_puts_fresh_noise_on_the_estimate() -> None:
     constant = GaussianDenoiser(torch.full(SHAPE, 0.7), torch.zeros(64, 64), schedule)
     streams = Streams(0, range(200))
     x_T = prior(schedule, streams.normal(Stream.PRIOR, SHAPE))
-    walk = trajectory(constant, Consistency((1.0,)), x_T, 2, None, streams)
+    sampler = Consistency((1.0,))
+    walk = trajectory(constant, sampler, x_T, sampler.times(schedule, 2), None, streams)
     (_, _, _), (_, x_s, _), (_, x_0, _) = walk
     # Half signal, half noise that has nothing to do with the noise of the start.
     assert x_s.mean() == pytest.approx(0.7 * 0.5**0.5, abs=0.02)

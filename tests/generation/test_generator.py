@@ -17,7 +17,6 @@ from gravlensdiffusion.config.network import UNetConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.generation.request import Request
-from gravlensdiffusion.generation.saving import to_display
 from gravlensdiffusion.model.build import SAMPLERS, Model, build_model
 from gravlensdiffusion.model.transform import Transform
 from tests.models import PRIOR
@@ -108,7 +107,7 @@ def test_images_come_in_flux_units(generator: LensGenerator) -> None:
     assert [frame.step for frame in frames] == [0, 1, 2, 3]
     z = frames[-1].x_t.numpy() / 1.5 + 0.3
     assert np.allclose(samples.images, 0.1 * np.sinh(z), rtol=1e-5, atol=1e-6)
-    assert np.allclose(to_display(generator, frames[-1]), z, rtol=1e-5, atol=1e-6)
+    assert np.allclose(generator.to_display(frames[-1]), z, rtol=1e-5, atol=1e-6)
     records = list(samples.records())
     assert [record.label for record in records] == [0, 1, 2]
     assert np.array_equal(records[1].image, samples.images[1])
@@ -123,7 +122,7 @@ def test_a_trajectory_starts_from_unit_noise_with_no_lens_in_it(generator: LensG
     assert first.x_t.std().item() == pytest.approx(1, abs=0.03)
     assert first.alpha_t == pytest.approx(1 / 50, rel=1e-3)
     # The mean image of 0.3 would stand out thirty times over the scatter of the mean.
-    assert np.abs(to_display(generator, first).mean()) < 0.03
+    assert np.abs(generator.to_display(first).mean()) < 0.03
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from scipy.stats import ks_2samp, spearmanr
 
 from gravlensdiffusion.config.model import ModelConfig
 from gravlensdiffusion.generation.generator import LensGenerator
-from gravlensdiffusion.generation.prior import draw_missing_parameters
+from gravlensdiffusion.generation.prior import _draw_missing
 from tests.models import LEARNED, ORDERED, PRIOR, SIGNAL_TO_NOISE, SOURCE_X, THETA_E, awake
 
 SOURCE_Y = replace(SOURCE_X, name="source_y")
@@ -42,7 +42,7 @@ def drawn(
     parameters = np.full((len(labels), len(config.parameters)), np.nan)
     for column, values in asked.items():
         parameters[:, column] = values
-    draw_missing_parameters(config, table, labels, parameters, range(len(labels)), seed=3)
+    _draw_missing(config, table, labels, parameters, range(len(labels)), seed=3)
     return parameters
 
 
@@ -80,7 +80,7 @@ def test_what_follows_from_the_others_is_met_where_it_can_be_computed(
     asked = np.linspace(8.5, 10.5, 200)
     parameters = np.full((200, 4), np.nan)
     parameters[:, 3] = asked
-    draw_missing_parameters(
+    _draw_missing(
         CONFIG, table, np.zeros(200, np.int16), parameters, range(200), 3, lambda p: 10 * p[:, 0]
     )
     assert np.array_equal(parameters[:, 3], asked)

@@ -1,4 +1,4 @@
-"""Flux to model space and back."""
+"""Flux to model space and back, and the noise that is found there."""
 
 import numpy as np
 import pytest
@@ -10,6 +10,7 @@ from gravlensdiffusion.model.transform import Transform, fit_transform
 from tests.sources import in_blocks, rings
 
 IMAGES = rings(100).images
+DOUBLED = Transform(TransformConfig(kind="linear", gain=2.0), torch.zeros(1, 1, 1))
 
 
 def fitted(**settings: object) -> Transform:
@@ -106,3 +107,21 @@ def test_images_without_spread_are_refused() -> None:
         fit_transform(TransformConfig(kind="linear"), flat, (1, 8, 8))
     with pytest.raises(GravLensError, match="must be fitted"):
         Transform(TransformConfig(kind="linear"), torch.zeros(1, 8, 8))
+
+
+@pytest.mark.parametrize("rms", [0.0, 0.003, 0.1])
+def test_white_noise_is_found_beside_lenses_and_gradients(rms: float) -> None:
+    lenses = rings(200, size=28).images
+    lenses = lenses + np.linspace(0, 1, 28, dtype=np.float32)
+    noise = np.random.default_rng(1).normal(0, rms, lenses.shape)
+    # The sky of the lenses themselves has an rms of 0.003.
+    expected = 2 * np.hypot(rms, 0.003)
+    images = (lenses + noise).astype(np.float32)
+    found = DOUBLED.noise_level([images[:90], images[90:]])
+    assert found == pytest.approx(expected, rel=0.35 if rms < 0.1 else 0.05)
+    assert found == pytest.approx(DOUBLED.noise_level([images]))
+
+
+def test_images_without_noise_have_none() -> None:
+    y, x = np.mgrid[:16, :16]
+    assert DOUBLED.noise_level([np.float32([[x + 2 * y], [3 * x - y]])]) == 0

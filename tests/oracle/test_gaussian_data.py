@@ -149,7 +149,8 @@ def test_order_of_convergence(schedule: Schedule, sampler: Sampler, order: int) 
     exact = denoiser.flow(x_1, ONE, lowest)
     errors = []
     for num_steps in (101, 201, 401):
-        *_, (_, x_lowest, _), _ = trajectory(denoiser, sampler, x_1, num_steps)
+        times = sampler.times(schedule, num_steps)
+        *_, (_, x_lowest, _), _ = trajectory(denoiser, sampler, x_1, times)
         errors.append((x_lowest - exact).abs().max().item())
     for coarse, fine in pairwise(errors):
         assert math.log2(coarse / fine) == pytest.approx(order, abs=0.1)

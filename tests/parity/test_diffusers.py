@@ -55,7 +55,7 @@ def start() -> Tensor:
 def ours(sampler: Sampler, denoiser: Denoiser, timesteps: Tensor) -> list[Tensor]:
     times = torch.cat([(timesteps.double() + 1) / 1000, torch.zeros(1, dtype=torch.float64)])
     streams = TorchStreams(0, SHAPE[0])
-    walk = trajectory(denoiser, sampler, start(), len(timesteps), None, streams, times=times)
+    walk = trajectory(denoiser, sampler, start(), times, None, streams)
     return [x_t for _, x_t, _ in walk]
 
 

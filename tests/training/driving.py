@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from gravlensdiffusion.model.folders import checkpoints
 from gravlensdiffusion.training.counters import Progress
 from gravlensdiffusion.training.fit import Training
+from gravlensdiffusion.training.run import read_metrics
 
 T = TypeVar("T", bound=Training)
 
@@ -35,3 +36,13 @@ def final_tensors(run: Path) -> dict[str, torch.Tensor]:
     folder = checkpoints(run)[-1].folder
     names = [path.name for path in folder.glob("*.safetensors")]
     return {f"{n}/{k}": v for n in names for k, v in load_file(folder / n).items()}
+
+
+def assert_ended_alike(first: Path, second: Path, num_losses: int) -> None:
+    """Check that two runs have the same last weights, and the same losses on the way, to the bit."""
+    tensors, others = final_tensors(first), final_tensors(second)
+    assert tensors.keys() == others.keys()
+    assert all(torch.equal(tensors[name], others[name]) for name in tensors)
+    losses = [[line["loss"] for line in read_metrics(run)] for run in (first, second)]
+    assert losses[0] == losses[1]
+    assert len(losses[0]) == num_losses

@@ -17,7 +17,7 @@ from gravlensdiffusion.training.counters import FROM_A_MODEL, Progress
 from gravlensdiffusion.training.data import prepare_data
 from gravlensdiffusion.training.diffusion import train
 from gravlensdiffusion.training.start import LABELS
-from gravlensdiffusion.training.validation import choose_validation
+from gravlensdiffusion.training.validation import _choose_validation
 from tests.models import ORDERED
 from tests.sources import ArraySource, rings, tiny
 from tests.training.adapting import SIZE, own_set, quick
@@ -144,7 +144,7 @@ def test_held_out_images_leave_no_trace(
 ) -> None:
     init = known if noise == "learned" else simulated
     clean, poisoned = own_set(), own_set()
-    held_out = choose_validation(clean.labels, 0.1, seed=0)
+    held_out = _choose_validation(clean.labels, 0.1, seed=0)
     assert [int(held_out[clean.labels == label].sum()) for label in (0, 1)] == [12, 12]
     poisoned.images[held_out] = np.random.default_rng(0).normal(50, 5, (24, 1, SIZE, SIZE))
     weights, configs, losses = [], [], []

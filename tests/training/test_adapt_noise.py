@@ -14,7 +14,7 @@ from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.model.checkpoint import load_model, save_model
 from gravlensdiffusion.presets.simulation import simulation_preset
 from gravlensdiffusion.training.adapt import FEW_PASSES, adapt
-from gravlensdiffusion.training.counters import doubt
+from gravlensdiffusion.training.counters import Progress
 from gravlensdiffusion.training.diffusion import train
 from tests.models import ORDERED, SKY, awake
 from tests.sources import ArraySource, rings
@@ -80,7 +80,8 @@ def test_noise_of_the_models_own_instrument_is_removed(tmp_path: Path) -> None:
     found = adapt(simulated, source)
     assert found.config.noise == "removed"
     assert found.config.total_images == 20 * FEW_PASSES
-    assert not doubt(found.config, 20 * FEW_PASSES, 20, starts_from_model=True)
+    state = Progress(total_images=20 * FEW_PASSES, num_different=20)
+    assert not state.doubt_about(found.config, starts_from_model=True)
     assert "its own 0.1 e-/s" in found.notes[0]
     assert "classes and parameters" in found.notes[1]
     assert len(found.notes) == 2

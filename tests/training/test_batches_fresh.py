@@ -14,7 +14,7 @@ from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.model.checkpoint import load_model
 from gravlensdiffusion.model.folders import checkpoints
 from gravlensdiffusion.training import batches
-from gravlensdiffusion.training.batches import fresh_set, load_batch
+from gravlensdiffusion.training.batches import FreshSet, load_batch
 from gravlensdiffusion.training.data import prepare_data
 from tests.sources import tiny
 
@@ -34,7 +34,7 @@ def recipe(**changes):
 def test_image_i_of_the_training_is_image_i_of_the_simulation(tmp_path):
     shown = {"label_dropout": 0.0, "parameters_dropout": 0.0, "derived_dropout": 0.0}
     config = recipe(seed=3, **shown)
-    source = fresh_set("preset:deeplense", config)
+    source = FreshSet.open("preset:deeplense", config)
     data = prepare_data(config, source, tmp_path)
     whole = simulate("deeplense", 100, 3, size=10, noise_free=True, flux_unit="e-/s")
     counts = np.arange(88, 96)
@@ -47,7 +47,7 @@ def test_image_i_of_the_training_is_image_i_of_the_simulation(tmp_path):
 
 def test_images_have_the_classes_of_the_model(tmp_path):
     config = recipe(seed=3, label_dropout=0.0)
-    source = fresh_set("preset:deeplense", config)
+    source = FreshSet.open("preset:deeplense", config)
     whole = simulate("deeplense", 100, 3, size=10, noise_free=True, flux_unit="e-/s")
     names, counts = ("axion", "other", "no_sub"), np.arange(80, 100)
     wanted = whole.with_classes(names).labels

@@ -24,7 +24,7 @@ from gravlensdiffusion.sets.records import GENERATED
 from gravlensdiffusion.training.diffusion import DiffusionTraining, open_training, train
 from gravlensdiffusion.training.run import read_metrics
 from tests.sources import rings, tiny
-from tests.training.driving import drive, final_tensors
+from tests.training.driving import assert_ended_alike, drive, final_tensors
 
 
 def test_losses_do_not_depend_on_where_the_images_are_held(
@@ -64,12 +64,7 @@ def test_a_broken_run_ends_with_the_same_bits_as_an_unbroken_one(
         drive(open_training(config, source, tmp_path / "broken", device="cpu"), stop_after=steps)
     train(config, source, tmp_path / "broken", device="cpu")
 
-    whole, broken = final_tensors(tmp_path / "whole"), final_tensors(tmp_path / "broken")
-    assert whole.keys() == broken.keys()
-    assert all(torch.equal(whole[name], broken[name]) for name in whole)
-    losses = [[m["loss"] for m in read_metrics(tmp_path / n)] for n in ("whole", "broken")]
-    assert losses[0] == losses[1]
-    assert len(losses[0]) == 4
+    assert_ended_alike(tmp_path / "whole", tmp_path / "broken", 4)
 
 
 def test_a_run_that_assembles_ahead_ends_with_the_same_bits(tmp_path: Path) -> None:

@@ -1,30 +1,42 @@
-"""Distillation: resuming, what it asks for, what it refuses."""
+"""Distillation: what a student learns, resuming, what it asks for, what it refuses."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor, nn
 
+from gravlensdiffusion.conditioning import Condition
 from gravlensdiffusion.config.model import ModelConfig
-from gravlensdiffusion.config.training import DistillationConfig, EMAConfig, Method, OptimiserConfig
+from gravlensdiffusion.config.training import DistillationConfig, EMAConfig, OptimiserConfig
+from gravlensdiffusion.diffusion.denoise import Denoiser
+from gravlensdiffusion.diffusion.noise import VariancePreservingLogSNR
 from gravlensdiffusion.diffusion.randomness import Streams
+from gravlensdiffusion.diffusion.sampler import prior
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.model.build import Model
 from gravlensdiffusion.model.checkpoint import load_model
-from gravlensdiffusion.training.distill import _draw_condition, open_distillation
-from gravlensdiffusion.training.run import read_metrics
+from gravlensdiffusion.training.distill import (
+    _default_levels,
+    _draw_condition,
+    _Endpoint,
+    open_distillation,
+)
+from tests.diffusion.gaussian import GaussianDenoiser
 from tests.models import LEARNED, ORDERED, PRIOR, awake
-from tests.training.driving import drive, final_tensors
+from tests.training.driving import assert_ended_alike, drive
+
+SCHEDULE = VariancePreservingLogSNR(0.02, 20.0)
 
 
-def small(method: Method = "distribution", **changes: object) -> DistillationConfig:
+def small(**changes: object) -> DistillationConfig:
     """Return a distillation of eight steps of eight images."""
     config = DistillationConfig(
         teacher="tiny",
-        method=method,
         teacher_steps=2,
         batch_size=8,
         total_images=64,
@@ -36,18 +48,50 @@ def small(method: Method = "distribution", **changes: object) -> DistillationCon
     return replace(config, **changes)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(
-    "config",
-    [
-        small("endpoint"),
-        small("consistency"),
-        small(warmup_images=32, critic_updates=2),
-    ],
-    ids=lambda config: config.method,
-)
-def test_a_broken_run_ends_with_the_same_bits_as_an_unbroken_one(
-    config: DistillationConfig, tmp_path: Path
-) -> None:
+class Affine(Denoiser):
+    """An affine map of two noisy pixels, to be learned."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.schedule, self.map = SCHEDULE, nn.Linear(2, 2)
+
+    def forward(self, x_t: Tensor, t: Tensor, condition: Condition | None = None) -> Tensor:
+        y: Tensor = self.map(x_t)
+        return y
+
+    def loss(self, x: Tensor, t: Tensor, eps: Tensor, condition: Condition | None = None) -> Tensor:
+        raise NotImplementedError
+
+    sample_t = loss  # type: ignore[assignment]
+
+
+def test_a_student_learns_where_the_exact_flow_arrives() -> None:
+    mean, covariance = torch.tensor([[[0.6, -0.4]]]), torch.tensor([[1.0, 0.5], [0.5, 0.5]])
+    teacher, student = GaussianDenoiser(mean, covariance, SCHEDULE), Affine()
+    endpoint = _Endpoint(student, teacher, (), 64)
+    optimiser = torch.optim.Adam(student.parameters(), lr=0.05)
+    random = torch.Generator().manual_seed(0)
+    for _ in range(120):
+        noise = torch.randn(256, 1, 1, 2, generator=random)
+        optimiser.zero_grad()
+        endpoint.loss(noise, None, np.random.default_rng(0)).backward()
+        optimiser.step()
+    x_1 = prior(SCHEDULE, torch.randn(256, 1, 1, 2, generator=random))
+    exact = teacher.flow(x_1, torch.ones(()), torch.zeros(()))
+    assert (student(x_1, torch.ones(())) - exact).abs().max() < 0.02 * exact.std()
+
+
+def test_default_levels_fall_within_the_range_of_the_schedule() -> None:
+    assert _default_levels(SCHEDULE, 1) == ()
+    (middle,) = _default_levels(SCHEDULE, 2)
+    four = _default_levels(SCHEDULE, 4)
+    assert len(four) == 3
+    assert 20 > four[0] > four[1] > four[2] > 0.02
+    assert math.isclose(middle, four[1], rel_tol=1e-4)
+
+
+def test_a_broken_run_ends_with_the_same_bits_as_an_unbroken_one(tmp_path: Path) -> None:
+    config = small()
     drive(open_distillation(config, awake(), tmp_path / "whole", device="cpu"))
     for steps in (2, 3):
         drive(
@@ -55,12 +99,7 @@ def test_a_broken_run_ends_with_the_same_bits_as_an_unbroken_one(
         )
     drive(open_distillation(config, awake(), tmp_path / "broken", device="cpu"))
 
-    whole, broken = final_tensors(tmp_path / "whole"), final_tensors(tmp_path / "broken")
-    assert whole.keys() == broken.keys()
-    assert all(torch.equal(whole[name], broken[name]) for name in whole)
-    losses = [[m["loss"] for m in read_metrics(tmp_path / n)] for n in ("whole", "broken")]
-    assert losses[0] == losses[1]
-    assert len(losses[0]) == 4
+    assert_ended_alike(tmp_path / "whole", tmp_path / "broken", 4)
 
 
 def test_the_student_is_a_model_of_its_own_that_draws_in_its_steps(tmp_path: Path) -> None:
@@ -168,7 +207,6 @@ def test_conditions_come_from_the_training_set_of_the_teacher(config: ModelConfi
         ({"steps": ()}, "at least one number"),
         ({"steps": (3, 4)}, "3 does not divide 4"),
         ({"levels": (1.0,)}, "4 steps need 3 levels, got 1"),
-        ({"critic_updates": 0}, "critic_updates must be at least 1"),
         ({"total_images": 0}, "total_images must be at least 1"),
         ({"label_dropout": 2.0}, r"label_dropout must lie between 0 and 1, got 2.0"),
     ],

@@ -18,7 +18,7 @@ from gravlensdiffusion.sets.training_set import prepare
 from gravlensdiffusion.training.counters import Progress
 from gravlensdiffusion.training.diffusion import DiffusionTraining, open_training, train
 from gravlensdiffusion.training.run import RunDirectory, read_metrics
-from gravlensdiffusion.training.validation import ValidationLoss, choose_validation
+from gravlensdiffusion.training.validation import ValidationLoss, _choose_validation
 from tests.sources import rings, tiny
 from tests.training.driving import drive
 from tests.training.stopping import NUM, SHARE, averaged, stopping
@@ -64,7 +64,7 @@ def test_a_run_that_overfits_ends_and_its_best_weights_are_the_model(
     for name, tensor in averaged(checkpoints(run)[0].folder).items():
         assert torch.equal(model.state_dict()[name], tensor)
     # The record is what the weights on disk get.
-    rows = np.flatnonzero(choose_validation(rings(NUM).labels, SHARE, seed=0))
+    rows = np.flatnonzero(_choose_validation(rings(NUM).labels, SHARE, seed=0))
     held_out = prepare(rings(NUM), run / "prepared", 8, "area").select(rows)
     measured = ValidationLoss(held_out, 0, is_conditional=True)
     assert float(measured.total(model)) / measured.num_draws == pytest.approx(losses[best])

@@ -10,10 +10,16 @@ import pytest
 from gravlensdiffusion.config.training import EarlyStopping, TrainingConfig
 from gravlensdiffusion.model.checkpoint import load_model
 from gravlensdiffusion.presets.training import PRESETS
-from gravlensdiffusion.training.counters import FROM_NOTHING, doubt
+from gravlensdiffusion.training.counters import FROM_NOTHING, Progress
 from gravlensdiffusion.training.diffusion import open_training
 from tests.sources import rings, tiny
 from tests.training.driving import drive
+
+
+def doubt(config: TrainingConfig, total_images: int, num: int, *, starts_from_model: bool) -> str:
+    """Return what speaks against a training of different images."""
+    state = Progress(total_images=total_images, num_different=num)
+    return state.doubt_about(config, starts_from_model=starts_from_model)
 
 
 def length(config: TrainingConfig, num: int) -> int:

@@ -14,7 +14,7 @@ from gravlensdiffusion.model.checkpoint import load_model
 from gravlensdiffusion.model.folders import checkpoints
 from gravlensdiffusion.sets.training_set import TrainingSet, prepare
 from gravlensdiffusion.training.diffusion import train
-from gravlensdiffusion.training.validation import ValidationLoss, choose_validation
+from gravlensdiffusion.training.validation import ValidationLoss, _choose_validation
 from tests.sources import ArraySource, rings
 from tests.training.stopping import NUM, SHARE, averaged, stopping
 
@@ -23,30 +23,30 @@ pytestmark = pytest.mark.usefixtures("few_draws")
 
 def test_every_class_has_its_share_held_out_and_one_image_at_least() -> None:
     labels = np.repeat([0, 1, 2, 3, -1], [40, 10, 2, 1, 3])
-    held_out = choose_validation(labels, 0.1, seed=3)
+    held_out = _choose_validation(labels, 0.1, seed=3)
     counts = {int(k): int(held_out[labels == k].sum()) for k in set(labels)}
     assert counts == {0: 4, 1: 1, 2: 1, 3: 0, -1: 1}
-    assert np.array_equal(held_out, choose_validation(labels, 0.1, seed=3))
-    assert not np.array_equal(held_out, choose_validation(labels, 0.1, seed=4))
+    assert np.array_equal(held_out, _choose_validation(labels, 0.1, seed=3))
+    assert not np.array_equal(held_out, _choose_validation(labels, 0.1, seed=4))
     # Never all of a class, and images whose labels change place do so with them.
-    assert choose_validation(labels, 0.5, seed=0)[labels == 2].sum() == 1
-    assert 0 < np.flatnonzero(choose_validation(np.zeros(100), 0.1, seed=0)).std() > 10
+    assert _choose_validation(labels, 0.5, seed=0)[labels == 2].sum() == 1
+    assert 0 < np.flatnonzero(_choose_validation(np.zeros(100), 0.1, seed=0)).std() > 10
     with pytest.raises(GravLensError, match="`held_out` 0"):
-        choose_validation(np.array([0, 1]), 0.1, seed=0)
+        _choose_validation(np.array([0, 1]), 0.1, seed=0)
 
 
 def test_copies_are_held_out_together() -> None:
     labels, groups = np.repeat([0, 1], (50, 50)), np.tile(np.arange(20), 5)
-    held_out = choose_validation(labels, 0.2, 0, groups)
+    held_out = _choose_validation(labels, 0.2, 0, groups)
     assert not set(groups[held_out]) & set(groups[~held_out])
     assert set(labels[held_out]) == set(labels[~held_out]) == {0, 1}
     with pytest.raises(GravLensError, match="no class has two different images"):
-        choose_validation(labels, 0.2, 0, np.zeros(100, dtype=np.int64))
+        _choose_validation(labels, 0.2, 0, np.zeros(100, dtype=np.int64))
 
 
 def test_nothing_of_held_out_images_reaches_the_model(tmp_path: Path) -> None:
     clean, poisoned = rings(NUM), rings(NUM)
-    held_out = choose_validation(clean.labels, SHARE, seed=0)
+    held_out = _choose_validation(clean.labels, SHARE, seed=0)
     assert held_out.sum() == 4
     poisoned.images[held_out] = np.random.default_rng(0).normal(50, 5, (4, 1, 16, 16))
     poisoned.parameters["theta_E"][held_out] = 99.0

@@ -4,16 +4,18 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from gravlensdiffusion import __version__
-from gravlensdiffusion.balancing.fit import Fit, Survey, fit_model, stored_units
+from gravlensdiffusion.balancing.fit import Fit, Survey
 from gravlensdiffusion.balancing.settings import Settings, class_targets, fill
-from gravlensdiffusion.balancing.unfinished import Unfinished
 from gravlensdiffusion.codec import to_json
+from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.files import LOCK, held, whole_file
 from gravlensdiffusion.formats.open import as_set
 from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.generation.noise import Clipping
@@ -22,13 +24,17 @@ from gravlensdiffusion.generation.samples import LensSamples
 from gravlensdiffusion.model.checkpoint import fingerprint
 from gravlensdiffusion.sets.flux import PEAK
 from gravlensdiffusion.sets.lens_set import LensSet
-from gravlensdiffusion.sets.records import GENERATED, FilledClass, Filling, LensRecord, SetHeader
+from gravlensdiffusion.sets.records import GENERATED, Filling, LensRecord
+from gravlensdiffusion.store.shards import Shards
 from gravlensdiffusion.store.writer import check_store_file, write_store
 
 CLASS_STRIDE = 2**40
 """Image numbers from one class of a model to the next."""
-DEFAULTS = Settings()
-"""Seed 0, the model's own sampler and steps, nothing resampled."""
+REQUEST = "request.json"
+"""What was asked for; an unfinished balance has it."""
+WHOLE = "whole.h5"
+"""The balanced set before it had its name, in folders of before."""
+_DEFAULTS = Settings()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,15 +44,18 @@ class Plan:
     Attributes:
         filling: What is made, of which class and by what; it goes into the file.
         num_kept: Images that the set has.
+        num_made_before: Images of these that were generated before.
         fit: What makes the model's images fit.
         seen: What was seen of the set.
         requests: What is asked of the model, batch by batch, none of two classes.
-        identity: All that the balanced set depends on, by the names of messages.
+        identity: All that the balanced set depends on, by the names of messages; what hardware does to
+            the last digits is no part of it.
         notes: What the user should know, one line each.
     """
 
     filling: Filling
     num_kept: int
+    num_made_before: int
     fit: Fit
     seen: Survey
     requests: Sequence[Request]
@@ -58,19 +67,29 @@ class Plan:
         """Images to be generated, by class, in the order of the set's."""
         return {each.name: each.num for each in self.filling.classes}
 
-    @property
-    def num_made_before(self) -> int:
-        """Images of the set that were generated before."""
-        return int(self.seen.source.is_generated.sum())
-
 
 def _plan(
     source: LensSet, generator: LensGenerator, targets: Mapping[str, int], settings: Settings
 ) -> Plan:
+    """Return what a balance does; image j of a class depends on (seed, place of the class in the model, j)."""
     classes = fill(source, targets, settings.seed)
-    fit = fit_model(source, generator, classes, settings)
+    fit = Fit.of(source, generator, classes, settings)
     sampler, num_steps = generator.sampling(settings.sampler, settings.num_steps)
-    requests = _requests(generator, classes, fit, settings)
+    requests: list[Request] = []
+    for each in classes:
+        if each.num:
+            place = 1 + generator.config.class_names.index(each.name)
+            request = generator.request(
+                each.num,
+                label=each.name,
+                seed=settings.seed,
+                first=place * CLASS_STRIDE + each.first,
+                sampler=settings.sampler,
+                num_steps=settings.num_steps,
+                guidance=settings.guidance,
+                noise_free=fit.has_twins,
+            )
+            requests += request.batches(settings.batch_size)
     seen = Survey.of(source)
     if settings.flux_unit == PEAK != source.header.flux_unit:
         seen.check_peak()
@@ -85,14 +104,32 @@ def _plan(
         resample=fit.resampling,
         software=f"gravlensdiffusion {__version__}{requests[0].guided_by if requests else ''}",
     )
+    config = hashlib.sha256(to_json(generator.config).encode()).hexdigest()
+    images = json.dumps([request.identity() for request in requests])
+    identity = {
+        "data": seen.digest,
+        "model": [filling.model, filling.weights, fingerprint(generator.model), config],
+        "number of images": [[each.name, each.first, each.num] for each in classes],
+        "seed": filling.seed,
+        "sampler": sampler,
+        "number of steps": num_steps,
+        "guidance": filling.guidance,
+        "batch size": settings.batch_size,
+        "flux unit": fit.flux_unit,
+        "resampling": filling.resample,
+        "version": filling.software,
+        "images": hashlib.sha256(images.encode()).hexdigest(),
+    }
+    notes = (*fit.notes, *([seen.note] if fit.is_scaled and seen.note else []))
     return Plan(
         filling=filling,
         num_kept=len(source),
+        num_made_before=int(source.is_generated.sum()),
         fit=fit,
         seen=seen,
         requests=requests,
-        identity=_identity(generator, filling, fit, seen, requests, settings),
-        notes=(*fit.notes, *_note_extremes(fit, seen)),
+        identity=identity,
+        notes=notes,
     )
 
 
@@ -102,7 +139,7 @@ def balance(
     out: str | os.PathLike[str],
     *,
     targets: Mapping[str, int] | int | None = None,
-    settings: Settings = DEFAULTS,
+    settings: Settings = _DEFAULTS,
     overwrite: bool = False,
     dry_run: bool = False,
     tell: Callable[[str], object] = lambda line: line,
@@ -144,16 +181,22 @@ def balance(
         generator = LensGenerator.from_pretrained(generator)
     if targets is None or isinstance(targets, int):
         targets = class_targets(source, targets)
-    with Unfinished.held(out, writes=not dry_run) as folder:
+    with _Unfinished.held(out, writes=not dry_run) as folder:
         plan = _plan(source, generator, targets, settings)
-        parts = Unfinished(folder, [request.numbers for request in plan.requests])
+        parts = _Unfinished(folder, [request.numbers for request in plan.requests])
         if dry_run:
             parts.other_request(plan.identity, overwrite=overwrite)
             return plan
         for note in (*plan.notes, parts.begin(plan.identity, overwrite=overwrite)):
             if note:
                 tell(note)
-        header = _header(source, generator, plan)
+        own, units = source.header, plan.fit.stored if plan.filling.num else {}
+        header = replace(
+            own,
+            flux_unit=plan.fit.flux_unit,
+            parameter_units={**own.parameter_units, **units, GENERATED: ""},
+            fillings=(*own.fillings, plan.filling) if plan.filling.num else own.fillings,
+        )
         clipping = []
         for k, request in enumerate(plan.requests):
             if not parts.has(k):
@@ -171,79 +214,14 @@ def balance(
     return plan
 
 
-def _requests(
-    generator: LensGenerator, classes: Sequence[FilledClass], fit: Fit, settings: Settings
-) -> list[Request]:
-    """Return what is asked of the model.
-
-    Image j of a class depends on (seed, class, j), where the class is its place among the model's.
-    """
-    found: list[Request] = []
-    for each in classes:
-        if not each.num:
-            continue
-        place = 1 + generator.config.class_names.index(each.name)
-        whole = generator.request(
-            each.num,
-            label=each.name,
-            seed=settings.seed,
-            first=place * CLASS_STRIDE + each.first,
-            sampler=settings.sampler,
-            num_steps=settings.num_steps,
-            guidance=settings.guidance,
-            noise_free=fit.has_twins,
-        )
-        found += whole.batches(settings.batch_size)
-    return found
-
-
-def _identity(
-    generator: LensGenerator,
-    filling: Filling,
-    fit: Fit,
-    seen: Survey,
-    requests: Sequence[Request],
-    settings: Settings,
-) -> dict[str, Any]:
-    """Return all that the balanced set depends on; what hardware does to the last digits is none."""
-    config = hashlib.sha256(to_json(generator.config).encode()).hexdigest()
-    images = json.dumps([request.identity() for request in requests])
-    return {
-        "data": seen.digest,
-        "model": [filling.model, filling.weights, fingerprint(generator.model), config],
-        "number of images": [[each.name, each.first, each.num] for each in filling.classes],
-        "seed": filling.seed,
-        "sampler": filling.sampler,
-        "number of steps": filling.num_steps,
-        "guidance": filling.guidance,
-        "batch size": settings.batch_size,
-        "flux unit": fit.flux_unit,
-        "resampling": filling.resample,
-        "version": filling.software,
-        "images": hashlib.sha256(images.encode()).hexdigest(),
-    }
-
-
 def _made(
     source: LensSet, generator: LensGenerator, plan: Plan, request: Request, samples: LensSamples
 ) -> Iterator[LensRecord]:
     name = generator.config.class_names[request.labels[0]]
     label = source.header.class_names.index(name)
-    stored = stored_units(source, generator)
     for record in plan.fit(samples, request, plan.seen, label).records():
-        kept = {name: value for name, value in record.parameters.items() if name in stored}
+        kept = {name: value for name, value in record.parameters.items() if name in plan.fit.stored}
         yield replace(record, parameters=kept | {GENERATED: 1.0})
-
-
-def _header(source: LensSet, generator: LensGenerator, plan: Plan) -> SetHeader:
-    own = source.header
-    units = stored_units(source, generator) if plan.filling.num else {}
-    return replace(
-        own,
-        flux_unit=plan.fit.flux_unit,
-        parameter_units={**own.parameter_units, **units, GENERATED: ""},
-        fillings=(*own.fillings, plan.filling) if plan.filling.num else own.fillings,
-    )
 
 
 def _originals(source: LensSet, has_twins: bool) -> Iterator[LensRecord]:
@@ -256,12 +234,77 @@ def _originals(source: LensSet, has_twins: bool) -> Iterator[LensRecord]:
         )
 
 
-def _note_extremes(fit: Fit, seen: Survey) -> list[str]:
-    if not fit.is_scaled or (not seen.lows.any() and (seen.highs == 1).all()):
-        return []
-    note = (
-        "the images of the set do not reach from 0 to 1, as if they were scaled at another size "
-        f"(brightest pixel {seen.highs.mean():.3g} on average): each image that is made takes the "
-        "faintest and the brightest pixel of an original of its class, drawn at random"
-    )
-    return [note]
+@dataclass(frozen=True, slots=True)
+class _Unfinished(Shards):
+    """The batches of a balance, in the folder ``OUT.partial``, in which it waits to go on."""
+
+    stem: str = "part-0"
+
+    @staticmethod
+    @contextmanager
+    def held(out: Path, *, writes: bool = True) -> Iterator[Path]:
+        """Hold ``OUT.partial`` for this process, made where it `writes`, and removed where nothing stays in it."""
+        folder = out.with_name(f"{out.name}.partial")
+        if folder.exists() and not (folder / REQUEST).is_file():
+            is_empty = folder.is_dir() and all(p.name.startswith(".") for p in folder.iterdir())
+            if not is_empty:
+                raise GravLensError(f"{folder}: is no unfinished balance; move it away")
+        with held(folder) if writes or (folder / LOCK).is_file() else nullcontext():
+            yield folder
+
+    def other_request(self, request: Mapping[str, Any], *, overwrite: bool) -> str:
+        """Say that the folder holds the work of another request, if it does and may be thrown away."""
+        path = self.folder / REQUEST
+        if not path.is_file():
+            return ""
+        try:
+            old = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError:
+            old = None
+        if not isinstance(old, dict):
+            raise GravLensError(f"{path}: damaged; move {self.folder} away")
+        # As it comes back from the file; what it does not name was not told apart before.
+        wanted = json.loads(json.dumps(request))
+        keys = [key for key, value in old.items() if wanted.get(key) != value]
+        # The images are other ones too, where anything else is.
+        keys = [key for key in keys if key != "images"] or keys
+        if not keys:
+            return ""
+        what = f"{self.folder}: holds an unfinished balance of another {', '.join(keys)}"
+        if not overwrite:
+            raise GravLensError(
+                f"{what}; give what it was given, or `overwrite` to start anew, or choose another `out`"
+            )
+        return what
+
+    def begin(self, request: Mapping[str, Any], *, overwrite: bool) -> str:
+        """Prepare the folder, which must be held, and say what the user should know of earlier work."""
+        what = self.other_request(request, overwrite=overwrite)
+        if what:
+            self.clear()
+        self.clean()
+        if (self.folder / REQUEST).exists():
+            return f"going on with what lies in {self.folder}"
+        with whole_file(self.folder / REQUEST, overwrite=False) as temporary:
+            temporary.write_text(json.dumps(request, indent=2), encoding="utf-8")
+        return f"{what}: starting anew" if what else ""
+
+    def has(self, index: int) -> bool:
+        """Whether a batch is there to be used; a damaged file is as good as none, and removed."""
+        path = self.path(index)
+        if not path.exists():
+            return False
+        try:
+            # A batch of before says nothing of itself; the folder does.
+            if not self.differences(index, {}):
+                return True
+        except GravLensError:
+            pass
+        path.unlink()
+        return False
+
+    def clear(self) -> None:
+        """Remove what a balance has written, and nothing else; what tells whose it is, at the end."""
+        Shards.clear(self)
+        for name in (WHOLE, REQUEST):
+            (self.folder / name).unlink(missing_ok=True)

@@ -84,6 +84,17 @@ class Survey:
                 f"{self.highs[k]:.4g}, out of 0 to 1"
             )
 
+    @property
+    def note(self) -> str:
+        """What the user should know of a set that is scaled to [0, 1] and does not reach its ends."""
+        if not self.lows.any() and (self.highs == 1).all():
+            return ""
+        return (
+            "the images of the set do not reach from 0 to 1, as if they were scaled at another size "
+            f"(brightest pixel {self.highs.mean():.3g} on average): each image that is made takes the "
+            "faintest and the brightest pixel of an original of its class, drawn at random"
+        )
+
     def examples(self, label: int) -> NDArray[np.intp]:
         """Return the originals of a class, or all of them where it has none."""
         is_original = ~self.source.is_generated
@@ -102,6 +113,7 @@ class Fit:
         is_scaled: Whether generated images are shifted and scaled as the set's were.
         resample: Brings them, ``(B, C, H, W)``, to the pixels of the set; None where they have them.
         has_twins: Whether the balanced set has noise-free twins.
+        stored: Units of the parameters that the set keeps of a generated image, by name.
         notes: What the user should know, one line each.
     """
 
@@ -109,7 +121,62 @@ class Fit:
     is_scaled: bool
     resample: "partial[NDArray[Any]] | None"
     has_twins: bool
+    stored: dict[str, str]
     notes: tuple[str, ...]
+
+    @classmethod
+    def of(
+        cls,
+        source: LensSet,
+        generator: LensGenerator,
+        classes: Sequence[FilledClass],
+        settings: Settings,
+    ) -> Self:
+        """Return what makes a model's images fit into a set.
+
+        Raises:
+            GravLensError: If the model lacks a class that is to be filled, or its images have another
+                number of channels, another flux unit, size or pixel scale than can be made to fit.
+        """
+        _check_classes(generator, classes)
+        config, name = generator.config, generator.name
+        channels = source.image_shape[0]
+        if channels != config.num_channels:
+            raise GravLensError(
+                f"model '{name}' makes images of {config.num_channels} channels, those of the set have "
+                f"{channels}"
+            )
+        unit = _flux_unit(source, settings.flux_unit, generator)
+        notes: list[str] = []
+        resample = _resampling(source, generator, settings.resample, notes)
+        resizes = {source.header.resize, config.resize} - {None}
+        if resample is None and len(resizes) > 1:
+            notes.append(
+                f"the set was reduced by resize {source.header.resize}, the training images of "
+                f"'{name}' by {config.resize}"
+            )
+        makes_twins = config.observation is not None
+        if source.has_noise_free and not makes_twins:
+            notes.append(
+                f"noise-free twins are left out: model '{name}' has learned its noise with its lenses"
+            )
+        own = source.header.parameter_units
+        units = {each.name: each.unit for each in config.parameters}
+        units |= {name: UNITS[name] for name in known_noise(config.observation)}
+        stored = {name: unit for name, unit in units.items() if own.get(name, unit) == unit}
+        other = [each.name for each in config.parameters if each.name not in stored]
+        if other:
+            notes.append(
+                f"not stored with generated images, the set has another unit: {', '.join(other)}"
+            )
+        return cls(
+            flux_unit=unit,
+            is_scaled=unit == PEAK and (config.flux_unit != PEAK or resample is not None),
+            resample=resample,
+            has_twins=source.has_noise_free and makes_twins,
+            stored=stored,
+            notes=tuple(notes),
+        )
 
     @property
     def resampling(self) -> str:
@@ -143,66 +210,6 @@ class Fit:
         return replace(samples, images=images, noise_free=clean, labels=labels)
 
 
-def fit_model(
-    source: LensSet, generator: LensGenerator, classes: Sequence[FilledClass], settings: Settings
-) -> Fit:
-    """Return what makes a model's images fit into a set.
-
-    Raises:
-        GravLensError: If the model lacks a class that is to be filled, or its images have another
-            number of channels, another flux unit, size or pixel scale than can be made to fit.
-    """
-    _check_classes(generator, classes)
-    config, name = generator.config, generator.name
-    channels = source.image_shape[0]
-    if channels != config.num_channels:
-        raise GravLensError(
-            f"model '{name}' makes images of {config.num_channels} channels, those of the set have "
-            f"{channels}"
-        )
-    unit = _unit_of(source, settings.flux_unit)
-    if unit not in (config.flux_unit, PEAK):
-        raise GravLensError(_complain_of_unit(unit, config.flux_unit, name))
-    notes: list[str] = []
-    resample = _resampling(source, generator, settings.resample, notes)
-    resizes = {source.header.resize, config.resize} - {None}
-    if resample is None and len(resizes) > 1:
-        notes.append(
-            f"the set was reduced by resize {source.header.resize}, the training images of "
-            f"'{name}' by {config.resize}"
-        )
-    makes_twins = config.observation is not None
-    if source.has_noise_free and not makes_twins:
-        notes.append(
-            f"noise-free twins are left out: model '{name}' has learned its noise with its lenses"
-        )
-    kept = stored_units(source, generator)
-    other = [each.name for each in config.parameters if each.name not in kept]
-    if other:
-        notes.append(
-            f"not stored with generated images, the set has another unit: {', '.join(other)}"
-        )
-    return Fit(
-        flux_unit=unit,
-        is_scaled=unit == PEAK and (config.flux_unit != PEAK or resample is not None),
-        resample=resample,
-        has_twins=source.has_noise_free and makes_twins,
-        notes=tuple(notes),
-    )
-
-
-def stored_units(source: LensSet, generator: LensGenerator) -> dict[str, str]:
-    """Return the units of the parameters that the set keeps of a generated image, by name.
-
-    One that the set has in another unit is left out.
-    """
-    own = source.header.parameter_units
-    config = generator.config
-    units = {each.name: each.unit for each in config.parameters}
-    units |= {name: UNITS[name] for name in known_noise(config.observation)}
-    return {name: unit for name, unit in units.items() if own.get(name, unit) == unit}
-
-
 def _check_classes(generator: LensGenerator, classes: Sequence[FilledClass]) -> None:
     known = generator.config.class_names
     missing = [each.name for each in classes if each.num and each.name not in known]
@@ -216,22 +223,23 @@ def _check_classes(generator: LensGenerator, classes: Sequence[FilledClass]) -> 
         )
 
 
-def _unit_of(source: LensSet, stated: str | None) -> str:
-    unit = source.header.flux_unit
-    if stated is None or stated == unit:
+def _flux_unit(source: LensSet, stated: str | None, generator: LensGenerator) -> str:
+    """Return the unit of the set's images, which the model must make, or which is peak."""
+    unit, made, name = source.header.flux_unit, generator.config.flux_unit, generator.name
+    if stated not in (None, unit):
+        if source.states_unit and unit not in SILENT:
+            raise GravLensError(f"the set says that its flux unit is '{unit}', not '{stated}'")
+        unit = stated
+    if unit in (made, PEAK):
         return unit
-    if source.states_unit and unit not in SILENT:
-        raise GravLensError(f"the set says that its flux unit is '{unit}', not '{stated}'")
-    return stated
-
-
-def _complain_of_unit(unit: str, made: str, name: str) -> str:
     if unit in SILENT:
-        return (
+        raise GravLensError(
             f"the files of the set do not say their flux unit, and model '{name}' makes images in "
             f"'{made}'; where each image was scaled to [0, 1], `flux_unit` peak says so"
         )
-    return f"the images of the set are in '{unit}', those of model '{name}' in '{made}'"
+    raise GravLensError(
+        f"the images of the set are in '{unit}', those of model '{name}' in '{made}'"
+    )
 
 
 def _resampling(
@@ -241,14 +249,13 @@ def _resampling(
     config, name = generator.config, generator.name
     _, height, width = source.image_shape
     scale, made = source.header.pixel_scale_arcsec, config.pixel_scale_arcsec
-    is_known = scale is not None and made is not None
     if height != width:
         raise GravLensError(
             f"model '{name}' makes square images, those of the set have {height} x {width} pixels"
         )
     is_same_size = height == config.image_size
     has_scale = scale is None or made is None or is_same_scale(scale, made)
-    if not is_known:
+    if scale is None or made is None:
         who = "the set does" if scale is None else f"model '{name}' does"
         taken = "pixel scale" if is_same_size else "field of view"
         notes.append(f"{who} not say its pixel scale: the {taken} is taken to be the same")
@@ -264,8 +271,7 @@ def _resampling(
         window = field if field / window - 1 < -SAME_SCALE else window
     if not is_allowed:
         raise GravLensError(f"{different}; `resample` brings those that are made to the others")
-    is_enlarged = height > window
-    method = "bilinear" if is_enlarged else source.header.resize or default_method(height)
+    method = "bilinear" if height > window else source.header.resize or default_method(height)
     part = "" if window == config.image_size else f", of which the middle {window:.4g} are taken"
     kept = "flux in a pixel" if is_per_pixel(config.flux_unit) else "surface brightness"
     notes.append(

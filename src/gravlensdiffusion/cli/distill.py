@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 from gravlensdiffusion.cli.options import MACHINE, MachineOptions
 from gravlensdiffusion.cli.running import run_shown, say, tell
@@ -22,10 +21,6 @@ class Options:
         teacher: The model to learn from: a bundled name, a run or a checkpoint.
         out: Run directory: configuration, log, checkpoints.
         steps: Numbers of steps to learn, separated by commas; each divides the largest.
-        method: distribution: images of the teacher's distribution (Yin et al. 2024). consistency:
-            the same answer all along the way of the teacher's solver (Song et al. 2023). endpoint:
-            where that solver arrives (Luhman and Luhman 2021), the default. docs/distillation.md
-            compares them.
         images: Images to learn from; 40,000 by default.
         batch_size: Images per step; 64 by default.
         learning_rate: Peak learning rate; 6e-4 by default.
@@ -37,7 +32,6 @@ class Options:
     teacher: str
     out: Path
     steps: str = "1,2,4"
-    method: Literal["distribution", "consistency", "endpoint"] | None = None
     images: Count | None = None
     batch_size: Count | None = None
     learning_rate: Positive | None = None
@@ -51,7 +45,7 @@ class Options:
         from gravlensdiffusion.config.training import DistillationConfig
 
         config = DistillationConfig(teacher=self.teacher, steps=_read_steps(self.steps))
-        names = ("method", "batch_size", "seed", "precision")
+        names = ("batch_size", "seed", "precision")
         asked = {name: getattr(self, name) for name in names} | {"total_images": self.images}
         if self.learning_rate is not None:
             asked["optimiser"] = replace(config.optimiser, learning_rate=self.learning_rate)

@@ -156,7 +156,7 @@ class Options:
 
 def _simulated(options: Options, config: "TrainingConfig | None") -> "LensSet":
     """Return the images of a simulation preset."""
-    from gravlensdiffusion.training.batches import fresh_set
+    from gravlensdiffusion.training.batches import FreshSet
 
     if config is None:
         raise GravLensError(f"`data` {options.data} needs a `preset`, whose size and seed it has")
@@ -168,7 +168,7 @@ def _simulated(options: Options, config: "TrainingConfig | None") -> "LensSet":
             raise GravLensError(
                 f"`{flag}` is for files; a simulation has the {what} of the `preset`"
             )
-    return fresh_set(str(options.data), config)
+    return FreshSet.open(str(options.data), config)
 
 
 def _told(progress: "Progress") -> str:

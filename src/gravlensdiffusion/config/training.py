@@ -22,9 +22,6 @@ from gravlensdiffusion.config.bounds import (
 from gravlensdiffusion.config.model import ModelConfig
 from gravlensdiffusion.errors import GravLensError
 
-Method = Literal["distribution", "consistency", "endpoint"]
-"""How a student learns from its teacher; see `DistillationConfig`."""
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OptimiserConfig(Bounded):
@@ -175,15 +172,9 @@ class DistillationConfig(Bounded):
         steps: Numbers of steps that the student is to draw in; each divides the largest.
         levels: Noise-to-signal ratios of the steps after the first where the most are made,
             falling; empty for ratios that suit the teacher's schedule.
-        method: ``endpoint``: the student learns where the teacher's solver arrives. ``consistency``:
-            it learns to say the same all along the way of that solver. ``distribution``: its images
-            are to have the teacher's distribution.
-        warmup_images: Images that ``distribution`` first learns by ``endpoint``.
-        teacher_steps: Steps of the teacher's solver, for ``endpoint`` and ``consistency``; it stops at
-            the student's levels besides.
-        critic_updates: Updates of the network that learns the student's own distribution, for each
-            update of the student, for ``distribution``.
-        critic_rate: Learning rate of that network, in units of the student's.
+        method: ``endpoint``: the student learns where the teacher's solver arrives.
+        teacher_steps: Steps of the teacher's solver; it stops at the student's levels besides.
+        warmup_images, critic_updates, critic_rate: Nothing; runs of earlier versions have them.
         batch_size: Images per step.
         total_images: Images after which the run ends.
         label_dropout: Share of images whose label is hidden.
@@ -193,7 +184,7 @@ class DistillationConfig(Bounded):
             than `parameter_dropout`: images that are asked for nothing are drawn without it.
         precision: ``fp32`` or ``bf16`` (autocast).
         seed: Seed of all noise.
-        optimiser: The optimiser, of the student and of the network beside it.
+        optimiser: The optimiser.
         ema: The moving average of the student.
         log_images: Images between two lines of the log.
         checkpoint_images: Images between two checkpoints.
@@ -204,11 +195,11 @@ class DistillationConfig(Bounded):
     teacher: str = ""
     steps: tuple[Count, ...] = (1, 2, 4)
     levels: tuple[float, ...] = ()
-    method: Method = "endpoint"
-    warmup_images: Whole = 0
+    method: Literal["endpoint"] = "endpoint"
     teacher_steps: Count = 4
-    critic_updates: Count = 1
-    critic_rate: Positive = 4.0
+    warmup_images: int = field(default=0, metadata=LATER)
+    critic_updates: int = field(default=1, metadata=LATER)
+    critic_rate: float = field(default=4.0, metadata=LATER)
     batch_size: Count = 64
     total_images: Count = 40_000
     label_dropout: Share = 0.1

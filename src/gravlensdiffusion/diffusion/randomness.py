@@ -66,7 +66,10 @@ def generator(seed: int, index: int, stream: int, draw: int = 0) -> np.random.Ge
         raise GravLensError(
             f"seed and image number must lie from 0 to 2^64 - 1, got {seed} and {index}"
         )
-    return np.random.Generator(_philox(seed, index, stream, draw))
+    # The counter's lowest word counts blocks of four numbers within one draw, so draws never meet.
+    key = np.array([seed, index], dtype=np.uint64)
+    counter = np.array([0, 0, draw, stream], dtype=np.uint64)
+    return np.random.Generator(np.random.Philox(key=key, counter=counter))
 
 
 class Streams:
@@ -100,10 +103,3 @@ class Streams:
         for position, index in enumerate(self.indices):
             numbers[position] = generator(self.seed, index, stream, draw).random(tuple(shape))
         return torch.from_numpy(numbers)
-
-
-def _philox(seed: int, index: int, stream: int, draw: int) -> np.random.Philox:
-    # The counter's lowest word counts blocks of four numbers within one draw, so draws never meet.
-    key = np.array([seed, index], dtype=np.uint64)
-    counter = np.array([0, 0, draw, stream], dtype=np.uint64)
-    return np.random.Philox(key=key, counter=counter)

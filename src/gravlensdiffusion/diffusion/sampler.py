@@ -168,13 +168,7 @@ def prior(
 
 
 def conditional_prior(denoiser: Denoiser, eps: Tensor, condition: Condition | None) -> Tensor:
-    """Return the `prior` of what a denoiser expects of the images of a condition.
-
-    Args:
-        denoiser: The denoiser.
-        eps: Standard normal noise, shape ``(B, C, H, W)``.
-        condition: What the images are asked to be; None for anything.
-    """
+    """Return the `prior` of what a denoiser expects of the images of a condition."""
     if denoiser.expected is None:
         return prior(denoiser.schedule, eps)
     return prior(denoiser.schedule, eps, *denoiser.expected(condition, eps))
@@ -184,11 +178,9 @@ def trajectory(
     denoiser: Denoiser,
     sampler: Sampler,
     x_T: Tensor,
-    num_steps: int,
+    times: Tensor,
     condition: Condition | None = None,
     streams: Streams | None = None,
-    *,
-    times: Tensor | None = None,
 ) -> Iterator[tuple[int, Tensor, Tensor]]:
     """Follow a batch from noise to images.
 
@@ -196,17 +188,14 @@ def trajectory(
         denoiser: The denoiser, in evaluation mode.
         sampler: The sampler.
         x_T: Images at t = 1, shape ``(B, C, H, W)``, from `prior`.
-        num_steps: Number of steps T.
+        times: T + 1 falling times, those of the sampler, say.
         condition: What the images are asked to be; None for anything.
         streams: Random numbers of the batch; a deterministic sampler needs none.
-        times: Falling times instead of the sampler's own T + 1.
 
     Yields:
         T + 1 times ``(i, x_t, x_hat)``: the images after i steps and the estimate of the clean
         images made there; at the end, i = T, the finished images twice.
     """
-    if times is None:
-        times = sampler.times(denoiser.schedule, num_steps)
     x_t, state = x_T, sampler.init()
     for i, (t, s) in enumerate(pairwise(times)):
         with torch.no_grad():

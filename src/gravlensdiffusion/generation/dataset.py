@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Unpack
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset, get_worker_info
@@ -111,8 +112,5 @@ class LensDataset(Dataset[Item]):
 
 def _runs(indices: Sequence[int]) -> Iterator[range]:
     """Yield whole numbers as ranges of those that follow each other."""
-    start = 0
-    for place in range(1, len(indices) + 1):
-        if place == len(indices) or indices[place] != indices[place - 1] + 1:
-            yield range(indices[start], indices[place - 1] + 1)
-            start = place
+    for run in np.split(np.array(indices), np.flatnonzero(np.diff(indices) != 1) + 1):
+        yield range(int(run[0]), int(run[-1]) + 1)

@@ -26,7 +26,7 @@ from gravlensdiffusion.generation.noise import (
     noise_of_images,
 )
 from gravlensdiffusion.generation.pretrained import Pretrained
-from gravlensdiffusion.generation.prior import derivation, draw_missing_parameters
+from gravlensdiffusion.generation.prior import draw_missing_parameters
 from gravlensdiffusion.generation.request import (
     Asked,
     Request,
@@ -126,11 +126,7 @@ class LensGenerator(Pretrained):
                 f"model '{self.name}' draws {steps} steps by distilled weights, which no weaker model "
                 "guides; choose another `sampler`"
             )
-        if self.config.prior_size:
-            prior_table = self.model.prior.cpu().numpy().astype(np.float64)
-            draw_missing_parameters(
-                self.config, prior_table, labels, table, numbers, seed, derivation(self.model)
-            )
+        draw_missing_parameters(self.model, labels, table, numbers, seed)
         return Request(
             labels=labels,
             parameters=table,
@@ -226,12 +222,11 @@ class LensGenerator(Pretrained):
         noise = streams.normal(Stream.PRIOR, self.image_shape)
         noise = noise.to(self.device, memory_format=torch.channels_last)
         solver = build_sampler(request.sampler, model.config)
-        steps = request.num_steps
-        times = solver.times(denoiser.schedule, steps)
+        times = solver.times(denoiser.schedule, request.num_steps)
         alphas, _ = denoiser.schedule(times)
         condition = self._condition(request)
         x_1 = conditional_prior(denoiser, noise, condition)
-        walk = trajectory(denoiser, solver, x_1, steps, condition, streams, times=times)
+        walk = trajectory(denoiser, solver, x_1, times, condition, streams)
         for i, x_t, x_hat in walk:
             yield Frame(step=i, alpha_t=float(alphas[i]), x_t=x_t, x_hat=x_hat)
 
@@ -284,6 +279,17 @@ class LensGenerator(Pretrained):
         """Map images from model space ``(B, C, H, W)`` to flux."""
         flux = self.model.transform.inverse(x).contiguous().float().cpu().numpy()
         return np.asarray(flux, dtype=np.float32)
+
+    def to_display(self, frame: Frame) -> NDArray[np.float32]:
+        """Map noisy images to the stretched scale of the transform, shape ``(B, C, H, W)``.
+
+        Noise stays finite and lenses visible on it, where flux would span orders of magnitude. The mean
+        image, which is no part of model space, comes back as the noise goes: what is shown is
+        ``alpha_t z + sigma_t eps / gain`` for a stretched image z.
+        """
+        transform = self.model.transform
+        shown = frame.x_t / transform.config.gain + frame.alpha_t * transform.mean
+        return np.asarray(shown.contiguous().float().cpu().numpy(), dtype=np.float32)
 
     def header(self, request: Request) -> SetHeader:
         """Describe a set of images made by this model."""

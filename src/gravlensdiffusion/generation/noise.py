@@ -132,14 +132,7 @@ def _own_depth(observation: ObservationConfig, rng: np.random.Generator) -> Obse
 def add_noise(
     clean: NDArray[np.float32], observation: ObservationConfig, numbers: Sequence[int], seed: int
 ) -> NDArray[np.float32]:
-    """Return images with the noise of the instrument, which depends on (seed, k) alone.
-
-    Args:
-        clean: Noise-free images, shape ``(B, C, H, W)`` [flux unit of the model].
-        observation: The noise.
-        numbers: Numbers k of the images, length B.
-        seed: Seed.
-    """
+    """Return images ``(B, C, H, W)`` [flux unit of the model] with noise, which depends on (seed, k) alone."""
     noisy = []
     for k, image in zip(numbers, clean, strict=True):
         rng = generator(seed, k, Stream.OBSERVATION)

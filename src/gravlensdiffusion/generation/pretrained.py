@@ -163,8 +163,6 @@ class Pretrained:
             num_steps = max(short)
         elif num_steps is None:
             num_steps = build_sampler(name, self.config).default_num_steps
-        if num_steps < 1:
-            raise GravLensError(f"the number of steps must be at least 1, got {num_steps}")
         if name == CONSISTENCY and num_steps not in short:
             allowed = ", ".join(map(str, short))
             raise GravLensError(

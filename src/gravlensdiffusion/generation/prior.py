@@ -27,7 +27,7 @@ SIGNIFICANCE = 4.0
 """Correlation from which parameters count as dependent [standard deviations of that of independent ones]."""
 
 
-def derivation(model: Model) -> Derivation | None:
+def _derivation(model: Model) -> Derivation | None:
     """Return what computes the signal-to-noise ratio of smooth lenses; None where it is not known."""
     expected, observation = model.expected, model.config.observation
     if expected is None or observation is None or observation.depths:
@@ -41,6 +41,20 @@ def derivation(model: Model) -> Derivation | None:
 
 
 def draw_missing_parameters(
+    model: Model,
+    labels: NDArray[np.int16],
+    parameters: NDArray[np.float64],
+    numbers: range,
+    seed: int,
+) -> None:
+    """Give each image the parameters that it was not asked for, where the model knows how; see `_draw_missing`."""
+    if model.config.prior_size:
+        table = model.prior.cpu().numpy().astype(np.float64)
+        derive = _derivation(model)
+        _draw_missing(model.config, table, labels, parameters, numbers, seed, derive)
+
+
+def _draw_missing(
     config: ModelConfig,
     prior: NDArray[np.float64],
     labels: NDArray[np.int16],
@@ -56,16 +70,8 @@ def draw_missing_parameters(
     distribution, those that depend on each other do so up to the width of the kernel, the others are drawn on
     their own, and no image has those of a training image. What follows from the others is left to the model, and so is what the chosen
     training image lacks; where it is asked for and can be computed, the best of several draws is taken. Image k depends on (seed, k) and what it is asked to be alone. A model of
-    before takes all parameters of that training image, where none is asked for.
-
-    Args:
-        config: The model.
-        prior: Class and parameters of some training images, shape ``(prior_size, 1 + P)``.
-        labels: Classes of the images, shape ``(N,)``.
-        parameters: Their parameters, shape ``(N, P)``; changed in place.
-        numbers: Their numbers k.
-        seed: Seed.
-        derive: Computes what follows from the others.
+    before takes all parameters of that training image, where none is asked for. The prior is class and
+    parameters of some training images, ``(prior_size, 1 + P)``; the images' ``(N, P)`` are changed in place.
 
     References:
         Geenens 2014 (arXiv:1303.4121), the estimate on the scale of normal scores; Scott 1992,

@@ -60,14 +60,9 @@ class SampleWriter:
     def write_set(
         self, folder: Path, formats: Sequence[str] = ("h5",), *, gif: bool = False
     ) -> list[str]:
-        """Write one set, with a grid of the first hundred images.
+        """Write one set, with a grid of the first hundred images, and their way from noise as a `gif`.
 
         Of several processes each draws its share, and the main one puts all into the set.
-
-        Args:
-            folder: Where to write.
-            formats: Some of `formats.writers.FORMATS`.
-            gif: Whether the way of the first hundred from noise is written too.
 
         Returns:
             The names of what was written; nothing on all but the main process.
@@ -122,10 +117,6 @@ class SampleWriter:
 
     def write_shards(self, shards: Shards, *, dry_run: bool = False) -> int:
         """Write the shards of a set that are not there, process i of P the shards i, i + P, ...
-
-        Args:
-            shards: The set.
-            dry_run: Whether to stop after all checks.
 
         Returns:
             How many shards were missing, on the main process.
@@ -193,7 +184,7 @@ class SampleWriter:
                     if moments[0].step and is_same:
                         advance(len(first))
                     if moments[0].step in kept:
-                        shown = [to_display(generator, moment) for moment in moments]
+                        shown = [generator.to_display(moment) for moment in moments]
                         yield np.concatenate(shown)[:NUM_SHOWN]
             except Exception as error:
                 failed.append(error)
@@ -246,18 +237,6 @@ def shown_request(generator: LensGenerator, request: Request, batch_size: int) -
         # A distilled model has no long way; the one that it was distilled from has.
         sampler, steps = own, MIN_STEPS
     return replace(request[:num], sampler=sampler, num_steps=steps)
-
-
-def to_display(generator: LensGenerator, frame: Frame) -> NDArray[np.float32]:
-    """Map noisy images to the stretched scale of the transform, shape ``(B, C, H, W)``.
-
-    Noise stays finite and lenses visible on it, where flux would span orders of magnitude. The mean
-    image, which is no part of model space, comes back as the noise goes: what is shown is
-    ``alpha_t z + sigma_t eps / gain`` for a stretched image z.
-    """
-    transform = generator.model.transform
-    shown = frame.x_t / transform.config.gain + frame.alpha_t * transform.mean
-    return np.asarray(shown.contiguous().float().cpu().numpy(), dtype=np.float32)
 
 
 def kept_steps(num_steps: int) -> frozenset[int]:

@@ -75,13 +75,9 @@ def save_model(
     half: bool = False,
     files: Mapping[str, bytes | Mapping[str, Tensor]] | None = None,
 ) -> None:
-    """Write a model, an encoder or a classifier: ``model.safetensors`` and ``config.json``.
+    """Write a model, an encoder or a classifier, and other files by name, into a new folder.
 
-    Args:
-        folder: Final place; must not exist.
-        model: What is written.
-        half: Whether to store the weights in half precision; buffers stay in single precision.
-        files: What else belongs into the folder, by name.
+    These are ``model.safetensors``, of `half` precision but for buffers, and ``config.json``.
     """
     write_folder(folder, {**(files or {}), **model_files(model, half=half)})
 

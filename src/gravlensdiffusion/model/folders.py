@@ -35,8 +35,6 @@ class _Checkpoint(NamedTuple):
 
 def bundled_models() -> tuple[str, ...]:
     """Return the names of the models that come with the package."""
-    if not MODELS_FOLDER.is_dir():
-        return ()
     return tuple(sorted(path.parent.name for path in MODELS_FOLDER.glob(f"*/{CONFIG}")))
 
 

@@ -1,5 +1,7 @@
 """Small networks that read images: the lens encoder, and the classifier."""
 
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -27,12 +29,8 @@ class LensEncoder(nn.Module):
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         self.config = config
-        self.stages = nn.ModuleList()
-        current, size = 2, config.image_size
-        for channels, stride in zip(config.channels, config.strides, strict=True):
-            first = not len(self.stages)
-            self.stages.append(_Stage(current, channels, stride, first=first))
-            current, size = channels, (size - 1) // stride + 1
+        self.stages, size = _stages(2, config)
+        current = config.channels[-1]
         self.squeeze = nn.Conv2d(current, current // 2, 1)
         inputs = config.channels[0] + current + current // 2 * size**2
         self.hidden = nn.Linear(inputs, 128)
@@ -86,12 +84,8 @@ class ClassifierNetwork(nn.Module):
         for name in ("sky", "noise", "bright"):
             values = torch.tensor(getattr(config, name), dtype=torch.float32)
             self.register_buffer(name, values.reshape(1, -1, 1, 1), persistent=False)
-        self.stages = nn.ModuleList()
-        current, size = 2 * config.num_channels, config.image_size
-        for channels, stride in zip(config.channels, config.strides, strict=True):
-            first = not len(self.stages)
-            self.stages.append(_Stage(current, channels, stride, first=first))
-            current, size = channels, (size - 1) // stride + 1
+        self.stages, size = _stages(2 * config.num_channels, config)
+        current = config.channels[-1]
         few = max(current // 4, 1)
         self.squeeze = nn.Conv2d(current, few, 1)
         self.head = nn.Sequential(
@@ -114,6 +108,16 @@ class ClassifierNetwork(nn.Module):
         parts.append(F.relu(self.squeeze(h)).flatten(1))
         logits: Tensor = self.head(torch.cat(parts, dim=1))
         return logits
+
+
+def _stages(num_inputs: int, config: EncoderConfig | ClassifierConfig) -> tuple[nn.ModuleList, int]:
+    """Return the stages of a network, and the side of the map that they leave."""
+    stages, size = nn.ModuleList(), config.image_size
+    widths = (num_inputs, *config.channels)
+    for (before, channels), stride in zip(pairwise(widths), config.strides, strict=True):
+        stages.append(_Stage(before, channels, stride, first=not len(stages)))
+        size = (size - 1) // stride + 1
+    return stages, size
 
 
 class _Stage(nn.Module):

@@ -210,11 +210,7 @@ class Upsample(nn.Module):
 def attend(query: Tensor, key: Tensor, value: Tensor, scale: float | None = None) -> Tensor:
     """Return the attention of heads ``(B, H, N, D)``, on a CPU in single precision or better, which is faster there.
 
-    Args:
-        query: What each pixel looks for.
-        key: What it is found by.
-        value: What it gives.
-        scale: Factor of the products; one over the root of D by default.
+    The products are multiplied by a scale, by default one over the root of D.
     """
     if query.device.type != "cpu":
         return F.scaled_dot_product_attention(query, key, value, scale=scale)

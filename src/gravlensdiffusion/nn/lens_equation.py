@@ -56,7 +56,6 @@ class LensEquation(nn.Module):
 
     NUM_CHANNELS = 5
 
-    middle: Tensor
     mean_centre: Tensor
 
     def __init__(self, parameters: Sequence[ParameterConfig], config: LensEquationConfig) -> None:
@@ -75,15 +74,7 @@ class LensEquation(nn.Module):
         return config is not None and config.pixel_scale_arcsec > 0 and "theta_E" in names
 
     def forward(self, parameters: Tensor, size: int) -> Tensor:
-        """Return the channels.
-
-        Args:
-            parameters: Physical units, shape ``(B, P)``; NaN where left out.
-            size: Height and width of the images [pixel].
-
-        Returns:
-            Shape ``(B, 5, size, size)``.
-        """
+        """Return the channels ``(B, 5, size, size)`` of parameters ``(B, P)``, NaN where left out."""
         values = self.values(parameters)
         finer = self._config.supersampling
         x, y = _grid(size * finer, self._config.pixel_scale_arcsec / finer, parameters.device)
@@ -143,14 +134,7 @@ class SmoothLens(nn.Module):
         self.register_buffer("resize", resize.float(), persistent=False)
 
     def forward(self, parameters: Tensor) -> Tensor:
-        """Return the images.
-
-        Args:
-            parameters: Physical units, shape ``(B, P)``.
-
-        Returns:
-            Shape ``(B, 1, N, N)`` [flux of the zero point's unit].
-        """
+        """Return images ``(B, 1, N, N)`` [flux of the zero point's unit] of parameters ``(B, P)``."""
         return (self.resize @ self.native(parameters) @ self.resize.T)[:, None]
 
     def native(self, parameters: Tensor) -> Tensor:
@@ -162,12 +146,7 @@ class SmoothLens(nn.Module):
 
 
 def _gaussian(num: int, fwhm: float) -> Tensor:
-    """Return the matrix that blurs a row of pixels, the last repeated beyond its ends, to five sigma.
-
-    Args:
-        num: Pixels of the row.
-        fwhm: Full width at half maximum [pixel]; 0 for no blur.
-    """
+    """Return the matrix that blurs a row of pixels by a full width [pixel], its ends repeated, to five sigma."""
     if not fwhm:
         return torch.eye(num, dtype=torch.float64)
     sigma = fwhm / math.sqrt(8 * math.log(2))

@@ -55,15 +55,9 @@ class ReferenceUNet(nn.Module):
         self.conv_out = nn.Conv2d(16, 1, kernel_size=3, padding=1)
 
     def forward(self, x: Tensor, noise: Tensor, condition: Condition | None = None) -> Tensor:
-        """Predict the noise.
+        """Predict the noise of images ``(B, 1, H, W)``, H and W divisible by 4, whatever their condition.
 
-        Args:
-            x: Noisy images, shape ``(B, 1, H, W)``, H and W divisible by 4.
-            noise: Index of the noise level, 0 to 999, shape ``(B,)``.
-            condition: Ignored: the network knows no classes.
-
-        Returns:
-            The noise, shape ``(B, 1, H, W)``.
+        The index of the noise level, 0 to 999, has shape ``(B,)``.
         """
         embedding = self.t_proj(_embed_index(noise))
         out = self.conv_in(x)

@@ -17,7 +17,7 @@ from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.generation.noise import add_noise, known_noise
 from gravlensdiffusion.generation.request import Request
 from gravlensdiffusion.generation.samples import LensSamples
-from gravlensdiffusion.generation.saving import kept_steps, shown_request, to_display
+from gravlensdiffusion.generation.saving import kept_steps, shown_request
 from gravlensdiffusion.presets.simulation import learned_preset, simulation_preset
 from gravlensdiffusion.sets.flux import PEAK, is_same_scale
 from gravlensdiffusion.sets.lens_set import LensSet
@@ -192,8 +192,8 @@ class Studio:
                 frames.append(
                     {
                         "step": frame.step,
-                        "noisy": packed(to_display(self.generator, frame)[0]),
-                        "guess": packed(to_display(self.generator, guess)[0]),
+                        "noisy": packed(self.generator.to_display(frame)[0]),
+                        "guess": packed(self.generator.to_display(guess)[0]),
                     }
                 )
         return {"frames": frames, "num_steps": request.num_steps}

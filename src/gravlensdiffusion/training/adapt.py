@@ -72,12 +72,8 @@ def adapt(init: str | Path, source: LensSet, size: int | None = None) -> _Adapta
     the set. Physical parameters are learned where the set has them. A model of noise-free images
     stays one where the set has noise-free twins or was taken by the model's instrument; elsewhere
     its noise is carried past the network. Of images of its instrument the model keeps scaling,
-    classes and parameters, which are hidden where the set lacks them.
-
-    Args:
-        init: The model; see `checkpoint.load_model`.
-        source: The images.
-        size: Size to train at [pixel]; None for that of the model.
+    classes and parameters, which are hidden where the set lacks them. Without a size [pixel] that of
+    the model stays.
 
     Raises:
         GravLensError: If there is no such model, or the images are too small or of other channels.

@@ -74,13 +74,9 @@ def augment(
 
     Args:
         kind: A key of `GROUPS`.
-        images: Shape ``(B, C, H, W)``, square for ``d4``.
-        parameters: Values by their names in the store, each of shape ``(B,)``; NaN stays NaN where
-            a value is left out.
+        images: Shape ``(B, C, H, W)``, square for ``d4``; left as they are.
+        parameters: Values by their names in the store, ``(B,)`` each; NaN stays NaN.
         u: Numbers in [0, 1) that choose the symmetry of each image, evenly, shape ``(B,)``.
-
-    Returns:
-        New images and parameters, of the same shapes; what came in is left as it was.
 
     Raises:
         GravLensError: If a parameter cannot be turned.

@@ -98,6 +98,31 @@ class FreshSet(SimulatedSet):
                 values[name][k] = value
         self._kept, self.parameters = kept, values
 
+    @classmethod
+    def open(cls, name: str, config: TrainingConfig) -> "FreshSet":
+        """Return the simulation that a recipe trains on, at its size and with the recipe's seed.
+
+        Raises:
+            GravLensError: If there is no such preset, or the recipe needs a set with an end.
+        """
+        if config.early_stopping.held_out:
+            raise GravLensError(
+                "each simulated image is seen once, so that `held_out` has nothing to do"
+            )
+        if not config.total_images:
+            raise GravLensError("a simulation has no end, so that `epochs` has no length")
+        is_split = config.noise == "split"
+        lenses = simulate(
+            name.removeprefix(PREFIX),
+            NUM_MEASURED,
+            config.seed,
+            size=config.size,
+            noise_free=is_split or None,
+            flux_unit="e-/s" if is_split else None,
+            num_jobs=cpu_count(),
+        )
+        return cls(lenses, twins=is_split)
+
     def read(self, indices: Indices) -> NDArray[np.float32]:
         """Return images, shape ``(B, 1, H, W)``."""
         return np.array(self._kept[as_indices(indices, len(self))])
@@ -143,31 +168,6 @@ class FreshSet(SimulatedSet):
         return np.array(found, np.float64).reshape(len(numbers), 1 + len(parameters))
 
 
-def fresh_set(name: str, config: TrainingConfig) -> FreshSet:
-    """Return the simulation that a recipe trains on, at its size and with the recipe's seed.
-
-    Raises:
-        GravLensError: If there is no such preset, or the recipe needs a set with an end.
-    """
-    if config.early_stopping.held_out:
-        raise GravLensError(
-            "each simulated image is seen once, so that `held_out` has nothing to do"
-        )
-    if not config.total_images:
-        raise GravLensError("a simulation has no end, so that `epochs` has no length")
-    is_split = config.noise == "split"
-    lenses = simulate(
-        name.removeprefix(PREFIX),
-        NUM_MEASURED,
-        config.seed,
-        size=config.size,
-        noise_free=is_split or None,
-        flux_unit="e-/s" if is_split else None,
-        num_jobs=cpu_count(),
-    )
-    return FreshSet(lenses, twins=is_split)
-
-
 def load_batch(
     data: TrainingSet,
     config: TrainingConfig,
@@ -175,14 +175,9 @@ def load_batch(
     conditional: bool,
     fresh: FreshSet | None = None,
 ) -> Batch:
-    """Assemble the training images number ``counts``, a part of one batch of the whole run.
+    """Assemble the training images number ``counts``, ``(B,)``, a part of one batch of the whole run.
 
-    Args:
-        data: The training set.
-        config: Seed, batch size and how often conditions are hidden.
-        counts: Numbers i, shape ``(B,)``.
-        conditional: Whether the model knows classes or parameters.
-        fresh: Where images come from that are simulated; None for those of the training set.
+    They are those of the training set, or of a simulation, for a model that is conditional or not.
     """
     if fresh is None:
         where = positions(config.seed, counts, len(data))
@@ -203,29 +198,29 @@ def load_batch(
     eps = streams.normal(Stream.TRAIN_NOISE, tuple(flux.shape[1:]))
     condition = None
     if conditional:
-        hidden = streams.uniform(Stream.TRAIN_CONDITION) < config.label_dropout
-        label = labels.masked_fill(hidden, UNLABELLED)
-        parameters = hide_parameters(values, config.parameters, config, streams)
-        condition = Condition(label=label, parameters=parameters)
+        condition = hidden_in_part(labels, values, config.parameters, config, streams)
     return Batch(flux, u, eps, condition)
 
 
-def hide_parameters(
+def hidden_in_part(
+    labels: Tensor,
     values: Tensor,
     names: Sequence[str],
     config: TrainingConfig | DistillationConfig,
     streams: Streams,
-) -> Tensor | None:
-    """Return parameters ``(B, P)``, NaN where hidden, one by one or all of an image; None for none."""
+) -> Condition:
+    """Return labels ``(B,)`` and parameters ``(B, P)`` of which a recipe hides some, one by one or all of an image."""
+    is_hidden = streams.uniform(Stream.TRAIN_CONDITION) < config.label_dropout
+    labels = labels.masked_fill(is_hidden, UNLABELLED)
     num = values.shape[1]
     if not num:
-        return None
+        return Condition(label=labels)
     u = streams.uniform(Stream.TRAIN_CONDITION, (num + 1,), draw=1)
     alone = config.parameter_dropout
     derived = max(alone, config.derived_dropout)
     shares = torch.tensor([derived if name in DERIVED else alone for name in names])
-    hidden = (u[:, :1] < config.parameters_dropout) | (u[:, 1:] < shares)
-    return values.masked_fill(hidden, torch.nan)
+    are_hidden = (u[:, :1] < config.parameters_dropout) | (u[:, 1:] < shares)
+    return Condition(label=labels, parameters=values.masked_fill(are_hidden, torch.nan))
 
 
 class Prefetcher:

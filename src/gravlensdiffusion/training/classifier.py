@@ -13,9 +13,10 @@ from scipy.optimize import minimize_scalar
 from torch import Tensor
 
 from gravlensdiffusion.config.classifier import ClassifierConfig, ClassifierTraining
+from gravlensdiffusion.config.training import EMAConfig, OptimiserConfig, TrainingConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.nn.classifier import ClassifierNetwork
-from gravlensdiffusion.parallel import build_accelerator, find_device
+from gravlensdiffusion.parallel import build_accelerator
 from gravlensdiffusion.sets.images import evenly_spread
 from gravlensdiffusion.sets.lens_set import LensSet
 from gravlensdiffusion.training.augment import augment
@@ -24,6 +25,8 @@ from gravlensdiffusion.training.validation import split
 
 SCALE_IMAGES = 1000
 """Images that the scales of the pixels are measured on."""
+BATCH = 256
+"""Images whose classes are told at a time."""
 MIN_SIZE = 8
 """Pixels that an image has at least on each side."""
 
@@ -69,9 +72,8 @@ def train_classifier(
         GravLensError: If there is no such device, if there are too few images of a class, if they
             are too small, or if the loss is not finite.
     """
-    find_device(device)
-    trained_on, held_out = split(data, recipe.held_out, recipe.seed, groups)
     accelerator = build_accelerator(device, recipe.precision, recipe.batch_size)
+    trained_on, held_out = split(data, recipe.held_out, recipe.seed, groups)
     looks = list[dict[str, Any]]()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
@@ -114,24 +116,15 @@ class _ClassifierTraining(Training):
             {"params": decayed, "weight_decay": recipe.weight_decay},
             {"params": others, "weight_decay": 0.0},
         ]
-        num_steps = math.ceil(recipe.total_images / recipe.batch_size)
-        rise = max(1.0, 0.05 * num_steps)
-
-        def rate(seen: int) -> float:
-            step = seen // recipe.batch_size
-            falling = 0.5 * (1 + math.cos(math.pi * step / num_steps))
-            return recipe.learning_rate * min((step + 1) / rise, falling)
-
-        super().__init__(
-            network,
-            torch.optim.AdamW(groups, lr=recipe.learning_rate),
-            accelerator=accelerator,
+        optimiser = OptimiserConfig(learning_rate=recipe.learning_rate, max_grad_norm=5.0)
+        config = TrainingConfig(
             batch_size=recipe.batch_size,
-            total_images=recipe.total_images,
-            rate=rate,
-            max_grad_norm=5.0,
             log_images=recipe.check_images,
+            optimiser=optimiser,
+            ema=EMAConfig(halflife_images=0),
         )
+        adam = torch.optim.AdamW(groups, lr=recipe.learning_rate)
+        super().__init__(network, config, accelerator, recipe.total_images, optimiser=adam)
         self.patience = recipe.patience
         self._data, self._recipe = data, recipe
         self._labels = data.labels.astype(np.int64)
@@ -147,6 +140,12 @@ class _ClassifierTraining(Training):
         judged = np.bincount(data.labels[held_out], minlength=len(counts))
         mix = np.array(network.config.class_mix) / judged * judged.sum()
         self.validation_weights = torch.from_numpy(mix[data.labels[held_out]])
+
+    def rate(self, seen: int) -> float:
+        """Return the learning rate of a step: a rise over 5% of the steps, then half a cosine."""
+        step, num_steps = seen // self.batch_size, self.total_images // self.batch_size
+        falling = 0.5 * (1 + math.cos(math.pi * step / num_steps))
+        return self._recipe.learning_rate * min((step + 1) / max(1.0, 0.05 * num_steps), falling)
 
     def loss(self, first: int) -> Tensor:
         """Return the loss of this process's part of the next batch."""
@@ -247,22 +246,14 @@ def predict_logits(
     network: ClassifierNetwork,
     images: LensSet | NDArray[np.float32],
     where: NDArray[np.int64] | None = None,
-    batch_size: int = 256,
 ) -> NDArray[np.float32]:
-    """Return the logits of images, before calibration, shape ``(N, K)``.
-
-    Args:
-        network: The classifier.
-        images: Flux, shape ``(N, C, S, S)``.
-        where: Positions of the images; all of them by default.
-        batch_size: Images at a time.
-    """
+    """Return the logits, before calibration, ``(N, K)``, of all images or of those at N positions."""
     where = np.arange(images.shape[0]) if where is None else where
     was_training, device = network.training, network.sky.device
     network.eval()
     parts = []
-    for start in range(0, len(where), batch_size):
-        batch = np.asarray(images[where[start : start + batch_size]], dtype=np.float32)
+    for start in range(0, len(where), BATCH):
+        batch = np.asarray(images[where[start : start + BATCH]], dtype=np.float32)
         parts.append(network(torch.from_numpy(batch).to(device)).float().cpu())
     network.train(was_training)
     return torch.cat(parts).numpy()

@@ -129,36 +129,36 @@ class Progress:
             "say, or `precision` fp32, after a look at the data with `gravlens inspect`"
         )
 
-
-def doubt(
-    config: TrainingConfig, total_images: int, num_different: int, *, starts_from_model: bool
-) -> str:
-    """Say what speaks against lenses at the end of a training; an empty text for nothing."""
-    images, steps, advice = FROM_NOTHING, STEPS_FROM_NOTHING, ", or adapt a trained model by `init`"
-    if starts_from_model:
-        images, steps, advice = FROM_A_MODEL, STEPS_FROM_A_MODEL, ""
-    # While the rate rises little is learned.
-    needed = max(images, 2 * config.optimiser.warmup_images, steps * config.batch_size)
-    epochs = -(-needed // num_different)
-    # Where noise is removed, the model that it starts from draws lenses already.
-    is_short = total_images < needed and config.noise != "removed"
-    passes = total_images / num_different
-    noise = f"{total_images:,} images seen are too few to draw more than noise or blobs"
-    if num_different < ENOUGH_DIFFERENT and not starts_from_model:
-        why = noise if is_short else "it comes to repeat them"
-        return (
-            f"{num_different:,} different images are too few for a model that starts from nothing: "
-            f"{why}; take {ENOUGH_DIFFERENT:,} or more{advice}"
-        )
-    if is_short:
-        more = "" if config.total_images else f" (`epochs` {epochs:,})"
-        return f"{noise}: give it {needed:,} or more{more}{advice}"
-    if passes > MOST_PASSES and starts_from_model and not config.early_stopping.held_out:
-        enough = f"`epochs` {epochs:,} is enough to draw lenses"
-        if epochs > MOST_PASSES:
-            enough = f"take {-(-needed // MOST_PASSES):,} images or more"
-        return (
-            f"{num_different:,} different images are seen {passes:,.0f} times each, and none is held "
-            f"out to end the training in time: it comes to repeat them; {enough}"
-        )
-    return ""
+    def doubt_about(self, config: TrainingConfig, *, starts_from_model: bool) -> str:
+        """Say what speaks against lenses at the end of a training; an empty text for nothing."""
+        num_different = self.num_different
+        total_images = max(self.total_images, self.images_seen)
+        advice = "" if starts_from_model else ", or adapt a trained model by `init`"
+        images, steps = FROM_NOTHING, STEPS_FROM_NOTHING
+        if starts_from_model:
+            images, steps = FROM_A_MODEL, STEPS_FROM_A_MODEL
+        # While the rate rises little is learned.
+        needed = max(images, 2 * config.optimiser.warmup_images, steps * config.batch_size)
+        epochs = -(-needed // num_different)
+        # Where noise is removed, the model that it starts from draws lenses already.
+        is_short = total_images < needed and config.noise != "removed"
+        passes = total_images / num_different
+        noise = f"{total_images:,} images seen are too few to draw more than noise or blobs"
+        if num_different < ENOUGH_DIFFERENT and not starts_from_model:
+            why = noise if is_short else "it comes to repeat them"
+            return (
+                f"{num_different:,} different images are too few for a model that starts from nothing: "
+                f"{why}; take {ENOUGH_DIFFERENT:,} or more{advice}"
+            )
+        if is_short:
+            more = "" if config.total_images else f" (`epochs` {epochs:,})"
+            return f"{noise}: give it {needed:,} or more{more}{advice}"
+        if passes > MOST_PASSES and starts_from_model and not config.early_stopping.held_out:
+            enough = f"`epochs` {epochs:,} is enough to draw lenses"
+            if epochs > MOST_PASSES:
+                enough = f"take {-(-needed // MOST_PASSES):,} images or more"
+            return (
+                f"{num_different:,} different images are seen {passes:,.0f} times each, and none is held "
+                f"out to end the training in time: it comes to repeat them; {enough}"
+            )
+        return ""

@@ -10,13 +10,20 @@ import numpy as np
 import torch
 
 from gravlensdiffusion.config.bounds import Resize
-from gravlensdiffusion.config.instrument import NoiseLevel, ObservationConfig
+from gravlensdiffusion.config.instrument import Camera, NoiseLevel, ObservationConfig
 from gravlensdiffusion.config.model import ModelConfig, ParameterConfig
+from gravlensdiffusion.config.network import NetworkConfig, SmoothLensConfig, UNetConfig
 from gravlensdiffusion.config.training import TrainingConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.metrics.sky import measure_sky
 from gravlensdiffusion.model.build import Model, build_model
-from gravlensdiffusion.model.transform import Transform, fit_transform, noise_level, stretch
+from gravlensdiffusion.model.transform import (
+    Transform,
+    fit_spread,
+    fit_transform,
+    stretch,
+)
+from gravlensdiffusion.nn.lens_equation import ABSENT
 from gravlensdiffusion.presets.parameters import LOGARITHMIC
 from gravlensdiffusion.sets.flux import default_method
 from gravlensdiffusion.sets.images import drawn_rows, evenly_spread
@@ -24,7 +31,6 @@ from gravlensdiffusion.sets.lens_set import LensSet
 from gravlensdiffusion.sets.training_set import TrainingSet, prepare
 from gravlensdiffusion.simulation.population import prior_bounds
 from gravlensdiffusion.training.batches import FreshSet
-from gravlensdiffusion.training.smooth_lens import with_lens_equation, with_spread
 
 MAX_DEPTHS = 64
 """Images whose noise goes with the weights, where images differ in it."""
@@ -82,14 +88,14 @@ def fresh_model(
     if config.noise == "carried":
         # White noise goes past the network. The lowest level of sampling is a fifth of it or less, so
         # that 98% of it or more, 1 / sqrt(1 + (sigma_min / noise)^2), is left in the last estimate.
-        noise, schedule = noise_level(data.images.blocks(), transform), found.schedule
+        noise, schedule = transform.noise_level(data.images.blocks()), found.schedule
         if noise:
             schedule = replace(schedule, sigma_min=min(schedule.sigma_min, noise / 5))
         found = replace(found, schedule=schedule, denoiser=replace(found.denoiser, noise=noise))
     if config.noise == "removed":
         noise = _sky_noise(data, transform)
         found = replace(found, denoiser=replace(found.denoiser, noise=noise, keeps_noise=False))
-    found = with_spread(found, data, transform, keeps=bool(config.model.parameters))
+    found = fit_spread(found, data, transform, keeps=bool(config.model.parameters))
     prior = None
     if found.prior_size and not config.model.prior_size:
         num = found.prior_size
@@ -148,7 +154,7 @@ def _complete(
         }
     return replace(
         config.model,
-        network=with_lens_equation(config, source, pixel_scale),
+        network=_with_lens_equation(config, source, pixel_scale),
         image_size=size,
         num_channels=channels,
         class_names=names,
@@ -159,6 +165,48 @@ def _complete(
         training_data=f"{images}, {kind}",
         observation=observation,
         transform=transform,
+    )
+
+
+def _with_lens_equation(
+    config: TrainingConfig, source: LensSet, pixel_scale: float | None
+) -> NetworkConfig:
+    """Fill in what the channels of the lens equation take from the data; see `nn.lens_equation`."""
+    network, learned = config.model.network, config.parameters
+    if not isinstance(network, UNetConfig) or network.lens_equation is None:
+        return network
+    if config.model.parameters:
+        # They are kept, and with them what the model takes for the others.
+        return network
+    if pixel_scale is None or "theta_E" not in learned:
+        return replace(network, lens_equation=None)
+    stored = {name: source.parameters[name] for name in ABSENT if name in source.parameters}
+    values = {
+        name: float(np.nanmedian(column))
+        for name, column in stored.items()
+        if name not in learned and np.isfinite(column).any()
+    }
+    smooth = network.lens_equation.smooth and _smooth_lens(source)
+    lens_equation = replace(
+        network.lens_equation, pixel_scale_arcsec=pixel_scale, values=values, smooth=smooth
+    )
+    return replace(network, lens_equation=lens_equation)
+
+
+def _smooth_lens(source: LensSet) -> SmoothLensConfig | None:
+    """Return how the instrument of a set sees a smooth lens; None where there is more to be seen."""
+    simulation = source.header.simulation
+    if simulation is None or source.header.flux_unit != "e-/s":
+        return None
+    imaging = simulation.imaging
+    camera = imaging.instrument
+    is_smooth = simulation.lens.light is None and simulation.source.light.structure is None
+    if not isinstance(camera, Camera) or camera.psf_fwhm is None or imaging.supersampling > 1:
+        return None
+    if not is_smooth or simulation.neighbours or not all(c.lensed for c in simulation.classes):
+        return None
+    return SmoothLensConfig(
+        num_pixels=imaging.num_pixels, psf_fwhm_arcsec=camera.psf_fwhm, zero_point=camera.zero_point
     )
 
 
@@ -189,9 +237,6 @@ def _learned_parameters(
 
 def noise_free_twins(source: LensSet) -> LensSet:
     """Return the noise-free twins of a set in the place of its images.
-
-    Args:
-        source: A set made by ``gravlens simulate`` with ``noise_free`` in e-/s.
 
     Raises:
         GravLensError: If the set has no noise-free twins, or another flux unit.

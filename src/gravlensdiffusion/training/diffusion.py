@@ -30,14 +30,12 @@ from gravlensdiffusion.training.batches import (
     Batch,
     FreshSet,
     Prefetcher,
-    fresh_set,
     load_batch,
 )
-from gravlensdiffusion.training.counters import Progress, doubt
+from gravlensdiffusion.training.counters import Progress
 from gravlensdiffusion.training.data import fresh_model, prepare_data
-from gravlensdiffusion.training.fit import Training, trained
-from gravlensdiffusion.training.optimiser import build_optimiser, learning_rate
-from gravlensdiffusion.training.run import RunDirectory, held_run
+from gravlensdiffusion.training.fit import Training, shown
+from gravlensdiffusion.training.run import RunDirectory
 from gravlensdiffusion.training.start import start_from
 from gravlensdiffusion.training.validation import ValidationLoss, split_validation
 
@@ -81,7 +79,7 @@ def train(
         raise GravLensError("`recipe` names what is trained; only with `init` may it be left out")
     config = training_preset(recipe) if isinstance(recipe, str) else recipe
     if isinstance(images, str) and images.startswith(PREFIX) and config is not None:
-        source: LensSet = fresh_set(images, config)
+        source: LensSet = FreshSet.open(images, config)
     else:
         source = as_set(images).with_present_classes()
     if config is None:
@@ -92,7 +90,9 @@ def train(
             tell(line)
     opening = open_training(config, source, Path(folder), device=device, init=init, tell=tell)
     with opening as training:
-        return trained(training, progress=progress)
+        for _ in shown(training, is_shown=progress):
+            pass
+        return training.progress
 
 
 @contextmanager
@@ -117,7 +117,7 @@ def open_training(
     processes = Processes.launched()
     with ExitStack() as stack:
         # The processes of one launch share one run: the main one holds it for all of them.
-        held = held_run(folder, writes=writes) if processes.is_main else nullcontext()
+        held = RunDirectory.held(folder, writes=writes) if processes.is_main else nullcontext()
         processes.main_first(lambda: stack.enter_context(held))
         if not checkpoints(folder):  # a mistake is told before the run directory is made
             if init is not None:
@@ -136,6 +136,7 @@ class DiffusionTraining(Training):
     """The training of a diffusion model; see `open_training`."""
 
     exploded = 1000.0
+    config: TrainingConfig
 
     def __init__(
         self,
@@ -170,20 +171,14 @@ class DiffusionTraining(Training):
         model.to(accelerator.device)
         super().__init__(
             model,
-            build_optimiser(model.network, config.optimiser, config.precision),
-            accelerator=accelerator,
-            batch_size=config.batch_size,
-            total_images=config.total_images or config.epochs * len(self.data),
-            rate=lambda seen: learning_rate(config.optimiser, seen, self.total_images),
-            max_grad_norm=config.optimiser.max_grad_norm,
-            log_images=config.log_images,
+            config,
+            accelerator,
+            config.total_images or config.epochs * len(self.data),
             run=run,
-            checkpoint_images=config.checkpoint_images,
-            ema=config.ema,
             saved=saved,
             tell=tell,
         )
-        if writes and self.is_main:
+        if run.writes:
             # A run that was killed between its best checkpoint and the record of it.
             run.record_best(self.state.best_images, self.state.best_loss)
         # A run of an earlier version has not counted them.
@@ -191,13 +186,9 @@ class DiffusionTraining(Training):
         self.num_images, self.state.num_different = len(self.data), counted
         if self._fresh is not None:
             self.num_images, self.state.num_different = 0, self.total_images
-        self.state.doubt = doubt(
-            config,
-            max(self.total_images, self.state.images_seen),
-            self.state.num_different,
-            # A model of the smooth lens knows lenses from the start, as one that is adapted does.
-            starts_from_model=init is not None or model.expected is not None,
-        )
+        # A model of the smooth lens knows lenses from the start, as one that is adapted does.
+        knows_lenses = init is not None or model.expected is not None
+        self.state.doubt = self.state.doubt_about(config, starts_from_model=knows_lenses)
         self._wrapped = accelerator.prepare(model)
         if config.compile:
             # The network in place, so that its weights keep their names.
@@ -221,7 +212,7 @@ class DiffusionTraining(Training):
         whole = prepare_data(self.config, source, folder, writes=writes_here, keeps=writes)
         if accelerator.is_main_process:
             device, given = str(accelerator.device), whole.parameters_fingerprint
-            run.record_environment(whole.fingerprint, device, given, writes=writes)
+            run.record_environment(whole.fingerprint, device, given)
         names = list(map(source.name, range(len(source))))
         return run, *split_validation(self.config, whole, names)
 

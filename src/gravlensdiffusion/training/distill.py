@@ -1,12 +1,11 @@
 """Distillation: a student that draws in a few steps what its teacher draws in many."""
 
-import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from torch import Tensor
@@ -15,24 +14,23 @@ from gravlensdiffusion.conditioning import Condition
 from gravlensdiffusion.config.bounds import UNLABELLED
 from gravlensdiffusion.config.model import ModelConfig, SamplingConfig
 from gravlensdiffusion.config.training import DistillationConfig
-from gravlensdiffusion.diffusion.randomness import Stream, Streams
+from gravlensdiffusion.diffusion.denoise import Denoiser
+from gravlensdiffusion.diffusion.noise import Schedule
+from gravlensdiffusion.diffusion.randomness import Stream, Streams, generator
+from gravlensdiffusion.diffusion.sampler import conditional_prior, trajectory
+from gravlensdiffusion.diffusion.solvers import Consistency, DPMSolverPP
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.model.build import Model, build_model
 from gravlensdiffusion.model.checkpoint import fingerprint
 from gravlensdiffusion.parallel import build_accelerator
-from gravlensdiffusion.training.batches import hide_parameters
+from gravlensdiffusion.training.batches import hidden_in_part
 from gravlensdiffusion.training.fit import Training
-from gravlensdiffusion.training.objectives import (
-    FollowSolver,
-    MatchDistribution,
-    Task,
-    default_levels,
-)
-from gravlensdiffusion.training.optimiser import build_optimiser, learning_rate
-from gravlensdiffusion.training.run import RunDirectory, held_run
+from gravlensdiffusion.training.run import RunDirectory
 
-FRESH = 1000
-"""Draws of noise between two batches of images for the critic alone."""
+HIGHEST, LOWEST = 0.03, 0.003
+"""Ends of the default noise levels between steps, in units of the highest noise-to-signal ratio."""
+CHOICE = 300
+"""Draw of the step that a batch learns."""
 
 
 @contextmanager
@@ -54,12 +52,14 @@ def open_distillation(
     accelerator = build_accelerator(device, config.precision)
     if accelerator.num_processes > 1:
         raise GravLensError("distillation runs in one process; start it without a launcher")
-    with held_run(folder, writes=writes):
+    with RunDirectory.held(folder, writes=writes):
         yield _Distillation(config, teacher, folder, accelerator, writes=writes, tell=tell)
 
 
 class _Distillation(Training):
-    """The training of a student, and of a critic beside it; see `open_distillation`."""
+    """The training of a student; see `open_distillation`."""
+
+    config: DistillationConfig
 
     def __init__(
         self,
@@ -68,14 +68,13 @@ class _Distillation(Training):
         folder: Path,
         accelerator: Accelerator,
         *,
-        writes: bool = True,
-        tell: Callable[[str], object] = lambda _: None,
+        writes: bool,
+        tell: Callable[[str], object],
     ) -> None:
         student_config = _distilled(teacher, config)
         device = accelerator.device
         run = RunDirectory.open(folder, config, writes=writes)
-        run.record_environment(fingerprint(teacher), str(device), writes=writes)
-        self.config = config
+        run.record_environment(fingerprint(teacher), str(device))
         self.teacher = teacher.to(device).eval().requires_grad_(False)
         saved = run.load()
         if saved is None:
@@ -85,84 +84,69 @@ class _Distillation(Training):
             student = saved.model
         student.to(device).train()
         super().__init__(
-            student,
-            build_optimiser(student.network, config.optimiser, config.precision),
-            accelerator=accelerator,
-            batch_size=config.batch_size,
-            total_images=config.total_images,
-            rate=lambda seen: learning_rate(config.optimiser, seen, self.total_images),
-            max_grad_norm=config.optimiser.max_grad_norm,
-            log_images=config.log_images,
-            run=run,
-            checkpoint_images=config.checkpoint_images,
-            ema=config.ema,
-            saved=saved,
-            tell=tell,
+            student, config, accelerator, config.total_images, run=run, saved=saved, tell=tell
         )
-        levels = student.config.sampling.levels
-        self._solver = FollowSolver(
-            student.denoiser,
-            self.teacher.denoiser,
-            levels,
-            config.teacher_steps,
-            along=config.method == "consistency",
-        )
-        self._drawn: tuple[Task, Tensor] | None = None
-        self._critic: Model | None = None
-        if config.method == "distribution":
-            critic = copy.deepcopy(self.teacher).requires_grad_(True).train()
-            self._critic = critic
-            self._critic_optimiser = build_optimiser(
-                critic.network, config.optimiser, config.precision
-            )
-            if saved is not None:
-                critic.network.load_state_dict(saved.state["critic"])
-                self._critic_optimiser.load_state_dict(saved.state["critic_optimiser"])
-            self._match = MatchDistribution(
-                student.denoiser, self.teacher.denoiser, critic.denoiser, levels, config.steps
-            )
+        levels, num_steps = student.config.sampling.levels, config.teacher_steps
+        self._endpoint = _Endpoint(student.denoiser, self.teacher.denoiser, levels, num_steps)
 
     def loss(self, first: int) -> Tensor:
         """Return the student's loss on a batch."""
-        streams = Streams(self.config.seed, range(first, first + self.batch_size))
+        seed = self.config.seed
+        streams = Streams(seed, range(first, first + self.batch_size))
         known = self.teacher.config
         shape = (known.num_channels, known.image_size, known.image_size)
         condition = _draw_condition(self.teacher, self.config, streams)
-        task = Task(streams, condition, shape, self.accelerator.device)
-        self._drawn = None
+        noise = streams.normal(Stream.TRAIN_NOISE, shape)
+        noise = noise.to(self.accelerator.device, memory_format=torch.channels_last)
         with self.accelerator.autocast():
-            if self._critic is None or first < self.config.warmup_images:
-                return self._solver.loss(task)
-            x = self._match.images(task)
-            self._drawn = task, x
-            return self._match.loss(task, x)
+            rng = generator(seed, first, Stream.TRAIN_TIME, CHOICE)
+            return self._endpoint.loss(noise, condition, rng)
 
-    def after_update(self) -> bool:
-        """Let the critic see the student's images; return whether all went well."""
-        if self._critic is None or self._drawn is None:
-            return True
-        task, x = self._drawn
-        rate = float(self.optimiser.param_groups[0]["lr"])
-        for group in self._critic_optimiser.param_groups:
-            group["lr"] = self.config.critic_rate * rate
-        is_useful = True
-        for k in range(self.config.critic_updates):
-            with self.accelerator.autocast():
-                if k:
-                    with torch.no_grad():
-                        x = self._match.images(task, offset=FRESH * k)
-                loss = self._match.critic_loss(task, x, offset=FRESH * k)
-            is_useful &= self.update(self._critic, self._critic_optimiser, loss)[1]
-        return is_useful
 
-    def extra_state(self) -> dict[str, Any]:
-        """Return the critic and its optimiser."""
-        if self._critic is None:
-            return {}
-        return {
-            "critic": self._critic.network.state_dict(),
-            "critic_optimiser": self._critic_optimiser.state_dict(),
-        }
+class _Endpoint:
+    """The student learns where the teacher's solver arrives: ``|f(x_t) - x_0|^2``.
+
+    The x_t lie on the way of the solver to x_0, at the levels that the student will draw from.
+
+    Args:
+        levels: Noise-to-signal ratios of the student's steps after the first.
+        num_steps: Steps of the teacher's solver.
+
+    References:
+        Luhman and Luhman 2021, arXiv:2101.02388.
+    """
+
+    def __init__(
+        self, student: Denoiser, teacher: Denoiser, levels: Sequence[float], num_steps: int
+    ) -> None:
+        self.student, self.teacher = student, teacher
+        own = Consistency(levels).times(teacher.schedule, len(levels) + 1)[:-1].tolist()
+        solver = DPMSolverPP().times(teacher.schedule, num_steps).tolist()
+        times = sorted({*solver, *own}, reverse=True)
+        self.times = torch.tensor(times, dtype=torch.float64)
+        self.starts = [times.index(t) for t in own]
+
+    def loss(self, noise: Tensor, condition: Condition | None, rng: np.random.Generator) -> Tensor:
+        """Return the loss of a batch that begins with noise ``(B, C, H, W)``, at a level drawn for all of it."""
+        times = self.times
+        with torch.no_grad():
+            x_1 = conditional_prior(self.teacher, noise, condition)
+            walk = trajectory(self.teacher, DPMSolverPP(), x_1, times, condition)
+            points = [x_t for _, x_t, _ in walk]
+        place = self.starts[rng.integers(len(self.starts))]
+        x_hat: Tensor = self.student(points[place], times[place], condition)
+        return (x_hat - points[-1]).square().mean()
+
+
+def _default_levels(schedule: Schedule, most: int) -> tuple[float, ...]:
+    """Return noise-to-signal ratios of the steps after the first, even in their logarithm."""
+    if most == 1:
+        return ()
+    highest = torch.exp(-0.5 * schedule.log_snr(torch.ones((), dtype=torch.float64)))
+    ends = torch.tensor([HIGHEST, LOWEST], dtype=torch.float64).log()
+    shares = (torch.arange(most - 1) + 0.5 * (most == 2)) / max(most - 2, 1)
+    ratios = highest * torch.exp(ends[0] + (ends[1] - ends[0]) * shares)
+    return tuple(round(float(ratio), 6) for ratio in ratios)
 
 
 def _distilled(teacher: Model, config: DistillationConfig) -> ModelConfig:
@@ -187,7 +171,7 @@ def _distilled(teacher: Model, config: DistillationConfig) -> ModelConfig:
             "network: a few steps would draw images without it"
         )
     most = max(config.steps)
-    levels = config.levels or default_levels(teacher.denoiser.schedule, most)
+    levels = config.levels or _default_levels(teacher.denoiser.schedule, most)
     sampling = SamplingConfig(
         sampler="consistency",
         num_steps=most,
@@ -206,17 +190,14 @@ def _draw_condition(model: Model, config: DistillationConfig, streams: Streams) 
         # Of the lenses that it draws all is given.
         config = replace(config, parameter_dropout=0.0, parameters_dropout=0.0)
     u = streams.uniform(Stream.TRAIN_ORDER)
-    parameters: Tensor | None = None
     if known.prior_size:
         rows = model.prior.cpu()[(u * known.prior_size).long()]
-        label = rows[:, 0].long()
-        if known.parameters:
-            names = [each.name for each in known.parameters]
-            parameters = hide_parameters(rows[:, 1:].double(), names, config, streams)
+        labels, values = rows[:, 0].long(), rows[:, 1:].double()
     else:
-        label = (u * max(len(known.class_names), 1)).long()
-        if known.parameters:
-            parameters = torch.full((len(u), len(known.parameters)), torch.nan).double()
-    hidden = streams.uniform(Stream.TRAIN_CONDITION) < config.label_dropout
-    label = label.masked_fill(hidden | (not known.class_names), UNLABELLED)
-    return Condition(label=label, parameters=parameters).to(model.transform.mean.device)
+        labels = (u * max(len(known.class_names), 1)).long()
+        values = torch.full((len(u), len(known.parameters)), torch.nan, dtype=torch.float64)
+    if not known.class_names:
+        labels = torch.full_like(labels, UNLABELLED)
+    names = [each.name for each in known.parameters]
+    condition = hidden_in_part(labels, values, names, config, streams)
+    return condition.to(model.transform.mean.device)

@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
-from torch import Tensor, nn
+from torch import Tensor
 
-from gravlensdiffusion.config.training import EMAConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.progress import shown_progress
 from gravlensdiffusion.training.counters import MAX_SKIPPED_IN_A_ROW, Progress
-from gravlensdiffusion.training.optimiser import MovingAverage
-from gravlensdiffusion.training.run import MetricsLog, RunDirectory, Saved
+from gravlensdiffusion.training.optimiser import MovingAverage, build_optimiser, learning_rate
+from gravlensdiffusion.training.run import Config, MetricsLog, RunDirectory, Saved
 
 
 class Training:
@@ -31,16 +30,11 @@ class Training:
 
     Args:
         model: What is learned.
-        optimiser: The optimiser of its weights.
+        config: Size of a batch, optimiser, moving average, and when it is logged and saved.
         accelerator: Where it computes.
-        batch_size: Images per step.
         total_images: Images after which it ends; rounded up to whole steps.
-        rate: Learning rate of the step that begins after a number of images.
-        max_grad_norm: Norm to which gradients are clipped, or None.
-        log_images: Images between two lines of the log.
+        optimiser: The optimiser of its weights; None for that of the network by the configuration.
         run: Where it is saved; None for nowhere.
-        checkpoint_images: Images between two checkpoints.
-        ema: The moving average of the weights, if there is to be one.
         saved: What it goes on from; ``model`` is the one in there.
         tell: Called with each line that the user should know.
     """
@@ -51,32 +45,28 @@ class Training:
     """Measurements without a new lowest validation loss after which it ends; 0 for no end."""
     num_images: int = 0
     """Images in the set that is learned from; 0 for none."""
+    config: Config
 
     def __init__(
         self,
-        model: nn.Module,
-        optimiser: torch.optim.Optimizer,
-        *,
+        model: Any,
+        config: Config,
         accelerator: Accelerator,
-        batch_size: int,
         total_images: int,
-        rate: Callable[[int], float],
-        max_grad_norm: float | None,
-        log_images: int,
+        *,
+        optimiser: torch.optim.Optimizer | None = None,
         run: RunDirectory | None = None,
-        checkpoint_images: int = 0,
-        ema: EMAConfig | None = None,
         saved: Saved | None = None,
         tell: Callable[[str], object] = lambda _: None,
     ) -> None:
-        self.model: Any = model
+        if optimiser is None:
+            optimiser = build_optimiser(model.network, config.optimiser, config.precision)
+        self.model, self.config = model, config
         self.optimiser, self.accelerator = optimiser, accelerator
-        self._peak_rate = float(optimiser.param_groups[0]["lr"])
-        self.batch_size = batch_size
-        self.total_images = math.ceil(total_images / batch_size) * batch_size
-        self.rate, self.max_grad_norm, self.log_images = rate, max_grad_norm, log_images
-        self.run, self.tell, self.checkpoint_images = run, tell, checkpoint_images
-        self.ema = MovingAverage(model, ema) if ema and ema.halflife_images else None
+        self.batch_size = config.batch_size
+        self.total_images = math.ceil(total_images / self.batch_size) * self.batch_size
+        self.run, self.tell = run, tell
+        self.ema = MovingAverage(model, config.ema) if config.ema.halflife_images else None
         self.state = Progress() if saved is None else Progress.saved(saved.state)
         if saved is not None:
             optimiser.load_state_dict(saved.state["optimiser"])
@@ -91,9 +81,9 @@ class Training:
         """Return the loss of the batch that begins with image ``first``."""
         raise NotImplementedError
 
-    def after_update(self) -> bool:
-        """Train what else is trained in a step, and return whether that was of use."""
-        return True
+    def rate(self, seen: int) -> float:
+        """Return the learning rate of the step that begins after a number of images."""
+        return learning_rate(self.config.optimiser, seen, self.total_images)
 
     def validation_loss(self) -> float | None:
         """Measure the loss of images that are not trained on, if there are any and it is due."""
@@ -105,10 +95,6 @@ class Training:
         Raises:
             GravLensError: If the steps since the last checkpoint are not to be trusted.
         """
-
-    def extra_state(self) -> dict[str, Any]:
-        """Return what else it takes to go on."""
-        return {}
 
     def close(self) -> None:
         """Let go of what the training holds.
@@ -182,7 +168,7 @@ class Training:
                 yield self.progress
                 if self._agree(self._is_asked_to_stop):
                     break
-                is_owed |= self.run is not None and self.due(self.checkpoint_images)
+                is_owed |= self.run is not None and self.due(self.config.checkpoint_images)
                 is_best = state.best_images == state.images_seen
                 # Weights that may be spoilt must not take the place of good ones.
                 if is_best or (is_owed and not state.skipped_in_a_row and not self.has_ended):
@@ -200,15 +186,16 @@ class Training:
         for group in self.optimiser.param_groups:
             # A run of an earlier version has one group, without a share.
             group["lr"] = self.rate(seen) * group.get("share", 1.0)
-        loss, is_useful = self.update(self.model, self.optimiser, self.loss(seen))
-        is_useful &= self.after_update()
+        loss, is_useful = self._update(self.loss(seen))
         state.images_seen += self.batch_size
         if not is_useful:
             state.num_skipped += 1
             state.skipped_in_a_row += 1
             if state.skipped_in_a_row >= MAX_SKIPPED_IN_A_ROW:
                 folder = None if self.run is None else self.run.folder
-                raise GravLensError(state.divergence(loss, self._peak_rate, folder))
+                raise GravLensError(
+                    state.divergence(loss, self.config.optimiser.learning_rate, folder)
+                )
             return
         state.skipped_in_a_row = 0
         state.losses.append(loss)
@@ -216,22 +203,20 @@ class Training:
         if self.ema is not None:
             self.ema.update(self.model, state.images_seen, self.batch_size)
 
-    def update(
-        self, model: nn.Module, optimiser: torch.optim.Optimizer, loss: Tensor
-    ) -> tuple[float, bool]:
-        """Make a step of an optimiser, unless the loss or its gradient is of no use.
+    def _update(self, loss: Tensor) -> tuple[float, bool]:
+        """Make a step of the optimiser, unless the loss or its gradient is of no use.
 
         Return the loss, as the mean over all processes, and whether it was of use.
         """
         self.accelerator.backward(loss)
-        limit = self.max_grad_norm or math.inf
-        norm = float(torch.nn.utils.clip_grad_norm_(model.parameters(), limit))
+        limit = self.config.optimiser.max_grad_norm or math.inf
+        norm = float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit))
         mean = float(self.accelerator.reduce(loss.detach(), reduction="mean"))
         has_exploded = self.exploded > 0 and mean > self.exploded * self.state.usual_loss
         is_useful = math.isfinite(mean) and math.isfinite(norm) and not has_exploded
         if is_useful:
-            optimiser.step()
-        optimiser.zero_grad(set_to_none=True)
+            self.optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)
         return mean, is_useful
 
     def _record(self, log: MetricsLog | None) -> None:
@@ -240,7 +225,7 @@ class Training:
         validation_loss = self.validation_loss()
         if validation_loss is not None:
             state.measured(validation_loss)
-        if state.images_seen and self.due(self.log_images):
+        if state.images_seen and self.due(self.config.log_images):
             numbers = {
                 "loss": state.loss,
                 "learning_rate": float(self.optimiser.param_groups[0]["lr"]),
@@ -263,7 +248,6 @@ class Training:
         self.accelerator.wait_for_everyone()
         if self.is_main:
             saved = {"optimiser": self.optimiser.state_dict()} | self.state.kept()
-            saved |= self.extra_state()
             average = None if self.ema is None else self.ema.state
             best = self.state.best_images, self.state.best_loss
             self.run.save(self.state.images_seen, self.model, average, saved, best)
@@ -290,10 +274,3 @@ def shown(training: Training, *, is_shown: bool = True) -> Iterator[Progress]:
             total = progress.images_seen if progress.ended_early else progress.total_images
             bar.update(progress.images_seen, f"loss {progress.loss:.4f}{held_out}", total)
             yield progress
-
-
-def trained(training: Training, *, progress: bool = False) -> Progress:
-    """Train to the end and return where the training then stands."""
-    for _ in shown(training, is_shown=progress):
-        pass
-    return training.progress

@@ -72,11 +72,7 @@ class MovingAverage:
     """An exponential moving average whose decay is counted in images, not steps.
 
     After ``n`` images the half-life is ``min(halflife_images, ramp n)``, so that the random start
-    is soon forgotten.
-
-    Args:
-        model: The model whose state is averaged, buffers kept as they are.
-        config: Half-life and ramp.
+    is soon forgotten. Buffers are kept as they are.
 
     References:
         Karras et al. 2024, arXiv:2312.02696, section 3 (half-life in images).

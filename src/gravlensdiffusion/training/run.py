@@ -62,22 +62,18 @@ class Saved(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RunDirectory:
-    """The folder of a run, of whatever kind, and how many checkpoints it keeps."""
+    """The folder of a run, of whatever kind, how many checkpoints it keeps, and whether it is written to."""
 
     folder: Path
     keep_checkpoints: int
+    writes: bool
 
     @classmethod
     def open(cls, folder: Path, config: Config, *, writes: bool = True) -> "RunDirectory":
-        """Create a run directory, or reopen one that holds the same configuration.
+        """Create a run directory, if it `writes`, or reopen one that holds the same configuration.
 
         A run that has no checkpoint yet has nothing to lose, and takes any configuration. One that
         has some takes another length, and other settings of the machine; see `NO_IDENTITY`.
-
-        Args:
-            folder: The run directory.
-            config: What is asked for.
-            writes: Whether it is written down, in a folder that is made where there is none.
 
         Raises:
             GravLensError: If the folder holds something else, or a run with other settings.
@@ -95,25 +91,35 @@ class RunDirectory:
         if writes:
             folder.mkdir(parents=True, exist_ok=True)
             write_atomically(path, to_json(config))
-        return cls(folder, config.keep_checkpoints)
+        return cls(folder, config.keep_checkpoints, writes)
 
-    def record_environment(
-        self, fingerprint: str, device: str, parameters: str = "", *, writes: bool = True
-    ) -> None:
-        """Write ``environment.json``, or find what the run began with unchanged.
+    @staticmethod
+    @contextmanager
+    def held(folder: Path, *, writes: bool = True) -> Iterator[None]:
+        """Hold a run directory for this process; where it `writes`, clear away what killed ones left half-written.
 
-        Args:
-            fingerprint: Digest of what is learned from.
-            device: Where it is learned.
-            parameters: Digest of the physical parameters that are learned; empty for none.
-            writes: Whether it is written where there is none.
+        Raises:
+            GravLensError: If another process trains there, or the folder is no run directory.
+        """
+        _refuse_others(folder)
+        with held(folder) if writes or (folder / LOCK).is_file() else nullcontext():
+            for pattern in LEFTOVERS if writes else ():
+                for path in folder.glob(pattern):
+                    if path.is_dir():
+                        shutil.rmtree(path)
+                    else:
+                        path.unlink()
+            yield
+
+    def record_environment(self, fingerprint: str, device: str, parameters: str = "") -> None:
+        """Write ``environment.json``, or find the digests of the data and their parameters unchanged.
 
         Raises:
             GravLensError: If the run began with something else, or its record is damaged.
         """
         path = self.folder / ENVIRONMENT
         if not path.is_file() or not checkpoints(self.folder):
-            if writes:
+            if self.writes:
                 facts = environment(fingerprint, device)
                 if parameters:
                     facts["parameters_fingerprint"] = parameters
@@ -138,15 +144,9 @@ class RunDirectory:
     ) -> None:
         """Write a checkpoint and drop the oldest ones, but for that with the lowest validation loss.
 
-        A run that is killed on the way has its old record with the old checkpoint, or the new one
-        with the new.
-
-        Args:
-            images_seen: Images seen.
-            model: The model.
-            average: The moving average of its weights, or None.
-            state: What it takes to go on.
-            best: Images seen and loss of the best checkpoint; see `record_best`.
+        It holds the model, the average of its weights, if any, and what it takes to go on. A run that
+        is killed on the way has its old record of the best one with the old checkpoint, or the new
+        one with the new.
         """
         folder = self.folder / "checkpoints" / f"{images_seen:010d}"
         if not folder.exists():
@@ -190,28 +190,6 @@ class RunDirectory:
             ) from error
 
 
-@contextmanager
-def held_run(folder: Path, *, writes: bool = True) -> Iterator[None]:
-    """Hold a run directory for this process, and clear away what killed ones left half-written.
-
-    Args:
-        folder: The run directory; made where there is none.
-        writes: Whether it is to be written to; else it is left as it is.
-
-    Raises:
-        GravLensError: If another process trains there, or the folder is no run directory.
-    """
-    _refuse_others(folder)
-    with held(folder) if writes or (folder / LOCK).is_file() else nullcontext():
-        for pattern in LEFTOVERS if writes else ():
-            for path in folder.glob(pattern):
-                if path.is_dir():
-                    shutil.rmtree(path)
-                else:
-                    path.unlink()
-        yield
-
-
 def _refuse_others(folder: Path) -> None:
     """Refuse a path that holds something else than a run."""
     if not folder.exists() or (folder / CONFIG).is_file():
@@ -239,10 +217,7 @@ def _first_difference(old: Any, new: Any, path: str = "") -> str | None:
 class MetricsLog:
     """Appends one line of numbers at a time to ``metrics.jsonl`` and to TensorBoard.
 
-    Args:
-        folder: The run directory.
-        images_seen: Where the run goes on; later lines, of work that was lost, are dropped, and
-            all of them where it begins.
+    Lines of after the images that were seen where the run goes on, of work that was lost, are dropped.
     """
 
     def __init__(self, folder: Path, images_seen: int) -> None:

@@ -17,13 +17,9 @@ from gravlensdiffusion.sets.flux import weights
 LABELS = "network.label_embedding.weight"
 PARAMETERS = "network.parameter_embedding."
 FEATURES = PARAMETERS + "1.weight"
-STEM = "network.stem.weight"
-LENS_STEM = "network.lens_stem.weight"
 ADDITIONS = ("network.lens_stem.", "network.refine.")
 HEAD = "network.head."
 BIAS = "network.noise_embedding.2.bias"
-MEAN = "transform.mean"
-PRIOR = "prior"
 
 
 def start_from(model: Model, init: str | Path, *, keeps_prior: bool = False) -> None:
@@ -36,12 +32,8 @@ def start_from(model: Model, init: str | Path, *, keeps_prior: bool = False) -> 
     without effect. Where ranges differ, a value starts with what the other model learned of the
     same place in its own range. Where the patches of the two networks differ in size, the first
     convolution sees each patch reduced to the other size, and the last one's patches are enlarged:
-    the levels between see lenses at the scale that they know.
-
-    Args:
-        model: The fresh model, changed in place.
-        init: The other model; see `checkpoint.load_model`.
-        keeps_prior: Whether parameters that are not asked for are drawn as the other model does.
+    the levels between see lenses at the scale that they know. Parameters that are not asked for are
+    drawn as by the other model, if the fresh one ``keeps_prior``.
 
     Raises:
         GravLensError: If there is no such model, its network has another shape, or its parameters
@@ -65,11 +57,11 @@ def start_from(model: Model, init: str | Path, *, keeps_prior: bool = False) -> 
     _carry_additions(state, own)
     kept = {k: v for k, v in own.items() if not k.startswith("network.")}
     if model.config.transform == other.config.transform:
-        kept[MEAN] = other.state_dict()[MEAN]
+        kept["transform.mean"] = other.state_dict()["transform.mean"]
     if keeps_prior:
         if model.config.parameters != other.config.parameters:
             raise GravLensError(f"{init}: knows other parameters than the recipe keeps")
-        kept[PRIOR] = other.state_dict()[PRIOR]
+        kept["prior"] = other.state_dict()["prior"]
     load_weights(model, {**kept, **state}, source=Path(init))
 
 
@@ -121,7 +113,7 @@ def _carry_patches(state: dict[str, Tensor], here: int, there: int) -> None:
     reduce = torch.from_numpy(weights(here, there, "area")).float()
     enlarge = torch.from_numpy(weights(there, here, "area")).float()
     old = (-1, there, there)
-    for name in (STEM, LENS_STEM):
+    for name in ("network.stem.weight", "network.lens_stem.weight"):
         if name in state:
             width, _, height, length = state[name].shape
             stem = state[name].reshape(width, *old, height, length)

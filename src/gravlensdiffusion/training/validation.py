@@ -31,17 +31,10 @@ TIME, NOISE, PLACES = 1, 2, 3
 def _hold_out(
     classes: Iterable[NDArray[np.integer]], groups: NDArray[np.int64], share: float
 ) -> NDArray[np.bool_]:
-    """Choose the images to hold out, the same share of each class; copies go together.
+    """Choose the images to hold out, whether each is one or a copy of one, the same share of each class.
 
-    Of a class with two different images or more at least one is held out and one is not.
-
-    Args:
-        classes: Positions of the images of each class, in the order in which they are taken.
-        groups: Number of the group of copies of each image, shape ``(N,)``.
-        share: Share to hold out, above 0.
-
-    Returns:
-        Whether each image is one of these or a copy of one, shape ``(N,)``.
+    Of a class with two different images or more at least one is held out and one is not. The images
+    of a class stand by their positions, in the order in which they are taken.
     """
     held = np.empty(0, np.int64)
     for members in classes:
@@ -54,7 +47,7 @@ def _hold_out(
     return np.isin(groups, held)
 
 
-def choose_validation(
+def _choose_validation(
     labels: NDArray[np.integer], share: float, seed: int, groups: NDArray[np.int64] | None = None
 ) -> NDArray[np.bool_]:
     """Choose the validation images of a diffusion model, where images without a class count as a class.
@@ -77,21 +70,15 @@ def choose_validation(
 def split_validation(
     config: TrainingConfig, data: TrainingSet, names: Sequence[str] = ()
 ) -> tuple[TrainingSet, TrainingSet | None]:
-    """Return the images to train on, and those that are held out, if any.
+    """Return the images to train on, and those that are held out, if any; see `_choose_validation`.
 
-    Args:
-        config: The recipe.
-        data: All images.
-        names: Where each comes from, which tells bands of one object; empty where it does not.
-
-    Raises:
-        GravLensError: If there are too few images to hold any out.
+    Where each comes from, if `names` say it, tells bands of one object.
     """
     share = config.early_stopping.held_out
     if not share:
         return data, None
     copies = group([sign(data.images.blocks())], names)
-    held_out = choose_validation(data.labels, share, config.seed, copies.groups)
+    held_out = _choose_validation(data.labels, share, config.seed, copies.groups)
     return data.select(np.flatnonzero(~held_out)), data.select(np.flatnonzero(held_out))
 
 
@@ -104,11 +91,8 @@ def split(
     the seed and on the originals alone, so that adding generated images leaves it as it is. Of the
     copies of an image that is held out, one of each class judges and the others are left out.
 
-    Args:
-        data: The set; images with label -1 are left out, and generated ones train and never judge.
-        share: Share of the originals to hold out.
-        seed: Seed.
-        groups: Number of the group of copies of each image, shape ``(N,)``; None where all differ.
+    Images with label -1 are left out, and generated ones train and never judge. Copies are known by
+    the number of their group, ``(N,)``.
 
     Raises:
         GravLensError: If a class has fewer than `MIN_PER_CLASS` different original images, or none is left
@@ -162,13 +146,7 @@ class ValidationLoss:
 
     @torch.no_grad()
     def total(self, model: Model, first: int = 0, step: int = 1) -> Tensor:
-        """Return the sum of the losses, or of a part of them, float64 of shape ``()``.
-
-        Args:
-            model: The model, in evaluation mode.
-            first: First chunk to look at.
-            step: Chunks from one to the next; the others are left to other processes.
-        """
+        """Return the sum of the losses of each `step`-th chunk, float64 of shape ``()``; others do the rest."""
         device = model.transform.mean.device
         total = torch.zeros((), dtype=torch.float64, device=device)
         for batch in self._batches(first, step):
