@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -45,11 +45,9 @@ class Plan:
         filling: What is made, of which class and by what; it goes into the file.
         num_kept: Images that the set has.
         num_made_before: Images of these that were generated before.
-        fit: What makes the model's images fit.
-        seen: What was seen of the set.
+        fit, seen: What makes the model's images fit, and what was seen of the set.
         requests: What is asked of the model, batch by batch, none of two classes.
-        identity: All that the balanced set depends on, by the names of messages; what hardware does to
-            the last digits is no part of it.
+        identity: All that the balanced set depends on but the hardware, by the names of messages.
         notes: What the user should know, one line each.
     """
 
@@ -120,7 +118,6 @@ def _plan(
         "version": filling.software,
         "images": hashlib.sha256(images.encode()).hexdigest(),
     }
-    notes = (*fit.notes, *([seen.note] if fit.is_scaled and seen.note else []))
     return Plan(
         filling=filling,
         num_kept=len(source),
@@ -129,7 +126,7 @@ def _plan(
         seen=seen,
         requests=requests,
         identity=identity,
-        notes=notes,
+        notes=(*fit.notes, *([seen.note] if fit.is_scaled and seen.note else [])),
     )
 
 
@@ -187,9 +184,9 @@ def balance(
         if dry_run:
             parts.other_request(plan.identity, overwrite=overwrite)
             return plan
-        for note in (*plan.notes, parts.begin(plan.identity, overwrite=overwrite)):
-            if note:
-                tell(note)
+        begun = parts.begin(plan.identity, overwrite=overwrite)
+        for note in filter(None, (*plan.notes, begun)):
+            tell(note)
         own, units = source.header, plan.fit.stored if plan.filling.num else {}
         header = replace(
             own,
@@ -208,8 +205,7 @@ def balance(
         if note := Clipping.total(clipping).note(seen=plan.fit.has_twins):
             tell(note)
         records = chain(_originals(source, plan.fit.has_twins), parts.records())
-        num = len(source) + plan.filling.num
-        write_store(out, records, header, num=num, overwrite=overwrite)
+        write_store(out, records, header, num=len(source) + plan.filling.num, overwrite=overwrite)
         parts.clear()
     return plan
 
@@ -228,10 +224,9 @@ def _originals(source: LensSet, has_twins: bool) -> Iterator[LensRecord]:
     # NaN too, as it stands there: a name that no image has a value of is kept.
     records = source.records(with_unknown=True)
     for record, is_made in zip(records, source.is_generated, strict=True):
+        twin = record.noise_free if has_twins else None
         parameters = {**record.parameters, GENERATED: float(is_made)}
-        yield replace(
-            record, parameters=parameters, noise_free=record.noise_free if has_twins else None
-        )
+        yield replace(record, parameters=parameters, noise_free=twin)
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,10 +252,9 @@ class _Unfinished(Shards):
         path = self.folder / REQUEST
         if not path.is_file():
             return ""
-        try:
+        old = None
+        with suppress(ValueError):
             old = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError:
-            old = None
         if not isinstance(old, dict):
             raise GravLensError(f"{path}: damaged; move {self.folder} away")
         # As it comes back from the file; what it does not name was not told apart before.
@@ -292,15 +286,11 @@ class _Unfinished(Shards):
     def has(self, index: int) -> bool:
         """Whether a batch is there to be used; a damaged file is as good as none, and removed."""
         path = self.path(index)
-        if not path.exists():
-            return False
-        try:
+        with suppress(GravLensError):
             # A batch of before says nothing of itself; the folder does.
-            if not self.differences(index, {}):
+            if path.exists() and not self.differences(index, {}):
                 return True
-        except GravLensError:
-            pass
-        path.unlink()
+        path.unlink(missing_ok=True)
         return False
 
     def clear(self) -> None:

@@ -98,8 +98,7 @@ class LensGenerator(Pretrained):
                 that leaves the noise to the instrument; None for that of the training set.
             sky_rms: Noise of sky and read-out in a native pixel [e- / s], of such a model; likewise.
             flux_unit: ``peak`` to shift and scale each image to [0, 1]; None for the model's unit.
-            noise_free: Whether images of such a model are kept without noise too; None for wherever
-                there are such.
+            noise_free: Whether images of such a model are kept without noise too; by default they are.
 
         Raises:
             GravLensError: If a value is not allowed, or the model does not know or cannot do it.
@@ -204,11 +203,7 @@ class LensGenerator(Pretrained):
 
     @torch.inference_mode()
     def trajectory(self, request: Request) -> Iterator[Frame]:
-        """Yield the way of images from noise to lens, in model space, all of them at once.
-
-        Yields:
-            One frame before each step, the first the noise itself, and the images as the last one.
-        """
+        """Yield the way of images in model space, all at once: a frame before each step, and the images."""
         streams = Streams(request.seed, request.numbers)
         model = self.drawn_by(request.sampler)
         denoiser: Denoiser = model.denoiser
@@ -226,8 +221,7 @@ class LensGenerator(Pretrained):
         alphas, _ = denoiser.schedule(times)
         condition = self._condition(request)
         x_1 = conditional_prior(denoiser, noise, condition)
-        walk = trajectory(denoiser, solver, x_1, times, condition, streams)
-        for i, x_t, x_hat in walk:
+        for i, x_t, x_hat in trajectory(denoiser, solver, x_1, times, condition, streams):
             yield Frame(step=i, alpha_t=float(alphas[i]), x_t=x_t, x_hat=x_hat)
 
     def finished(self, request: Request, x: Tensor) -> LensSamples:
@@ -277,8 +271,8 @@ class LensGenerator(Pretrained):
 
     def to_flux(self, x: Tensor) -> NDArray[np.float32]:
         """Map images from model space ``(B, C, H, W)`` to flux."""
-        flux = self.model.transform.inverse(x).contiguous().float().cpu().numpy()
-        return np.asarray(flux, dtype=np.float32)
+        flux = self.model.transform.inverse(x)
+        return np.asarray(flux.contiguous().float().cpu(), dtype=np.float32)
 
     def to_display(self, frame: Frame) -> NDArray[np.float32]:
         """Map noisy images to the stretched scale of the transform, shape ``(B, C, H, W)``.
@@ -289,7 +283,7 @@ class LensGenerator(Pretrained):
         """
         transform = self.model.transform
         shown = frame.x_t / transform.config.gain + frame.alpha_t * transform.mean
-        return np.asarray(shown.contiguous().float().cpu().numpy(), dtype=np.float32)
+        return np.asarray(shown.contiguous().float().cpu(), dtype=np.float32)
 
     def header(self, request: Request) -> SetHeader:
         """Describe a set of images made by this model."""

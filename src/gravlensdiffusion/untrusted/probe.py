@@ -29,7 +29,6 @@ Trial = Callable[..., object]
 """Does all that opening a file does, at the top of its module: takes the file, and what else it is told. What it
 raises is wrong with the file, but that the user has to choose an image first."""
 _Identity = tuple[int, ...]
-_Arguments = tuple[Any, ...]
 
 MAX_UNPACKING = 100
 """Bytes that one byte of a compressed file may stand for; images compress by far less."""
@@ -53,7 +52,7 @@ _START = (
     "importlib.import_module(sys.argv[2]).main()"
 )
 
-_verdicts: dict[tuple[_Identity, str, _Arguments], str | None] = {}
+_verdicts: dict[tuple[_Identity, str, tuple[Any, ...]], str | None] = {}
 """What trials found wrong with files, as they were when tried out or written by this process."""
 
 
@@ -193,7 +192,7 @@ class _Child:
             self.close()
             raise GravLensError("files cannot be tried out: the process for it does not start")
 
-    def judge(self, path: Path, trial: str, arguments: _Arguments) -> str | None:
+    def judge(self, path: Path, trial: str, arguments: tuple[Any, ...]) -> str | None:
         """Return what is wrong with a file, or None."""
         seconds = FILE_S + held_bytes(path) / BYTES_PER_S
         if trial not in self.trials:
@@ -222,7 +221,7 @@ class _Child:
                     stream.close()
 
     def _ask(
-        self, trial: str, path: str | None, arguments: _Arguments, seconds: float
+        self, trial: str, path: str | None, arguments: tuple[Any, ...], seconds: float
     ) -> str | None:
         """Return the answer, an empty one if the child ends, or None when time is over."""
         words = {"trial": trial, "path": path, "arguments": arguments}
