@@ -123,11 +123,6 @@ def test_everything_else_is_said(text):
     assert "600 generated images against 600 reference images" in " ".join(text.split())
 
 
-def test_a_narrow_terminal_wraps_but_loses_nothing():
-    narrow = to_text(evaluation(), width=80)
-    assert "likea6.9%fluxerror" in "".join(narrow.split())
-
-
 def test_facts_may_be_missing_and_rows_alone_are_enough():
     bare = evaluation(facts={}, class_pairs=(), requested=(), notes=(), neighbours=())
     assert "the generated images against the reference images, at 16 pixels" in to_text(bare)

@@ -33,13 +33,7 @@ SHOWN = (0.5, 99.5)
 
 
 class Band(NamedTuple):
-    """A curve and what surrounds it, shape ``(K,)`` each.
-
-    Attributes:
-        middle: The curve.
-        low: Lower edge.
-        high: Upper edge.
-    """
+    """A curve and the edges of what surrounds it, shape ``(K,)`` each."""
 
     middle: Floats
     low: Floats
@@ -99,15 +93,12 @@ def histogram_png(generated: Floats, real: Floats) -> bytes:
 
     Args:
         generated: Values of one set, shape ``(N,)``; those that are not finite are left out.
-        real: Values of the other, shape ``(M,)``, likewise.
-
-    Raises:
-        ValueError: If neither set has a value.
+        real: Values of the other, shape ``(M,)``, likewise; one of the sets has a value.
     """
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    edges, *shares = histograms(generated, real)
+    edges, *shares = _histograms(generated, real)
     # Places are fixed, so that histograms beside each other stand on one line.
     figure = Figure(figsize=(2.4, 1.6))
     axes = figure.add_axes((0.08, 0.22, 0.84, 0.74))
@@ -130,18 +121,13 @@ def histogram_png(generated: Floats, real: Floats) -> bytes:
     return figure_png(figure)
 
 
-def histograms(generated: Floats, real: Floats) -> tuple[Floats, Floats, Floats]:
+def _histograms(generated: Floats, real: Floats) -> tuple[Floats, Floats, Floats]:
     """Return common edges of bins, as fine as the smaller set allows, and the shares of both sets.
 
     The outer bins hold what lies beyond them; a set without values that are finite has no shares.
-
-    Raises:
-        ValueError: If neither set has a value.
     """
     sets = [values[np.isfinite(values)] for values in (generated, real)]
     filled = [values for values in sets if len(values)]
-    if not filled:
-        raise ValueError("no values to show")
     limits = [np.percentile(values, SHOWN) for values in filled]
     # A few wild values of the generated set must not squeeze everything else into one bin.
     low, high = limits[-1]

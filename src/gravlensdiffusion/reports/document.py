@@ -8,18 +8,16 @@ import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gravlensdiffusion.files import whole_file
-from gravlensdiffusion.reports.drawing import GENERATED, REAL, spared
+from gravlensdiffusion.reports.drawing import GENERATED, REAL, picture_png, spared
+from gravlensdiffusion.reports.mosaics import grid_picture
 from gravlensdiffusion.reports.numbers import typeset
-
-if TYPE_CHECKING:
-    from jinja2 import Template
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,21 +29,14 @@ class Line:
         cells: Its texts, one for each further column; none where nothing is known.
         mark: Why it stands out, in a word or two.
         note: What stands below it, or in place of its cells.
+        is_heading: Whether it is the heading of the lines that follow, its note beside it.
     """
 
     name: str
     cells: Sequence[str] = ()
     mark: str = ""
     note: str = ""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Group:
-    """Lines of a table below a heading of their own, where they have one."""
-
-    lines: Sequence[Line]
-    title: str = ""
-    about: str = ""
+    is_heading: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,7 +45,7 @@ class Table:
 
     Attributes:
         headings: Of all columns.
-        groups: Its lines.
+        lines: Its lines.
         title: What stands above it, or empty.
         about: What it shows, or empty.
         ends_in_text: Whether the last column is text, too.
@@ -62,7 +53,7 @@ class Table:
     """
 
     headings: Sequence[str]
-    groups: Sequence[Group]
+    lines: Sequence[Line]
     title: str = ""
     about: str = ""
     ends_in_text: bool = False
@@ -103,6 +94,21 @@ class Figure:
         return base64.b64encode(self.png).decode("ascii")
 
 
+def photo(
+    images: NDArray[np.floating], alt: str, *, words: Mapping[str, str] | None = None, **how: Any
+) -> Figure:
+    """Return images side by side as a figure, small ones enlarged until they have 100 pixels.
+
+    Args:
+        images: See `grid_picture`.
+        alt: What they show, for those who do not see it.
+        words: The other words of the figure, by their name.
+        how: The other arguments of `grid_picture`.
+    """
+    picture = grid_picture(images, min_side=100, **how)
+    return Figure(png=picture_png(picture), alt=alt, is_photo=True, **(words or {}))
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Beside:
     """Figures, or a figure and tables, side by side.
@@ -136,73 +142,99 @@ class Guess:
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
-    """Terms and what they mean."""
-
-    words: Mapping[str, str]
-    kind: ClassVar[str] = "words"
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """Facts by name, nested ones by names joined by dots."""
-
-    facts: Mapping[str, Any]
-    kind: ClassVar[str] = "facts"
-
-    def flattened(self) -> Iterator[tuple[str, str]]:
-        """Yield names and texts."""
-        for key, value in self.facts.items():
-            if isinstance(value, Mapping):
-                yield from ((f"{key}.{name}", text) for name, text in Facts(value).flattened())
-            else:
-                yield str(key), _fact(value)
-
-
-@dataclass(frozen=True, slots=True)
 class Section:
-    """A part of the page.
+    """A part of the page, which is left out where none of its blocks holds anything.
 
     Attributes:
         anchor: What links to it name.
         heading: Its heading.
         text: What it shows, or empty.
-        blocks: What it holds; without any it is left out.
+        blocks: What it holds.
     """
 
     anchor: str
     heading: str
     text: str
-    blocks: Sequence[Table | Beside | Guess | Words | Facts]
+    blocks: Sequence[Table | Beside | Guess]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Document:
-    """A report for people.
+def to_html(
+    kind: str,
+    title: str,
+    *,
+    lead: str,
+    verdict: Sequence[str],
+    notes: Sequence[str],
+    sections: Sequence[Section],
+    words: Mapping[str, str] | None = None,
+    facts: Mapping[str, Any] | None = None,
+    about_facts: str = "",
+) -> bytes:
+    """Return a report as a page; the same report gives the same bytes.
 
-    Attributes:
+    Args:
         kind: What it is, for the title of its window.
         title: Its heading.
         lead: What was done, in one sentence.
         verdict: What was found, one sentence each.
         notes: What a reader should know, one sentence each.
         sections: What follows.
+        words: Terms and what they mean, in a section of their own.
+        facts: All that the numbers depend on, likewise; nested ones by names joined by dots.
+        about_facts: What stands above them.
     """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    kind: str
-    title: str
-    lead: str
-    verdict: Sequence[str]
-    notes: Sequence[str]
-    sections: Sequence[Section]
-
-
-def to_html(document: Document) -> bytes:
-    """Return a document as a page; the same document gives the same bytes."""
-    shown = [section for section in document.sections if section.blocks]
+    # Names in a report come from the files of strangers: all is escaped.
+    environment = Environment(
+        loader=PackageLoader("gravlensdiffusion.reports"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["typeset"] = typeset
     # Nothing is loaded and nothing runs, whatever the names of files and classes contain.
-    page = _template().render(document=document, sections=shown, generated=GENERATED, real=REAL)
+    page = environment.get_template("report.html").render(
+        kind=kind,
+        title=title,
+        lead=lead,
+        verdict=verdict,
+        notes=notes,
+        sections=[section for section in sections if any(map(_holds, section.blocks))],
+        words=words,
+        facts=list(_flattened(facts or {})),
+        about_facts=about_facts,
+        generated=GENERATED,
+        real=REAL,
+    )
     return encoded(page + "\n")
+
+
+def _holds(block: Table | Beside | Guess) -> bool:
+    """Return whether a block holds anything."""
+    if isinstance(block, Table):
+        return len(block.lines) > 0
+    return len(block.blocks if isinstance(block, Beside) else block.figures) > 0
+
+
+def _flattened(facts: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Yield names and texts of facts."""
+    for key, value in facts.items():
+        if isinstance(value, Mapping):
+            yield from _flattened(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", _fact(value)
+
+
+def _fact(value: Any) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_fact, value)) or "none"
+    return str(value)
 
 
 def to_json(facts: Mapping[str, Any]) -> bytes:
@@ -249,29 +281,3 @@ def write_page(
     with spared(path.name, tell), whole_file(path, overwrite=False) as page:
         page.write_bytes(draw())
     return path.exists()
-
-
-@cache
-def _template() -> "Template":
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    # Names in a report come from the files of strangers: all is escaped.
-    environment = Environment(
-        loader=PackageLoader("gravlensdiffusion.reports"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["typeset"] = typeset
-    return environment.get_template("report.html")
-
-
-def _fact(value: Any) -> str:
-    if value is None:
-        return "none"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, list | tuple):
-        return ", ".join(map(_fact, value)) or "none"
-    return str(value)

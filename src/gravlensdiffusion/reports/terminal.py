@@ -6,44 +6,41 @@ from collections.abc import Iterator, Sequence
 from gravlensdiffusion.reports.document import Line, Table
 
 WIDTH = 120
-"""Columns of a terminal to fill, at most."""
+"""Columns of a terminal to fill, at most, where numbers leave room for that."""
 MIN_TEXT = 24
-"""Columns that texts have at least."""
-NOTE_INDENT = " " * 6
+"""Columns of a terminal that texts have at least."""
 
 
-def table_lines(table: Table, width: int = WIDTH) -> list[str]:
-    """Return the lines of a table, those that stand out with a star before them.
-
-    Args:
-        table: The table; without lines there are none.
-        width: Columns to fill at most, where numbers leave room for that.
-    """
-    lines = [line for group in table.groups for line in group.lines]
-    if not lines:
+def table_lines(table: Table) -> list[str]:
+    """Return the lines of a table for a terminal, those that stand out with a star before them."""
+    if not table.lines:
         return []
-    numbers = [line.cells for line in lines if line.cells]
-    grid = [table.headings[1:], *numbers]
+    grid = [table.headings[1:], *(line.cells for line in table.lines if line.cells)]
     widths = [max(map(len, column)) for column in zip(*grid, strict=True)]
-    first = max(len(name) for name in (table.headings[0], *(line.name for line in lines)))
+    names = [line.name for line in table.lines if not line.is_heading]
+    first = max(map(len, (table.headings[0], *names)))
     if table.ends_in_text:
-        widths[-1] = max(MIN_TEXT, width - first - sum(widths[:-1]) - 2 * len(widths) - 2)
-    title = f"{table.title}: {table.about}" if table.about else table.title
-    found = textwrap.wrap(title, width)
+        widths[-1] = max(MIN_TEXT, WIDTH - first - sum(widths[:-1]) - 2 * len(widths) - 2)
+    found = textwrap.wrap(_with_note(table.title, table.about), WIDTH)
     heading = Line(name=table.headings[0], cells=table.headings[1:])
-    found += _aligned(heading, first, widths, ends_in_text=table.ends_in_text)
-    for group in table.groups:
-        if group.title:
-            found += ["", f"{group.title}: {group.about}" if group.about else group.title]
-        for line in group.lines:
-            if not line.cells:
-                found += _unknown(line, first, width)
-                continue
+    for line in (heading, *table.lines):
+        if line.is_heading:
+            found += ["", _with_note(line.name, line.note)]
+        elif not line.cells:
+            start = f"  {line.name:{first}}  "
+            found += _indented(line.note, max(WIDTH, len(start) + MIN_TEXT), start, len(start))
+        else:
             found += _aligned(line, first, widths, ends_in_text=table.ends_in_text)
-            found += textwrap.wrap(
-                line.note, width, initial_indent=NOTE_INDENT, subsequent_indent=NOTE_INDENT
-            )
+            found += _indented(line.note, WIDTH, " " * 6, 6)
     return found
+
+
+def _with_note(title: str, note: str) -> str:
+    return f"{title}: {note}" if note else title
+
+
+def _indented(text: str, width: int, start: str, indent: int) -> list[str]:
+    return textwrap.wrap(text, width, initial_indent=start, subsequent_indent=" " * indent)
 
 
 def _aligned(line: Line, first: int, widths: Sequence[int], *, ends_in_text: bool) -> Iterator[str]:
@@ -55,10 +52,3 @@ def _aligned(line: Line, first: int, widths: Sequence[int], *, ends_in_text: boo
     yield f"{start}  {text[0] if text else ''}".rstrip()
     for each in text[1:]:
         yield " " * (len(start) + 2) + each
-
-
-def _unknown(line: Line, first: int, width: int) -> Iterator[str]:
-    """Yield the lines of what has no numbers: its name, and why."""
-    start = f"  {line.name:{first}}  "
-    for k, text in enumerate(textwrap.wrap(line.note, max(MIN_TEXT, width - len(start)))):
-        yield (start if k == 0 else " " * len(start)) + text
