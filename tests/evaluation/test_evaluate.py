@@ -177,10 +177,10 @@ def test_a_real_set_that_was_filled_up_is_told(tmp_path):
     clean = opened(tmp_path / "clean.h5", flagged(8, 0))
     made = opened(tmp_path / "made.h5", flagged(8, 8))
     filled = opened(tmp_path / "filled.h5", flagged(8, 3))
-    assert Sets(generated=made, reference=clean, second=clean).notes == []
+    assert Sets(generated=made, reference=clean, reference2=clean).notes == []
     for sets in (
         Sets(generated=clean, reference=filled),
-        Sets(generated=clean, reference=clean, second=filled),
+        Sets(generated=clean, reference=clean, reference2=filled),
     ):
         (note,) = sets.notes
         assert note.startswith("3 of the 8 images of filled are flagged as generated")

@@ -94,9 +94,5 @@ def test_all_sizes_can_be_measured(size):
 
 
 def test_what_cannot_be_measured_is_refused():
-    with pytest.raises(GravLensError, match=r"shape \(N, H, H\), got \(2, 20, 30\)"):
-        measure(np.zeros((2, 20, 30)), None)
     with pytest.raises(GravLensError, match="at least 16 pixels a side"):
         measure(np.zeros((2, 8, 8)), None)
-    with pytest.raises(GravLensError, match="pixel scale must be positive"):
-        measure(IMAGES, 0)

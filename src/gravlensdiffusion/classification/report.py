@@ -91,7 +91,7 @@ def _verdict(judgement: Judgement) -> list[str]:
     low, high = map(exact_share, judgement.recall_intervals[worst])
     return [
         (
-            f"AUC {auc_text(judgement)}: {task}, it tells rightly in {exact_share(scores.auc)} of all "
+            f"AUC {_auc(judgement)}: {task}, it tells rightly in {exact_share(scores.auc)} of all "
             "cases which is which; guessing gets 50%."
         ),
         f"{exact_share(scores.accuracy)} of the images are called what they are.",
@@ -120,17 +120,18 @@ def _told_calibration(judgement: Judgement) -> str:
     )
 
 
-def auc_text(judgement: Judgement) -> str:
+def _auc(judgement: Judgement) -> str:
     """Return the mean area under the ROC curves and its interval."""
     auc, (low, high) = judgement.scores.auc, judgement.auc_interval
     return f"{auc:.3f}" if low == high else f"{auc:.3f} ({low:.3f} to {high:.3f})"
 
 
-def recalls(judgement: Judgement) -> str:
-    """Return the recall of each class, in a line."""
+def summary(judgement: Judgement, images: str) -> str:
+    """Return a line on how good a classifier is on some images, as these are called."""
     scores = judgement.scores
     each = zip(scores.class_names, scores.recall, strict=True)
-    return ", ".join(f"{name} {exact_share(value)}" for name, value in each)
+    recalls = ", ".join(f"{name} {exact_share(value)}" for name, value in each)
+    return f"AUC {_auc(judgement)} on {scores.num_images.sum():,} {images}, recall {recalls}"
 
 
 def to_html(judgement: Judgement) -> bytes:

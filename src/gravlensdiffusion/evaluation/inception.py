@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.evaluation.compare import Row, compare
@@ -18,7 +18,7 @@ from gravlensdiffusion.evaluation.preparation import PreparedSource, cached
 from gravlensdiffusion.evaluation.result import Settings
 from gravlensdiffusion.evaluation.statistics import FID, KID
 from gravlensdiffusion.metrics import inception
-from gravlensdiffusion.metrics.inception import PACKAGED_SHA256, quantise_truncating
+from gravlensdiffusion.metrics.inception import PACKAGED_SHA256
 from gravlensdiffusion.metrics.kernel import kid
 from gravlensdiffusion.sets.images import drawn_rows
 
@@ -178,6 +178,21 @@ def _annotated(
 
 def _empty(why: str) -> list[Row]:
     return [Row(statistic=each, note=why) for each in (FID, KID)]
+
+
+def quantise_truncating(images: ArrayLike) -> Images:
+    """Return images as they come back from 8-bit PNG files that torchvision wrote.
+
+    Values are clipped to [0, 1], multiplied by 255, cut to whole numbers (not rounded), and divided
+    by 255. So do ``ToPILImage`` and ``ToTensor``, through which both sets of the reference project's
+    protocol go; an image that is already of 8 bits is not changed.
+
+    Args:
+        images: Any shape.
+    """
+    clipped = np.clip(np.asarray(images, dtype=np.float32), 0, 1)
+    grey = (clipped * np.float32(255)).astype(np.uint8)
+    return np.asarray(grey, dtype=np.float32) / np.float32(255)
 
 
 def find_inception_weights(path: Path | None = None) -> tuple[Path, str]:

@@ -30,21 +30,13 @@ STRIDE = 4 * BLOCK
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Measurements:
-    """Everything measured of N images.
+    """Everything measured of N images."""
 
-    Attributes:
-        physics: One number per image by name, ``(N,)`` each.
-        profiles: Several numbers per image by name, ``(N, K)`` each.
-        features: Encoder features, ``(N, F)``.
-        estimates: The encoder's targets by name, ``(N,)`` each.
-        logits: The encoder's class logits, ``(N, K)``.
-    """
-
-    physics: Mapping[str, NDArray[np.float64]]
-    profiles: Mapping[str, NDArray[np.float64]]
-    features: NDArray[np.float64]
-    estimates: Mapping[str, NDArray[np.float64]]
-    logits: NDArray[np.float64]
+    physics: Mapping[str, NDArray[np.float64]]  # one number per image by name, `(N,)` each
+    profiles: Mapping[str, NDArray[np.float64]]  # several numbers per image by name, `(N, K)` each
+    features: NDArray[np.float64]  # encoder features, `(N, F)`
+    estimates: Mapping[str, NDArray[np.float64]]  # the encoder's targets by name, `(N,)` each
+    logits: NDArray[np.float64]  # the encoder's class logits, `(N, K)`
 
     @classmethod
     def of(cls, features: NDArray[np.float64], **more: Any) -> Self:

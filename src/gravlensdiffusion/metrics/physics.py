@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import rfft2
 
-from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.metrics.einstein import einstein_radius
 from gravlensdiffusion.metrics.morphology import asymmetry, ellipticity, gini, m20, moments, segment
 from gravlensdiffusion.metrics.sky import Chunk, chunks
@@ -38,15 +37,10 @@ UNITS = {
 
 
 class _Profile(NamedTuple):
-    """A quantity in K bins, for each of N images.
+    """A quantity in K bins, for each of N images."""
 
-    Attributes:
-        centres: Mean abscissa of each bin, shape ``(K,)``.
-        values: Shape ``(N, K)``; NaN for images that are not finite.
-    """
-
-    centres: Floats
-    values: Floats
+    centres: Floats  # mean abscissa of each bin, shape (K,)
+    values: Floats  # shape (N, K); NaN for images that are not finite
 
 
 def measure(
@@ -68,10 +62,8 @@ def measure(
         without a lens.
 
     Raises:
-        GravLensError: If the images are not square or too small, or the pixel scale not positive.
+        GravLensError: If the images are too small to hold any sky.
     """
-    if pixel_scale_arcsec is not None and not 0 < pixel_scale_arcsec < np.inf:
-        raise GravLensError(f"the pixel scale must be positive, got {pixel_scale_arcsec}")
     lengths = {"arcsec": pixel_scale_arcsec or 1.0, "arcsec^2": (pixel_scale_arcsec or 1.0) ** 2}
     measured = {name: np.empty(len(images)) for name in UNITS}
     for chunk in chunks(images, masked):
@@ -89,13 +81,8 @@ def radial_profile(
 ) -> _Profile:
     """Return the mean of the sky-subtracted image in rings one pixel wide about its middle.
 
-    Args:
-        images: Shape ``(N, H, H)`` [flux].
-        pixel_scale_arcsec: Width of a pixel [arcsec]; None to have the radii in pixels.
-        masked: Pixels that do not count, shape ``(N, H, H)``; None where all do.
-
-    Returns:
-        H // 2 rings out to the inscribed circle: radii [arcsec], means [flux].
+    The arguments are those of `measure`. There are H // 2 rings out to the inscribed circle: radii
+    [arcsec], means [flux].
     """
     centres, rings = _rings(images.shape[-1])
     return _Profile(centres * (pixel_scale_arcsec or 1.0), _averaged(images, rings, masked))
@@ -111,17 +98,10 @@ def power_spectrum(
         P(k) = mean over the ring of |F(k)|^2 / H^2
 
     for the discrete Fourier transform F without further factors: white noise of standard deviation
-    sigma has ``P = sigma^2`` at all frequencies.
-
-    Args:
-        images: Shape ``(N, H, H)`` [flux].
-        pixel_scale_arcsec: Width of a pixel [arcsec]; None to have the frequencies per pixel.
-        masked: Pixels that do not count, shape ``(N, H, H)``; None where all do. They are taken
-            for sky, and the power is that of the others, whose share of the image it is divided by.
-
-    Returns:
-        H // 2 rings, one cycle per image wide, up to the Nyquist frequency: frequencies
-        [cycles / arcsec], powers [flux^2].
+    sigma has ``P = sigma^2`` at all frequencies. The arguments are those of `measure`; masked pixels
+    are taken for sky, and the power is that of the others, whose share of the image it is divided by.
+    There are H // 2 rings, one cycle per image wide, up to the Nyquist frequency: frequencies
+    [cycles / arcsec], powers [flux^2].
     """
     size = images.shape[-1]
     centres, rings = _frequency_rings(size)

@@ -148,19 +148,12 @@ def _histograms(generated: Floats, real: Floats) -> tuple[Floats, Floats, Floats
 
 
 class Roc(NamedTuple):
-    """The curve of one class against all others.
+    """The curve of one class against all others."""
 
-    Attributes:
-        name: The class.
-        area: Area under the curve.
-        false: False positive rates, increasing from 0 to 1, shape ``(P,)``.
-        true: True positive rates, shape ``(P,)``.
-    """
-
-    name: str
-    area: float
-    false: Floats
-    true: Floats
+    name: str  # the class
+    area: float  # area under the curve
+    false: Floats  # false positive rates, increasing from 0 to 1, shape `(P,)`
+    true: Floats  # true positive rates, shape `(P,)`
 
 
 @own_settings()

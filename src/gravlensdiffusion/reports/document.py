@@ -22,64 +22,40 @@ from gravlensdiffusion.reports.numbers import typeset
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Line:
-    """A line of a table.
+    """A line of a table."""
 
-    Attributes:
-        name: What it is of.
-        cells: Its texts, one for each further column; none where nothing is known.
-        mark: Why it stands out, in a word or two.
-        note: What stands below it, or in place of its cells.
-        is_heading: Whether it is the heading of the lines that follow, its note beside it.
-    """
-
-    name: str
-    cells: Sequence[str] = ()
-    mark: str = ""
-    note: str = ""
+    name: str  # what it is of
+    cells: Sequence[str] = ()  # its texts, one for each further column; none where nothing is known
+    mark: str = ""  # why it stands out, in a word or two
+    note: str = ""  # what stands below it, or in place of its cells
+    # Whether it is the heading of the lines that follow, its note beside it.
     is_heading: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Table:
-    """A table, whose first column is text and whose others are numbers.
+    """A table, whose first column is text and whose others are numbers."""
 
-    Attributes:
-        headings: Of all columns.
-        lines: Its lines.
-        title: What stands above it, or empty.
-        about: What it shows, or empty.
-        ends_in_text: Whether the last column is text, too.
-        is_wide: Whether it takes the width of the page, and on a narrow one a card per line.
-    """
-
-    headings: Sequence[str]
-    lines: Sequence[Line]
-    title: str = ""
-    about: str = ""
-    ends_in_text: bool = False
+    headings: Sequence[str]  # of all columns
+    lines: Sequence[Line]  # its lines
+    title: str = ""  # what stands above it, or empty
+    about: str = ""  # what it shows, or empty
+    ends_in_text: bool = False  # whether the last column is text, too
+    # Whether it takes the width of the page, and on a narrow one a card per line.
     is_wide: bool = False
     kind: ClassVar[str] = "table"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Figure:
-    """A picture and its words.
+    """A picture and its words."""
 
-    Attributes:
-        png: The file.
-        alt: What it shows, for those who do not see it.
-        heading: What stands above it, or empty.
-        caption: What stands below it, or empty.
-        hint: Shown where a mouse rests on it, or empty.
-        is_photo: Whether it shows images, and not a chart.
-    """
-
-    png: bytes
-    alt: str
-    heading: str = ""
-    caption: str = ""
-    hint: str = ""
-    is_photo: bool = False
+    png: bytes  # the file
+    alt: str  # what it shows, for those who do not see it
+    heading: str = ""  # what stands above it, or empty
+    caption: str = ""  # what stands below it, or empty
+    hint: str = ""  # shown where a mouse rests on it, or empty
+    is_photo: bool = False  # whether it shows images, and not a chart
     kind: ClassVar[str] = "figure"
 
     @property
@@ -111,51 +87,34 @@ def photo(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Beside:
-    """Figures, or a figure and tables, side by side.
+    """Figures, or a figure and tables, side by side."""
 
-    Attributes:
-        blocks: What stands beside each other; a sequence stands below each other.
-        layout: ``columns`` for two, ``small`` for many charts, ``pairs`` for many images.
-        title: What stands above them, or empty.
-        has_key: Whether it is said how the two sets are drawn.
-    """
-
+    # What stands beside each other; a sequence stands below each other.
     blocks: Sequence["Figure | Sequence[Table]"]
+    # `columns` for two, `small` for many charts, `pairs` for many images.
     layout: Literal["columns", "small", "pairs"] = "columns"
-    title: str = ""
-    has_key: bool = False
+    title: str = ""  # what stands above them, or empty
+    has_key: bool = False  # whether it is said how the two sets are drawn
     kind: ClassVar[str] = "beside"
 
 
 @dataclass(frozen=True, slots=True)
 class Guess:
-    """Figures of several kinds, of which the reader says the kind before it is told.
+    """Figures of several kinds, of which the reader says the kind before it is told."""
 
-    Attributes:
-        kinds: What they may be.
-        figures: Each figure and its kind; the figure says nothing of it.
-    """
-
-    kinds: Sequence[str]
-    figures: Sequence[tuple[Figure, str]]
+    kinds: Sequence[str]  # what they may be
+    figures: Sequence[tuple[Figure, str]]  # each figure and its kind; the figure says nothing of it
     kind: ClassVar[str] = "guess"
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A part of the page, which is left out where none of its blocks holds anything.
+    """A part of the page, which is left out where none of its blocks holds anything."""
 
-    Attributes:
-        anchor: What links to it name.
-        heading: Its heading.
-        text: What it shows, or empty.
-        blocks: What it holds.
-    """
-
-    anchor: str
-    heading: str
-    text: str
-    blocks: Sequence[Table | Beside | Guess]
+    anchor: str  # what links to it name
+    heading: str  # its heading
+    text: str  # what it shows, or empty
+    blocks: Sequence[Table | Beside | Guess]  # what it holds
 
 
 def to_html(
