@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gravlensdiffusion.evaluation.report import to_json, to_text
-from gravlensdiffusion.reports.terminal import WIDTH
+from gravlensdiffusion.reports.document import WIDTH
 from tests.evaluation.cards import EVIL, ROWS, evaluation
 
 

@@ -10,6 +10,7 @@ from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.evaluation.measure import Measurements
 from gravlensdiffusion.evaluation.statistics import Statistic, values
 from gravlensdiffusion.metrics.defects import Defect, plant
+from gravlensdiffusion.sets.images import drawn_rows
 
 MIN_IMAGES = 2
 """Images that a side of a comparison has at least."""
@@ -97,8 +98,8 @@ def make_plan(
         real = rng.permutation(pool)
         splits.append(
             _Split(
-                generated=np.sort(rng.permutation(num_generated)[:n]),
-                reference=np.sort(rng.permutation(num_reference)[:m]),
+                generated=drawn_rows(num_generated, n, rng),
+                reference=drawn_rows(num_reference, m, rng),
                 floor=np.sort(real[:n]),
                 floor_reference=np.sort(real[n : n + m]),
             )

@@ -13,7 +13,7 @@ from gravlensdiffusion.evaluation.result import Evaluation, Placement
 from gravlensdiffusion.evaluation.statistics import ABOUT
 from gravlensdiffusion.evaluation.verdict import verdict
 from gravlensdiffusion.reports import document
-from gravlensdiffusion.reports.document import Line, Section, Table
+from gravlensdiffusion.reports.document import WIDTH, Line, Section, Table, table_lines
 from gravlensdiffusion.reports.numbers import (
     number,
     percentage,
@@ -22,7 +22,6 @@ from gravlensdiffusion.reports.numbers import (
     share,
     signed,
 )
-from gravlensdiffusion.reports.terminal import WIDTH, table_lines
 
 SCHEMA_VERSION = 1
 """Version of the layout of ``report.json``."""

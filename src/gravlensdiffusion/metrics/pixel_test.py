@@ -22,6 +22,7 @@ from gravlensdiffusion.metrics.defects import plant
 from gravlensdiffusion.metrics.pixel_network import PixelNetwork
 from gravlensdiffusion.metrics.two_sample import Auc, measure_auc
 from gravlensdiffusion.sets.flux import peak_scaled
+from gravlensdiffusion.sets.images import drawn_rows
 
 BAG_SIZES = (1, 2, 4, 8)
 MIN_BAGS = 10
@@ -78,11 +79,8 @@ def compare_pixels(
         GravLensError: If images have fewer than 16 pixels a side.
     """
     training = training or PixelTraining()
-    kept = [
-        side[np.sort(rng.permutation(len(side))[: training.max_images])]
-        for side in (generated, real)
-    ]
-    chosen = _equalise(kept[0], kept[1])
+    one, two = (side[drawn_rows(len(side), training.max_images, rng)] for side in (generated, real))
+    chosen = _equalise(one, two)
     if min(chosen[0].shape[-2:]) < MIN_PIXELS:
         raise GravLensError(
             f"the two-sample test on pixels needs images of at least {MIN_PIXELS} pixels a side, "
