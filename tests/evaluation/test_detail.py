@@ -20,13 +20,6 @@ NUM = 150
 RNG = np.random.default_rng(5)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def own_cache(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        yield
-
-
 @pytest.fixture(scope="module")
 def lenses(tmp_path_factory):
     """Three sets of lenses with noise-free twins."""

@@ -95,8 +95,8 @@ def evaluate_sets(
         if inception_weights is not None and settings.protocol != "none":
             # A file that cannot be used is told before minutes of measuring, not after.
             load_inception(inception_weights)
-        sizes = [len(each) for each in (sets.generated, *sets.real)] + [0]
-        plan = make_plan(*sizes[:3], num_seeds=settings.num_seeds, seed=settings.seed)
+        sizes = map(len, (sets.generated, *sets.real))
+        plan = make_plan(*sizes, num_seeds=settings.num_seeds, seed=settings.seed)
         ready, encoder = _ready(sets, settings)
         return plan, ready, encoder, ready.copies()
 

@@ -74,7 +74,13 @@ def inception_rows(
     facts |= {"weights_sha256": sha256, "weights_are_public": is_public}
     network = inception.load_inception(path)
 
-    ours, theirs, plan = _choose(generated, real, settings)
+    if settings.protocol == "full":
+        chosen = [_Chosen(each, np.arange(len(each))) for each in (generated, *real)]
+    else:
+        chosen = _hundreds(generated, real, settings.seed)
+    ours, *theirs = chosen
+    sizes = [len(each.indices) for each in chosen]
+    plan = make_plan(*sizes, num_seeds=settings.num_seeds, seed=settings.seed)
 
     def features_of(images: Images) -> NDArray[np.float64]:
         scaled = np.clip(ours.source.preparation.on_peak_scale(images), 0, 1)
@@ -82,11 +88,10 @@ def inception_rows(
             scaled = quantise_truncating(scaled)
         return inception.inception_features(network, scaled[:, None]).astype(np.float64)
 
-    num = len(ours.indices) + sum(len(chosen.indices) for chosen in theirs)
-    tell(f"Inception features of {num:,} images, about {num * SECONDS / 60:.0f} min of one core")
+    minutes = sum(sizes) * SECONDS / 60
+    tell(f"Inception features of {sum(sizes):,} images, about {minutes:.0f} min of one core")
     measured, reference, *more = (
-        Measurements.of(_features(chosen, features_of, sha256, settings.protocol))
-        for chosen in (ours, *theirs)
+        Measurements.of(_features(each, features_of, sha256, settings.protocol)) for each in chosen
     )
     pool = reference.joined(*more)
     rows = compare(
@@ -103,18 +108,6 @@ def inception_rows(
     strange = f"{path}: not the public weights, but a file whose SHA-256 begins with {sha256[:8]}"
     remark = "" if is_public else strange
     return _annotated(rows, measured, pool, plan, settings, remark), facts
-
-
-def _choose(
-    generated: PreparedSource, real: Sequence[PreparedSource], settings: Settings
-) -> tuple[_Chosen, list[_Chosen], Plan]:
-    if settings.protocol == "full":
-        everything = [_Chosen(each, np.arange(len(each))) for each in (generated, *real)]
-    else:
-        everything = _hundreds(generated, real, settings.seed)
-    sizes = [len(chosen.indices) for chosen in everything] + [0]
-    plan = make_plan(sizes[0], sizes[1], sizes[2], num_seeds=settings.num_seeds, seed=settings.seed)
-    return everything[0], everything[1:], plan
 
 
 def _hundreds(

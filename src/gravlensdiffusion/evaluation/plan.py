@@ -61,7 +61,7 @@ class Plan:
 
 
 def make_plan(
-    num_generated: int, num_reference: int, num_second: int, *, num_seeds: int, seed: int
+    num_generated: int, num_reference: int, num_second: int = 0, *, num_seeds: int, seed: int
 ) -> Plan:
     """Decide sizes and draw the images of each comparison.
 
@@ -73,7 +73,7 @@ def make_plan(
     Args:
         num_generated: Generated images at hand.
         num_reference: Images of the reference.
-        num_second: Images of the second reference; 0 for none.
+        num_second: Images of the second reference.
         num_seeds: Number of splits.
         seed: Seed of the draws.
 

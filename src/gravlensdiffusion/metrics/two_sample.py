@@ -58,7 +58,7 @@ def measure_auc(generated_scores: Floats, real_scores: Floats) -> Auc:
     return Auc.of(float((ranks[:m].sum() - m * (m + 1) / 2) / (m * n)), m, n)
 
 
-def compare_features(generated: Floats, real: Floats, seed: int, num_folds: int = 5) -> Auc:
+def compare_features(generated: Floats, real: Floats, seed: int) -> Auc:
     """Return how well classifiers tell generated from real features, by cross-validation.
 
     Three classifiers see three kinds of difference: a linear one means, a quadratic discriminant
@@ -68,8 +68,7 @@ def compare_features(generated: Floats, real: Floats, seed: int, num_folds: int 
     Args:
         generated: Features, shape ``(M, F)``.
         real: Features, shape ``(N, F)``.
-        seed: Seed of the folds.
-        num_folds: Number of parts that are held out in turn.
+        seed: Seed of the five folds.
 
     Raises:
         GravLensError: If shapes do not agree or a value is not finite.
@@ -80,7 +79,7 @@ def compare_features(generated: Floats, real: Floats, seed: int, num_folds: int 
     one, two = check_vectors(generated, real)
     sides = (one, two)
     areas = []
-    for held_out in _folds(sides, num_folds, seed):
+    for held_out in _folds(sides, 5, seed):
         scorer = _fit_combined(_parts(sides, held_out, inside=False), seed)
         found = [scorer(side) for side in _parts(sides, held_out, inside=True)]
         areas.append(measure_auc(*found).value)
