@@ -9,7 +9,7 @@ import numpy as np
 from gravlensdiffusion.classification.judgement import Judgement
 from gravlensdiffusion.classification.scores import wilson
 from gravlensdiffusion.reports import document
-from gravlensdiffusion.reports.charts import Roc, confusion_png, reliability_png, roc_png
+from gravlensdiffusion.reports.charts import confusion_png, reliability_png, roc_png
 from gravlensdiffusion.reports.document import Beside, Figure, Line, Section, Table, photo
 from gravlensdiffusion.reports.mosaics import percentile_limits
 from gravlensdiffusion.reports.numbers import exact_share
@@ -184,12 +184,12 @@ def _curves(judgement: Judgement) -> Section:
     """Return the ROC curves, and the areas of the pairs of classes where there are several."""
     scores, names = judgement.scores, judgement.scores.class_names
     # Of two classes, one curve is the other's mirror image.
-    shown = range(1) if len(names) == 2 else range(len(names))
-    rocs = [Roc(names[k], float(scores.class_auc[k]), *judgement.curves[k]) for k in shown]
+    shown = slice(1 if len(names) == 2 else len(names))
+    kept = (names[shown], scores.class_auc[shown])
     against = names[1] if len(names) == 2 else "all others"
-    areas = ", ".join(f"{names[k]} {scores.class_auc[k]:.3f}" for k in shown)
+    areas = ", ".join(f"{name} {area:.3f}" for name, area in zip(*kept, strict=True))
     figure = Figure(
-        png=roc_png(rocs),
+        png=roc_png(*kept, judgement.curves[shown]),
         alt=f"ROC curve of each class against {against}, with areas: {areas}",
         caption=f"Share of its own images that a class finds, over the share of {against} that it "
         "takes along, for every threshold. Dotted: guessing. The legend gives the areas.",

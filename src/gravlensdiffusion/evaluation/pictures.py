@@ -10,7 +10,7 @@ from gravlensdiffusion.evaluation.compare import Row
 from gravlensdiffusion.evaluation.result import Evaluation
 from gravlensdiffusion.evaluation.statistics import MEASURED
 from gravlensdiffusion.metrics.physics import power_spectrum, radial_profile
-from gravlensdiffusion.reports.charts import Band, bands_png, histogram_png
+from gravlensdiffusion.reports.charts import bands_png, histogram_png
 from gravlensdiffusion.reports.document import Beside, Figure, Guess, Section, photo
 from gravlensdiffusion.reports.mosaics import percentile_limits
 from gravlensdiffusion.reports.numbers import number, percentage, typeset
@@ -127,13 +127,12 @@ def _profiles(evaluation: Evaluation) -> Section:
     return Section("profiles", "Profile and power", text, [Beside(blocks=figures)])
 
 
-def _band(values: NDArray[np.float64]) -> Band:
-    """Return the median and the middle 68% over images of profiles ``(N, K)``."""
+def _band(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the median and the middle 68% over images of profiles ``(N, K)``, shape ``(3, K)``."""
     whole = values[np.isfinite(values).all(1)]
     if not len(whole):
-        nothing = np.full(values.shape[1], np.nan)
-        return Band(nothing, nothing, nothing)
-    return Band(*np.percentile(whole, PERCENTILES, axis=0))
+        return np.full((3, values.shape[1]), np.nan)
+    return np.asarray(np.percentile(whole, PERCENTILES, axis=0))
 
 
 def _neighbours(evaluation: Evaluation) -> Section:
