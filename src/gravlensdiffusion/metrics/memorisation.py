@@ -16,12 +16,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
+from sklearn.neighbors import NearestNeighbors
 
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.metrics.features import Floats, check_vectors, squared_distances
+from gravlensdiffusion.metrics.features import Floats, check_vectors
 from gravlensdiffusion.sets.flux import resize
 
-QUERY_BLOCK = 2048
 NUM_TESTS = 4
 MIN_IMAGES = 20
 """Images of each set without which the rule for copies says nothing."""
@@ -75,8 +75,8 @@ def find_nearest(
 ) -> tuple[Nearest, Nearest]:
     """Find the training images nearest to two sets, in one pass over the training set.
 
-    Candidates are found with float32 matrix products; the distances returned are then computed
-    from the differences, so that those of near copies are exact.
+    Candidates are found with matrix products; the distances returned are then computed from the
+    differences, so that those of near copies are exact.
 
     Args:
         generated: Vectors, shape ``(M, D)``.
@@ -88,46 +88,29 @@ def find_nearest(
             image.
     """
     check_vectors(generated, held_out)
-    searches = [_Search(generated), _Search(held_out)]
+    queries = np.concatenate([generated, held_out]).astype(np.float32)
+    distances = np.full((len(queries), 2), np.inf)
+    indices = np.full((len(queries), 2), -1, dtype=np.int64)
     count = 0
-    for block in training_blocks:
-        check_vectors(generated, block)
-        for search in searches:
-            search.visit(block, count)
+    for vectors in training_blocks:
+        check_vectors(generated, vectors)
+        block = np.asarray(vectors, dtype=np.float32)
+        search = NearestNeighbors(n_neighbors=min(2, len(block)), algorithm="brute").fit(block)
+        nearest = search.kneighbors(queries, return_distance=False)
+        found = np.linalg.norm(queries[:, None] - block[nearest], axis=2)
+        both = np.concatenate([distances, found], axis=1)
+        places = np.concatenate([indices, nearest + count], axis=1)
+        best = np.argsort(both, axis=1, kind="stable")[:, :2]
+        distances = np.take_along_axis(both, best, 1)
+        indices = np.take_along_axis(places, best, 1)
         count += len(block)
     if count == 0:
         raise GravLensError("the training set to compare with is empty")
-    return searches[0].result(), searches[1].result()
-
-
-class _Search:
-    """The nearest and second nearest so far of each query, shape ``(N, 2)``."""
-
-    def __init__(self, queries: Floats) -> None:
-        # About the mean, less is lost to cancellation in float32.
-        self._centre = queries.mean(0, dtype=np.float64).astype(np.float32)
-        self._queries = queries
-        self._distances = np.full((len(queries), 2), np.inf)
-        self._indices = np.full((len(queries), 2), -1, dtype=np.int64)
-
-    def visit(self, block: Floats, offset: int) -> None:
-        centred = np.asarray(block, dtype=np.float32) - self._centre
-        num_kept = min(2, len(block))
-        for start in range(0, len(self._queries), QUERY_BLOCK):
-            queries = np.asarray(self._queries[start : start + QUERY_BLOCK], dtype=np.float32)
-            rough = squared_distances(queries - self._centre, centred)
-            nearest = np.argpartition(rough, num_kept - 1, axis=1)[:, :num_kept]
-            near = np.asarray(block[nearest], dtype=np.float32)
-            found = np.linalg.norm(queries[:, None] - near, axis=2)
-            rows = slice(start, start + len(queries))
-            distances = np.concatenate([self._distances[rows], found], axis=1)
-            indices = np.concatenate([self._indices[rows], nearest + offset], axis=1)
-            best = np.argsort(distances, axis=1, kind="stable")[:, :2]
-            self._distances[rows] = np.take_along_axis(distances, best, 1)
-            self._indices[rows] = np.take_along_axis(indices, best, 1)
-
-    def result(self) -> Nearest:
-        return Nearest(self._distances[:, 0], self._distances[:, 1], self._indices[:, 0])
+    near, far = (
+        Nearest(distances[half, 0], distances[half, 1], indices[half, 0])
+        for half in (slice(len(generated)), slice(len(generated), None))
+    )
+    return near, far
 
 
 def summarise_memorisation(
