@@ -57,8 +57,7 @@ class Memorisation:
     close_fraction_expected: float  # what it is for generated images like the held-out
     tail_p_value: float  # smallest p-value of the tail tests times their number
     memorised: bool  # whether `tail_p_value` is below the false-positive rate
-    # Index of a generated image and of its nearest training image, the closest first, shape `(P,
-    # 2)`.
+    # Index of a generated image and of its nearest training image, closest first, shape `(P, 2)`.
     closest_pairs: NDArray[np.int64]
     closest_distances: NDArray[np.float64]  # their distances, shape `(P,)`
 
