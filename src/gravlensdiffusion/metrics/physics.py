@@ -1,6 +1,6 @@
 """What sets of lens images are compared by: numbers, radial profile and power spectrum of each image."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -8,13 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import rfft2
 
+from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.metrics.einstein import einstein_radius
 from gravlensdiffusion.metrics.morphology import asymmetry, ellipticity, gini, m20, moments, segment
-from gravlensdiffusion.metrics.sky import Chunk, chunks
+from gravlensdiffusion.metrics.sky import MIN_SIZE, Sky, measure_sky
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
+CHUNK_PIXELS = 1_000_000
+"""Pixels that are measured at once: few enough to stay in the cache."""
 UNITS = {
     "einstein_radius": "arcsec",  # from the arcs' mean distance
     "total_flux": "flux",  # sum of all pixels above the sky
@@ -66,7 +69,7 @@ def measure(
     """
     lengths = {"arcsec": pixel_scale_arcsec or 1.0, "arcsec^2": (pixel_scale_arcsec or 1.0) ** 2}
     measured = {name: np.empty(len(images)) for name in UNITS}
-    for chunk in chunks(images, masked):
+    for chunk in _chunks(images, masked):
         values = _measure_chunk(chunk)
         for name, unit in UNITS.items():
             scaled = values[name] * lengths.get(unit, 1.0)
@@ -114,7 +117,39 @@ def power_spectrum(
     return _Profile(centres / (pixel_scale_arcsec or 1.0), values)
 
 
-def _measure_chunk(chunk: Chunk) -> dict[str, Floats]:
+class _Chunk(NamedTuple):
+    """Some of many images, ready to be measured."""
+
+    where: slice  # which of them
+    images: NDArray[np.float32]  # shape (N, H, H) [flux]; zero where an image is not finite
+    flux: NDArray[np.float32]  # the same without the level of the sky; zero where it is masked
+    sky: Sky
+    masked: Mask | None  # pixels that do not count; None where all do
+    good: Mask  # which images are finite, shape (N,)
+
+
+def _chunks(images: NDArray[np.floating], masked: Mask | None) -> Iterator[_Chunk]:
+    """Yield images ``(N, H, H)`` about `CHUNK_PIXELS` at a time."""
+    if images.shape[1] < MIN_SIZE:
+        raise GravLensError(
+            f"images must have at least {MIN_SIZE} pixels a side to be measured, "
+            f"got {images.shape[1]}"
+        )
+    step = max(1, CHUNK_PIXELS // images.shape[1] ** 2)
+    for start in range(0, len(images), step):
+        where = slice(start, min(start + step, len(images)))
+        single = np.asarray(images[where], dtype=np.float32)
+        good = np.asarray(np.isfinite(single).all((1, 2)))
+        if not good.all():
+            single = np.where(good[:, None, None], single, np.float32(0))
+        own = masked[where] if masked is not None and masked[where].any() else None
+        sky = measure_sky(single, own)
+        flux = single - sky.level[:, None, None].astype(np.float32)
+        flux = flux if own is None else np.where(own, np.float32(0), flux)
+        yield _Chunk(where, single, flux, sky, own, good)
+
+
+def _measure_chunk(chunk: _Chunk) -> dict[str, Floats]:
     """Return all statistics of finite images, lengths in pixels."""
     _, images, flux, sky, masked, _ = chunk
     total = flux.sum((1, 2), dtype=np.float64)
@@ -161,7 +196,7 @@ def _averaged(
 ) -> Floats:
     """Return the ring averages of what a function makes of sky-subtracted images, ``(N, K)``."""
     values = np.empty((len(images), rings.shape[1]))
-    for where, _, flux, _, own, good in chunks(images, masked):
+    for where, _, flux, _, own, good in _chunks(images, masked):
         changed = flux if change is None else change(flux)
         means = changed.reshape(len(changed), -1) @ rings
         if own is not None:

@@ -6,15 +6,12 @@ stand out (an arc, a neighbour, a hot pixel) are clipped, as are whole corners. 
 not depend on their values, so that pure noise is measured without bias.
 """
 
-from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
-
-from gravlensdiffusion.errors import GravLensError
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -37,11 +34,9 @@ NUM_CLIPS = 3
 """How often pixels are clipped and the rms is taken anew."""
 RELATIVE_PRECISION = 1e-6
 """Noise below this fraction of the largest pixel is rounding, and counts as none."""
-CHUNK_PIXELS = 1_000_000
-"""Pixels that are measured at once: few enough to stay in the cache."""
 
 
-class _Sky(NamedTuple):
+class Sky(NamedTuple):
     """What the corners of N images hold, shape ``(N,)`` each."""
 
     level: Floats  # mean [flux]
@@ -60,7 +55,7 @@ class _Corners(NamedTuple):
     correlation: float  # what subtracting the planes does to the mean correlation of the pairs
 
 
-def measure_sky(images: NDArray[np.floating], masked: Mask | None = None) -> _Sky:
+def measure_sky(images: NDArray[np.floating], masked: Mask | None = None) -> Sky:
     """Measure the sky in the corners of each image.
 
     The rms is that of the pixels within `CLIP` times the rms of their plane, corrected for the
@@ -85,49 +80,9 @@ def measure_sky(images: NDArray[np.floating], masked: Mask | None = None) -> _Sk
     num_kept = np.maximum(kept.sum(1), 1)
     level = (values * kept).sum(1) / num_kept
     rms = np.where(rms > RELATIVE_PRECISION * largest, rms, 0.0)
-    return _Sky(
+    return Sky(
         level, rms, _whiteness(residuals * kept, kept, corners, rms), _rotated(values, kept, rms)
     )
-
-
-class Chunk(NamedTuple):
-    """Some of many images, ready to be measured."""
-
-    where: slice  # which of them
-    images: NDArray[np.float32]  # shape (N, H, H) [flux]; zero where an image is not finite
-    flux: NDArray[np.float32]  # the same without the level of the sky; zero where it is masked
-    sky: _Sky
-    masked: Mask | None  # pixels that do not count; None where all do
-    good: Mask  # which images are finite, shape (N,)
-
-
-def chunks(images: NDArray[np.floating], masked: Mask | None = None) -> Iterator[Chunk]:
-    """Yield images about `CHUNK_PIXELS` at a time.
-
-    Args:
-        images: Shape ``(N, H, H)`` [flux].
-        masked: Pixels that do not count, likewise; None where all do.
-
-    Raises:
-        GravLensError: If the images are too small to hold any sky.
-    """
-    if images.shape[1] < MIN_SIZE:
-        raise GravLensError(
-            f"images must have at least {MIN_SIZE} pixels a side to be measured, "
-            f"got {images.shape[1]}"
-        )
-    step = max(1, CHUNK_PIXELS // images.shape[1] ** 2)
-    for start in range(0, len(images), step):
-        where = slice(start, min(start + step, len(images)))
-        single = np.asarray(images[where], dtype=np.float32)
-        good = np.asarray(np.isfinite(single).all((1, 2)))
-        if not good.all():
-            single = np.where(good[:, None, None], single, np.float32(0))
-        own = masked[where] if masked is not None and masked[where].any() else None
-        sky = measure_sky(single, own)
-        flux = single - sky.level[:, None, None].astype(np.float32)
-        flux = flux if own is None else np.where(own, np.float32(0), flux)
-        yield Chunk(where, single, flux, sky, own, good)
 
 
 def _on_planes(values: Floats, seen: Mask, corners: _Corners) -> Floats:
