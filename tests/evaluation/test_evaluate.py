@@ -26,7 +26,7 @@ def folder(tmp_path_factory):
 def real(folder):
     return {
         "reference": opened(folder / "reference.h5", records(NUM, NUM)),
-        "second": opened(folder / "second.h5", records(NUM, 2 * NUM)),
+        "reference2": opened(folder / "second.h5", records(NUM, 2 * NUM)),
     }
 
 
@@ -105,7 +105,7 @@ def test_collapse_to_a_few_images_is_caught(judged):
 
 def test_copies_of_the_training_set_are_caught(folder, judged):
     training = opened(folder / "training.h5", records(NUM, 4 * NUM))
-    rows, found = judged("fresh", training=training)
+    rows, found = judged("fresh", train=training)
     assert "no sign of memorisation" in rows["nearest, pixels"].note
     assert "no sign of memorisation" in rows["nearest, encoder features"].note
     mixed = records(NUM - 10) + records(10, 4 * NUM + 50)
@@ -114,7 +114,7 @@ def test_copies_of_the_training_set_are_caught(folder, judged):
         "copies",
         lambda x: x + 1e-4 * rng.normal(size=x.shape),
         of=mixed,
-        training=training,
+        train=training,
     )
     assert "MEMORISED" in rows["nearest, pixels"].note
     assert "MEMORISED" in rows["nearest, encoder features"].note
