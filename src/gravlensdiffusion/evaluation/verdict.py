@@ -173,9 +173,8 @@ def _mixtures(evaluation: Evaluation) -> str:
         _shares(evaluation.set_fact(role, "classes")) for role in ("generated", "reference")
     )
     both = ours.keys() | theirs.keys()
-    # The share of the images that would have to change class for the sets to be mixed alike.
+    # The share of the images that would have to change class, and what comes about by chance.
     away = sum(abs(ours.get(name, 0.0) - theirs.get(name, 0.0)) for name in both) / 2
-    # So much comes about by chance where the classes are drawn.
     chance = (len(both) / max(min(evaluation.sizes), 1)) ** 0.5
     if not ours or not theirs or away <= max(0.1, chance):
         return ""

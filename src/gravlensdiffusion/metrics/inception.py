@@ -30,8 +30,7 @@ from gravlensdiffusion.untrusted.state_file import counters, read_weights
 NUM_FEATURES = 2048
 BATCH = 32
 """Images that are evaluated at once; features depend on it by rounding alone."""
-INPUT_SIZE = 299
-"""Height and width of the network's input [pixel]."""
+INPUT_SIZE = 299  # height and width of the network's input [pixel]
 
 STEM = {
     "Conv2d_1a_3x3": (32, 3, 2, 0),
@@ -41,8 +40,7 @@ STEM = {
     "Conv2d_4a_3x3": (192, 3, 1, 0),
 }
 """Channels, kernel, stride and padding of the convolutions before the first block."""
-SHRUNK = ("Conv2d_3b_1x1", "Mixed_5b")
-"""Before these a maximum is taken at stride 2."""
+SHRUNK = ("Conv2d_3b_1x1", "Mixed_5b")  # before these a maximum is taken at stride 2
 
 PACKAGED_BYTES = 87_335_461
 PACKAGED_SHA256 = "7ff4a85c3a6378f0dfc8433ffd789663b01176bec0a683a435651739c091fa34"

@@ -250,9 +250,8 @@ def _square(low: float, margin: float, x_label: str, y_label: str) -> "tuple[Fig
     """Return axes from ``low`` to 1 in both directions."""
     figure = _figure((4.4, 4.0), layout="constrained")
     axes = figure.add_subplot()
-    axes.set_xlim(low - margin, 1 + margin)
-    axes.set_ylim(low - margin, 1 + margin)
-    axes.set_aspect("equal")
+    limits = (low - margin, 1 + margin)
+    axes.set(xlim=limits, ylim=limits, aspect="equal")
     _dress(axes, x_label, y_label)
     return figure, axes
 
