@@ -199,7 +199,7 @@ def compared(options: Options, path: Path) -> dict[str, float | str]:
     settings = Settings(rescale=rescale)
     sizes = [len(each) for each in (found, reference, second)]
     plan = make_plan(*sizes, num_seeds=settings.num_seeds, seed=settings.seed)
-    sets = Sets(generated=found, reference=reference, second=second).prepared(settings)
+    sets = Sets(generated=found, reference=reference, reference2=second).prepared(settings)
     encoder = Encoder(sets.reference.preparation.size)
     team = Team(sets.all, encoder)
     ours, theirs, more = map(team.measure, (sets.generated, *sets.real))

@@ -26,7 +26,7 @@ from PIL import Image
 from torch.nn.functional import interpolate
 
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.evaluation.inception import find_inception_weights
+from gravlensdiffusion.evaluation.inception import find_inception_weights, quantise_truncating
 from gravlensdiffusion.evaluation.preparation import UNIT_RANGE, Preparation, PreparedSource
 from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.metrics.features import frechet_distance
@@ -35,7 +35,6 @@ from gravlensdiffusion.metrics.inception import (
     FIDInception,
     inception_features,
     load_inception,
-    quantise_truncating,
 )
 
 Images = NDArray[np.float32]

@@ -37,15 +37,7 @@ from gravlensdiffusion.evaluation.pictures import guess
 from gravlensdiffusion.formats.image import fill_masked
 from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.presets.simulation import simulation_preset
-from gravlensdiffusion.reports.document import (
-    Document,
-    Group,
-    Line,
-    Section,
-    Table,
-    plain,
-    to_html,
-)
+from gravlensdiffusion.reports.document import Line, Section, Table, plain, to_html
 from gravlensdiffusion.reports.mosaics import save_grid
 from gravlensdiffusion.reports.numbers import number, plus_minus, probability
 from gravlensdiffusion.sets.lens_set import LensSet
@@ -296,25 +288,21 @@ def page(
         "simulated": stretch(simulated[rng.permutation(len(simulated))[:NUM_GUESSED]]),
     }
     return to_html(
-        Document(
-            kind="Realism",
-            title=f"{options.preset} against {options.real.name}",
-            lead=f"{found.num_simulated} simulated and {found.num_real} real lenses.",
-            verdict=[summary(found)],
-            notes=[options.credit] if options.credit else [],
-            sections=[
-                guess(kinds, options.seed),
-                Section(
-                    "areas", "Told apart", "", [Table(headings=heads, groups=[Group(lines=areas)])]
-                ),
-                Section(
-                    "statistics",
-                    "Statistics",
-                    "Median and, in brackets, 5% to 95%; distance and p of the Kolmogorov-Smirnov test.",
-                    [Table(headings=columns, groups=[Group(lines=statistics)])],
-                ),
-            ],
-        )
+        "Realism",
+        f"{options.preset} against {options.real.name}",
+        lead=f"{found.num_simulated} simulated and {found.num_real} real lenses.",
+        verdict=[summary(found)],
+        notes=[options.credit] if options.credit else [],
+        sections=[
+            guess(kinds, options.seed),
+            Section("areas", "Told apart", "", [Table(headings=heads, lines=areas)]),
+            Section(
+                "statistics",
+                "Statistics",
+                "Median and, in brackets, 5% to 95%; distance and p of the Kolmogorov-Smirnov test.",
+                [Table(headings=columns, lines=statistics)],
+            ),
+        ],
     )
 
 

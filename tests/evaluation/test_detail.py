@@ -20,13 +20,6 @@ NUM = 150
 RNG = np.random.default_rng(5)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def own_cache(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        yield
-
-
 @pytest.fixture(scope="module")
 def lenses(tmp_path_factory):
     """Three sets of lenses with noise-free twins."""
@@ -45,7 +38,7 @@ def judged(lenses, change=None, *, of_real=False, of_twins=True):
         for k in (1, 2) if of_real else (0,):
             sets[k] = View(sets[k], change=lambda images: change(images[:, 0])[:, None])
     sources = [PreparedSource(each, f"set {k}") for k, each in enumerate(sets)]
-    ready = Sets(generated=sources[0], reference=sources[1], second=sources[2])
+    ready = Sets(generated=sources[0], reference=sources[1], reference2=sources[2])
     ready = ready.prepared(Settings())
     plan = make_plan(NUM, NUM, NUM, num_seeds=3, seed=0)
     encoder = Encoder(28)

@@ -17,13 +17,6 @@ SETTINGS = Settings(protocol="none", pixel_test=False, num_seeds=3)
 RNG = np.random.default_rng(0)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def own_cache(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        yield
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("sets")
@@ -33,7 +26,7 @@ def folder(tmp_path_factory):
 def real(folder):
     return {
         "reference": opened(folder / "reference.h5", records(NUM, NUM)),
-        "second": opened(folder / "second.h5", records(NUM, 2 * NUM)),
+        "reference2": opened(folder / "second.h5", records(NUM, 2 * NUM)),
     }
 
 
@@ -112,7 +105,7 @@ def test_collapse_to_a_few_images_is_caught(judged):
 
 def test_copies_of_the_training_set_are_caught(folder, judged):
     training = opened(folder / "training.h5", records(NUM, 4 * NUM))
-    rows, found = judged("fresh", training=training)
+    rows, found = judged("fresh", train=training)
     assert "no sign of memorisation" in rows["nearest, pixels"].note
     assert "no sign of memorisation" in rows["nearest, encoder features"].note
     mixed = records(NUM - 10) + records(10, 4 * NUM + 50)
@@ -121,7 +114,7 @@ def test_copies_of_the_training_set_are_caught(folder, judged):
         "copies",
         lambda x: x + 1e-4 * rng.normal(size=x.shape),
         of=mixed,
-        training=training,
+        train=training,
     )
     assert "MEMORISED" in rows["nearest, pixels"].note
     assert "MEMORISED" in rows["nearest, encoder features"].note
@@ -177,10 +170,10 @@ def test_a_real_set_that_was_filled_up_is_told(tmp_path):
     clean = opened(tmp_path / "clean.h5", flagged(8, 0))
     made = opened(tmp_path / "made.h5", flagged(8, 8))
     filled = opened(tmp_path / "filled.h5", flagged(8, 3))
-    assert Sets(generated=made, reference=clean, second=clean).notes == []
+    assert Sets(generated=made, reference=clean, reference2=clean).notes == []
     for sets in (
         Sets(generated=clean, reference=filled),
-        Sets(generated=clean, reference=clean, second=filled),
+        Sets(generated=clean, reference=clean, reference2=filled),
     ):
         (note,) = sets.notes
         assert note.startswith("3 of the 8 images of filled are flagged as generated")

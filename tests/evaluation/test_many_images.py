@@ -11,11 +11,6 @@ from tests.evaluation.sets import opened, records
 NUM = 60
 
 
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-
-
 @pytest.fixture
 def search(tmp_path, monkeypatch):
     """Return a function that looks for copies with at most so many queries in feature space."""

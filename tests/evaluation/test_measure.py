@@ -8,8 +8,7 @@ from gravlensdiffusion.evaluation.measure import Encoder, Team, measure_images
 from tests.evaluation.sets import opened, pixels, records
 
 
-def test_measurements_do_not_depend_on_how_images_are_grouped(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+def test_measurements_do_not_depend_on_how_images_are_grouped(tmp_path):
     source, encoder = opened(tmp_path / "set.h5", records(40)), Encoder(28)
     whole = Team([source], encoder).measure(source)
     images = pixels(records(40))

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.evaluation import preparation
 from gravlensdiffusion.evaluation.measure import Encoder, measure_images
 from gravlensdiffusion.evaluation.preparation import PreparedSource
 from gravlensdiffusion.formats.open import open_set
@@ -121,9 +122,10 @@ def test_an_encoder_measures_images_in_electrons_as_well_as_peak_scaled_ones(tmp
     assert found["e-/s"].std() < 1.5 * found["peak"].std()
 
 
-def test_blocks_and_digest_do_not_depend_on_how_a_set_is_read(tmp_path):
+def test_blocks_and_digest_do_not_depend_on_how_a_set_is_read(tmp_path, monkeypatch):
     source = opened(tmp_path, "one", ring(30, 28))
     whole = source.pixels(slice(None))
-    np.testing.assert_array_equal(np.concatenate(list(source.pixel_blocks(size=7))), whole)
+    monkeypatch.setattr(preparation, "BLOCK", 7)
+    np.testing.assert_array_equal(np.concatenate(list(source.pixel_blocks())), whole)
     assert source.digest == opened(tmp_path, "again", ring(30, 28)).digest
     assert source.digest != opened(tmp_path, "other", ring(30, 28, seed=1)).digest

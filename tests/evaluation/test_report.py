@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gravlensdiffusion.evaluation.report import to_json, to_text
-from gravlensdiffusion.reports.terminal import WIDTH
+from gravlensdiffusion.reports.document import WIDTH
 from tests.evaluation.cards import EVIL, ROWS, evaluation
 
 
@@ -121,11 +121,6 @@ def test_everything_else_is_said(text):
     assert "0.012 ± 0.051" in text
     assert "- few images" in text
     assert "600 generated images against 600 reference images" in " ".join(text.split())
-
-
-def test_a_narrow_terminal_wraps_but_loses_nothing():
-    narrow = to_text(evaluation(), width=80)
-    assert "likea6.9%fluxerror" in "".join(narrow.split())
 
 
 def test_facts_may_be_missing_and_rows_alone_are_enough():

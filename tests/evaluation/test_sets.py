@@ -25,7 +25,7 @@ NUM = 30
 @pytest.fixture
 def given(tmp_path: Path) -> dict:
     """Four sets that share no image."""
-    names = ("generated", "reference", "second", "training")
+    names = ("generated", "reference", "reference2", "train")
     return {
         name: opened(tmp_path / f"{name}.h5", records(4 * NUM)[k * NUM : (k + 1) * NUM])
         for k, name in enumerate(names)
@@ -40,16 +40,16 @@ def test_sets_that_share_nothing_need_no_word(given: dict) -> None:
     ("copy", "original", "role"),
     [
         ("generated", "reference", "the generated images"),
-        ("generated", "second", "the generated images"),
-        ("second", "reference", "the second reference"),
-        ("reference", "training", "the reference"),
-        ("second", "training", "the reference"),
+        ("generated", "reference2", "the generated images"),
+        ("reference2", "reference", "the second reference"),
+        ("reference", "train", "the reference"),
+        ("reference2", "train", "the reference"),
     ],
 )
 def test_a_set_of_copies_is_refused_and_a_part_is_told(
     tmp_path: Path, given: dict, copy: str, original: str, role: str
 ) -> None:
-    shift = ["generated", "reference", "second", "training"].index(original) * NUM
+    shift = ["generated", "reference", "reference2", "train"].index(original) * NUM
     of = records(4 * NUM)[shift : shift + NUM]
     noise = np.random.default_rng(0).normal(0, 1e-4, (NUM, 28, 28))
     copied = opened(tmp_path / "copied.h5", of, pixels(of) * 1.5 + noise)

@@ -87,13 +87,9 @@ def test_blocks_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_mistakes_are_named() -> None:
     points = np.zeros((5, 3))
-    with pytest.raises(GravLensError, match="needs more than 5 images in each set, got 5"):
-        measure_coverage(points, np.zeros((50, 3)))
     with pytest.raises(GravLensError, match="differ in length of their vectors: 3 and 4"):
         measure_coverage(points, np.zeros((50, 4)))
     with pytest.raises(GravLensError, match="NaN or infinite"):
         measure_coverage(np.full((50, 3), np.nan), np.zeros((50, 3)))
-    with pytest.raises(GravLensError, match="must be positive, got 0"):
-        measure_coverage(points, points, num_neighbours=0)
     with pytest.raises(GravLensError, match=r"shape \(N, D\), got shape \(0, 3\)"):
         measure_coverage(np.zeros((0, 3)), points)

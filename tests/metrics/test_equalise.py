@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.metrics.pixel_test import equalise
+from gravlensdiffusion.metrics.pixel_test import _equalise
 
 
 def images(num: int = 40, seed: int = 0) -> NDArray[np.float32]:
@@ -20,16 +19,16 @@ def peak_scaled(values: NDArray[np.float32]) -> NDArray[np.float32]:
 def test_exact_extremes_of_one_set_are_given_to_both() -> None:
     real = peak_scaled(images())
     nearly = 0.001 + 0.998 * peak_scaled(images(seed=1))
-    for pair in (equalise(nearly, real), equalise(real, nearly)):
+    for pair in (_equalise(nearly, real), _equalise(real, nearly)):
         for side in pair:
             assert np.all(side.min((1, 2, 3)) == 0)
             assert np.allclose(side.max((1, 2, 3)), 1, atol=1e-7)
-    assert np.allclose(equalise(nearly, real)[0], peak_scaled(nearly), atol=1e-5)
+    assert np.allclose(_equalise(nearly, real)[0], peak_scaled(nearly), atol=1e-5)
 
 
 def test_other_ranges_stay_as_they_are() -> None:
     first, second = 50 * images() - 1, 50 * images(seed=1)
-    found = equalise(first, second)
+    found = _equalise(first, second)
     step = np.median(np.ptp(np.concatenate([first, second]), axis=(1, 2, 3))) / 65535
     for side, before in zip(found, (first, second), strict=True):
         assert np.abs(side - before).max() < 0.51 * step
@@ -44,7 +43,7 @@ def test_the_format_of_numbers_is_hidden(scale: float) -> None:
         (pictures / 255 * scale).astype(np.float64),
         (real * 1).astype(np.float16),
     ):
-        pair = equalise(coarse, real)
+        pair = _equalise(coarse, real)
         values = [np.unique(side) for side in pair]
         # Nearly all values of each set occur in the other one.
         for one, other in (values, values[::-1]):
@@ -54,21 +53,12 @@ def test_the_format_of_numbers_is_hidden(scale: float) -> None:
 
 def test_pictures_of_whole_numbers_beside_fluxes_share_a_grid() -> None:
     whole = np.random.default_rng(2).integers(3, 250, (40, 1, 12, 12)).astype(np.uint8)
-    first, second = equalise(whole, 250 * images())
+    first, second = _equalise(whole, 250 * images())
     assert np.array_equal(first, whole)
     assert np.array_equal(second, np.round(second))
 
 
-def test_mistakes_are_named() -> None:
-    with pytest.raises(
-        GravLensError, match=r"of one shape .* \(40, 1, 12, 12\) and \(3, 1, 9, 9\)"
-    ):
-        equalise(images(), np.zeros((3, 1, 9, 9)))
-    with pytest.raises(GravLensError, match="NaN or infinite"):
-        equalise(images(), np.full((3, 1, 12, 12), np.nan))
-
-
 def test_black_images_pass() -> None:
-    first, second = equalise(np.zeros((3, 1, 12, 12)), np.zeros((2, 1, 12, 12)))
+    first, second = _equalise(np.zeros((3, 1, 12, 12)), np.zeros((2, 1, 12, 12)))
     assert not first.any()
     assert not second.any()

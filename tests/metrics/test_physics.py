@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.metrics import sky
+from gravlensdiffusion.metrics import physics
 from gravlensdiffusion.metrics.defects import plant
 from gravlensdiffusion.metrics.physics import UNITS, measure
 from tests.metrics.lenses import gaussian, observe, ring
@@ -59,7 +59,7 @@ def test_a_quarter_turn_turns_what_has_a_direction():
 
 
 def test_an_image_is_measured_alike_in_any_batch(monkeypatch):
-    monkeypatch.setattr(sky, "CHUNK_PIXELS", 7 * 64**2)
+    monkeypatch.setattr(physics, "CHUNK_PIXELS", 7 * 64**2)
     small_chunks = measure(IMAGES, 0.1)
     alone = measure(IMAGES[41:42], 0.1)
     for name, values in MEASURED.items():
@@ -94,9 +94,5 @@ def test_all_sizes_can_be_measured(size):
 
 
 def test_what_cannot_be_measured_is_refused():
-    with pytest.raises(GravLensError, match=r"shape \(N, H, H\), got \(2, 20, 30\)"):
-        measure(np.zeros((2, 20, 30)), None)
     with pytest.raises(GravLensError, match="at least 16 pixels a side"):
         measure(np.zeros((2, 8, 8)), None)
-    with pytest.raises(GravLensError, match="pixel scale must be positive"):
-        measure(IMAGES, 0)

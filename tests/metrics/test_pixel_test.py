@@ -13,8 +13,8 @@ from gravlensdiffusion.metrics.pixel_network import PixelNetwork
 from gravlensdiffusion.metrics.pixel_test import (
     Bags,
     PixelTraining,
+    _measure_bags,
     compare_pixels,
-    measure_bags,
     planted_scores,
     valid_bag,
 )
@@ -79,13 +79,13 @@ def test_seed_fixes_everything_and_the_global_state_is_left_alone() -> None:
 
 def test_bags_of_gaussian_scores_separate_with_the_root_of_their_size() -> None:
     rng = np.random.default_rng(10)
-    bags = measure_bags(rng.normal(1, 1, 4000), rng.normal(size=4000), rng)
+    bags = _measure_bags(rng.normal(1, 1, 4000), rng.normal(size=4000), rng)
     assert list(bags) == [1, 2, 4, 8]
     for size, auc in bags.items():
         # Phi(d' / sqrt(2)) with d' = sqrt(size).
         expected = 0.5 * (1 + math.erf(math.sqrt(size) / 2))
         assert auc.value == pytest.approx(expected, abs=3 * auc.standard_error)
-    assert list(measure_bags(rng.normal(size=30), rng.normal(size=99), rng)) == [1, 2]
+    assert list(_measure_bags(rng.normal(size=30), rng.normal(size=99), rng)) == [1, 2]
 
 
 @pytest.mark.parametrize(
@@ -140,14 +140,8 @@ def test_images_of_several_channels_are_compared() -> None:
 
 
 def test_mistakes_are_named() -> None:
-    with pytest.raises(GravLensError, match="at least 20 generated and real images, got 19 and 40"):
-        compare(lenses(19, 0), lenses(40, 0))
-    with pytest.raises(GravLensError, match="real images, got 15 and 15"):
-        planted_scores(lenses(30, 0), np.random.default_rng(0))
     with pytest.raises(GravLensError, match="at least 16 pixels a side, got 8 x 8"):
         compare(lenses(40, 0, size=8), lenses(40, 1, size=8))
-    with pytest.raises(GravLensError, match="NaN or infinite"):
-        compare(np.full((40, 1, 16, 16), np.nan, np.float32), lenses(40, 1))
 
 
 @pytest.mark.slow

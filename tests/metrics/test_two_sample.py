@@ -85,7 +85,5 @@ def test_few_images_of_many_features_are_scored() -> None:
 
 
 def test_mistakes_are_named() -> None:
-    with pytest.raises(GravLensError, match="at least 20 generated and real images, got 19 and 50"):
-        compare_features(features(19, 0), features(50, 1), seed=0)
     with pytest.raises(GravLensError, match="NaN or infinite"):
         compare_features(np.full((30, 6), np.inf), features(50, 1), seed=0)

@@ -5,10 +5,9 @@ import pytest
 from PIL import Image
 
 from gravlensdiffusion.reports.charts import (
-    Band,
+    _histograms,
     bands_png,
     histogram_png,
-    histograms,
 )
 from gravlensdiffusion.reports.drawing import GENERATED, REAL
 
@@ -28,9 +27,9 @@ def rows_of(png: bytes, colour: str) -> np.ndarray:
 X = np.linspace(1, 20, 20)
 
 
-def band(level: float, half: float = 0.1) -> Band:
+def band(level: float, half: float = 0.1) -> np.ndarray:
     middle = np.full(20, level)
-    return Band(middle, middle - half, middle + half)
+    return np.stack([middle, middle - half, middle + half])
 
 
 @pytest.mark.parametrize(("level", "above"), [(1.05, True), (0.95, False)])
@@ -47,7 +46,7 @@ def test_same_bands_same_bytes():
 
 
 def test_bands_of_nothing_and_of_negative_powers_are_drawn():
-    nothing = Band(*(np.full(20, np.nan),) * 3)
+    nothing = np.full((3, 20), np.nan)
     for log in (False, True):
         for generated in (nothing, band(-1.0), band(0.05)):
             png = bands_png(X, generated, band(1.0), x_label="k", y_label="power", log=log)
@@ -58,7 +57,7 @@ NORMAL = np.random.default_rng(0).normal(size=2000)
 
 
 def test_both_sets_fit_on_the_axis():
-    edges, *_ = histograms(NORMAL + 2, NORMAL)
+    edges, *_ = _histograms(NORMAL + 2, NORMAL)
     assert edges[0] <= np.percentile(NORMAL, 0.5)
     assert edges[-1] >= np.percentile(NORMAL + 2, 99.5)
     assert np.allclose(np.diff(edges), edges[1] - edges[0])
@@ -66,29 +65,29 @@ def test_both_sets_fit_on_the_axis():
 
 def test_wild_values_do_not_squeeze_the_real_ones():
     wild = np.concatenate([NORMAL[:1000], np.full(1000, 1e6)])
-    edges, shares, _ = histograms(wild, NORMAL)
+    edges, shares, _ = _histograms(wild, NORMAL)
     assert edges[-1] < 12
     assert shares[-1] == pytest.approx(0.5, abs=0.01)
 
 
 def test_shares_sum_to_one_however_far_values_lie():
-    _, *both = histograms(NORMAL * 100, NORMAL[:7])
+    _, *both = _histograms(NORMAL * 100, NORMAL[:7])
     assert [shares.sum() for shares in both] == pytest.approx([1, 1])
 
 
 @pytest.mark.parametrize("value", [0.0, 3.0, -1e-9, 1e12])
 def test_equal_values_have_bins_around_them(value):
-    edges, *_ = histograms(np.full(5, value), np.full(9, value))
+    edges, *_ = _histograms(np.full(5, value), np.full(9, value))
     assert edges[0] < value < edges[-1]
     assert len(edges) == 9
 
 
 def test_few_values_have_few_bins():
-    assert len(histograms(NORMAL[:30], NORMAL)[0]) == 9
-    assert len(histograms(NORMAL, NORMAL)[0]) == 41
+    assert len(_histograms(NORMAL[:30], NORMAL)[0]) == 9
+    assert len(_histograms(NORMAL, NORMAL)[0]) == 41
 
 
-def test_a_set_without_values_is_left_out_and_two_are_refused():
+def test_a_set_without_values_is_left_out():
     nothing = np.full(4, np.nan)
     with Image.open(BytesIO(histogram_png(nothing, NORMAL))) as picture:
         alone = np.asarray(picture.convert("RGB"))
@@ -96,8 +95,6 @@ def test_a_set_without_values_is_left_out_and_two_are_refused():
         both = np.asarray(picture.convert("RGB"))
     assert alone.shape == both.shape
     assert not np.array_equal(alone, both)
-    with pytest.raises(ValueError, match="no values"):
-        histogram_png(nothing, nothing)
 
 
 def test_same_values_same_bytes():

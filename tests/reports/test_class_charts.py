@@ -5,7 +5,6 @@ import pytest
 from PIL import Image
 
 from gravlensdiffusion.reports.charts import (
-    Roc,
     confusion_png,
     reliability_png,
     roc_png,
@@ -42,11 +41,12 @@ CURVE = np.array([0.0, 0.2, 1.0])
 
 
 def test_a_curve_more_is_seen():
-    guess = Roc("a", 0.5, CURVE, CURVE)
-    one, two = roc_png([guess]), roc_png([guess, Roc("_b", 0.9, CURVE, np.sqrt(CURVE))])
+    guess = (CURVE, CURVE)
+    one = roc_png(["a"], [0.5], [guess])
+    two = roc_png(["a", "_b"], [0.5, 0.9], [guess, (CURVE, np.sqrt(CURVE))])
     assert pixels(one).shape == pixels(two).shape
     assert not np.array_equal(pixels(one), pixels(two))
-    assert roc_png([guess]) == one
+    assert roc_png(["a"], [0.5], [guess]) == one
 
 
 def test_a_diagram_holds_bins_at_its_edges():

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.reports.charts import confusion_png
-from gravlensdiffusion.reports.drawing import MAX_LETTERS, class_series, lettered, spared
+from gravlensdiffusion.reports.charts import MAX_LETTERS, _class_series, _lettered, confusion_png
+from gravlensdiffusion.reports.drawing import spared
 
 DRAW = """
 import hashlib, numpy as np
@@ -55,7 +55,7 @@ def test_a_picture_that_fails_is_one_line() -> None:
 
 
 def test_classes_differ_by_more_than_colour():
-    styles = [class_series(k) for k in range(24)]
+    styles = [_class_series(k) for k in range(24)]
     assert len({(each.colour, each.line) for each in styles}) == 24
     for first, second in pairwise(styles[:12]):
         assert first.colour != second.colour
@@ -63,9 +63,9 @@ def test_classes_differ_by_more_than_colour():
 
 
 def test_names_are_drawn_as_they_are():
-    assert lettered("no_sub") == "no_sub"
-    assert lettered("$x$\n y") == r"\$x\$ y"
-    assert lettered("星") == "?"
-    assert len(lettered("a" * 90)) == MAX_LETTERS
+    assert _lettered("no_sub") == "no_sub"
+    assert _lettered("$x$\n y") == r"\$x\$ y"
+    assert _lettered("星") == "?"
+    assert len(_lettered("a" * 90)) == MAX_LETTERS
     # A legend would leave out what begins with an underscore.
-    assert not lettered("_x").startswith("_")
+    assert not _lettered("_x").startswith("_")

@@ -5,11 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gravlensdiffusion.reports.mosaics import (
-    grid_png,
-    percentile_limits,
-    save_grid,
-)
+from gravlensdiffusion.reports.document import photo
+from gravlensdiffusion.reports.mosaics import percentile_limits, save_grid
 
 
 def saved(images: np.ndarray, path: Path, **how: object) -> Path:
@@ -101,16 +98,16 @@ def test_unknown_stretch_is_refused_with_the_known_ones(tmp_path):
 
 
 def test_bytes_hold_the_picture_that_is_saved(tmp_path):
-    path = saved(steps(5), tmp_path / "g.png", num_columns=3, limits=(0, 4))
-    data = grid_png(steps(5), num_columns=3, limits=(0, 4))
+    path = saved(steps(5), tmp_path / "g.png", num_columns=3, limits=(0, 4), min_side=100)
+    data = photo(steps(5), "steps", num_columns=3, limits=(0, 4)).png
     with Image.open(BytesIO(data)) as picture:
         assert picture.format == "PNG"
         assert np.array_equal(np.asarray(picture.convert("L")), grey(path))
-    assert data == grid_png(steps(5), num_columns=3, limits=(0, 4))
+    assert data == photo(steps(5), "steps", num_columns=3, limits=(0, 4)).png
 
 
 def test_limits_ignore_unusable_pixels_and_constant_images():
     values = np.append(np.linspace(0, 1, 1001), [np.nan, np.inf])
-    assert percentile_limits(values, 10, 90) == pytest.approx((0.1, 0.9))
+    assert percentile_limits(values) == pytest.approx((0.001, 0.999))
     assert percentile_limits(np.full(4, 3.0)) == (3.0, 4.0)
     assert percentile_limits(np.full(4, np.nan)) == (0.0, 1.0)

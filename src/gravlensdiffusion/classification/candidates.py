@@ -39,31 +39,22 @@ FACTOR = 30
 
 @dataclass(kw_only=True, slots=True)
 class Candidates:
-    """Images that a classifier is about to tell apart.
+    """Images that a classifier is about to tell apart."""
 
-    Attributes:
-        config: The classifier's configuration.
-        images: The images, as the classifier takes them.
-        labels: Class of each image by the classifier's own numbers, shape ``(N,)``; -1 where it
-            is not known.
-        label_names: Name of each image's class; empty where it has none.
-        unknown: Classes of the set that the classifier does not know.
-        doubts: What cannot be known of the set beside what the classifier was trained on.
-        is_known: Which images are copies of those of the training set, shape ``(N,)``; None where
-            that was not looked at.
-        logits: What the classifier says of them before calibration, shape ``(N, K)``; None until it was asked.
-        digest: Digest of images and labels as they were seen then.
-    """
-
-    config: ClassifierConfig
-    images: LensSet
+    config: ClassifierConfig  # the classifier's configuration
+    images: LensSet  # the images, as the classifier takes them
+    # Class of each image by the classifier's own numbers, shape `(N,)`; -1 where it is not known.
     labels: NDArray[np.int64]
-    label_names: tuple[str, ...]
-    unknown: tuple[str, ...]
+    label_names: tuple[str, ...]  # name of each image's class; empty where it has none
+    unknown: tuple[str, ...]  # classes of the set that the classifier does not know
+    # What cannot be known of the set beside what the classifier was trained on.
     doubts: tuple[str, ...]
+    # Which images are copies of those of the training set, shape `(N,)`; None where that was not
+    # looked at.
     is_known: NDArray[np.bool_] | None = None
+    # What the classifier says of them before calibration, shape `(N, K)`; None until it was asked.
     logits: NDArray[np.float32] | None = None
-    digest: str = ""
+    digest: str = ""  # digest of images and labels as they were seen then
 
     @classmethod
     def of(

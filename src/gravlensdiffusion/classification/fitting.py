@@ -16,7 +16,6 @@ from gravlensdiffusion.sets.copies import Signatures, group, sign
 from gravlensdiffusion.sets.lens_set import LensSet
 from gravlensdiffusion.sets.training_set import prepare
 from gravlensdiffusion.training.classifier import (
-    TrainedClassifier,
     configure,
     predict_logits,
     train_classifier,
@@ -32,35 +31,22 @@ HELD_OUT = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """What a classifier is about to be trained on.
+    """What a classifier is about to be trained on."""
 
-    Attributes:
-        source: The images at their training size.
-        original_size: Height and width before they were resized [pixel], or None.
-        data: The same by the classes that are told apart.
-        merged: Class of the set, and the class that it counts as, where some were merged.
-        groups: Number of the group of copies of each image, shape ``(N,)``.
-        signatures: What copies of the images are known by.
-        recipe: How to train.
-        name: What to call the set.
-        trained_on: Number of images of each class to learn from, generated ones included.
-        generated: Number of generated images of each class.
-        held_out: Number of images of each class that are held out.
-        notes: What the user should know, one sentence each.
-    """
-
-    source: LensSet
-    original_size: int | None
-    data: LensSet
+    source: LensSet  # the images at their training size
+    original_size: int | None  # height and width before they were resized [pixel], or None
+    data: LensSet  # the same by the classes that are told apart
+    # Class of the set, and the class that it counts as, where some were merged.
     merged: tuple[tuple[str, str], ...]
-    groups: NDArray[np.int64]
-    signatures: Signatures
-    recipe: ClassifierTraining
-    name: str
+    groups: NDArray[np.int64]  # number of the group of copies of each image, shape `(N,)`
+    signatures: Signatures  # what copies of the images are known by
+    recipe: ClassifierTraining  # how to train
+    name: str  # what to call the set
+    # Number of images of each class to learn from, generated ones included.
     trained_on: dict[str, int]
-    generated: dict[str, int]
-    held_out: dict[str, int]
-    notes: tuple[str, ...]
+    generated: dict[str, int]  # number of generated images of each class
+    held_out: dict[str, int]  # number of images of each class that are held out
+    notes: tuple[str, ...]  # what the user should know, one sentence each
 
     @classmethod
     def of(
@@ -106,19 +92,14 @@ class Plan:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fitted:
-    """A classifier, how it was trained, and how good it is.
+    """A classifier, how it was trained, and how good it is."""
 
-    Attributes:
-        network: The classifier.
-        record: How it was trained; ready for JSON. Empty where that is not known.
-        judgement: How good it is on the images that were held out; None once it is read from files.
-        thumbnails: Those of the images of known class, by which copies of them are known; None where
-            there are none.
-    """
-
-    network: ClassifierNetwork
-    record: Mapping[str, Any]
+    network: ClassifierNetwork  # the classifier
+    record: Mapping[str, Any]  # how it was trained; ready for JSON. Empty where that is not known
+    # How good it is on the images that were held out; None once it is read from files.
     judgement: Judgement | None
+    # Those of the images of known class, by which copies of them are known; None where there are
+    # none.
     thumbnails: NDArray[np.float32] | None
 
 
@@ -169,7 +150,16 @@ def fit(planned: Plan, folder: Path, *, device: str = "auto", progress: bool = F
         original_size=planned.original_size,
         training_data=f"{sum(planned.trained_on.values()):,} images of {planned.name}",
     )
-    record = _record(planned, training, environment(ready.fingerprint, device))
+    looks = training.looks
+    record = {
+        "recipe": asdict(planned.recipe),
+        "trained_on": planned.trained_on,
+        "generated_among_them": planned.generated,
+        "held_out": planned.held_out,
+        "images_seen": looks[-1]["images_seen"],
+        "weights_after": max(look["images_seen"] for look in looks if look["is_best"]),
+        **environment(ready.fingerprint, device),
+    }
     where = training.held_out
     judgement = judge(
         network.config,
@@ -181,20 +171,12 @@ def fit(planned: Plan, folder: Path, *, device: str = "auto", progress: bool = F
         name=planned.name,
         digest=ready.fingerprint,
         notes=(*planned.notes, HELD_OUT),
-        training={name: value for name, value in record.items() if name != "looks"},
+        training=record,
     )
     thumbnails = planned.signatures.thumbnails[data.labels >= 0]
-    return Fitted(network=network, record=record, judgement=judgement, thumbnails=thumbnails)
-
-
-def _record(planned: Plan, training: TrainedClassifier, facts: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "recipe": asdict(planned.recipe),
-        "trained_on": planned.trained_on,
-        "generated_among_them": planned.generated,
-        "held_out": planned.held_out,
-        "images_seen": training.looks[-1]["images_seen"],
-        "weights_after": max(look["images_seen"] for look in training.looks if look["is_best"]),
-        **facts,
-        "looks": list(training.looks),
-    }
+    return Fitted(
+        network=network,
+        record={**record, "looks": list(looks)},
+        judgement=judgement,
+        thumbnails=thumbnails,
+    )

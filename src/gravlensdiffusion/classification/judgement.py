@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import softmax
 from sklearn.metrics import roc_curve
 
 from gravlensdiffusion.classification.scores import (
@@ -24,12 +25,8 @@ from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.sets.lens_set import LensSet
 
 PACKAGES = ("gravlensdiffusion", "torch", "numpy", "scikit-learn")
-TRAINING, EVEN, DATA = "training", "even", "data"
-"""Mixes that have a name: that of the training set; equal shares; that of the images judged."""
 NUM_MISTAKES = 16
 """Mistakes that a report shows, at most."""
-
-Curve = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
 def probabilities(
@@ -46,9 +43,7 @@ def probabilities(
     scaled = logits.astype(np.float64) / config.temperature
     if mix is not None:
         scaled = scaled + np.log(mix) - np.log(config.class_mix)
-    scaled -= scaled.max(axis=1, keepdims=True)
-    odds = np.exp(scaled)
-    return odds / odds.sum(axis=1, keepdims=True)
+    return np.asarray(softmax(scaled, axis=1))
 
 
 def read_mix(
@@ -65,19 +60,15 @@ def read_mix(
         GravLensError: If the text says no mix of all classes.
     """
     names = config.class_names
-    if text == TRAINING:
+    if text == "training":
         return None
-    if text == EVEN:
+    if text == "even":
         return np.full(len(names), 1 / len(names))
-    if text == DATA and labels is not None:
+    if text == "data" and labels is not None:
         counts = np.bincount(labels[labels >= 0], minlength=len(names))
         return np.maximum(counts, 1) / np.maximum(counts, 1).sum()
-    return _shares(text, names, allows_data=labels is not None)
-
-
-def _shares(text: str, names: Sequence[str], *, allows_data: bool) -> NDArray[np.float64]:
     example = ",".join(f"{name}={1 / len(names):.2g}" for name in names)
-    allowed = f"training, even{', data' if allows_data else ''} or shares like {example}"
+    data = "" if labels is None else ", data"
     shares: dict[str, float] = {}
     for part in text.split(","):
         name, equals, number = part.rpartition("=")
@@ -86,7 +77,9 @@ def _shares(text: str, names: Sequence[str], *, allows_data: bool) -> NDArray[np
         except ValueError:
             share = math.nan
         if not equals or math.isnan(share):
-            raise GravLensError(f"`prior` must be {allowed}, got '{text}'")
+            raise GravLensError(
+                f"`prior` must be training, even{data} or shares like {example}, got '{text}'"
+            )
         if name.strip() not in names:
             raise GravLensError(
                 f"`prior` names class '{name.strip()}'; the classifier has {', '.join(names)}"
@@ -137,7 +130,7 @@ class Judgement:
     auc_interval: tuple[float, float]
     recall_intervals: NDArray[np.float64]
     precision_intervals: NDArray[np.float64]
-    curves: tuple[Curve, ...]
+    curves: tuple[tuple[NDArray[np.float64], NDArray[np.float64]], ...]
     reliability: Reliability
     chance_error: float
     mistakes: tuple[_Mistake, ...]
@@ -176,9 +169,6 @@ def judge(
         mix: The mix of classes that the probabilities are for; see `read_mix`.
         notes: What a reader should know.
         training: How it was trained, where it was trained on this set; ready for JSON.
-
-    Raises:
-        GravLensError: If there is no image of some class.
     """
     chances = probabilities(config, logits, mix)
     labels = images.labels[where].astype(np.int64)
@@ -211,8 +201,6 @@ def _find_mistakes(
     labels = images.labels[where]
     wrong = np.flatnonzero(called != labels)
     worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:NUM_MISTAKES]
-    if not len(worst):
-        return ()
     return tuple(
         _Mistake(
             image=image,

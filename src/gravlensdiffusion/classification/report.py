@@ -9,25 +9,13 @@ import numpy as np
 from gravlensdiffusion.classification.judgement import Judgement
 from gravlensdiffusion.classification.scores import wilson
 from gravlensdiffusion.reports import document
-from gravlensdiffusion.reports.charts import Roc, confusion_png, reliability_png, roc_png
-from gravlensdiffusion.reports.document import (
-    Beside,
-    Document,
-    Facts,
-    Figure,
-    Group,
-    Line,
-    Section,
-    Table,
-    Words,
-)
-from gravlensdiffusion.reports.mosaics import grid_png, percentile_limits
+from gravlensdiffusion.reports.charts import confusion_png, reliability_png, roc_png
+from gravlensdiffusion.reports.document import Beside, Figure, Line, Section, Table, photo
+from gravlensdiffusion.reports.mosaics import percentile_limits
 from gravlensdiffusion.reports.numbers import exact_share
 
 NOTHING = 0.03
 """Calibration errors this far above that of chance are worth a sentence."""
-MIN_SIDE = 100
-"""Smaller images are enlarged by a whole factor until they have so many pixels."""
 WORDS = {
     "AUC": (
         "Area under the ROC curve of a class against all others: the probability that an image of "
@@ -103,7 +91,7 @@ def _verdict(judgement: Judgement) -> list[str]:
     low, high = map(exact_share, judgement.recall_intervals[worst])
     return [
         (
-            f"AUC {auc_text(judgement)}: {task}, it tells rightly in {exact_share(scores.auc)} of all "
+            f"AUC {_auc(judgement)}: {task}, it tells rightly in {exact_share(scores.auc)} of all "
             "cases which is which; guessing gets 50%."
         ),
         f"{exact_share(scores.accuracy)} of the images are called what they are.",
@@ -132,44 +120,34 @@ def _told_calibration(judgement: Judgement) -> str:
     )
 
 
-def auc_text(judgement: Judgement) -> str:
+def _auc(judgement: Judgement) -> str:
     """Return the mean area under the ROC curves and its interval."""
     auc, (low, high) = judgement.scores.auc, judgement.auc_interval
     return f"{auc:.3f}" if low == high else f"{auc:.3f} ({low:.3f} to {high:.3f})"
 
 
-def recalls(judgement: Judgement) -> str:
-    """Return the recall of each class, in a line."""
+def summary(judgement: Judgement, images: str) -> str:
+    """Return a line on how good a classifier is on some images, as these are called."""
     scores = judgement.scores
     each = zip(scores.class_names, scores.recall, strict=True)
-    return ", ".join(f"{name} {exact_share(value)}" for name, value in each)
+    recalls = ", ".join(f"{name} {exact_share(value)}" for name, value in each)
+    return f"AUC {_auc(judgement)} on {scores.num_images.sum():,} {images}, recall {recalls}"
 
 
 def to_html(judgement: Judgement) -> bytes:
     """Return a judgement as a page; the same judgement gives the same bytes."""
-    sections = (
-        _classes(judgement),
-        _curves(judgement),
-        _calibration(judgement),
-        _mistakes(judgement),
-        Section("reading", "How to read this", "", [Words(WORDS)]),
-        Section(
-            "protocol",
-            "Protocol",
-            "All that the numbers depend on: the data, the classifier, and how it was trained and "
-            "judged.",
-            [Facts(judgement.facts)],
-        ),
-    )
+    draw = (_classes, _curves, _calibration, _mistakes)
     return document.to_html(
-        Document(
-            kind="Classifier",
-            title=judgement.title,
-            lead=_headline(judgement),
-            verdict=_verdict(judgement),
-            notes=[f"{note}." for note in judgement.notes],
-            sections=sections,
-        )
+        "Classifier",
+        judgement.title,
+        lead=_headline(judgement),
+        verdict=_verdict(judgement),
+        notes=[f"{note}." for note in judgement.notes],
+        sections=[each(judgement) for each in draw],
+        words=WORDS,
+        facts=judgement.facts,
+        about_facts="All that the numbers depend on: the data, the classifier, and how it was "
+        "trained and judged.",
     )
 
 
@@ -197,9 +175,7 @@ def _classes(judgement: Judgement) -> Section:
         alt=f"Confusion matrix. {'; '.join(rows)}",
         caption="Rows: the class. Columns: what it is called. Shares are of the row.",
     )
-    table = Table(
-        headings=("class", "images", "AUC", "recall", "precision"), groups=[Group(lines=lines)]
-    )
+    table = Table(headings=("class", "images", "AUC", "recall", "precision"), lines=lines)
     text = "In brackets: where the value lies in 95% of all cases, for so many images."
     return Section("classes", "Classes", text, [Beside(blocks=[figure, [table]])])
 
@@ -208,12 +184,12 @@ def _curves(judgement: Judgement) -> Section:
     """Return the ROC curves, and the areas of the pairs of classes where there are several."""
     scores, names = judgement.scores, judgement.scores.class_names
     # Of two classes, one curve is the other's mirror image.
-    shown = range(1) if len(names) == 2 else range(len(names))
-    rocs = [Roc(names[k], float(scores.class_auc[k]), *judgement.curves[k]) for k in shown]
+    shown = slice(1 if len(names) == 2 else len(names))
+    kept = (names[shown], scores.class_auc[shown])
     against = names[1] if len(names) == 2 else "all others"
-    areas = ", ".join(f"{names[k]} {scores.class_auc[k]:.3f}" for k in shown)
+    areas = ", ".join(f"{name} {area:.3f}" for name, area in zip(*kept, strict=True))
     figure = Figure(
-        png=roc_png(rocs),
+        png=roc_png(*kept, judgement.curves[shown]),
         alt=f"ROC curve of each class against {against}, with areas: {areas}",
         caption=f"Share of its own images that a class finds, over the share of {against} that it "
         "takes along, for every threshold. Dotted: guessing. The legend gives the areas.",
@@ -222,9 +198,7 @@ def _curves(judgement: Judgement) -> Section:
         Line(name=f"{names[a]} / {names[b]}", cells=[f"{area:.3f}"])
         for (a, b), area in scores.pair_auc.items()
     ]
-    table = Table(
-        title="Two classes at a time", headings=("classes", "AUC"), groups=[Group(lines=pairs)]
-    )
+    table = Table(title="Two classes at a time", headings=("classes", "AUC"), lines=pairs)
     beside = Beside(blocks=[figure, [table] if len(names) > 2 else []])
     return Section("roc", "ROC curves", "", [beside])
 
@@ -246,7 +220,7 @@ def _calibration(judgement: Judgement) -> Section:
         "accuracy": exact_share(scores.accuracy),
     }
     lines = [Line(name=name, cells=[value]) for name, value in numbers.items()]
-    table = Table(headings=("", "value"), groups=[Group(lines=lines)])
+    table = Table(headings=("", "value"), lines=lines)
     return Section("calibration", "Calibration", "", [Beside(blocks=[figure, [table]])])
 
 
@@ -258,9 +232,8 @@ def _mistakes(judgement: Judgement) -> Section:
     figures = []
     for each in found:
         said = f"{names[each.label]}, called {names[each.called]} ({each.probability:.2f})"
-        png = grid_png(each.image[None], num_columns=1, limits=limits, min_side=MIN_SIDE)
-        alt = f"{each.name}: {said}"
-        figures.append(Figure(png=png, alt=alt, caption=said, hint=each.name, is_photo=True))
+        words = {"caption": said, "hint": each.name}
+        figures.append(photo(each.image[None], f"{each.name}: {said}", words=words, limits=limits))
     which = "" if len(found) == judgement.num_mistakes else "The "
     confident = "" if len(found) == judgement.num_mistakes else " most confident"
     text = (

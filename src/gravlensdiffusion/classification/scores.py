@@ -10,8 +10,6 @@ from astropy.stats import binom_conf_interval
 from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix, roc_auc_score
 
-from gravlensdiffusion.errors import GravLensError
-
 NUM_BINS = 15
 """Bins of the calibration error, each with equally many images."""
 LEVEL = 0.95
@@ -57,15 +55,8 @@ class Scores:
 def score(
     probabilities: NDArray[np.float64], labels: NDArray[np.int64], class_names: Sequence[str]
 ) -> Scores:
-    """Score probabilities ``(N, K)`` of images of classes ``(N,)``.
-
-    Raises:
-        GravLensError: If there are no images of some class.
-    """
+    """Score probabilities ``(N, K)`` of images of classes ``(N,)``, some of each class."""
     num = np.bincount(labels, minlength=len(class_names))
-    for name, count in zip(class_names, num, strict=True):
-        if not count:
-            raise GravLensError(f"there is no image of class '{name}' to score by")
     class_auc = np.array(
         [roc_auc_score(labels == k, probabilities[:, k]) for k in range(len(class_names))]
     )
@@ -105,17 +96,11 @@ def _pairs(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reliability:
-    """Confidence beside what became of it, in bins of like confidence.
+    """Confidence beside what became of it, in bins of like confidence."""
 
-    Attributes:
-        confidence: Mean probability of the most probable class, shape ``(B,)``.
-        hits: Images whose most probable class is theirs, shape ``(B,)``.
-        num: Images, shape ``(B,)``.
-    """
-
-    confidence: NDArray[np.float64]
-    hits: NDArray[np.int64]
-    num: NDArray[np.int64]
+    confidence: NDArray[np.float64]  # mean probability of the most probable class, shape `(B,)`
+    hits: NDArray[np.int64]  # images whose most probable class is theirs, shape `(B,)`
+    num: NDArray[np.int64]  # images, shape `(B,)`
 
     @classmethod
     def of(
@@ -141,10 +126,10 @@ class Reliability:
         gaps = np.abs(self.hits / self.num - self.confidence)
         return float((gaps * self.num).sum() / self.num.sum())
 
-    def chance_error(self, seed: int, num: int = 200) -> float:
-        """Return the error that probabilities without fault would get, over a number of draws."""
+    def chance_error(self, seed: int) -> float:
+        """Return the error that probabilities without fault would get, over 200 draws."""
         rng = np.random.default_rng([seed, 0xCA1])
-        drawn = rng.binomial(self.num, self.confidence, (num, len(self.num)))
+        drawn = rng.binomial(self.num, self.confidence, (200, len(self.num)))
         return float(np.mean([replace(self, hits=hits).error for hits in drawn]))
 
 

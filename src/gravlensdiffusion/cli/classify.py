@@ -16,7 +16,6 @@ from gravlensdiffusion.progress import shown_progress
 
 if TYPE_CHECKING:
     from gravlensdiffusion.classification.fitting import Plan
-    from gravlensdiffusion.classification.judgement import Judgement
 
 TABLE, JSON, HTML = "predictions.csv", "report.json", "report.html"
 
@@ -82,6 +81,7 @@ class Train:
         _refuse_folder(self.out)
         source = self.files.open(self.data)
         from gravlensdiffusion.classification.classifier import LensClassifier
+        from gravlensdiffusion.classification.report import summary
 
         classifier = LensClassifier(
             recipe, size=self.size, merged=merged, device=self.machine.device
@@ -99,7 +99,7 @@ class Train:
         classifier.save(self.out, tell)
         judgement = classifier.fitted.judgement
         assert judgement is not None
-        print(f"wrote {self.out}: {_summary(judgement, 'held-out images')}")
+        print(f"wrote {self.out}: {summary(judgement, 'held-out images')}")
 
 
 def _refuse_folder(path: Path) -> None:
@@ -214,7 +214,7 @@ class Score:
             refuse_existing(self.out / name, overwrite=self.overwrite)
         merged = _read_merged(self.merge)
         from gravlensdiffusion.classification.classifier import LensClassifier
-        from gravlensdiffusion.classification.report import to_html, to_json
+        from gravlensdiffusion.classification.report import summary, to_html, to_json
         from gravlensdiffusion.reports.document import write_page
 
         # What is no classifier is told before a long set is looked at.
@@ -237,7 +237,7 @@ class Score:
         has_page = write_page(html, lambda: to_html(judgement), tell, overwrite=self.overwrite)
         written = f"{TABLE}, {JSON} and {HTML}" if has_page else f"{TABLE} and {JSON}"
         tell(*judgement.notes)
-        print(f"wrote {written} to {self.out}: {_summary(judgement, 'images')}")
+        print(f"wrote {written} to {self.out}: {summary(judgement, 'images')}")
 
 
 def _read_merged(texts: Iterable[str]) -> dict[str, str]:
@@ -254,14 +254,6 @@ def _read_merged(texts: Iterable[str]) -> dict[str, str]:
                     f"`merge` counts class '{name}' both as {merged[name]} and {new}"
                 )
     return merged
-
-
-def _summary(judgement: "Judgement", images: str) -> str:
-    """Say in a line how good a classifier is on some images."""
-    from gravlensdiffusion.classification.report import auc_text, recalls
-
-    num = judgement.scores.num_images.sum()
-    return f"AUC {auc_text(judgement)} on {num:,} {images}, recall {recalls(judgement)}"
 
 
 COMMANDS = {

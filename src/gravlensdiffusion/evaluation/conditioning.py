@@ -1,7 +1,7 @@
 """Whether generated images are what was asked for: classes and physical parameters."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -23,22 +23,16 @@ CERTAIN = 3.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClassPair:
-    """How well the encoder tells two classes apart.
+    """How well the encoder tells two classes apart."""
 
-    Attributes:
-        names: The two classes.
-        generated: Area under the ROC curve on the generated images, by the label asked for.
-        real: The same on the real images, by their true label; None where they have none.
-        kept: ``(generated - 0.5) / (real - 0.5)``: the share of the difference that is there, 0 for
-            none; None where the encoder does not tell the real classes apart for certain.
-        spread: Standard deviation of the difference of two such areas by chance.
-    """
-
-    names: tuple[str, str]
-    generated: float
+    names: tuple[str, str]  # the two classes
+    generated: float  # area under the ROC curve on the generated images, by the label asked for
+    # The same on the real images, by their true label; None where they have none.
     real: float | None
+    # `(generated - 0.5) / (real - 0.5)`: the share of the difference that is there, 0 for none;
+    # None where the encoder does not tell the real classes apart for certain.
     kept: float | None
-    spread: float = 0.0
+    spread: float = 0.0  # standard deviation of the difference of two such areas by chance
 
     @property
     def is_too_alike(self) -> bool:
@@ -56,33 +50,19 @@ class ClassPair:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Requested:
-    """A parameter that was asked for beside what the encoder measures.
+    """A parameter that was asked for beside what the encoder measures."""
 
-    Attributes:
-        name: The parameter.
-        num: Images that it was asked for.
-        bias: Mean of measured less requested.
-        scatter: Standard deviation of measured less requested.
-        encoder_bias: The encoder's own bias on real images with known truth, or None.
-        encoder_scatter: The encoder's own scatter, or None.
-    """
-
-    name: str
-    num: int
-    bias: float
-    scatter: float
-    encoder_bias: float | None
-    encoder_scatter: float | None
+    name: str  # the parameter
+    num: int  # images that it was asked for
+    bias: float  # mean of measured less requested
+    scatter: float  # standard deviation of measured less requested
+    encoder_bias: float | None  # the encoder's own bias on real images with known truth, or None
+    encoder_scatter: float | None  # the encoder's own scatter, or None
 
     @property
     def title(self) -> str:
         """What people call the parameter; a name that is not known stays as it is."""
         return LABELS.get(self.name, self.name)
-
-
-def too_alike(pairs: Sequence[ClassPair]) -> list[ClassPair]:
-    """Return the pairs of classes that are too alike, the worst first."""
-    return sorted((pair for pair in pairs if pair.is_too_alike), key=lambda pair: pair.kept or 0.0)
 
 
 def class_pairs(

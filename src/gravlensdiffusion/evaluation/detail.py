@@ -1,6 +1,6 @@
 """What the eye sees in images without noise: the rows of their detail."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -99,15 +99,13 @@ def _noise(measured: Measurements) -> float:
 
 def _measured(source: PreparedSource, team: Team) -> Measurements:
     parts, modules = ("detail", source.digest), (detail,)
-    return _unpacked(
-        cached(*parts, modules=modules, compute=lambda: team.run(_measure_share, source))
-    )
+    return _unpacked(cached(*parts, modules=modules, compute=lambda: team.run(_measure, source)))
 
 
-def _measure_share(source: PreparedSource, encoder: Encoder, share: range) -> Arrays:
+def _measure(source: PreparedSource, encoder: Encoder, share: range) -> Iterator[Arrays]:
     del encoder
-    parts = [detail.measure_detail(block) for block in source.pixel_blocks(share)]
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    for block in source.pixel_blocks(share):
+        yield dict(detail.measure_detail(block))
 
 
 def _unpacked(arrays: Mapping[str, NDArray[np.generic]]) -> Measurements:

@@ -1,7 +1,7 @@
 """Two sets of images in, one evaluation out."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -95,8 +95,8 @@ def evaluate_sets(
         if inception_weights is not None and settings.protocol != "none":
             # A file that cannot be used is told before minutes of measuring, not after.
             load_inception(inception_weights)
-        sizes = [len(each) for each in (sets.generated, *sets.real)] + [0]
-        plan = make_plan(*sizes[:3], num_seeds=settings.num_seeds, seed=settings.seed)
+        sizes = map(len, (sets.generated, *sets.real))
+        plan = make_plan(*sizes, num_seeds=settings.num_seeds, seed=settings.seed)
         ready, encoder = _ready(sets, settings)
         return plan, ready, encoder, ready.copies()
 
@@ -105,8 +105,8 @@ def evaluate_sets(
         tell(note)
     team = Team(ready.measured, encoder, processes, progress=progress)
     try:
-        work = _Work(ready, settings, plan, team, inception_weights, tell)
-        return work.evaluation((*plan.notes, *ready.notes, *copies))
+        notes = (*plan.notes, *ready.notes, *copies)
+        return _evaluation(ready, settings, plan, team, inception_weights, tell, notes)
     finally:
         team.dismiss()
 
@@ -126,86 +126,71 @@ def _ready(sets: Sets, settings: Settings) -> tuple[Sets, Encoder]:
     return sets, Encoder(sets.reference.preparation.size)
 
 
-@dataclass(frozen=True, slots=True)
-class _Work:
-    """What every step of an evaluation needs."""
+def _evaluation(
+    sets: Sets,
+    settings: Settings,
+    plan: Plan,
+    team: Team,
+    inception_weights: Path | None,
+    tell: Callable[[str], None],
+    notes: Sequence[str],
+) -> Evaluation:
+    """Measure and compare everything."""
 
-    sets: Sets
-    settings: Settings
-    plan: Plan
-    team: Team
-    inception_weights: Path | None
-    tell: Callable[[str], None]
+    def measured(source: PreparedSource) -> Measurements:
+        tell(f"measuring {len(source):,} images of {source.title}")
+        return team.measure(source)
 
-    def evaluation(self, notes: tuple[str, ...]) -> Evaluation:
-        """Measure and compare everything."""
-        sets, encoder = self.sets, self.team.encoder
-        generated, first, *more = map(self.measured, (sets.generated, *sets.real))
-        real = first.joined(*more)
-        # A view: no image's measurements are held twice.
-        reference = real[: len(sets.reference)]
-        rows: list[Row] = []
-        neighbours: tuple[Neighbours, ...] = ()
-        inception: dict[str, Any] = {"protocol": "none"}
-        if self.plan.splits:
-            rows = self.distances(generated, real)
-            near, neighbours = self.copies(generated, reference)
-            far, inception = inception_rows(
-                sets.generated, sets.real, self.settings, self.inception_weights, self.tell
-            )
-            rows += [*near, *far]
-        names = encoder.network.config.class_names
-        labels = [each.with_classes(names).labels for each in (sets.generated, sets.reference)]
-        pairs = class_pairs(generated, labels[0], reference, labels[1], names)
-        asked, truth = sets.generated.parameters, sets.reference.parameters
-        shown, shown_real = _shown(sets, labels)
-        return Evaluation(
-            rows=tuple(rows),
-            class_pairs=tuple(pairs),
-            requested=tuple(requested(generated, asked, reference, truth)),
-            notes=notes,
-            facts=_facts(sets, self.settings, self.plan, encoder) | {"inception": inception},
-            generated=generated,
-            real=real,
-            generated_images=shown,
-            real_images=shown_real,
-            neighbours=neighbours,
-            placements=place(generated, reference) if len(reference) < HANDFUL else (),
-        )
-
-    def measured(self, source: PreparedSource) -> Measurements:
-        """Measure a set."""
-        self.tell(f"measuring {len(source):,} images of {source.title}")
-        return self.team.measure(source)
-
-    def distances(self, generated: Measurements, real: Measurements) -> list[Row]:
-        """Return the rows of what was measured, and of the two-sample test."""
-        sets, seed, statistics = self.sets, self.settings.seed, (*ENCODER, *PHYSICS)
-        self.tell("comparing, and planting defects")
-        rows = compare(
-            statistics,
+    encoder, seed = team.encoder, settings.seed
+    generated, first, *more = map(measured, (sets.generated, *sets.real))
+    real = first.joined(*more)
+    # A view: no image's measurements are held twice.
+    reference = real[: len(sets.reference)]
+    rows: list[Row] = []
+    neighbours: tuple[Neighbours, ...] = ()
+    inception: dict[str, Any] = {"protocol": "none"}
+    if plan.splits:
+        tell("comparing, and planting defects")
+        rows += compare(
+            (*ENCODER, *PHYSICS),
             generated,
             real,
-            self.plan,
+            plan,
             seed=seed,
             read=sets.reference.pixels,
-            measure=lambda images: measure_images(images, sets.reference, self.team.encoder),
+            measure=lambda images: measure_images(images, sets.reference, encoder),
         )
-        rows += detail_rows(sets, generated, real, self.plan, self.team, seed, self.tell)
-        self.tell("training classifiers to tell the sets apart")
-        has_pixels = self.settings.pixel_test
-        return rows + two_sample_rows(sets, generated, real, self.plan, seed, has_pixels=has_pixels)
-
-    def copies(
-        self, generated: Measurements, reference: Measurements
-    ) -> tuple[list[Row], tuple[Neighbours, ...]]:
-        """Return the rows on memorisation, and the pairs that are closest."""
-        sets = self.sets
-        if sets.training is None:
-            return [], ()
-        self.tell(f"looking for copies of {len(sets.training):,} training images")
-        parts = (sets.generated, sets.reference, sets.training)
-        return memorisation_rows(*parts, (generated, reference), self.team, self.settings.seed)
+        rows += detail_rows(sets, generated, real, plan, team, seed, tell)
+        tell("training classifiers to tell the sets apart")
+        has_pixels = settings.pixel_test
+        rows += two_sample_rows(sets, generated, real, plan, seed, has_pixels=has_pixels)
+        if sets.train is not None:
+            tell(f"looking for copies of {len(sets.train):,} training images")
+            parts = (sets.generated, sets.reference, sets.train)
+            near, neighbours = memorisation_rows(*parts, (generated, reference), team, seed)
+            rows += near
+        far, inception = inception_rows(
+            sets.generated, sets.real, settings, inception_weights, tell
+        )
+        rows += far
+    names = encoder.network.config.class_names
+    labels = [each.with_classes(names).labels for each in (sets.generated, sets.reference)]
+    pairs = class_pairs(generated, labels[0], reference, labels[1], names)
+    asked, truth = sets.generated.parameters, sets.reference.parameters
+    shown, shown_real = _shown(sets, labels)
+    return Evaluation(
+        rows=tuple(rows),
+        class_pairs=tuple(pairs),
+        requested=tuple(requested(generated, asked, reference, truth)),
+        notes=tuple(notes),
+        facts=_facts(sets, settings, plan, encoder) | {"inception": inception},
+        generated=generated,
+        real=real,
+        generated_images=shown,
+        real_images=shown_real,
+        neighbours=neighbours,
+        placements=place(generated, reference) if len(reference) < HANDFUL else (),
+    )
 
 
 def _shown(
@@ -224,12 +209,11 @@ def _shown(
 
 
 def _facts(sets: Sets, settings: Settings, plan: Plan, encoder: Encoder) -> dict[str, Any]:
-    roles = {"second": "reference2", "training": "train"}
     return {
         "settings": asdict(settings),
         "preparation": asdict(sets.reference.preparation),
         "sets": {
-            roles.get(name, name): {
+            role: {
                 "name": each.title,
                 "num_images": len(each),
                 "origin": each.origin,
@@ -239,7 +223,7 @@ def _facts(sets: Sets, settings: Settings, plan: Plan, encoder: Encoder) -> dict
                 "resize": each.resize_method,
                 "sha256": each.digest,
             }
-            for name, each in sets.named.items()
+            for role, each in sets.named.items()
         },
         "pixel_scale_arcsec": sets.reference.pixel_scale_arcsec,
         "num_generated": plan.num_generated,

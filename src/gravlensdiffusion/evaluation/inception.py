@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.evaluation.compare import Row, compare
@@ -18,7 +18,7 @@ from gravlensdiffusion.evaluation.preparation import PreparedSource, cached
 from gravlensdiffusion.evaluation.result import Settings
 from gravlensdiffusion.evaluation.statistics import FID, KID
 from gravlensdiffusion.metrics import inception
-from gravlensdiffusion.metrics.inception import PACKAGED_SHA256, quantise_truncating
+from gravlensdiffusion.metrics.inception import PACKAGED_SHA256
 from gravlensdiffusion.metrics.kernel import kid
 from gravlensdiffusion.sets.images import drawn_rows
 
@@ -74,7 +74,13 @@ def inception_rows(
     facts |= {"weights_sha256": sha256, "weights_are_public": is_public}
     network = inception.load_inception(path)
 
-    ours, theirs, plan = _choose(generated, real, settings)
+    if settings.protocol == "full":
+        chosen = [_Chosen(each, np.arange(len(each))) for each in (generated, *real)]
+    else:
+        chosen = _hundreds(generated, real, settings.seed)
+    ours, *theirs = chosen
+    sizes = [len(each.indices) for each in chosen]
+    plan = make_plan(*sizes, num_seeds=settings.num_seeds, seed=settings.seed)
 
     def features_of(images: Images) -> NDArray[np.float64]:
         scaled = np.clip(ours.source.preparation.on_peak_scale(images), 0, 1)
@@ -82,11 +88,10 @@ def inception_rows(
             scaled = quantise_truncating(scaled)
         return inception.inception_features(network, scaled[:, None]).astype(np.float64)
 
-    num = len(ours.indices) + sum(len(chosen.indices) for chosen in theirs)
-    tell(f"Inception features of {num:,} images, about {num * SECONDS / 60:.0f} min of one core")
+    minutes = sum(sizes) * SECONDS / 60
+    tell(f"Inception features of {sum(sizes):,} images, about {minutes:.0f} min of one core")
     measured, reference, *more = (
-        Measurements.of(_features(chosen, features_of, sha256, settings.protocol))
-        for chosen in (ours, *theirs)
+        Measurements.of(_features(each, features_of, sha256, settings.protocol)) for each in chosen
     )
     pool = reference.joined(*more)
     rows = compare(
@@ -103,18 +108,6 @@ def inception_rows(
     strange = f"{path}: not the public weights, but a file whose SHA-256 begins with {sha256[:8]}"
     remark = "" if is_public else strange
     return _annotated(rows, measured, pool, plan, settings, remark), facts
-
-
-def _choose(
-    generated: PreparedSource, real: Sequence[PreparedSource], settings: Settings
-) -> tuple[_Chosen, list[_Chosen], Plan]:
-    if settings.protocol == "full":
-        everything = [_Chosen(each, np.arange(len(each))) for each in (generated, *real)]
-    else:
-        everything = _hundreds(generated, real, settings.seed)
-    sizes = [len(chosen.indices) for chosen in everything] + [0]
-    plan = make_plan(sizes[0], sizes[1], sizes[2], num_seeds=settings.num_seeds, seed=settings.seed)
-    return everything[0], everything[1:], plan
 
 
 def _hundreds(
@@ -178,6 +171,21 @@ def _annotated(
 
 def _empty(why: str) -> list[Row]:
     return [Row(statistic=each, note=why) for each in (FID, KID)]
+
+
+def quantise_truncating(images: ArrayLike) -> Images:
+    """Return images as they come back from 8-bit PNG files that torchvision wrote.
+
+    Values are clipped to [0, 1], multiplied by 255, cut to whole numbers (not rounded), and divided
+    by 255. So do ``ToPILImage`` and ``ToTensor``, through which both sets of the reference project's
+    protocol go; an image that is already of 8 bits is not changed.
+
+    Args:
+        images: Any shape.
+    """
+    clipped = np.clip(np.asarray(images, dtype=np.float32), 0, 1)
+    grey = (clipped * np.float32(255)).astype(np.uint8)
+    return np.asarray(grey, dtype=np.float32) / np.float32(255)
 
 
 def find_inception_weights(path: Path | None = None) -> tuple[Path, str]:

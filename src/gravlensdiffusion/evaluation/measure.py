@@ -1,7 +1,7 @@
 """What is measured of every image: lens physics, profiles and encoder features."""
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -30,21 +30,13 @@ STRIDE = 4 * BLOCK
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Measurements:
-    """Everything measured of N images.
+    """Everything measured of N images."""
 
-    Attributes:
-        physics: One number per image by name, ``(N,)`` each.
-        profiles: Several numbers per image by name, ``(N, K)`` each.
-        features: Encoder features, ``(N, F)``.
-        estimates: The encoder's targets by name, ``(N,)`` each.
-        logits: The encoder's class logits, ``(N, K)``.
-    """
-
-    physics: Mapping[str, NDArray[np.float64]]
-    profiles: Mapping[str, NDArray[np.float64]]
-    features: NDArray[np.float64]
-    estimates: Mapping[str, NDArray[np.float64]]
-    logits: NDArray[np.float64]
+    physics: Mapping[str, NDArray[np.float64]]  # one number per image by name, `(N,)` each
+    profiles: Mapping[str, NDArray[np.float64]]  # several numbers per image by name, `(N, K)` each
+    features: NDArray[np.float64]  # encoder features, `(N, F)`
+    estimates: Mapping[str, NDArray[np.float64]]  # the encoder's targets by name, `(N,)` each
+    logits: NDArray[np.float64]  # the encoder's class logits, `(N, K)`
 
     @classmethod
     def of(cls, features: NDArray[np.float64], **more: Any) -> Self:
@@ -118,9 +110,9 @@ class Encoder:
         return tuple(part.double().numpy() for part in (features, targets, logits))
 
 
-Task = Callable[[PreparedSource, Encoder, range], Arrays]
-"""Measures some images of a set: arrays by name, one row per image. A function of a module, by whose
-name other processes find it."""
+Task = Callable[[PreparedSource, Encoder, range], Iterable[Arrays]]
+"""Measures some images of a set: for each block, arrays by name, one row per image. A function of a
+module, by whose name other processes find it."""
 
 
 class Team:
@@ -172,7 +164,8 @@ class Team:
         """
         number = next(k for k, each in enumerate(self._sources) if each is source)
         self._processes.broadcast((task, number))
-        return _concatenated(self._parts(task, number))
+        blocks = self._blocks(task, number)
+        return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
 
     def serve(self) -> None:
         """Measure what the main process asks for, until it lets this one go."""
@@ -182,22 +175,22 @@ class Team:
                 return
             # The main process hears of it, and says it.
             with suppress(GravLensError):
-                self._parts(*request)
+                self._blocks(*request)
 
-    def _parts(self, task: Task, number: int) -> list[Arrays]:
+    def _blocks(self, task: Task, number: int) -> list[Arrays]:
         """Return the shares of all processes, in their order, on the main one."""
         source = self._sources[number]
         share = partition(len(source), BLOCK, self._processes.num, self._processes.index)
-        parts = self._processes.together(lambda: self._own(task, source, share))
-        return [each for some in self._processes.gather(parts) for each in some]
+        own = self._processes.together(lambda: self._own(task, source, share))
+        return [each for some in self._processes.gather(own) for each in some]
 
     def _own(self, task: Task, source: PreparedSource, share: range) -> list[Arrays]:
-        parts = []
+        blocks = list[Arrays]()
         with shown_progress(len(share), is_shown=self._is_shown) as shown:
             for low in range(0, len(share), STRIDE):
-                parts.append(task(source, self.encoder, share[low : low + STRIDE]))
+                blocks += task(source, self.encoder, share[low : low + STRIDE])
                 shown.update(min(low + STRIDE, len(share)))
-        return parts
+        return blocks
 
 
 def measure_images(
@@ -207,7 +200,7 @@ def measure_images(
     return _unpack(_measure_block(images, source, encoder), encoder)
 
 
-def _measure(source: PreparedSource, encoder: Encoder, share: range) -> Arrays:
+def _measure(source: PreparedSource, encoder: Encoder, share: range) -> list[Arrays]:
     tasks = (
         delayed(_measure_block)(block, source, encoder, masked)
         for block, masked in zip(
@@ -216,15 +209,12 @@ def _measure(source: PreparedSource, encoder: Encoder, share: range) -> Arrays:
     )
     num = min(NUM_THREADS, torch.get_num_threads())
     workers = Parallel(n_jobs=num, prefer="threads", pre_dispatch=num, return_as="generator")
-    return _concatenated(list(workers(tasks)))
+    return list(workers(tasks))
 
 
-def _encode(source: PreparedSource, encoder: Encoder, share: range) -> Arrays:
-    levels = encoder.levels
-    scaled = (
-        source.preparation.on_peak_scale(block, levels) for block in source.pixel_blocks(share)
-    )
-    return {"features": np.concatenate([encoder(block)[0] for block in scaled])}
+def _encode(source: PreparedSource, encoder: Encoder, share: range) -> Iterator[Arrays]:
+    for block in source.pixel_blocks(share):
+        yield {"features": encoder(source.preparation.on_peak_scale(block, encoder.levels))[0]}
 
 
 def _measure_block(
@@ -260,10 +250,3 @@ def _unpack(arrays: Arrays, encoder: Encoder) -> Measurements:
         estimates=dict(zip(encoder.network.config.targets, targets.T, strict=True)),
         logits=arrays["logits"].astype(np.float64, copy=False),
     )
-
-
-def _concatenated(parts: Sequence[Mapping[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
-    return {
-        name: first if len(parts) == 1 else np.concatenate([part[name] for part in parts])
-        for name, first in parts[0].items()
-    }

@@ -30,19 +30,12 @@ Vectors = NDArray[np.floating]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Neighbours:
-    """The generated images closest to training images.
+    """The generated images closest to training images."""
 
-    Attributes:
-        space: What closeness is measured by.
-        generated: The images, shape ``(K, H, W)``, closest first.
-        training: The training image closest to each, shape ``(K, H, W)``.
-        distances: Distance of each pair, shape ``(K,)``.
-    """
-
-    space: Space
-    generated: NDArray[np.float32]
-    training: NDArray[np.float32]
-    distances: NDArray[np.float64]
+    space: Space  # what closeness is measured by
+    generated: NDArray[np.float32]  # the images, shape `(K, H, W)`, closest first
+    training: NDArray[np.float32]  # the training image closest to each, shape `(K, H, W)`
+    distances: NDArray[np.float64]  # distance of each pair, shape `(K,)`
 
 
 def memorisation_rows(
@@ -97,11 +90,7 @@ def _floor(far: Nearest, rng: np.random.Generator) -> Memorisation:
     """Return what one half of the held-out images gives against the other half."""
     order = rng.permutation(len(far.distances))
     one, two = (
-        Nearest(
-            distances=far.distances[half],
-            second_distances=far.second_distances[half],
-            indices=far.indices[half],
-        )
+        Nearest(far.distances[half], far.second_distances[half], far.indices[half])
         for half in (order[::2], order[1::2])
     )
     return summarise_memorisation(one, two)

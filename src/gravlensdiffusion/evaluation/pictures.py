@@ -10,10 +10,9 @@ from gravlensdiffusion.evaluation.compare import Row
 from gravlensdiffusion.evaluation.result import Evaluation
 from gravlensdiffusion.evaluation.statistics import MEASURED
 from gravlensdiffusion.metrics.physics import power_spectrum, radial_profile
-from gravlensdiffusion.reports.charts import Band, bands_png, histogram_png
-from gravlensdiffusion.reports.document import Beside, Figure, Guess, Section
-from gravlensdiffusion.reports.drawing import picture_png
-from gravlensdiffusion.reports.mosaics import grid_picture, grid_png, percentile_limits
+from gravlensdiffusion.reports.charts import bands_png, histogram_png
+from gravlensdiffusion.reports.document import Beside, Figure, Guess, Section, photo
+from gravlensdiffusion.reports.mosaics import percentile_limits
 from gravlensdiffusion.reports.numbers import number, percentage, typeset
 
 MAX_TILES = 36
@@ -22,8 +21,6 @@ GRID_PIXELS = 700_000
 """Pixels of a grid at most; large images are shown in smaller number."""
 NUM_GUESSED = 8
 """Images of each set whose kind can be guessed, at most."""
-MIN_SIDE = 100
-"""Smaller images are enlarged by a whole factor until they have so many pixels."""
 PERCENTILES = (50.0, 16.0, 84.0)
 """Middle and edges of a band [per cent]."""
 PROFILES: dict[str, tuple[Callable[..., Any], str, str]] = {
@@ -49,12 +46,13 @@ def _images(evaluation: Evaluation) -> Section:
         columns = int(np.ceil(np.sqrt(most)))
         limits = percentile_limits(np.concatenate([each[:most] for each in both]))
         for name, each in zip(("generated images", evaluation.noun), both, strict=True):
-            png = grid_png(each[:most], num_columns=columns, limits=limits, min_side=MIN_SIDE)
-            figures.append(
-                Figure(png=png, alt=f"Grid of {name}", heading=name.capitalize(), is_photo=True)
+            words = {"heading": name.capitalize()}
+            figure = photo(
+                each[:most], f"Grid of {name}", words=words, num_columns=columns, limits=limits
             )
+            figures.append(figure)
     text = "Not chosen by eye. All images share one grey scale, with a square-root stretch."
-    return Section("images", "Images", text, [Beside(blocks=figures)] if figures else [])
+    return Section("images", "Images", text, [Beside(blocks=figures)])
 
 
 def guess(kinds: Mapping[str, NDArray[np.float32]], seed: int = 0) -> Section:
@@ -68,12 +66,10 @@ def guess(kinds: Mapping[str, NDArray[np.float32]], seed: int = 0) -> Section:
     figures: list[tuple[Figure, str]] = []
     for k in np.random.default_rng(seed).permutation(len(named)):
         image, name = named[k]
-        picture = grid_picture(image[None], stretch="linear", limits=(0.0, 1.0), min_side=MIN_SIDE)
         alt = f"Image {len(figures) + 1}, of a kind to guess"
-        figures.append((Figure(png=picture_png(picture), alt=alt, is_photo=True), name))
+        figures.append((photo(image[None], alt, stretch="linear", limits=(0.0, 1.0)), name))
     text = "Which is which? Guess, and see the answer; below is your score."
-    block = Guess(kinds=tuple(kinds), figures=figures)
-    return Section("guess", "Guess", text, [block] if figures else [])
+    return Section("guess", "Guess", text, [Guess(kinds=tuple(kinds), figures=figures)])
 
 
 def _guess(evaluation: Evaluation) -> Section:
@@ -98,8 +94,8 @@ def _distributions(evaluation: Evaluation) -> Section:
             png = histogram_png(generated, real)
             figures.append(Figure(png=png, alt=alt, heading=title, caption=details))
     text = "Share of the images per bin. The outermost bins hold all that lies beyond them."
-    blocks = [Beside(blocks=figures, layout="small", has_key=True)] if figures else []
-    return Section("distributions", "Distributions", text, blocks)
+    block = Beside(blocks=figures, layout="small", has_key=True)
+    return Section("distributions", "Distributions", text, [block])
 
 
 def _profiles(evaluation: Evaluation) -> Section:
@@ -128,34 +124,29 @@ def _profiles(evaluation: Evaluation) -> Section:
         "Median over the images, and the band that holds the middle 68% of them. Below: generated "
         "less real median, in units of half the width of the real band."
     )
-    return Section(
-        "profiles", "Profile and power", text, [Beside(blocks=figures)] if figures else []
-    )
+    return Section("profiles", "Profile and power", text, [Beside(blocks=figures)])
 
 
-def _band(values: NDArray[np.float64]) -> Band:
-    """Return the median and the middle 68% over images of profiles ``(N, K)``."""
+def _band(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the median and the middle 68% over images of profiles ``(N, K)``, shape ``(3, K)``."""
     whole = values[np.isfinite(values).all(1)]
     if not len(whole):
-        nothing = np.full(values.shape[1], np.nan)
-        return Band(nothing, nothing, nothing)
-    return Band(*np.percentile(whole, PERCENTILES, axis=0))
+        return np.full((3, values.shape[1]), np.nan)
+    return np.asarray(np.percentile(whole, PERCENTILES, axis=0))
 
 
 def _neighbours(evaluation: Evaluation) -> Section:
     """Return the generated images closest to training images, each above its neighbour."""
     blocks = []
     for near in evaluation.neighbours:
-        if not len(near.distances):
-            continue
         both = np.stack([near.generated, near.training], axis=1)
         limits = percentile_limits(both)
         figures = []
         for k, pair in enumerate(both):
             text = number(float(near.distances[k]))
             alt = f"Pair {k + 1}: generated image above its nearest training image, distance {text}"
-            png = grid_png(pair, num_columns=1, limits=limits, min_side=MIN_SIDE)
-            figures.append(Figure(png=png, alt=alt, caption=typeset(text), is_photo=True))
+            words = {"caption": typeset(text)}
+            figures.append(photo(pair, alt, words=words, num_columns=1, limits=limits))
         blocks.append(Beside(blocks=figures, layout="pairs", title=f"Nearest in {near.space}"))
     text = (
         "The generated images that come closest to a training image, each above that image, with "

@@ -10,6 +10,7 @@ from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.evaluation.measure import Measurements
 from gravlensdiffusion.evaluation.statistics import Statistic, values
 from gravlensdiffusion.metrics.defects import Defect, plant
+from gravlensdiffusion.sets.images import drawn_rows
 
 MIN_IMAGES = 2
 """Images that a side of a comparison has at least."""
@@ -40,43 +41,27 @@ Indices = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class _Split:
-    """One seed's comparison.
+    """One seed's comparison, of n images with m."""
 
-    Attributes:
-        generated: Indices of generated images, shape ``(n,)``.
-        reference: Indices into the real images that they are compared with, shape ``(m,)``.
-        floor: Indices into the real images that stand for generated ones, shape ``(n,)``.
-        floor_reference: Real images that those are compared with, none of them in `floor`,
-            shape ``(m,)``.
-    """
-
-    generated: Indices
-    reference: Indices
-    floor: Indices
-    floor_reference: Indices
+    generated: Indices  # of generated images, shape (n,)
+    reference: Indices  # of the real images that they are compared with, shape (m,)
+    floor: Indices  # of the real images that stand for generated ones, shape (n,)
+    floor_reference: Indices  # of those that these are compared with, none of them in `floor`
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The comparisons of a report.
+    """The comparisons of a report."""
 
-    Attributes:
-        num_generated: Generated images in each comparison, n.
-        num_reference: Real images in each comparison, m.
-        reference_size: Images of the reference; real images from there on are the second one's.
-        splits: One split per seed; none where the real images are too few.
-        notes: What a reader should know about the sizes.
-    """
-
-    num_generated: int
-    num_reference: int
-    reference_size: int
-    splits: tuple[_Split, ...]
-    notes: tuple[str, ...]
+    num_generated: int  # generated images in each comparison, n
+    num_reference: int  # real images in each comparison, m
+    reference_size: int  # images of the reference; real images from there on are the second one's
+    splits: tuple[_Split, ...]  # one split per seed; none where the real images are too few
+    notes: tuple[str, ...]  # what a reader should know about the sizes
 
 
 def make_plan(
-    num_generated: int, num_reference: int, num_second: int, *, num_seeds: int, seed: int
+    num_generated: int, num_reference: int, num_second: int = 0, *, num_seeds: int, seed: int
 ) -> Plan:
     """Decide sizes and draw the images of each comparison.
 
@@ -88,7 +73,7 @@ def make_plan(
     Args:
         num_generated: Generated images at hand.
         num_reference: Images of the reference.
-        num_second: Images of the second reference; 0 for none.
+        num_second: Images of the second reference.
         num_seeds: Number of splits.
         seed: Seed of the draws.
 
@@ -113,8 +98,8 @@ def make_plan(
         real = rng.permutation(pool)
         splits.append(
             _Split(
-                generated=np.sort(rng.permutation(num_generated)[:n]),
-                reference=np.sort(rng.permutation(num_reference)[:m]),
+                generated=drawn_rows(num_generated, n, rng),
+                reference=drawn_rows(num_reference, m, rng),
                 floor=np.sort(real[:n]),
                 floor_reference=np.sort(real[n : n + m]),
             )

@@ -42,27 +42,22 @@ UNIT_RANGE = {PEAK, FULL_SCALE}
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Preparation:
-    """What both sets of a comparison go through, in this order.
+    """What both sets of a comparison go through, in this order."""
 
-    Attributes:
-        size: Height and width [pixel].
-        flux_unit: Unit that a set which does not tell its own is taken to be in: that of the
-            others; None where no set tells.
-        rescale: ``peak`` where each image is shifted and scaled to [0, 1] by its own extremes.
-        levels: Number of steps that [0, 1] is rounded to, or None for no rounding.
-        faint: Flux that the encoders see as that of the faint quarter of peak-scaled pixels [flux
-            unit]; None for sets that are on that scale already.
-        bright: Flux that they see as that of their brightest pixel [flux unit]; None likewise.
-        field_arcsec: Side of the field of a set that does not know its pixel scale [arcsec]: that
-            of the others; None where no set knows.
-    """
-
-    size: int
+    size: int  # height and width [pixel]
+    # Unit that a set which does not tell its own is taken to be in: that of the others; None where
+    # no set tells.
     flux_unit: str | None = None
+    # `peak` where each image is shifted and scaled to [0, 1] by its own extremes.
     rescale: Rescale = "none"
-    levels: int | None = None
+    levels: int | None = None  # number of steps that [0, 1] is rounded to, or None for no rounding
+    # Flux that the encoders see as that of the faint quarter of peak-scaled pixels [flux unit];
+    # None for sets that are on that scale already.
     faint: float | None = None
+    # Flux that they see as that of their brightest pixel [flux unit]; None likewise.
     bright: float | None = None
+    # Side of the field of a set that does not know its pixel scale [arcsec]: that of the others;
+    # None where no set knows.
     field_arcsec: float | None = None
 
     def __call__(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -234,25 +229,19 @@ class PreparedSource(View):
         """Return prepared images without their channel, shape ``(B, size, size)``."""
         return self.read(indices)[:, 0]
 
-    def pixel_blocks(
-        self, share: range | None = None, *, size: int = BLOCK
-    ) -> Iterator[NDArray[np.float32]]:
-        """Yield images in order, prepared, each block of shape ``(B, size, size)``.
-
-        Args:
-            share: Which images, without gaps; None for all.
-            size: Images in a block.
-        """
-        share = range(len(self)) if share is None else share
-        for start in range(share.start, share.stop, size):
-            yield self.pixels(slice(start, min(start + size, share.stop)))
+    def pixel_blocks(self, share: range | None = None) -> Iterator[NDArray[np.float32]]:
+        """Yield a share of the images without gaps, or all, each block ``(B, size, size)``."""
+        yield from map(self.pixels, self._slices(share))
 
     def masked_blocks(self, share: range | None = None) -> Iterator[NDArray[np.bool_] | None]:
         """Yield which pixels of `pixel_blocks` were not observed; None where all were."""
+        for some in self._slices(share):
+            yield self._sized.read_masked(some)[:, self._channel] if self.has_masked else None
+
+    def _slices(self, share: range | None) -> Iterator[slice]:
         share = range(len(self)) if share is None else share
         for start in range(share.start, share.stop, BLOCK):
-            some = slice(start, min(start + BLOCK, share.stop))
-            yield self._sized.read_masked(some)[:, self._channel] if self.has_masked else None
+            yield slice(start, min(start + BLOCK, share.stop))
 
     def _some(self) -> NDArray[np.float32]:
         """Return 64 images as they are stored, or all of fewer, shape ``(B, H, W)``."""

@@ -12,8 +12,8 @@ from gravlensdiffusion.evaluation.conditioning import ClassPair, Requested
 from gravlensdiffusion.evaluation.result import Evaluation, Placement
 from gravlensdiffusion.evaluation.statistics import ABOUT
 from gravlensdiffusion.evaluation.verdict import verdict
-from gravlensdiffusion.reports import document, terminal
-from gravlensdiffusion.reports.document import Document, Facts, Group, Line, Section, Table, Words
+from gravlensdiffusion.reports import document
+from gravlensdiffusion.reports.document import WIDTH, Line, Section, Table, table_lines
 from gravlensdiffusion.reports.numbers import (
     number,
     percentage,
@@ -110,30 +110,25 @@ def _row(row: Row) -> dict[str, Any]:
     return named | {name: value for name, value in numbers.items() if name != "statistic"}
 
 
-def to_text(evaluation: Evaluation, width: int = terminal.WIDTH) -> str:
-    """Return an evaluation as plain text.
-
-    Args:
-        evaluation: The evaluation.
-        width: Columns to fill at most, where numbers leave room for that.
-    """
-    rows = terminal.table_lines(_statistics(evaluation.rows, is_brief=True), width)
+def to_text(evaluation: Evaluation) -> str:
+    """Return an evaluation as plain text."""
+    rows = table_lines(_statistics(evaluation.rows, is_brief=True))
     if any(row.stands_out for row in evaluation.rows):
         rows += ["", f"* more than {FAR:g} spreads of the floor away from it, or memorised"]
     said, notes = (
         [
             line
             for each in sentences
-            for line in textwrap.wrap(f"- {each}", width, subsequent_indent="  ")
+            for line in textwrap.wrap(f"- {each}", WIDTH, subsequent_indent="  ")
         ]
         for sentences in (verdict(evaluation), evaluation.notes)
     )
     parts = [
-        textwrap.wrap(evaluation.headline, width),
+        textwrap.wrap(evaluation.headline, WIDTH),
         rows,
-        terminal.table_lines(_placed(evaluation.placements, MAX_PLACED_IN_TERMINAL), width),
-        terminal.table_lines(_classes(evaluation.class_pairs), width),
-        terminal.table_lines(_requested(evaluation.requested), width),
+        table_lines(_placed(evaluation.placements, MAX_PLACED_IN_TERMINAL)),
+        table_lines(_classes(evaluation.class_pairs)),
+        table_lines(_requested(evaluation.requested)),
         ["In short", *said],
         ["Notes", *notes] if notes else [],
     ]
@@ -146,56 +141,51 @@ def to_html(evaluation: Evaluation) -> bytes:
         str(evaluation.set_fact(role, "name") or f"{role} images")
         for role in ("generated", "reference")
     )
-    asked = [_classes(evaluation.class_pairs), _requested(evaluation.requested)]
-    placed = _placed(evaluation.placements, MAX_PLACED)
+    asked = (_classes(evaluation.class_pairs), _requested(evaluation.requested))
     guess, images, *charts = pictures.sections(evaluation)
     sections = (
         guess,
         images,
-        Section("placed", "Real images, one by one", "", [placed] if evaluation.placements else []),
+        Section(
+            "placed", "Real images, one by one", "", [_placed(evaluation.placements, MAX_PLACED)]
+        ),
         Section(
             "table",
             "Table",
             "Rows with a bar and a triangle differ from the reference by more than its images differ "
             "among themselves. Real stands for the reference, whatever it is of.",
-            [_statistics(evaluation.rows)] if evaluation.rows else [],
+            [_statistics(evaluation.rows)],
         ),
         *charts,
         Section(
             "conditioning",
             "Asked for and measured",
             "",
-            [table for table in asked if table.groups[0].lines],
-        ),
-        Section("reading", "How to read this", "", [Words(WORDS)]),
-        Section(
-            "protocol",
-            "Protocol",
-            "All that the numbers depend on. A distance means nothing without the encoder, named by "
-            "the digest of its weights, and without the digests of the sets.",
-            [Facts(evaluation.facts)],
+            [table for table in asked if table.lines],
         ),
     )
     return document.to_html(
-        Document(
-            kind="Evaluation",
-            title=f"{ours} against {theirs}",
-            lead=evaluation.headline,
-            verdict=verdict(evaluation),
-            notes=evaluation.notes,
-            sections=sections,
-        )
+        "Evaluation",
+        f"{ours} against {theirs}",
+        lead=evaluation.headline,
+        verdict=verdict(evaluation),
+        notes=evaluation.notes,
+        sections=sections,
+        words=WORDS,
+        facts=evaluation.facts,
+        about_facts="All that the numbers depend on. A distance means nothing without the encoder, "
+        "named by the digest of its weights, and without the digests of the sets.",
     )
 
 
 def _statistics(rows: Sequence[Row], *, is_brief: bool = False) -> Table:
     """Return the table of all rows; in brief it has fewer columns, and no spread of the values."""
     columns = BRIEF_COLUMNS if is_brief else COLUMNS
-    groups = [
-        Group(title=group, about=ABOUT[group], lines=[_line(row, columns) for row in members])
-        for group, members in groupby(rows, key=lambda row: row.statistic.group)
-    ]
-    return Table(headings=columns, groups=groups, ends_in_text=True, is_wide=True)
+    lines = []
+    for group, members in groupby(rows, key=lambda row: row.statistic.group):
+        lines.append(Line(name=group, note=ABOUT[group], is_heading=True))
+        lines += [_line(row, columns) for row in members]
+    return Table(headings=columns, lines=lines, ends_in_text=True, is_wide=True)
 
 
 def _line(row: Row, columns: Sequence[str]) -> Line:
@@ -240,7 +230,7 @@ def _placed(placements: Sequence[Placement], most: int) -> Table:
         lines.append(Line(name=each.title, cells=[f"{number(low)} to {number(high)}", *cells]))
     return Table(
         headings=["statistic", "generated, 5% to 95%", *(f"real {k + 1}" for k in range(num))],
-        groups=[Group(lines=lines)],
+        lines=lines,
         title="Real images",
         about="Each in the order of its set, and in brackets the share of the generated "
         "images with a smaller value. Near 0% or 100%, the generated images hardly reach it.",
@@ -261,7 +251,7 @@ def _classes(pairs: Sequence[ClassPair]) -> Table:
         "generated images by the class asked for, and on real images by their true class. Kept: "
         "how much of the difference from 0.5 is there.",
         headings=("classes", "generated", "real", "kept"),
-        groups=[Group(lines=lines)],
+        lines=lines,
     )
 
 
@@ -283,5 +273,5 @@ def _requested(requested: Sequence[Requested]) -> Table:
         "and standard deviation. The encoder's own errors, on real images of known truth, are the "
         "least that can be expected.",
         headings=("parameter", "images", "generated", "encoder itself"),
-        groups=[Group(lines=lines)],
+        lines=lines,
     )

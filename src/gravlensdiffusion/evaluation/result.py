@@ -51,18 +51,12 @@ class Settings:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Placement:
-    """One statistic of each real image beside its range over the generated images.
+    """One statistic of each real image beside its range over the generated images."""
 
-    Attributes:
-        name: Name of the statistic.
-        quantiles: 5%, 50% and 95% of the generated images.
-        values: The real images'; None where it cannot be measured.
-        below: Share of the generated images with a smaller value, for each real image.
-    """
-
-    name: str
-    quantiles: tuple[float, float, float]
-    values: tuple[float | None, ...]
+    name: str  # name of the statistic
+    quantiles: tuple[float, float, float]  # 5%, 50% and 95% of the generated images
+    values: tuple[float | None, ...]  # the real images'; None where it cannot be measured
+    # Share of the generated images with a smaller value, for each real image.
     below: tuple[float | None, ...]
 
     @property

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from gravlensdiffusion.errors import GravLensError
@@ -28,19 +28,12 @@ Images = LensSet | str | os.PathLike[str]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sets:
-    """The sets of an evaluation.
+    """The sets of an evaluation."""
 
-    Attributes:
-        generated: The images to be judged.
-        reference: The real images.
-        second: More real images, for the floor; or None.
-        training: What the generator was trained on, or None.
-    """
-
-    generated: PreparedSource
-    reference: PreparedSource
-    second: PreparedSource | None = None
-    training: PreparedSource | None = None
+    generated: PreparedSource  # the images to be judged
+    reference: PreparedSource  # the real images
+    reference2: PreparedSource | None = None  # more real images, for the floor; or None
+    train: PreparedSource | None = None  # what the generator was trained on, or None
 
     @classmethod
     def of(
@@ -77,19 +70,13 @@ class Sets:
             given["generated"] = generator.sample(num or len(real), seed=seed, progress=progress)
         elif num is not None:
             raise GravLensError("`num` is for a model, whose images are drawn")
-        ready = {role: PreparedSource(as_set(each), called[role]) for role, each in given.items()}
-        return cls(
-            generated=ready["generated"],
-            reference=ready["reference"],
-            second=ready.get("reference2"),
-            training=ready.get("train"),
-        )
+        return cls(**{k: PreparedSource(as_set(each), called[k]) for k, each in given.items()})
 
     @property
     def named(self) -> dict[str, PreparedSource]:
         """All sets that there are, by the name of their attribute."""
-        names = ("generated", "reference", "second", "training")
-        return {name: each for name in names if (each := getattr(self, name)) is not None}
+        named = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: each for name, each in named.items() if each is not None}
 
     @property
     def all(self) -> tuple[PreparedSource, ...]:
@@ -99,7 +86,8 @@ class Sets:
     @property
     def real(self) -> tuple[PreparedSource, ...]:
         """The reference and, where there is one, the second reference."""
-        return (self.reference,) if self.second is None else (self.reference, self.second)
+        both = (self.reference, self.reference2)
+        return tuple(each for each in both if each is not None)
 
     @property
     def measured(self) -> tuple[PreparedSource, ...]:
@@ -143,16 +131,16 @@ class Sets:
             _check_units(sets)
         rounded = settings.eight_bit or any(each.is_eight_bit for each in sets)
         levels = EIGHT_BIT if rounded else None
-        fields = [
-            each.field_arcsec for each in (self.reference, *sets) if each.field_arcsec is not None
-        ]
-        units = [each.flux_unit for each in (self.reference, *sets) if each.flux_unit != UNKNOWN]
+        # What a set does not tell is that of the reference, or else of the first set that tells.
+        every = (self.reference, *sets)
+        units = (each.flux_unit for each in every if each.flux_unit != UNKNOWN)
+        sides = (each.field_arcsec for each in every if each.field_arcsec is not None)
         preparation = Preparation(
             size=chosen,
-            flux_unit=units[0] if units else None,
+            flux_unit=next(units, None),
             rescale=rescale,
             levels=levels,
-            field_arcsec=fields[0] if fields else None,
+            field_arcsec=next(sides, None),
         )
         reference = self.reference.prepared(preparation)
         if not _is_unit_range(reference):
@@ -175,10 +163,10 @@ class Sets:
                 nothing could be learned.
         """
         pairs = [(self.generated, each, "the generated images") for each in self.real]
-        if self.second is not None:
-            pairs.append((self.second, self.reference, "the second reference"))
-        if self.training is not None:
-            pairs += [(each, self.training, "the reference") for each in self.real]
+        if self.reference2 is not None:
+            pairs.append((self.reference2, self.reference, "the second reference"))
+        if self.train is not None:
+            pairs += [(each, self.train, "the reference") for each in self.real]
         notes = []
         for own, other, role in pairs:
             num = int(are_known(own.signatures, other.signatures).sum())

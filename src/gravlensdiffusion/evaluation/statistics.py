@@ -76,36 +76,26 @@ class Use(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Statistic:
-    """One statistic by which a generated set is compared with a real one: a row of the report.
+    """One statistic by which a generated set is compared with a real one: a row of the report."""
 
-    Attributes:
-        name: Its name in ``report.json``.
-        group: Section of the table.
-        label: What people call it; its name where this is empty.
-        compare: Returns its value from the generated and the real measurements and a source of
-            random numbers; of statistics that are computed at once, all by their names. None for
-            what is compared in its own way.
-        defects: Planted defects that its values are likened to, the most telling first.
-        bias: How the value falls with the number of images N: ``1/N``, ``1/sqrt(N)`` for the
-            distances whose square falls as 1/N, ``none`` for what is unbiased or no distance.
-        is_relative: Whether a relative error makes sense: positive, with a meaningful zero.
-        use: What images with another value are not good for.
-        space: What it is computed from, where statistics differ in that alone.
-        bag_size: Images that are seen at a time.
-        has_upper_floor: Whether only values above the floor tell sets apart, although it is no
-            distance.
-    """
-
-    name: str
-    group: Group
-    label: str = ""
+    name: str  # its name in `report.json`
+    group: Group  # section of the table
+    label: str = ""  # what people call it; its name where this is empty
+    # Returns its value from the generated and the real measurements and a source of random numbers;
+    # of statistics that are computed at once, all by their names. None for what is compared in its
+    # own way.
     compare: Compare | None = field(default=None, compare=False)
+    # Planted defects that its values are likened to, the most telling first.
     defects: tuple[Defect, ...] = ()
+    # How the value falls with the number of images N: `1/N`, `1/sqrt(N)` for the distances whose
+    # square falls as 1/N, `none` for what is unbiased or no distance.
     bias: Literal["1/N", "1/sqrt(N)", "none"] = "none"
+    # Whether a relative error makes sense: positive, with a meaningful zero.
     is_relative: bool = False
-    use: Use | None = None
-    space: Space | None = None
-    bag_size: int = 1
+    use: Use | None = None  # what images with another value are not good for
+    space: Space | None = None  # what it is computed from, where statistics differ in that alone
+    bag_size: int = 1  # images that are seen at a time
+    # Whether only values above the floor tell sets apart, although it is no distance.
     has_upper_floor: bool = False
 
     @property

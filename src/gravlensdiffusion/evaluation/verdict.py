@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gravlensdiffusion.evaluation.compare import FAR_RATIO, Row
-from gravlensdiffusion.evaluation.conditioning import KEPT, ClassPair, too_alike
+from gravlensdiffusion.evaluation.conditioning import KEPT, ClassPair
 from gravlensdiffusion.evaluation.plan import FEW_IMAGES, HANDFUL
 from gravlensdiffusion.evaluation.result import Evaluation
 from gravlensdiffusion.evaluation.statistics import FID, FRECHET, Group, Space, Use
@@ -17,14 +17,8 @@ from gravlensdiffusion.reports.numbers import compared, number, plus_minus
 
 MATTERS = 0.1
 """Excess of a measure of lens physics over its floor [scatter of the reference] that is a fault."""
-TELLING = 0.6
-"""Area of a two-sample test from which on a network would learn which images are generated."""
 OF_IMAGES = (Group.PHYSICS, Group.DETAIL)
 """Sections of what is measured of each image."""
-MOST_NAMED = 4
-"""Statistics that a sentence names."""
-OTHER_MIXTURE = 0.1
-"""Share of the images that would have to change class for two sets to be mixed alike."""
 
 
 def verdict(evaluation: Evaluation) -> list[str]:
@@ -106,7 +100,7 @@ def _worst(evaluation: Evaluation) -> str | None:
             f"{worst.statistic.source}, where 0.5 is guessing; no measure of lens physics is off by "
             "a tenth of its scatter"
         )
-    if close := too_alike(evaluation.class_pairs):
+    if close := _too_alike(evaluation.class_pairs):
         return close[0].told(those)
     for row in rows:
         # Of a share such as coverage only less than the floor is a fault.
@@ -163,11 +157,12 @@ def _uses(evaluation: Evaluation) -> tuple[list[str], list[str]]:
         elif found:
             good.append(use)
     kept = [pair.kept for pair in pairs if pair.kept is not None]
-    if too_alike(pairs):
+    if _too_alike(pairs):
         bad.append("telling the classes apart")
     elif kept and min(kept) >= KEPT:
         good.append("telling the classes apart")
-    if any((row.value or 0.0) >= TELLING for row in _standing_out(rows, Group.TWO_SAMPLE)):
+    # From such an area on a network would learn which images are generated.
+    if any((row.value or 0.0) >= 0.6 for row in _standing_out(rows, Group.TWO_SAMPLE)):
         bad.append("training networks in which one class has more of them than another")
     return bad, good
 
@@ -178,10 +173,10 @@ def _mixtures(evaluation: Evaluation) -> str:
         _shares(evaluation.set_fact(role, "classes")) for role in ("generated", "reference")
     )
     both = ours.keys() | theirs.keys()
+    # The share of the images that would have to change class, and what comes about by chance.
     away = sum(abs(ours.get(name, 0.0) - theirs.get(name, 0.0)) for name in both) / 2
-    # So much comes about by chance where the classes are drawn.
     chance = (len(both) / max(min(evaluation.sizes), 1)) ** 0.5
-    if not ours or not theirs or away <= max(OTHER_MIXTURE, chance):
+    if not ours or not theirs or away <= max(0.1, chance):
         return ""
     return (
         f"The generated images are {_mixed(ours)}; the {evaluation.noun} are {_mixed(theirs)}. What "
@@ -219,7 +214,7 @@ def _measures(rows: Sequence[Row], those: str) -> str:
     far = _standing_out(rows, group)
     if not far:
         return f"None of the {len(measured)} measures of {group} stands out from its floor."
-    named = [f"{_difference(row, those)} ({_above_floor(row)})" for row in far[:MOST_NAMED]]
+    named = [f"{_difference(row, those)} ({_above_floor(row)})" for row in far[:4]]
     lie, first = ("lies", "") if len(far) == 1 else ("lie", "The farthest: ")
     text = f"{first}{'; '.join(named)}."
     counted = f"Of {len(measured)} measures of {group}, {len(far)} {lie} above the floor."
@@ -253,12 +248,17 @@ def _memorisation(rows: Sequence[Row]) -> str:
 
 def _classes(pairs: Sequence[ClassPair], those: str) -> str:
     measured = [pair for pair in pairs if pair.kept is not None]
-    if close := too_alike(measured):
+    if close := _too_alike(measured):
         more = f" So are {len(close) - 1} more of {len(measured)} pairs." if len(close) > 1 else ""
         return f"{close[0].told(those)}.{more}"
     if measured:
         return f"No two classes are certainly more alike than in {those}, as the encoder sees them."
     return ""
+
+
+def _too_alike(pairs: Sequence[ClassPair]) -> list[ClassPair]:
+    """Return the pairs of classes that are too alike, the worst first."""
+    return sorted((pair for pair in pairs if pair.is_too_alike), key=lambda pair: pair.kept or 0.0)
 
 
 def _standing_out(rows: Sequence[Row], *groups: Group) -> list[Row]:

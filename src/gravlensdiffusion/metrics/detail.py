@@ -10,8 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import label, maximum_filter, median_filter
 
-from gravlensdiffusion.errors import GravLensError
-
 Floats = NDArray[np.float64]
 
 ROUGHNESS = ("roughness_by_row", "roughness_by_column")
@@ -48,9 +46,6 @@ def measure_detail(images: NDArray[np.floating]) -> dict[str, Floats]:
         ``(N, W - 3)``: the mean logarithm of the third difference, which lies between two pixels as
         a seam does, of the logarithm of the flux over the brightest pixel plus 0.1, so that the arc,
         the sky and each image count alike.
-
-    Raises:
-        GravLensError: If the images are smaller than four pixels a side or hold nothing.
     """
     dark, bright, _ = points(images)
     arc, sky = _fine_power(images)
@@ -65,8 +60,6 @@ def measure_detail(images: NDArray[np.floating]) -> dict[str, Floats]:
 
 def _roughness(images: NDArray[np.floating]) -> Iterator[Floats]:
     """Yield the roughness of rows and of columns."""
-    if min(images.shape[1:]) < 4 or not images.size:
-        raise GravLensError("seams are looked for in images of at least 4 pixels a side")
     flux = np.maximum(images, 0).astype(np.float64)
     peak = flux.max(axis=(1, 2), keepdims=True)
     stretched = np.log(flux / np.where(peak > 0, peak, 1) + FAINT)

@@ -11,44 +11,30 @@ Floats = NDArray[np.float64]
 
 NUM_DIRECTIONS = 48
 """Rays from the middle of the image, evenly spaced; an even number, so that each has an opposite."""
-
 STEP = 0.5
 """Distance of the points on a ray [pixel]."""
-
 SIGNIFICANCE = 3.0
 """How far an arc must stand out, in units of the sky's rms."""
-
 CONTRAST = 0.3
 """How far an arc must stand out, as a fraction of the lens galaxy's light beneath it."""
-
 FAINTEST = 1e-3
 """How far an arc must stand out, as a fraction of the image's brightest pixel."""
-
 DETECTION = 8.0
 """How far at least one point must stand out, in units of the sky's rms."""
-
 HALF = 0.5
 """The fraction of a ray's own maximum down to which its points count."""
-
 HARMONICS = (1, 2)
 """Harmonics of the critical curve: 1 is the source's offset, 2 shear and ellipticity."""
-
 RIDGE = 0.02
 """Penalty on the square of the harmonics' amplitudes, for arcs seen in few directions only."""
 
 
 class _Rays(NamedTuple):
-    """Sampling of images of one size along rays.
+    """Sampling of images of one size along rays."""
 
-    Attributes:
-        operator: Bilinear interpolation, shape ``(rays * points, H * H)``.
-        radii: Distance of the points from the middle, shape ``(points,)`` [pixel].
-        waves: Constant, cosines and sines at the rays' angles, shape ``(rays, 1 + 2 harmonics)``.
-    """
-
-    operator: csr_array
-    radii: NDArray[np.float32]
-    waves: Floats
+    operator: csr_array  # bilinear interpolation, shape (rays * points, H * H)
+    radii: NDArray[np.float32]  # of the points from the middle, shape (points,) [pixel]
+    waves: Floats  # constant, cosines and sines at the rays' angles, (rays, 1 + 2 harmonics)
 
 
 def einstein_radius(flux: NDArray[np.floating], sky_rms: Floats) -> Floats:

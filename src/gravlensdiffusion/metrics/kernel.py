@@ -28,22 +28,13 @@ SUBSETS_FOR_VARIANCE = 10
 
 
 class _KernelDistance(NamedTuple):
-    """A squared maximum mean discrepancy with its uncertainty.
+    """A squared maximum mean discrepancy with its uncertainty."""
 
-    Attributes:
-        value: The unbiased estimate.
-        standard_error: Its standard error over new draws of both sets.
-        num_x: Generated images used at a time.
-        num_y: Reference images used at a time.
-        p_value: Fraction of random splits of the joined sets with at least this value; NaN where
-            that was not tested.
-    """
-
-    value: float
-    standard_error: float
-    num_x: int
-    num_y: int
-    p_value: float = float("nan")
+    value: float  # the unbiased estimate
+    standard_error: float  # over new draws of both sets
+    num_x: int  # generated images used at a time
+    num_y: int  # reference images used at a time
+    p_value: float = float("nan")  # share of random splits of the joined sets with at least `value`
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -112,7 +103,7 @@ def kid(
         x: Features of the generated images, shape ``(N, D)``.
         y: Features of the reference images, shape ``(M, D)``.
         rng: Source of the random subsets.
-        subset_size: Images per side in a subset, at most.
+        subset_size: Images per side in a subset, at most; two at least.
         num_subsets: Number of subsets.
 
     Raises:
@@ -123,11 +114,6 @@ def kid(
     """
     x, y = check_vectors(x, y, least=2)
     size = min(subset_size, len(x), len(y))
-    if size < 2 or num_subsets < 1:
-        raise GravLensError(
-            f"KID needs subsets of at least 2 images and at least 1 subset, got {subset_size} and "
-            f"{num_subsets}"
-        )
     if size == len(x) == len(y):
         num_subsets = 1
     values = np.empty(num_subsets)

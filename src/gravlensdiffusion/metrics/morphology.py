@@ -29,21 +29,13 @@ BRIGHT_FRACTION = 0.2
 
 
 class _Moments(NamedTuple):
-    """The flux-weighted first and second moments of N images, each of shape ``(N,)``.
+    """The flux-weighted first and second moments of N images, each of shape ``(N,)``."""
 
-    Attributes:
-        x: Centroid along the columns [pixel].
-        y: Centroid along the rows [pixel].
-        xx: Second moment ``<(x - <x>)^2>`` [pixel^2].
-        yy: Second moment ``<(y - <y>)^2>`` [pixel^2].
-        xy: Second moment ``<(x - <x>)(y - <y>)>`` [pixel^2].
-    """
-
-    x: Floats
-    y: Floats
-    xx: Floats
-    yy: Floats
-    xy: Floats
+    x: Floats  # centroid along the columns [pixel]
+    y: Floats  # centroid along the rows [pixel]
+    xx: Floats  # <(x - <x>)^2> [pixel^2]
+    yy: Floats  # <(y - <y>)^2> [pixel^2]
+    xy: Floats  # <(x - <x>)(y - <y>)> [pixel^2]
 
 
 def local_mean(flux: NDArray[np.floating]) -> NDArray[np.floating]:

@@ -1,6 +1,6 @@
 """What sets of lens images are compared by: numbers, radial profile and power spectrum of each image."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -11,11 +11,13 @@ from scipy.fft import rfft2
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.metrics.einstein import einstein_radius
 from gravlensdiffusion.metrics.morphology import asymmetry, ellipticity, gini, m20, moments, segment
-from gravlensdiffusion.metrics.sky import Chunk, chunks
+from gravlensdiffusion.metrics.sky import MIN_SIZE, Sky, measure_sky
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
+CHUNK_PIXELS = 1_000_000
+"""Pixels that are measured at once: few enough to stay in the cache."""
 UNITS = {
     "einstein_radius": "arcsec",  # from the arcs' mean distance
     "total_flux": "flux",  # sum of all pixels above the sky
@@ -38,15 +40,10 @@ UNITS = {
 
 
 class _Profile(NamedTuple):
-    """A quantity in K bins, for each of N images.
+    """A quantity in K bins, for each of N images."""
 
-    Attributes:
-        centres: Mean abscissa of each bin, shape ``(K,)``.
-        values: Shape ``(N, K)``; NaN for images that are not finite.
-    """
-
-    centres: Floats
-    values: Floats
+    centres: Floats  # mean abscissa of each bin, shape (K,)
+    values: Floats  # shape (N, K); NaN for images that are not finite
 
 
 def measure(
@@ -68,13 +65,11 @@ def measure(
         without a lens.
 
     Raises:
-        GravLensError: If the images are not square or too small, or the pixel scale not positive.
+        GravLensError: If the images are too small to hold any sky.
     """
-    if pixel_scale_arcsec is not None and not 0 < pixel_scale_arcsec < np.inf:
-        raise GravLensError(f"the pixel scale must be positive, got {pixel_scale_arcsec}")
     lengths = {"arcsec": pixel_scale_arcsec or 1.0, "arcsec^2": (pixel_scale_arcsec or 1.0) ** 2}
     measured = {name: np.empty(len(images)) for name in UNITS}
-    for chunk in chunks(images, masked):
+    for chunk in _chunks(images, masked):
         values = _measure_chunk(chunk)
         for name, unit in UNITS.items():
             scaled = values[name] * lengths.get(unit, 1.0)
@@ -89,13 +84,8 @@ def radial_profile(
 ) -> _Profile:
     """Return the mean of the sky-subtracted image in rings one pixel wide about its middle.
 
-    Args:
-        images: Shape ``(N, H, H)`` [flux].
-        pixel_scale_arcsec: Width of a pixel [arcsec]; None to have the radii in pixels.
-        masked: Pixels that do not count, shape ``(N, H, H)``; None where all do.
-
-    Returns:
-        H // 2 rings out to the inscribed circle: radii [arcsec], means [flux].
+    The arguments are those of `measure`. There are H // 2 rings out to the inscribed circle: radii
+    [arcsec], means [flux].
     """
     centres, rings = _rings(images.shape[-1])
     return _Profile(centres * (pixel_scale_arcsec or 1.0), _averaged(images, rings, masked))
@@ -111,17 +101,10 @@ def power_spectrum(
         P(k) = mean over the ring of |F(k)|^2 / H^2
 
     for the discrete Fourier transform F without further factors: white noise of standard deviation
-    sigma has ``P = sigma^2`` at all frequencies.
-
-    Args:
-        images: Shape ``(N, H, H)`` [flux].
-        pixel_scale_arcsec: Width of a pixel [arcsec]; None to have the frequencies per pixel.
-        masked: Pixels that do not count, shape ``(N, H, H)``; None where all do. They are taken
-            for sky, and the power is that of the others, whose share of the image it is divided by.
-
-    Returns:
-        H // 2 rings, one cycle per image wide, up to the Nyquist frequency: frequencies
-        [cycles / arcsec], powers [flux^2].
+    sigma has ``P = sigma^2`` at all frequencies. The arguments are those of `measure`; masked pixels
+    are taken for sky, and the power is that of the others, whose share of the image it is divided by.
+    There are H // 2 rings, one cycle per image wide, up to the Nyquist frequency: frequencies
+    [cycles / arcsec], powers [flux^2].
     """
     size = images.shape[-1]
     centres, rings = _frequency_rings(size)
@@ -134,7 +117,39 @@ def power_spectrum(
     return _Profile(centres / (pixel_scale_arcsec or 1.0), values)
 
 
-def _measure_chunk(chunk: Chunk) -> dict[str, Floats]:
+class _Chunk(NamedTuple):
+    """Some of many images, ready to be measured."""
+
+    where: slice  # which of them
+    images: NDArray[np.float32]  # shape (N, H, H) [flux]; zero where an image is not finite
+    flux: NDArray[np.float32]  # the same without the level of the sky; zero where it is masked
+    sky: Sky
+    masked: Mask | None  # pixels that do not count; None where all do
+    good: Mask  # which images are finite, shape (N,)
+
+
+def _chunks(images: NDArray[np.floating], masked: Mask | None) -> Iterator[_Chunk]:
+    """Yield images ``(N, H, H)`` about `CHUNK_PIXELS` at a time."""
+    if images.shape[1] < MIN_SIZE:
+        raise GravLensError(
+            f"images must have at least {MIN_SIZE} pixels a side to be measured, "
+            f"got {images.shape[1]}"
+        )
+    step = max(1, CHUNK_PIXELS // images.shape[1] ** 2)
+    for start in range(0, len(images), step):
+        where = slice(start, min(start + step, len(images)))
+        single = np.asarray(images[where], dtype=np.float32)
+        good = np.asarray(np.isfinite(single).all((1, 2)))
+        if not good.all():
+            single = np.where(good[:, None, None], single, np.float32(0))
+        own = masked[where] if masked is not None and masked[where].any() else None
+        sky = measure_sky(single, own)
+        flux = single - sky.level[:, None, None].astype(np.float32)
+        flux = flux if own is None else np.where(own, np.float32(0), flux)
+        yield _Chunk(where, single, flux, sky, own, good)
+
+
+def _measure_chunk(chunk: _Chunk) -> dict[str, Floats]:
     """Return all statistics of finite images, lengths in pixels."""
     _, images, flux, sky, masked, _ = chunk
     total = flux.sum((1, 2), dtype=np.float64)
@@ -181,7 +196,7 @@ def _averaged(
 ) -> Floats:
     """Return the ring averages of what a function makes of sky-subtracted images, ``(N, K)``."""
     values = np.empty((len(images), rings.shape[1]))
-    for where, _, flux, _, own, good in chunks(images, masked):
+    for where, _, flux, _, own, good in _chunks(images, masked):
         changed = flux if change is None else change(flux)
         means = changed.reshape(len(changed), -1) @ rings
         if own is not None:

@@ -20,8 +20,9 @@ from torch.nn.functional import binary_cross_entropy_with_logits, huber_loss
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.metrics.defects import plant
 from gravlensdiffusion.metrics.pixel_network import PixelNetwork
-from gravlensdiffusion.metrics.two_sample import Auc, check_counts, measure_auc
+from gravlensdiffusion.metrics.two_sample import Auc, measure_auc
 from gravlensdiffusion.sets.flux import peak_scaled
+from gravlensdiffusion.sets.images import drawn_rows
 
 BAG_SIZES = (1, 2, 4, 8)
 MIN_BAGS = 10
@@ -41,23 +42,14 @@ Images = NDArray[np.float32]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PixelTraining:
-    """How the classifier is trained.
+    """How the classifier is trained."""
 
-    Attributes:
-        max_images: Most images of one side that take part; more are left out at random.
-        held_out: Fraction of them that is scored and not trained on.
-        epochs: Number of passes over the rest.
-        min_batches: Fewest batches trained on; small sets are passed over more often.
-        learning_rate: Peak of the one-cycle schedule.
-        weight_decay: Of AdamW.
-    """
-
-    max_images: int = 4000
-    held_out: float = 0.2
-    epochs: int = 8
-    min_batches: int = 300
-    learning_rate: float = 5e-3
-    weight_decay: float = 1e-2
+    max_images: int = 4000  # most images of one side that take part; more are left out at random
+    held_out: float = 0.2  # fraction of them that is scored and not trained on
+    epochs: int = 8  # number of passes over the rest
+    min_batches: int = 300  # fewest batches trained on; small sets are passed over more often
+    learning_rate: float = 5e-3  # peak of the one-cycle schedule
+    weight_decay: float = 1e-2  # of AdamW
 
 
 Bags = Mapping[int, Auc]
@@ -76,7 +68,7 @@ def compare_pixels(
     """Train a small network to tell generated from real images; score it on a held-out part.
 
     Args:
-        generated: Shape ``(M, C, H, W)``, any format of numbers; see `equalise`.
+        generated: Shape ``(M, C, H, W)``, any format of numbers; see `_equalise`.
         real: Shape ``(N, C, H, W)``.
         rng: Chooses images, initial weights and order.
         training: How to train; None for the defaults.
@@ -84,16 +76,11 @@ def compare_pixels(
             trained anew; 1 to hold out the one part that `training` says.
 
     Raises:
-        GravLensError: If shapes do not agree, a value is not finite, images have fewer than 16
-            pixels a side, or a set has fewer than 20 images.
+        GravLensError: If images have fewer than 16 pixels a side.
     """
     training = training or PixelTraining()
-    check_counts(len(generated), len(real))
-    kept = [
-        side[np.sort(rng.permutation(len(side))[: training.max_images])]
-        for side in (generated, real)
-    ]
-    chosen = equalise(kept[0], kept[1])
+    one, two = (side[drawn_rows(len(side), training.max_images, rng)] for side in (generated, real))
+    chosen = _equalise(one, two)
     if min(chosen[0].shape[-2:]) < MIN_PIXELS:
         raise GravLensError(
             f"the two-sample test on pixels needs images of at least {MIN_PIXELS} pixels a side, "
@@ -109,7 +96,7 @@ def compare_pixels(
         for of_side, values in zip(scores, found, strict=True):
             of_side.append(values - middle)
     ours, theirs = (np.concatenate(each) for each in scores)
-    return measure_bags(ours, theirs, rng)
+    return _measure_bags(ours, theirs, rng)
 
 
 def _splits(
@@ -143,11 +130,7 @@ def planted_scores(
     Returns:
         The areas for sky noise multiplied by 1.1, and for images that are each averaged with their
         copy one pixel further along the columns.
-
-    Raises:
-        GravLensError: As in `compare_pixels`, for the halves.
     """
-    check_counts(len(real) // 2, len(real) // 2)
     order = rng.permutation(len(real))
     half = min(len(real) // 2, (training or PixelTraining()).max_images)
     clean = real[np.sort(order[:half])]
@@ -166,7 +149,7 @@ def valid_bag(noise: Bags, blur: Bags) -> int | None:
     return next(found, None)
 
 
-def measure_bags(
+def _measure_bags(
     generated_scores: NDArray[np.float64],
     real_scores: NDArray[np.float64],
     rng: np.random.Generator,
@@ -241,7 +224,7 @@ def _score(network: PixelNetwork, images: Images) -> NDArray[np.float64]:
     return torch.cat(scores).double().numpy()
 
 
-def equalise(first: NDArray[np.generic], second: NDArray[np.generic]) -> tuple[Images, Images]:
+def _equalise(first: NDArray[np.generic], second: NDArray[np.generic]) -> tuple[Images, Images]:
     """Bring two sets of images to the same range and the same grid of values.
 
     Where all images of a set have one and the same minimum and maximum, each was scaled to its
@@ -255,20 +238,8 @@ def equalise(first: NDArray[np.generic], second: NDArray[np.generic]) -> tuple[I
     Args:
         first: Shape ``(M, C, H, W)``, any format of numbers.
         second: Shape ``(N, C, H, W)``.
-
-    Raises:
-        GravLensError: If the sets differ in image shape, are empty, or hold values that are not
-            finite.
     """
     sets = [first, second]
-    for images in sets:
-        if images.ndim != 4 or 0 in images.shape or images.shape[1:] != first.shape[1:]:
-            raise GravLensError(
-                "the two sets must hold images of one shape (N, C, H, W), got "
-                f"{first.shape} and {second.shape}"
-            )
-        if not np.isfinite(images.astype(np.float32)).all():
-            raise GravLensError("a set of images holds NaN or infinite values")
     if any(images.dtype == np.float16 for images in sets):
         sets = [images.astype(np.float16) for images in sets]
     steps = [step for step in map(_byte_step, sets) if step is not None]

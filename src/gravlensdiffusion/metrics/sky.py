@@ -6,8 +6,6 @@ stand out (an arc, a neighbour, a hot pixel) are clipped, as are whole corners. 
 not depend on their values, so that pure noise is measured without bias.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -15,78 +13,49 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from gravlensdiffusion.errors import GravLensError
-
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 MIN_SIZE = 16
 """Smallest height and width that has enough sky in its corners [pixel]."""
-
 CORNER_RADIUS = 1.1
 """Where the corners begin, in units of half the image's width.
 
 In noise-free simulations of the preset `deeplense` at 64 pixels, light left in the corners raises
 the rms by 0.1% on average; if they began at 1.0, by 13%.
 """
-
 CLIP = 4.0
 """Pixels further than this from the plane, in units of the rms, are not sky."""
-
 CORNER_CLIP = 5.0
 """A corner whose rms is higher than the second smallest by so many of its errors is left out."""
-
 LEAST_SEEN = 0.25
 """Share of a corner that must be seen for it to count."""
-
 NUM_CLIPS = 3
 """How often pixels are clipped and the rms is taken anew."""
-
 RELATIVE_PRECISION = 1e-6
 """Noise below this fraction of the largest pixel is rounding, and counts as none."""
 
-CHUNK_PIXELS = 1_000_000
-"""Pixels that are measured at once: few enough to stay in the cache."""
+
+class Sky(NamedTuple):
+    """What the corners of N images hold, shape ``(N,)`` each."""
+
+    level: Floats  # mean [flux]
+    rms: Floats  # standard deviation of the noise [flux]
+    whiteness: Floats  # correlation of pixels that share an edge: 0 for white noise, NaN for none
+    rotated_difference: Floats  # mean absolute difference of opposite pixels [flux]
 
 
-class _Sky(NamedTuple):
-    """What the corners of N images hold.
+class _Corners(NamedTuple):
+    """The corners of images of one size, n pixels in row-major order."""
 
-    Attributes:
-        level: Mean, shape ``(N,)`` [flux].
-        rms: Standard deviation of the noise, shape ``(N,)`` [flux].
-        whiteness: Correlation of pixels that share an edge, shape ``(N,)``; 0 expected for white
-            noise. NaN without noise.
-        rotated_difference: Mean absolute difference between a pixel and the one opposite of the
-            image's centre, shape ``(N,)`` [flux]; ``2 rms / sqrt(pi)`` expected for white noise.
-    """
-
-    level: Floats
-    rms: Floats
-    whiteness: Floats
-    rotated_difference: Floats
+    pixels: NDArray[np.intp]  # indices into the flattened image, shape (n,)
+    basis: Floats  # orthonormal planes, three for each corner, shape (n, 12)
+    first: NDArray[np.intp]  # one of each pair that shares an edge: index into `pixels`, shape (p,)
+    second: NDArray[np.intp]  # the other pixel of the pair
+    correlation: float  # what subtracting the planes does to the mean correlation of the pairs
 
 
-@dataclass(frozen=True)
-class _Corners:
-    """The corners of images of one size, n pixels in row-major order.
-
-    Attributes:
-        pixels: Indices into the flattened image, shape ``(n,)``.
-        basis: Orthonormal planes, three for each corner, shape ``(n, 12)``.
-        first: One pixel of each pair that shares an edge: index into `pixels`, shape ``(p,)``.
-        second: The other pixel of the pair.
-        correlation: What subtracting the planes does to the mean correlation of the pairs.
-    """
-
-    pixels: NDArray[np.intp]
-    basis: Floats
-    first: NDArray[np.intp]
-    second: NDArray[np.intp]
-    correlation: float
-
-
-def measure_sky(images: NDArray[np.floating], masked: Mask | None = None) -> _Sky:
+def measure_sky(images: NDArray[np.floating], masked: Mask | None = None) -> Sky:
     """Measure the sky in the corners of each image.
 
     The rms is that of the pixels within `CLIP` times the rms of their plane, corrected for the
@@ -111,60 +80,9 @@ def measure_sky(images: NDArray[np.floating], masked: Mask | None = None) -> _Sk
     num_kept = np.maximum(kept.sum(1), 1)
     level = (values * kept).sum(1) / num_kept
     rms = np.where(rms > RELATIVE_PRECISION * largest, rms, 0.0)
-    return _Sky(
+    return Sky(
         level, rms, _whiteness(residuals * kept, kept, corners, rms), _rotated(values, kept, rms)
     )
-
-
-class Chunk(NamedTuple):
-    """Some of many images, ready to be measured.
-
-    Attributes:
-        where: Which of them.
-        images: Those that are not finite are zero, shape ``(N, H, H)`` [flux].
-        flux: The same without the level of their sky, zero where they are masked.
-        sky: Their sky.
-        masked: Pixels that do not count; None where all do.
-        good: Which images are finite, shape ``(N,)``.
-    """
-
-    where: slice
-    images: NDArray[np.float32]
-    flux: NDArray[np.float32]
-    sky: _Sky
-    masked: Mask | None
-    good: Mask
-
-
-def chunks(images: NDArray[np.floating], masked: Mask | None = None) -> Iterator[Chunk]:
-    """Yield images about `CHUNK_PIXELS` at a time.
-
-    Args:
-        images: Shape ``(N, H, H)`` [flux].
-        masked: Pixels that do not count, likewise; None where all do.
-
-    Raises:
-        GravLensError: If the images are not square or too small to hold any sky.
-    """
-    if images.ndim != 3 or images.shape[1] != images.shape[2]:
-        raise GravLensError(f"images must have the shape (N, H, H), got {images.shape}")
-    if images.shape[1] < MIN_SIZE:
-        raise GravLensError(
-            f"images must have at least {MIN_SIZE} pixels a side to be measured, "
-            f"got {images.shape[1]}"
-        )
-    step = max(1, CHUNK_PIXELS // images.shape[1] ** 2)
-    for start in range(0, len(images), step):
-        where = slice(start, min(start + step, len(images)))
-        single = np.asarray(images[where], dtype=np.float32)
-        good = np.asarray(np.isfinite(single).all((1, 2)))
-        if not good.all():
-            single = np.where(good[:, None, None], single, np.float32(0))
-        own = masked[where] if masked is not None and masked[where].any() else None
-        sky = measure_sky(single, own)
-        flux = single - sky.level[:, None, None].astype(np.float32)
-        flux = flux if own is None else np.where(own, np.float32(0), flux)
-        yield Chunk(where, single, flux, sky, own, good)
 
 
 def _on_planes(values: Floats, seen: Mask, corners: _Corners) -> Floats:

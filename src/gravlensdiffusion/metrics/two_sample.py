@@ -11,10 +11,10 @@ from sklearn.covariance import ledoit_wolf
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 
-from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.metrics.features import Floats, check_vectors
 
 MIN_IMAGES = 20
+"""Images of each set that are needed to train and to test a classifier."""
 
 Scorer = Callable[[Floats], NDArray[np.float64]]
 Sides = tuple[NDArray[np.float64], NDArray[np.float64]]
@@ -22,16 +22,13 @@ Sides = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Auc:
-    """Area under the ROC curve of held-out scores.
+    """Area under the ROC curve of held-out scores."""
 
-    Attributes:
-        value: Probability that a generated image scores higher than a real one, ties counted half;
-            0.5 where nothing was found to tell them apart.
-        standard_error: From the number of held-out images, by Hanley and McNeil's formula; what
-            another training set would change is not in it.
-    """
-
+    # Probability that a generated image scores higher than a real one, ties counted half; 0.5 where
+    # nothing was found to tell them apart.
     value: float
+    # From the number of held-out images, by Hanley and McNeil's formula; what another training set
+    # would change is not in it.
     standard_error: float
 
     @classmethod
@@ -61,20 +58,7 @@ def measure_auc(generated_scores: Floats, real_scores: Floats) -> Auc:
     return Auc.of(float((ranks[:m].sum() - m * (m + 1) / 2) / (m * n)), m, n)
 
 
-def check_counts(num_generated: int, num_real: int) -> None:
-    """Refuse sets that are too small to train and to test a classifier on.
-
-    Raises:
-        GravLensError: If a set has fewer than 20 images.
-    """
-    if min(num_generated, num_real) < MIN_IMAGES:
-        raise GravLensError(
-            f"the two-sample test needs at least {MIN_IMAGES} generated and real images, "
-            f"got {num_generated} and {num_real}"
-        )
-
-
-def compare_features(generated: Floats, real: Floats, seed: int, num_folds: int = 5) -> Auc:
+def compare_features(generated: Floats, real: Floats, seed: int) -> Auc:
     """Return how well classifiers tell generated from real features, by cross-validation.
 
     Three classifiers see three kinds of difference: a linear one means, a quadratic discriminant
@@ -84,21 +68,18 @@ def compare_features(generated: Floats, real: Floats, seed: int, num_folds: int 
     Args:
         generated: Features, shape ``(M, F)``.
         real: Features, shape ``(N, F)``.
-        seed: Seed of the folds.
-        num_folds: Number of parts that are held out in turn.
+        seed: Seed of the five folds.
 
     Raises:
-        GravLensError: If shapes do not agree, a value is not finite, or a set has fewer than 20
-            images.
+        GravLensError: If shapes do not agree or a value is not finite.
 
     References:
         Lopez-Paz & Oquab 2017, arXiv:1610.06545.
     """
     one, two = check_vectors(generated, real)
     sides = (one, two)
-    check_counts(len(one), len(two))
     areas = []
-    for held_out in _folds(sides, num_folds, seed):
+    for held_out in _folds(sides, 5, seed):
         scorer = _fit_combined(_parts(sides, held_out, inside=False), seed)
         found = [scorer(side) for side in _parts(sides, held_out, inside=True)]
         areas.append(measure_auc(*found).value)

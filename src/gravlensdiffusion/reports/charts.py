@@ -1,20 +1,22 @@
 """Charts: what two sets of images have in common, and confusion, ROC curves and reliability of a classifier."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import cache
+from io import BytesIO
 from math import isfinite, sqrt
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from gravlensdiffusion.reports.drawing import (
     GENERATED,
     REAL,
-    class_series,
-    dress,
-    figure_png,
-    lettered,
+    Line,
+    Series,
     own_settings,
+    picture_png,
 )
 
 if TYPE_CHECKING:
@@ -25,6 +27,11 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 
+MAX_LETTERS = 18
+"""Letters of a name in a figure, at most."""
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
+LINES: tuple[Line, ...] = ("-", (0, (4.0, 1.6)), (0, (1.2, 1.2)), (0, (5.0, 1.4, 1.2, 1.4)))
+"""Colours of Okabe and Ito, and dashes, that classes take in turn."""
 MIN_BINS, MAX_BINS = 8, 40
 MAX_WRITTEN = 12
 """Classes up to which every cell of a confusion matrix holds its number."""
@@ -32,23 +39,9 @@ SHOWN = (0.5, 99.5)
 """Percentiles of the real values that the axis of a histogram spans at least [per cent]."""
 
 
-class Band(NamedTuple):
-    """A curve and what surrounds it, shape ``(K,)`` each.
-
-    Attributes:
-        middle: The curve.
-        low: Lower edge.
-        high: Upper edge.
-    """
-
-    middle: Floats
-    low: Floats
-    high: Floats
-
-
 @own_settings()
 def bands_png(
-    x: Floats, generated: Band, real: Band, *, x_label: str, y_label: str, log: bool = False
+    x: Floats, generated: Floats, real: Floats, *, x_label: str, y_label: str, log: bool = False
 ) -> bytes:
     """Return two bands as a PNG file, and below them how far the curves are apart.
 
@@ -56,26 +49,24 @@ def bands_png(
 
     Args:
         x: Abscissae, shape ``(K,)``.
-        generated: Band of one set.
-        real: Band of the other.
+        generated: Band of one set: its middle, lower and upper edge, shape ``(3, K)``.
+        real: Band of the other, likewise.
         x_label: What the horizontal axis shows.
         y_label: What the vertical axis shows.
         log: Whether both axes are logarithmic.
     """
-    from matplotlib.figure import Figure
     from matplotlib.ticker import LogLocator, NullFormatter
 
-    figure = Figure(figsize=(4.4, 3.5), layout="constrained")
+    figure = _figure((4.4, 3.5), layout="constrained")
     axes, strip = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-    axes.fill_between(x, real.low, real.high, color=REAL.colour, alpha=REAL.fill, linewidth=0)
-    for edge in (generated.low, generated.high):
+    middle, low, high = real
+    axes.fill_between(x, low, high, color=REAL.colour, alpha=REAL.fill, linewidth=0)
+    for edge in generated[1:]:
         axes.plot(x, edge, color=GENERATED.colour, linewidth=0.8)
-    for name, band, series in (("real", real, REAL), ("generated", generated, GENERATED)):
-        axes.plot(
-            x, band.middle, color=series.colour, linestyle=series.line, linewidth=1.6, label=name
-        )
-    half = (real.high - real.low) / 2
-    apart = (generated.middle - real.middle) / np.where(half > 0, half, np.nan)
+    for name, curve, series in (("real", middle, REAL), ("generated", generated[0], GENERATED)):
+        axes.plot(x, curve, color=series.colour, linestyle=series.line, linewidth=1.6, label=name)
+    half = (high - low) / 2
+    apart = (generated[0] - middle) / np.where(half > 0, half, np.nan)
     strip.axhline(0, color=REAL.colour, linestyle=REAL.line, linewidth=1)
     strip.plot(x, apart, color=GENERATED.colour, linewidth=1.3)
     reach = max(1.0, 1.1 * float(np.nanmax(np.abs(apart), initial=0.0)))
@@ -88,9 +79,9 @@ def bands_png(
         strip.xaxis.set_minor_formatter(NullFormatter())
         axes.set_yscale("log", nonpositive="mask")
     axes.legend(fontsize=9, frameon=False)
-    dress(axes, "", y_label)
-    dress(strip, x_label, "difference\n/ scatter")
-    return figure_png(figure)
+    _dress(axes, "", y_label)
+    _dress(strip, x_label, "difference\n/ scatter")
+    return _figure_png(figure)
 
 
 @own_settings()
@@ -99,17 +90,13 @@ def histogram_png(generated: Floats, real: Floats) -> bytes:
 
     Args:
         generated: Values of one set, shape ``(N,)``; those that are not finite are left out.
-        real: Values of the other, shape ``(M,)``, likewise.
-
-    Raises:
-        ValueError: If neither set has a value.
+        real: Values of the other, shape ``(M,)``, likewise; one of the sets has a value.
     """
-    from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    edges, *shares = histograms(generated, real)
+    edges, *shares = _histograms(generated, real)
     # Places are fixed, so that histograms beside each other stand on one line.
-    figure = Figure(figsize=(2.4, 1.6))
+    figure = _figure((2.4, 1.6))
     axes = figure.add_axes((0.08, 0.22, 0.84, 0.74))
     for heights, series in zip(reversed(shares), (REAL, GENERATED), strict=True):
         if not heights.any():
@@ -127,21 +114,16 @@ def histogram_png(generated: Floats, real: Floats) -> bytes:
     axes.ticklabel_format(axis="x", scilimits=(-2, 4), useMathText=True)
     axes.xaxis.get_offset_text().set_fontsize(8)
     axes.spines[["left", "right", "top"]].set_visible(False)
-    return figure_png(figure)
+    return _figure_png(figure)
 
 
-def histograms(generated: Floats, real: Floats) -> tuple[Floats, Floats, Floats]:
+def _histograms(generated: Floats, real: Floats) -> tuple[Floats, Floats, Floats]:
     """Return common edges of bins, as fine as the smaller set allows, and the shares of both sets.
 
     The outer bins hold what lies beyond them; a set without values that are finite has no shares.
-
-    Raises:
-        ValueError: If neither set has a value.
     """
     sets = [values[np.isfinite(values)] for values in (generated, real)]
     filled = [values for values in sets if len(values)]
-    if not filled:
-        raise ValueError("no values to show")
     limits = [np.percentile(values, SHOWN) for values in filled]
     # A few wild values of the generated set must not squeeze everything else into one bin.
     low, high = limits[-1]
@@ -161,22 +143,6 @@ def histograms(generated: Floats, real: Floats) -> tuple[Floats, Floats, Floats]
     return edges, one, two
 
 
-class Roc(NamedTuple):
-    """The curve of one class against all others.
-
-    Attributes:
-        name: The class.
-        area: Area under the curve.
-        false: False positive rates, increasing from 0 to 1, shape ``(P,)``.
-        true: True positive rates, shape ``(P,)``.
-    """
-
-    name: str
-    area: float
-    false: Floats
-    true: Floats
-
-
 @own_settings()
 def confusion_png(confusion: NDArray[np.int64], names: Sequence[str]) -> bytes:
     """Return a confusion matrix as a PNG file, shaded by the share within each row.
@@ -185,15 +151,13 @@ def confusion_png(confusion: NDArray[np.int64], names: Sequence[str]) -> bytes:
         confusion: Images of each class (rows) by what they are called (columns), ``(K, K)``.
         names: Names of the K classes.
     """
-    from matplotlib.figure import Figure
-
     num = len(names)
     shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
     side = float(np.clip(2.0 + 0.75 * num, 3.4, 8.0))
-    figure = Figure(figsize=(side + 0.6, side), layout="constrained")
+    figure = _figure((side + 0.6, side), layout="constrained")
     axes = figure.add_subplot()
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    shown = [lettered(name) for name in names]
+    shown = [_lettered(name) for name in names]
     axes.set_xticks(range(num), shown, fontsize=9)
     if num > 3 or max(map(len, shown)) > 9:
         for label in axes.get_xticklabels():
@@ -219,23 +183,29 @@ def confusion_png(confusion: NDArray[np.int64], names: Sequence[str]) -> bytes:
             fontsize=9,
             color="white" if share > 0.55 else "black",
         )
-    return figure_png(figure)
+    return _figure_png(figure)
 
 
 @own_settings()
-def roc_png(curves: Sequence[Roc]) -> bytes:
-    """Return ROC curves as a PNG file, the line of guessing beside them."""
+def roc_png(
+    names: Sequence[str], areas: Iterable[float], curves: Sequence[tuple[Floats, Floats]]
+) -> bytes:
+    """Return ROC curves as a PNG file, the line of guessing beside them.
+
+    Args:
+        names: The class of each curve.
+        areas: The area under each.
+        curves: False positive rates, increasing from 0 to 1, and true positive rates of each.
+    """
     figure, axes = _square(0.0, 0.01, "false positives / others", "true positives / own")
     axes.plot((0, 1), (0, 1), color="#8a8f98", linewidth=0.9, linestyle=(0, (1, 2)))
     handles = []
     for place, curve in enumerate(curves):
-        series = class_series(place)
-        handles += axes.plot(
-            curve.false, curve.true, color=series.colour, linestyle=series.line, linewidth=1.6
-        )
-    names = [f"{lettered(curve.name)}  {curve.area:.3f}" for curve in curves]
-    axes.legend(handles, names, fontsize=9, frameon=False, loc="lower right")
-    return figure_png(figure)
+        series = _class_series(place)
+        handles += axes.plot(*curve, color=series.colour, linestyle=series.line, linewidth=1.6)
+    shown = [f"{_lettered(name)}  {area:.3f}" for name, area in zip(names, areas, strict=True)]
+    axes.legend(handles, shown, fontsize=9, frameon=False, loc="lower right")
+    return _figure_png(figure)
 
 
 @own_settings()
@@ -266,17 +236,65 @@ def reliability_png(
         elinewidth=1.1,
         capsize=2,
     )
-    return figure_png(figure)
+    return _figure_png(figure)
+
+
+def _figure(size: tuple[float, float], **how: Any) -> "Figure":
+    """Return a figure, of a width and a height [inch]."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=size, **how)
 
 
 def _square(low: float, margin: float, x_label: str, y_label: str) -> "tuple[Figure, Axes]":
     """Return axes from ``low`` to 1 in both directions."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(4.4, 4.0), layout="constrained")
+    figure = _figure((4.4, 4.0), layout="constrained")
     axes = figure.add_subplot()
-    axes.set_xlim(low - margin, 1 + margin)
-    axes.set_ylim(low - margin, 1 + margin)
-    axes.set_aspect("equal")
-    dress(axes, x_label, y_label)
+    limits = (low - margin, 1 + margin)
+    axes.set(xlim=limits, ylim=limits, aspect="equal")
+    _dress(axes, x_label, y_label)
     return figure, axes
+
+
+def _class_series(place: int) -> Series:
+    """Return how a class is drawn, by its place among the classes."""
+    # The dashes change with each class, too, and the two numbers of styles share no factor of four.
+    return Series(COLOURS[place % len(COLOURS)], LINES[(place + place // 12) % len(LINES)])
+
+
+def _dress(axes: "Axes", x_label: str, y_label: str) -> None:
+    """Give axes their labels, and the look of all charts."""
+    axes.set_xlabel(x_label, fontsize=9)
+    axes.set_ylabel(y_label, fontsize=9)
+    axes.tick_params(labelsize=9)
+    axes.grid(alpha=0.25, linewidth=0.6)
+    axes.spines[["right", "top"]].set_visible(False)
+
+
+def _figure_png(figure: "Figure") -> bytes:
+    """Return a drawn figure as a PNG file on white."""
+    stream = BytesIO()
+    figure.savefig(stream, format="png", dpi=200, facecolor="white")
+    with Image.open(stream) as picture:
+        plain = picture.convert("RGB")
+    # A palette takes a third of the bytes.
+    return picture_png(plain.quantize(128, dither=Image.Dither.NONE))
+
+
+def _lettered(name: str) -> str:
+    """Return a name that matplotlib draws as it is: short, in one line, of letters that it has."""
+    drawable = _drawable()
+    text = "".join(c if ord(c) in drawable else "?" for c in " ".join(name.split()))
+    if len(text) > MAX_LETTERS:
+        text = f"{text[: MAX_LETTERS - 1]}…"
+    # What stands between dollar signs would be set as mathematics.
+    text = text.replace("$", r"\$")
+    # A label that begins with an underscore would be left out of a legend.
+    return f"\N{HAIR SPACE}{text}" if text.startswith("_") else text
+
+
+@cache
+def _drawable() -> frozenset[int]:
+    from matplotlib.font_manager import findfont, get_font
+
+    return frozenset(get_font(findfont("DejaVu Sans")).get_charmap())

@@ -1,4 +1,4 @@
-"""A report as a document: what it holds, and how it becomes HTML and JSON.
+"""A report as a document: what it holds, and how it becomes HTML, JSON and text.
 
 The page is one file that needs nothing else: no scripts, no network. How it looks is in `templates`.
 """
@@ -6,89 +6,62 @@ The page is one file that needs nothing else: no scripts, no network. How it loo
 import base64
 import json
 import math
+import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gravlensdiffusion.files import whole_file
-from gravlensdiffusion.reports.drawing import GENERATED, REAL, spared
+from gravlensdiffusion.reports.drawing import GENERATED, REAL, picture_png, spared
+from gravlensdiffusion.reports.mosaics import grid_picture
 from gravlensdiffusion.reports.numbers import typeset
 
-if TYPE_CHECKING:
-    from jinja2 import Template
+WIDTH = 120
+"""Columns of a terminal to fill, at most, where numbers leave room for that."""
+MIN_TEXT = 24
+"""Columns of a terminal that texts have at least."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Line:
-    """A line of a table.
+    """A line of a table."""
 
-    Attributes:
-        name: What it is of.
-        cells: Its texts, one for each further column; none where nothing is known.
-        mark: Why it stands out, in a word or two.
-        note: What stands below it, or in place of its cells.
-    """
-
-    name: str
-    cells: Sequence[str] = ()
-    mark: str = ""
-    note: str = ""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Group:
-    """Lines of a table below a heading of their own, where they have one."""
-
-    lines: Sequence[Line]
-    title: str = ""
-    about: str = ""
+    name: str  # what it is of
+    cells: Sequence[str] = ()  # its texts, one for each further column; none where nothing is known
+    mark: str = ""  # why it stands out, in a word or two
+    note: str = ""  # what stands below it, or in place of its cells
+    # Whether it is the heading of the lines that follow, its note beside it.
+    is_heading: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Table:
-    """A table, whose first column is text and whose others are numbers.
+    """A table, whose first column is text and whose others are numbers."""
 
-    Attributes:
-        headings: Of all columns.
-        groups: Its lines.
-        title: What stands above it, or empty.
-        about: What it shows, or empty.
-        ends_in_text: Whether the last column is text, too.
-        is_wide: Whether it takes the width of the page, and on a narrow one a card per line.
-    """
-
-    headings: Sequence[str]
-    groups: Sequence[Group]
-    title: str = ""
-    about: str = ""
-    ends_in_text: bool = False
+    headings: Sequence[str]  # of all columns
+    lines: Sequence[Line]  # its lines
+    title: str = ""  # what stands above it, or empty
+    about: str = ""  # what it shows, or empty
+    ends_in_text: bool = False  # whether the last column is text, too
+    # Whether it takes the width of the page, and on a narrow one a card per line.
     is_wide: bool = False
     kind: ClassVar[str] = "table"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Figure:
-    """A picture and its words.
+    """A picture and its words."""
 
-    Attributes:
-        png: The file.
-        alt: What it shows, for those who do not see it.
-        heading: What stands above it, or empty.
-        caption: What stands below it, or empty.
-        hint: Shown where a mouse rests on it, or empty.
-        is_photo: Whether it shows images, and not a chart.
-    """
-
-    png: bytes
-    alt: str
-    heading: str = ""
-    caption: str = ""
-    hint: str = ""
-    is_photo: bool = False
+    png: bytes  # the file
+    alt: str  # what it shows, for those who do not see it
+    heading: str = ""  # what stands above it, or empty
+    caption: str = ""  # what stands below it, or empty
+    hint: str = ""  # shown where a mouse rests on it, or empty
+    is_photo: bool = False  # whether it shows images, and not a chart
     kind: ClassVar[str] = "figure"
 
     @property
@@ -103,106 +76,173 @@ class Figure:
         return base64.b64encode(self.png).decode("ascii")
 
 
+def photo(
+    images: NDArray[np.floating], alt: str, *, words: Mapping[str, str] | None = None, **how: Any
+) -> Figure:
+    """Return images side by side as a figure, small ones enlarged until they have 100 pixels.
+
+    Args:
+        images: See `grid_picture`.
+        alt: What they show, for those who do not see it.
+        words: The other words of the figure, by their name.
+        how: The other arguments of `grid_picture`.
+    """
+    picture = grid_picture(images, min_side=100, **how)
+    return Figure(png=picture_png(picture), alt=alt, is_photo=True, **(words or {}))
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Beside:
-    """Figures, or a figure and tables, side by side.
+    """Figures, or a figure and tables, side by side."""
 
-    Attributes:
-        blocks: What stands beside each other; a sequence stands below each other.
-        layout: ``columns`` for two, ``small`` for many charts, ``pairs`` for many images.
-        title: What stands above them, or empty.
-        has_key: Whether it is said how the two sets are drawn.
-    """
-
+    # What stands beside each other; a sequence stands below each other.
     blocks: Sequence["Figure | Sequence[Table]"]
+    # `columns` for two, `small` for many charts, `pairs` for many images.
     layout: Literal["columns", "small", "pairs"] = "columns"
-    title: str = ""
-    has_key: bool = False
+    title: str = ""  # what stands above them, or empty
+    has_key: bool = False  # whether it is said how the two sets are drawn
     kind: ClassVar[str] = "beside"
 
 
 @dataclass(frozen=True, slots=True)
 class Guess:
-    """Figures of several kinds, of which the reader says the kind before it is told.
+    """Figures of several kinds, of which the reader says the kind before it is told."""
 
-    Attributes:
-        kinds: What they may be.
-        figures: Each figure and its kind; the figure says nothing of it.
-    """
-
-    kinds: Sequence[str]
-    figures: Sequence[tuple[Figure, str]]
+    kinds: Sequence[str]  # what they may be
+    figures: Sequence[tuple[Figure, str]]  # each figure and its kind; the figure says nothing of it
     kind: ClassVar[str] = "guess"
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
-    """Terms and what they mean."""
-
-    words: Mapping[str, str]
-    kind: ClassVar[str] = "words"
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """Facts by name, nested ones by names joined by dots."""
-
-    facts: Mapping[str, Any]
-    kind: ClassVar[str] = "facts"
-
-    def flattened(self) -> Iterator[tuple[str, str]]:
-        """Yield names and texts."""
-        for key, value in self.facts.items():
-            if isinstance(value, Mapping):
-                yield from ((f"{key}.{name}", text) for name, text in Facts(value).flattened())
-            else:
-                yield str(key), _fact(value)
-
-
-@dataclass(frozen=True, slots=True)
 class Section:
-    """A part of the page.
+    """A part of the page, which is left out where none of its blocks holds anything."""
 
-    Attributes:
-        anchor: What links to it name.
-        heading: Its heading.
-        text: What it shows, or empty.
-        blocks: What it holds; without any it is left out.
-    """
-
-    anchor: str
-    heading: str
-    text: str
-    blocks: Sequence[Table | Beside | Guess | Words | Facts]
+    anchor: str  # what links to it name
+    heading: str  # its heading
+    text: str  # what it shows, or empty
+    blocks: Sequence[Table | Beside | Guess]  # what it holds
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Document:
-    """A report for people.
+def to_html(
+    kind: str,
+    title: str,
+    *,
+    lead: str,
+    verdict: Sequence[str],
+    notes: Sequence[str],
+    sections: Sequence[Section],
+    words: Mapping[str, str] | None = None,
+    facts: Mapping[str, Any] | None = None,
+    about_facts: str = "",
+) -> bytes:
+    """Return a report as a page; the same report gives the same bytes.
 
-    Attributes:
+    Args:
         kind: What it is, for the title of its window.
         title: Its heading.
         lead: What was done, in one sentence.
         verdict: What was found, one sentence each.
         notes: What a reader should know, one sentence each.
         sections: What follows.
+        words: Terms and what they mean, in a section of their own.
+        facts: All that the numbers depend on, likewise; nested ones by names joined by dots.
+        about_facts: What stands above them.
     """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    kind: str
-    title: str
-    lead: str
-    verdict: Sequence[str]
-    notes: Sequence[str]
-    sections: Sequence[Section]
-
-
-def to_html(document: Document) -> bytes:
-    """Return a document as a page; the same document gives the same bytes."""
-    shown = [section for section in document.sections if section.blocks]
+    # Names in a report come from the files of strangers: all is escaped.
+    environment = Environment(
+        loader=PackageLoader("gravlensdiffusion.reports"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["typeset"] = typeset
     # Nothing is loaded and nothing runs, whatever the names of files and classes contain.
-    page = _template().render(document=document, sections=shown, generated=GENERATED, real=REAL)
+    page = environment.get_template("report.html").render(
+        kind=kind,
+        title=title,
+        lead=lead,
+        verdict=verdict,
+        notes=notes,
+        sections=[section for section in sections if any(map(_holds, section.blocks))],
+        words=words,
+        facts=list(_flattened(facts or {})),
+        about_facts=about_facts,
+        generated=GENERATED,
+        real=REAL,
+    )
     return encoded(page + "\n")
+
+
+def _holds(block: Table | Beside | Guess) -> bool:
+    """Return whether a block holds anything."""
+    if isinstance(block, Table):
+        return len(block.lines) > 0
+    return len(block.blocks if isinstance(block, Beside) else block.figures) > 0
+
+
+def _flattened(facts: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Yield names and texts of facts."""
+    for key, value in facts.items():
+        if isinstance(value, Mapping):
+            yield from _flattened(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", _fact(value)
+
+
+def _fact(value: Any) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_fact, value)) or "none"
+    return str(value)
+
+
+def table_lines(table: Table) -> list[str]:
+    """Return the lines of a table for a terminal, those that stand out with a star before them."""
+    if not table.lines:
+        return []
+    grid = [table.headings[1:], *(line.cells for line in table.lines if line.cells)]
+    widths = [max(map(len, column)) for column in zip(*grid, strict=True)]
+    names = [line.name for line in table.lines if not line.is_heading]
+    first = max(map(len, (table.headings[0], *names)))
+    if table.ends_in_text:
+        widths[-1] = max(MIN_TEXT, WIDTH - first - sum(widths[:-1]) - 2 * len(widths) - 2)
+    found = textwrap.wrap(_with_note(table.title, table.about), WIDTH)
+    heading = Line(name=table.headings[0], cells=table.headings[1:])
+    for line in (heading, *table.lines):
+        if line.is_heading:
+            found += ["", _with_note(line.name, line.note)]
+        elif not line.cells:
+            start = f"  {line.name:{first}}  "
+            found += _indented(line.note, max(WIDTH, len(start) + MIN_TEXT), start, len(start))
+        else:
+            found += _aligned(line, first, widths, ends_in_text=table.ends_in_text)
+            found += _indented(line.note, WIDTH, " " * 6, 6)
+    return found
+
+
+def _with_note(title: str, note: str) -> str:
+    return f"{title}: {note}" if note else title
+
+
+def _indented(text: str, width: int, start: str, indent: int) -> list[str]:
+    return textwrap.wrap(text, width, initial_indent=start, subsequent_indent=" " * indent)
+
+
+def _aligned(line: Line, first: int, widths: Sequence[int], *, ends_in_text: bool) -> Iterator[str]:
+    """Yield a line of a table, its last text wrapped within its own column."""
+    numbers = line.cells[:-1] if ends_in_text else line.cells
+    text = textwrap.wrap(line.cells[-1], widths[-1]) if ends_in_text else []
+    cells = [f"{cell:>{size}}" for cell, size in zip(numbers, widths, strict=not ends_in_text)]
+    start = "  ".join([f"{'*' if line.mark else '':1} {line.name:{first}}", *cells])
+    yield f"{start}  {text[0] if text else ''}".rstrip()
+    for each in text[1:]:
+        yield " " * (len(start) + 2) + each
 
 
 def to_json(facts: Mapping[str, Any]) -> bytes:
@@ -249,29 +289,3 @@ def write_page(
     with spared(path.name, tell), whole_file(path, overwrite=False) as page:
         page.write_bytes(draw())
     return path.exists()
-
-
-@cache
-def _template() -> "Template":
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    # Names in a report come from the files of strangers: all is escaped.
-    environment = Environment(
-        loader=PackageLoader("gravlensdiffusion.reports"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["typeset"] = typeset
-    return environment.get_template("report.html")
-
-
-def _fact(value: Any) -> str:
-    if value is None:
-        return "none"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, list | tuple):
-        return ", ".join(map(_fact, value)) or "none"
-    return str(value)

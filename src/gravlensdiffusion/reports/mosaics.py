@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 
-from gravlensdiffusion.reports.drawing import picture_png
-
 Tiles = NDArray[np.float32]
 
 STRETCHES = ("linear", "sqrt", "asinh")
@@ -29,6 +27,10 @@ MAX_TITLE = 200
 """Letters of a title that are tried for room."""
 GREY_LEVELS = 64
 """Grey levels of a GIF: fewer than 256, because noise hardly compresses."""
+MIN_SIDE, MAX_SIDE = 56, 800
+"""Sides below which tiles of a GIF are enlarged, and above which the whole is averaged down [pixel]."""
+HOLD_LAST_MS = 2000
+"""Time that the last picture of a GIF is shown [ms]."""
 SKY_GREY = 0.15
 """Grey of the final sky in a GIF, so that noise below the sky can still be seen."""
 
@@ -50,11 +52,6 @@ def save_grid(
     grid_picture(images, **how).save(path, pnginfo=info)
 
 
-def grid_png(images: NDArray[np.floating], **how: Any) -> bytes:
-    """Return images side by side as a PNG file; the arguments are those of `grid_picture`."""
-    return picture_png(grid_picture(images, **how))
-
-
 def grid_picture(
     images: NDArray[np.floating],
     *,
@@ -62,7 +59,7 @@ def grid_picture(
     stretch: str = "sqrt",
     titles: Sequence[str] | None = None,
     limits: tuple[float, float] | None = None,
-    min_side: int = 56,
+    min_side: int = MIN_SIDE,
 ) -> Image.Image:
     """Return images side by side as a picture.
 
@@ -87,8 +84,8 @@ def grid_picture(
     if titles is not None and len(titles) != len(grey):
         raise ValueError(f"{len(titles)} titles for {len(grey)} images")
     headroom = 0 if titles is None else TITLE_SIZE + 4
-    columns = num_columns or _default_columns(len(grey))
-    picture = Image.fromarray(_to_bytes(_lay_out(grey, columns, headroom)))
+    columns = num_columns or ceil(sqrt(len(grey)))
+    picture = _to_picture(_lay_out(grey, columns, headroom))
     for k, title in enumerate(titles or ()):
         corner = _corner(k, columns, grey.shape[1] + headroom, grey.shape[2])
         _write_title(picture, title, corner, grey.shape[2])
@@ -105,38 +102,17 @@ def _write_title(picture: Image.Image, title: str, corner: tuple[int, int], widt
     draw.text((corner[1], corner[0]), title, font=font, fill=black)
 
 
-def percentile_limits(
-    images: NDArray[np.floating], low: float = 0.1, high: float = 99.9
-) -> tuple[float, float]:
-    """Return two percentiles of the finite pixels, a usable black and white point.
-
-    Args:
-        images: Any shape.
-        low: Percentile shown black [per cent].
-        high: Percentile shown white [per cent].
-    """
+def percentile_limits(images: NDArray[np.floating]) -> tuple[float, float]:
+    """Return the 0.1 and 99.9 percentiles of the finite pixels, a usable black and white point."""
     finite = images[np.isfinite(images)]
     if finite.size == 0:
         return 0.0, 1.0
-    black, white = (float(v) for v in np.percentile(finite, (low, high)))
+    black, white = (float(v) for v in np.percentile(finite, (0.1, 99.9)))
     return (black, white) if white > black else (black, black + 1.0)
 
 
-def _default_columns(num: int) -> int:
-    """Return the number of columns that makes a grid of ``num`` tiles square."""
-    return max(1, ceil(sqrt(num)))
-
-
 def _as_tiles(images: NDArray[np.floating]) -> Tiles:
-    """Return images as ``(N, H, W)`` or, in colour, ``(N, H, W, 3)``, their row 0 as the last.
-
-    Args:
-        images: Shape ``(N, C, H, W)`` or ``(N, H, W)``; three channels are taken as colours, any
-            other number is averaged.
-
-    Raises:
-        ValueError: If there is no image, or the shape is another.
-    """
+    """Return images as ``(N, H, W)`` or, in colour, ``(N, H, W, 3)``, their row 0 as the last."""
     images = np.asarray(images, dtype=np.float32)
     if images.ndim not in (3, 4) or images.size == 0:
         raise ValueError(f"cannot show an array of shape {images.shape}, expected (N, C, H, W)")
@@ -145,8 +121,7 @@ def _as_tiles(images: NDArray[np.floating]) -> Tiles:
         return images
     if images.shape[1] == 3:
         return np.moveaxis(images, 1, -1)
-    mean: Tiles = images.mean(axis=1, dtype=np.float32)
-    return mean
+    return np.asarray(images.mean(axis=1, dtype=np.float32))
 
 
 def _to_grey(tiles: Tiles, low: float, high: float, stretch: str) -> Tiles:
@@ -186,20 +161,16 @@ def _lay_out(tiles: Tiles, columns: int, headroom: int = 0, fill: float = 1.0) -
     return canvas
 
 
-def _to_bytes(grey: Tiles) -> NDArray[np.uint8]:
-    """Map grey from 0 to 1 to 8 bits."""
-    return np.round(grey * 255.0).astype(np.uint8)
+def _to_picture(grey: Tiles) -> Image.Image:
+    """Return grey from 0 to 1 in 8 bits."""
+    return Image.fromarray(np.round(grey * 255.0).astype(np.uint8))
 
 
 def save_gif(
     frames: Iterable[NDArray[np.floating]],
     path: Path,
     *,
-    num_columns: int | None = None,
     duration_ms: int = 60,
-    hold_last_ms: int = 2000,
-    min_side: int = 56,
-    max_side: int = 800,
     stretch: str = "sqrt",
 ) -> None:
     """Save a run from noise to images as an endless GIF.
@@ -211,11 +182,7 @@ def save_gif(
         frames: Arrays of shape ``(N, C, H, W)`` or ``(N, H, W)``, from noise to images; read once,
             and kept as reduced mosaics only.
         path: The file to write.
-        num_columns: Tiles in a row; by default as many as make the grid square.
-        duration_ms: Time that each frame is shown [ms].
-        hold_last_ms: Time that the last frame is shown [ms].
-        min_side: Tiles smaller than this are enlarged by a whole factor [pixels].
-        max_side: Tiles are averaged down by whole factors until the picture fits [pixels].
+        duration_ms: Time that each frame but the last is shown [ms].
         stretch: ``sqrt`` or ``linear``, from the sky to white.
 
     Raises:
@@ -225,9 +192,8 @@ def save_gif(
     zoom = 1
     for frame in frames:
         tiles = _as_tiles(frame)
-        columns = num_columns or _default_columns(len(tiles))
-        zoom = _whole_zoom(tiles, min_side)
-        mosaics.append(_gif_mosaic(tiles, columns, max_side))
+        zoom = _whole_zoom(tiles, MIN_SIDE)
+        mosaics.append(_gif_mosaic(tiles))
     if not mosaics:
         raise ValueError("no frames to show")
     levels = _noise_to_lens_levels(mosaics[0], mosaics[-1])
@@ -235,7 +201,7 @@ def save_gif(
     for picture in pictures[1::2]:
         # Pillow would merge frames that are alike; this keeps one frame for each array.
         picture.putpixel((0, 0), 254 if picture.mode == "L" else (254, 254, 254))
-    durations = [duration_ms] * (len(pictures) - 1) + [hold_last_ms]
+    durations = [duration_ms] * (len(pictures) - 1) + [HOLD_LAST_MS]
     pictures[0].save(
         path,
         format="GIF",
@@ -247,21 +213,17 @@ def save_gif(
     )
 
 
-def _gif_mosaic(tiles: NDArray[np.float32], columns: int, max_side: int) -> NDArray[np.float16]:
-    rows = ceil(len(tiles) / columns)
-    side = max(rows * tiles.shape[1], columns * tiles.shape[2])
-    factor = min(ceil(side / max_side), tiles.shape[1], tiles.shape[2])
-    # Half precision keeps a hundred frames small; NaN marks the lines between the tiles.
-    return _lay_out(_average_down(tiles, factor), columns, fill=np.nan).astype(np.float16)
-
-
-def _average_down(tiles: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
-    """Average blocks of ``factor`` by ``factor`` pixels; what is left over is cut off."""
+def _gif_mosaic(tiles: Tiles) -> NDArray[np.float16]:
+    """Lay tiles out in a square, averaged over blocks of pixels; what is left over is cut off."""
+    columns = ceil(sqrt(len(tiles)))
+    side = max(ceil(len(tiles) / columns) * tiles.shape[1], columns * tiles.shape[2])
+    factor = min(ceil(side / MAX_SIDE), tiles.shape[1], tiles.shape[2])
     height, width = tiles.shape[1] // factor, tiles.shape[2] // factor
     cut = tiles[:, : height * factor, : width * factor]
     blocks = cut.reshape(len(tiles), height, factor, width, factor, *tiles.shape[3:])
-    mean: NDArray[np.float32] = blocks.mean(axis=(2, 4), dtype=np.float32)
-    return mean
+    small = blocks.mean(axis=(2, 4), dtype=np.float32)
+    # Half precision keeps a hundred frames small; NaN marks the lines between the tiles.
+    return _lay_out(small, columns, fill=np.nan).astype(np.float16)
 
 
 def _noise_to_lens_levels(
@@ -286,12 +248,10 @@ def _through_levels(
     below = np.clip((shown - black) / (sky - black), 0.0, 1.0) * SKY_GREY
     above = np.clip((shown - sky) / (white - sky), 0.0, 1.0)
     above = (np.sqrt(above) if stretch == "sqrt" else above) * (1.0 - SKY_GREY)
-    grey: NDArray[np.float32] = (below + above).astype(np.float32)
-    return grey
+    return np.asarray(below + above, dtype=np.float32)
 
 
 def _gif_picture(grey: NDArray[np.float32], zoom: int) -> Image.Image:
-    steps = np.round(grey * (GREY_LEVELS - 1))
-    picture = Image.fromarray(_to_bytes((steps / (GREY_LEVELS - 1)).astype(np.float32)))
+    picture = _to_picture(np.round(grey * (GREY_LEVELS - 1)) / np.float32(GREY_LEVELS - 1))
     size = (picture.width * zoom, picture.height * zoom)
     return picture.resize(size, Image.Resampling.NEAREST)

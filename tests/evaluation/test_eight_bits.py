@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gravlensdiffusion.metrics.inception import quantise_truncating
+from gravlensdiffusion.evaluation.inception import quantise_truncating
 
 
 def test_truncation_of_known_values():
