@@ -119,6 +119,12 @@ class Bounded:
 
     def __post_init__(self) -> None:
         check_ranges(self)
+        for fault in self._faults():
+            raise GravLensError(fault)
+
+    def _faults(self) -> Iterator[str]:
+        """Yield what else is wrong."""
+        return iter(())
 
 
 def check_ranges(config: object, name: str = "") -> None:

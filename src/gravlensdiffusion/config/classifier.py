@@ -1,5 +1,6 @@
 """Configurations of the networks that read images: a classifier, its training, a lens encoder."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -18,9 +19,7 @@ from gravlensdiffusion.config.bounds import (
     Resize,
     Seed,
     check_class_names,
-    check_ranges,
 )
-from gravlensdiffusion.errors import GravLensError
 
 MAX_FEATURES = 64
 """Features that an encoder has at most."""
@@ -73,20 +72,17 @@ class ClassifierConfig(Bounded):
     original_size: int | None = None
     training_data: str = ""
 
-    def __post_init__(self) -> None:
-        check_ranges(self)
+    def _faults(self) -> Iterator[str]:
         check_class_names(self.class_names)
         if len(self.class_names) < 2:
-            raise GravLensError(f"a classifier needs two classes or more, got {self.class_names}")
+            yield f"a classifier needs two classes or more, got {self.class_names}"
         if len(self.class_mix) != len(self.class_names):
-            raise GravLensError("classifier class_mix needs a positive share of each class")
+            yield "classifier class_mix needs a positive share of each class"
         if not 1 <= len(self.channels) <= MAX_LEVELS or len(self.channels) != len(self.strides):
-            raise GravLensError(
-                f"classifier needs as many strides as channels, for 1 to {MAX_LEVELS} stages"
-            )
+            yield f"classifier needs as many strides as channels, for 1 to {MAX_LEVELS} stages"
         for name in ("sky", "noise", "bright"):
             if len(getattr(self, name)) != self.num_channels:
-                raise GravLensError(f"classifier {name} needs one number per channel")
+                yield f"classifier {name} needs one number per channel"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -158,11 +154,10 @@ class EncoderConfig(Bounded):
     faint_level: Number = 0.0116
     bright_level: Number = 1.0
 
-    def __post_init__(self) -> None:
-        check_ranges(self)
+    def _faults(self) -> Iterator[str]:
         if not self.channels or len(self.channels) != len(self.strides):
-            raise GravLensError("encoder needs as many strides as channels, at least one")
+            yield "encoder needs as many strides as channels, at least one"
         if not len(self.targets) == len(self.target_means) == len(self.target_stds):
-            raise GravLensError("encoder needs one mean and one standard deviation per target")
+            yield "encoder needs one mean and one standard deviation per target"
         if not self.faint_level < self.bright_level:
-            raise GravLensError("encoder faint_level must lie below its bright_level")
+            yield "encoder faint_level must lie below its bright_level"

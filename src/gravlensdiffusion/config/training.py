@@ -1,5 +1,6 @@
 """Configurations of training runs: of a diffusion model, and of a distillation."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
@@ -17,10 +18,8 @@ from gravlensdiffusion.config.bounds import (
     Seed,
     Share,
     Whole,
-    check_ranges,
 )
 from gravlensdiffusion.config.model import ModelConfig
-from gravlensdiffusion.errors import GravLensError
 
 Method = Literal["distribution", "consistency", "endpoint"]
 """How a student learns from its teacher; see `DistillationConfig`."""
@@ -151,15 +150,14 @@ class TrainingConfig(Bounded):
     sample_images: Whole = 40_000
     keep_checkpoints: Count = 2
 
-    def __post_init__(self) -> None:
-        check_ranges(self)
+    def _faults(self) -> Iterator[str]:
         if self.noise in ("carried", "removed") and self.model.denoiser.skip:
-            raise GravLensError(f"noise '{self.noise}' needs a denoiser with skip false")
+            yield f"noise '{self.noise}' needs a denoiser with skip false"
         if self.noise == "removed" and self.model.observation is None:
-            raise GravLensError("noise 'removed' needs a model that states its observation")
+            yield "noise 'removed' needs a model that states its observation"
         kept = tuple(each.name for each in self.model.parameters)
         if kept and kept != self.parameters:
-            raise GravLensError("the parameters must be those of the model that the recipe keeps")
+            yield "the parameters must be those of the model that the recipe keeps"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -186,18 +184,12 @@ class DistillationConfig(Bounded):
         critic_rate: Learning rate of that network, in units of the student's.
         batch_size: Images per step.
         total_images: Images after which the run ends.
-        label_dropout: Share of images whose label is hidden.
-        parameter_dropout: Share of images of which each parameter is hidden by itself.
-        parameters_dropout: Share of images of which all parameters are hidden at once.
-        derived_dropout: Share of which what follows from the other parameters is hidden, if that is more
-            than `parameter_dropout`: images that are asked for nothing are drawn without it.
-        precision: ``fp32`` or ``bf16`` (autocast).
+        label_dropout, parameter_dropout, parameters_dropout, derived_dropout, precision: As those of
+            `TrainingConfig`.
         seed: Seed of all noise.
         optimiser: The optimiser, of the student and of the network beside it.
         ema: The moving average of the student.
-        log_images: Images between two lines of the log.
-        checkpoint_images: Images between two checkpoints.
-        keep_checkpoints: Number of checkpoints kept.
+        log_images, checkpoint_images, keep_checkpoints: As those of `TrainingConfig`.
     """
 
     schema_version: Literal[1] = 1
@@ -227,15 +219,12 @@ class DistillationConfig(Bounded):
     checkpoint_images: Count = 20_000
     keep_checkpoints: Count = 2
 
-    def __post_init__(self) -> None:
-        check_ranges(self)
+    def _faults(self) -> Iterator[str]:
         if not self.steps:
-            raise GravLensError("steps must be at least one number from 1 up")
+            yield "steps must be at least one number from 1 up"
         most = max(self.steps)
         for steps in self.steps:
             if most % steps:
-                raise GravLensError(
-                    f"each number of steps must divide the largest, {steps} does not divide {most}"
-                )
+                yield f"each number of steps must divide the largest, {steps} does not divide {most}"
         if self.levels and len(self.levels) != most - 1:
-            raise GravLensError(f"{most} steps need {most - 1} levels, got {len(self.levels)}")
+            yield f"{most} steps need {most - 1} levels, got {len(self.levels)}"
