@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from gravlensdiffusion.cli.options import FILES
+from gravlensdiffusion.cli.options import FileOptions
 from gravlensdiffusion.errors import GravLensError
 
 
@@ -52,7 +52,7 @@ class Options:
 def _write_set(options: Options) -> None:
     from gravlensdiffusion.formats.writers import whole_set, write_images
 
-    lenses, formats = FILES.open(Path(options.source)), (options.to,)
+    lenses, formats = FileOptions().open(Path(options.source)), (options.to,)
     with whole_set(options.out, formats, overwrite=options.overwrite) as partial:
         write_images(partial, lenses.records(), lenses.header, formats, num=len(lenses))
     print(f"wrote {len(lenses):,} images of {options.source} to {options.out}: {options.to}")

@@ -5,11 +5,9 @@ from dataclasses import dataclass
 from hashlib import sha256
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import tyro
-
-from gravlensdiffusion.cli.options import FILES, FileOptions
+from gravlensdiffusion.cli.options import DataPath, FileOptions
 from gravlensdiffusion.cli.running import say, tell
 from gravlensdiffusion.config.bounds import Count
 
@@ -54,11 +52,11 @@ class Options:
         overwrite: Replace a picture that exists, whatever it shows.
     """
 
-    path: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DATA")]
+    path: DataPath
     crop: Count | None = None
     out: Path | None = None
     overwrite: bool = False
-    files: FileOptions = FILES
+    files: FileOptions = FileOptions()
 
     def run(self) -> None:
         """Print the numbers and write the preview."""

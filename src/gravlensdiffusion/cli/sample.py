@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from gravlensdiffusion.cli.options import MACHINE, SAMPLING, MachineOptions, SamplingOptions, split
+from gravlensdiffusion.cli.options import MachineOptions, SamplingOptions, split
 from gravlensdiffusion.cli.running import tell
 from gravlensdiffusion.config.bounds import Count, ExposureTime, NoiseSeed, NonNegative
 from gravlensdiffusion.errors import GravLensError
@@ -107,9 +107,9 @@ class Options:
     dry_run: bool = False
     overwrite: bool = False
     order: _OrderOptions = _OrderOptions()
-    sampling: SamplingOptions = SAMPLING
+    sampling: SamplingOptions = SamplingOptions()
     instrument: _InstrumentOptions = _InstrumentOptions()
-    machine: MachineOptions = MACHINE
+    machine: MachineOptions = MachineOptions()
 
     def run(self) -> None:
         """Draw images and write them."""

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from gravlensdiffusion.cli.options import FILES, MACHINE, FileOptions, MachineOptions, tell_absent
+from gravlensdiffusion.cli.options import FileOptions, MachineOptions, tell_absent
 from gravlensdiffusion.cli.running import run_shown, say, tell
 from gravlensdiffusion.config.bounds import (
     Augmentation,
@@ -100,8 +100,8 @@ class Options:
     crop: Count | None = None
     dry_run: bool = False
     recipe: _RecipeOptions = _RecipeOptions()
-    files: FileOptions = FILES
-    machine: MachineOptions = MACHINE
+    files: FileOptions = FileOptions()
+    machine: MachineOptions = MachineOptions()
 
     def run(self) -> None:
         """Train as asked; a signal ends it with code 130 or 143 once the run is saved."""

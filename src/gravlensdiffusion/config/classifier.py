@@ -30,10 +30,8 @@ class ClassifierConfig(Bounded):
     """Everything that is needed to rebuild a trained classifier from its weights.
 
     Attributes:
-        schema_version: Version of this layout.
         image_size: Height and width of the images it takes [pixel].
         num_channels: Channels C of these images.
-        class_names: Classes that it tells apart.
         class_mix: Share of each class in what it was trained on; its probabilities are for such a
             mix.
         channels: Channels of each stage of the network.
@@ -91,9 +89,7 @@ class ClassifierTraining(Bounded):
 
     Attributes:
         total_images: Images after which training ends.
-        batch_size: Images per step.
         learning_rate: Peak learning rate; it rises over 5% of the steps and falls to zero.
-        weight_decay: Decoupled weight decay.
         dropout: Share of the features hidden from the last layers.
         augment: Symmetries that training images are turned by; see `training.augment.GROUPS`.
         balance: What is done about unequal classes: ``none``; ``weights`` (the loss of an image
@@ -102,8 +98,6 @@ class ClassifierTraining(Bounded):
             on them are kept, and probabilities are calibrated on them.
         check_images: Images between two looks at the held-out images.
         patience: Looks without a better one after which training ends.
-        seed: Seed of weights, order and augmentation.
-        precision: ``fp32`` or ``bf16`` (autocast).
     """
 
     total_images: Count = 60_000
@@ -125,7 +119,6 @@ class EncoderConfig(Bounded):
     """Everything that is needed to rebuild a trained lens encoder from its weights.
 
     Attributes:
-        schema_version: Version of this layout.
         name: What reports call it.
         image_size: Height and width of the images it takes [pixel].
         channels: Channels of each stage.
@@ -134,7 +127,6 @@ class EncoderConfig(Bounded):
         targets: Names of the numbers it predicts.
         target_means: Mean of each target over the training set, in the target's unit.
         target_stds: Standard deviation of each target over the training set.
-        class_names: Classes that it tells apart.
         training_data: What it was trained on, in one line.
         faint_level: Mean over peak-scaled images of its size of their lower quartile [peak].
         bright_level: Mean over such images of their maximum [peak].

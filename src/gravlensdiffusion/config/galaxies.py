@@ -36,7 +36,6 @@ class Envelope(Bounded):
     Attributes:
         fraction: Share of the light that it holds.
         relative_radius: Its half-light radius in units of the first's.
-        sersic_index: Its Sersic index.
         relative_ellipticity: Its ellipticity in units of the first's.
         twist: Angle by which it is turned against the first [rad].
     """
@@ -59,7 +58,6 @@ class StructuredDisc(Bounded):
     Attributes:
         bulge_fraction: Share of the light in the bulge.
         bulge_radius: Half-light radius of the bulge in units of the disc's.
-        bulge_index: Sersic index of the bulge.
         bar_fraction: Share in the bar.
         ring_fraction: Share in a ring.
         clump_fraction: Share in clumps.
@@ -116,7 +114,6 @@ class GalaxyLight(Bounded):
     Attributes:
         magnitude: Total unlensed AB magnitude [mag].
         effective_radius: Half-light radius [arcsec].
-        sersic_index: Sersic index.
         e1: Ellipticity along the axes, lenstronomy's convention.
         e2: Ellipticity along the diagonals.
         structure: What the galaxy has beside the smooth profile; None for nothing.

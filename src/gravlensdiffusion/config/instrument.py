@@ -191,7 +191,6 @@ class Telescope:
     """An instrument by its name in lenstronomy's observation configurations.
 
     Attributes:
-        name: Telescope.
         band: Filter, as lenstronomy names it.
     """
 

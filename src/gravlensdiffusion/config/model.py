@@ -131,7 +131,6 @@ class SamplingConfig(Bounded):
     """What `gravlens sample` does with the model where nothing is asked for.
 
     Attributes:
-        sampler: Name of the sampler.
         num_steps: Number of steps; network evaluations per image where the order is one.
         draft_steps: Number of steps of quality ``draft``; 0 for `num_steps`.
         best_steps: Number of steps of quality ``best``; 0 for `num_steps`.
@@ -210,9 +209,7 @@ class ModelConfig(Bounded):
     """Everything that is needed to rebuild a trained model from its weights.
 
     Attributes:
-        schema_version: Version of this layout.
         image_size: Height and width [pixel].
-        num_channels: Channels of an image.
         class_names: Classes that can be asked for; empty for an unconditional model.
         parameters: Physical parameters that can be asked for, with the ranges that were learned.
         prior_size: Rows of the table of classes and parameters of training images that goes with
@@ -225,11 +222,6 @@ class ModelConfig(Bounded):
         resize: Resize that the training images went through, or None.
         training_data: What it was trained on, in one line.
         observation: The noise to add to the images, or None where the model has learned noise.
-        transform: Flux to model space.
-        schedule: Time to signal and noise.
-        denoiser: What the network predicts.
-        network: The network.
-        sampling: Defaults of sampling.
     """
 
     schema_version: Literal[1] = 1

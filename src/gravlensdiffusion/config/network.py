@@ -96,11 +96,9 @@ class UNetConfig(Bounded):
         patch: Side of the square of pixels that the network takes as one, its values as channels.
         num_blocks: Residual blocks of each level on the way down; one more on the way up.
         attention_levels: Levels with self-attention, counted from 0 at full resolution.
-        num_heads: Heads of each attention.
         embedding_dim: Size of the embedding of noise level and condition.
         noise_features: ``index``: sines of a step number. ``log``: sines of a log noise level.
         modulation: ``scale_shift`` or ``shift`` by the embedding in each block.
-        dropout: Dropout probability in each residual block.
         refine_channels: Channels of the convolutions at full resolution after the patches; 0 for
             none.
         lens_equation: Further input channels, from the parameters; None for none. A model without

@@ -34,8 +34,6 @@ class Cosmology(Bounded):
     Attributes:
         hubble: Hubble constant today [km / s / Mpc].
         omega_matter: Matter density today, in units of the critical density.
-        redshift_lens: Redshift of the lens.
-        redshift_source: Redshift of the source.
     """
 
     hubble: Positive = 70.0
@@ -138,7 +136,6 @@ class Scene(Bounded):
     """One kind of image without a lens: an isolated galaxy, a galaxy with a companion, empty sky.
 
     Attributes:
-        name: Name of the kind.
         weight: Weight among the scenes of its class; the weights need not sum to one.
         galaxy: Light of the galaxy at the lens's position: ``lens`` for that of the lens galaxies,
             or priors of its own; None for none.
@@ -162,7 +159,6 @@ class LensClass(Bounded):
     """One class of images.
 
     Attributes:
-        name: Name of the class.
         substructure: What is added to the smooth lens; None for nothing.
         lensed: False for images without lensing.
         scenes: What such images show; empty for lens galaxy and source, each where it is.
@@ -190,13 +186,9 @@ class SimulationConfig(Bounded):
 
     Attributes:
         preset: Name of the preset that this configuration started from, or None.
-        cosmology: Cosmology and redshifts.
-        lens: The smooth lens.
-        source: The source behind it.
         neighbours: Populations of galaxies beside the lens, in images with and without one.
         classes: The classes, in the order of the labels.
         mix: Weight of each class; the weights need not sum to one.
-        imaging: The instrument and the image.
     """
 
     preset: str | None = None

@@ -31,7 +31,6 @@ class OptimiserConfig(Bounded):
 
     Attributes:
         kind: ``adam``, ``adamw``, or ``muon`` for the hidden weights with Adam for the others.
-        learning_rate: Peak learning rate.
         adam_learning_rate: Peak learning rate of the weights that ``muon`` leaves to Adam.
         beta2: Second-moment decay; the first is 0.9.
         weight_decay: Decoupled weight decay of ``adamw`` and of the hidden weights of ``muon``.
@@ -84,12 +83,10 @@ class TrainingConfig(Bounded):
     """A training run; progress is counted in images.
 
     Attributes:
-        schema_version: Version of this layout.
         preset: Name of the preset that it came from.
         model: The model; what depends on the data is filled in when the run starts.
         size: Size that the data are resized to [pixel], or None for their own.
         resize: Name of the resize, or None for the one that goes with the size.
-        batch_size: Images per optimiser step.
         total_images: Images after which the run ends; 0 stands for ``epochs``.
         epochs: Passes over the training set, where ``total_images`` is 0.
         conditional: Whether the model learns the classes of a labelled set.
@@ -112,8 +109,6 @@ class TrainingConfig(Bounded):
         prefetch: Batches that threads assemble ahead; 0 for none. The images stay the same.
         seed: Seed of the weights, the shuffle and all noise.
         stratified_times: Whether the training times of a batch are spread evenly.
-        optimiser: The optimiser.
-        ema: The moving average.
         early_stopping: Images that are held out, and when their loss ends the run.
         log_images: Images between two lines of the log.
         checkpoint_images: Images between two checkpoints.
@@ -168,8 +163,6 @@ class DistillationConfig(Bounded):
     its training set, images from the teacher and the student themselves.
 
     Attributes:
-        schema_version: Version of this layout.
-        teacher: What the teacher is called.
         steps: Numbers of steps that the student is to draw in; each divides the largest.
         levels: Noise-to-signal ratios of the steps after the first where the most are made,
             falling; empty for ratios that suit the teacher's schedule.
@@ -182,7 +175,6 @@ class DistillationConfig(Bounded):
         critic_updates: Updates of the network that learns the student's own distribution, for each
             update of the student, for ``distribution``.
         critic_rate: Learning rate of that network, in units of the student's.
-        batch_size: Images per step.
         total_images: Images after which the run ends.
         label_dropout, parameter_dropout, parameters_dropout, derived_dropout, precision: As those of
             `TrainingConfig`.
