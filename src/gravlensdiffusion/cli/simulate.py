@@ -25,6 +25,20 @@ PATIENCE_S = 30
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class _WorkOptions:
+    """Who simulates.
+
+    Attributes:
+        jobs: Processes; as many as there are cores by default.
+        dask: Address of the scheduler of a Dask cluster, tcp://HOST:8786 say, that makes the
+            images.
+    """
+
+    jobs: Count | None = None
+    dask: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Options:
     """Simulate strong-lens images with lenstronomy.
 
@@ -52,8 +66,6 @@ class Options:
         overwrite: Replace an existing file; of shards, those that are damaged or of another
             request.
         dry_run: Say what would be written, and stop.
-        jobs: Processes; as many as there are cores by default.
-        dask: Address of the scheduler of a Dask cluster, tcp://HOST:8786 say, that makes the images.
     """
 
     out: Path
@@ -70,12 +82,11 @@ class Options:
     shard_size: Count | None = None
     overwrite: bool = False
     dry_run: bool = False
-    jobs: Count | None = None
-    dask: str | None = None
+    work: _WorkOptions = _WorkOptions()
 
     def run(self) -> None:
         """Simulate and write one file."""
-        if self.dask is not None and self.jobs is not None:
+        if self.work.dask is not None and self.work.jobs is not None:
             raise GravLensError(
                 "`jobs` is for this machine and `dask` for a cluster; leave one out"
             )
@@ -98,12 +109,12 @@ class Options:
         sources = None
         if self.sources is not None:
             sources = open_set(self.sources, mixed=True, any_unit=True, skip_bad=True)
-        jobs = cpu_count() if self.jobs is None else self.jobs
+        jobs = cpu_count() if self.work.jobs is None else self.work.jobs
         lenses = simulate(
             self.preset,
             self.num,
             self.seed,
-            num_jobs=jobs if self.dask is None else None,
+            num_jobs=jobs if self.work.dask is None else None,
             progress=shards is None,
             classes=None if self.classes is None else split(self.classes),
             mix=mix,
@@ -115,7 +126,7 @@ class Options:
         )
         done = "would write" if self.dry_run else "wrote"
         told = f"{done} {_describe(lenses)} to {self.out}"
-        with nullcontext() if self.dask is None else dask_cluster(self.dask):
+        with nullcontext() if self.work.dask is None else dask_cluster(self.work.dask):
             if shards is not None:
                 told += f": {_simulate_shards(self, shards, lenses)}"
             elif not self.dry_run:

@@ -96,19 +96,21 @@ def simulate_one(
     values |= renderer.instrument.draw_psf(_generator(seed, index, _PSF))
     clean = renderer.image(values, clumps, gallery)
     noise_rng = _generator(seed, index, _NOISE)
-    exposure = renderer.instrument.draw_exposure(noise_rng)
-    noisy = renderer.instrument.observe(clean, exposure, noise_rng)
+    noise = renderer.instrument.draw_noise_level(noise_rng)
+    noisy = renderer.instrument.observe(clean, noise, noise_rng)
     noisy, spoilt = renderer.instrument.fill_bad_pixels(noisy, _generator(seed, index, _BAD))
     limits = float(noisy.min()), float(noisy.max())
+    signal_to_noise = renderer.instrument.signal_to_noise(clean, noise)
     return LensRecord(
         image=_stored(config, noisy, limits),
         label=label,
         parameters=values
         | clumps.parameters
         | {
-            "exposure_time": _finite(exposure.time),
-            "background_rms": exposure.background_rms,
-            "signal_to_noise": _finite(renderer.instrument.signal_to_noise(clean, exposure)),
+            # NaN where there is no such noise.
+            "exposure_time": math.nan if noise.exposure_time is None else noise.exposure_time,
+            "background_rms": noise.background_rms,
+            "signal_to_noise": math.nan if math.isinf(signal_to_noise) else signal_to_noise,
             "flux_min": limits[0],
             "flux_max": limits[1],
         }
@@ -160,11 +162,6 @@ def _draw_truth(
         values |= dict.fromkeys(LENSING, math.nan)
     values |= draw_neighbours(config.neighbours, _generator(seed, index, _NEIGHBOURS))
     return dict.fromkeys(parameter_units(config), math.nan) | values, clumps
-
-
-def _finite(value: float) -> float:
-    """Return a value, or NaN where it is infinite: where there is no such noise."""
-    return value if math.isfinite(value) else math.nan
 
 
 def _stored(

@@ -16,7 +16,14 @@ from lenstronomy.SimulationAPI.ObservationConfig.HST import HST
 from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation
 
-from gravlensdiffusion.config.instrument import Camera, Depth, Imaging, SkyCorrelation, Telescope
+from gravlensdiffusion.config.instrument import (
+    Camera,
+    Depth,
+    Imaging,
+    NoiseLevel,
+    SkyCorrelation,
+    Telescope,
+)
 from gravlensdiffusion.config.priors import Constant, Prior
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.sets.flux import like_those_beside
@@ -26,19 +33,6 @@ from gravlensdiffusion.simulation.psf import Spread
 
 BANDS = {"Euclid": ("VIS", "Y", "J", "H"), "HST": ("WFC3_F160W",)}
 """The filters of each telescope that come with a Gaussian point spread function."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Exposure:
-    """What sets the noise of one image.
-
-    Attributes:
-        time: Exposure time [s]; infinite where the galaxies have no Poisson noise.
-        background_rms: Standard deviation of sky and read noise in a pixel [e- / s].
-    """
-
-    time: float
-    background_rms: float
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,29 +90,29 @@ class _Instrument:
         """Return the electrons per second of a source of a magnitude."""
         return float(10 ** (0.4 * (self.zero_point - magnitude)))
 
-    def draw_exposure(self, rng: np.random.Generator) -> Exposure:
+    def draw_noise_level(self, rng: np.random.Generator) -> NoiseLevel:
         """Draw what sets the noise of one image."""
         depth = self.depths[0]
         if len(self.depths) > 1:
             ends = np.cumsum([each.share for each in self.depths])
             depth = self.depths[int(np.searchsorted(ends[:-1], rng.uniform(), side="right"))]
-        time = math.inf if depth.exposure_time is None else draw(depth.exposure_time, rng)
+        time = None if depth.exposure_time is None else draw(depth.exposure_time, rng)
         rms = depth.background_rms
-        return Exposure(
-            time=time, background_rms=rms if isinstance(rms, float | int) else draw(rms, rng)
+        return NoiseLevel(
+            exposure_time=time,
+            background_rms=rms if isinstance(rms, float | int) else draw(rms, rng),
         )
 
-    def noise_std(self, image: NDArray[np.float64], exposure: Exposure) -> NDArray[np.float64]:
+    def noise_std(self, image: NDArray[np.float64], noise: NoiseLevel) -> NDArray[np.float64]:
         """Return the standard deviation of the noise in each pixel of a noise-free image [e- / s]."""
-        return noise_std(image, exposure.background_rms, exposure.time, self.correlation)
+        return noise_std(image, noise.background_rms, noise.exposure_time, self.correlation)
 
     def observe(
-        self, image: NDArray[np.float64], exposure: Exposure, rng: np.random.Generator
+        self, image: NDArray[np.float64], noise: NoiseLevel, rng: np.random.Generator
     ) -> NDArray[np.float64]:
         """Return the image with noise [e- / s]."""
-        return image + draw_noise(
-            image, exposure.background_rms, exposure.time, rng, self.correlation
-        )
+        level = noise.background_rms, noise.exposure_time
+        return image + draw_noise(image, *level, rng, self.correlation)
 
     def fill_bad_pixels(
         self, image: NDArray[np.float64], rng: np.random.Generator
@@ -134,7 +128,7 @@ class _Instrument:
             image[bad] = like_those_beside(image, bad)
         return image, {"bad_pixels": float(bad.mean())}
 
-    def signal_to_noise(self, image: NDArray[np.float64], exposure: Exposure) -> float:
+    def signal_to_noise(self, image: NDArray[np.float64], noise: NoiseLevel) -> float:
         """Return the signal-to-noise ratio of a whole noise-free image, each pixel weighted at its best.
 
         ``sqrt(sum (flux / noise)^2)`` over the pixels; infinite where there is no noise, and NaN
@@ -142,10 +136,10 @@ class _Instrument:
         """
         if not image.any():
             return math.nan
-        noise = self.noise_std(image, exposure)
-        if not noise.all():
+        std = self.noise_std(image, noise)
+        if not std.all():
             return math.inf
-        return float(np.linalg.norm(image / noise))
+        return float(np.linalg.norm(image / std))
 
 
 @lru_cache(maxsize=8)
