@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from gravlensdiffusion.generation.generator import LensGenerator
     from gravlensdiffusion.generation.request import Request, Span
 
-DEFAULT_NUM = 100
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _OrderOptions:
@@ -157,7 +155,7 @@ class Options:
 def _read_request(options: Options, generator: "LensGenerator") -> "Request":
     from gravlensdiffusion.generation.conditions import read_conditions
 
-    num = DEFAULT_NUM if options.num is None else options.num
+    num = 100 if options.num is None else options.num
     labels = None if options.order.label is None else split(options.order.label)
     parameters: Mapping[str, Any] = _spans(options)
     if options.order.conditions is not None:

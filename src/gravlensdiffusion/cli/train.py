@@ -114,7 +114,7 @@ class Options:
             known = load_model(self.init).config.class_names
         # A model is adapted by the recipe that follows it.
         is_adaptation = self.init is not None and self.preset is None
-        config = None if is_adaptation else configure(self)
+        config = None if is_adaptation else _configure(self)
         from gravlensdiffusion.training.diffusion import open_training
 
         if str(self.data).startswith(PREFIX):
@@ -190,14 +190,14 @@ def _adapted(options: Options, source: "LensSet") -> "TrainingConfig":
 
     assert options.init is not None
     adaptation = adapt(options.init, source, options.size)
-    config = configure(options, adaptation.config)
+    config = _configure(options, adaptation.config)
     check_number(config, adaptation.num_different)
     for note in adaptation.notes:
         tell(note)
     return config
 
 
-def configure(options: Options, recipe: "TrainingConfig | None" = None) -> "TrainingConfig":
+def _configure(options: Options, recipe: "TrainingConfig | None" = None) -> "TrainingConfig":
     """Return the recipe with what the options change."""
     from gravlensdiffusion.config.model import TransformConfig
     from gravlensdiffusion.presets.training import training_preset

@@ -21,9 +21,6 @@ from gravlensdiffusion.config.bounds import (
     check_class_names,
 )
 
-MAX_FEATURES = 64
-"""Features that an encoder has at most."""
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClassifierConfig(Bounded):
@@ -137,7 +134,7 @@ class EncoderConfig(Bounded):
     image_size: int
     channels: tuple[int, ...]
     strides: tuple[int, ...]
-    num_features: Annotated[int, Range(at_least=1, at_most=MAX_FEATURES)] = 32
+    num_features: Annotated[int, Range(at_least=1, at_most=64)] = 32
     targets: tuple[str, ...]
     target_means: tuple[Number, ...]
     target_stds: tuple[Positive, ...]

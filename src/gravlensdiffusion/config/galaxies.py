@@ -9,7 +9,6 @@ from gravlensdiffusion.config.bounds import LATER, Bounded, Positive, Range
 from gravlensdiffusion.config.priors import Constant, Prior, Uniform
 
 NONE, ALL = Constant(0.0), Constant(1.0)
-SMALL_BULGE, BULGE_INDEX = Uniform(0.12, 0.35), Uniform(1.0, 3.0)
 Fraction = Annotated[Prior, Range(at_least=0, at_most=1)]
 
 MAX_NEIGHBOURS = 16
@@ -68,8 +67,8 @@ class StructuredDisc(Bounded):
 
     kind: Literal["disc"] = "disc"
     bulge_fraction: Fraction = NONE
-    bulge_radius: Annotated[Prior, Range(above=0)] = SMALL_BULGE
-    bulge_index: Annotated[Prior, Range(at_least=0.3, at_most=8)] = BULGE_INDEX
+    bulge_radius: Annotated[Prior, Range(above=0)] = Uniform(0.12, 0.35)
+    bulge_index: Annotated[Prior, Range(at_least=0.3, at_most=8)] = Uniform(1.0, 3.0)
     bar_fraction: Fraction = NONE
     ring_fraction: Fraction = NONE
     clump_fraction: Fraction = NONE

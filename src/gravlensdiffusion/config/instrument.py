@@ -26,9 +26,8 @@ _NEGATIVE = 1e-3
 
 ZERO, ONE = Constant(0.0), Constant(1.0)
 
-MAX_PSF_ELLIPTICITY = 0.5
-"""Largest value of e1 and of e2 of a point spread function."""
-Ellipticity = Annotated[Prior, Range(at_least=-MAX_PSF_ELLIPTICITY, at_most=MAX_PSF_ELLIPTICITY)]
+Ellipticity = Annotated[Prior, Range(at_least=-0.5, at_most=0.5)]
+"""Each of e1 and e2 of a point spread function."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -8,7 +8,6 @@ from typing import Annotated, Literal
 from gravlensdiffusion.config.bounds import (
     LATER,
     MAX_CLASSES,
-    MAX_ROWS,
     MAX_STEPS,
     Bands,
     Bounded,
@@ -229,7 +228,7 @@ class ModelConfig(Bounded):
     num_channels: Bands = 1
     class_names: tuple[str, ...] = ()
     parameters: tuple[ParameterConfig, ...] = ()
-    prior_size: Annotated[int, Range(at_least=0, at_most=MAX_ROWS)] = 0
+    prior_size: Annotated[int, Range(at_least=0, at_most=2**20)] = 0
     pixel_scale_arcsec: float | None = None
     flux_unit: str = "unknown"
     resize: str | None = None

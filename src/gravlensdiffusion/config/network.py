@@ -8,6 +8,7 @@ from gravlensdiffusion.config.bounds import (
     LATER,
     MAX_CHANNELS,
     MAX_LEVELS,
+    MAX_SIDE,
     MAX_STEPS,
     Bounded,
     Count,
@@ -29,7 +30,6 @@ DownBlock = Literal[
 UpBlock = Literal[
     "UpBlock2D", "AttnUpBlock2D", "ResnetUpsampleBlock2D", "SkipUpBlock2D", "AttnSkipUpBlock2D"
 ]
-Scheduler = Literal["DDPMScheduler", "DDIMScheduler", "DPMSolverMultistepScheduler"]
 Setting = Annotated[bool | int | float | str, Range(at_least=-1e6, at_most=1e6)]
 
 OF_THE_MODEL = frozenset(
@@ -40,8 +40,6 @@ OTHER_SCHEDULES = frozenset(
     {"trained_betas", "rescale_betas_zero_snr", "use_flow_sigmas", "use_dynamic_shifting"}
 )
 """Settings that make another schedule than any that is known here."""
-MAX_NATIVE = 4096
-"""Largest native size at which a smooth lens is computed [pixel]."""
 BRIGHTNESS_STEP = 0.25
 """Between the brightnesses for which a spread is stated [flux after the pixel-wise part of the transform]."""
 
@@ -59,7 +57,7 @@ class SmoothLensConfig(Bounded):
             lens, linear between.
     """
 
-    num_pixels: Annotated[int, Range(at_least=0, at_most=MAX_NATIVE)] = 0
+    num_pixels: Annotated[int, Range(at_least=0, at_most=MAX_SIDE)] = 0
     psf_fwhm_arcsec: NonNegative = 0.0
     zero_point: Annotated[float, Range(at_least=-100, at_most=100)] = 0.0
     spread: Annotated[float | tuple[float, ...], Range(above=0)] = 1.0
@@ -148,7 +146,7 @@ class SchedulerConfig(Bounded):
             Betas and prediction are those of the model.
     """
 
-    kind: Scheduler = "DDPMScheduler"
+    kind: Literal["DDPMScheduler", "DDIMScheduler", "DPMSolverMultistepScheduler"] = "DDPMScheduler"
     settings: dict[str, Setting] = field(default_factory=dict)
 
     def _faults(self) -> Iterator[str]:

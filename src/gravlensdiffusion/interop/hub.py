@@ -29,7 +29,6 @@ WEIGHTS = (
     "diffusion_pytorch_model.safetensors",
     "unet/diffusion_pytorch_model.safetensors",
 )
-TAGS = ["gravitational-lensing", "strong-lensing", "astronomy", "diffusion"]
 
 
 def is_hub_name(text: str) -> bool:
@@ -169,7 +168,7 @@ def card(config: ModelConfig, name: str, license_name: str | None = None) -> str
         library_name="gravlensdiffusion",
         license=license_name,
         pipeline_tag="unconditional-image-generation",
-        tags=list(TAGS),
+        tags=["gravitational-lensing", "strong-lensing", "astronomy", "diffusion"],
     )
     rows = summary(config)
     table = "\n".join(f"| {key} | {value} |" for key, value in rows.items())
