@@ -32,7 +32,7 @@ def instrument_of(chosen, num_pixels=100):
 )
 def test_telescopes_are_lenstronomys(chosen, settings):
     instrument, band = instrument_of(chosen), SingleBand(**settings)
-    assert instrument.pixel_scale == settings["pixel_scale"]
+    assert instrument.camera.pixel_scale == settings["pixel_scale"]
     assert instrument.psf_fwhm == settings["seeing"]
     assert instrument.counts(23.0) == pytest.approx(band.magnitude2cps(23.0))
     image = np.linspace(0, 5, 10000).reshape(100, 100)

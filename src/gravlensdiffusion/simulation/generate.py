@@ -128,11 +128,11 @@ def set_header(config: SimulationConfig, seed: int) -> SetHeader:
     units = parameter_units(config) | substructure.UNITS | IMAGE_UNITS
     if instrument.spread is not None:
         units |= psf.UNITS
-    if instrument.bad_pixels is not None:
+    if instrument.camera.bad_pixels is not None:
         units |= {"bad_pixels": ""}
     return SetHeader(
         class_names=tuple(each.name for each in config.classes),
-        pixel_scale_arcsec=instrument.pixel_scale * imaging.num_pixels / size,
+        pixel_scale_arcsec=instrument.camera.pixel_scale * imaging.num_pixels / size,
         flux_unit=imaging.flux_unit,
         preset=config.preset,
         config=to_json(config),

@@ -21,10 +21,9 @@ from gravlensdiffusion.config.instrument import (
     Depth,
     Imaging,
     NoiseLevel,
-    SkyCorrelation,
     Telescope,
 )
-from gravlensdiffusion.config.priors import Constant, Prior
+from gravlensdiffusion.config.priors import Constant
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.sets.flux import like_those_beside
 from gravlensdiffusion.simulation.observe import draw_noise, noise_std
@@ -40,27 +39,19 @@ class _Instrument:
     """An instrument with its grid of rays.
 
     Attributes:
-        pixel_scale: Side of a native pixel [arcsec].
+        camera: Its numbers.
         psf_fwhm: Full width at half maximum of the point spread function [arcsec].
-        zero_point: AB magnitude of one electron per second [mag].
-        depths: Priors of the noise, each with the share of the images that have it.
         numerics: lenstronomy's grid of rays, and its convolution with a Gaussian.
         arguments: What lenstronomy makes grid, point spread function and convolution of, by its
             names of them; `lenstronomy_kwargs` has those of an image.
-        spread: What spreads the light where the point spread function is none, or None.
-        correlation: Correlation of the noise, or None where it is white.
-        bad_pixels: Prior of the share of pixels that were not observed, or None for none.
+        spread: What spreads the light where the point spread function is no Gaussian, or None.
     """
 
-    pixel_scale: float
+    camera: Camera
     psf_fwhm: float
-    zero_point: float
-    depths: tuple[Depth, ...]
     numerics: Numerics
     arguments: Mapping[str, Mapping[str, Any]]
-    spread: Spread | None = None
-    correlation: SkyCorrelation | None = None
-    bad_pixels: Prior | None = None
+    spread: Spread | None
 
     def draw_psf(self, rng: np.random.Generator) -> dict[str, float]:
         """Draw the shape of the point spread function; empty where it is the same in all images."""
@@ -88,14 +79,17 @@ class _Instrument:
 
     def counts(self, magnitude: float) -> float:
         """Return the electrons per second of a source of a magnitude."""
-        return float(10 ** (0.4 * (self.zero_point - magnitude)))
+        return float(10 ** (0.4 * (self.camera.zero_point - magnitude)))
 
     def draw_noise_level(self, rng: np.random.Generator) -> NoiseLevel:
         """Draw what sets the noise of one image."""
-        depth = self.depths[0]
-        if len(self.depths) > 1:
-            ends = np.cumsum([each.share for each in self.depths])
-            depth = self.depths[int(np.searchsorted(ends[:-1], rng.uniform(), side="right"))]
+        others = self.camera.other_depths
+        depths: list[Camera | Depth] = [self.camera, *others]
+        depth = depths[0]
+        if others:
+            shares = [each.share for each in others]
+            ends = np.cumsum([1 - sum(shares), *shares])
+            depth = depths[int(np.searchsorted(ends[:-1], rng.uniform(), side="right"))]
         time = None if depth.exposure_time is None else draw(depth.exposure_time, rng)
         rms = depth.background_rms
         return NoiseLevel(
@@ -105,23 +99,25 @@ class _Instrument:
 
     def noise_std(self, image: NDArray[np.float64], noise: NoiseLevel) -> NDArray[np.float64]:
         """Return the standard deviation of the noise in each pixel of a noise-free image [e- / s]."""
-        return noise_std(image, noise.background_rms, noise.exposure_time, self.correlation)
+        return noise_std(
+            image, noise.background_rms, noise.exposure_time, self.camera.sky_correlation
+        )
 
     def observe(
         self, image: NDArray[np.float64], noise: NoiseLevel, rng: np.random.Generator
     ) -> NDArray[np.float64]:
         """Return the image with noise [e- / s]."""
         level = noise.background_rms, noise.exposure_time
-        return image + draw_noise(image, *level, rng, self.correlation)
+        return image + draw_noise(image, *level, rng, self.camera.sky_correlation)
 
     def fill_bad_pixels(
         self, image: NDArray[np.float64], rng: np.random.Generator
     ) -> tuple[NDArray[np.float64], dict[str, float]]:
         """Return an image with noise without the pixels that were not observed, and their share."""
-        if self.bad_pixels is None:
+        if self.camera.bad_pixels is None:
             return image, {}
         # So many spots of five pixels, which may overlap, leave the share that is asked for.
-        spots = 1 - (1 - draw(self.bad_pixels, rng)) ** 0.2
+        spots = 1 - (1 - draw(self.camera.bad_pixels, rng)) ** 0.2
         bad = binary_dilation(rng.uniform(size=image.shape) < spots)
         if bad.any() and not bad.all():
             image = image.copy()
@@ -162,24 +158,14 @@ def build_instrument(imaging: Imaging) -> _Instrument:
         "supersampling_factor": imaging.supersampling,
         "supersampling_convolution": imaging.supersampling > 1,
     }
-    rest = 1 - sum(each.share for each in camera.other_depths)
-    own = Depth(
-        share=max(rest, np.finfo(float).tiny),
-        background_rms=camera.background_rms,
-        exposure_time=camera.exposure_time,
-    )
     return _Instrument(
-        pixel_scale=camera.pixel_scale,
+        camera=camera,
         psf_fwhm=fwhm,
-        zero_point=camera.zero_point,
-        depths=(own, *camera.other_depths),
         numerics=Numerics(
             PixelGrid(nx=imaging.num_pixels, ny=imaging.num_pixels, **grid), PSF(**gaussian), **rays
         ),
         arguments={"kwargs_data": grid, "kwargs_psf": gaussian, "kwargs_numerics": rays},
         spread=spread,
-        correlation=camera.sky_correlation,
-        bad_pixels=camera.bad_pixels,
     )
 
 
