@@ -27,11 +27,6 @@ if TYPE_CHECKING:
     from gravlensdiffusion.training.diffusion import DiffusionTraining
 
 
-PREFIX = "preset:"
-DEFAULT = "cutouts28"
-"""Recipe of a model that starts from nothing."""
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _RecipeOptions:
     """What is changed in the recipe; by default, nothing.
@@ -115,6 +110,7 @@ class Options:
         # A model is adapted by the recipe that follows it.
         is_adaptation = self.init is not None and self.preset is None
         config = None if is_adaptation else _configure(self)
+        from gravlensdiffusion.training.batches import PREFIX
         from gravlensdiffusion.training.diffusion import open_training
 
         if str(self.data).startswith(PREFIX):
@@ -202,7 +198,7 @@ def _configure(options: Options, recipe: "TrainingConfig | None" = None) -> "Tra
     from gravlensdiffusion.config.model import TransformConfig
     from gravlensdiffusion.presets.training import training_preset
 
-    config = recipe or training_preset(options.preset or DEFAULT)
+    config = recipe or training_preset(options.preset or "cutouts28")
     asked = asdict(options.recipe)
     asked |= {name: getattr(options, name) for name in ("size", "epochs", "seed")}
     changes = {k: value for k, value in asked.items() if value is not None and value is not False}

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,8 +30,6 @@ from gravlensdiffusion.simulation.substructure import Substructure, draw_substru
 
 BLOCK = 60
 """Images over which the mix of classes is kept to, as closely as whole images allow."""
-
-FLUX_UNITS = ("peak", "e-/s")
 
 IMAGE_UNITS = {
     "exposure_time": "s",
@@ -70,19 +68,16 @@ def select(
         config = replace(config, classes=tuple(known[name] for name in classes), mix=weights)
     elif mix is not None:
         config = replace(config, mix=tuple(mix))
-    if flux_unit is not None and flux_unit not in FLUX_UNITS:
-        raise GravLensError(f"unknown flux unit '{flux_unit}'; choose from {', '.join(FLUX_UNITS)}")
-    imaging = config.imaging
-    return replace(
-        config,
-        imaging=replace(
-            imaging,
-            num_pixels=imaging.num_pixels if num_pixels is None else num_pixels,
-            size=imaging.size if size is None else size,
-            noise_free_twin=imaging.noise_free_twin if noise_free is None else noise_free,
-            flux_unit=imaging.flux_unit if flux_unit is None else flux_unit,
-        ),
-    )
+    if flux_unit not in (None, "peak", "e-/s"):
+        raise GravLensError(f"unknown flux unit '{flux_unit}'; choose from peak, e-/s")
+    asked: dict[str, Any] = {
+        "num_pixels": num_pixels,
+        "size": size,
+        "noise_free_twin": noise_free,
+        "flux_unit": flux_unit,
+    }
+    changes = {name: value for name, value in asked.items() if value is not None}
+    return replace(config, imaging=replace(config.imaging, **changes))
 
 
 def simulate_one(
