@@ -8,7 +8,6 @@ and of sources of the presets, not lensed. Each source has the flux and the half
 galaxy, and is seen through its point spread function, in its noise.
 """
 
-import math
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -144,7 +143,7 @@ def seen(values: dict[str, float], real: Observed, like: Any, rng: np.random.Gen
             rendered(values, radius, like.flux_circ, real.image.shape), real.psf, "same"
         )
         radius *= like.rhalf_circ / half_light_radius(blurred, *middle)
-    return np.asarray(blurred + draw_noise(blurred, real.noise, math.inf, rng, GRAIN))
+    return np.asarray(blurred + draw_noise(blurred, real.noise, None, rng, GRAIN))
 
 
 def rendered(
@@ -155,7 +154,7 @@ def rendered(
     fine = [side * SUBPIXELS for side in shape]
     y, x = (np.indices(fine) - (np.array(fine) - 1)[:, None, None] / 2) / SUBPIXELS
     light = np.zeros(x.size)
-    for each in components(values, lambda _: flux).source:
+    for each in components(values, lambda _: flux)[1]:
         light += LIGHT[each.name, each.quick](x.ravel(), y.ravel(), **each.arguments)
     return light.reshape(shape[0], SUBPIXELS, shape[1], SUBPIXELS).mean(axis=(1, 3))
 

@@ -101,7 +101,7 @@ def main(options: Options) -> None:
     instrument = build_instrument(config.imaging)
     own = None if options.images is None else lenses_of(options.images)
     wanted = config.imaging.num_pixels if own is None else own.image_shape[-1] - 2 * REACH
-    real, masked = read_real(options, instrument.zero_point, wanted)
+    real, masked = read_real(options, instrument.camera.zero_point, wanted)
     classes = [each.name for each in config.classes if each.name != NO_LENS]
     source = own or simulate(
         config,
@@ -125,7 +125,7 @@ def main(options: Options) -> None:
     found = measure_realism(
         real,
         simulated,
-        instrument.pixel_scale,
+        instrument.camera.pixel_scale,
         network=network,
         pixels=options.pixels,
         seed=options.seed,

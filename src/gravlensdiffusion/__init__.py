@@ -7,21 +7,22 @@ cheap.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from gravlensdiffusion.balancing.balance import balance
-    from gravlensdiffusion.classification.classifier import LensClassifier
-    from gravlensdiffusion.errors import GravLensError
-    from gravlensdiffusion.evaluation.evaluate import evaluate
-    from gravlensdiffusion.formats.open import open_set
-    from gravlensdiffusion.generation.dataset import LensDataset
-    from gravlensdiffusion.generation.generator import LensGenerator
-    from gravlensdiffusion.generation.samples import LensSamples
-    from gravlensdiffusion.sets.records import LensRecord, SetHeader
-    from gravlensdiffusion.simulation.render import lenstronomy_kwargs
-    from gravlensdiffusion.simulation.simulated_set import simulate
-    from gravlensdiffusion.store.reader import LensStore
-    from gravlensdiffusion.store.writer import write_store
-    from gravlensdiffusion.training.diffusion import train
+if TYPE_CHECKING:  # `as` tells type checkers that these are offered here
+    from gravlensdiffusion.balancing.balance import balance as balance
+    from gravlensdiffusion.classification.classifier import LensClassifier as LensClassifier
+    from gravlensdiffusion.errors import GravLensError as GravLensError
+    from gravlensdiffusion.evaluation.evaluate import evaluate as evaluate
+    from gravlensdiffusion.formats.open import open_set as open_set
+    from gravlensdiffusion.generation.dataset import LensDataset as LensDataset
+    from gravlensdiffusion.generation.generator import LensGenerator as LensGenerator
+    from gravlensdiffusion.generation.samples import LensSamples as LensSamples
+    from gravlensdiffusion.sets.records import LensRecord as LensRecord
+    from gravlensdiffusion.sets.records import SetHeader as SetHeader
+    from gravlensdiffusion.simulation.render import lenstronomy_kwargs as lenstronomy_kwargs
+    from gravlensdiffusion.simulation.simulated_set import simulate as simulate
+    from gravlensdiffusion.store.reader import LensStore as LensStore
+    from gravlensdiffusion.store.writer import write_store as write_store
+    from gravlensdiffusion.training.diffusion import train as train
 
 __version__ = "0.1.0"
 
@@ -43,23 +44,7 @@ _MODULES = {
     "write_store": "store.writer",
 }
 
-__all__ = [
-    "GravLensError",
-    "LensClassifier",
-    "LensDataset",
-    "LensGenerator",
-    "LensRecord",
-    "LensSamples",
-    "LensStore",
-    "SetHeader",
-    "balance",
-    "evaluate",
-    "lenstronomy_kwargs",
-    "open_set",
-    "simulate",
-    "train",
-    "write_store",
-]
+__all__ = list(_MODULES)
 
 
 def __getattr__(name: str) -> Any:

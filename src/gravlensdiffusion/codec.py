@@ -1,6 +1,7 @@
 """Configurations as JSON, and back, with every key checked."""
 
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from functools import cache
 from pathlib import Path
@@ -65,6 +66,16 @@ def read_json(cls: type[T], path: Path) -> T:
     if len(text) > MAX_BYTES:
         raise GravLensError(f"{path}: has more than {MAX_BYTES} bytes, which is no configuration")
     return from_json(cls, text, source=str(path))
+
+
+def read_preset(cls: type[T], presets: Mapping[str, Callable[[], T]], name: str) -> T:
+    """Return the preset of a name, or what a JSON file holds; see `from_json`."""
+    if name.endswith(".json"):
+        return read_json(cls, Path(name))
+    if name not in presets:
+        known = ", ".join(presets)
+        raise GravLensError(f"unknown preset '{name}'; choose from {known}, or a .json file")
+    return presets[name]()
 
 
 def _left_out(value: object) -> dict[Any, Any]:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from gravlensdiffusion.cli.main import main
-from gravlensdiffusion.cli.simulate import dask_cluster
+from gravlensdiffusion.cli.simulate import _dask_cluster
 from gravlensdiffusion.errors import GravLensError
 
 NUM = 1536
@@ -94,8 +94,8 @@ def test_work_that_kills_its_workers_is_told_of(
     monkeypatch.setitem(ENVIRONMENT, "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES", "0")
     script = (
         "import os, sys; from joblib import Parallel, delayed; "
-        "from gravlensdiffusion.cli.simulate import dask_cluster\n"
-        "with dask_cluster(sys.argv[1]): Parallel(n_jobs=-1)([delayed(os._exit)(1)])"
+        "from gravlensdiffusion.cli.simulate import _dask_cluster\n"
+        "with _dask_cluster(sys.argv[1]): Parallel(n_jobs=-1)([delayed(os._exit)(1)])"
     )
     with running_cluster(tmp_path, "-m", "distributed.cli.dask_worker") as (address, _):
         assert start(tmp_path, "work", "-c", script, address).wait(timeout=LIMIT_S) == 1
@@ -145,7 +145,7 @@ def test_a_scheduler_that_does_not_answer_is_named(tmp_path: Path) -> None:
 def test_what_to_install_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(GravLensError, match=r"pip install distributed"):
-        dask_cluster("tcp://127.0.0.1:9").__enter__()
+        _dask_cluster("tcp://127.0.0.1:9").__enter__()
 
 
 def test_jobs_and_dask_contradict_each_other(

@@ -14,7 +14,7 @@ import pytest
 
 from gravlensdiffusion.cli.main import main
 from gravlensdiffusion.cli.options import MachineOptions
-from gravlensdiffusion.cli.train import Options, _RecipeOptions, configure
+from gravlensdiffusion.cli.train import Options, _configure, _RecipeOptions
 from gravlensdiffusion.codec import to_json
 from gravlensdiffusion.config.training import TrainingConfig
 from gravlensdiffusion.errors import GravLensError
@@ -99,7 +99,7 @@ def test_epochs_that_are_asked_for_outdo_a_recipe_that_counts_images(
         "200,000 images in 25,000 steps, each of 12 images 16,667 times, batch 8"
         in capsys.readouterr().out
     )
-    config = configure(replace(options, epochs=3))
+    config = _configure(replace(options, epochs=3))
     assert (config.epochs, config.total_images) == (3, 0)
     replace(options, epochs=3).run()
     assert "40 images in 5 steps, each of 12 images 3.3 times, batch 8" in capsys.readouterr().out
@@ -122,15 +122,15 @@ def test_flags_change_the_recipe() -> None:
             prefetch=3,
         ),
     )
-    config = configure(options)
+    config = _configure(options)
     assert (config.size, config.epochs, config.batch_size) == (64, 3, 16)
     assert (config.seed, config.precision) == (9, "bf16")
     assert config.optimiser.learning_rate == 1e-4
     assert config.augment == "half_turn"
     assert (config.compile, config.prefetch) == (True, 3)
-    assert configure(Options(data=Path("d"), out=Path("o"))).augment == "none"
+    assert _configure(Options(data=Path("d"), out=Path("o"))).augment == "none"
     assert config.model.transform.kind == "peak"
-    assert configure(Options(data=Path("d"), out=Path("o"), preset="reference")).batch_size == 10
+    assert _configure(Options(data=Path("d"), out=Path("o"), preset="reference")).batch_size == 10
 
 
 def test_dry_run_writes_nothing(
@@ -187,11 +187,11 @@ def test_a_recipe_from_a_file(tmp_path: Path) -> None:
     options = Options(
         data=Path("d"), out=Path("o"), preset=str(recipe), recipe=_RecipeOptions(batch_size=5)
     )
-    read = configure(options)
+    read = _configure(options)
     assert read == replace(config, model=model, batch_size=5)
     recipe.write_text(recipe.read_text().replace("cosine", "sine"))
     with pytest.raises(GravLensError, match=r"schedule\.kind"):
-        configure(options)
+        _configure(options)
 
 
 @pytest.fixture
@@ -283,6 +283,6 @@ def test_a_preset_beside_init_is_the_recipe(
 
 
 def test_held_out_images_are_for_any_recipe() -> None:
-    config = configure(Options(data=Path("d"), out=Path("o"), recipe=_RecipeOptions(held_out=0.2)))
+    config = _configure(Options(data=Path("d"), out=Path("o"), recipe=_RecipeOptions(held_out=0.2)))
     assert config.early_stopping.held_out == 0.2
     assert TrainingConfig().early_stopping.held_out == 0

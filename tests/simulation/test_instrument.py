@@ -7,10 +7,10 @@ from lenstronomy.SimulationAPI.observation_api import SingleBand
 from lenstronomy.SimulationAPI.ObservationConfig.Euclid import Euclid
 from lenstronomy.SimulationAPI.ObservationConfig.HST import HST
 
-from gravlensdiffusion.config.instrument import Camera, Imaging, Telescope
+from gravlensdiffusion.config.instrument import Camera, Imaging, NoiseLevel, Telescope
 from gravlensdiffusion.config.priors import Constant, LogUniform, Uniform
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.simulation.instrument import Exposure, build_instrument
+from gravlensdiffusion.simulation.instrument import build_instrument
 
 CAMERA = Camera(pixel_scale=0.05, psf_fwhm=0.087, zero_point=25.0, background_rms=0.01)
 
@@ -32,12 +32,12 @@ def instrument_of(chosen, num_pixels=100):
 )
 def test_telescopes_are_lenstronomys(chosen, settings):
     instrument, band = instrument_of(chosen), SingleBand(**settings)
-    assert instrument.pixel_scale == settings["pixel_scale"]
+    assert instrument.camera.pixel_scale == settings["pixel_scale"]
     assert instrument.psf_fwhm == settings["seeing"]
     assert instrument.counts(23.0) == pytest.approx(band.magnitude2cps(23.0))
     image = np.linspace(0, 5, 10000).reshape(100, 100)
-    exposure = instrument.draw_exposure(np.random.default_rng(0))
-    ours = instrument.noise_std(image, exposure)
+    level = instrument.draw_noise_level(np.random.default_rng(0))
+    ours = instrument.noise_std(image, level)
     np.testing.assert_allclose(ours, band.estimate_noise(image), rtol=1e-12)
 
 
@@ -52,8 +52,8 @@ def test_noise_variance_is_that_of_sky_and_photons():
     instrument = instrument_of(camera)
     image = np.full((100, 100), 0.3)
     rng = np.random.default_rng(2)
-    exposure = instrument.draw_exposure(rng)
-    noise = np.stack([instrument.observe(image, exposure, rng) - image for _ in range(40)])
+    level = instrument.draw_noise_level(rng)
+    noise = np.stack([instrument.observe(image, level, rng) - image for _ in range(40)])
     variance = 0.01**2 + 0.3 / 1000
     assert noise.var() == pytest.approx(variance, rel=5 * math.sqrt(2 / noise.size))
     assert noise.mean() == pytest.approx(0, abs=5 * math.sqrt(variance / noise.size))
@@ -61,8 +61,8 @@ def test_noise_variance_is_that_of_sky_and_photons():
 
 def test_noise_is_white():
     instrument = instrument_of(CAMERA)
-    exposure = Exposure(time=math.inf, background_rms=0.01)
-    noise = instrument.observe(np.zeros((100, 100)), exposure, np.random.default_rng(2))
+    level = NoiseLevel(background_rms=0.01)
+    noise = instrument.observe(np.zeros((100, 100)), level, np.random.default_rng(2))
     for step in ((0, 1), (1, 0), (1, 1)):
         correlation = np.corrcoef(noise.ravel(), np.roll(noise, step, (0, 1)).ravel())[0, 1]
         assert abs(correlation) < 0.05
@@ -70,15 +70,15 @@ def test_noise_is_white():
 
 def test_camera_without_exposure_time_has_sky_noise_only():
     instrument = instrument_of(CAMERA)
-    exposure = instrument.draw_exposure(np.random.default_rng(0))
-    assert exposure == Exposure(time=math.inf, background_rms=0.01)
-    np.testing.assert_array_equal(instrument.noise_std(np.ones((4, 4)), exposure), 0.01)
+    level = instrument.draw_noise_level(np.random.default_rng(0))
+    assert level == NoiseLevel(background_rms=0.01)
+    np.testing.assert_array_equal(instrument.noise_std(np.ones((4, 4)), level), 0.01)
 
 
 def test_sky_noise_can_be_drawn_for_each_image():
     camera = replace(CAMERA, background_rms=LogUniform(low=0.001, high=0.1))
     instrument, rng = instrument_of(camera), np.random.default_rng(1)
-    drawn = np.log10([instrument.draw_exposure(rng).background_rms for _ in range(2000)])
+    drawn = np.log10([instrument.draw_noise_level(rng).background_rms for _ in range(2000)])
     assert drawn.min() > -3
     assert drawn.max() < -1
     assert drawn.mean() == pytest.approx(-2, abs=5 * 2 / math.sqrt(12 * 2000))
@@ -87,11 +87,11 @@ def test_sky_noise_can_be_drawn_for_each_image():
 def test_signal_to_noise_adds_up_in_quadrature():
     image = np.zeros((100, 100))
     image[:10, :10] = 0.05
-    exposure = Exposure(time=math.inf, background_rms=0.01)
+    level = NoiseLevel(background_rms=0.01)
     instrument = instrument_of(CAMERA)
     # 100 pixels of 5 sigma each.
-    assert instrument.signal_to_noise(image, exposure) == pytest.approx(50)
-    noiseless = Exposure(time=math.inf, background_rms=0.0)
+    assert instrument.signal_to_noise(image, level) == pytest.approx(50)
+    noiseless = NoiseLevel(background_rms=0.0)
     assert instrument.signal_to_noise(image, noiseless) == math.inf
 
 

@@ -62,7 +62,7 @@ def drawn(structure, seed=0):
 
 def brightness(values):
     """Return what galaxies of unit flux look like at X and Y."""
-    found = components(values, lambda _: 1.0).front
+    found = components(values, lambda _: 1.0)[2]
     return sum(LIGHT[each.name, each.quick](X, Y, **each.arguments) for each in found)
 
 

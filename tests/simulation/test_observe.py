@@ -6,12 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gravlensdiffusion.config.instrument import Imaging, ObservationConfig
+from gravlensdiffusion.config.instrument import Imaging, NoiseLevel, ObservationConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.presets.simulation import simulation_preset
 from gravlensdiffusion.sets.flux import default_method
 from gravlensdiffusion.simulation.generate import select
-from gravlensdiffusion.simulation.instrument import Exposure, build_instrument
+from gravlensdiffusion.simulation.instrument import build_instrument
 from gravlensdiffusion.simulation.observe import observe
 from gravlensdiffusion.simulation.simulated_set import simulate
 
@@ -56,8 +56,8 @@ def test_at_native_size_the_noise_is_the_instruments_bit_for_bit(time):
     camera = simulation_preset("deeplense").imaging.instrument
     instrument = build_instrument(Imaging(instrument=camera, num_pixels=32))
     clean = np.random.default_rng(0).normal(0.2, 0.3, (32, 32))
-    exposure = Exposure(time=math.inf if time is None else time, background_rms=0.01)
-    expected = instrument.observe(clean, exposure, np.random.default_rng(4))
+    level = NoiseLevel(exposure_time=time, background_rms=0.01)
+    expected = instrument.observe(clean, level, np.random.default_rng(4))
     observation = ObservationConfig(
         num_pixels=32, background_rms=0.01, exposure_time=time, resize="area"
     )

@@ -53,7 +53,7 @@ def smooth(renderer):
 
 
 def mass(renderer, values):
-    return components(values, renderer.instrument.counts).mass
+    return components(values, renderer.instrument.counts)[0]
 
 
 def test_point_source_on_axis_makes_a_ring_of_the_einstein_radius(renderer, smooth):

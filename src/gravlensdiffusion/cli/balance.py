@@ -4,14 +4,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-import tyro
+from typing import TYPE_CHECKING
 
 from gravlensdiffusion.cli.options import (
-    FILES,
-    MACHINE,
-    SAMPLING,
+    DataPath,
     FileOptions,
     MachineOptions,
     SamplingOptions,
@@ -52,7 +48,7 @@ class Options:
         dry_run: Say how many images of each class would be made, and by what, and stop.
     """
 
-    data: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DATA")]
+    data: DataPath
     out: Path
     model: str
     per_class: Count | None = None
@@ -62,9 +58,9 @@ class Options:
     flux_unit: str | None = None
     overwrite: bool = False
     dry_run: bool = False
-    sampling: SamplingOptions = SAMPLING
-    files: FileOptions = FILES
-    machine: MachineOptions = MACHINE
+    sampling: SamplingOptions = SamplingOptions()
+    files: FileOptions = FileOptions()
+    machine: MachineOptions = MachineOptions()
 
     def run(self) -> None:
         """Fill the classes and write one file."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from gravlensdiffusion.cli.options import FILES, MACHINE, FileOptions, MachineOptions
+from gravlensdiffusion.cli.options import DataPath, FileOptions, MachineOptions
 from gravlensdiffusion.cli.running import tell
 from gravlensdiffusion.config.bounds import Augmentation, Count, Positive, Precision, Range, Seed
 from gravlensdiffusion.errors import GravLensError
@@ -47,7 +47,7 @@ class Train:
         dry_run: Say what would be trained, and stop.
     """
 
-    data: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DATA")]
+    data: DataPath
     out: Path
     size: Count | None = None
     merge: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
@@ -60,8 +60,8 @@ class Train:
     precision: Precision = "fp32"
     seed: Seed = 0
     dry_run: bool = False
-    files: FileOptions = FILES
-    machine: MachineOptions = MACHINE
+    files: FileOptions = FileOptions()
+    machine: MachineOptions = MachineOptions()
 
     def run(self) -> None:
         """Train, judge, write."""
@@ -141,13 +141,13 @@ class Predict:
         overwrite: Replace a file that exists.
     """
 
-    data: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DATA")]
+    data: DataPath
     model: Path
     out: Path
     prior: str = "training"
     overwrite: bool = False
-    files: FileOptions = FILES
-    machine: MachineOptions = MACHINE
+    files: FileOptions = FileOptions()
+    machine: MachineOptions = MachineOptions()
 
     def run(self) -> None:
         """Classify and write."""
@@ -196,15 +196,15 @@ class Score:
         overwrite: Replace a report that exists.
     """
 
-    data: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DATA")]
+    data: DataPath
     model: Path
     out: Path
     prior: str = "training"
     merge: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     seed: Seed = 0
     overwrite: bool = False
-    files: FileOptions = FILES
-    machine: MachineOptions = MACHINE
+    files: FileOptions = FileOptions()
+    machine: MachineOptions = MachineOptions()
 
     def run(self) -> None:
         """Classify, judge, write."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from gravlensdiffusion.cli.options import MACHINE, MachineOptions
+from gravlensdiffusion.cli.options import MachineOptions
 from gravlensdiffusion.cli.running import run_shown, say, tell
 from gravlensdiffusion.config.bounds import Count, Positive, Precision, Seed
 from gravlensdiffusion.errors import GravLensError
@@ -38,7 +38,7 @@ class Options:
     seed: Seed | None = None
     precision: Precision | None = None
     dry_run: bool = False
-    machine: MachineOptions = MACHINE
+    machine: MachineOptions = MachineOptions()
 
     def run(self) -> None:
         """Distill as asked; a signal ends it with code 130 or 143 once the run is saved."""

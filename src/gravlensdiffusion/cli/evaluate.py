@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from gravlensdiffusion.cli.options import FILES, FileOptions
+from gravlensdiffusion.cli.options import FileOptions
 from gravlensdiffusion.cli.running import say, tell
 from gravlensdiffusion.config.bounds import Count, Rescale, Seed
 from gravlensdiffusion.errors import GravLensError
@@ -87,7 +87,7 @@ class Options:
     channel: Count | None = None
     overwrite: bool = False
     measures: _MeasureOptions = _MeasureOptions()
-    files: FileOptions = FILES
+    files: FileOptions = FileOptions()
 
     def run(self) -> None:
         """Compare, print the tables, write the reports."""

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from gravlensdiffusion.cli.options import FILES
+from gravlensdiffusion.cli.options import FileOptions
 from gravlensdiffusion.errors import GravLensError
 
 
@@ -31,7 +31,12 @@ class Options:
     def run(self) -> None:
         """Write it."""
         if self.to != "diffusers":
-            _write_set(self)
+            from gravlensdiffusion.formats.writers import whole_set, write_images
+
+            lenses, formats = FileOptions().open(Path(self.source)), (self.to,)
+            with whole_set(self.out, formats, overwrite=self.overwrite) as partial:
+                write_images(partial, lenses.records(), lenses.header, formats, num=len(lenses))
+            print(f"wrote {len(lenses):,} images of {self.source} to {self.out}: {self.to}")
             return
         if self.overwrite:
             raise GravLensError("`overwrite` is for the images of sets; a model needs a new folder")
@@ -47,12 +52,3 @@ class Options:
             )
         write_folder(self.out, pipeline_files(model.config, model.network))
         print(f"wrote {self.source} to {self.out} as a pipeline of {self.to}")
-
-
-def _write_set(options: Options) -> None:
-    from gravlensdiffusion.formats.writers import whole_set, write_images
-
-    lenses, formats = FILES.open(Path(options.source)), (options.to,)
-    with whole_set(options.out, formats, overwrite=options.overwrite) as partial:
-        write_images(partial, lenses.records(), lenses.header, formats, num=len(lenses))
-    print(f"wrote {len(lenses):,} images of {options.source} to {options.out}: {options.to}")

@@ -5,11 +5,9 @@ from dataclasses import dataclass
 from hashlib import sha256
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import tyro
-
-from gravlensdiffusion.cli.options import FILES, FileOptions
+from gravlensdiffusion.cli.options import DataPath, FileOptions
 from gravlensdiffusion.cli.running import say, tell
 from gravlensdiffusion.config.bounds import Count
 
@@ -54,11 +52,11 @@ class Options:
         overwrite: Replace a picture that exists, whatever it shows.
     """
 
-    path: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DATA")]
+    path: DataPath
     crop: Count | None = None
     out: Path | None = None
     overwrite: bool = False
-    files: FileOptions = FILES
+    files: FileOptions = FileOptions()
 
     def run(self) -> None:
         """Print the numbers and write the preview."""
@@ -81,12 +79,20 @@ class Options:
 
 
 def _write_preview(options: Options, source: "LensSet", summary: "DataSummary") -> None:
+    """Write images evenly spread over the set as one picture."""
+    import numpy as np
+
     from gravlensdiffusion.files import whole_file
     from gravlensdiffusion.reports.drawing import spared
+    from gravlensdiffusion.reports.mosaics import save_grid
 
     out, told = options.out or _free_name(options), ""
+    num = min(NUM_SHOWN, len(source))
+    shown = np.linspace(0, len(source) - 1, num).round().astype(int)
+    stretch = "sqrt" if summary.in_unit_range else "asinh"
+    titles, texts = source.header.titles(source.labels[shown]), {MARK: _mark(options.path)}
     with spared(str(out), tell), whole_file(out, overwrite=_may_replace(options, out)) as temporary:
-        num = _save_preview(source, summary, temporary, _mark(options.path))
+        save_grid(source.read(shown), temporary, stretch=stretch, titles=titles, texts=texts)
         told = f"wrote a preview of {num} of {len(source)} images to {out}"
     if told:
         print(told)
@@ -177,17 +183,3 @@ def _detail_rows(source: "LensSet", summary: "DataSummary") -> "Iterator[tuple[s
     yield "duplicates", f"{extra:,}" if extra else "none"
     for group in summary.duplicates[:NUM_LISTED]:
         yield "", " = ".join(group[:3]) + (" = ..." if len(group) > 3 else "")
-
-
-def _save_preview(source: "LensSet", summary: "DataSummary", path: Path, mark: str) -> int:
-    """Write images evenly spread over the set as one picture, and return their number."""
-    import numpy as np
-
-    from gravlensdiffusion.reports.mosaics import save_grid
-
-    num = min(NUM_SHOWN, len(source))
-    shown = np.linspace(0, len(source) - 1, num).round().astype(int)
-    stretch = "sqrt" if summary.in_unit_range else "asinh"
-    titles = source.header.titles(source.labels[shown])
-    save_grid(source.read(shown), path, stretch=stretch, titles=titles, texts={MARK: mark})
-    return num

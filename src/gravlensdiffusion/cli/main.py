@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -49,8 +49,6 @@ SHARED = frozenset({"train", "sample", "evaluate", "classify train"})
 """Commands whose work several processes can share."""
 
 EXIT_USER_ERROR = 2
-EXIT_INTERRUPTED = 130
-EXIT_BROKEN_PIPE = 141
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -81,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         # Python flushes standard output once more on its way out, and would complain there.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_BROKEN_PIPE
+        return 141
     except OSError as error:
         return _complain(_describe(error))
     except (MemoryError, RuntimeError) as error:
@@ -90,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _complain("out of memory; try a smaller `batch_size` or fewer images at a time")
     except KeyboardInterrupt:
         print(f"{PROGRAM}: interrupted", file=sys.stderr)
-        return EXIT_INTERRUPTED
+        return 130
     return 0
 
 
@@ -250,14 +248,10 @@ def _describe(error: OSError) -> str:
 
 def _complain(message: str) -> int:
     line = one_line(in_flags(" ".join(message.split())))
-    print(f"{PROGRAM}: error{_place()}: {line}", file=sys.stderr)
-    return EXIT_USER_ERROR
-
-
-def _place() -> str:
-    """Say which of several processes this is, unless it is the main one."""
-    try:
+    place = ""
+    with suppress(GravLensError):  # of what the launcher has set
         processes = Processes.launched()
-    except GravLensError:
-        return ""
-    return "" if processes.is_main else f" (process {processes.index + 1} of {processes.num})"
+        if not processes.is_main:
+            place = f" (process {processes.index + 1} of {processes.num})"
+    print(f"{PROGRAM}: error{place}: {line}", file=sys.stderr)
+    return EXIT_USER_ERROR

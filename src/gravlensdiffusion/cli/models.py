@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import tyro
 
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.interop.hub import summary
 from gravlensdiffusion.model.folders import (
     CARD,
     CONFIG,
@@ -52,7 +53,19 @@ class Options:
 
 def _describe(folder: Path, name: str) -> str:
     """Say in a few lines what a model is for, what it makes and what it was trained on."""
-    rows = {"for": _read_use(folder), **_tell(_read_facts(folder))}
+    facts, told = _read_facts(folder), summary(read_config(folder))
+    steps = facts["steps"]
+    few = f", distilled for {', '.join(map(str, steps['distilled']))}" if steps["distilled"] else ""
+    rows = {
+        "for": _read_use(folder),
+        "images": told["images"],
+        "classes": told["classes"],
+        "parameters": told["parameters"],
+        "weights": f"{facts['weights_bytes'] / 1e6:.1f} MB",
+        "sampler": told["sampler"] + few,
+        "quality": "draft {draft}, standard {standard}, best {best} steps".format(**steps),
+        "trained on": told["trained on"],
+    }
     lines = (f"  {key + ':':12}{text}" for key, text in rows.items() if text)
     return "\n".join([name, *lines])
 
@@ -93,30 +106,4 @@ def _read_facts(folder: Path) -> dict[str, Any]:
             "distilled": list(short.sampling.few_steps),
         },
         "trained_on": config.training_data,
-    }
-
-
-def _tell(facts: dict[str, Any]) -> dict[str, str]:
-    """Return the rows that say it to people."""
-    channels, size, _ = facts["image_shape"]
-    told = f"{size} x {size} pixels"
-    if channels != 1:
-        told += f", {channels} channels"
-    if facts["pixel_scale_arcsec"] is not None:
-        told += f" of {facts['pixel_scale_arcsec']:.4g} arcsec"
-    steps = facts["steps"]
-    few = f", distilled for {', '.join(map(str, steps['distilled']))}" if steps["distilled"] else ""
-    ranges = (
-        f"{name} {low:g} to {high:g} {each['unit']}".rstrip()
-        for name, each in facts["parameters"].items()
-        for low, high in [each["range"]]
-    )
-    return {
-        "images": f"{told}, in units of {facts['flux_unit']}",
-        "classes": ", ".join(facts["classes"]) or "none",
-        "parameters": ", ".join(ranges) or "none",
-        "weights": f"{facts['weights_bytes'] / 1e6:.1f} MB",
-        "sampler": f"{facts['sampler']}, {steps['standard']} steps{few}",
-        "quality": "draft {draft}, standard {standard}, best {best} steps".format(**steps),
-        "trained on": facts["trained_on"] or "not recorded",
     }

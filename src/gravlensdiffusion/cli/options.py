@@ -14,6 +14,9 @@ from gravlensdiffusion.errors import GravLensError, listed
 if TYPE_CHECKING:
     from gravlensdiffusion.sets.lens_set import LensSet
 
+DataPath = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DATA")]
+"""A data set, named without a flag."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MachineOptions:
@@ -194,6 +197,3 @@ def tell_absent(source: "LensSet") -> None:
 def split(text: str) -> list[str]:
     """Return what stands between commas."""
     return [part.strip() for part in text.split(",")]
-
-
-MACHINE, SAMPLING, FILES = MachineOptions(), SamplingOptions(), FileOptions()

@@ -94,7 +94,10 @@ def _condense(text: str) -> str:
     body = list(dropwhile(_is_rule, lines[1:]))
     statement = list(takewhile(lambda line: not _is_rule(line), body))
     if statement and statement[0].strip().startswith("Missing from"):
-        message = f"missing: {', '.join(_least_indented(statement[1:]))}"
+        # The help of each flag stands below it, further in.
+        dedented = textwrap.dedent("\n".join(statement[1:])).splitlines()
+        flags = [line.strip() for line in dedented if line[:1].strip()]
+        message = f"missing: {', '.join(flags)}"
     else:
         message = " ".join(" ".join(statement).split()).rstrip(".")
     for pattern, wording in _REWORDINGS:
@@ -107,12 +110,6 @@ def _condense(text: str) -> str:
 
 def _is_rule(line: str) -> bool:
     return _RULE.fullmatch(line.strip()) is not None
-
-
-def _least_indented(lines: list[str]) -> list[str]:
-    """Return the flags of a list in which the help of each stands below it, further in."""
-    dedented = textwrap.dedent("\n".join(lines)).splitlines()
-    return [line.strip() for line in dedented if line[:1].strip()]
 
 
 def completion_script(program: str, commands: Any, load: Callable[[Any], Any], shell: str) -> str:

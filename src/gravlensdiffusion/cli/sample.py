@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from gravlensdiffusion.cli.options import MACHINE, SAMPLING, MachineOptions, SamplingOptions, split
+from gravlensdiffusion.cli.options import MachineOptions, SamplingOptions, split
 from gravlensdiffusion.cli.running import tell
 from gravlensdiffusion.config.bounds import Count, ExposureTime, NoiseSeed, NonNegative
 from gravlensdiffusion.errors import GravLensError
@@ -16,8 +16,6 @@ from gravlensdiffusion.sets.naming import GIF, GRID
 if TYPE_CHECKING:
     from gravlensdiffusion.generation.generator import LensGenerator
     from gravlensdiffusion.generation.request import Request, Span
-
-DEFAULT_NUM = 100
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -107,9 +105,9 @@ class Options:
     dry_run: bool = False
     overwrite: bool = False
     order: _OrderOptions = _OrderOptions()
-    sampling: SamplingOptions = SAMPLING
+    sampling: SamplingOptions = SamplingOptions()
     instrument: _InstrumentOptions = _InstrumentOptions()
-    machine: MachineOptions = MACHINE
+    machine: MachineOptions = MachineOptions()
 
     def run(self) -> None:
         """Draw images and write them."""
@@ -157,7 +155,7 @@ class Options:
 def _read_request(options: Options, generator: "LensGenerator") -> "Request":
     from gravlensdiffusion.generation.conditions import read_conditions
 
-    num = DEFAULT_NUM if options.num is None else options.num
+    num = 100 if options.num is None else options.num
     labels = None if options.order.label is None else split(options.order.label)
     parameters: Mapping[str, Any] = _spans(options)
     if options.order.conditions is not None:

@@ -126,7 +126,7 @@ class Options:
         )
         done = "would write" if self.dry_run else "wrote"
         told = f"{done} {_describe(lenses)} to {self.out}"
-        with nullcontext() if self.work.dask is None else dask_cluster(self.work.dask):
+        with nullcontext() if self.work.dask is None else _dask_cluster(self.work.dask):
             if shards is not None:
                 told += f": {_simulate_shards(self, shards, lenses)}"
             elif not self.dry_run:
@@ -178,7 +178,7 @@ def _number(word: str) -> float:
 
 
 @contextmanager
-def dask_cluster(address: str) -> Iterator[None]:
+def _dask_cluster(address: str) -> Iterator[None]:
     """Let joblib send its work to the Dask cluster whose scheduler has an address.
 
     A worker that dies costs what it was doing: the scheduler gives that to another one.

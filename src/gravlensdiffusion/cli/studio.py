@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from gravlensdiffusion.cli.options import FILES, MACHINE, FileOptions, MachineOptions
+from gravlensdiffusion.cli.options import FileOptions, MachineOptions
 from gravlensdiffusion.cli.running import tell
 from gravlensdiffusion.config.bounds import Range
 from gravlensdiffusion.errors import GravLensError
@@ -47,8 +47,8 @@ class Options:
     report: Path | None = None
     port: Port = 8421
     no_browser: bool = False
-    files: FileOptions = FILES
-    machine: MachineOptions = MACHINE
+    files: FileOptions = FileOptions()
+    machine: MachineOptions = MachineOptions()
 
     def run(self) -> None:
         """Serve the page until it is interrupted."""

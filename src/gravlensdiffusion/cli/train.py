@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from gravlensdiffusion.cli.options import FILES, MACHINE, FileOptions, MachineOptions, tell_absent
+from gravlensdiffusion.cli.options import FileOptions, MachineOptions, tell_absent
 from gravlensdiffusion.cli.running import run_shown, say, tell
 from gravlensdiffusion.config.bounds import (
     Augmentation,
@@ -25,11 +25,6 @@ if TYPE_CHECKING:
     from gravlensdiffusion.sets.lens_set import LensSet
     from gravlensdiffusion.training.counters import Progress
     from gravlensdiffusion.training.diffusion import DiffusionTraining
-
-
-PREFIX = "preset:"
-DEFAULT = "cutouts28"
-"""Recipe of a model that starts from nothing."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -100,8 +95,8 @@ class Options:
     crop: Count | None = None
     dry_run: bool = False
     recipe: _RecipeOptions = _RecipeOptions()
-    files: FileOptions = FILES
-    machine: MachineOptions = MACHINE
+    files: FileOptions = FileOptions()
+    machine: MachineOptions = MachineOptions()
 
     def run(self) -> None:
         """Train as asked; a signal ends it with code 130 or 143 once the run is saved."""
@@ -114,7 +109,8 @@ class Options:
             known = load_model(self.init).config.class_names
         # A model is adapted by the recipe that follows it.
         is_adaptation = self.init is not None and self.preset is None
-        config = None if is_adaptation else configure(self)
+        config = None if is_adaptation else _configure(self)
+        from gravlensdiffusion.training.batches import PREFIX
         from gravlensdiffusion.training.diffusion import open_training
 
         if str(self.data).startswith(PREFIX):
@@ -190,19 +186,19 @@ def _adapted(options: Options, source: "LensSet") -> "TrainingConfig":
 
     assert options.init is not None
     adaptation = adapt(options.init, source, options.size)
-    config = configure(options, adaptation.config)
+    config = _configure(options, adaptation.config)
     check_number(config, adaptation.num_different)
     for note in adaptation.notes:
         tell(note)
     return config
 
 
-def configure(options: Options, recipe: "TrainingConfig | None" = None) -> "TrainingConfig":
+def _configure(options: Options, recipe: "TrainingConfig | None" = None) -> "TrainingConfig":
     """Return the recipe with what the options change."""
     from gravlensdiffusion.config.model import TransformConfig
     from gravlensdiffusion.presets.training import training_preset
 
-    config = recipe or training_preset(options.preset or DEFAULT)
+    config = recipe or training_preset(options.preset or "cutouts28")
     asked = asdict(options.recipe)
     asked |= {name: getattr(options, name) for name in ("size", "epochs", "seed")}
     changes = {k: value for k, value in asked.items() if value is not None and value is not False}

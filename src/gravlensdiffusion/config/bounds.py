@@ -11,7 +11,6 @@ from gravlensdiffusion.errors import GravLensError
 
 MAX_SIDE = 4096
 """Pixels a side of the largest image that is drawn."""
-MAX_BANDS = 64
 MAX_NUMBER = 1e100
 """Numbers up to this can be squared."""
 MAX_LEVELS = 16
@@ -19,14 +18,11 @@ MAX_CHANNELS = 2**16
 MAX_STEPS = 100_000
 MAX_WEIGHTS = 2**30
 """Numbers that a model may consist of: 4 GB, a hundred times the largest preset and more."""
-MAX_ROWS = 2**20
 MAX_CLASSES = 2**15 - 1
 """Labels are numbers of 16 bits."""
 
 WISE_GUIDANCE = 3.0
 """Scale beyond which the bundled models' lenses lose their shape; docs/conventions.md has their flux."""
-MAX_GUIDANCE = 10.0
-"""Scale at which rings have become arcs or speckles; no larger one is taken."""
 
 ANY = "any"
 """What to ask for where the class, or a value, is left to the model."""
@@ -91,14 +87,14 @@ HeldOut = Annotated[float, Range(at_least=0, at_most=0.5)]
 """Share of the images that no step sees."""
 ExposureTime = Annotated[float, Range(at_least=1e-3, at_most=MAX_NUMBER)]
 """Exposure time that noise is drawn for [s]."""
-Bands = Annotated[int, Range(at_least=1, at_most=MAX_BANDS)]
+Bands = Annotated[int, Range(at_least=1, at_most=64)]
 Seed = Annotated[int, Range(at_least=0, at_most=2**63 - 1)]
 NoiseSeed = Annotated[int, Range(at_least=0, at_most=2**64 - 1)]
 Guidance = Annotated[
     float,
-    Range(at_least=0, at_most=MAX_GUIDANCE, because="beyond which no lenses come of it"),
+    Range(at_least=0, at_most=10, because="beyond which no lenses come of it"),
 ]
-"""Scale of classifier-free guidance; 1 is none."""
+"""Scale of classifier-free guidance; 1 is none, at 10 rings have become arcs or speckles."""
 Number = Annotated[float, Range()]
 """Any number but an infinite one."""
 Augmentation = Literal["none", "half_turn", "flips", "d4"]
@@ -119,6 +115,12 @@ class Bounded:
 
     def __post_init__(self) -> None:
         check_ranges(self)
+        for fault in self._faults():
+            raise GravLensError(fault)
+
+    def _faults(self) -> Iterator[str]:
+        """Yield what else is wrong."""
+        return iter(())
 
 
 def check_ranges(config: object, name: str = "") -> None:

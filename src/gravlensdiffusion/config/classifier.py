@@ -1,5 +1,6 @@
 """Configurations of the networks that read images: a classifier, its training, a lens encoder."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -18,12 +19,7 @@ from gravlensdiffusion.config.bounds import (
     Resize,
     Seed,
     check_class_names,
-    check_ranges,
 )
-from gravlensdiffusion.errors import GravLensError
-
-MAX_FEATURES = 64
-"""Features that an encoder has at most."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,10 +27,8 @@ class ClassifierConfig(Bounded):
     """Everything that is needed to rebuild a trained classifier from its weights.
 
     Attributes:
-        schema_version: Version of this layout.
         image_size: Height and width of the images it takes [pixel].
         num_channels: Channels C of these images.
-        class_names: Classes that it tells apart.
         class_mix: Share of each class in what it was trained on; its probabilities are for such a
             mix.
         channels: Channels of each stage of the network.
@@ -73,20 +67,17 @@ class ClassifierConfig(Bounded):
     original_size: int | None = None
     training_data: str = ""
 
-    def __post_init__(self) -> None:
-        check_ranges(self)
+    def _faults(self) -> Iterator[str]:
         check_class_names(self.class_names)
         if len(self.class_names) < 2:
-            raise GravLensError(f"a classifier needs two classes or more, got {self.class_names}")
+            yield f"a classifier needs two classes or more, got {self.class_names}"
         if len(self.class_mix) != len(self.class_names):
-            raise GravLensError("classifier class_mix needs a positive share of each class")
+            yield "classifier class_mix needs a positive share of each class"
         if not 1 <= len(self.channels) <= MAX_LEVELS or len(self.channels) != len(self.strides):
-            raise GravLensError(
-                f"classifier needs as many strides as channels, for 1 to {MAX_LEVELS} stages"
-            )
+            yield f"classifier needs as many strides as channels, for 1 to {MAX_LEVELS} stages"
         for name in ("sky", "noise", "bright"):
             if len(getattr(self, name)) != self.num_channels:
-                raise GravLensError(f"classifier {name} needs one number per channel")
+                yield f"classifier {name} needs one number per channel"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -95,9 +86,7 @@ class ClassifierTraining(Bounded):
 
     Attributes:
         total_images: Images after which training ends.
-        batch_size: Images per step.
         learning_rate: Peak learning rate; it rises over 5% of the steps and falls to zero.
-        weight_decay: Decoupled weight decay.
         dropout: Share of the features hidden from the last layers.
         augment: Symmetries that training images are turned by; see `training.augment.GROUPS`.
         balance: What is done about unequal classes: ``none``; ``weights`` (the loss of an image
@@ -106,8 +95,6 @@ class ClassifierTraining(Bounded):
             on them are kept, and probabilities are calibrated on them.
         check_images: Images between two looks at the held-out images.
         patience: Looks without a better one after which training ends.
-        seed: Seed of weights, order and augmentation.
-        precision: ``fp32`` or ``bf16`` (autocast).
     """
 
     total_images: Count = 60_000
@@ -129,7 +116,6 @@ class EncoderConfig(Bounded):
     """Everything that is needed to rebuild a trained lens encoder from its weights.
 
     Attributes:
-        schema_version: Version of this layout.
         name: What reports call it.
         image_size: Height and width of the images it takes [pixel].
         channels: Channels of each stage.
@@ -138,7 +124,6 @@ class EncoderConfig(Bounded):
         targets: Names of the numbers it predicts.
         target_means: Mean of each target over the training set, in the target's unit.
         target_stds: Standard deviation of each target over the training set.
-        class_names: Classes that it tells apart.
         training_data: What it was trained on, in one line.
         faint_level: Mean over peak-scaled images of its size of their lower quartile [peak].
         bright_level: Mean over such images of their maximum [peak].
@@ -149,7 +134,7 @@ class EncoderConfig(Bounded):
     image_size: int
     channels: tuple[int, ...]
     strides: tuple[int, ...]
-    num_features: Annotated[int, Range(at_least=1, at_most=MAX_FEATURES)] = 32
+    num_features: Annotated[int, Range(at_least=1, at_most=64)] = 32
     targets: tuple[str, ...]
     target_means: tuple[Number, ...]
     target_stds: tuple[Positive, ...]
@@ -158,11 +143,10 @@ class EncoderConfig(Bounded):
     faint_level: Number = 0.0116
     bright_level: Number = 1.0
 
-    def __post_init__(self) -> None:
-        check_ranges(self)
+    def _faults(self) -> Iterator[str]:
         if not self.channels or len(self.channels) != len(self.strides):
-            raise GravLensError("encoder needs as many strides as channels, at least one")
+            yield "encoder needs as many strides as channels, at least one"
         if not len(self.targets) == len(self.target_means) == len(self.target_stds):
-            raise GravLensError("encoder needs one mean and one standard deviation per target")
+            yield "encoder needs one mean and one standard deviation per target"
         if not self.faint_level < self.bright_level:
-            raise GravLensError("encoder faint_level must lie below its bright_level")
+            yield "encoder faint_level must lie below its bright_level"

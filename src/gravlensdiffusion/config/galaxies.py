@@ -1,15 +1,14 @@
 """The light of galaxies: how bright, how large, where, and what they have beside a smooth profile."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from gravlensdiffusion.config.bounds import LATER, Bounded, Positive, Range, check_ranges
+from gravlensdiffusion.config.bounds import LATER, Bounded, Positive, Range
 from gravlensdiffusion.config.priors import Constant, Prior, Uniform
-from gravlensdiffusion.errors import GravLensError
 
 NONE, ALL = Constant(0.0), Constant(1.0)
-SMALL_BULGE, BULGE_INDEX = Uniform(0.12, 0.35), Uniform(1.0, 3.0)
 Fraction = Annotated[Prior, Range(at_least=0, at_most=1)]
 
 MAX_NEIGHBOURS = 16
@@ -17,16 +16,14 @@ MAX_ELLIPTICITY = 0.9
 """Largest modulus of (e1, e2) of a profile; at 1 the axis ratio is zero."""
 
 
-def check_ellipticity(what: str, e1: tuple[Prior, ...], e2: tuple[Prior, ...]) -> None:
-    """Refuse priors whose values, added up along each axis, could reach a modulus of one."""
+def faults_of_ellipticity(what: str, e1: tuple[Prior, ...], e2: tuple[Prior, ...]) -> Iterator[str]:
+    """Yield a fault where priors' values, added up along each axis, could reach a modulus of one."""
     largest = [
         max(-sum(prior.support[0] for prior in priors), sum(prior.support[1] for prior in priors))
         for priors in (e1, e2)
     ]
     if math.hypot(*largest) > MAX_ELLIPTICITY:
-        raise GravLensError(
-            f"{what}: the modulus of (e1, e2) must stay below {MAX_ELLIPTICITY}; truncate the prior"
-        )
+        yield f"{what}: the modulus of (e1, e2) must stay below {MAX_ELLIPTICITY}; truncate the prior"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,7 +35,6 @@ class Envelope(Bounded):
     Attributes:
         fraction: Share of the light that it holds.
         relative_radius: Its half-light radius in units of the first's.
-        sersic_index: Its Sersic index.
         relative_ellipticity: Its ellipticity in units of the first's.
         twist: Angle by which it is turned against the first [rad].
     """
@@ -61,7 +57,6 @@ class StructuredDisc(Bounded):
     Attributes:
         bulge_fraction: Share of the light in the bulge.
         bulge_radius: Half-light radius of the bulge in units of the disc's.
-        bulge_index: Sersic index of the bulge.
         bar_fraction: Share in the bar.
         ring_fraction: Share in a ring.
         clump_fraction: Share in clumps.
@@ -72,8 +67,8 @@ class StructuredDisc(Bounded):
 
     kind: Literal["disc"] = "disc"
     bulge_fraction: Fraction = NONE
-    bulge_radius: Annotated[Prior, Range(above=0)] = SMALL_BULGE
-    bulge_index: Annotated[Prior, Range(at_least=0.3, at_most=8)] = BULGE_INDEX
+    bulge_radius: Annotated[Prior, Range(above=0)] = Uniform(0.12, 0.35)
+    bulge_index: Annotated[Prior, Range(at_least=0.3, at_most=8)] = Uniform(1.0, 3.0)
     bar_fraction: Fraction = NONE
     ring_fraction: Fraction = NONE
     clump_fraction: Fraction = NONE
@@ -81,11 +76,10 @@ class StructuredDisc(Bounded):
     arm_contrast: Fraction = NONE
     lopsidedness: Fraction = NONE
 
-    def __post_init__(self) -> None:
-        check_ranges(self)
+    def _faults(self) -> Iterator[str]:
         parts = (self.bulge_fraction, self.bar_fraction, self.ring_fraction, self.clump_fraction)
         if sum(part.support[1] for part in parts) > 1:
-            raise GravLensError("a disc's bulge, bar, ring and clumps hold more than all its light")
+            yield "a disc's bulge, bar, ring and clumps hold more than all its light"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -107,10 +101,9 @@ class Cutouts(Bounded):
     largest_radius: Annotated[tuple[float, ...], Range(above=0)]
     digest: str
 
-    def __post_init__(self) -> None:
-        check_ranges(self)
+    def _faults(self) -> Iterator[str]:
         if not 1 <= len(self.names) == len(self.largest_radius):
-            raise GravLensError("cutouts need a name and a largest radius for each image")
+            yield "cutouts need a name and a largest radius for each image"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -120,7 +113,6 @@ class GalaxyLight(Bounded):
     Attributes:
         magnitude: Total unlensed AB magnitude [mag].
         effective_radius: Half-light radius [arcsec].
-        sersic_index: Sersic index.
         e1: Ellipticity along the axes, lenstronomy's convention.
         e2: Ellipticity along the diagonals.
         structure: What the galaxy has beside the smooth profile; None for nothing.
@@ -133,9 +125,8 @@ class GalaxyLight(Bounded):
     e2: Prior
     structure: Envelope | StructuredDisc | Cutouts | None = field(default=None, metadata=LATER)
 
-    def __post_init__(self) -> None:
-        check_ranges(self)
-        check_ellipticity("light", (self.e1,), (self.e2,))
+    def _faults(self) -> Iterator[str]:
+        yield from faults_of_ellipticity("light", (self.e1,), (self.e2,))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,6 +1,7 @@
 """How lenses are observed: point spread function, sky, exposure, the stored image, and noise of its own for another."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
@@ -15,10 +16,8 @@ from gravlensdiffusion.config.bounds import (
     Range,
     Resize,
     Side,
-    check_ranges,
 )
 from gravlensdiffusion.config.priors import Constant, Prior
-from gravlensdiffusion.errors import GravLensError
 
 _FREQUENCIES = 48
 """Frequencies at which the power spectrum is looked at, along each axis."""
@@ -27,9 +26,8 @@ _NEGATIVE = 1e-3
 
 ZERO, ONE = Constant(0.0), Constant(1.0)
 
-MAX_PSF_ELLIPTICITY = 0.5
-"""Largest value of e1 and of e2 of a point spread function."""
-Ellipticity = Annotated[Prior, Range(at_least=-MAX_PSF_ELLIPTICITY, at_most=MAX_PSF_ELLIPTICITY)]
+Ellipticity = Annotated[Prior, Range(at_least=-0.5, at_most=0.5)]
+"""Each of e1 and e2 of a point spread function."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,22 +44,17 @@ class SkyCorrelation(Bounded):
 
     table: tuple[tuple[float, ...], ...]
 
-    def __post_init__(self) -> None:
-        check_ranges(self)
+    def _faults(self) -> Iterator[str]:
         size = len(self.table)
         if not 1 <= size <= 16 or any(len(row) != size for row in self.table):
-            raise GravLensError("sky correlation: the table must be square, of 1 to 16 rows")
+            yield "sky correlation: the table must be square, of 1 to 16 rows"
         if self.table[0][0] != 1 or any(not abs(c) <= 1 for row in self.table for c in row):
-            raise GravLensError(
-                "sky correlation: the table must begin with 1 and lie between -1 and 1"
-            )
+            yield "sky correlation: the table must begin with 1 and lie between -1 and 1"
         if any(self.table[i][j] != self.table[j][i] for i in range(size) for j in range(i)):
-            raise GravLensError("sky correlation: the table must be symmetric")
+            yield "sky correlation: the table must be symmetric"
         waves = [self._wave(k) for k in range(_FREQUENCIES + 1)]
         if min(self._power(down, along) for down in waves for along in waves) < -_NEGATIVE:
-            raise GravLensError(
-                "sky correlation: no noise is correlated so; its power would be negative"
-            )
+            yield "sky correlation: no noise is correlated so; its power would be negative"
 
     @property
     def total(self) -> float:
@@ -112,10 +105,9 @@ class PointSpread(Bounded):
     e1: Ellipticity = ZERO
     e2: Ellipticity = ZERO
 
-    def __post_init__(self) -> None:
-        check_ranges(self)
+    def _faults(self) -> Iterator[str]:
         if not self.components:
-            raise GravLensError("a point spread function needs a component")
+            yield "a point spread function needs a component"
 
     @property
     def fwhm(self) -> float:
@@ -186,12 +178,11 @@ class Camera(Bounded):
         default=None, metadata=LATER
     )
 
-    def __post_init__(self) -> None:
-        check_ranges(self)
+    def _faults(self) -> Iterator[str]:
         if (self.psf_fwhm is None) == (self.psf is None):
-            raise GravLensError("a camera needs a psf_fwhm or a psf, and not both")
+            yield "a camera needs a psf_fwhm or a psf, and not both"
         if sum(each.share for each in self.other_depths) > 1:
-            raise GravLensError("a camera's other depths have shares of more than 1 in all")
+            yield "a camera's other depths have shares of more than 1 in all"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -199,7 +190,6 @@ class Telescope:
     """An instrument by its name in lenstronomy's observation configurations.
 
     Attributes:
-        name: Telescope.
         band: Filter, as lenstronomy names it.
     """
 
@@ -229,12 +219,9 @@ class Imaging(Bounded):
     noise_free_twin: bool = False
     size: int | None = None
 
-    def __post_init__(self) -> None:
-        check_ranges(self)
+    def _faults(self) -> Iterator[str]:
         if self.size is not None and not 8 <= self.size <= self.num_pixels:
-            raise GravLensError(
-                f"size must lie between 8 and the native {self.num_pixels} pixels, got {self.size}"
-            )
+            yield f"size must lie between 8 and the native {self.num_pixels} pixels, got {self.size}"
 
     @property
     def sky_correlation(self) -> SkyCorrelation | None:

@@ -1,13 +1,13 @@
 """Configuration of a model: transform, schedule, denoiser, network."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from gravlensdiffusion.config.bounds import (
     LATER,
     MAX_CLASSES,
-    MAX_ROWS,
     MAX_STEPS,
     Bands,
     Bounded,
@@ -19,11 +19,9 @@ from gravlensdiffusion.config.bounds import (
     Share,
     Side,
     check_class_names,
-    check_ranges,
 )
 from gravlensdiffusion.config.instrument import ObservationConfig, SkyCorrelation
 from gravlensdiffusion.config.network import NetworkConfig, UNet2DConfig, UNetConfig
-from gravlensdiffusion.errors import GravLensError
 
 CONSISTENCY = "consistency"
 """Sampler of distilled models, which no other model can be drawn with."""
@@ -83,12 +81,11 @@ class ScheduleConfig(Bounded):
     sigma_min: Positive = 0.002
     sigma_max: Number = 80.0
 
-    def __post_init__(self) -> None:
-        check_ranges(self)
+    def _faults(self) -> Iterator[str]:
         if not self.beta_min <= self.beta_max:
-            raise GravLensError("schedule betas must satisfy 0 < beta_min <= beta_max < 1")
+            yield "schedule betas must satisfy 0 < beta_min <= beta_max < 1"
         if not self.sigma_min < self.sigma_max:
-            raise GravLensError("schedule must satisfy 0 < sigma_min < sigma_max")
+            yield "schedule must satisfy 0 < sigma_min < sigma_max"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -121,12 +118,11 @@ class DenoiserConfig(Bounded):
     keeps_noise: bool = field(default=True, metadata=LATER)
     clip: bool = False
 
-    def __post_init__(self) -> None:
-        check_ranges(self)
+    def _faults(self) -> Iterator[str]:
         if self.noise and self.skip:
-            raise GravLensError("denoiser noise is for a denoiser with skip false")
+            yield "denoiser noise is for a denoiser with skip false"
         if self.clip and self.prediction == "preconditioned":
-            raise GravLensError("denoiser clip goes with data in [-1, 1], not with preconditioning")
+            yield "denoiser clip goes with data in [-1, 1], not with preconditioning"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -134,7 +130,6 @@ class SamplingConfig(Bounded):
     """What `gravlens sample` does with the model where nothing is asked for.
 
     Attributes:
-        sampler: Name of the sampler.
         num_steps: Number of steps; network evaluations per image where the order is one.
         draft_steps: Number of steps of quality ``draft``; 0 for `num_steps`.
         best_steps: Number of steps of quality ``best``; 0 for `num_steps`.
@@ -151,14 +146,13 @@ class SamplingConfig(Bounded):
     few_steps: tuple[Count, ...] = ()
     levels: tuple[float, ...] = ()
 
-    def __post_init__(self) -> None:
-        check_ranges(self)
+    def _faults(self) -> Iterator[str]:
         if len(self.levels) > MAX_STEPS:
-            raise GravLensError(f"sampling has at most {MAX_STEPS} levels")
+            yield f"sampling has at most {MAX_STEPS} levels"
         if (self.sampler == CONSISTENCY) != bool(self.few_steps):
-            raise GravLensError("sampler 'consistency' and few_steps go together")
+            yield "sampler 'consistency' and few_steps go together"
         if any((len(self.levels) + 1) % number for number in self.few_steps):
-            raise GravLensError("few_steps must be divisors of the number of levels and one")
+            yield "few_steps must be divisors of the number of levels and one"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -179,16 +173,13 @@ class ParameterConfig(Bounded):
     high: Number
     scale: Literal["linear", "log"] = "linear"
 
-    def __post_init__(self) -> None:
-        check_ranges(self)
+    def _faults(self) -> Iterator[str]:
         if self.name in ("", "label"):
-            raise GravLensError(
-                f"a parameter cannot be called '{self.name}'; tables have it for classes"
-            )
+            yield f"a parameter cannot be called '{self.name}'; tables have it for classes"
         if not self.low < self.high:
-            raise GravLensError(f"parameter {self.name} needs finite bounds with low < high")
+            yield f"parameter {self.name} needs finite bounds with low < high"
         if self.scale == "log" and self.low <= 0:
-            raise GravLensError(f"parameter {self.name} must be positive for a logarithmic scale")
+            yield f"parameter {self.name} must be positive for a logarithmic scale"
 
     def bounds(self, slack: float = SLACK) -> tuple[float, float]:
         """Return the range, its ends moved outwards by a share of its width on its scale."""
@@ -217,9 +208,7 @@ class ModelConfig(Bounded):
     """Everything that is needed to rebuild a trained model from its weights.
 
     Attributes:
-        schema_version: Version of this layout.
         image_size: Height and width [pixel].
-        num_channels: Channels of an image.
         class_names: Classes that can be asked for; empty for an unconditional model.
         parameters: Physical parameters that can be asked for, with the ranges that were learned.
         prior_size: Rows of the table of classes and parameters of training images that goes with
@@ -232,11 +221,6 @@ class ModelConfig(Bounded):
         resize: Resize that the training images went through, or None.
         training_data: What it was trained on, in one line.
         observation: The noise to add to the images, or None where the model has learned noise.
-        transform: Flux to model space.
-        schedule: Time to signal and noise.
-        denoiser: What the network predicts.
-        network: The network.
-        sampling: Defaults of sampling.
     """
 
     schema_version: Literal[1] = 1
@@ -244,7 +228,7 @@ class ModelConfig(Bounded):
     num_channels: Bands = 1
     class_names: tuple[str, ...] = ()
     parameters: tuple[ParameterConfig, ...] = ()
-    prior_size: Annotated[int, Range(at_least=0, at_most=MAX_ROWS)] = 0
+    prior_size: Annotated[int, Range(at_least=0, at_most=2**20)] = 0
     pixel_scale_arcsec: float | None = None
     flux_unit: str = "unknown"
     resize: str | None = None
@@ -257,25 +241,22 @@ class ModelConfig(Bounded):
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     prior_draws: Literal["rows", "density"] = field(default="rows", metadata=LATER)
 
-    def __post_init__(self) -> None:
-        check_ranges(self)
+    def _faults(self) -> Iterator[str]:
         if len(self.class_names) > MAX_CLASSES:
-            raise GravLensError(f"model has more than {MAX_CLASSES} classes")
+            yield f"model has more than {MAX_CLASSES} classes"
         check_class_names(self.class_names)
         names = [each.name for each in self.parameters]
         if len(set(names)) != len(names):
-            raise GravLensError("model parameters must differ from each other")
+            yield "model parameters must differ from each other"
         if self.image_size % getattr(self.network, "patch", 1):
-            raise GravLensError(
-                f"the image size, {self.image_size}, must be a multiple of the network's patch"
-            )
+            yield f"the image size, {self.image_size}, must be a multiple of the network's patch"
         if isinstance(self.network, UNet2DConfig):
-            self._check_unet2d(self.network)
+            yield from self._faults_of_unet2d(self.network)
         elif self.sampling.sampler == SCHEDULER:
-            raise GravLensError(f"sampler '{SCHEDULER}' is for networks of kind 'unet2d'")
+            yield f"sampler '{SCHEDULER}' is for networks of kind 'unet2d'"
         preconditioned = self.denoiser.prediction == "preconditioned"
         if preconditioned != (self.schedule.kind == "log_snr"):
-            raise GravLensError("prediction 'preconditioned' and schedule 'log_snr' go together")
+            yield "prediction 'preconditioned' and schedule 'log_snr' go together"
 
     @property
     def native_correlation(self) -> SkyCorrelation | None:
@@ -286,14 +267,14 @@ class ModelConfig(Bounded):
         own = self.observation
         return None if own is None or own.num_pixels != self.image_size else own.sky_correlation
 
-    def _check_unet2d(self, network: UNet2DConfig) -> None:
+    def _faults_of_unet2d(self, network: UNet2DConfig) -> Iterator[str]:
         smallest = 2 ** (len(network.block_out_channels) - 1)
         if self.class_names or self.parameters:
-            raise GravLensError("a network of kind 'unet2d' takes no classes or parameters")
+            yield "a network of kind 'unet2d' takes no classes or parameters"
         if self.schedule.kind == "log_snr":
-            raise GravLensError("a network of kind 'unet2d' needs a schedule of discrete steps")
+            yield "a network of kind 'unet2d' needs a schedule of discrete steps"
         if self.image_size % smallest:
-            raise GravLensError(
+            yield (
                 f"the image size, {self.image_size}, must be a multiple of {smallest} for the levels "
                 "of this network"
             )

@@ -1,5 +1,6 @@
 """Configurations of the networks: ours, the reference project's, and one of diffusers by its names there."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
@@ -7,6 +8,7 @@ from gravlensdiffusion.config.bounds import (
     LATER,
     MAX_CHANNELS,
     MAX_LEVELS,
+    MAX_SIDE,
     MAX_STEPS,
     Bounded,
     Count,
@@ -15,9 +17,7 @@ from gravlensdiffusion.config.bounds import (
     Positive,
     Range,
     Whole,
-    check_ranges,
 )
-from gravlensdiffusion.errors import GravLensError
 
 Channels = Annotated[int, Range(at_least=1, at_most=MAX_CHANNELS)]
 DownBlock = Literal[
@@ -30,7 +30,6 @@ DownBlock = Literal[
 UpBlock = Literal[
     "UpBlock2D", "AttnUpBlock2D", "ResnetUpsampleBlock2D", "SkipUpBlock2D", "AttnSkipUpBlock2D"
 ]
-Scheduler = Literal["DDPMScheduler", "DDIMScheduler", "DPMSolverMultistepScheduler"]
 Setting = Annotated[bool | int | float | str, Range(at_least=-1e6, at_most=1e6)]
 
 OF_THE_MODEL = frozenset(
@@ -41,12 +40,6 @@ OTHER_SCHEDULES = frozenset(
     {"trained_betas", "rescale_betas_zero_snr", "use_flow_sigmas", "use_dynamic_shifting"}
 )
 """Settings that make another schedule than any that is known here."""
-
-
-MAX_NATIVE = 4096
-"""Largest native size at which a smooth lens is computed [pixel]."""
-
-
 BRIGHTNESS_STEP = 0.25
 """Between the brightnesses for which a spread is stated [flux after the pixel-wise part of the transform]."""
 
@@ -64,15 +57,14 @@ class SmoothLensConfig(Bounded):
             lens, linear between.
     """
 
-    num_pixels: Annotated[int, Range(at_least=0, at_most=MAX_NATIVE)] = 0
+    num_pixels: Annotated[int, Range(at_least=0, at_most=MAX_SIDE)] = 0
     psf_fwhm_arcsec: NonNegative = 0.0
     zero_point: Annotated[float, Range(at_least=-100, at_most=100)] = 0.0
     spread: Annotated[float | tuple[float, ...], Range(above=0)] = 1.0
 
-    def __post_init__(self) -> None:
-        check_ranges(self)
+    def _faults(self) -> Iterator[str]:
         if self.spread == ():
-            raise GravLensError("spread must be one number or more")
+            yield "spread must be one number or more"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,11 +94,9 @@ class UNetConfig(Bounded):
         patch: Side of the square of pixels that the network takes as one, its values as channels.
         num_blocks: Residual blocks of each level on the way down; one more on the way up.
         attention_levels: Levels with self-attention, counted from 0 at full resolution.
-        num_heads: Heads of each attention.
         embedding_dim: Size of the embedding of noise level and condition.
         noise_features: ``index``: sines of a step number. ``log``: sines of a log noise level.
         modulation: ``scale_shift`` or ``shift`` by the embedding in each block.
-        dropout: Dropout probability in each residual block.
         refine_channels: Channels of the convolutions at full resolution after the patches; 0 for
             none.
         lens_equation: Further input channels, from the parameters; None for none. A model without
@@ -126,22 +116,17 @@ class UNetConfig(Bounded):
     refine_channels: Annotated[int, Range(at_least=0, at_most=MAX_CHANNELS)] = 0
     lens_equation: LensEquationConfig | None = None
 
-    def __post_init__(self) -> None:
-        check_ranges(self)
+    def _faults(self) -> Iterator[str]:
         if not 1 <= len(self.channels) <= MAX_LEVELS:
-            raise GravLensError(
-                f"network channels must name at least one level, at most {MAX_LEVELS}"
-            )
+            yield f"network channels must name at least one level, at most {MAX_LEVELS}"
         if any(num % 8 for num in self.channels) or self.embedding_dim % 2:
-            raise GravLensError(
-                "network needs channels that are multiples of 8 and an even embedding_dim"
-            )
+            yield "network needs channels that are multiples of 8 and an even embedding_dim"
         if len(self.attention_levels) > MAX_LEVELS:
-            raise GravLensError("network attention_levels must name each level once")
+            yield "network attention_levels must name each level once"
         if any(level >= len(self.channels) for level in self.attention_levels):
-            raise GravLensError("network attention_levels must name levels that exist")
+            yield "network attention_levels must name levels that exist"
         if any(self.channels[level] % self.num_heads for level in self.attention_levels):
-            raise GravLensError("network channels must be a multiple of num_heads for attention")
+            yield "network channels must be a multiple of num_heads for attention"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -161,48 +146,26 @@ class SchedulerConfig(Bounded):
             Betas and prediction are those of the model.
     """
 
-    kind: Scheduler = "DDPMScheduler"
+    kind: Literal["DDPMScheduler", "DDIMScheduler", "DPMSolverMultistepScheduler"] = "DDPMScheduler"
     settings: dict[str, Setting] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        check_ranges(self)
+    def _faults(self) -> Iterator[str]:
         for name, value in self.settings.items():
             if name in OF_THE_MODEL:
-                raise GravLensError(f"scheduler setting {name} follows from the model")
+                yield f"scheduler setting {name} follows from the model"
             if name in OTHER_SCHEDULES and value:
-                raise GravLensError(f"a scheduler with {name} is not supported")
+                yield f"a scheduler with {name} is not supported"
         if str(self.settings.get("variance_type", "")).startswith("learned"):
-            raise GravLensError("a scheduler with learned variances is not supported")
+            yield "a scheduler with learned variances is not supported"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UNet2DConfig(Bounded):
     """The network ``UNet2DModel`` of diffusers, by its names and with its defaults, and a scheduler.
 
+    What each field means is said there.
+
     Attributes:
-        block_out_channels: Channels of each level, from full resolution down.
-        down_block_types: Kind of the blocks of each level on the way down.
-        up_block_types: Kind of the blocks of each level on the way up, from the lowest.
-        mid_block_type: Block in the middle, or None.
-        layers_per_block: Residual blocks of each level on the way down; one more on the way up.
-        mid_block_scale_factor: Divides the output of the middle.
-        downsample_padding: Padding of the convolutions that reduce.
-        downsample_type: What reduces.
-        upsample_type: What enlarges.
-        dropout: Dropout probability in each residual block.
-        act_fn: Activation.
-        attention_head_dim: Channels of each head; None for a single head.
-        norm_num_groups: Groups of each group norm.
-        attn_norm_num_groups: Groups before the attention in the middle; None for what follows.
-        norm_eps: Added to variances.
-        resnet_time_scale_shift: How the time enters a residual block.
-        add_attention: Whether the middle has attention.
-        center_input_sample: Whether the input is taken times two, less one.
-        time_embedding_type: Sines of the step number, or a learned vector for each.
-        time_embedding_dim: Size of the embedding; None for four times the first channels.
-        freq_shift: Shift of the frequencies of the sines.
-        flip_sin_to_cos: Whether cosines come first.
-        num_train_timesteps: Number of learned vectors; None where there are none.
         scheduler: How diffusers draws from it.
     """
 
@@ -242,22 +205,17 @@ class UNet2DConfig(Bounded):
     num_train_timesteps: Annotated[int, Range(at_least=1, at_most=MAX_STEPS)] | None = None
     scheduler: SchedulerConfig = field(default_factory=SchedulerConfig)
 
-    def __post_init__(self) -> None:
-        check_ranges(self)
+    def _faults(self) -> Iterator[str]:
         num = len(self.block_out_channels)
         if not 1 <= num <= MAX_LEVELS:
-            raise GravLensError(
-                f"network block_out_channels must name at least one level, at most {MAX_LEVELS}"
-            )
+            yield f"network block_out_channels must name at least one level, at most {MAX_LEVELS}"
         if len(self.down_block_types) != num or len(self.up_block_types) != num:
-            raise GravLensError(
+            yield (
                 "network block_out_channels, down_block_types and up_block_types must name the "
                 "same levels"
             )
         if (self.time_embedding_type == "learned") != (self.num_train_timesteps is not None):
-            raise GravLensError(
-                "network num_train_timesteps goes with time_embedding_type 'learned'"
-            )
+            yield "network num_train_timesteps goes with time_embedding_type 'learned'"
 
 
 NetworkConfig = UNetConfig | ReferenceUNetConfig | UNet2DConfig

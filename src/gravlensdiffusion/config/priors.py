@@ -4,11 +4,11 @@ Each has a `support`, the smallest and the largest value that it can give.
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
 from gravlensdiffusion.config.bounds import Bounded, Number, Positive
-from gravlensdiffusion.errors import GravLensError
 
 
 class _Interval(Bounded):
@@ -18,13 +18,10 @@ class _Interval(Bounded):
     low: float
     high: float
 
-    def __post_init__(self) -> None:
-        Bounded.__post_init__(self)
+    def _faults(self) -> Iterator[str]:
         if not self.low < self.high:
             kind = getattr(self, "kind", "")
-            raise GravLensError(
-                f"prior {kind}: low must be below high, got {self.low} and {self.high}"
-            )
+            yield f"prior {kind}: low must be below high, got {self.low} and {self.high}"
 
     @property
     def support(self) -> tuple[float, float]:
@@ -87,10 +84,10 @@ class TruncatedNormal(_Interval):
     low: Number
     high: Number
 
-    def __post_init__(self) -> None:
-        _Interval.__post_init__(self)
+    def _faults(self) -> Iterator[str]:
+        yield from _Interval._faults(self)
         if max(self.low - self.mean, self.mean - self.high) > 5 * self.std:
-            raise GravLensError("prior truncated_normal: the range is over 5 std from the mean")
+            yield "prior truncated_normal: the range is over 5 std from the mean"
 
 
 def around_zero(std: float, most: float) -> TruncatedNormal:

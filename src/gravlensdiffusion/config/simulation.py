@@ -1,7 +1,7 @@
 """What a set of simulated lenses is drawn from, and its symmetries; `config.instrument` says how it is observed."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
@@ -13,7 +13,6 @@ from gravlensdiffusion.config.bounds import (
     Positive,
     Range,
     check_class_names,
-    check_ranges,
 )
 from gravlensdiffusion.config.galaxies import (
     Box,
@@ -22,11 +21,10 @@ from gravlensdiffusion.config.galaxies import (
     GalaxyLight,
     Neighbours,
     Source,
-    check_ellipticity,
+    faults_of_ellipticity,
 )
 from gravlensdiffusion.config.instrument import Imaging, PointSpread, Telescope
 from gravlensdiffusion.config.priors import Prior
-from gravlensdiffusion.errors import GravLensError
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,8 +34,6 @@ class Cosmology(Bounded):
     Attributes:
         hubble: Hubble constant today [km / s / Mpc].
         omega_matter: Matter density today, in units of the critical density.
-        redshift_lens: Redshift of the lens.
-        redshift_source: Redshift of the source.
     """
 
     hubble: Positive = 70.0
@@ -45,12 +41,9 @@ class Cosmology(Bounded):
     redshift_lens: float = 0.5
     redshift_source: float = 1.0
 
-    def __post_init__(self) -> None:
-        check_ranges(self)
+    def _faults(self) -> Iterator[str]:
         if not 0 < self.redshift_lens < self.redshift_source:
-            raise GravLensError(
-                "the lens must lie between us and the source: 0 < z_lens < z_source"
-            )
+            yield "the lens must lie between us and the source: 0 < z_lens < z_source"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,11 +71,12 @@ class Lens(Bounded):
     light: GalaxyLight | None = None
     light_follows_mass: bool = False
 
-    def __post_init__(self) -> None:
-        check_ranges(self)
-        check_ellipticity("lens", (self.e1,), (self.e2,))
+    def _faults(self) -> Iterator[str]:
+        yield from faults_of_ellipticity("lens", (self.e1,), (self.e2,))
         if self.light is not None and self.light_follows_mass:
-            check_ellipticity("lens light", (self.e1, self.light.e1), (self.e2, self.light.e2))
+            yield from faults_of_ellipticity(
+                "lens light", (self.e1, self.light.e1), (self.e2, self.light.e2)
+            )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -106,10 +100,9 @@ class Subhaloes(Bounded):
     radius_min: NonNegative = 0.25
     radius_max: Number = 2.0
 
-    def __post_init__(self) -> None:
-        check_ranges(self)
+    def _faults(self) -> Iterator[str]:
         if not (self.mass_min < self.mass_max and self.radius_min < self.radius_max):
-            raise GravLensError("subhaloes need mass_min < mass_max and radius_min < radius_max")
+            yield "subhaloes need mass_min < mass_max and radius_min < radius_max"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -133,10 +126,9 @@ class Vortex(Bounded):
     mass: Annotated[Prior | None, Range(at_least=0)] = None
     mass_fraction: Annotated[Prior | None, Range(at_least=0)] = None
 
-    def __post_init__(self) -> None:
-        check_ranges(self)
+    def _faults(self) -> Iterator[str]:
         if (self.mass is None) == (self.mass_fraction is None):
-            raise GravLensError("a vortex needs either mass or mass_fraction")
+            yield "a vortex needs either mass or mass_fraction"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -144,7 +136,6 @@ class Scene(Bounded):
     """One kind of image without a lens: an isolated galaxy, a galaxy with a companion, empty sky.
 
     Attributes:
-        name: Name of the kind.
         weight: Weight among the scenes of its class; the weights need not sum to one.
         galaxy: Light of the galaxy at the lens's position: ``lens`` for that of the lens galaxies,
             or priors of its own; None for none.
@@ -158,17 +149,16 @@ class Scene(Bounded):
     companion: Source | None = None
     companion_chance: Annotated[float, Range(above=0, at_most=1)] = 1.0
 
-    def __post_init__(self) -> None:
-        check_ranges(self)
-        _check_names("scene", (self.name,))
+    def _faults(self) -> Iterator[str]:
+        if not self.name or "," in self.name or self.name != self.name.strip():
+            yield f"'{self.name}' cannot be the name of a scene"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class LensClass:
+class LensClass(Bounded):
     """One class of images.
 
     Attributes:
-        name: Name of the class.
         substructure: What is added to the smooth lens; None for nothing.
         lensed: False for images without lensing.
         scenes: What such images show; empty for lens galaxy and source, each where it is.
@@ -179,13 +169,15 @@ class LensClass:
     lensed: bool = True
     scenes: tuple[Scene, ...] = ()
 
-    def __post_init__(self) -> None:
+    def _faults(self) -> Iterator[str]:
         check_class_names((self.name,))
-        _check_names("scene", [each.name for each in self.scenes], f"class '{self.name}'")
+        names = [each.name for each in self.scenes]
+        if len(set(names)) < len(names):
+            yield f"class '{self.name}' names a scene twice: {', '.join(names)}"
         if self.substructure is not None and not self.lensed:
-            raise GravLensError(f"class '{self.name}' has substructure but does not lens")
+            yield f"class '{self.name}' has substructure but does not lens"
         if self.scenes and self.lensed:
-            raise GravLensError(f"class '{self.name}' has scenes without a lens, but lenses")
+            yield f"class '{self.name}' has scenes without a lens, but lenses"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -194,13 +186,9 @@ class SimulationConfig(Bounded):
 
     Attributes:
         preset: Name of the preset that this configuration started from, or None.
-        cosmology: Cosmology and redshifts.
-        lens: The smooth lens.
-        source: The source behind it.
         neighbours: Populations of galaxies beside the lens, in images with and without one.
         classes: The classes, in the order of the labels.
         mix: Weight of each class; the weights need not sum to one.
-        imaging: The instrument and the image.
     """
 
     preset: str | None = None
@@ -212,21 +200,18 @@ class SimulationConfig(Bounded):
     mix: tuple[NonNegative, ...]
     imaging: Imaging
 
-    def __post_init__(self) -> None:
-        check_ranges(self)
+    def _faults(self) -> Iterator[str]:
         names = [each.name for each in self.classes]
         if not names:
-            raise GravLensError("at least one class is needed")
+            yield "at least one class is needed"
         check_class_names(names)
         if len(self.mix) != len(names):
-            raise GravLensError(
-                f"mix has {len(self.mix)} weights for the {len(names)} classes {', '.join(names)}"
-            )
+            yield f"mix has {len(self.mix)} weights for the {len(names)} classes {', '.join(names)}"
         if not 0 < sum(self.mix) < math.inf:
-            raise GravLensError(f"mix needs weights that are not all zero, got {self.mix}")
+            yield f"mix needs weights that are not all zero, got {self.mix}"
         needs_light = any(scene.galaxy == "lens" for scene in self.scenes)
         if needs_light and self.lens.light is None:
-            raise GravLensError("a scene shows the light of a lens galaxy, but the lens is dark")
+            yield "a scene shows the light of a lens galaxy, but the lens is dark"
 
     @property
     def scenes(self) -> tuple[Scene, ...]:
@@ -272,11 +257,3 @@ def _is_even(prior: Prior) -> bool:
     """Return whether a value and its negative are equally likely."""
     low, high = prior.support
     return low == -high and bool(getattr(prior, "mean", 0) == 0)
-
-
-def _check_names(what: str, names: Sequence[str], where: str = "the simulation") -> None:
-    for k, name in enumerate(names):
-        if not name or "," in name or name != name.strip():
-            raise GravLensError(f"'{name}' cannot be the name of a {what}")
-        if name in names[:k]:
-            raise GravLensError(f"{where} names a {what} twice: {', '.join(names)}")

@@ -1,5 +1,6 @@
 """Configurations of training runs: of a diffusion model, and of a distillation."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
@@ -17,10 +18,8 @@ from gravlensdiffusion.config.bounds import (
     Seed,
     Share,
     Whole,
-    check_ranges,
 )
 from gravlensdiffusion.config.model import ModelConfig
-from gravlensdiffusion.errors import GravLensError
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,7 +28,6 @@ class OptimiserConfig(Bounded):
 
     Attributes:
         kind: ``adam``, ``adamw``, or ``muon`` for the hidden weights with Adam for the others.
-        learning_rate: Peak learning rate.
         adam_learning_rate: Peak learning rate of the weights that ``muon`` leaves to Adam.
         beta2: Second-moment decay; the first is 0.9.
         weight_decay: Decoupled weight decay of ``adamw`` and of the hidden weights of ``muon``.
@@ -82,12 +80,10 @@ class TrainingConfig(Bounded):
     """A training run; progress is counted in images.
 
     Attributes:
-        schema_version: Version of this layout.
         preset: Name of the preset that it came from.
         model: The model; what depends on the data is filled in when the run starts.
         size: Size that the data are resized to [pixel], or None for their own.
         resize: Name of the resize, or None for the one that goes with the size.
-        batch_size: Images per optimiser step.
         total_images: Images after which the run ends; 0 stands for ``epochs``.
         epochs: Passes over the training set, where ``total_images`` is 0.
         conditional: Whether the model learns the classes of a labelled set.
@@ -110,8 +106,6 @@ class TrainingConfig(Bounded):
         prefetch: Batches that threads assemble ahead; 0 for none. The images stay the same.
         seed: Seed of the weights, the shuffle and all noise.
         stratified_times: Whether the training times of a batch are spread evenly.
-        optimiser: The optimiser.
-        ema: The moving average.
         early_stopping: Images that are held out, and when their loss ends the run.
         log_images: Images between two lines of the log.
         checkpoint_images: Images between two checkpoints.
@@ -148,15 +142,14 @@ class TrainingConfig(Bounded):
     sample_images: Whole = 40_000
     keep_checkpoints: Count = 2
 
-    def __post_init__(self) -> None:
-        check_ranges(self)
+    def _faults(self) -> Iterator[str]:
         if self.noise in ("carried", "removed") and self.model.denoiser.skip:
-            raise GravLensError(f"noise '{self.noise}' needs a denoiser with skip false")
+            yield f"noise '{self.noise}' needs a denoiser with skip false"
         if self.noise == "removed" and self.model.observation is None:
-            raise GravLensError("noise 'removed' needs a model that states its observation")
+            yield "noise 'removed' needs a model that states its observation"
         kept = tuple(each.name for each in self.model.parameters)
         if kept and kept != self.parameters:
-            raise GravLensError("the parameters must be those of the model that the recipe keeps")
+            yield "the parameters must be those of the model that the recipe keeps"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -167,28 +160,19 @@ class DistillationConfig(Bounded):
     its training set, images from the teacher and the student themselves.
 
     Attributes:
-        schema_version: Version of this layout.
-        teacher: What the teacher is called.
         steps: Numbers of steps that the student is to draw in; each divides the largest.
         levels: Noise-to-signal ratios of the steps after the first where the most are made,
             falling; empty for ratios that suit the teacher's schedule.
         method: ``endpoint``: the student learns where the teacher's solver arrives.
         teacher_steps: Steps of the teacher's solver; it stops at the student's levels besides.
         warmup_images, critic_updates, critic_rate: Nothing; runs of earlier versions have them.
-        batch_size: Images per step.
         total_images: Images after which the run ends.
-        label_dropout: Share of images whose label is hidden.
-        parameter_dropout: Share of images of which each parameter is hidden by itself.
-        parameters_dropout: Share of images of which all parameters are hidden at once.
-        derived_dropout: Share of which what follows from the other parameters is hidden, if that is more
-            than `parameter_dropout`: images that are asked for nothing are drawn without it.
-        precision: ``fp32`` or ``bf16`` (autocast).
+        label_dropout, parameter_dropout, parameters_dropout, derived_dropout, precision: As those of
+            `TrainingConfig`.
         seed: Seed of all noise.
         optimiser: The optimiser.
         ema: The moving average of the student.
-        log_images: Images between two lines of the log.
-        checkpoint_images: Images between two checkpoints.
-        keep_checkpoints: Number of checkpoints kept.
+        log_images, checkpoint_images, keep_checkpoints: As those of `TrainingConfig`.
     """
 
     schema_version: Literal[1] = 1
@@ -218,15 +202,12 @@ class DistillationConfig(Bounded):
     checkpoint_images: Count = 20_000
     keep_checkpoints: Count = 2
 
-    def __post_init__(self) -> None:
-        check_ranges(self)
+    def _faults(self) -> Iterator[str]:
         if not self.steps:
-            raise GravLensError("steps must be at least one number from 1 up")
+            yield "steps must be at least one number from 1 up"
         most = max(self.steps)
         for steps in self.steps:
             if most % steps:
-                raise GravLensError(
-                    f"each number of steps must divide the largest, {steps} does not divide {most}"
-                )
+                yield f"each number of steps must divide the largest, {steps} does not divide {most}"
         if self.levels and len(self.levels) != most - 1:
-            raise GravLensError(f"{most} steps need {most - 1} levels, got {len(self.levels)}")
+            yield f"{most} steps need {most - 1} levels, got {len(self.levels)}"

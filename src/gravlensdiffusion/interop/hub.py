@@ -29,7 +29,6 @@ WEIGHTS = (
     "diffusion_pytorch_model.safetensors",
     "unet/diffusion_pytorch_model.safetensors",
 )
-TAGS = ["gravitational-lensing", "strong-lensing", "astronomy", "diffusion"]
 
 
 def is_hub_name(text: str) -> bool:
@@ -136,6 +135,25 @@ def push(
     return str(commit.pr_url if create_pr else commit.commit_url)
 
 
+def summary(config: ModelConfig) -> dict[str, str]:
+    """Return what a model makes, and what of, in words."""
+    size, scale, own = config.image_size, config.pixel_scale_arcsec, config.sampling
+    channels = f", {config.num_channels} channels" if config.num_channels > 1 else ""
+    pixels = "" if scale is None else f" of {scale:.4g} arcsec"
+    ranges = [
+        f"{each.name} {float(low):g} to {float(high):g} {each.unit}".rstrip()
+        for each in config.parameters
+        for low, high in [each.shown_ends()]
+    ]
+    return {
+        "images": f"{size} x {size} pixels{channels}{pixels}, in units of {config.flux_unit}",
+        "classes": ", ".join(config.class_names) or "none",
+        "parameters": ", ".join(ranges) or "none",
+        "sampler": f"{own.sampler}, {own.num_steps} steps",
+        "trained on": config.training_data or "not recorded",
+    }
+
+
 def card(config: ModelConfig, name: str, license_name: str | None = None) -> str:
     """Return the card of a model, with the metadata that the hub reads.
 
@@ -150,24 +168,9 @@ def card(config: ModelConfig, name: str, license_name: str | None = None) -> str
         library_name="gravlensdiffusion",
         license=license_name,
         pipeline_tag="unconditional-image-generation",
-        tags=list(TAGS),
+        tags=["gravitational-lensing", "strong-lensing", "astronomy", "diffusion"],
     )
-    size = config.image_size
-    scale = config.pixel_scale_arcsec
-    rows = {
-        "images": f"{size} x {size} pixels"
-        + (f" of {scale:.4g} arcsec" if scale is not None else "")
-        + f", {config.num_channels} channel{'s' if config.num_channels > 1 else ''}, in units of "
-        + config.flux_unit,
-        "classes": ", ".join(config.class_names) or "none",
-        "parameters": ", ".join(
-            f"{each.name} {' to '.join(each.shown_ends())} {each.unit}".rstrip()
-            for each in config.parameters
-        )
-        or "none",
-        "trained on": config.training_data or "not recorded",
-        "sampler": f"{config.sampling.sampler}, {config.sampling.num_steps} steps",
-    }
+    rows = summary(config)
     table = "\n".join(f"| {key} | {value} |" for key, value in rows.items())
     return f"""---
 {data.to_yaml()}

@@ -70,13 +70,12 @@ class Survey:
             position=Disc(radius=Uniform(0.0, 0.05)),
             gamma1=around_zero(0.05, 0.15),
             gamma2=around_zero(0.05, 0.15),
-            light=GalaxyLight(
-                magnitude=self.lens_magnitude,
-                effective_radius=self.lens_radius,
-                sersic_index=self.lens_index,
-                e1=around_zero(0.05, 0.18),
-                e2=around_zero(0.05, 0.18),
-                structure=HALO,
+            light=_galaxy(
+                self.lens_magnitude,
+                self.lens_radius,
+                self.lens_index,
+                around_zero(0.05, 0.18),
+                HALO,
             ),
             light_follows_mass=True,
         )
@@ -84,24 +83,17 @@ class Survey:
     @property
     def source(self) -> Source:
         """A star-forming galaxy."""
-        return Source(
-            light=GalaxyLight(
-                magnitude=self.source_magnitude,
-                effective_radius=self.source_radius,
-                sersic_index=self.source_index,
-                e1=around_zero(0.2, 0.5),
-                e2=around_zero(0.2, 0.5),
-                structure=self.source_structure,
-            ),
-            position=Disc(radius=self.source_distance),
-        )
+        index, structure = self.source_index, self.source_structure
+        light = _galaxy(self.source_magnitude, self.source_radius, index, TILTED, structure)
+        return Source(light=light, position=Disc(radius=self.source_distance))
 
     @property
     def around(self) -> tuple[Neighbours, ...]:
         """Galaxies of the field, and satellites of the lens."""
         anywhere = Uniform(-self.half_width, self.half_width)
-        field = _smooth_galaxy(self.neighbour_magnitude, LogUniform(0.1, 0.5))
-        near = _smooth_galaxy(self.satellite_magnitude, LogUniform(0.06, 0.3))
+        index = Uniform(0.8, 3.5)
+        field = _galaxy(self.neighbour_magnitude, LogUniform(0.1, 0.5), index, TILTED)
+        near = _galaxy(self.satellite_magnitude, LogUniform(0.06, 0.3), index, TILTED)
         return (
             Neighbours(
                 most=self.neighbours[0],
@@ -120,25 +112,14 @@ class Survey:
         """What is taken for a lens and is none."""
 
         def disc(structure: StructuredDisc, e: Prior) -> GalaxyLight:
-            return GalaxyLight(
-                magnitude=self.disc_magnitude,
-                effective_radius=self.disc_radius,
-                sersic_index=TruncatedNormal(1.0, 0.25, 0.5, 1.8),
-                e1=e,
-                e2=e,
-                structure=structure,
-            )
+            index = TruncatedNormal(1.0, 0.25, 0.5, 1.8)
+            return _galaxy(self.disc_magnitude, self.disc_radius, index, e, structure)
 
         tilted, thin = around_zero(0.18, 0.45), Uniform(-0.6, 0.6)
         arc = replace(self.source.light, magnitude=self.arc_magnitude, e1=thin, e2=thin)
         merging = replace(disc(STAR_FORMING, tilted), magnitude=self.arc_magnitude)
-        faint = replace(
-            self.source,
-            position=Box(
-                x=Uniform(-self.half_width, self.half_width),
-                y=Uniform(-self.half_width, self.half_width),
-            ),
-        )
+        anywhere = Uniform(-self.half_width, self.half_width)
+        faint = replace(self.source, position=Box(x=anywhere, y=anywhere))
         beside = Source(light=arc, position=Disc(radius=Uniform(0.5, 0.9 * self.half_width)))
         close = Source(light=merging, position=Disc(radius=Uniform(0.3, 1.2)))
         return LensClass(
@@ -156,6 +137,8 @@ class Survey:
         )
 
 
+TILTED = around_zero(0.2, 0.5)
+"""Ellipticities of galaxies seen from any side."""
 STAR_FORMING = StructuredDisc(
     bulge_fraction=Uniform(0.0, 0.15),
     bar_fraction=Uniform(0.0, 0.12),
@@ -206,13 +189,21 @@ HALO = Envelope(
 LOPSIDED = replace(STAR_FORMING, lopsidedness=Uniform(0.4, 1.0))
 
 
-def _smooth_galaxy(magnitude: Prior, radius: Prior) -> GalaxyLight:
+def _galaxy(
+    magnitude: Prior,
+    radius: Prior,
+    index: Prior,
+    e: Prior,
+    structure: Envelope | StructuredDisc | None = None,
+) -> GalaxyLight:
+    """Return a galaxy whose two ellipticities are drawn alike."""
     return GalaxyLight(
         magnitude=magnitude,
         effective_radius=radius,
-        sersic_index=Uniform(0.8, 3.5),
-        e1=around_zero(0.2, 0.5),
-        e2=around_zero(0.2, 0.5),
+        sersic_index=index,
+        e1=e,
+        e2=e,
+        structure=structure,
     )
 
 

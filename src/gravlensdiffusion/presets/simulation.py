@@ -3,9 +3,9 @@
 import re
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
+from functools import partial
 
-from gravlensdiffusion.codec import read_json
+from gravlensdiffusion.codec import read_preset
 from gravlensdiffusion.config.galaxies import Box, Disc, GalaxyLight, Source
 from gravlensdiffusion.config.instrument import (
     Camera,
@@ -31,7 +31,6 @@ from gravlensdiffusion.config.simulation import (
     Subhaloes,
     Vortex,
 )
-from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.presets.populations import DESI, EUCLID, SLACS, Survey
 
 CENTRE = Box(x=Constant(0.0), y=Constant(0.0))
@@ -232,16 +231,6 @@ def _deeplense_sim() -> SimulationConfig:
     )
 
 
-def _euclid() -> SimulationConfig:
-    """Galaxy-scale lenses as the Euclid wide survey sees them in VIS."""
-    return _survey("euclid", EUCLID, EUCLID_VIS, 100)
-
-
-def _hst() -> SimulationConfig:
-    """Galaxy-scale lenses in snapshots of the Hubble Space Telescope, WFC3 F140W."""
-    return _survey("hst", DESI, WFC3_F140W, 100)
-
-
 def _slacs() -> SimulationConfig:
     """Galaxy-scale lenses at redshift 0.2, in the images of the Hubble Space Telescope, ACS F814W."""
     config = _survey("slacs", SLACS, ACS_F814W, 96)
@@ -272,8 +261,8 @@ SIMULATION_PRESETS: dict[str, Callable[[], SimulationConfig]] = {
     "deeplense": _deeplense,
     "deeplense-wide": _deeplense_wide,
     "deeplense-sim": _deeplense_sim,
-    "euclid": _euclid,
-    "hst": _hst,
+    "euclid": partial(_survey, "euclid", EUCLID, EUCLID_VIS, 100),
+    "hst": partial(_survey, "hst", DESI, WFC3_F140W, 100),
     "slacs": _slacs,
 }
 """The presets by name."""
@@ -291,9 +280,4 @@ def simulation_preset(name: str) -> SimulationConfig:
     Raises:
         GravLensError: If there is none of that name, or the file is no simulation.
     """
-    if name.endswith(".json"):
-        return read_json(SimulationConfig, Path(name))
-    if name not in SIMULATION_PRESETS:
-        known = ", ".join(SIMULATION_PRESETS)
-        raise GravLensError(f"unknown preset '{name}'; choose from {known}, or a .json file")
-    return SIMULATION_PRESETS[name]()
+    return read_preset(SimulationConfig, SIMULATION_PRESETS, name)

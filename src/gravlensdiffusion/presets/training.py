@@ -2,9 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
-from gravlensdiffusion.codec import read_json
+from gravlensdiffusion.codec import read_preset
 from gravlensdiffusion.config.model import (
     DenoiserConfig,
     ModelConfig,
@@ -21,7 +20,6 @@ from gravlensdiffusion.config.network import (
     UNetConfig,
 )
 from gravlensdiffusion.config.training import EMAConfig, OptimiserConfig, TrainingConfig
-from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.presets.parameters import LIGHTS, ORDERED_BY, SHAPES
 
 UNIT_TO_SIGNED = TransformConfig(
@@ -265,9 +263,4 @@ def training_preset(name: str) -> TrainingConfig:
     Raises:
         GravLensError: If there is no such preset, or the file is not a recipe.
     """
-    if name.endswith(".json"):
-        return read_json(TrainingConfig, Path(name))
-    if name not in PRESETS:
-        known = ", ".join(PRESETS)
-        raise GravLensError(f"unknown preset '{name}'; choose from {known}, or a .json file")
-    return PRESETS[name]()
+    return read_preset(TrainingConfig, PRESETS, name)

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,8 +30,6 @@ from gravlensdiffusion.simulation.substructure import Substructure, draw_substru
 
 BLOCK = 60
 """Images over which the mix of classes is kept to, as closely as whole images allow."""
-
-FLUX_UNITS = ("peak", "e-/s")
 
 IMAGE_UNITS = {
     "exposure_time": "s",
@@ -70,19 +68,16 @@ def select(
         config = replace(config, classes=tuple(known[name] for name in classes), mix=weights)
     elif mix is not None:
         config = replace(config, mix=tuple(mix))
-    if flux_unit is not None and flux_unit not in FLUX_UNITS:
-        raise GravLensError(f"unknown flux unit '{flux_unit}'; choose from {', '.join(FLUX_UNITS)}")
-    imaging = config.imaging
-    return replace(
-        config,
-        imaging=replace(
-            imaging,
-            num_pixels=imaging.num_pixels if num_pixels is None else num_pixels,
-            size=imaging.size if size is None else size,
-            noise_free_twin=imaging.noise_free_twin if noise_free is None else noise_free,
-            flux_unit=imaging.flux_unit if flux_unit is None else flux_unit,
-        ),
-    )
+    if flux_unit not in (None, "peak", "e-/s"):
+        raise GravLensError(f"unknown flux unit '{flux_unit}'; choose from peak, e-/s")
+    asked: dict[str, Any] = {
+        "num_pixels": num_pixels,
+        "size": size,
+        "noise_free_twin": noise_free,
+        "flux_unit": flux_unit,
+    }
+    changes = {name: value for name, value in asked.items() if value is not None}
+    return replace(config, imaging=replace(config.imaging, **changes))
 
 
 def simulate_one(
@@ -96,19 +91,21 @@ def simulate_one(
     values |= renderer.instrument.draw_psf(_generator(seed, index, _PSF))
     clean = renderer.image(values, clumps, gallery)
     noise_rng = _generator(seed, index, _NOISE)
-    exposure = renderer.instrument.draw_exposure(noise_rng)
-    noisy = renderer.instrument.observe(clean, exposure, noise_rng)
+    noise = renderer.instrument.draw_noise_level(noise_rng)
+    noisy = renderer.instrument.observe(clean, noise, noise_rng)
     noisy, spoilt = renderer.instrument.fill_bad_pixels(noisy, _generator(seed, index, _BAD))
     limits = float(noisy.min()), float(noisy.max())
+    signal_to_noise = renderer.instrument.signal_to_noise(clean, noise)
     return LensRecord(
         image=_stored(config, noisy, limits),
         label=label,
         parameters=values
         | clumps.parameters
         | {
-            "exposure_time": _finite(exposure.time),
-            "background_rms": exposure.background_rms,
-            "signal_to_noise": _finite(renderer.instrument.signal_to_noise(clean, exposure)),
+            # NaN where there is no such noise.
+            "exposure_time": math.nan if noise.exposure_time is None else noise.exposure_time,
+            "background_rms": noise.background_rms,
+            "signal_to_noise": math.nan if math.isinf(signal_to_noise) else signal_to_noise,
             "flux_min": limits[0],
             "flux_max": limits[1],
         }
@@ -126,11 +123,11 @@ def set_header(config: SimulationConfig, seed: int) -> SetHeader:
     units = parameter_units(config) | substructure.UNITS | IMAGE_UNITS
     if instrument.spread is not None:
         units |= psf.UNITS
-    if instrument.bad_pixels is not None:
+    if instrument.camera.bad_pixels is not None:
         units |= {"bad_pixels": ""}
     return SetHeader(
         class_names=tuple(each.name for each in config.classes),
-        pixel_scale_arcsec=instrument.pixel_scale * imaging.num_pixels / size,
+        pixel_scale_arcsec=instrument.camera.pixel_scale * imaging.num_pixels / size,
         flux_unit=imaging.flux_unit,
         preset=config.preset,
         config=to_json(config),
@@ -160,11 +157,6 @@ def _draw_truth(
         values |= dict.fromkeys(LENSING, math.nan)
     values |= draw_neighbours(config.neighbours, _generator(seed, index, _NEIGHBOURS))
     return dict.fromkeys(parameter_units(config), math.nan) | values, clumps
-
-
-def _finite(value: float) -> float:
-    """Return a value, or NaN where it is infinite: where there is no such noise."""
-    return value if math.isfinite(value) else math.nan
 
 
 def _stored(

@@ -16,8 +16,14 @@ from lenstronomy.SimulationAPI.ObservationConfig.HST import HST
 from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation
 
-from gravlensdiffusion.config.instrument import Camera, Depth, Imaging, SkyCorrelation, Telescope
-from gravlensdiffusion.config.priors import Constant, Prior
+from gravlensdiffusion.config.instrument import (
+    Camera,
+    Depth,
+    Imaging,
+    NoiseLevel,
+    Telescope,
+)
+from gravlensdiffusion.config.priors import Constant
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.sets.flux import like_those_beside
 from gravlensdiffusion.simulation.observe import draw_noise, noise_std
@@ -29,44 +35,23 @@ BANDS = {"Euclid": ("VIS", "Y", "J", "H"), "HST": ("WFC3_F160W",)}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Exposure:
-    """What sets the noise of one image.
-
-    Attributes:
-        time: Exposure time [s]; infinite where the galaxies have no Poisson noise.
-        background_rms: Standard deviation of sky and read noise in a pixel [e- / s].
-    """
-
-    time: float
-    background_rms: float
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class _Instrument:
     """An instrument with its grid of rays.
 
     Attributes:
-        pixel_scale: Side of a native pixel [arcsec].
+        camera: Its numbers.
         psf_fwhm: Full width at half maximum of the point spread function [arcsec].
-        zero_point: AB magnitude of one electron per second [mag].
-        depths: Priors of the noise, each with the share of the images that have it.
         numerics: lenstronomy's grid of rays, and its convolution with a Gaussian.
         arguments: What lenstronomy makes grid, point spread function and convolution of, by its
             names of them; `lenstronomy_kwargs` has those of an image.
-        spread: What spreads the light where the point spread function is none, or None.
-        correlation: Correlation of the noise, or None where it is white.
-        bad_pixels: Prior of the share of pixels that were not observed, or None for none.
+        spread: What spreads the light where the point spread function is no Gaussian, or None.
     """
 
-    pixel_scale: float
+    camera: Camera
     psf_fwhm: float
-    zero_point: float
-    depths: tuple[Depth, ...]
     numerics: Numerics
     arguments: Mapping[str, Mapping[str, Any]]
-    spread: Spread | None = None
-    correlation: SkyCorrelation | None = None
-    bad_pixels: Prior | None = None
+    spread: Spread | None
 
     def draw_psf(self, rng: np.random.Generator) -> dict[str, float]:
         """Draw the shape of the point spread function; empty where it is the same in all images."""
@@ -94,47 +79,52 @@ class _Instrument:
 
     def counts(self, magnitude: float) -> float:
         """Return the electrons per second of a source of a magnitude."""
-        return float(10 ** (0.4 * (self.zero_point - magnitude)))
+        return float(10 ** (0.4 * (self.camera.zero_point - magnitude)))
 
-    def draw_exposure(self, rng: np.random.Generator) -> Exposure:
+    def draw_noise_level(self, rng: np.random.Generator) -> NoiseLevel:
         """Draw what sets the noise of one image."""
-        depth = self.depths[0]
-        if len(self.depths) > 1:
-            ends = np.cumsum([each.share for each in self.depths])
-            depth = self.depths[int(np.searchsorted(ends[:-1], rng.uniform(), side="right"))]
-        time = math.inf if depth.exposure_time is None else draw(depth.exposure_time, rng)
+        others = self.camera.other_depths
+        depths: list[Camera | Depth] = [self.camera, *others]
+        depth = depths[0]
+        if others:
+            shares = [each.share for each in others]
+            ends = np.cumsum([1 - sum(shares), *shares])
+            depth = depths[int(np.searchsorted(ends[:-1], rng.uniform(), side="right"))]
+        time = None if depth.exposure_time is None else draw(depth.exposure_time, rng)
         rms = depth.background_rms
-        return Exposure(
-            time=time, background_rms=rms if isinstance(rms, float | int) else draw(rms, rng)
+        return NoiseLevel(
+            exposure_time=time,
+            background_rms=rms if isinstance(rms, float | int) else draw(rms, rng),
         )
 
-    def noise_std(self, image: NDArray[np.float64], exposure: Exposure) -> NDArray[np.float64]:
+    def noise_std(self, image: NDArray[np.float64], noise: NoiseLevel) -> NDArray[np.float64]:
         """Return the standard deviation of the noise in each pixel of a noise-free image [e- / s]."""
-        return noise_std(image, exposure.background_rms, exposure.time, self.correlation)
+        return noise_std(
+            image, noise.background_rms, noise.exposure_time, self.camera.sky_correlation
+        )
 
     def observe(
-        self, image: NDArray[np.float64], exposure: Exposure, rng: np.random.Generator
+        self, image: NDArray[np.float64], noise: NoiseLevel, rng: np.random.Generator
     ) -> NDArray[np.float64]:
         """Return the image with noise [e- / s]."""
-        return image + draw_noise(
-            image, exposure.background_rms, exposure.time, rng, self.correlation
-        )
+        level = noise.background_rms, noise.exposure_time
+        return image + draw_noise(image, *level, rng, self.camera.sky_correlation)
 
     def fill_bad_pixels(
         self, image: NDArray[np.float64], rng: np.random.Generator
     ) -> tuple[NDArray[np.float64], dict[str, float]]:
         """Return an image with noise without the pixels that were not observed, and their share."""
-        if self.bad_pixels is None:
+        if self.camera.bad_pixels is None:
             return image, {}
         # So many spots of five pixels, which may overlap, leave the share that is asked for.
-        spots = 1 - (1 - draw(self.bad_pixels, rng)) ** 0.2
+        spots = 1 - (1 - draw(self.camera.bad_pixels, rng)) ** 0.2
         bad = binary_dilation(rng.uniform(size=image.shape) < spots)
         if bad.any() and not bad.all():
             image = image.copy()
             image[bad] = like_those_beside(image, bad)
         return image, {"bad_pixels": float(bad.mean())}
 
-    def signal_to_noise(self, image: NDArray[np.float64], exposure: Exposure) -> float:
+    def signal_to_noise(self, image: NDArray[np.float64], noise: NoiseLevel) -> float:
         """Return the signal-to-noise ratio of a whole noise-free image, each pixel weighted at its best.
 
         ``sqrt(sum (flux / noise)^2)`` over the pixels; infinite where there is no noise, and NaN
@@ -142,10 +132,10 @@ class _Instrument:
         """
         if not image.any():
             return math.nan
-        noise = self.noise_std(image, exposure)
-        if not noise.all():
+        std = self.noise_std(image, noise)
+        if not std.all():
             return math.inf
-        return float(np.linalg.norm(image / noise))
+        return float(np.linalg.norm(image / std))
 
 
 @lru_cache(maxsize=8)
@@ -168,24 +158,14 @@ def build_instrument(imaging: Imaging) -> _Instrument:
         "supersampling_factor": imaging.supersampling,
         "supersampling_convolution": imaging.supersampling > 1,
     }
-    rest = 1 - sum(each.share for each in camera.other_depths)
-    own = Depth(
-        share=max(rest, np.finfo(float).tiny),
-        background_rms=camera.background_rms,
-        exposure_time=camera.exposure_time,
-    )
     return _Instrument(
-        pixel_scale=camera.pixel_scale,
+        camera=camera,
         psf_fwhm=fwhm,
-        zero_point=camera.zero_point,
-        depths=(own, *camera.other_depths),
         numerics=Numerics(
             PixelGrid(nx=imaging.num_pixels, ny=imaging.num_pixels, **grid), PSF(**gaussian), **rays
         ),
         arguments={"kwargs_data": grid, "kwargs_psf": gaussian, "kwargs_numerics": rays},
         spread=spread,
-        correlation=camera.sky_correlation,
-        bad_pixels=camera.bad_pixels,
     )
 
 

@@ -15,7 +15,7 @@ from gravlensdiffusion.sets.flux import resize_flux
 def noise_std(
     image: NDArray[np.float64],
     background_rms: float,
-    exposure_time: float,
+    exposure_time: float | None,
     correlation: SkyCorrelation | None = None,
 ) -> NDArray[np.float64]:
     """Return the standard deviation of the noise in each native pixel [e- / s].
@@ -27,10 +27,10 @@ def noise_std(
     Args:
         image: Noise-free image, shape ``(..., H, W)`` [e- / s].
         background_rms: Standard deviation of sky and read noise [e- / s].
-        exposure_time: Exposure time [s]; infinite where the galaxies have no Poisson noise.
+        exposure_time: Exposure time [s]; None where the galaxies have no Poisson noise.
         correlation: Correlation of the noise, or None where it is white.
     """
-    if math.isinf(exposure_time):
+    if exposure_time is None:
         return np.full(image.shape, math.sqrt(background_rms**2))
     shared = 1.0 if correlation is None else correlation.total
     return np.sqrt(background_rms**2 + np.maximum(image, 0) / (exposure_time * shared))
@@ -39,7 +39,7 @@ def noise_std(
 def draw_noise(
     image: NDArray[np.float64],
     background_rms: float,
-    exposure_time: float,
+    exposure_time: float | None,
     rng: np.random.Generator,
     correlation: SkyCorrelation | None = None,
 ) -> NDArray[np.float64]:
@@ -106,35 +106,28 @@ def observe(
         GravLensError: If the image is not square, larger than the native one, or smaller with no
             resize named.
     """
-    size = _checked_size(clean, observation)
     native_size, method = observation.num_pixels, observation.resize
-    correlation = observation.sky_correlation
-    flux = np.asarray(clean, dtype=np.float64)
-    time = math.inf if observation.exposure_time is None else observation.exposure_time
-    noise: NDArray[np.floating]
-    if size == native_size or method is None:
-        noise = draw_noise(flux, observation.background_rms, time, rng, correlation)
-    else:
-        native = np.zeros((*flux.shape[:-2], native_size, native_size))
-        if math.isfinite(time):
-            native = np.asarray(resize_flux(flux, native_size, "area"), dtype=np.float64)
-        noise = draw_noise(native, observation.background_rms, time, rng, correlation)
-        noise = resize_flux(noise, size, method)
-    return (flux + noise).astype(clean.dtype)
-
-
-def _checked_size(clean: NDArray[np.floating], observation: ObservationConfig) -> int:
-    """Return the side of an image that can be observed."""
-    native_size = observation.num_pixels
-    if clean.ndim != 3 or clean.shape[-1] != clean.shape[-2]:
+    size = clean.shape[-1]
+    if clean.ndim != 3 or size != clean.shape[-2]:
         raise GravLensError(f"an image to observe must be (C, H, H), this one is {clean.shape}")
-    size = int(clean.shape[-1])
     if size > native_size:
         raise GravLensError(
             f"an image of {size} pixels a side is larger than the observation's {native_size}"
         )
-    if size != native_size and observation.resize is None:
+    if size != native_size and method is None:
         raise GravLensError(
             f"an image of {size} pixels needs a resize from the observation's {native_size}"
         )
-    return size
+    correlation = observation.sky_correlation
+    flux = np.asarray(clean, dtype=np.float64)
+    level = observation.background_rms, observation.exposure_time
+    noise: NDArray[np.floating]
+    if size == native_size or method is None:
+        noise = draw_noise(flux, *level, rng, correlation)
+    else:
+        native = np.zeros((*flux.shape[:-2], native_size, native_size))
+        if observation.exposure_time is not None:
+            native = np.asarray(resize_flux(flux, native_size, "area"), dtype=np.float64)
+        noise = draw_noise(native, *level, rng, correlation)
+        noise = resize_flux(noise, size, method)
+    return (flux + noise).astype(clean.dtype)

@@ -49,15 +49,8 @@ LENSING = tuple(LENS_FIELDS)
 LENS_LIGHT, SOURCE, COMPANION, NEIGHBOUR = "lens_light", "source", "companion", "neighbour"
 """How the parameters of each galaxy's light begin."""
 
-UNITS = {
-    "theta_E": "arcsec",
-    "lens_x": "arcsec",
-    "lens_y": "arcsec",
-    "lens_e1": "",
-    "lens_e2": "",
-    "gamma1": "",
-    "gamma2": "",
-}
+UNITS = dict.fromkeys(("theta_E", "lens_x", "lens_y"), "arcsec")
+UNITS |= dict.fromkeys(("lens_e1", "lens_e2", "gamma1", "gamma2"), "")
 LIGHT_UNITS = {
     "magnitude": "mag",
     "R_sersic": "arcsec",

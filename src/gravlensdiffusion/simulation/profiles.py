@@ -52,25 +52,10 @@ class Profile:
     quick: bool = False
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Components:
-    """The smooth lens and the galaxies of an image.
-
-    Attributes:
-        mass: What deflects, without substructure; empty in an image without lensing.
-        source: The light that is deflected.
-        front: The light that is not: that of the lens galaxy, and of what lies beside it.
-    """
-
-    mass: tuple[Profile, ...]
-    source: tuple[Profile, ...]
-    front: tuple[Profile, ...]
-
-
 def components(
     values: Values, counts: Callable[[float], float], gallery: Gallery | None = None
-) -> _Components:
-    """Return what an image is made of.
+) -> tuple[tuple[Profile, ...], tuple[Profile, ...], tuple[Profile, ...]]:
+    """Return what an image is made of: the smooth lens, the source, and what lies in front.
 
     Args:
         values: The parameters of lens and galaxies; a galaxy without a magnitude, or one of NaN, is
@@ -78,17 +63,22 @@ def components(
         counts: From magnitudes [mag] to electrons per second.
         gallery: The images of real galaxies that sources are taken from, where they are.
 
+    Returns:
+        What deflects, without substructure, none in an image without lensing; the light that is
+        deflected; and the light that is not, that of the lens galaxy and of what lies beside it.
+
     Raises:
         GravLensError: If the source is such an image, and they are not there.
     """
-    return _Components(
-        mass=_smooth_lens(values),
-        source=_image(values, counts, gallery) or _galaxy(SOURCE, "source", values, counts),
-        # The lens galaxy lies where its mass does.
-        front=_galaxy(LENS_LIGHT, "lens", values, counts)
-        + _galaxy(COMPANION, "companion", values, counts)
-        + _neighbours(values, counts),
-    )
+    source = _image(values, counts, gallery) or _galaxy(SOURCE, "source", values, counts)
+    # The lens galaxy lies where its mass does.
+    front = _galaxy(LENS_LIGHT, "lens", values, counts)
+    front += _galaxy(COMPANION, "companion", values, counts)
+    for name in values:
+        if name.startswith(NEIGHBOUR) and name.endswith("_magnitude"):
+            prefix = name.removesuffix("_magnitude")
+            front += _galaxy(prefix, prefix, values, counts)
+    return _smooth_lens(values), source, front
 
 
 def _smooth_lens(values: Values) -> tuple[Profile, ...]:
@@ -138,15 +128,6 @@ def _image(
     centre = {"center_x": values[f"{SOURCE}_x"], "center_y": values[f"{SOURCE}_y"]}
     flux = counts(values[f"{SOURCE}_magnitude"])
     return (Profile("INTERPOL", arguments | centre | {"amp": flux}, quick=True),)
-
-
-def _neighbours(values: Values, counts: Callable[[float], float]) -> tuple[Profile, ...]:
-    found: tuple[Profile, ...] = ()
-    for name in values:
-        if name.startswith(NEIGHBOUR) and name.endswith("_magnitude"):
-            prefix = name.removesuffix("_magnitude")
-            found += _galaxy(prefix, prefix, values, counts)
-    return found
 
 
 def _with_envelope(own: Values, flux: float, centre: Values) -> tuple[Profile, ...]:

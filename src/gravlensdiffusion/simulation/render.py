@@ -51,12 +51,12 @@ class Renderer:
             gallery: Images of real galaxies, where sources are taken from them.
         """
         x, y = self._x, self._y
-        made_of = components(values, self.instrument.counts, gallery)
+        mass, source, front = components(values, self.instrument.counts, gallery)
         light = np.zeros_like(x)
-        if made_of.source:
-            alpha_x, alpha_y = self.deflection(x, y, made_of.mass, substructure)
-            _add_light(light, x - alpha_x, y - alpha_y, made_of.source)
-        _add_light(light, x, y, made_of.front)
+        if source:
+            alpha_x, alpha_y = self.deflection(x, y, mass, substructure)
+            _add_light(light, x - alpha_x, y - alpha_y, source)
+        _add_light(light, x, y, front)
         return self.instrument.image(light, values)
 
     def deflection(
@@ -122,8 +122,7 @@ def lenstronomy_kwargs(lenses: LensSet, index: int) -> dict[str, dict[str, Any]]
     if config is None or is_generated or "background_rms" not in record.parameters:
         raise GravLensError(f"{lenses.name(index)}: nothing tells how it was simulated")
     renderer = Renderer(config.cosmology, config.imaging)
-    made_of = components(record.parameters, renderer.instrument.counts)
-    mass = made_of.mass
+    mass, source, front = components(record.parameters, renderer.instrument.counts)
     if mass:
         rays = np.unique(renderer.instrument.numerics.coordinates_evaluate[0])
         values = {**dict.fromkeys(UNITS, math.nan), **record.parameters}
@@ -139,8 +138,8 @@ def lenstronomy_kwargs(lenses: LensSet, index: int) -> dict[str, dict[str, Any]]
     model, params = {}, {}
     for kind, (names, profiles) in {
         "lens": ("lens_model_list", mass),
-        "source": ("source_light_model_list", made_of.source),
-        "lens_light": ("lens_light_model_list", made_of.front),
+        "source": ("source_light_model_list", source),
+        "lens_light": ("lens_light_model_list", front),
     }.items():
         model[names] = [each.name for each in profiles]
         params[f"kwargs_{kind}"] = [dict(each.arguments) for each in profiles]

@@ -17,7 +17,6 @@ from gravlensdiffusion.sets.lens_set import LensSet
 from gravlensdiffusion.sets.records import LensRecord
 from gravlensdiffusion.simulation.gallery import Gallery
 from gravlensdiffusion.simulation.generate import labels_of, select, set_header, simulate_one
-from gravlensdiffusion.simulation.instrument import build_instrument
 
 CHUNK = 32
 """Images that a worker makes at a time."""
@@ -100,14 +99,6 @@ class SimulatedSet(LensSet):
 
     Image k depends on the seed and k alone. Pixels are made at each reading; to make them once,
     write the set by `write_store`. Parameters and subhaloes take a pass through all images.
-
-    Args:
-        config: What to simulate.
-        numbers: Numbers of the images.
-        seed: Seed of the set.
-        num_jobs: Number of processes; see `simulate`.
-        shown: Whether to show on stderr how far `records` is.
-        gallery: Images of real galaxies, where sources are taken from them.
     """
 
     def __init__(
@@ -123,7 +114,6 @@ class SimulatedSet(LensSet):
         self.config, self.seed, self.numbers = config, seed, numbers
         self._num_jobs, self._is_shown = num_jobs, shown
         self._gallery = gallery
-        build_instrument(config.imaging)
         self.header = set_header(config, seed)
         size = config.imaging.size or config.imaging.num_pixels
         self.image_shape = (1, size, size)

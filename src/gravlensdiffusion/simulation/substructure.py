@@ -109,9 +109,9 @@ class Substructure:
     def of(parameters: dict[str, float], subhaloes: Array | None = None) -> "Substructure":
         """Return the substructure that the parameters and subhaloes of a record tell."""
         if subhaloes is not None:
-            return PointMasses(parameters=parameters, subhaloes=subhaloes)
+            return _PointMasses(parameters=parameters, subhaloes=subhaloes)
         has_segment = math.isfinite(parameters["vortex_length"])
-        return (MassSegment if has_segment else Substructure)(parameters=parameters)
+        return (_MassSegment if has_segment else Substructure)(parameters=parameters)
 
     def add_deflection(
         self, alpha_x: Array, alpha_y: Array, x: Array, y: Array, geometry: _LensGeometry
@@ -124,7 +124,7 @@ class Substructure:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PointMasses(Substructure):
+class _PointMasses(Substructure):
     """Subhaloes, each a point mass."""
 
     subhaloes: Array
@@ -132,12 +132,10 @@ class PointMasses(Substructure):
     def add_deflection(
         self, alpha_x: Array, alpha_y: Array, x: Array, y: Array, geometry: _LensGeometry
     ) -> None:
-        """Add the deflection of all of them; see `Substructure.add_deflection`."""
         radii = np.sqrt(self.subhaloes[:, 2] / geometry.mass_scale)
         _add_point_masses(alpha_x, alpha_y, x, y, self.subhaloes[:, :2], radii)
 
     def profiles(self, geometry: _LensGeometry, axis: Array) -> tuple[Profile, ...]:
-        """Return a point mass for each; see `Substructure.profiles`."""
         radii = np.sqrt(self.subhaloes[:, 2] / geometry.mass_scale).tolist()
         places = zip(radii, *self.subhaloes[:, :2].T.tolist(), strict=True)
         return tuple(
@@ -147,13 +145,12 @@ class PointMasses(Substructure):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class MassSegment(Substructure):
+class _MassSegment(Substructure):
     """A vortex: a mass spread evenly along a segment through the middle of the lens."""
 
     def add_deflection(
         self, alpha_x: Array, alpha_y: Array, x: Array, y: Array, geometry: _LensGeometry
     ) -> None:
-        """Add the deflection of the segment; see `Substructure.add_deflection`."""
         own = self.parameters
         radius = geometry.einstein_radius(own["substructure_mass"])
         _add_segment(alpha_x, alpha_y, x, y, radius, own["vortex_length"], own["vortex_angle"])
@@ -216,7 +213,7 @@ def _draw_subhaloes(
         "subhalo_count": float(count),
     }
     table = np.stack([radius * np.cos(angle), radius * np.sin(angle), masses], axis=1)
-    return PointMasses(parameters=values, subhaloes=table)
+    return _PointMasses(parameters=values, subhaloes=table)
 
 
 def _draw_vortex(
@@ -241,7 +238,7 @@ def _draw_vortex(
         "vortex_length": length,
         "vortex_angle": angle,
     }
-    return MassSegment(parameters=values)
+    return _MassSegment(parameters=values)
 
 
 def _add_point_masses(

@@ -64,9 +64,11 @@ def build_app(studio: Studio, turns: Turns | None = None) -> Starlette:
         Route("/api/guess", server.guess, methods=["POST"]),
         Route("/api/answer", server.answer, methods=["POST"]),
     ]
-    handlers: Any = {GravLensError: _refused, Busy: _busy, Left: _left, Exception: _failed}
-    middleware = [Middleware(_OwnPageOnly)]
-    return Starlette(routes=routes, middleware=middleware, exception_handlers=handlers)
+    return Starlette(
+        routes=routes,
+        middleware=[Middleware(_OwnPageOnly)],
+        exception_handlers=dict.fromkeys((GravLensError, Busy, Left, Exception), _failed),
+    )
 
 
 class _Server:
@@ -242,21 +244,16 @@ def _line(item: dict[str, Any]) -> bytes:
     return json.dumps(item).encode() + b"\n"
 
 
-async def _refused(_: Request, error: GravLensError) -> Response:
-    status = 413 if isinstance(error, _TooLong) else 400
-    return JSONResponse({"error": str(error)}, status_code=status)
-
-
-async def _busy(_: Request, __: Busy) -> Response:
-    error = {"error": "too many lenses are being drawn; try again in a moment"}
-    return JSONResponse(error, status_code=503, headers={"Retry-After": "2"})
-
-
-async def _left(_: Request, __: Left) -> Response:
-    # Nobody reads it.
-    return Response(status_code=499)
-
-
-async def _failed(_: Request, __: Exception) -> Response:
-    error = "the studio could not do this; its terminal says why"
-    return JSONResponse({"error": error}, status_code=500)
+async def _failed(_: Request, error: Exception) -> Response:
+    headers = None
+    match error:
+        case GravLensError():
+            status, told = 413 if isinstance(error, _TooLong) else 400, str(error)
+        case Busy():
+            status, told = 503, "too many lenses are being drawn; try again in a moment"
+            headers = {"Retry-After": "2"}
+        case Left():
+            status, told = 499, "whoever asked has left"
+        case _:
+            status, told = 500, "the studio could not do this; its terminal says why"
+    return JSONResponse({"error": told}, status_code=status, headers=headers)
