@@ -13,7 +13,7 @@ from gravlensdiffusion.config.model import ModelConfig
 from gravlensdiffusion.config.network import SmoothLensConfig, UNetConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.model.checkpoint import load_model
-from gravlensdiffusion.model.transform import Expectation
+from gravlensdiffusion.model.expectation import Expectation
 from gravlensdiffusion.training.adapt import adapt
 from gravlensdiffusion.training.diffusion import open_training
 from tests.sources import tiny

@@ -23,7 +23,8 @@ from gravlensdiffusion.diffusion.solvers import DDIM, DDPM, Consistency, DPMSolv
 from gravlensdiffusion.diffusion.wrap import ClippedDenoiser
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.interop.unet2d import SchedulerSampler, UNet2D
-from gravlensdiffusion.model.transform import Expectation, Transform
+from gravlensdiffusion.model.expectation import Expectation
+from gravlensdiffusion.model.transform import Transform
 from gravlensdiffusion.nn.lens_equation import LensEquation
 from gravlensdiffusion.nn.reference import ReferenceUNet
 from gravlensdiffusion.nn.unet import UNet

@@ -17,12 +17,8 @@ from gravlensdiffusion.config.training import TrainingConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.metrics.sky import measure_sky
 from gravlensdiffusion.model.build import Model, build_model
-from gravlensdiffusion.model.transform import (
-    Transform,
-    fit_spread,
-    fit_transform,
-    stretch,
-)
+from gravlensdiffusion.model.expectation import fit_spread
+from gravlensdiffusion.model.transform import Transform, fit_transform, stretch
 from gravlensdiffusion.nn.lens_equation import ABSENT
 from gravlensdiffusion.presets.parameters import LOGARITHMIC
 from gravlensdiffusion.sets.flux import default_method
