@@ -35,7 +35,7 @@ from gravlensdiffusion.evaluation.compare import compare
 from gravlensdiffusion.evaluation.measure import Encoder, Team
 from gravlensdiffusion.evaluation.plan import make_plan
 from gravlensdiffusion.evaluation.preparation import PreparedSource
-from gravlensdiffusion.evaluation.result import Settings
+from gravlensdiffusion.evaluation.result import EvaluationSettings
 from gravlensdiffusion.evaluation.sets import Sets
 from gravlensdiffusion.evaluation.statistics import FRECHET, relative_shift
 from gravlensdiffusion.files import write_atomically
@@ -196,7 +196,7 @@ def compared(options: Options, path: Path) -> dict[str, float | str]:
         for each in (path, options.reference, options.reference2)
     )
     rescale = "none" if found.flux_unit == reference.flux_unit else "peak"
-    settings = Settings(rescale=rescale)
+    settings = EvaluationSettings(rescale=rescale)
     sizes = [len(each) for each in (found, reference, second)]
     plan = make_plan(*sizes, num_seeds=settings.num_seeds, seed=settings.seed)
     sets = Sets(generated=found, reference=reference, reference2=second).prepared(settings)

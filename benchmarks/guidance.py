@@ -31,7 +31,7 @@ from torch import Tensor
 
 from gravlensdiffusion.evaluation.measure import Encoder
 from gravlensdiffusion.evaluation.preparation import PreparedSource
-from gravlensdiffusion.evaluation.result import Settings
+from gravlensdiffusion.evaluation.result import EvaluationSettings
 from gravlensdiffusion.evaluation.sets import Sets
 from gravlensdiffusion.files import write_atomically
 from gravlensdiffusion.formats.open import open_set
@@ -255,7 +255,9 @@ class Meter:
             json.loads(self._path.read_bytes()) if self._path.exists() else {}
         )
         given = PreparedSource(open_set(options.reference).twins(), options.reference.name)
-        self._source = Sets(generated=given, reference=given).prepared(Settings()).reference
+        self._source = (
+            Sets(generated=given, reference=given).prepared(EvaluationSettings()).reference
+        )
         self._encoder = Encoder(self._source.stored_size)
         blocks = [self._encoded(each) for each in self._source.pixel_blocks()]
         real, classes = (np.concatenate(parts) for parts in zip(*blocks, strict=True))

@@ -25,7 +25,7 @@ from curves import save_curve
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.evaluation.measure import Encoder, Measurements, measure_images
 from gravlensdiffusion.evaluation.preparation import PreparedSource
-from gravlensdiffusion.evaluation.result import Settings
+from gravlensdiffusion.evaluation.result import EvaluationSettings
 from gravlensdiffusion.evaluation.sets import Sets
 from gravlensdiffusion.evaluation.statistics import relative_shift
 from gravlensdiffusion.formats.open import open_set
@@ -80,7 +80,7 @@ def main(options: Options) -> None:
             f"{options.reference} is in {given.flux_unit}, the model's images are in "
             f"{generator.config.flux_unit}; make the set with that `gravlens simulate --flux-unit`"
         )
-    source = Sets(generated=given, reference=given).prepared(Settings()).reference
+    source = Sets(generated=given, reference=given).prepared(EvaluationSettings()).reference
     encoder = Encoder(source.stored_size)
     blocks = [measure_images(block, source, encoder) for block in source.pixel_blocks()]
     real = blocks[0]

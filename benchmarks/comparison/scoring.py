@@ -29,7 +29,7 @@ from gravlensdiffusion.evaluation.measure import (
     measure_images,
 )
 from gravlensdiffusion.evaluation.preparation import EIGHT_BIT, PreparedSource
-from gravlensdiffusion.evaluation.result import Settings
+from gravlensdiffusion.evaluation.result import EvaluationSettings
 from gravlensdiffusion.evaluation.sets import Sets
 from gravlensdiffusion.evaluation.statistics import relative_shift
 from gravlensdiffusion.formats.open import open_set
@@ -63,7 +63,7 @@ class Ground:
         given = PreparedSource(open_set(options.reference), options.reference.name)
         if given.flux_unit != "peak":
             raise GravLensError(f"{options.reference} must be in peak, not {given.flux_unit}")
-        settings = Settings(rescale="peak", eight_bit=eight_bit)
+        settings = EvaluationSettings(rescale="peak", eight_bit=eight_bit)
         source = Sets(generated=given, reference=given).prepared(settings).reference
         encoder = Encoder(source.preparation.size)
         return cls(source, encoder, Team([source], encoder).measure(source))

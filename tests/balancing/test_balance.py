@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gravlensdiffusion.balancing.balance import CLASS_STRIDE, balance
-from gravlensdiffusion.balancing.settings import Settings
+from gravlensdiffusion.balancing.settings import BalanceSettings
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.model.checkpoint import fingerprint
 from gravlensdiffusion.sets.records import GENERATED, FilledClass
@@ -61,7 +61,7 @@ def test_every_class_reaches_the_largest(source: LensStore, tmp_path: Path) -> N
 
 def test_flags_and_header_say_what_is_generated_and_how(source: LensStore, tmp_path: Path) -> None:
     generator = tiny()
-    settings = Settings(seed=7, num_steps=2, guidance=2.0)
+    settings = BalanceSettings(seed=7, num_steps=2, guidance=2.0)
     balance(source, generator, tmp_path / "out.h5", settings=settings)
     with LensStore(tmp_path / "out.h5") as store:
         assert store.parameters[GENERATED].tolist() == [0.0] * 8 + [1.0] * 5
@@ -77,7 +77,7 @@ def test_flags_and_header_say_what_is_generated_and_how(source: LensStore, tmp_p
 
 def test_images_are_those_of_the_model(source: LensStore, tmp_path: Path) -> None:
     generator = tiny()
-    balance(source, generator, tmp_path / "out.h5", settings=Settings(seed=2))
+    balance(source, generator, tmp_path / "out.h5", settings=BalanceSettings(seed=2))
     # axion is the third class of the model.
     request = generator.request(3, label="axion", first=3 * CLASS_STRIDE, seed=2)
     flux = generator.to_flux(list(generator.trajectory(request))[-1].x_t)
@@ -193,4 +193,4 @@ def test_settings_out_of_range_are_refused() -> None:
         ),
     ):
         with pytest.raises(GravLensError, match=message):
-            Settings(**settings)
+            BalanceSettings(**settings)

@@ -7,9 +7,9 @@ import h5py
 import numpy as np
 import pytest
 
-from gravlensdiffusion.balancing.balance import Plan, balance
+from gravlensdiffusion.balancing.balance import BalancePlan, balance
 from gravlensdiffusion.balancing.fit import Fit
-from gravlensdiffusion.balancing.settings import Settings
+from gravlensdiffusion.balancing.settings import BalanceSettings
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.generation.generator import LensGenerator
@@ -19,15 +19,15 @@ from tests.balancing.sets import LABELS, save_set, tiny
 from tests.models import LEARNED, ORDERED
 from tests.sets.files import save_folder
 
-RESAMPLED = Settings(resample=True)
+RESAMPLED = BalanceSettings(resample=True)
 
 
 def planned(
-    tmp_path: Path, source: LensSet, model: LensGenerator, settings: Settings | None = None
-) -> Plan:
+    tmp_path: Path, source: LensSet, model: LensGenerator, settings: BalanceSettings | None = None
+) -> BalancePlan:
     """Return what a balance would do."""
     out = tmp_path / "planned.h5"
-    return balance(source, model, out, settings=settings or Settings(), dry_run=True)
+    return balance(source, model, out, settings=settings or BalanceSettings(), dry_run=True)
 
 
 def fit(
@@ -35,7 +35,7 @@ def fit(
     config: object = ORDERED,
     *,
     size: int = 8,
-    settings: Settings = RESAMPLED,
+    settings: BalanceSettings = RESAMPLED,
     has_twins: bool = False,
     **header: object,
 ) -> Fit:
@@ -44,7 +44,7 @@ def fit(
     return planned(tmp_path, source, tiny(config), settings=settings).fit
 
 
-def made(path: Path, config: object, source: LensStore, settings: Settings) -> np.ndarray:
+def made(path: Path, config: object, source: LensStore, settings: BalanceSettings) -> np.ndarray:
     """Return what is made for a set."""
     balance(source, tiny(config), path, settings=settings)
     with LensStore(path) as store:
@@ -94,13 +94,13 @@ def test_a_model_that_does_not_fit_is_refused(
     tmp_path: Path, config: object, header: dict[str, object], message: str
 ) -> None:
     with pytest.raises(GravLensError, match=message) as caught:
-        fit(tmp_path, config, settings=Settings(), **header)
+        fit(tmp_path, config, settings=BalanceSettings(), **header)
     assert "\n" not in str(caught.value)
 
 
 def test_a_class_that_needs_nothing_may_be_unknown_to_the_model(tmp_path: Path) -> None:
     two = replace(LEARNED, class_names=("cdm", "axion"))
-    assert fit(tmp_path, two, settings=Settings()).notes == ()
+    assert fit(tmp_path, two, settings=BalanceSettings()).notes == ()
 
 
 @pytest.mark.parametrize("scale", [0.2479, 0.25, 0.2521])
@@ -109,7 +109,7 @@ def test_pixels_alike_to_a_hundredth_are_the_same(tmp_path: Path, scale: float) 
 
 
 def test_a_set_of_equal_size_needs_no_pixel_scale(tmp_path: Path) -> None:
-    found = fit(tmp_path, settings=Settings(), pixel_scale_arcsec=None)
+    found = fit(tmp_path, settings=BalanceSettings(), pixel_scale_arcsec=None)
     assert found.resample is None
     assert found.notes == (
         "the set does not say its pixel scale: the pixel scale is taken to be the same",
@@ -136,9 +136,9 @@ def test_resampling_keeps_the_scale_of_the_sky(
     assert found.keywords == expected | {"window": pytest.approx(window)}
 
 
-@pytest.mark.parametrize("settings", [Settings(), RESAMPLED])
+@pytest.mark.parametrize("settings", [BalanceSettings(), RESAMPLED])
 def test_what_lies_outside_of_the_models_images_is_not_made_up(
-    tmp_path: Path, settings: Settings
+    tmp_path: Path, settings: BalanceSettings
 ) -> None:
     with pytest.raises(GravLensError, match="outside of its images cannot be resampled"):
         fit(tmp_path, size=12, settings=settings)
@@ -221,14 +221,14 @@ def peak_set(path: Path, *, is_exact: bool) -> LensStore:
 def test_images_of_an_exact_peak_set_run_from_0_to_1(tmp_path: Path) -> None:
     source = peak_set(tmp_path / "set.h5", is_exact=True)
     assert planned(tmp_path, source, tiny()).notes == ()
-    images = made(tmp_path / "out.h5", ORDERED, source, Settings())
+    images = made(tmp_path / "out.h5", ORDERED, source, BalanceSettings())
     assert (images.min((1, 2, 3)) == 0).all()
     assert (images.max((1, 2, 3)) == 1).all()
 
 
-@pytest.mark.parametrize("settings", [Settings(), RESAMPLED])
+@pytest.mark.parametrize("settings", [BalanceSettings(), RESAMPLED])
 def test_images_of_a_reduced_peak_set_take_the_extremes_of_originals(
-    tmp_path: Path, settings: Settings
+    tmp_path: Path, settings: BalanceSettings
 ) -> None:
     source = peak_set(tmp_path / "set.h5", is_exact=False)
     (note,) = planned(tmp_path, source, tiny(), settings=settings).notes
@@ -267,7 +267,7 @@ def test_npy_files_that_were_reduced_are_balanced_by_themselves_or_when_it_is_to
         np.save(file, np.load(file) * highest)
     source = open_set(folder)
     assert source.header.flux_unit == unit
-    settings = Settings(flux_unit="peak" if unit == "unknown" else None)
+    settings = BalanceSettings(flux_unit="peak" if unit == "unknown" else None)
     done = balance(source, tiny(), tmp_path / "out.h5", settings=settings)
     assert done.made == {"axion": 3, "cdm": 0}
     with LensStore(tmp_path / "out.h5") as store:
@@ -281,7 +281,7 @@ def test_a_unit_that_numbers_alone_tell_is_not_believed_against_the_user(tmp_pat
     source = open_set(class_folders(tmp_path)).select([4, 3, 2, 1, 0])
     assert source.header.flux_unit == "peak"
     assert (
-        planned(tmp_path, source, tiny(), settings=Settings(flux_unit="e-/s")).fit.flux_unit
+        planned(tmp_path, source, tiny(), settings=BalanceSettings(flux_unit="e-/s")).fit.flux_unit
         == "e-/s"
     )
 
@@ -292,6 +292,6 @@ def test_a_unit_that_is_not_true_is_refused(tmp_path: Path) -> None:
     with pytest.raises(
         GravLensError, match="is no peak: image 3 runs from 0 to 255, out of 0 to 1"
     ):
-        planned(tmp_path, open_set(folder), tiny(), settings=Settings(flux_unit="peak"))
+        planned(tmp_path, open_set(folder), tiny(), settings=BalanceSettings(flux_unit="peak"))
     with pytest.raises(GravLensError, match="says that its flux unit is 'e-/s', not 'peak'"):
-        fit(tmp_path, settings=Settings(flux_unit="peak"))
+        fit(tmp_path, settings=BalanceSettings(flux_unit="peak"))

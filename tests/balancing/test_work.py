@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from gravlensdiffusion.balancing.balance import balance
-from gravlensdiffusion.balancing.settings import Settings
+from gravlensdiffusion.balancing.settings import BalanceSettings
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.store.reader import LensStore
 from tests.balancing.sets import LABELS, save_set, tiny
 
 ROOT = Path(__file__).parents[2]
-SINGLY = Settings(batch_size=1)
+SINGLY = BalanceSettings(batch_size=1)
 """Five batches of one image."""
 
 
@@ -23,7 +23,7 @@ class BrokenOff(Exception):
     """What breaks a balance off."""
 
 
-def break_off(source: LensStore, out: Path, after: int, settings: Settings = SINGLY) -> None:
+def break_off(source: LensStore, out: Path, after: int, settings: BalanceSettings = SINGLY) -> None:
     """Balance, and break off after some batches."""
     num_made = 0
 
@@ -90,7 +90,7 @@ PLACES = {
 SCRIPT = """
 import os, signal, sys
 from gravlensdiffusion.balancing.balance import balance
-from gravlensdiffusion.balancing.settings import Settings
+from gravlensdiffusion.balancing.settings import BalanceSettings
 from gravlensdiffusion.store.shards import Shards
 from gravlensdiffusion.store.reader import LensStore
 from tests.balancing.sets import tiny
@@ -104,7 +104,7 @@ class Countdown:
             os.kill(os.getpid(), signal.SIGKILL)
         return self.then(*values, **named)
 
-source, out, settings = LensStore(sys.argv[1]), sys.argv[2], Settings(batch_size=1)
+source, out, settings = LensStore(sys.argv[1]), sys.argv[2], BalanceSettings(batch_size=1)
 generator = tiny()
 """
 
@@ -145,14 +145,14 @@ def test_work_goes_on_elsewhere(source: LensStore, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "difference"),
     [
-        (Settings(batch_size=1, seed=1), "seed"),
-        (Settings(batch_size=2), "batch size"),
-        (Settings(batch_size=1, guidance=2.0), "guidance"),
-        (Settings(batch_size=1, num_steps=2), "number of steps"),
+        (BalanceSettings(batch_size=1, seed=1), "seed"),
+        (BalanceSettings(batch_size=2), "batch size"),
+        (BalanceSettings(batch_size=1, guidance=2.0), "guidance"),
+        (BalanceSettings(batch_size=1, num_steps=2), "number of steps"),
     ],
 )
 def test_another_request_is_refused_or_starts_anew(
-    source: LensStore, tmp_path: Path, settings: Settings, difference: str
+    source: LensStore, tmp_path: Path, settings: BalanceSettings, difference: str
 ) -> None:
     out = tmp_path / "out.h5"
     break_off(source, out, 2)

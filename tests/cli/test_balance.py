@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from gravlensdiffusion.balancing.balance import balance
-from gravlensdiffusion.balancing.settings import Settings
+from gravlensdiffusion.balancing.settings import BalanceSettings
 from gravlensdiffusion.cli.main import main
 from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.model.checkpoint import save_model
@@ -45,7 +45,7 @@ def test_file_is_what_python_makes(model, data, tmp_path, capsys):
     )
     assert re.match(r"gravlens: 7\d\.\d% of the pixels were below zero flux", told.err)
     assert told.err.count("\n") == 1
-    settings = Settings(seed=5, num_steps=2)
+    settings = BalanceSettings(seed=5, num_steps=2)
     generator = LensGenerator.from_pretrained(model)
     balance(LensStore(data), generator, tmp_path / "python.h5", settings=settings)
     assert out.read_bytes() == (tmp_path / "python.h5").read_bytes()
@@ -199,7 +199,7 @@ def test_terminated_it_says_how_to_go_on(model, data, tmp_path):
     assert err.endswith(f"gravlens: kept in {out}.partial; run the same command to go on\n")
     assert not out.exists()
     assert main(list(map(str, [*words, "--batch-size", 5]))) == 0
-    settings = Settings(batch_size=5)
+    settings = BalanceSettings(batch_size=5)
     source = LensStore(data)
     generator = LensGenerator.from_pretrained(model)
     targets = 120

@@ -5,10 +5,10 @@ import pytest
 
 import gravlensdiffusion as gl
 from gravlensdiffusion.config.classifier import ClassifierTraining
-from gravlensdiffusion.evaluation.result import Settings
+from gravlensdiffusion.evaluation.result import EvaluationSettings
 from tests.sources import tiny
 
-QUICK = Settings(protocol="none", pixel_test=False, num_seeds=2)
+QUICK = EvaluationSettings(protocol="none", pixel_test=False, num_seeds=2)
 
 
 def test_from_a_simulation_to_a_report(tmp_path, monkeypatch):

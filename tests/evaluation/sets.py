@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from gravlensdiffusion.evaluation.preparation import PreparedSource
-from gravlensdiffusion.evaluation.result import Settings
+from gravlensdiffusion.evaluation.result import EvaluationSettings
 from gravlensdiffusion.evaluation.sets import Sets
 from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.presets.simulation import simulation_preset
@@ -43,4 +43,4 @@ def opened(path: Path, of: tuple[LensRecord, ...], images: np.ndarray | None = N
 
 def prepared(sets: list[PreparedSource], **how: object) -> tuple[PreparedSource, ...]:
     """Return generated and real images as an evaluation with such settings sees them."""
-    return Sets(generated=sets[0], reference=sets[1]).prepared(Settings(**how)).all
+    return Sets(generated=sets[0], reference=sets[1]).prepared(EvaluationSettings(**how)).all

@@ -7,7 +7,7 @@ from gravlensdiffusion.evaluation import detail
 from gravlensdiffusion.evaluation.measure import Encoder, Team, measure_images
 from gravlensdiffusion.evaluation.plan import make_plan
 from gravlensdiffusion.evaluation.preparation import PreparedSource
-from gravlensdiffusion.evaluation.result import Settings
+from gravlensdiffusion.evaluation.result import EvaluationSettings
 from gravlensdiffusion.evaluation.sets import Sets
 from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.metrics.defects import plant
@@ -39,7 +39,7 @@ def judged(lenses, change=None, *, of_real=False, of_twins=True):
             sets[k] = View(sets[k], change=lambda images: change(images[:, 0])[:, None])
     sources = [PreparedSource(each, f"set {k}") for k, each in enumerate(sets)]
     ready = Sets(generated=sources[0], reference=sources[1], reference2=sources[2])
-    ready = ready.prepared(Settings())
+    ready = ready.prepared(EvaluationSettings())
     plan = make_plan(NUM, NUM, NUM, num_seeds=3, seed=0)
     encoder = Encoder(28)
     measured = [

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from gravlensdiffusion.evaluation.evaluate import evaluate_sets
-from gravlensdiffusion.evaluation.result import Settings
+from gravlensdiffusion.evaluation.result import EvaluationSettings
 from gravlensdiffusion.evaluation.sets import Sets
 from gravlensdiffusion.metrics.defects import plant
 from gravlensdiffusion.sets.records import GENERATED
 from tests.evaluation.sets import opened, pixels, records
 
 NUM = 300
-SETTINGS = Settings(protocol="none", pixel_test=False, num_seeds=3)
+SETTINGS = EvaluationSettings(protocol="none", pixel_test=False, num_seeds=3)
 RNG = np.random.default_rng(0)
 
 

@@ -9,11 +9,11 @@ import torch
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.evaluation import inception as module
 from gravlensdiffusion.evaluation.inception import inception_rows
-from gravlensdiffusion.evaluation.result import Settings
+from gravlensdiffusion.evaluation.result import EvaluationSettings
 from gravlensdiffusion.metrics.inception import FIDInception
 from tests.evaluation.sets import opened, records
 
-SETTINGS = Settings(protocol="reference", num_seeds=2)
+SETTINGS = EvaluationSettings(protocol="reference", num_seeds=2)
 
 
 @pytest.fixture(scope="module")

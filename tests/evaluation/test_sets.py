@@ -8,7 +8,7 @@ import pytest
 from gravlensdiffusion.cli.evaluate import Options, _open_sets
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.evaluation.evaluate import evaluate_sets
-from gravlensdiffusion.evaluation.result import Settings
+from gravlensdiffusion.evaluation.result import EvaluationSettings
 from gravlensdiffusion.evaluation.sets import Sets
 from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.model.checkpoint import save_model
@@ -73,7 +73,7 @@ def test_nothing_is_measured_where_a_set_is_compared_with_itself(
     monkeypatch.setattr("gravlensdiffusion.evaluation.evaluate.Team.measure", measure)
     sets = Sets(**given | {"generated": given["reference"]})
     with pytest.raises(GravLensError, match="the generated images must be others"):
-        evaluate_sets(sets, Settings(protocol="none"))
+        evaluate_sets(sets, EvaluationSettings(protocol="none"))
 
 
 def test_images_that_come_several_times_are_counted(tmp_path: Path, given: dict) -> None:
@@ -107,11 +107,11 @@ def test_images_that_were_scaled_at_different_sizes_are_told(
     generated: ArraySource, reference: ArraySource, here: str | None
 ) -> None:
     sets = Sets.of(generated, reference)
-    notes = sets.prepared(Settings(size=24)).notes
+    notes = sets.prepared(EvaluationSettings(size=24)).notes
     there = {"generated": "reference", "reference": "generated", None: ""}[here]
     expected = f"{here} were each scaled to [0, 1] at 24 pixels, those of {there} at another size"
     assert [expected in note for note in notes] == ([True] if here else [])
-    assert not sets.prepared(Settings(size=24, rescale="peak")).notes
+    assert not sets.prepared(EvaluationSettings(size=24, rescale="peak")).notes
 
 
 def test_the_images_of_a_model_are_drawn_first(tmp_path: Path) -> None:

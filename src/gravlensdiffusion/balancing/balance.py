@@ -12,7 +12,7 @@ from typing import Any
 
 from gravlensdiffusion import __version__
 from gravlensdiffusion.balancing.fit import Fit, Survey
-from gravlensdiffusion.balancing.settings import Settings, class_targets, fill
+from gravlensdiffusion.balancing.settings import BalanceSettings, class_targets, fill
 from gravlensdiffusion.codec import to_json
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.files import LOCK, held, whole_file
@@ -34,11 +34,10 @@ REQUEST = "request.json"
 """What was asked for; an unfinished balance has it."""
 WHOLE = "whole.h5"
 """The balanced set before it had its name, in folders of before."""
-_DEFAULTS = Settings()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Plan:
+class BalancePlan:
     """What a balance does.
 
     Attributes:
@@ -67,8 +66,8 @@ class Plan:
 
 
 def _plan(
-    source: LensSet, generator: LensGenerator, targets: Mapping[str, int], settings: Settings
-) -> Plan:
+    source: LensSet, generator: LensGenerator, targets: Mapping[str, int], settings: BalanceSettings
+) -> BalancePlan:
     """Return what a balance does; image j of a class depends on (seed, place of the class in the model, j)."""
     classes = fill(source, targets, settings.seed)
     fit = Fit.of(source, generator, classes, settings)
@@ -118,7 +117,7 @@ def _plan(
         "version": filling.software,
         "images": hashlib.sha256(images.encode()).hexdigest(),
     }
-    return Plan(
+    return BalancePlan(
         filling=filling,
         num_kept=len(source),
         num_made_before=int(source.is_generated.sum()),
@@ -136,12 +135,12 @@ def balance(
     out: str | os.PathLike[str],
     *,
     targets: Mapping[str, int] | int | None = None,
-    settings: Settings = _DEFAULTS,
+    settings: BalanceSettings = BalanceSettings(),
     overwrite: bool = False,
     dry_run: bool = False,
     tell: Callable[[str], object] = lambda line: line,
     advance: Callable[[int], object] = lambda num: num,
-) -> Plan:
+) -> BalancePlan:
     """Fill the rare classes of a set with generated images, and write it as one `lenses.h5`.
 
     The originals come first, as they are. Generated images follow, class by class, with 1 in the
@@ -199,7 +198,8 @@ def balance(
             if not parts.has(k):
                 (samples,) = generator.generate(request, batch_size=settings.batch_size)
                 clipping.append(samples.clipping)
-                records = _made(source, generator, plan, request, samples)
+                name = generator.config.class_names[request.labels[0]]
+                records = _made(source, name, plan, request, samples)
                 parts.write(k, records, header, {})
             advance(len(request))
         if note := Clipping.total(clipping).note(seen=plan.fit.has_twins):
@@ -211,9 +211,8 @@ def balance(
 
 
 def _made(
-    source: LensSet, generator: LensGenerator, plan: Plan, request: Request, samples: LensSamples
+    source: LensSet, name: str, plan: BalancePlan, request: Request, samples: LensSamples
 ) -> Iterator[LensRecord]:
-    name = generator.config.class_names[request.labels[0]]
     label = source.header.class_names.index(name)
     for record in plan.fit(samples, request, plan.seen, label).records():
         kept = {name: value for name, value in record.parameters.items() if name in plan.fit.stored}

@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from gravlensdiffusion.balancing.settings import Settings
+from gravlensdiffusion.balancing.settings import BalanceSettings
 from gravlensdiffusion.diffusion.randomness import Stream
 from gravlensdiffusion.diffusion.randomness import generator as random_numbers
 from gravlensdiffusion.errors import GravLensError
@@ -130,7 +130,7 @@ class Fit:
         source: LensSet,
         generator: LensGenerator,
         classes: Sequence[FilledClass],
-        settings: Settings,
+        settings: BalanceSettings,
     ) -> Self:
         """Return what makes a model's images fit into a set.
 

@@ -10,7 +10,7 @@ from gravlensdiffusion.sets.records import FilledClass
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Settings:
+class BalanceSettings:
     """How the images are drawn.
 
     Attributes:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gravlensdiffusion.classification.candidates import NOT_LOOKED_FOR, Candidates
-from gravlensdiffusion.classification.fitting import Fitted, Plan, fit
+from gravlensdiffusion.classification.fitting import Fitted, TrainingPlan, fit
 from gravlensdiffusion.classification.judgement import Judgement, judge, probabilities
 from gravlensdiffusion.classification.report import to_html, to_json
 from gravlensdiffusion.config.classifier import ClassifierTraining
@@ -113,7 +113,7 @@ class LensClassifier:
         """Names of classes that it knows: its own, and those that were merged into them in training."""
         return (*self.class_names, *dict(self.fitted.network.config.merged))
 
-    def plan(self, images: Images, *, name: str | None = None) -> Plan:
+    def plan(self, images: Images, *, name: str | None = None) -> TrainingPlan:
         """Say what `fit` would train on, after all checks that come before the first step.
 
         Args:
@@ -127,12 +127,12 @@ class LensClassifier:
         given = "these images" if isinstance(images, LensSet) else Path(images).name
         source = as_set(images)
         find_device(self.device)
-        return Plan.of(
+        return TrainingPlan.of(
             source, self.recipe, name=name or given, size=self.size, merged=self.merged or {}
         )
 
     def fit(
-        self, images: Images | Plan, *, folder: Path | None = None, progress: bool = False
+        self, images: Images | TrainingPlan, *, folder: Path | None = None, progress: bool = False
     ) -> Self:
         """Train on labelled images; part of each class is held out, chooses and calibrates.
 
@@ -145,7 +145,7 @@ class LensClassifier:
         Raises:
             GravLensError: If the images cannot be learned from, or there is no such device.
         """
-        planned = images if isinstance(images, Plan) else self.plan(images)
+        planned = images if isinstance(images, TrainingPlan) else self.plan(images)
         with TemporaryDirectory(prefix=".classifier.", suffix=".tmp", dir=folder) as kept:
             self._fitted = fit(planned, Path(kept), device=self.device, progress=progress)
         return self

@@ -30,7 +30,7 @@ HELD_OUT = (
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Plan:
+class TrainingPlan:
     """What a classifier is about to be trained on."""
 
     source: LensSet  # the images at their training size
@@ -131,7 +131,9 @@ def _read_classes(source: LensSet, merged: Mapping[str, str]) -> tuple[LensSet, 
     return data, notes
 
 
-def fit(planned: Plan, folder: Path, *, device: str = "auto", progress: bool = False) -> Fitted:
+def fit(
+    planned: TrainingPlan, folder: Path, *, device: str = "auto", progress: bool = False
+) -> Fitted:
     """Train a classifier and judge it; ``folder`` keeps the images in the meantime."""
     source, names = planned.source, planned.data.header.class_names
     # The source has its size already, so that no resize is left to do.

@@ -70,7 +70,7 @@ def to_json(judgement: Judgement) -> bytes:
         "num_mistakes": judgement.num_mistakes,
         "mistakes": mistakes,
     }
-    return document.to_json(found)
+    return document.encoded_json(found)
 
 
 def _headline(judgement: Judgement) -> str:

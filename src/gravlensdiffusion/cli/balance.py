@@ -19,7 +19,7 @@ from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.progress import shown_progress
 
 if TYPE_CHECKING:
-    from gravlensdiffusion.balancing.balance import Plan
+    from gravlensdiffusion.balancing.balance import BalancePlan
     from gravlensdiffusion.sets.lens_set import LensSet
 
 
@@ -64,11 +64,11 @@ class Options:
 
     def run(self) -> None:
         """Fill the classes and write one file."""
-        from gravlensdiffusion.balancing.settings import Settings, class_targets
+        from gravlensdiffusion.balancing.settings import BalanceSettings, class_targets
         from gravlensdiffusion.store.writer import check_store_file
 
         self.sampling.check()
-        settings = Settings(
+        settings = BalanceSettings(
             seed=self.seed,
             sampler=self.sampling.sampler,
             num_steps=self.sampling.steps,
@@ -111,7 +111,7 @@ class Options:
             say(_summary(self.out, plan))
 
 
-def _describe(source: "LensSet", plan: "Plan") -> Iterator[str]:
+def _describe(source: "LensSet", plan: "BalancePlan") -> Iterator[str]:
     filling, counts = plan.filling, source.class_counts
     yield (
         f"would keep {plan.num_kept:,} images and make {filling.num:,} by {filling.model} "
@@ -125,7 +125,7 @@ def _describe(source: "LensSet", plan: "Plan") -> Iterator[str]:
         yield f"  unlabelled, kept and counted nowhere: {num:,}"
 
 
-def _summary(out: Path, plan: "Plan") -> str:
+def _summary(out: Path, plan: "BalancePlan") -> str:
     kept, num = f"{plan.num_kept:,} originals", plan.filling.num
     if plan.num_made_before:
         kept = f"{plan.num_kept:,} kept, {plan.num_made_before:,} of them generated before"

@@ -15,7 +15,7 @@ from gravlensdiffusion.parallel import Processes
 from gravlensdiffusion.progress import shown_progress
 
 if TYPE_CHECKING:
-    from gravlensdiffusion.classification.fitting import Plan
+    from gravlensdiffusion.classification.fitting import TrainingPlan
 
 TABLE, JSON, HTML = "predictions.csv", "report.json", "report.html"
 
@@ -108,7 +108,7 @@ def _refuse_folder(path: Path) -> None:
         raise GravLensError(f"{path}: exists already; choose another `out`")
 
 
-def _describe(planned: "Plan") -> str:
+def _describe(planned: "TrainingPlan") -> str:
     """Say in one line what a classifier is trained on."""
     recipe = planned.recipe
     images = ", ".join(f"{name} {num:,}" for name, num in planned.trained_on.items())

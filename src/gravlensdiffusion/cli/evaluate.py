@@ -14,7 +14,7 @@ from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.parallel import Processes
 
 if TYPE_CHECKING:
-    from gravlensdiffusion.evaluation.result import Settings
+    from gravlensdiffusion.evaluation.result import EvaluationSettings
     from gravlensdiffusion.evaluation.sets import Sets
 
 JSON = "report.json"
@@ -91,9 +91,9 @@ class Options:
 
     def run(self) -> None:
         """Compare, print the tables, write the reports."""
-        from gravlensdiffusion.evaluation.result import Settings
+        from gravlensdiffusion.evaluation.result import EvaluationSettings
 
-        settings = Settings(
+        settings = EvaluationSettings(
             size=self.size,
             rescale=self.rescale,
             eight_bit=self.eight_bit,
@@ -122,7 +122,9 @@ def _reports(options: Options, sets: "Sets") -> dict[int, Path]:
     return {channel: options.out / f"channel-{channel + 1}" for channel in range(num)}
 
 
-def _compare(options: Options, settings: "Settings", sets: "Sets", processes: Processes) -> None:
+def _compare(
+    options: Options, settings: "EvaluationSettings", sets: "Sets", processes: Processes
+) -> None:
     """Compare one channel, print the table, write the report."""
     from gravlensdiffusion.evaluation.evaluate import assist, evaluate_sets
     from gravlensdiffusion.evaluation.report import to_html, to_json, to_text

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.stats import ks_2samp
 
 from gravlensdiffusion.evaluation.measure import Measurements
-from gravlensdiffusion.evaluation.plan import DEFECTS, MAX_PLANTED, Plan, ladders
+from gravlensdiffusion.evaluation.plan import DEFECTS, MAX_PLANTED, ComparisonPlan, ladders
 from gravlensdiffusion.evaluation.statistics import MMD, Statistic, relative_shift, values
 from gravlensdiffusion.metrics.defects import Defect
 from gravlensdiffusion.metrics.features import finite
@@ -120,7 +120,7 @@ def compare(
     statistics: Sequence[Statistic],
     generated: Measurements,
     real: Measurements,
-    plan: Plan,
+    plan: ComparisonPlan,
     *,
     seed: int,
     read: Callable[[NDArray[np.int64]], NDArray[np.float32]] | None = None,
@@ -247,7 +247,7 @@ def _extrapolated(
     statistics: Sequence[Statistic],
     generated: Measurements,
     real: Measurements,
-    plan: Plan,
+    plan: ComparisonPlan,
     seed: int,
 ) -> dict[str, float]:
     """Return the values of biased statistics for infinitely many images, by name.

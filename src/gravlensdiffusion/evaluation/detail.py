@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from gravlensdiffusion.evaluation.compare import Row, compare
 from gravlensdiffusion.evaluation.measure import Encoder, Measurements, Team
-from gravlensdiffusion.evaluation.plan import Plan
+from gravlensdiffusion.evaluation.plan import ComparisonPlan
 from gravlensdiffusion.evaluation.preparation import UNIT_RANGE, Arrays, PreparedSource, cached
 from gravlensdiffusion.evaluation.sets import Sets
 from gravlensdiffusion.evaluation.statistics import DETAIL, NEGATIVE, pits_of
@@ -26,7 +26,7 @@ def detail_rows(
     sets: Sets,
     generated: Measurements,
     real: Measurements,
-    plan: Plan,
+    plan: ComparisonPlan,
     team: Team,
     seed: int,
     tell: Callable[[str], None],

@@ -16,9 +16,9 @@ from gravlensdiffusion.evaluation.detail import detail_rows
 from gravlensdiffusion.evaluation.inception import inception_rows
 from gravlensdiffusion.evaluation.measure import Encoder, Measurements, Team, measure_images
 from gravlensdiffusion.evaluation.memorisation import Neighbours, memorisation_rows
-from gravlensdiffusion.evaluation.plan import HANDFUL, Plan, make_plan
+from gravlensdiffusion.evaluation.plan import HANDFUL, ComparisonPlan, make_plan
 from gravlensdiffusion.evaluation.preparation import PreparedSource
-from gravlensdiffusion.evaluation.result import Evaluation, Settings, place
+from gravlensdiffusion.evaluation.result import Evaluation, EvaluationSettings, place
 from gravlensdiffusion.evaluation.sets import Images, Sets
 from gravlensdiffusion.evaluation.statistics import ENCODER, PHYSICS
 from gravlensdiffusion.evaluation.two_sample import two_sample_rows
@@ -27,7 +27,7 @@ from gravlensdiffusion.parallel import ALONE, Processes
 
 NUM_SHOWN = 40
 """Images of each set that a report shows."""
-DEFAULTS = Settings()
+DEFAULTS = EvaluationSettings()
 PACKAGES = ("torch", "numpy", "scipy", "scikit-learn")
 
 
@@ -39,7 +39,7 @@ def evaluate(
     train: Images | None = None,
     channel: int = 0,
     num: int | None = None,
-    settings: Settings = DEFAULTS,
+    settings: EvaluationSettings = DEFAULTS,
     inception_weights: Path | None = None,
     tell: Callable[[str], None] = lambda _: None,
     progress: bool = False,
@@ -77,7 +77,7 @@ def evaluate(
 
 def evaluate_sets(
     sets: Sets,
-    settings: Settings,
+    settings: EvaluationSettings,
     *,
     inception_weights: Path | None = None,
     tell: Callable[[str], None] = lambda _: None,
@@ -91,7 +91,7 @@ def evaluate_sets(
     `evaluate`.
     """
 
-    def begin() -> tuple[Plan, Sets, Encoder, list[str]]:
+    def begin() -> tuple[ComparisonPlan, Sets, Encoder, list[str]]:
         if inception_weights is not None and settings.protocol != "none":
             # A file that cannot be used is told before minutes of measuring, not after.
             load_inception(inception_weights)
@@ -111,7 +111,7 @@ def evaluate_sets(
         team.dismiss()
 
 
-def assist(sets: Sets, settings: Settings, processes: Processes) -> None:
+def assist(sets: Sets, settings: EvaluationSettings, processes: Processes) -> None:
     """Measure what the main process asks for, until it needs no more; see `evaluate_sets`.
 
     Raises:
@@ -121,15 +121,15 @@ def assist(sets: Sets, settings: Settings, processes: Processes) -> None:
     Team(ready.measured, encoder, processes).serve()
 
 
-def _ready(sets: Sets, settings: Settings) -> tuple[Sets, Encoder]:
+def _ready(sets: Sets, settings: EvaluationSettings) -> tuple[Sets, Encoder]:
     sets = sets.prepared(settings)
     return sets, Encoder(sets.reference.preparation.size)
 
 
 def _evaluation(
     sets: Sets,
-    settings: Settings,
-    plan: Plan,
+    settings: EvaluationSettings,
+    plan: ComparisonPlan,
     team: Team,
     inception_weights: Path | None,
     tell: Callable[[str], None],
@@ -208,7 +208,9 @@ def _shown(
     return sets.generated.pixels(np.arange(num)), sets.reference.pixels(first)
 
 
-def _facts(sets: Sets, settings: Settings, plan: Plan, encoder: Encoder) -> dict[str, Any]:
+def _facts(
+    sets: Sets, settings: EvaluationSettings, plan: ComparisonPlan, encoder: Encoder
+) -> dict[str, Any]:
     return {
         "settings": asdict(settings),
         "preparation": asdict(sets.reference.preparation),

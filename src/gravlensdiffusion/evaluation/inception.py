@@ -13,9 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.evaluation.compare import Row, compare
 from gravlensdiffusion.evaluation.measure import Measurements
-from gravlensdiffusion.evaluation.plan import Plan, make_plan
+from gravlensdiffusion.evaluation.plan import ComparisonPlan, make_plan
 from gravlensdiffusion.evaluation.preparation import PreparedSource, cached
-from gravlensdiffusion.evaluation.result import Settings
+from gravlensdiffusion.evaluation.result import EvaluationSettings
 from gravlensdiffusion.evaluation.statistics import FID, KID
 from gravlensdiffusion.metrics import inception
 from gravlensdiffusion.metrics.inception import PACKAGED_SHA256
@@ -52,7 +52,7 @@ class _Chosen(NamedTuple):
 def inception_rows(
     generated: PreparedSource,
     real: Sequence[PreparedSource],
-    settings: Settings,
+    settings: EvaluationSettings,
     weights: Path | None,
     tell: Callable[[str], None],
 ) -> tuple[list[Row], dict[str, Any]]:
@@ -153,8 +153,8 @@ def _annotated(
     rows: list[Row],
     measured: Measurements,
     pool: Measurements,
-    plan: Plan,
-    settings: Settings,
+    plan: ComparisonPlan,
+    settings: EvaluationSettings,
     remark: str,
 ) -> list[Row]:
     split = plan.splits[0]

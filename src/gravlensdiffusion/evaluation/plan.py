@@ -50,7 +50,7 @@ class _Split:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ComparisonPlan:
     """The comparisons of a report."""
 
     num_generated: int  # generated images in each comparison, n
@@ -62,7 +62,7 @@ class Plan:
 
 def make_plan(
     num_generated: int, num_reference: int, num_second: int = 0, *, num_seeds: int, seed: int
-) -> Plan:
+) -> ComparisonPlan:
     """Decide sizes and draw the images of each comparison.
 
     The real images are the reference followed by the second reference. Without a second one, the
@@ -89,7 +89,9 @@ def make_plan(
             images = "image" if num == 1 else "images"
             raise GravLensError(f"{name} has {num} {images}; at least {least} are needed")
     if not num_second and num_reference < 2 * MIN_IMAGES:
-        return Plan(num_generated, num_reference, num_reference, (), (_too_few(num_reference),))
+        return ComparisonPlan(
+            num_generated, num_reference, num_reference, (), (_too_few(num_reference),)
+        )
     pool = num_reference + num_second
     n, m = _sizes(num_generated, num_reference, num_second)
     splits = []
@@ -105,7 +107,7 @@ def make_plan(
             )
         )
     notes = _notes(n, m, num_generated, num_reference, num_second)
-    return Plan(n, m, num_reference, tuple(splits), notes)
+    return ComparisonPlan(n, m, num_reference, tuple(splits), notes)
 
 
 def _too_few(num_reference: int) -> str:

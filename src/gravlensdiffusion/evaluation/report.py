@@ -100,7 +100,7 @@ def to_json(evaluation: Evaluation) -> bytes:
         ],
         "placements": [asdict(each) for each in evaluation.placements],
     }
-    return document.to_json(found)
+    return document.encoded_json(found)
 
 
 def _row(row: Row) -> dict[str, Any]:

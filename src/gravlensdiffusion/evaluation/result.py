@@ -23,7 +23,7 @@ LEVELS = (0.05, 0.5, 0.95)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Settings:
+class EvaluationSettings:
     """How an evaluation is done.
 
     Attributes:

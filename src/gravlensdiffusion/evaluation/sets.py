@@ -11,7 +11,7 @@ from gravlensdiffusion.evaluation.preparation import (
     Preparation,
     PreparedSource,
 )
-from gravlensdiffusion.evaluation.result import Settings
+from gravlensdiffusion.evaluation.result import EvaluationSettings
 from gravlensdiffusion.files import told_apart
 from gravlensdiffusion.formats.companions import is_of_images
 from gravlensdiffusion.formats.open import as_set
@@ -106,7 +106,7 @@ class Sets:
         """Return another channel of all sets, by its number from 0."""
         return replace(self, **{k: each.of_channel(channel) for k, each in self.named.items()})
 
-    def prepared(self, settings: Settings) -> "Sets":
+    def prepared(self, settings: EvaluationSettings) -> "Sets":
         """Decide what all sets go through, and return them so prepared.
 
         Raises:

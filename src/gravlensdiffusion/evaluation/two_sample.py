@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from gravlensdiffusion.evaluation.compare import Row
 from gravlensdiffusion.evaluation.measure import Measurements
-from gravlensdiffusion.evaluation.plan import Plan
+from gravlensdiffusion.evaluation.plan import ComparisonPlan
 from gravlensdiffusion.evaluation.preparation import PreparedSource
 from gravlensdiffusion.evaluation.sets import Sets
 from gravlensdiffusion.evaluation.statistics import Space, auc
@@ -34,7 +34,7 @@ def two_sample_rows(
     sets: Sets,
     generated: Measurements,
     real: Measurements,
-    plan: Plan,
+    plan: ComparisonPlan,
     seed: int,
     *,
     has_pixels: bool,
@@ -52,7 +52,7 @@ def two_sample_rows(
     return rows + (_pixel_rows(sets.generated, sets.real, plan, seed) if has_pixels else [])
 
 
-def _feature_row(generated: Features, real: Features, plan: Plan, seed: int) -> Row:
+def _feature_row(generated: Features, real: Features, plan: ComparisonPlan, seed: int) -> Row:
     """Train classifiers on encoder features."""
     split = plan.splits[0]
     one, two, floor, floor_reference = (
@@ -69,7 +69,7 @@ def _feature_row(generated: Features, real: Features, plan: Plan, seed: int) -> 
 
 
 def _pixel_rows(
-    generated: PreparedSource, real: Sequence[PreparedSource], plan: Plan, seed: int
+    generated: PreparedSource, real: Sequence[PreparedSource], plan: ComparisonPlan, seed: int
 ) -> list[Row]:
     """Train a small network on pixels, and to know its worth, on defects planted in real images."""
     split = plan.splits[0]

@@ -245,7 +245,7 @@ def _aligned(line: Line, first: int, widths: Sequence[int], *, ends_in_text: boo
         yield " " * (len(start) + 2) + each
 
 
-def to_json(facts: Mapping[str, Any]) -> bytes:
+def encoded_json(facts: Mapping[str, Any]) -> bytes:
     """Return the bytes of a JSON file; the same facts give the same bytes."""
     text = json.dumps(plain(facts), indent=2, ensure_ascii=False, allow_nan=False)
     return encoded(text + "\n")
