@@ -125,7 +125,7 @@ def _first_lens(generator):
 @pytest.mark.parametrize("order", ["as it is", "by class"])
 def test_the_order_of_the_set_changes_no_spread(order, lenses, tmp_path, monkeypatch):
     for name, value in (("NUM_SPREAD", 12), ("BATCH", 12), ("LEAST_COUNT", 5)):
-        monkeypatch.setattr(f"gravlensdiffusion.model.transform.{name}", value)
+        monkeypatch.setattr(f"gravlensdiffusion.model.expectation.{name}", value)
     rows = np.argsort(lenses.labels, kind="stable") if order == "by class" else np.arange(48)
     # By class, the first 12 would all be without substructure, and differ by nothing.
     found = trained(tmp_path, lenses.select(rows))
