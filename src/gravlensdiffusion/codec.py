@@ -11,6 +11,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from gravlensdiffusion.config.bounds import LATER
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.files import check_regular
 
 T = TypeVar("T")
 
@@ -56,9 +57,7 @@ def read_json(cls: type[T], path: Path) -> T:
         GravLensError: If it cannot be read, is no regular file, is too large, or holds anything else.
     """
     try:
-        # A pipe or a device may never end.
-        if path.exists() and not (path.is_file() or path.is_dir()):
-            raise GravLensError(f"{path}: is no regular file")
+        check_regular(path)
         with path.open("rb") as stream:
             text = stream.read(MAX_BYTES + 1)
     except OSError as error:

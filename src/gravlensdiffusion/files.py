@@ -164,6 +164,12 @@ def told_apart(paths: Iterable[str | os.PathLike[str]]) -> list[str]:
     return names
 
 
+def check_regular(path: Path) -> None:
+    """Refuse what is neither a file nor a folder: a pipe or a device may never end."""
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise GravLensError(f"{path}: is no regular file")
+
+
 def refuse_existing(path: Path, *, overwrite: bool) -> None:
     """Refuse a path that exists; with `overwrite`, a folder alone."""
     if path.is_dir():

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gravlensdiffusion.errors import BadFilesError, BadImageError, GravLensError, one_line
+from gravlensdiffusion.files import check_regular
 from gravlensdiffusion.formats.arrays import ArrayChoice
 from gravlensdiffusion.formats.companions import IMAGE_SUFFIXES, advice, is_of_images
 from gravlensdiffusion.formats.file_set import FileSet
@@ -220,8 +221,7 @@ def _bad_images(store: LensStore) -> dict[int, str]:
 
 
 def _list_file(path: Path) -> Listing:
-    if not path.is_file():
-        raise GravLensError(f"{path}: is no regular file")
+    check_regular(path)
     if split_name(path)[1] in SHARD_SUFFIXES and not is_lenstronomy(path):
         return Listing(root=path, shards=[path])
     if is_of_images(path):

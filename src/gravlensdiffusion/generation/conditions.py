@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from gravlensdiffusion.config.bounds import ANY
 from gravlensdiffusion.config.model import ModelConfig, ParameterConfig
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.files import check_regular
 from gravlensdiffusion.generation.request import class_index, complaint, parse_number
 
 LABEL_COLUMN = "label"
@@ -66,9 +67,7 @@ def read_conditions(
 def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Yield the rows of a CSV file that are not empty, each with the number of its last line."""
     try:
-        # A pipe or a device may never end.
-        if path.exists() and not (path.is_file() or path.is_dir()):
-            raise GravLensError(f"{path}: is no regular file")
+        check_regular(path)
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(_lines(file, path), strict=True)
             for row in reader:

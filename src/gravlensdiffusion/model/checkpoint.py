@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from gravlensdiffusion.codec import read_json, to_json
 from gravlensdiffusion.config.classifier import ClassifierConfig, EncoderConfig
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.files import temporary_name, whole_folder
+from gravlensdiffusion.files import check_regular, temporary_name, whole_folder
 from gravlensdiffusion.interop.pipeline import is_pipeline, own_name, weights_of
 from gravlensdiffusion.model.build import Model, build_model, least_size
 from gravlensdiffusion.model.folders import CONFIG, EMA_WEIGHTS, WEIGHTS, find_model, read_config
@@ -220,9 +220,7 @@ def _read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
 def _readable(path: Path) -> Iterator[None]:
     """Turn what a damaged file of weights raises into one line."""
     try:
-        # A pipe or a device may never end.
-        if path.exists() and not path.is_file():
-            raise GravLensError(f"{path}: is no regular file")
+        check_regular(path)
         yield
     except GravLensError:
         raise
