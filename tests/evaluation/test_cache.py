@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 
@@ -37,15 +39,18 @@ def test_what_was_computed_once_is_read_back():
     assert len(calls) == 2
 
 
-@pytest.mark.parametrize("damage", [b"", b"not a zip file", None])
-def test_a_damaged_file_is_computed_anew(folder, damage):
-    calls = []
-    cached("a", compute=counting(calls))
+def test_a_damaged_file_is_computed_anew(folder):
+    cached("a", compute=counting([]))
     (path,) = folder.iterdir()
-    path.write_bytes(path.read_bytes()[:60] if damage is None else damage)
-    found = cached("a", compute=counting(calls))
-    assert len(calls) == 2
-    assert found["features"].shape == (2, 3)
+    whole = path.read_bytes()
+    damaged = [b"", b"not a zip file", whole[:60]]
+    # The table of contents stands at the end.
+    for place, byte in itertools.product(range(len(whole) - 80, len(whole)), (0, 255)):
+        damaged.append(whole[:place] + bytes([byte]) + whole[place + 1 :])
+    for each in damaged:
+        path.write_bytes(each)
+        found = cached("a", compute=counting([]))
+        np.testing.assert_array_equal(found["features"], np.arange(6.0).reshape(2, 3))
 
 
 def test_a_pickle_in_the_cache_is_not_opened(folder):

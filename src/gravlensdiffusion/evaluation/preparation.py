@@ -3,7 +3,6 @@
 import hashlib
 import inspect
 import os
-import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -265,11 +264,14 @@ def cached(
     for part in (*parts, *map(inspect.getsource, modules)):
         digest.update(part.encode() + b"\0")
     path = folder / f"{digest.hexdigest()}.npz"
-    try:
-        with path.open("rb") as stored, np.load(stored, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, KeyError):
-        pass
+    # A damaged archive may raise anything, or seem to hold nothing.
+    with (
+        suppress(Exception),
+        path.open("rb") as stored,
+        np.load(stored, allow_pickle=False) as arrays,
+    ):
+        if found := dict(arrays):
+            return found
     computed = dict(compute())
     with suppress(GravLensError), whole_file(path, overwrite=True) as temporary:
         np.savez(temporary, **computed)  # type: ignore[arg-type]
