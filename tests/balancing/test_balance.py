@@ -168,6 +168,15 @@ def test_targets_that_cannot_be(
         balance(source, tiny(), tmp_path / "out.h5", targets=targets)
 
 
+@pytest.mark.parametrize("data", ["set/s.h5", "set"])
+def test_a_set_is_not_written_over_nor_into(tmp_path: Path, data: str) -> None:
+    (tmp_path / "set").mkdir()
+    before = save_set(tmp_path / "set" / "s.h5").path.read_bytes()
+    with pytest.raises(GravLensError, match="belongs to the set that is balanced"):
+        balance(str(tmp_path / data), tiny(), tmp_path / "set" / "s.h5", overwrite=True)
+    assert (tmp_path / "set" / "s.h5").read_bytes() == before
+
+
 def test_a_set_without_classes_is_refused(tmp_path: Path) -> None:
     source = save_set(tmp_path / "set.h5", [-1, -1], class_names=())
     with pytest.raises(GravLensError, match="has no classes"):

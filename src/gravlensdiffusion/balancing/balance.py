@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from gravlensdiffusion import __version__
-from gravlensdiffusion.balancing.fit import Fit, Survey
-from gravlensdiffusion.balancing.settings import BalanceSettings, class_targets, fill
+from gravlensdiffusion.balancing.fit import Fit, Seen
+from gravlensdiffusion.balancing.settings import BalanceSettings, check_apart, class_targets, fill
 from gravlensdiffusion.codec import to_json
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.files import LOCK, held, whole_file
@@ -30,10 +30,8 @@ from gravlensdiffusion.store.writer import check_store_file, write_store
 
 CLASS_STRIDE = 2**40
 """Image numbers from one class of a model to the next."""
-REQUEST = "request.json"
-"""What was asked for; an unfinished balance has it."""
-WHOLE = "whole.h5"
-"""The balanced set before it had its name, in folders of before."""
+REQUEST = "request.json"  # what was asked for; an unfinished balance has it
+WHOLE = "whole.h5"  # the balanced set before it had its name, in folders of before
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,7 +52,7 @@ class BalancePlan:
     num_kept: int
     num_made_before: int
     fit: Fit
-    seen: Survey
+    seen: Seen
     requests: Sequence[Request]
     identity: Mapping[str, Any]
     notes: tuple[str, ...]
@@ -87,7 +85,7 @@ def _plan(
                 noise_free=fit.has_twins,
             )
             requests += request.batches(settings.batch_size)
-    seen = Survey.of(source)
+    seen = Seen.of(source)
     if settings.flux_unit == PEAK != source.header.flux_unit:
         seen.check_peak()
     filling = Filling(
@@ -164,14 +162,16 @@ def balance(
         What was done; of a dry run, what would be.
 
     Raises:
-        GravLensError: If the set has no classes, the model does not fit, a file is in the way, or
-            another process makes the same file.
+        GravLensError: If the set has no classes, the model does not fit, a file is in the way or
+            part of the set, or another process makes the same file.
 
     Example:
         >>> balance("rare.h5", "lens64", "balanced.h5")  # doctest: +SKIP
     """
     out = Path(out)
     check_store_file(out, overwrite=overwrite)
+    if not isinstance(source, LensSet):
+        check_apart(out, Path(source))
     source = as_set(source)
     if not isinstance(generator, LensGenerator):
         generator = LensGenerator.from_pretrained(generator)

@@ -39,20 +39,13 @@ _SLACK = 0.01
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Survey:
-    """What was seen of a set.
+class Seen:
+    """What was seen of a set."""
 
-    Attributes:
-        digest: SHA-256 of all that the set holds.
-        lows: Faintest pixel of each image, shape ``(N,)`` [flux unit].
-        highs: Brightest pixel of each image, shape ``(N,)`` [flux unit].
-        source: The set.
-    """
-
-    digest: str
-    lows: NDArray[np.float32]
-    highs: NDArray[np.float32]
-    source: LensSet
+    digest: str  # SHA-256 of all that the set holds
+    lows: NDArray[np.float32]  # faintest pixel of each image, shape `(N,)` [flux unit]
+    highs: NDArray[np.float32]  # brightest pixel of each image, likewise
+    source: LensSet  # the set
 
     @classmethod
     def of(cls, source: LensSet) -> Self:
@@ -106,23 +99,15 @@ class Survey:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fit:
-    """What makes a model's images fit into a set.
+    """What makes a model's images fit into a set."""
 
-    Attributes:
-        flux_unit: Unit of the set's images.
-        is_scaled: Whether generated images are shifted and scaled as the set's were.
-        resample: Brings them, ``(B, C, H, W)``, to the pixels of the set; None where they have them.
-        has_twins: Whether the balanced set has noise-free twins.
-        stored: Units of the parameters that the set keeps of a generated image, by name.
-        notes: What the user should know, one line each.
-    """
-
-    flux_unit: str
-    is_scaled: bool
+    flux_unit: str  # unit of the set's images
+    is_scaled: bool  # whether generated images are shifted and scaled as the set's were
+    # Brings them, `(B, C, H, W)`, to the pixels of the set; None where they have them.
     resample: "partial[NDArray[Any]] | None"
-    has_twins: bool
-    stored: dict[str, str]
-    notes: tuple[str, ...]
+    has_twins: bool  # whether the balanced set has noise-free twins
+    stored: dict[str, str]  # units of the parameters kept of a generated image, by name
+    notes: tuple[str, ...]  # what the user should know, one line each
 
     @classmethod
     def of(
@@ -186,7 +171,7 @@ class Fit:
         return "{method}, middle {window:.6g} pixels to {size}".format(**self.resample.keywords)
 
     def __call__(
-        self, samples: LensSamples, request: Request, seen: Survey, label: int
+        self, samples: LensSamples, request: Request, seen: Seen, label: int
     ) -> LensSamples:
         """Return images of one class, by its number in the set, in the pixels and on the scale of the set.
 

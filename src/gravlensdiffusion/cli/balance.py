@@ -15,7 +15,6 @@ from gravlensdiffusion.cli.options import (
 )
 from gravlensdiffusion.cli.running import say, tell
 from gravlensdiffusion.config.bounds import Count, NoiseSeed
-from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.progress import shown_progress
 
 if TYPE_CHECKING:
@@ -64,7 +63,7 @@ class Options:
 
     def run(self) -> None:
         """Fill the classes and write one file."""
-        from gravlensdiffusion.balancing.settings import BalanceSettings, class_targets
+        from gravlensdiffusion.balancing.settings import BalanceSettings, check_apart, class_targets
         from gravlensdiffusion.store.writer import check_store_file
 
         self.sampling.check()
@@ -78,9 +77,7 @@ class Options:
             flux_unit=self.flux_unit,
         )
         check_store_file(self.out, overwrite=self.overwrite)
-        out, data = self.out.resolve(), self.data.resolve()
-        if out == data or data in out.parents:
-            raise GravLensError(f"{self.out}: belongs to the set that is balanced; name another")
+        check_apart(self.out, self.data)
         from gravlensdiffusion.balancing.balance import balance
         from gravlensdiffusion.generation.generator import LensGenerator
 
