@@ -159,9 +159,12 @@ def as_set(source: LensSet | str | os.PathLike[str]) -> LensSet:
     """Return a set as it is, and open the path of one.
 
     Raises:
-        GravLensError: If the path cannot be opened.
+        GravLensError: If the path cannot be opened, or there is no image.
     """
-    return source if isinstance(source, LensSet) else open_set(source)
+    found = source if isinstance(source, LensSet) else open_set(source)
+    if not len(found):
+        raise GravLensError("the set is empty: it holds no image")
+    return found
 
 
 def _are_of_others(files: list[Path]) -> bool:
