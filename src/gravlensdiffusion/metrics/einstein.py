@@ -54,21 +54,11 @@ def einstein_radius(flux: NDArray[np.floating], sky_rms: Floats) -> Floats:
     4. Fit ``r(phi) = theta_E + a1 cos phi + b1 sin phi + a2 cos 2phi + b2 sin 2phi``, each ray
        weighted by its sum of weights, with a weak penalty on the amplitudes.
 
-    No step is calibrated on simulations. Mean and standard deviation of the relative error against
-    the true ``theta_E`` (docs/conventions.md) of 1000 simulated lenses each, all classes, as
-    ``python benchmarks/lens_physics.py`` measures them:
-
-        preset         pixels   bias   scatter  correlation
-        deeplense          28  -0.1%      2.3%         0.99
-        deeplense          64  +0.1%      2.2%         0.99
-        deeplense         150   0.0%      2.2%         0.99
-        deeplense-sim     150  +1.6%      1.6%  (one theta_E)
-        euclid            100   -13%       22%         0.74
-        hst               100   -27%       30%         0.58
-
-    The light of the lens galaxy is the limit: in the last two the arcs are often fainter than it,
-    and the radius of a single lens is only a rough one (median bias -6% and -28%). Of real DeepLense
-    images that a lens model fits well, the fitted radius is met with -0.6% +- 2%.
+    No step is calibrated on simulations. docs/evaluation.md has the errors against the true
+    ``theta_E`` of simulated lenses, as ``python benchmarks/lens_physics.py`` measures them. Of real
+    DeepLense images that a lens model fits well, the fitted radius is met with -0.6% +- 2%. The light
+    of the lens galaxy is the limit: where arcs are fainter than it, the radius of a single lens is
+    only a rough one.
 
     Args:
         flux: Sky-subtracted images, shape ``(N, H, H)`` [flux].
