@@ -33,7 +33,7 @@ from gravlensdiffusion.config.training import TrainingConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.evaluation.compare import compare
 from gravlensdiffusion.evaluation.measure import Encoder, Team
-from gravlensdiffusion.evaluation.plan import make_plan
+from gravlensdiffusion.evaluation.plan import ComparisonPlan
 from gravlensdiffusion.evaluation.preparation import PreparedSource
 from gravlensdiffusion.evaluation.result import EvaluationSettings
 from gravlensdiffusion.evaluation.sets import Sets
@@ -198,10 +198,10 @@ def compared(options: Options, path: Path) -> dict[str, float | str]:
     rescale = "none" if found.flux_unit == reference.flux_unit else "peak"
     settings = EvaluationSettings(rescale=rescale)
     sizes = [len(each) for each in (found, reference, second)]
-    plan = make_plan(*sizes, num_seeds=settings.num_seeds, seed=settings.seed)
+    plan = ComparisonPlan.of(*sizes, num_seeds=settings.num_seeds, seed=settings.seed)
     sets = Sets(generated=found, reference=reference, reference2=second).prepared(settings)
     encoder = Encoder(sets.reference.preparation.size)
-    team = Team(sets.all, encoder)
+    team = Team(sets.measured, encoder)
     ours, theirs, more = map(team.measure, (sets.generated, *sets.real))
     rows = compare([FRECHET], ours, theirs.joined(more), plan, seed=settings.seed)
     return {

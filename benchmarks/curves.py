@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from gravlensdiffusion.reports.drawing import own_settings
+from gravlensdiffusion.reports.charts import own_settings
 
 MAX_MARKED = 12
 """Points up to which each point of a curve gets a mark."""

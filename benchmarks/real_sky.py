@@ -37,7 +37,7 @@ from gravlensdiffusion.evaluation.pictures import guess
 from gravlensdiffusion.formats.image import fill_masked
 from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.presets.simulation import simulation_preset
-from gravlensdiffusion.reports.document import Line, Section, Table, plain, to_html
+from gravlensdiffusion.reports.document import Line, Section, Table, to_html, to_json
 from gravlensdiffusion.reports.mosaics import save_grid
 from gravlensdiffusion.reports.numbers import number, plus_minus, probability
 from gravlensdiffusion.sets.lens_set import LensSet
@@ -183,7 +183,7 @@ def write(options: Options, found: Realism, real: Images, simulated: Images) -> 
     path = options.out / f"{name}.json"
     facts = {key: getattr(options, key) for key in ("preset", "num", "seed", "crop", "band")}
     facts |= {"pixels": real.shape[-1]} | asdict(found)
-    path.write_text(json.dumps(plain(facts), indent=1) + "\n")
+    path.write_bytes(to_json(facts))
     before = None if options.before is None else json.loads(options.before.read_text())
     text = markdown(found, before)
     path.with_suffix(".md").write_text(text + "\n")

@@ -1,5 +1,6 @@
 """The package's front door."""
 
+import inspect
 import json
 import re
 import subprocess
@@ -24,6 +25,18 @@ def test_every_public_name_can_be_had() -> None:
     assert set(gravlensdiffusion.__all__) <= set(dir(gravlensdiffusion))
     with pytest.raises(AttributeError, match="no attribute 'galaxy'"):
         _ = gravlensdiffusion.galaxy
+
+
+def test_a_path_may_be_a_text_wherever_one_is_asked_for() -> None:
+    for name in gravlensdiffusion.__all__:
+        whole = getattr(gravlensdiffusion, name)
+        for function in (whole, *(each for _, each in inspect.getmembers(whole))):
+            if not (inspect.isfunction(function) or inspect.ismethod(function)):
+                continue
+            for parameter in inspect.signature(function).parameters.values():
+                kind = str(parameter.annotation).replace("PathLike[str]", "Path")
+                is_one = "Path" in kind and "Sequence" not in kind
+                assert "str" in kind or not is_one, (name, function, parameter)
 
 
 def test_every_public_name_is_on_the_page_of_the_api() -> None:

@@ -12,12 +12,12 @@ from augmenting.generators import DRAWING, draw, draws
 from augmenting.images import Pictures, Pool, added, fresh_images, real_images
 from augmenting.settings import CLASSES, RECIPE, Arm, Options, Regime
 from gravlensdiffusion.classification.judgement import probabilities
-from gravlensdiffusion.classification.scores import Scores, score
+from gravlensdiffusion.classification.scores import Scores
 from gravlensdiffusion.config.classifier import ClassifierTraining
 from gravlensdiffusion.metrics.memorisation import (
+    Memorisation,
     find_nearest,
     pixel_vectors,
-    summarise_memorisation,
 )
 from gravlensdiffusion.model.checkpoint import load_classifier, save_model
 from gravlensdiffusion.nn.classifier import ClassifierNetwork
@@ -120,8 +120,8 @@ def outcome(training: TrainedClassifier, test: Pictures) -> dict[str, Any]:
     """
     network, (images, labels) = training.network, test
     logits = predict_logits(network, images)
-    as_trained = score(probabilities(network.config, logits), labels, CLASSES)
-    even = score(probabilities(network.config, logits, EVEN), labels, CLASSES)
+    as_trained = Scores.of(probabilities(network.config, logits), labels, CLASSES)
+    even = Scores.of(probabilities(network.config, logits, EVEN), labels, CLASSES)
     return {
         "images_seen": training.looks[-1]["images_seen"],
         "temperature": network.config.temperature,
@@ -154,7 +154,9 @@ def scan(options: Options, guidance: float, num: int = 300) -> dict[str, Any]:
     images = draw(options.guided_model, 12 if options.quick else num, SCAN_SEED, how)
     labels = np.repeat(np.arange(len(CLASSES)), len(images) // len(CLASSES))
     network: ClassifierNetwork = load_classifier(options.out / "bound")
-    seen = score(probabilities(network.config, predict_logits(network, images)), labels, CLASSES)
+    seen = Scores.of(
+        probabilities(network.config, predict_logits(network, images)), labels, CLASSES
+    )
     return {"guidance": guidance, "model": options.guided_model, **plain(seen)}
 
 
@@ -167,14 +169,16 @@ def judge(
     """
     images, labels = draws(options, pool, kind, regime, seed)
     network: ClassifierNetwork = load_classifier(options.out / "bound")
-    seen = score(probabilities(network.config, predict_logits(network, images)), labels, CLASSES)
+    seen = Scores.of(
+        probabilities(network.config, predict_logits(network, images)), labels, CLASSES
+    )
     facts: dict[str, Any] = {"kind": kind, "regime": regime.name, "seed": seed, **plain(seen)}
     if kind == "honest":
         real, _ = real_images(pool, regime, seed)
         near, held_out = find_nearest(
             pixel_vectors(images), pixel_vectors(test[0]), [pixel_vectors(real)]
         )
-        found = summarise_memorisation(near, held_out)
+        found = Memorisation.of(near, held_out)
         facts["memorisation"] = {
             name: getattr(found, name)
             for name in ("median_ratio", "close_fraction", "auc", "tail_p_value")

@@ -11,7 +11,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.metrics.two_sample import Auc, measure_auc
+from gravlensdiffusion.metrics.two_sample import Auc
 
 Floats = NDArray[np.floating]
 
@@ -116,4 +116,4 @@ def _fold_area(
         ]
         scale = np.std(np.concatenate(found)) or 1.0
         scores = [total + one / scale for total, one in zip(scores, found, strict=True)]
-    return measure_auc(scores[0], scores[1]).value
+    return Auc.of(scores[0], scores[1]).value

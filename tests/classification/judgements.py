@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from gravlensdiffusion.classification.judgement import Judgement, judge
+from gravlensdiffusion.classification.judgement import Judgement
 from gravlensdiffusion.sets.records import SetHeader
 from tests.classification.networks import CONFIG
 from tests.classification.planted import NAMES
@@ -39,7 +39,7 @@ def judgement(
     source = ArraySource(images, np.repeat(labels, 2), SetHeader(class_names=class_names))
     even = (1 / len(class_names),) * len(class_names)
     config = replace(CONFIG, class_names=class_names, class_mix=even, temperature=1.0)
-    return judge(
+    return Judgement.of(
         config,
         source,
         2 * np.arange(len(labels)),

@@ -38,6 +38,25 @@ def test_a_set_is_judged(model):
     assert found.facts["data"]["images"] == 400
 
 
+@pytest.mark.parametrize("method", ["predict", "predict_proba", "score"])
+def test_a_set_without_images_is_refused(model, method):
+    with pytest.raises(GravLensError, match="the set is empty"):
+        getattr(opened(model), method)(planted(0, 0))
+
+
+def test_generated_images_alone_have_no_mix_of_classes(model):
+    source = planted(4, 5)
+    source.parameters[GENERATED] = np.ones(4)
+    with pytest.raises(GravLensError, match="`prior` must be training, even or shares"):
+        opened(model).predict_proba(source, prior="data")
+
+
+def test_a_score_says_the_same_when_it_is_asked_for_again(model):
+    classifier = opened(model)
+    candidates = classifier.prepare(planted(100, 5))
+    assert classifier.score(candidates).notes == classifier.score(candidates).notes
+
+
 def test_classes_are_known_by_their_name_and_not_by_their_place(model):
     source = planted(400, 5)
     turned = replace(source, header=replace(HEADER, class_names=("blob", "empty")))

@@ -13,9 +13,9 @@ from sklearn.metrics import (
 
 from gravlensdiffusion.classification.scores import (
     Reliability,
-    _Ranked,
+    Scores,
+    _area,
     auc_interval,
-    score,
     wilson,
 )
 
@@ -34,7 +34,7 @@ def judged():
 
 def test_scores_are_those_of_scikit_learn(judged):
     p, labels = judged
-    found, called = score(p, labels, NAMES), p.argmax(axis=1)
+    found, called = Scores.of(p, labels, NAMES), p.argmax(axis=1)
     assert found.num_images.tolist() == np.bincount(labels).tolist()
     assert found.auc == pytest.approx(roc_auc_score(labels, p, multi_class="ovr"))
     assert found.accuracy == pytest.approx(accuracy_score(labels, called))
@@ -53,12 +53,12 @@ def test_a_pair_is_ranked_by_the_odds_of_its_classes(judged):
     p /= p.sum(axis=1, keepdims=True)
     odds = p[:, 2] / p[:, 0]
     wins = (odds[labels == 2][:, None] > odds[labels == 0]).mean()
-    assert score(p, labels, NAMES).pair_auc[0, 2] == pytest.approx(wins)
+    assert Scores.of(p, labels, NAMES).pair_auc[0, 2] == pytest.approx(wins)
 
 
 def test_classes_that_no_image_is_called_have_no_precision():
     p = np.tile([0.6, 0.4], (4, 1))
-    found = score(p, np.array([0, 1, 1, 0]), NAMES[:2])
+    found = Scores.of(p, np.array([0, 1, 1, 0]), NAMES[:2])
     assert found.precision[0] == 0.5
     assert np.isnan(found.precision[1])
     assert found.auc == 0.5
@@ -66,7 +66,7 @@ def test_classes_that_no_image_is_called_have_no_precision():
 
 def test_certain_mistakes_cost_much_and_not_infinitely_much():
     p = np.array([[1.0, 0.0], [0.0, 1.0]])
-    assert 100 < score(p, np.array([1, 0]), NAMES[:2]).log_loss < 1000
+    assert 100 < Scores.of(p, np.array([1, 0]), NAMES[:2]).log_loss < 1000
 
 
 def test_calibration_error_of_known_gaps():
@@ -102,7 +102,8 @@ def test_weighted_areas_are_those_of_scikit_learn():
     labels, scores = np.arange(200) % 2 == 0, random.normal(size=200).round(1)
     weights = random.integers(0, 4, 200).astype(float)
     expected = roc_auc_score(labels, scores, sample_weight=weights)
-    assert _Ranked(scores, labels).area(weights) == pytest.approx(expected)
+    groups = np.unique(scores, return_inverse=True)[1]
+    assert _area(groups, labels, weights) == pytest.approx(expected)
 
 
 def drawn(seed, num=120, distance=1.0):

@@ -6,8 +6,8 @@ import numpy as np
 
 from gravlensdiffusion.evaluation.compare import Row
 from gravlensdiffusion.evaluation.conditioning import ClassPair, Requested
+from gravlensdiffusion.evaluation.held_out import Neighbours
 from gravlensdiffusion.evaluation.measure import Measurements
-from gravlensdiffusion.evaluation.memorisation import Neighbours
 from gravlensdiffusion.evaluation.result import Evaluation
 from gravlensdiffusion.evaluation.statistics import (
     COVERAGE,
@@ -105,15 +105,23 @@ def evaluation(size: int = SIZE, num_shown: int = 9, **changes: object) -> Evalu
                 "name": EVIL,
                 "num_images": 600,
                 "flux_unit": "peak",
+                "origin": "unknown",
+                "classes": {},
                 "sha256": "ab" * 32,
             },
-            "reference": {"name": "real.h5", "num_images": 1200, "flux_unit": "peak"},
+            "reference": {
+                "name": "real.h5",
+                "num_images": 1200,
+                "flux_unit": "peak",
+                "origin": "unknown",
+                "classes": {},
+            },
         },
         "pixel_scale_arcsec": 0.25,
         "num_generated": 600,
         "num_reference": 600,
         "encoder": {"name": "encoder28", "sha256": "cd" * 32},
-        "odd": [np.int64(3), float("nan"), np.array([1.0, np.inf])],
+        "odd": [np.int64(3), float("nan"), np.array([1.0, np.inf]), np.datetime64("2020-01-01")],
     }
     whole = Evaluation(
         rows=ROWS,

@@ -43,4 +43,4 @@ def opened(path: Path, of: tuple[LensRecord, ...], images: np.ndarray | None = N
 
 def prepared(sets: list[PreparedSource], **how: object) -> tuple[PreparedSource, ...]:
     """Return generated and real images as an evaluation with such settings sees them."""
-    return Sets(generated=sets[0], reference=sets[1]).prepared(EvaluationSettings(**how)).all
+    return Sets(generated=sets[0], reference=sets[1]).prepared(EvaluationSettings(**how)).compared

@@ -5,7 +5,7 @@ import pytest
 
 from gravlensdiffusion.evaluation.compare import compare
 from gravlensdiffusion.evaluation.measure import Measurements
-from gravlensdiffusion.evaluation.plan import make_plan
+from gravlensdiffusion.evaluation.plan import ComparisonPlan
 from gravlensdiffusion.evaluation.statistics import FRECHET
 from gravlensdiffusion.metrics.features import scaled_wasserstein
 
@@ -15,7 +15,7 @@ def frechet_row(shift):
     generated = rng.normal(size=(1000, 8))
     generated[:, 0] += shift
     real = Measurements.of(rng.normal(size=(2000, 8)))
-    plan = make_plan(1000, 1000, 1000, num_seeds=4, seed=0)
+    plan = ComparisonPlan.of(1000, 1000, 1000, num_seeds=4, seed=0)
     (row,) = compare([FRECHET], Measurements.of(generated), real, plan, seed=0)
     return row
 

@@ -5,7 +5,7 @@ import pytest
 
 from gravlensdiffusion.evaluation import detail
 from gravlensdiffusion.evaluation.measure import Encoder, Team, measure_images
-from gravlensdiffusion.evaluation.plan import make_plan
+from gravlensdiffusion.evaluation.plan import ComparisonPlan
 from gravlensdiffusion.evaluation.preparation import PreparedSource
 from gravlensdiffusion.evaluation.result import EvaluationSettings
 from gravlensdiffusion.evaluation.sets import Sets
@@ -40,7 +40,7 @@ def judged(lenses, change=None, *, of_real=False, of_twins=True):
     sources = [PreparedSource(each, f"set {k}") for k, each in enumerate(sets)]
     ready = Sets(generated=sources[0], reference=sources[1], reference2=sources[2])
     ready = ready.prepared(EvaluationSettings())
-    plan = make_plan(NUM, NUM, NUM, num_seeds=3, seed=0)
+    plan = ComparisonPlan.of(NUM, NUM, NUM, num_seeds=3, seed=0)
     encoder = Encoder(28)
     measured = [
         measure_images(each.pixels(slice(0, NUM)), each, encoder)

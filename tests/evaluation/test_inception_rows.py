@@ -41,7 +41,7 @@ def own_cache(tmp_path, monkeypatch):
 
 def test_rows_come_with_floor_warning_and_hash(sets, weights):
     told = []
-    rows, facts = inception_rows(sets[0], sets[1:], SETTINGS, weights, told.append)
+    rows, facts = inception_rows(sets, SETTINGS, weights, told.append)
     fid, kid = rows
     assert fid.value is not None
     assert fid.value > 0
@@ -62,7 +62,7 @@ def test_the_reference_protocol_sees_8_bit_images_of_28_pixels(sets, weights, mo
         return np.random.default_rng(0).normal(size=(len(images), 2048)).astype(np.float32)
 
     monkeypatch.setattr(module.inception, "inception_features", features)
-    inception_rows(sets[0], sets[1:], SETTINGS, weights, lambda _: None)
+    inception_rows(sets, SETTINGS, weights, lambda _: None)
     for images in seen[:3]:
         assert images.shape[1:] == (1, 28, 28)
         np.testing.assert_allclose(images * 255, np.round(images * 255), atol=1e-4)
@@ -73,7 +73,7 @@ def test_out_of_reach_weights_leave_rows_that_say_why(sets, monkeypatch):
         raise GravLensError("there is no network")
 
     monkeypatch.setattr(module, "find_inception_weights", nowhere)
-    rows, _ = inception_rows(sets[0], sets[1:], SETTINGS, None, lambda _: None)
+    rows, _ = inception_rows(sets, SETTINGS, None, lambda _: None)
     assert [row.name for row in rows] == ["FID", "KID"]
     for row in rows:
         assert row.value is None
@@ -83,11 +83,11 @@ def test_out_of_reach_weights_leave_rows_that_say_why(sets, monkeypatch):
 def test_weights_that_were_named_and_are_none_stop_the_evaluation(sets, tmp_path):
     (tmp_path / "text.pth").write_text("these are no weights")
     with pytest.raises(GravLensError, match=r"text\.pth"):
-        inception_rows(sets[0], sets[1:], SETTINGS, tmp_path / "text.pth", lambda _: None)
+        inception_rows(sets, SETTINGS, tmp_path / "text.pth", lambda _: None)
 
 
 def test_none_leaves_them_out(sets):
     settings = replace(SETTINGS, protocol="none")
-    rows, facts = inception_rows(sets[0], sets[1:], settings, None, lambda _: None)
+    rows, facts = inception_rows(sets, settings, None, lambda _: None)
     assert all("not asked for" in row.note for row in rows)
     assert facts["protocol"] == "none"

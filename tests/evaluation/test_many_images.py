@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from gravlensdiffusion.evaluation import memorisation, two_sample
+from gravlensdiffusion.evaluation import held_out
 from gravlensdiffusion.evaluation.measure import Encoder, Measurements, Team
-from gravlensdiffusion.evaluation.plan import make_plan
+from gravlensdiffusion.evaluation.plan import ComparisonPlan
 from tests.evaluation.sets import opened, records
 
 NUM = 60
@@ -20,8 +20,8 @@ def search(tmp_path, monkeypatch):
     measured = (team.measure(sets[0]), team.measure(sets[1]))
 
     def run(most):
-        monkeypatch.setattr(memorisation, "MAX_FEATURE_QUERIES", most)
-        rows, neighbours = memorisation.memorisation_rows(*sets, measured, team, 0)
+        monkeypatch.setattr(held_out, "MAX_FEATURE_QUERIES", most)
+        rows, neighbours = held_out.memorisation_rows(*sets, measured, team, 0)
         return rows, neighbours[1]
 
     return run, sets, encoder
@@ -30,13 +30,13 @@ def search(tmp_path, monkeypatch):
 def test_copies_are_looked_for_among_a_part_of_many_images(search, monkeypatch):
     run, (generated, *_, training), encoder = search
     sizes = []
-    find = memorisation.find_nearest
+    find = held_out.find_nearest
 
     def note(near, far, blocks):
         sizes.append((len(near), len(far)))
         return find(near, far, blocks)
 
-    monkeypatch.setattr(memorisation, "find_nearest", note)
+    monkeypatch.setattr(held_out, "find_nearest", note)
     _, pairs = run(45)
     assert sizes == [(NUM, NUM), (45, 45)]
     # The pairs that are shown are those whose distances are told.
@@ -57,17 +57,17 @@ def test_a_set_of_the_largest_size_takes_part_as_a_whole(search):
 def test_the_classifier_sees_a_part_of_many_features(monkeypatch):
     rng = np.random.default_rng(0)
     generated, real = (Measurements.of(rng.normal(size=(n, 3))) for n in (80, 160))
-    plan = make_plan(80, 80, 80, num_seeds=1, seed=0)
+    plan = ComparisonPlan.of(80, 80, 80, num_seeds=1, seed=0)
     seen = []
-    compare = two_sample.compare_features
+    compare = held_out.compare_features
 
     def note(one, two, seed):
         seen.append((one, two))
         return compare(one, two, seed)
 
-    monkeypatch.setattr(two_sample, "compare_features", note)
-    two_sample.two_sample_rows(None, generated, real, plan, 0, has_pixels=False)
+    monkeypatch.setattr(held_out, "compare_features", note)
+    held_out.two_sample_rows([], generated, real, plan, 0, has_pixels=False)
     assert np.array_equal(seen[0][0], generated.features[plan.splits[0].generated])
-    monkeypatch.setattr(two_sample, "MAX_CLASSIFIED", 30)
-    two_sample.two_sample_rows(None, generated, real, plan, 0, has_pixels=False)
+    monkeypatch.setattr(held_out, "MAX_CLASSIFIED", 30)
+    held_out.two_sample_rows([], generated, real, plan, 0, has_pixels=False)
     assert [(len(one), len(two)) for one, two in seen[2:]] == [(30, 30), (30, 30)]

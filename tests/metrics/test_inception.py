@@ -205,7 +205,7 @@ def test_the_packaged_file_is_read_as_data(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "No such file"),
+        (None, "there is no such file"),
         (b"", "not a readable file of weights"),
         (b"<html>Not found</html>", "not a readable file of weights|which is refused"),
         (pickle.dumps([1, 2]), "not a bare state dict|not a readable|which is refused"),

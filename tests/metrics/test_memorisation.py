@@ -14,7 +14,6 @@ from gravlensdiffusion.metrics.memorisation import (
     Nearest,
     find_nearest,
     pixel_vectors,
-    summarise_memorisation,
 )
 
 Vectors = NDArray[np.float32]
@@ -33,7 +32,7 @@ TRAINING, HELD_OUT = vectors(1000, 0), vectors(1000, 1)
 
 
 def judge(generated: Vectors) -> Memorisation:
-    return summarise_memorisation(*find_nearest(generated, HELD_OUT, blocks(TRAINING)))
+    return Memorisation.of(*find_nearest(generated, HELD_OUT, blocks(TRAINING)))
 
 
 def test_neighbours_are_those_of_all_distances() -> None:
@@ -88,7 +87,7 @@ def test_chance_of_all_being_nearer_is_counted_out() -> None:
         )
         for distances in (held_out / 100, held_out)
     )
-    found = summarise_memorisation(near, far)
+    found = Memorisation.of(near, far)
     # All 20 come first in a random order of 40; four tests share the false-positive rate.
     assert found.tail_p_value == pytest.approx(4 / math.comb(40, 20))
     assert found.close_fraction == 1
@@ -109,7 +108,7 @@ def test_false_positive_rate_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
                     indices=np.zeros(num, dtype=np.int64),
                 )
             )
-        flagged += summarise_memorisation(sets[0], sets[1]).memorised
+        flagged += Memorisation.of(sets[0], sets[1]).memorised
     # At most 10% by the union bound; the tests overlap and counts are discrete.
     assert 2 < flagged < 45
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.metrics.two_sample import compare_features, measure_auc
+from gravlensdiffusion.metrics.two_sample import Auc, compare_features
 
 
 def features(num: int, seed: int) -> NDArray[np.float64]:
@@ -20,21 +20,19 @@ def test_auc_is_that_of_scikit_learn_with_ties() -> None:
     generated, real = rng.integers(0, 9, 70) + 1.0, rng.integers(0, 9, 50) * 1.0
     labels = np.repeat([1, 0], [70, 50])
     expected = roc_auc_score(labels, np.concatenate([generated, real]))
-    assert measure_auc(generated, real).value == pytest.approx(expected)
+    assert Auc.of(generated, real).value == pytest.approx(expected)
 
 
 def test_standard_error_is_the_scatter_of_repetitions() -> None:
     rng = np.random.default_rng(1)
     for shift in (0.0, 1.0):
-        areas = [measure_auc(rng.normal(shift, 1, 60), rng.normal(size=90)) for _ in range(2000)]
+        areas = [Auc.of(rng.normal(shift, 1, 60), rng.normal(size=90)) for _ in range(2000)]
         scatter = np.std([area.value for area in areas])
         assert np.mean([area.standard_error for area in areas]) == pytest.approx(scatter, rel=0.1)
     below, above = rng.normal(size=60), rng.normal(1, 1, 90)
-    assert measure_auc(below, above).standard_error == pytest.approx(
-        measure_auc(above, below).standard_error
-    )
+    assert Auc.of(below, above).standard_error == pytest.approx(Auc.of(above, below).standard_error)
     # Exact where there is nothing to tell apart: (M + N + 1) / (12 M N).
-    equal = measure_auc(np.array([1.0, 4.0]), np.array([2.0, 3.0]))
+    equal = Auc.of(np.array([1.0, 4.0]), np.array([2.0, 3.0]))
     assert equal.standard_error == pytest.approx(math.sqrt(5 / 48))
 
 

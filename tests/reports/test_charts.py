@@ -5,11 +5,12 @@ import pytest
 from PIL import Image
 
 from gravlensdiffusion.reports.charts import (
+    GENERATED,
+    REAL,
     _histograms,
     bands_png,
     histogram_png,
 )
-from gravlensdiffusion.reports.drawing import GENERATED, REAL
 
 
 def colours(png: bytes) -> np.ndarray:

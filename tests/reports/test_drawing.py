@@ -12,7 +12,7 @@ import pytest
 
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.reports.charts import MAX_LETTERS, _class_series, _lettered, confusion_png
-from gravlensdiffusion.reports.drawing import spared
+from gravlensdiffusion.reports.mosaics import spared
 
 DRAW = """
 import hashlib, numpy as np

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gravlensdiffusion.reports.document import photo
+from gravlensdiffusion.reports.document import Figure
 from gravlensdiffusion.reports.mosaics import percentile_limits, save_grid
 
 
@@ -99,11 +99,11 @@ def test_unknown_stretch_is_refused_with_the_known_ones(tmp_path):
 
 def test_bytes_hold_the_picture_that_is_saved(tmp_path):
     path = saved(steps(5), tmp_path / "g.png", num_columns=3, limits=(0, 4), min_side=100)
-    data = photo(steps(5), "steps", num_columns=3, limits=(0, 4)).png
+    data = Figure.photo(steps(5), "steps", num_columns=3, limits=(0, 4)).png
     with Image.open(BytesIO(data)) as picture:
         assert picture.format == "PNG"
         assert np.array_equal(np.asarray(picture.convert("L")), grey(path))
-    assert data == photo(steps(5), "steps", num_columns=3, limits=(0, 4)).png
+    assert data == Figure.photo(steps(5), "steps", num_columns=3, limits=(0, 4)).png
 
 
 def test_limits_ignore_unusable_pixels_and_constant_images():

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from gravlensdiffusion.classification.judgement import probabilities
-from gravlensdiffusion.classification.scores import Reliability, score
+from gravlensdiffusion.classification.scores import Reliability, Scores
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.sets.records import GENERATED, SetHeader
 from gravlensdiffusion.training.classifier import (
@@ -37,7 +37,7 @@ def said(training):
 
 
 def test_a_planted_problem_is_learned_almost_as_well_as_it_can_be():
-    found = score(said(trained()), LABELS, NAMES)
+    found = Scores.of(said(trained()), LABELS, NAMES)
     # The deviation of such an area, by chance, is 0.003.
     assert BEST_AUC - 0.025 < found.auc < BEST_AUC + 0.01
     assert found.calibration_error < 0.06
@@ -48,7 +48,7 @@ def test_from_shuffled_labels_nothing_is_learned():
     source.labels = np.random.default_rng(1).permutation(source.labels)
     recipe = replace(RECIPE, total_images=3_200)
     training = train_classifier(source, recipe, device="cpu")
-    found = score(said(training), LABELS, NAMES)
+    found = Scores.of(said(training), LABELS, NAMES)
     # Whatever it ranks by, its area on other images may differ from 0.5 by what 3,000 labels that
     # mean nothing and 4,000 images allow by chance, and by no more.
     assert found.auc == pytest.approx(0.5, abs=0.15)
@@ -58,7 +58,7 @@ def test_from_shuffled_labels_nothing_is_learned():
     )
     labels = source.labels[held].astype(np.int64)
     # Of 600 images, half of each class: the deviation is sqrt(1 / (12 * 150)).
-    assert score(p, labels, NAMES).auc == pytest.approx(0.5, abs=3 * 0.0236)
+    assert Scores.of(p, labels, NAMES).auc == pytest.approx(0.5, abs=3 * 0.0236)
     # It knows that it knows nothing.
     assert np.abs(p - 0.5).max() < 0.2
 
@@ -70,7 +70,7 @@ def test_probabilities_are_calibrated_on_the_held_out_images():
 
     def loss(factor):
         scaled = replace(config, temperature=factor * config.temperature)
-        return score(probabilities(scaled, logits), data.labels[held], NAMES).log_loss
+        return Scores.of(probabilities(scaled, logits), data.labels[held], NAMES).log_loss
 
     assert loss(1.0) < min(loss(0.95), loss(1.05), loss(1 / config.temperature))
 
@@ -87,7 +87,7 @@ def test_training_ends_when_nothing_gets_better_and_keeps_the_best_weights():
     p = probabilities(plain, predict_logits(training.network, data.images, held))
     best = looks[-3]["held_out_loss"]
     assert best == min(each["held_out_loss"] for each in looks)
-    assert score(p, data.labels[held], NAMES).log_loss == pytest.approx(best, rel=1e-5)
+    assert Scores.of(p, data.labels[held], NAMES).log_loss == pytest.approx(best, rel=1e-5)
 
 
 def short(source, **changes):

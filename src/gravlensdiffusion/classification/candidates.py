@@ -16,6 +16,7 @@ from gravlensdiffusion.config.classifier import ClassifierConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.nn.classifier import ClassifierNetwork
 from gravlensdiffusion.parallel import find_device
+from gravlensdiffusion.sets.copies import Signatures, are_known, sign
 from gravlensdiffusion.sets.flux import UNKNOWN, is_same_scale
 from gravlensdiffusion.sets.images import evenly_spread
 from gravlensdiffusion.sets.lens_set import LensSet
@@ -50,7 +51,7 @@ class Candidates:
     # What cannot be known of the set beside what the classifier was trained on.
     doubts: tuple[str, ...]
     # Which images are copies of those of the training set, shape `(N,)`; None where that was not
-    # looked at.
+    # looked for.
     is_known: NDArray[np.bool_] | None = None
     # What the classifier says of them before calibration, shape `(N, K)`; None until it was asked.
     logits: NDArray[np.float32] | None = None
@@ -104,12 +105,10 @@ class Candidates:
             progress: Called with the number of images done, after each block.
 
         Raises:
-            GravLensError: If there are no images, or the weights are damaged.
+            GravLensError: If the weights are damaged.
         """
         if self.logits is not None:
             return self.logits
-        if not len(self.images):
-            raise GravLensError("the set is empty")
         network.to(find_device(device))
         parts: list[NDArray[np.float32]] = []
 
@@ -143,27 +142,37 @@ class Candidates:
 
     def mix(self, prior: str, *, allow_data: bool = False) -> NDArray[np.float64] | None:
         """Return the mix of classes that a prior stands for; see `judgement.read_mix`."""
-        labels = self.labels[self.judged()] if allow_data else None
+        labels = self.labels[self.judges()] if allow_data else None
         return read_mix(prior, self.config, labels)
 
-    def judged(self) -> NDArray[np.int64]:
-        """Return the positions of the originals of known class that are no training images."""
-        judges = self.judges()
-        return np.flatnonzero(judges if self.is_known is None else judges & ~self.is_known)
-
     def judges(self) -> NDArray[np.bool_]:
-        """Return which images are originals of known class, shape ``(N,)``."""
-        return (self.labels >= 0) & ~self.images.is_generated
+        """Return which images are originals of known class and no training images, shape ``(N,)``."""
+        own = (self.labels >= 0) & ~self.images.is_generated
+        return own if self.is_known is None else own & ~self.is_known
+
+    def look_for_copies(self, thumbnails: NDArray[np.float32]) -> None:
+        """Look which are copies of images that the classifier was trained on or chosen by.
+
+        Raises:
+            GravLensError: If all that could judge are.
+        """
+        known = Signatures.of_thumbnails(thumbnails)
+        self.is_known = are_known(sign(self.images.blocks()), known)
+        if self.is_known.any() and not self.judges().any():
+            raise GravLensError(
+                "all images are copies of those in the classifier's training set: a score on them "
+                "says nothing of others"
+            )
 
     def check_judgeable(self) -> None:
-        """Refuse a set that a classifier cannot be judged on, before anything is computed."""
+        """Refuse a set that a classifier cannot be judged on."""
         names = self.config.class_names
         if self.unknown:
             raise GravLensError(
                 f"the classifier does not know class '{self.unknown[0]}', only {', '.join(names)}; "
                 f"`merge` {names[0]}={self.unknown[0]} counts it as one of them"
             )
-        num = np.bincount(self.labels[self.judged()], minlength=len(names))
+        num = np.bincount(self.labels[self.judges()], minlength=len(names))
         if not num.any():
             raise GravLensError(
                 "the images have no classes to judge by; `gravlens classify predict` needs none"
@@ -182,15 +191,17 @@ class Candidates:
         notes = list(self.doubts)
         if self.logits is not None and self.digest == trained_on:
             notes.insert(0, TRAINED_ON_IT)
-        num_unknown = int(np.count_nonzero(self.labels < 0))
-        if num_unknown:
-            notes.append(f"images of no known class, left out: {num_unknown:,}")
-        if self.is_known is not None:
-            num = int((self.is_known & self.judges()).sum())
-            notes.append(f"copies of images of the classifier's training set, left out: {num:,}")
-        num_made = len(self.labels) - num_unknown - int(self.judges().sum())
-        if num_made:
-            notes.append(f"generated images, which do not judge, left out: {num_made:,}")
+        if self.is_known is None:
+            notes.append(NOT_LOOKED_FOR)
+        is_labelled, is_made = self.labels >= 0, self.images.is_generated
+        is_copy = is_labelled & ~is_made & ~self.judges()
+        for what, which in (
+            ("images of no known class", ~is_labelled),
+            ("copies of images of the classifier's training set", is_copy),
+            ("generated images, which do not judge", is_labelled & is_made),
+        ):
+            if which.any():
+                notes.append(f"{what}, left out: {which.sum():,}")
         config = self.config
         assumed = np.array(config.class_mix) if mix is None else mix
         own = self.mix("data", allow_data=True)

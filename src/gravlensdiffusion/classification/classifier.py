@@ -10,9 +10,9 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from gravlensdiffusion.classification.candidates import NOT_LOOKED_FOR, Candidates
-from gravlensdiffusion.classification.fitting import Fitted, TrainingPlan, fit
-from gravlensdiffusion.classification.judgement import Judgement, judge, probabilities
+from gravlensdiffusion.classification.candidates import Candidates
+from gravlensdiffusion.classification.fitting import Fitted, TrainingPlan
+from gravlensdiffusion.classification.judgement import Judgement, probabilities
 from gravlensdiffusion.classification.report import to_html, to_json
 from gravlensdiffusion.config.classifier import ClassifierTraining
 from gravlensdiffusion.errors import GravLensError
@@ -20,15 +20,9 @@ from gravlensdiffusion.files import told_apart
 from gravlensdiffusion.formats.open import as_set
 from gravlensdiffusion.model.checkpoint import load_classifier, save_model
 from gravlensdiffusion.parallel import find_device
-from gravlensdiffusion.reports.document import encoded
-from gravlensdiffusion.reports.drawing import spared
-from gravlensdiffusion.sets.copies import (
-    Signatures,
-    are_known,
-    encode_thumbnails,
-    read_thumbnails,
-    sign,
-)
+from gravlensdiffusion.reports import document
+from gravlensdiffusion.reports.mosaics import spared
+from gravlensdiffusion.sets.copies import encode_thumbnails, read_thumbnails
 from gravlensdiffusion.sets.lens_set import LensSet
 
 THUMBNAILS = "training_images.npy"
@@ -132,7 +126,11 @@ class LensClassifier:
         )
 
     def fit(
-        self, images: Images | TrainingPlan, *, folder: Path | None = None, progress: bool = False
+        self,
+        images: Images | TrainingPlan,
+        *,
+        folder: str | os.PathLike[str] | None = None,
+        progress: bool = False,
     ) -> Self:
         """Train on labelled images; part of each class is held out, chooses and calibrates.
 
@@ -147,7 +145,7 @@ class LensClassifier:
         """
         planned = images if isinstance(images, TrainingPlan) else self.plan(images)
         with TemporaryDirectory(prefix=".classifier.", suffix=".tmp", dir=folder) as kept:
-            self._fitted = fit(planned, Path(kept), device=self.device, progress=progress)
+            self._fitted = planned.fit(Path(kept), device=self.device, progress=progress)
         return self
 
     def save(
@@ -163,8 +161,7 @@ class LensClassifier:
             GravLensError: If it exists or cannot be written.
         """
         fitted = self.fitted
-        record = json.dumps(fitted.record, indent=2, allow_nan=False)
-        files = {TRAINING: encoded(record + "\n")}
+        files = {TRAINING: document.to_json(fitted.record)}
         if fitted.thumbnails is not None:
             files[THUMBNAILS] = encode_thumbnails(fitted.thumbnails)
         if fitted.judgement is not None:
@@ -189,14 +186,14 @@ class LensClassifier:
         Args:
             images: The images.
             prior: Mix of classes that the probabilities are for: ``training``, ``even``, or shares
-                like ``lens=0.01,no_lens=0.99``; of images with labels also ``data``.
+                like ``lens=0.01,no_lens=0.99``; where there are originals with labels also ``data``.
             progress: Called with the number of images done.
 
         Raises:
             GravLensError: If the images do not go with the classifier, or the prior is none.
         """
         candidates = images if isinstance(images, Candidates) else self.prepare(images)
-        mix = candidates.mix(prior, allow_data=bool((candidates.labels >= 0).any()))
+        mix = candidates.mix(prior, allow_data=bool(candidates.judges().any()))
         return probabilities(candidates.config, self._ask(candidates, progress), mix)
 
     def predict(
@@ -236,11 +233,12 @@ class LensClassifier:
                 called, given = told_apart([self._folder, images])
         own = images if isinstance(images, Candidates) else self.prepare(images, merged)
         own.check_judgeable()
-        self._leave_known(own)
-        own.check_judgeable()
+        if self.fitted.thumbnails is not None:
+            own.look_for_copies(self.fitted.thumbnails)
+            own.check_judgeable()
         mix = own.mix(prior, allow_data=True)
-        logits, where, name = self._ask(own, progress), own.judged(), name or given
-        return judge(
+        logits, where, name = self._ask(own, progress), np.flatnonzero(own.judges()), name or given
+        return Judgement.of(
             own.config,
             own.images.labelled(own.labels, own.config.class_names),
             where,
@@ -256,20 +254,3 @@ class LensClassifier:
 
     def _ask(self, candidates: Candidates, progress: Callable[[int], None]) -> NDArray[np.float32]:
         return candidates.ask(self.fitted.network, device=self.device, progress=progress)
-
-    def _leave_known(self, candidates: Candidates) -> None:
-        """Leave copies of images that the classifier was trained on or chosen by out."""
-        thumbnails = self.fitted.thumbnails
-        if thumbnails is None:
-            candidates.doubts = (*candidates.doubts, NOT_LOOKED_FOR)
-            return
-        known = Signatures.of_thumbnails(thumbnails)
-        is_known = are_known(sign(candidates.images.blocks()), known)
-        judges = candidates.judges()
-        num = int((is_known & judges).sum())
-        if num and num == judges.sum():
-            raise GravLensError(
-                "all images are copies of those in the classifier's training set: a score on them "
-                "says nothing of others"
-            )
-        candidates.is_known = is_known if num else None

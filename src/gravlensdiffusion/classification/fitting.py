@@ -8,7 +8,7 @@ from typing import Any, Literal, Self, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from gravlensdiffusion.classification.judgement import Judgement, judge
+from gravlensdiffusion.classification.judgement import Judgement
 from gravlensdiffusion.config.classifier import ClassifierTraining
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.nn.classifier import ClassifierNetwork
@@ -89,6 +89,56 @@ class TrainingPlan:
             notes=tuple(notes),
         )
 
+    def fit(self, folder: Path, *, device: str, progress: bool) -> "Fitted":
+        """Train a classifier and judge it; ``folder`` keeps the images in the meantime."""
+        source, names = self.source, self.data.header.class_names
+        # The source has its size already, so that no resize is left to do.
+        ready = prepare(source, folder, source.image_shape[1], "area")
+        data = ready.images.labelled(self.data.labels, names)
+        training = train_classifier(
+            data, self.recipe, groups=self.groups, device=device, progress=progress
+        )
+        network, header = training.network, source.header
+        network.config = replace(
+            network.config,
+            merged=self.merged,
+            pixel_scale_arcsec=header.pixel_scale_arcsec,
+            flux_unit=header.flux_unit,
+            resize=cast("Literal['bilinear', 'area'] | None", header.resize),
+            original_size=self.original_size,
+            training_data=f"{sum(self.trained_on.values()):,} images of {self.name}",
+        )
+        looks = training.looks
+        record = {
+            "recipe": asdict(self.recipe),
+            "trained_on": self.trained_on,
+            "generated_among_them": self.generated,
+            "held_out": self.held_out,
+            "images_seen": looks[-1]["images_seen"],
+            "weights_after": max(look["images_seen"] for look in looks if look["is_best"]),
+            **environment(ready.fingerprint, device),
+        }
+        where = training.held_out
+        judgement = Judgement.of(
+            network.config,
+            data,
+            where,
+            predict_logits(network, data, where),
+            title=f"{' / '.join(names)}, on held-out images of {self.name}",
+            seed=self.recipe.seed,
+            name=self.name,
+            digest=ready.fingerprint,
+            notes=(*self.notes, HELD_OUT),
+            training=record,
+        )
+        thumbnails = self.signatures.thumbnails[data.labels >= 0]
+        return Fitted(
+            network=network,
+            record={**record, "looks": list(looks)},
+            judgement=judgement,
+            thumbnails=thumbnails,
+        )
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fitted:
@@ -129,56 +179,3 @@ def _read_classes(source: LensSet, merged: Mapping[str, str]) -> tuple[LensSet, 
     if len(names) < 2:
         raise GravLensError(f"all images belong to one class, {names[0]}; a classifier needs two")
     return data, notes
-
-
-def fit(
-    planned: TrainingPlan, folder: Path, *, device: str = "auto", progress: bool = False
-) -> Fitted:
-    """Train a classifier and judge it; ``folder`` keeps the images in the meantime."""
-    source, names = planned.source, planned.data.header.class_names
-    # The source has its size already, so that no resize is left to do.
-    ready = prepare(source, folder, source.image_shape[1], "area")
-    data = ready.images.labelled(planned.data.labels, names)
-    training = train_classifier(
-        data, planned.recipe, groups=planned.groups, device=device, progress=progress
-    )
-    network, header = training.network, source.header
-    network.config = replace(
-        network.config,
-        merged=planned.merged,
-        pixel_scale_arcsec=header.pixel_scale_arcsec,
-        flux_unit=header.flux_unit,
-        resize=cast("Literal['bilinear', 'area'] | None", header.resize),
-        original_size=planned.original_size,
-        training_data=f"{sum(planned.trained_on.values()):,} images of {planned.name}",
-    )
-    looks = training.looks
-    record = {
-        "recipe": asdict(planned.recipe),
-        "trained_on": planned.trained_on,
-        "generated_among_them": planned.generated,
-        "held_out": planned.held_out,
-        "images_seen": looks[-1]["images_seen"],
-        "weights_after": max(look["images_seen"] for look in looks if look["is_best"]),
-        **environment(ready.fingerprint, device),
-    }
-    where = training.held_out
-    judgement = judge(
-        network.config,
-        data,
-        where,
-        predict_logits(network, data, where),
-        title=f"{' / '.join(names)}, on held-out images of {planned.name}",
-        seed=planned.recipe.seed,
-        name=planned.name,
-        digest=ready.fingerprint,
-        notes=(*planned.notes, HELD_OUT),
-        training=record,
-    )
-    thumbnails = planned.signatures.thumbnails[data.labels >= 0]
-    return Fitted(
-        network=network,
-        record={**record, "looks": list(looks)},
-        judgement=judgement,
-        thumbnails=thumbnails,
-    )

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,6 @@ from gravlensdiffusion.classification.scores import (
     Reliability,
     Scores,
     auc_interval,
-    score,
     wilson,
 )
 from gravlensdiffusion.config.classifier import ClassifierConfig
@@ -138,59 +137,60 @@ class Judgement:
     notes: tuple[str, ...] = ()
     facts: Mapping[str, Any]
 
+    @classmethod
+    def of(
+        cls,
+        config: ClassifierConfig,
+        images: LensSet,
+        where: NDArray[np.int64],
+        logits: NDArray[np.float32],
+        *,
+        title: str,
+        name: str,
+        digest: str,
+        seed: int,
+        called: str = "",
+        mix: NDArray[np.float64] | None = None,
+        notes: Sequence[str] = (),
+        training: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """Judge what a classifier says of images.
 
-def judge(
-    config: ClassifierConfig,
-    images: LensSet,
-    where: NDArray[np.int64],
-    logits: NDArray[np.float32],
-    *,
-    title: str,
-    name: str,
-    digest: str,
-    seed: int,
-    called: str = "",
-    mix: NDArray[np.float64] | None = None,
-    notes: Sequence[str] = (),
-    training: Mapping[str, Any] | None = None,
-) -> Judgement:
-    """Judge what a classifier says of images.
-
-    Args:
-        config: The classifier's configuration.
-        images: A set with the classes of the classifier, at the size that it sees.
-        where: Positions of the images that it is judged on, shape ``(N,)``.
-        logits: What it says of these before calibration, shape ``(N, K)``.
-        title: What was judged on what.
-        name: What the set is called.
-        digest: Digest of its images and labels.
-        seed: Seed of the resamplings.
-        called: What the classifier is called; empty where it was trained on this set.
-        mix: The mix of classes that the probabilities are for; see `read_mix`.
-        notes: What a reader should know.
-        training: How it was trained, where it was trained on this set; ready for JSON.
-    """
-    chances = probabilities(config, logits, mix)
-    labels = images.labels[where].astype(np.int64)
-    scores = score(chances, labels, images.header.class_names)
-    hits, num_called = np.diag(scores.confusion), scores.confusion.sum(axis=0)
-    bins = Reliability.of(chances, labels)
-    curves = (roc_curve(labels == k, chances[:, k])[:2] for k in range(len(scores.class_names)))
-    return Judgement(
-        title=title,
-        scores=scores,
-        auc_interval=auc_interval(chances, labels, seed),
-        recall_intervals=wilson(hits, scores.num_images),
-        precision_intervals=wilson(hits, num_called),
-        curves=tuple(curves),
-        reliability=bins,
-        chance_error=bins.chance_error(seed),
-        mistakes=_find_mistakes(images, where, chances),
-        num_mistakes=int(scores.num_images.sum() - hits.sum()),
-        notes=tuple(notes),
-        facts=_facts(config, images, name, digest, seed, called, mix)
-        | ({} if training is None else {"training": training}),
-    )
+        Args:
+            config: The classifier's configuration.
+            images: A set with the classes of the classifier, at the size that it sees.
+            where: Positions of the images that it is judged on, shape ``(N,)``.
+            logits: What it says of these before calibration, shape ``(N, K)``.
+            title: What was judged on what.
+            name: What the set is called.
+            digest: Digest of its images and labels.
+            seed: Seed of the resamplings.
+            called: What the classifier is called; empty where it was trained on this set.
+            mix: The mix of classes that the probabilities are for; see `read_mix`.
+            notes: What a reader should know.
+            training: How it was trained, where it was trained on this set; ready for JSON.
+        """
+        chances = probabilities(config, logits, mix)
+        labels = images.labels[where].astype(np.int64)
+        scores = Scores.of(chances, labels, images.header.class_names)
+        hits, num_called = np.diag(scores.confusion), scores.confusion.sum(axis=0)
+        bins = Reliability.of(chances, labels)
+        curves = (roc_curve(labels == k, chances[:, k])[:2] for k in range(len(scores.class_names)))
+        return cls(
+            title=title,
+            scores=scores,
+            auc_interval=auc_interval(chances, labels, seed),
+            recall_intervals=wilson(hits, scores.num_images),
+            precision_intervals=wilson(hits, num_called),
+            curves=tuple(curves),
+            reliability=bins,
+            chance_error=bins.chance_error(seed),
+            mistakes=_find_mistakes(images, where, chances),
+            num_mistakes=int(scores.num_images.sum() - hits.sum()),
+            notes=tuple(notes),
+            facts=_facts(config, images, name, digest, seed, called, mix)
+            | ({} if training is None else {"training": training}),
+        )
 
 
 def _find_mistakes(

@@ -10,7 +10,7 @@ from gravlensdiffusion.classification.judgement import Judgement
 from gravlensdiffusion.classification.scores import wilson
 from gravlensdiffusion.reports import document
 from gravlensdiffusion.reports.charts import confusion_png, reliability_png, roc_png
-from gravlensdiffusion.reports.document import Beside, Figure, Line, Section, Table, photo
+from gravlensdiffusion.reports.document import Beside, Figure, Line, Section, Table
 from gravlensdiffusion.reports.mosaics import percentile_limits
 from gravlensdiffusion.reports.numbers import exact_share
 
@@ -70,7 +70,7 @@ def to_json(judgement: Judgement) -> bytes:
         "num_mistakes": judgement.num_mistakes,
         "mistakes": mistakes,
     }
-    return document.encoded_json(found)
+    return document.to_json(found)
 
 
 def _headline(judgement: Judgement) -> str:
@@ -232,8 +232,8 @@ def _mistakes(judgement: Judgement) -> Section:
     figures = []
     for each in found:
         said = f"{names[each.label]}, called {names[each.called]} ({each.probability:.2f})"
-        words = {"caption": said, "hint": each.name}
-        figures.append(photo(each.image[None], f"{each.name}: {said}", words=words, limits=limits))
+        image, alt = each.image[None], f"{each.name}: {said}"
+        figures.append(Figure.photo(image, alt, caption=said, hint=each.name, limits=limits))
     which = "" if len(found) == judgement.num_mistakes else "The "
     confident = "" if len(found) == judgement.num_mistakes else " most confident"
     text = (

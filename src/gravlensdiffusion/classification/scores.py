@@ -51,36 +51,39 @@ class Scores:
     brier: float
     calibration_error: float
 
-
-def score(
-    probabilities: NDArray[np.float64], labels: NDArray[np.int64], class_names: Sequence[str]
-) -> Scores:
-    """Score probabilities ``(N, K)`` of images of classes ``(N,)``, some of each class."""
-    num = np.bincount(labels, minlength=len(class_names))
-    class_auc = np.array(
-        [roc_auc_score(labels == k, probabilities[:, k]) for k in range(len(class_names))]
-    )
-    called = probabilities.argmax(axis=1)
-    confusion = confusion_matrix(labels, called, labels=range(len(class_names)))
-    hits = np.diag(confusion)
-    with np.errstate(invalid="ignore"):
-        precision = hits / confusion.sum(axis=0)
-    truth = np.eye(len(class_names))[labels]
-    own = probabilities[np.arange(len(labels)), labels]
-    return Scores(
-        class_names=tuple(class_names),
-        num_images=num,
-        auc=float(class_auc.mean()),
-        class_auc=class_auc,
-        pair_auc=dict(_pairs(probabilities, labels)),
-        accuracy=float(hits.sum() / len(labels)),
-        recall=hits / num,
-        precision=precision,
-        confusion=confusion,
-        log_loss=float(-np.log(np.maximum(own, 1e-300)).mean()),
-        brier=float(((probabilities - truth) ** 2).sum(axis=1).mean()),
-        calibration_error=Reliability.of(probabilities, labels).error,
-    )
+    @classmethod
+    def of(
+        cls,
+        probabilities: NDArray[np.float64],
+        labels: NDArray[np.int64],
+        class_names: Sequence[str],
+    ) -> Self:
+        """Score probabilities ``(N, K)`` of images of classes ``(N,)``, some of each class."""
+        num = np.bincount(labels, minlength=len(class_names))
+        class_auc = np.array(
+            [roc_auc_score(labels == k, probabilities[:, k]) for k in range(len(class_names))]
+        )
+        called = probabilities.argmax(axis=1)
+        confusion = confusion_matrix(labels, called, labels=range(len(class_names)))
+        hits = np.diag(confusion)
+        with np.errstate(invalid="ignore"):
+            precision = hits / confusion.sum(axis=0)
+        truth = np.eye(len(class_names))[labels]
+        own = probabilities[np.arange(len(labels)), labels]
+        return cls(
+            class_names=tuple(class_names),
+            num_images=num,
+            auc=float(class_auc.mean()),
+            class_auc=class_auc,
+            pair_auc=dict(_pairs(probabilities, labels)),
+            accuracy=float(hits.sum() / len(labels)),
+            recall=hits / num,
+            precision=precision,
+            confusion=confusion,
+            log_loss=float(-np.log(np.maximum(own, 1e-300)).mean()),
+            brier=float(((probabilities - truth) ** 2).sum(axis=1).mean()),
+            calibration_error=Reliability.of(probabilities, labels).error,
+        )
 
 
 def _pairs(
@@ -153,29 +156,21 @@ def auc_interval(
     """
     rng = np.random.default_rng([seed, 0xA0C])
     places = [np.flatnonzero(labels == k) for k in range(probabilities.shape[1])]
-    ranked = [_Ranked(probabilities[:, k], labels == k) for k in range(probabilities.shape[1])]
+    # One sort of the images serves all resamplings.
+    groups = [np.unique(column, return_inverse=True)[1] for column in probabilities.T]
     areas = []
     for _ in range(num):
         drawn = np.concatenate([rng.choice(own, len(own)) for own in places])
         weights = np.bincount(drawn, minlength=len(labels)).astype(float)
-        areas.append(np.mean([each.area(weights) for each in ranked]))
+        areas.append(np.mean([_area(each, labels == k, weights) for k, each in enumerate(groups)]))
     low, high = np.quantile(areas, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
     return float(low), float(high)
 
 
-class _Ranked:
-    """Images in the order of a score, so that areas of many resamplings need one sort."""
-
-    def __init__(self, score: NDArray[np.float64], positive: NDArray[np.bool_]) -> None:
-        _, self.group = np.unique(score, return_inverse=True)
-        self.positive = positive
-        self.num = int(self.group.max()) + 1
-
-    def area(self, weights: NDArray[np.float64]) -> float:
-        """Return the area where each image counts by its weight; ties count half."""
-        above, below = (
-            np.bincount(self.group, weights * rows, minlength=self.num)
-            for rows in (self.positive, ~self.positive)
-        )
-        lower = np.cumsum(below) - below / 2
-        return float((above * lower).sum() / (above.sum() * below.sum()))
+def _area(
+    group: NDArray[np.integer], positive: NDArray[np.bool_], weights: NDArray[np.float64]
+) -> float:
+    """Return the area of images in groups of like score, where each counts by its weight."""
+    above, below = (np.bincount(group, weights * rows) for rows in (positive, ~positive))
+    lower = np.cumsum(below) - below / 2
+    return float((above * lower).sum() / (above.sum() * below.sum()))

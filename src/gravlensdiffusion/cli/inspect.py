@@ -83,8 +83,7 @@ def _write_preview(options: Options, source: "LensSet", summary: "DataSummary") 
     import numpy as np
 
     from gravlensdiffusion.files import whole_file
-    from gravlensdiffusion.reports.drawing import spared
-    from gravlensdiffusion.reports.mosaics import save_grid
+    from gravlensdiffusion.reports.mosaics import save_grid, spared
 
     out, told = options.out or _free_name(options), ""
     num = min(NUM_SHOWN, len(source))

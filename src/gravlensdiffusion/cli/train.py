@@ -236,8 +236,7 @@ def _describe(config: "TrainingConfig", source: "LensSet", training: "DiffusionT
 def _save_samples(generator: "LensGenerator", out: Path, images_seen: int) -> None:
     """Save a grid of 36 images, made in 20 quick steps whatever the model's own sampler."""
     from gravlensdiffusion.files import whole_file
-    from gravlensdiffusion.reports.drawing import spared
-    from gravlensdiffusion.reports.mosaics import save_grid
+    from gravlensdiffusion.reports.mosaics import save_grid, spared
 
     path = out / "samples" / f"{images_seen:010d}.png"
     samples = generator.sample(36, sampler="dpmpp", num_steps=20, batch_size=36)

@@ -33,43 +33,26 @@ NUM_PERMUTATIONS = 500
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
-    """One line of the table. A number that does not apply is None.
+    """One line of the table. A number that does not apply is None."""
 
-    Attributes:
-        statistic: What it is of.
-        value: Generated against real, mean over the seeds.
-        value_spread: Its standard deviation over the seeds, where they choose the images.
-        floor: Real against real at the same sizes, mean over the seeds.
-        floor_spread: Its standard deviation over the seeds.
-        ratio: Value over floor, for distances.
-        z: Value less floor, in units of the spread of the floor.
-        corrected: Value extrapolated to infinitely many images.
-        p_value: Probability that real images differ as much, from all images of both sets.
-        shift: Relative difference of the means, from all images of both sets.
-        offset: The same in units of the real scatter.
-        widening: Relative difference of the scatters, likewise.
-        equivalent: Planted defect that gives the same value; `WITHIN` where none is needed.
-        is_valid: Whether the value counts.
-        is_memorised: Whether generated images are copies of training images.
-        note: What else should be known: why the row is invalid, or empty.
-    """
-
-    statistic: Statistic
-    value: float | None = None
-    value_spread: float | None = None
-    floor: float | None = None
-    floor_spread: float | None = None
-    ratio: float | None = None
-    z: float | None = None
-    corrected: float | None = None
+    statistic: Statistic  # what it is of
+    value: float | None = None  # generated against real, mean over the seeds
+    value_spread: float | None = None  # its standard deviation, where seeds choose the images
+    floor: float | None = None  # real against real at the same sizes, mean over the seeds
+    floor_spread: float | None = None  # its standard deviation over the seeds
+    ratio: float | None = None  # value over floor, for distances
+    z: float | None = None  # value less floor, in units of the spread of the floor
+    corrected: float | None = None  # value extrapolated to infinitely many images
+    # From all images of both sets: the probability that real images differ as much, the relative
+    # difference of the means, the same in units of the real scatter, and that of the scatters.
     p_value: float | None = None
     shift: float | None = None
     offset: float | None = None
     widening: float | None = None
-    equivalent: str = ""
-    is_valid: bool = True
-    is_memorised: bool = False
-    note: str = ""
+    equivalent: str = ""  # planted defect that gives the same value; `WITHIN` where none is needed
+    is_valid: bool = True  # whether the value counts
+    is_memorised: bool = False  # whether generated images are copies of training images
+    note: str = ""  # what else should be known: why the row is invalid, or empty
 
     @property
     def name(self) -> str:
@@ -153,9 +136,7 @@ def compare(
     corrected = _extrapolated(statistics, generated, real, plan, seed)
     rows = []
     for each in statistics:
-        row = _filled_row(
-            each, [one[each.name] for one in found], [one[each.name] for one in floors]
-        )
+        row = _filled_row(each, *([one[each.name] for one in some] for some in (found, floors)))
         if row.value is None or row.floor is None:
             rows.append(replace(row, note="cannot be measured on these images"))
             continue
@@ -172,7 +153,7 @@ def compare(
 
 def _likened(rungs: Mapping[Defect, NDArray[np.float64]], excess: float) -> str:
     """Say what an excess of a value over its floor is like, by the first defect that reaches it."""
-    if not rungs or not np.isfinite(excess):
+    if not rungs:
         return ""
     highest = max(rungs, key=lambda defect: float(rungs[defect][-1]))
     defect = next((each for each, values in rungs.items() if excess <= values[-1]), highest)
@@ -271,9 +252,5 @@ def _extrapolated(
         found = [values(biased, generated[a], real[b], seed) for a, b in pairs]
         for name, series in means.items():
             series.append(float(np.mean([each[name] ** powers[name] for each in found])))
-    return {name: _intercept(series, powers[name]) for name, series in means.items()}
-
-
-def _intercept(means: Sequence[float], power: int) -> float:
-    line: NDArray[np.float64] = np.polyfit(PARTS, means, 1)
-    return float(max(line[1], 0.0) ** (1 / power))
+    at_zero = {name: float(np.polyfit(PARTS, series, 1)[1]) for name, series in means.items()}
+    return {name: max(value, 0.0) ** (1 / powers[name]) for name, value in at_zero.items()}

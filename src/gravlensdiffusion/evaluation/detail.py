@@ -41,7 +41,7 @@ def detail_rows(
         noise = max(map(_noise, (generated, real)))
         if not noise <= MAX_NOISE:
             return []
-        sources = (sets.generated, *sets.real)
+        sources = sets.compared
         note = f"on the images, their noise is {exact_share(noise)} of the brightest pixel"
     tell("looking for seams, pits and fine structure")
     names = _common_classes(sources)

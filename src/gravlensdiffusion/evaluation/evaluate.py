@@ -1,5 +1,6 @@
 """Two sets of images in, one evaluation out."""
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
@@ -13,15 +14,14 @@ from gravlensdiffusion import __version__
 from gravlensdiffusion.evaluation.compare import Row, compare
 from gravlensdiffusion.evaluation.conditioning import class_pairs, requested
 from gravlensdiffusion.evaluation.detail import detail_rows
+from gravlensdiffusion.evaluation.held_out import Neighbours, memorisation_rows, two_sample_rows
 from gravlensdiffusion.evaluation.inception import inception_rows
 from gravlensdiffusion.evaluation.measure import Encoder, Measurements, Team, measure_images
-from gravlensdiffusion.evaluation.memorisation import Neighbours, memorisation_rows
-from gravlensdiffusion.evaluation.plan import HANDFUL, ComparisonPlan, make_plan
+from gravlensdiffusion.evaluation.plan import HANDFUL, ComparisonPlan
 from gravlensdiffusion.evaluation.preparation import PreparedSource
 from gravlensdiffusion.evaluation.result import Evaluation, EvaluationSettings, place
 from gravlensdiffusion.evaluation.sets import Images, Sets
 from gravlensdiffusion.evaluation.statistics import ENCODER, PHYSICS
-from gravlensdiffusion.evaluation.two_sample import two_sample_rows
 from gravlensdiffusion.metrics.inception import load_inception
 from gravlensdiffusion.parallel import ALONE, Processes
 
@@ -40,7 +40,7 @@ def evaluate(
     channel: int = 0,
     num: int | None = None,
     settings: EvaluationSettings = DEFAULTS,
-    inception_weights: Path | None = None,
+    inception_weights: str | os.PathLike[str] | None = None,
     tell: Callable[[str], None] = lambda _: None,
     progress: bool = False,
 ) -> Evaluation:
@@ -70,9 +70,8 @@ def evaluate(
     sets = Sets.of(
         generated, reference, reference2, train, num=num, seed=settings.seed, progress=progress
     ).of_channel(channel)
-    return evaluate_sets(
-        sets, settings, inception_weights=inception_weights, tell=tell, progress=progress
-    )
+    weights = None if inception_weights is None else Path(inception_weights)
+    return evaluate_sets(sets, settings, inception_weights=weights, tell=tell, progress=progress)
 
 
 def evaluate_sets(
@@ -95,8 +94,8 @@ def evaluate_sets(
         if inception_weights is not None and settings.protocol != "none":
             # A file that cannot be used is told before minutes of measuring, not after.
             load_inception(inception_weights)
-        sizes = map(len, (sets.generated, *sets.real))
-        plan = make_plan(*sizes, num_seeds=settings.num_seeds, seed=settings.seed)
+        sizes = map(len, sets.compared)
+        plan = ComparisonPlan.of(*sizes, num_seeds=settings.num_seeds, seed=settings.seed)
         ready, encoder = _ready(sets, settings)
         return plan, ready, encoder, ready.copies()
 
@@ -142,7 +141,7 @@ def _evaluation(
         return team.measure(source)
 
     encoder, seed = team.encoder, settings.seed
-    generated, first, *more = map(measured, (sets.generated, *sets.real))
+    generated, first, *more = map(measured, sets.compared)
     real = first.joined(*more)
     # A view: no image's measurements are held twice.
     reference = real[: len(sets.reference)]
@@ -163,15 +162,13 @@ def _evaluation(
         rows += detail_rows(sets, generated, real, plan, team, seed, tell)
         tell("training classifiers to tell the sets apart")
         has_pixels = settings.pixel_test
-        rows += two_sample_rows(sets, generated, real, plan, seed, has_pixels=has_pixels)
+        rows += two_sample_rows(sets.compared, generated, real, plan, seed, has_pixels=has_pixels)
         if sets.train is not None:
             tell(f"looking for copies of {len(sets.train):,} training images")
             parts = (sets.generated, sets.reference, sets.train)
             near, neighbours = memorisation_rows(*parts, (generated, reference), team, seed)
             rows += near
-        far, inception = inception_rows(
-            sets.generated, sets.real, settings, inception_weights, tell
-        )
+        far, inception = inception_rows(sets.compared, settings, inception_weights, tell)
         rows += far
     names = encoder.network.config.class_names
     labels = [each.with_classes(names).labels for each in (sets.generated, sets.reference)]

@@ -1,6 +1,5 @@
 """FID and KID: their rows, and where the weights of the Inception network come from."""
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, distribution
@@ -13,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.evaluation.compare import Row, compare
 from gravlensdiffusion.evaluation.measure import Measurements
-from gravlensdiffusion.evaluation.plan import ComparisonPlan, make_plan
+from gravlensdiffusion.evaluation.plan import ComparisonPlan
 from gravlensdiffusion.evaluation.preparation import PreparedSource, cached
 from gravlensdiffusion.evaluation.result import EvaluationSettings
 from gravlensdiffusion.evaluation.statistics import FID, KID
@@ -50,8 +49,7 @@ class _Chosen(NamedTuple):
 
 
 def inception_rows(
-    generated: PreparedSource,
-    real: Sequence[PreparedSource],
+    sources: Sequence[PreparedSource],
     settings: EvaluationSettings,
     weights: Path | None,
     tell: Callable[[str], None],
@@ -75,12 +73,12 @@ def inception_rows(
     network = inception.load_inception(path)
 
     if settings.protocol == "full":
-        chosen = [_Chosen(each, np.arange(len(each))) for each in (generated, *real)]
+        chosen = [_Chosen(each, np.arange(len(each))) for each in sources]
     else:
-        chosen = _hundreds(generated, real, settings.seed)
+        chosen = _hundreds(sources, settings.seed)
     ours, *theirs = chosen
     sizes = [len(each.indices) for each in chosen]
-    plan = make_plan(*sizes, num_seeds=settings.num_seeds, seed=settings.seed)
+    plan = ComparisonPlan.of(*sizes, num_seeds=settings.num_seeds, seed=settings.seed)
 
     def features_of(images: Images) -> NDArray[np.float64]:
         scaled = np.clip(ours.source.preparation.on_peak_scale(images), 0, 1)
@@ -110,14 +108,10 @@ def inception_rows(
     return _annotated(rows, measured, pool, plan, settings, remark), facts
 
 
-def _hundreds(
-    generated: PreparedSource, real: Sequence[PreparedSource], seed: int
-) -> list[_Chosen]:
+def _hundreds(sources: Sequence[PreparedSource], seed: int) -> list[_Chosen]:
     """Return 100 images of each set at 28 pixels, and 100 more real ones."""
     rng = np.random.default_rng(seed)
-    first, second, *more = (
-        each.at(min(REFERENCE_SIZE, each.preparation.size)) for each in (generated, *real)
-    )
+    first, second, *more = (each.at(min(REFERENCE_SIZE, each.preparation.size)) for each in sources)
     order = rng.permutation(len(second))
     chosen = [
         _Chosen(first, drawn_rows(len(first), REFERENCE_NUM, rng)),
@@ -203,20 +197,10 @@ def find_inception_weights(path: Path | None = None) -> tuple[Path, str]:
             path = Path(str(distribution(PACKAGE).locate_file(PACKAGED_FILE)))
         except PackageNotFoundError:
             raise GravLensError(f"the Inception weights {come}") from None
-        if not path.is_file() or _sha256(path) != PACKAGED_SHA256:
+        if not path.is_file() or inception.digest(path) != PACKAGED_SHA256:
             raise GravLensError(
                 f"{path}: not the Inception weights, whose SHA-256 begins with "
                 f"{PACKAGED_SHA256[:8]}; they {come}"
             )
         return path, PACKAGED_SHA256
-    if not path.is_file():
-        raise GravLensError(f"{path}: there is no such file of Inception weights")
-    return path, _sha256(path)
-
-
-def _sha256(path: Path) -> str:
-    try:
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError as error:
-        raise GravLensError(f"{path}: cannot be read: {error.strerror or error}") from None
+    return path, inception.digest(path)

@@ -81,16 +81,15 @@ class Encoder:
         levels: Mean lower quartile and mean maximum of the images it was trained on [peak].
 
     Raises:
-        GravLensError: If no encoder is bundled, or the images are smaller than any takes.
+        GravLensError: If the images are smaller than any takes.
     """
 
     def __init__(self, size: int) -> None:
         known = bundled_encoders()
         fitting = [each for each in known if each <= size]
         if not fitting:
-            least = min(known) if known else 28
             raise GravLensError(
-                f"images of {size} pixels are too small: the smallest lens encoder takes {least}"
+                f"images of {size} pixels are too small: the smallest lens encoder takes {min(known)}"
             )
         folder: Path = known[max(fitting)]
         self.network: LensEncoder = load_encoder(folder)

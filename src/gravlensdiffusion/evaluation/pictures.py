@@ -11,7 +11,7 @@ from gravlensdiffusion.evaluation.result import Evaluation
 from gravlensdiffusion.evaluation.statistics import MEASURED
 from gravlensdiffusion.metrics.physics import power_spectrum, radial_profile
 from gravlensdiffusion.reports.charts import bands_png, histogram_png
-from gravlensdiffusion.reports.document import Beside, Figure, Guess, Section, photo
+from gravlensdiffusion.reports.document import Beside, Figure, Guess, Section
 from gravlensdiffusion.reports.mosaics import percentile_limits
 from gravlensdiffusion.reports.numbers import number, percentage, typeset
 
@@ -43,14 +43,11 @@ def _images(evaluation: Evaluation) -> Section:
     if min(map(len, both)):
         size = both[0].shape[-1]
         most = min(max(9, min(MAX_TILES, GRID_PIXELS // size**2)), max(map(len, both)))
-        columns = int(np.ceil(np.sqrt(most)))
         limits = percentile_limits(np.concatenate([each[:most] for each in both]))
+        how: dict[str, Any] = {"num_columns": int(np.ceil(np.sqrt(most))), "limits": limits}
         for name, each in zip(("generated images", evaluation.noun), both, strict=True):
-            words = {"heading": name.capitalize()}
-            figure = photo(
-                each[:most], f"Grid of {name}", words=words, num_columns=columns, limits=limits
-            )
-            figures.append(figure)
+            heading, alt = name.capitalize(), f"Grid of {name}"
+            figures.append(Figure.photo(each[:most], alt, heading=heading, **how))
     text = "Not chosen by eye. All images share one grey scale, with a square-root stretch."
     return Section("images", "Images", text, [Beside(blocks=figures)])
 
@@ -67,7 +64,7 @@ def guess(kinds: Mapping[str, NDArray[np.float32]], seed: int = 0) -> Section:
     for k in np.random.default_rng(seed).permutation(len(named)):
         image, name = named[k]
         alt = f"Image {len(figures) + 1}, of a kind to guess"
-        figures.append((photo(image[None], alt, stretch="linear", limits=(0.0, 1.0)), name))
+        figures.append((Figure.photo(image[None], alt, stretch="linear", limits=(0.0, 1.0)), name))
     text = "Which is which? Guess, and see the answer; below is your score."
     return Section("guess", "Guess", text, [Guess(kinds=tuple(kinds), figures=figures)])
 
@@ -99,7 +96,7 @@ def _distributions(evaluation: Evaluation) -> Section:
 
 
 def _profiles(evaluation: Evaluation) -> Section:
-    """Return the radial profile and the power spectrum, as far as they were measured."""
+    """Return the radial profile and the power spectrum."""
     rows = {row.name: row for row in evaluation.rows}
     scale, flux = evaluation.units
     length = "arcsec" if scale is not None else "pixel"
@@ -107,8 +104,6 @@ def _profiles(evaluation: Evaluation) -> Section:
     blank = np.zeros((1, size, size), dtype=np.float32)
     figures = []
     for name, (profile, x_label, y_label) in PROFILES.items():
-        if name not in evaluation.generated.profiles:
-            continue
         bands = [_band(each.profiles[name]) for each in (evaluation.generated, evaluation.real)]
         png = bands_png(
             profile(blank, scale).centres,
@@ -145,8 +140,8 @@ def _neighbours(evaluation: Evaluation) -> Section:
         for k, pair in enumerate(both):
             text = number(float(near.distances[k]))
             alt = f"Pair {k + 1}: generated image above its nearest training image, distance {text}"
-            words = {"caption": typeset(text)}
-            figures.append(photo(pair, alt, words=words, num_columns=1, limits=limits))
+            how: dict[str, Any] = {"num_columns": 1, "limits": limits}
+            figures.append(Figure.photo(pair, alt, caption=typeset(text), **how))
         blocks.append(Beside(blocks=figures, layout="pairs", title=f"Nearest in {near.space}"))
     text = (
         "The generated images that come closest to a training image, each above that image, with "

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,63 +60,64 @@ class ComparisonPlan:
     splits: tuple[_Split, ...]  # one split per seed; none where the real images are too few
     notes: tuple[str, ...]  # what a reader should know about the sizes
 
+    @classmethod
+    def of(
+        cls,
+        num_generated: int,
+        num_reference: int,
+        num_second: int = 0,
+        *,
+        num_seeds: int,
+        seed: int,
+    ) -> Self:
+        """Decide sizes and draw the images of each comparison.
 
-def make_plan(
-    num_generated: int, num_reference: int, num_second: int = 0, *, num_seeds: int, seed: int
-) -> ComparisonPlan:
-    """Decide sizes and draw the images of each comparison.
+        The real images are the reference followed by the second reference. Without a second one, the
+        reference is shared out between the two sides of the floor, and the value is taken at those
+        smaller sizes, so that both compare like with like. A reference that is too small for that has
+        no comparisons.
 
-    The real images are the reference followed by the second reference. Without a second one, the
-    reference is shared out between the two sides of the floor, and the value is taken at those
-    smaller sizes, so that both compare like with like. A reference that is too small for that has
-    no comparisons.
+        Args:
+            num_generated: Generated images at hand.
+            num_reference: Images of the reference.
+            num_second: Images of the second reference.
+            num_seeds: Number of splits.
+            seed: Seed of the draws.
 
-    Args:
-        num_generated: Generated images at hand.
-        num_reference: Images of the reference.
-        num_second: Images of the second reference.
-        num_seeds: Number of splits.
-        seed: Seed of the draws.
-
-    Raises:
-        GravLensError: If there are fewer than two generated images, or no or one real image beside
-            a second reference.
-    """
-    for name, num, least in (
-        ("the generated set", num_generated, MIN_IMAGES),
-        ("the reference", num_reference, MIN_IMAGES if num_second else 1),
-    ):
-        if num < least:
-            images = "image" if num == 1 else "images"
-            raise GravLensError(f"{name} has {num} {images}; at least {least} are needed")
-    if not num_second and num_reference < 2 * MIN_IMAGES:
-        return ComparisonPlan(
-            num_generated, num_reference, num_reference, (), (_too_few(num_reference),)
-        )
-    pool = num_reference + num_second
-    n, m = _sizes(num_generated, num_reference, num_second)
-    splits = []
-    for k in range(num_seeds):
-        rng = np.random.default_rng([seed, k])
-        real = rng.permutation(pool)
-        splits.append(
-            _Split(
-                generated=drawn_rows(num_generated, n, rng),
-                reference=drawn_rows(num_reference, m, rng),
-                floor=np.sort(real[:n]),
-                floor_reference=np.sort(real[n : n + m]),
+        Raises:
+            GravLensError: If there are fewer than two generated images, or no or one real image beside
+                a second reference.
+        """
+        for name, num, least in (
+            ("the generated set", num_generated, MIN_IMAGES),
+            ("the reference", num_reference, MIN_IMAGES if num_second else 1),
+        ):
+            if num < least:
+                images = "image" if num == 1 else "images"
+                raise GravLensError(f"{name} has {num} {images}; at least {least} are needed")
+        pool = num_reference + num_second
+        if pool < 2 * MIN_IMAGES:
+            images = "image is" if pool == 1 else "images are"
+            note = (
+                f"{pool} real {images} too few to share out between a value and its floor, so that there "
+                "are no distances; hundreds would be needed before they mean anything"
             )
-        )
-    notes = _notes(n, m, num_generated, num_reference, num_second)
-    return ComparisonPlan(n, m, num_reference, tuple(splits), notes)
-
-
-def _too_few(num_reference: int) -> str:
-    images = "image is" if num_reference == 1 else "images are"
-    return (
-        f"{num_reference} real {images} too few to share out between a value and its floor, so "
-        "that there are no distances; hundreds would be needed before they mean anything"
-    )
+            return cls(num_generated, num_reference, num_reference, (), (note,))
+        n, m = _sizes(num_generated, num_reference, num_second)
+        splits = []
+        for k in range(num_seeds):
+            rng = np.random.default_rng([seed, k])
+            real = rng.permutation(pool)
+            splits.append(
+                _Split(
+                    generated=drawn_rows(num_generated, n, rng),
+                    reference=drawn_rows(num_reference, m, rng),
+                    floor=np.sort(real[:n]),
+                    floor_reference=np.sort(real[n : n + m]),
+                )
+            )
+        notes = _notes(n, m, num_generated, num_reference, num_second)
+        return cls(n, m, num_reference, tuple(splits), notes)
 
 
 def _sizes(num_generated: int, num_reference: int, num_second: int) -> tuple[int, int]:

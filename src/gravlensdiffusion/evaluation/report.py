@@ -6,6 +6,8 @@ from dataclasses import asdict, fields
 from itertools import groupby
 from typing import Any
 
+import numpy as np
+
 from gravlensdiffusion.evaluation import pictures
 from gravlensdiffusion.evaluation.compare import FAR, Row
 from gravlensdiffusion.evaluation.conditioning import ClassPair, Requested
@@ -100,7 +102,7 @@ def to_json(evaluation: Evaluation) -> bytes:
         ],
         "placements": [asdict(each) for each in evaluation.placements],
     }
-    return document.encoded_json(found)
+    return document.to_json(found)
 
 
 def _row(row: Row) -> dict[str, Any]:
@@ -137,10 +139,7 @@ def to_text(evaluation: Evaluation) -> str:
 
 def to_html(evaluation: Evaluation) -> bytes:
     """Return an evaluation as a page; the same evaluation gives the same bytes."""
-    ours, theirs = (
-        str(evaluation.set_fact(role, "name") or f"{role} images")
-        for role in ("generated", "reference")
-    )
+    ours, theirs = (evaluation.set_fact(role, "name") for role in ("generated", "reference"))
     asked = (_classes(evaluation.class_pairs), _requested(evaluation.requested))
     guess, images, *charts = pictures.sections(evaluation)
     sections = (
@@ -224,7 +223,7 @@ def _placed(placements: Sequence[Placement], most: int) -> Table:
     for each in placements:
         low, _, high = each.quantiles
         cells = [
-            "" if value is None else f"{number(value)} ({share(below)})"
+            f"{number(value)} ({share(below)})" if np.isfinite(value) else ""
             for value, below in zip(each.values[:num], each.below[:num], strict=True)
         ]
         lines.append(Line(name=each.title, cells=[f"{number(low)} to {number(high)}", *cells]))

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from gravlensdiffusion.config.bounds import Count, Rescale, Seed, check_ranges
 from gravlensdiffusion.evaluation.compare import Row
 from gravlensdiffusion.evaluation.conditioning import ClassPair, Requested
+from gravlensdiffusion.evaluation.held_out import Neighbours
 from gravlensdiffusion.evaluation.measure import Measurements
-from gravlensdiffusion.evaluation.memorisation import Neighbours
 from gravlensdiffusion.evaluation.statistics import MEASURED
 from gravlensdiffusion.metrics.features import finite
 
@@ -37,7 +37,7 @@ class EvaluationSettings:
         seed: Seed of everything that is drawn.
     """
 
-    size: int | None = None
+    size: Count | None = None
     rescale: Rescale = "none"
     eight_bit: bool = False
     protocol: Literal["full", "reference", "none"] = "full"
@@ -55,9 +55,8 @@ class Placement:
 
     name: str  # name of the statistic
     quantiles: tuple[float, float, float]  # 5%, 50% and 95% of the generated images
-    values: tuple[float | None, ...]  # the real images'; None where it cannot be measured
-    # Share of the generated images with a smaller value, for each real image.
-    below: tuple[float | None, ...]
+    values: NDArray[np.float64]  # the real images'; NaN where it cannot be measured
+    below: NDArray[np.float64]  # share of the generated images with a smaller value, for each
 
     @property
     def title(self) -> str:
@@ -67,13 +66,13 @@ class Placement:
     @property
     def num_measured(self) -> int:
         """Number of real images that have a value."""
-        return sum(value is not None for value in self.values)
+        return int(np.isfinite(self.values).sum())
 
     @property
     def num_outside(self) -> int:
         """Number of real images outside of the middle 90% of the generated ones."""
         low, _, high = self.quantiles
-        return sum(value is not None and not low <= value <= high for value in self.values)
+        return int(((self.values < low) | (self.values > high)).sum())
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -118,18 +117,18 @@ class Evaluation:
         return f"Evaluation({n:,} generated images against {m:,}, {len(self.rows)} rows)"
 
     def set_fact(self, role: str, key: str) -> Any:
-        """Return what is known of one of the sets, or None.
+        """Return what is known of one of the sets.
 
         Args:
-            role: ``generated``, ``reference``, ``reference2`` or ``train``.
+            role: ``generated`` or ``reference``, or ``reference2`` or ``train`` where it was given.
             key: Such as ``name``, ``num_images`` or ``flux_unit``.
         """
-        return self.facts.get("sets", {}).get(role, {}).get(key)
+        return self.facts["sets"][role][key]
 
     @property
     def noun(self) -> str:
         """What the images of the reference are called: simulations are no real images."""
-        return NOUNS.get(str(self.set_fact("reference", "origin")), "reference images")
+        return NOUNS.get(self.set_fact("reference", "origin"), "reference images")
 
     @property
     def headline(self) -> str:
@@ -139,31 +138,28 @@ class Evaluation:
         if not self.rows:
             return told
         (n, m), those = self.sizes, self.noun
-        seeds = self.facts.get("settings", {}).get("num_seeds")
-        over = f", mean of {seeds} draws" if isinstance(seeds, int) and seeds > 1 else ""
+        seeds = self.facts["settings"]["num_seeds"]
+        over = f", mean of {seeds} draws" if seeds > 1 else ""
         return (
             f"{told} Values: {n:,} generated images against {m:,} {those}. Floors: {n:,} {those} "
             f"against {m:,} others{over}."
         )
 
     def _described(self, role: str) -> str:
-        name = self.set_fact(role, "name") or f"the {role} images"
-        num = self.set_fact(role, "num_images")
-        what = SIMULATIONS if self.set_fact(role, "origin") == "simulated" else "images"
-        return f"{name} ({num:,} {what})" if isinstance(num, int) else str(name)
+        name, num, origin = (self.set_fact(role, key) for key in ("name", "num_images", "origin"))
+        return f"{name} ({num:,} {SIMULATIONS if origin == 'simulated' else 'images'})"
 
     @property
     def sizes(self) -> tuple[int, int]:
         """How many generated images are compared with how many of the reference."""
-        n, m = (self.facts.get(key, 0) for key in ("num_generated", "num_reference"))
-        return int(n), int(m)
+        return self.facts["num_generated"], self.facts["num_reference"]
 
     @property
     def units(self) -> tuple[float | None, str]:
         """Side of a pixel [arcsec] and flux unit of what was measured."""
-        rescale = self.facts.get("preparation", {}).get("rescale")
-        unit = "peak" if rescale == "peak" else self.set_fact("reference", "flux_unit")
-        return self.facts.get("pixel_scale_arcsec"), str(unit or "flux")
+        is_rescaled = self.facts["preparation"]["rescale"] == "peak"
+        unit = "peak" if is_rescaled else self.set_fact("reference", "flux_unit")
+        return self.facts["pixel_scale_arcsec"], unit
 
 
 def place(generated: Measurements, real: Measurements) -> tuple[Placement, ...]:
@@ -180,20 +176,8 @@ def place(generated: Measurements, real: Measurements) -> tuple[Placement, ...]:
         # Of equal values half count as smaller.
         smaller = [np.searchsorted(ours, values, side=side) for side in ("left", "right")]
         low, middle, high = (float(value) for value in np.quantile(ours, LEVELS))
-        found.append(
-            Placement(
-                name=name,
-                quantiles=(low, middle, high),
-                values=_where_known(values, values),
-                below=_where_known(np.mean(smaller, axis=0) / len(ours), values),
-            )
-        )
+        known = np.where(np.isfinite(values), 1.0, np.nan)
+        below = known * np.mean(smaller, axis=0) / len(ours)
+        where = (low, middle, high)
+        found.append(Placement(name=name, quantiles=where, values=known * values, below=below))
     return tuple(found)
-
-
-def _where_known(
-    numbers: NDArray[np.float64], values: NDArray[np.float64]
-) -> tuple[float | None, ...]:
-    """Return numbers, None where the value they belong to is not finite."""
-    pairs = zip(numbers, values, strict=True)
-    return tuple(float(number) if np.isfinite(value) else None for number, value in pairs)

@@ -1,7 +1,7 @@
 """The sets of images that an evaluation is of."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -79,28 +79,27 @@ class Sets:
         return {name: each for name, each in named.items() if each is not None}
 
     @property
-    def all(self) -> tuple[PreparedSource, ...]:
-        """All sets that there are."""
-        return tuple(self.named.values())
-
-    @property
     def real(self) -> tuple[PreparedSource, ...]:
         """The reference and, where there is one, the second reference."""
         both = (self.reference, self.reference2)
         return tuple(each for each in both if each is not None)
 
     @property
+    def compared(self) -> tuple[PreparedSource, ...]:
+        """The generated images, followed by the real ones."""
+        return (self.generated, *self.real)
+
+    @property
     def measured(self) -> tuple[PreparedSource, ...]:
         """All that may be measured: the sets, and their twins where these are compared."""
-        return (*self.all, *self.twins)
+        return (*self.named.values(), *self.twins)
 
     @property
     def twins(self) -> tuple[PreparedSource, ...]:
         """The noise-free twins of the generated and the real images; none if one set lacks them."""
-        compared = (self.generated, *self.real)
-        if not all(each.has_noise_free for each in compared):
+        if not all(each.has_noise_free for each in self.compared):
             return ()
-        return tuple(each.noise_free for each in compared)
+        return tuple(each.noise_free for each in self.compared)
 
     def of_channel(self, channel: int) -> "Sets":
         """Return another channel of all sets, by its number from 0."""
@@ -113,7 +112,7 @@ class Sets:
             GravLensError: If channels, sizes or flux units differ and nothing was said that makes them
                 one, or 8 bits are asked for of images that are not in [0, 1].
         """
-        sets, size, rescale = self.all, settings.size, settings.rescale
+        sets, size, rescale = self.named.values(), settings.size, settings.rescale
         if len({each.num_channels for each in sets}) > 1:
             raise GravLensError(f"{_listing(sets, 'num_channels')}: the numbers of channels differ")
         sizes = {each.stored_size for each in sets}
@@ -122,10 +121,9 @@ class Sets:
                 f"{_listing(sets, 'stored_size')}: the sizes differ; `size` {min(sizes)} brings them to one"
             )
         chosen = min(sizes) if size is None else size
-        if not 8 <= chosen <= min(sizes):
+        if chosen > min(sizes):
             raise GravLensError(
-                f"`size` must lie between 8 and the {min(sizes)} pixels of the smallest images, "
-                f"got {chosen}"
+                f"`size` must be at most the {min(sizes)} pixels of the smallest images, got {chosen}"
             )
         if rescale == "none":
             _check_units(sets)
@@ -175,7 +173,7 @@ class Sets:
                 raise GravLensError(f"{text}; {role} must be others")
             if num:
                 notes.append(f"{text}; {role} should be others")
-        for each in (self.generated, *self.real):
+        for each in self.compared:
             copies = group([each.signatures])
             if copies.num_different < len(each):
                 notes.append(
@@ -253,7 +251,7 @@ def _is_unit_range(reference: PreparedSource) -> bool:
     return low >= -0.1 and 0.5 <= high <= 1.1
 
 
-def _check_units(sets: Sequence[PreparedSource]) -> None:
+def _check_units(sets: Collection[PreparedSource]) -> None:
     """Refuse sets whose flux units differ.
 
     One that is not known goes with any, but not with images from 0 to 1 where its own reach far out.
@@ -273,5 +271,5 @@ def _check_units(sets: Sequence[PreparedSource]) -> None:
             )
 
 
-def _listing(sets: Sequence[PreparedSource], attribute: str) -> str:
+def _listing(sets: Collection[PreparedSource], attribute: str) -> str:
     return ", ".join(f"{each.title} has {getattr(each, attribute)}" for each in sets)

@@ -6,7 +6,6 @@ classifier finds nothing either, and there are enough images to see more than gr
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from gravlensdiffusion.evaluation.compare import FAR_RATIO, Row
 from gravlensdiffusion.evaluation.conditioning import KEPT, ClassPair
@@ -45,7 +44,7 @@ def verdict(evaluation: Evaluation) -> list[str]:
 def _handful(evaluation: Evaluation) -> str:
     """Return a warning where there are too few images for any of the rest."""
     n, m = evaluation.sizes
-    if not n or min(n, m) >= HANDFUL:
+    if min(n, m) >= HANDFUL:
         return ""
     return (
         f"Only {n:,} generated and {m:,} {evaluation.noun} are compared: too few for any distance "
@@ -175,7 +174,7 @@ def _mixtures(evaluation: Evaluation) -> str:
     both = ours.keys() | theirs.keys()
     # The share of the images that would have to change class, and what comes about by chance.
     away = sum(abs(ours.get(name, 0.0) - theirs.get(name, 0.0)) for name in both) / 2
-    chance = (len(both) / max(min(evaluation.sizes), 1)) ** 0.5
+    chance = (len(both) / min(evaluation.sizes)) ** 0.5
     if not ours or not theirs or away <= max(0.1, chance):
         return ""
     return (
@@ -185,12 +184,9 @@ def _mixtures(evaluation: Evaluation) -> str:
     )
 
 
-def _shares(counts: Any) -> dict[str, float]:
+def _shares(counts: Mapping[str, int]) -> dict[str, float]:
     """Return the share of each class; nothing where a class is not known of every image."""
-    if not isinstance(counts, Mapping) or not sum(counts.values()):
-        return {}
-    total = sum(counts.values())
-    return {str(name): num / total for name, num in counts.items() if num}
+    return {name: num / sum(counts.values()) for name, num in counts.items() if num}
 
 
 def _mixed(shares: Mapping[str, float]) -> str:

@@ -18,8 +18,7 @@ from gravlensdiffusion.generation.request import Request
 from gravlensdiffusion.generation.samples import Frame, LensSamples
 from gravlensdiffusion.parallel import ALONE, Processes, partition
 from gravlensdiffusion.progress import shown_progress
-from gravlensdiffusion.reports.drawing import spared
-from gravlensdiffusion.reports.mosaics import save_gif, save_grid
+from gravlensdiffusion.reports.mosaics import save_gif, save_grid, spared
 from gravlensdiffusion.sets.naming import GIF, GRID
 from gravlensdiffusion.sets.records import LensRecord
 from gravlensdiffusion.store.shards import Shards

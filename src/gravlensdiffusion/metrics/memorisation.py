@@ -11,7 +11,7 @@ to the second nearest training image cancels what is common to all distances.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,8 @@ from gravlensdiffusion.metrics.features import Floats, check_vectors
 from gravlensdiffusion.sets.flux import resize
 
 NUM_TESTS = 4
+NUM_PAIRS = 8
+"""Closest pairs that are told."""
 MIN_IMAGES = 20
 """Images of each set without which the rule for copies says nothing."""
 SIDE = 32
@@ -60,6 +62,41 @@ class Memorisation:
     # Index of a generated image and of its nearest training image, closest first, shape `(P, 2)`.
     closest_pairs: NDArray[np.int64]
     closest_distances: NDArray[np.float64]  # their distances, shape `(P,)`
+
+    @classmethod
+    def of(cls, generated: Nearest, held_out: Nearest) -> Self:
+        """Judge whether generated images sit suspiciously close to the training set.
+
+        The rule looks at the near tail, where copies lie. If generated and held-out images are draws
+        from one distribution, independent of the training set, the number of M generated images below
+        the r-th smallest of N held-out distances is beta-binomial (M, r, N + 1 - r), whatever the
+        distribution. Tested are r = 1 and the r of `QUANTILE`, each for the distance and for the ratio
+        of nearest to second nearest; each may claim a quarter of `FALSE_POSITIVE_RATE`. The median
+        ratio sees the whole set closing in, which too little noise or too little variety does as well:
+        it is told, and does not enter the rule.
+
+        Args:
+            generated: Neighbours of the generated images.
+            held_out: Neighbours of the held-out real images, in the same training set.
+        """
+        near, far = generated.distances, held_out.distances
+        rank = max(1, int(QUANTILE * (len(far) + 1)))
+        p_values = [
+            _tail_p_value(ours, theirs, r)
+            for ours, theirs in ((near, far), (generated.ratios, held_out.ratios))
+            for r in (1, rank)
+        ]
+        tail_p_value = min(1.0, NUM_TESTS * min(p_values))
+        closest = np.argsort(near, kind="stable")[:NUM_PAIRS]
+        return cls(
+            median_ratio=float(np.median(near) / max(np.median(far), np.finfo(float).tiny)),
+            close_fraction=float(np.mean(near < np.sort(far)[rank - 1])),
+            close_fraction_expected=rank / (len(far) + 1),
+            tail_p_value=tail_p_value,
+            memorised=tail_p_value < FALSE_POSITIVE_RATE,
+            closest_pairs=np.stack([closest, generated.indices[closest]], axis=1),
+            closest_distances=near[closest],
+        )
 
 
 def pixel_vectors(images: Floats) -> NDArray[np.float32]:
@@ -110,44 +147,6 @@ def find_nearest(
         for half in (slice(len(generated)), slice(len(generated), None))
     )
     return near, far
-
-
-def summarise_memorisation(
-    generated: Nearest, held_out: Nearest, num_pairs: int = 8
-) -> Memorisation:
-    """Judge whether generated images sit suspiciously close to the training set.
-
-    The rule looks at the near tail, where copies lie. If generated and held-out images are draws
-    from one distribution, independent of the training set, the number of M generated images below
-    the r-th smallest of N held-out distances is beta-binomial (M, r, N + 1 - r), whatever the
-    distribution. Tested are r = 1 and the r of `QUANTILE`, each for the distance and for the ratio
-    of nearest to second nearest; each may claim a quarter of `FALSE_POSITIVE_RATE`. The median
-    ratio and the AUC see the whole set closing in, which too little noise or too little variety
-    does as well: they are told, and do not enter the rule.
-
-    Args:
-        generated: Neighbours of the generated images.
-        held_out: Neighbours of the held-out real images, in the same training set.
-        num_pairs: Number of closest pairs to return.
-    """
-    near, far = generated.distances, held_out.distances
-    rank = max(1, int(QUANTILE * (len(far) + 1)))
-    p_values = [
-        _tail_p_value(ours, theirs, r)
-        for ours, theirs in ((near, far), (generated.ratios, held_out.ratios))
-        for r in (1, rank)
-    ]
-    tail_p_value = min(1.0, NUM_TESTS * min(p_values))
-    closest = np.argsort(near, kind="stable")[:num_pairs]
-    return Memorisation(
-        median_ratio=float(np.median(near) / max(np.median(far), np.finfo(float).tiny)),
-        close_fraction=float(np.mean(near < np.sort(far)[rank - 1])),
-        close_fraction_expected=rank / (len(far) + 1),
-        tail_p_value=tail_p_value,
-        memorised=tail_p_value < FALSE_POSITIVE_RATE,
-        closest_pairs=np.stack([closest, generated.indices[closest]], axis=1),
-        closest_distances=near[closest],
-    )
 
 
 def _tail_p_value(ours: NDArray[np.float64], theirs: NDArray[np.float64], rank: int) -> float:

@@ -20,7 +20,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, huber_loss
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.metrics.defects import plant
 from gravlensdiffusion.metrics.pixel_network import PixelNetwork
-from gravlensdiffusion.metrics.two_sample import Auc, measure_auc
+from gravlensdiffusion.metrics.two_sample import Auc
 from gravlensdiffusion.sets.flux import peak_scaled
 from gravlensdiffusion.sets.images import drawn_rows
 
@@ -168,7 +168,7 @@ def _measure_bags(
         for _ in range(NUM_DRAWINGS if size > 1 else 1):
             pairs = zip((generated_scores, real_scores), counts, strict=True)
             ours, theirs = (rng.permutation(each)[: n * size].reshape(n, size) for each, n in pairs)
-            drawn.append(measure_auc(ours.mean(1), theirs.mean(1)))
+            drawn.append(Auc.of(ours.mean(1), theirs.mean(1)))
         bags[size] = Auc(
             value=float(np.mean([auc.value for auc in drawn])),
             standard_error=float(np.mean([auc.standard_error for auc in drawn])),

@@ -32,30 +32,24 @@ class Auc:
     standard_error: float
 
     @classmethod
-    def of(cls, value: float, num_generated: int, num_real: int) -> "Auc":
-        """Return an area with its standard error.
-
-        References:
-            Hanley & McNeil 1982, Radiology 143, 29: eq. 1, with Q1 and Q2 of exponential scores.
-        """
-        q1, q2 = value / (2 - value), 2 * value**2 / (1 + value)
-        variance = value * (1 - value)
-        variance += (num_generated - 1) * (q1 - value**2) + (num_real - 1) * (q2 - value**2)
-        error = math.sqrt(max(variance, 0.0) / (num_generated * num_real))
-        return cls(value=value, standard_error=error)
+    def of(cls, generated_scores: Floats, real_scores: Floats) -> "Auc":
+        """Measure the area of two sets of scores, shapes ``(M,)`` and ``(N,)``."""
+        m, n = len(generated_scores), len(real_scores)
+        # Many times as fast as scikit-learn's, and called thousands of times.
+        ranks = rankdata(np.concatenate([generated_scores, real_scores]))
+        value = float((ranks[:m].sum() - m * (m + 1) / 2) / (m * n))
+        return cls(value=value, standard_error=_standard_error(value, m, n))
 
 
-def measure_auc(generated_scores: Floats, real_scores: Floats) -> Auc:
-    """Return the area under the ROC curve and its standard error.
+def _standard_error(value: float, m: int, n: int) -> float:
+    """Return that of an area from m generated and n real images.
 
-    Args:
-        generated_scores: Shape ``(M,)``.
-        real_scores: Shape ``(N,)``.
+    References:
+        Hanley & McNeil 1982, Radiology 143, 29: eq. 1, with Q1 and Q2 of exponential scores.
     """
-    m, n = len(generated_scores), len(real_scores)
-    # Many times as fast as scikit-learn's, and called thousands of times.
-    ranks = rankdata(np.concatenate([generated_scores, real_scores]))
-    return Auc.of(float((ranks[:m].sum() - m * (m + 1) / 2) / (m * n)), m, n)
+    q1, q2 = value / (2 - value), 2 * value**2 / (1 + value)
+    of_pairs = (m - 1) * (q1 - value**2) + (n - 1) * (q2 - value**2)
+    return math.sqrt(max(value * (1 - value) + of_pairs, 0.0) / (m * n))
 
 
 def compare_features(generated: Floats, real: Floats, seed: int) -> Auc:
@@ -82,8 +76,9 @@ def compare_features(generated: Floats, real: Floats, seed: int) -> Auc:
     for held_out in _folds(sides, 5, seed):
         scorer = _fit_combined(_parts(sides, held_out, inside=False), seed)
         found = [scorer(side) for side in _parts(sides, held_out, inside=True)]
-        areas.append(measure_auc(*found).value)
-    return Auc.of(float(np.mean(areas)), len(one), len(two))
+        areas.append(Auc.of(*found).value)
+    value = float(np.mean(areas))
+    return Auc(value=value, standard_error=_standard_error(value, len(one), len(two)))
 
 
 def _folds(sides: Sides, num_folds: int, seed: int) -> list[tuple[NDArray[np.bool_], ...]]:

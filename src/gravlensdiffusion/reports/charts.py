@@ -1,23 +1,17 @@
 """Charts: what two sets of images have in common, and confusion, ROC curves and reliability of a classifier."""
 
-from collections.abc import Iterable, Sequence
-from functools import cache
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from io import BytesIO
 from math import isfinite, sqrt
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from gravlensdiffusion.reports.drawing import (
-    GENERATED,
-    REAL,
-    Line,
-    Series,
-    own_settings,
-    picture_png,
-)
+from gravlensdiffusion.reports.mosaics import picture_png
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,17 +20,44 @@ if TYPE_CHECKING:
 # Matplotlib is imported where it draws: it takes longer to load than a grid takes to draw.
 
 Floats = NDArray[np.float64]
+Dashes = str | tuple[int, tuple[float, ...]]
 
+
+class _Series(NamedTuple):
+    """How a set of images, or a class, is drawn."""
+
+    colour: str  # of its lines
+    line: Dashes  # of its lines, as matplotlib writes them
+    fill: float = 0.0  # opacity of areas
+
+
+# Vermilion and blue are told apart with every kind of colour blindness (Okabe and Ito 2008).
+GENERATED = _Series("#d55e00", "-")
+REAL = _Series("#0072b2", (0, (4.0, 1.6)), 0.18)
 MAX_LETTERS = 18
 """Letters of a name in a figure, at most."""
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
-LINES: tuple[Line, ...] = ("-", (0, (4.0, 1.6)), (0, (1.2, 1.2)), (0, (5.0, 1.4, 1.2, 1.4)))
+LINES: tuple[Dashes, ...] = ("-", (0, (4.0, 1.6)), (0, (1.2, 1.2)), (0, (5.0, 1.4, 1.2, 1.4)))
 """Colours of Okabe and Ito, and dashes, that classes take in turn."""
 MIN_BINS, MAX_BINS = 8, 40
 MAX_WRITTEN = 12
 """Classes up to which every cell of a confusion matrix holds its number."""
 SHOWN = (0.5, 99.5)
 """Percentiles of the real values that the axis of a histogram spans at least [per cent]."""
+
+
+@contextmanager
+def own_settings() -> Iterator[None]:
+    """Draw with matplotlib as it comes, whatever the environment and the user's files say of it."""
+    # Matplotlib refuses to load where this names what is not installed, as a notebook's own may.
+    backend = os.environ.pop("MPLBACKEND", None)
+    try:
+        from matplotlib import style
+    finally:
+        if backend is not None:
+            os.environ["MPLBACKEND"] = backend
+    with style.context("default"):
+        yield
 
 
 @own_settings()
@@ -106,9 +127,7 @@ def histogram_png(generated: Floats, real: Floats) -> bytes:
         axes.stairs(
             heights, edges, color=series.colour, linestyle=series.line, linewidth=1.3, baseline=None
         )
-    axes.set_xlim(edges[0], edges[-1])
-    axes.set_ylim(bottom=0)
-    axes.set_yticks([])
+    axes.set(xlim=(edges[0], edges[-1]), ylim=(0, None), yticks=[])
     axes.xaxis.set_major_locator(MaxNLocator(4, min_n_ticks=2))
     axes.tick_params(labelsize=9, length=2.5)
     axes.ticklabel_format(axis="x", scilimits=(-2, 4), useMathText=True)
@@ -174,15 +193,8 @@ def confusion_png(confusion: NDArray[np.int64], names: Sequence[str]) -> bytes:
     axes.tick_params(which="minor", length=0)
     for (row, column), count in np.ndenumerate(confusion) if num <= MAX_WRITTEN else ():
         share = shares[row, column]
-        axes.text(
-            column,
-            row,
-            f"{count:,}\n{share:.0%}",
-            ha="center",
-            va="center",
-            fontsize=9,
-            color="white" if share > 0.55 else "black",
-        )
+        color, text = "white" if share > 0.55 else "black", f"{count:,}\n{share:.0%}"
+        axes.text(column, row, text, ha="center", va="center", fontsize=9, color=color)
     return _figure_png(figure)
 
 
@@ -224,17 +236,9 @@ def reliability_png(
     margin = 0.02 * (1 - low)
     figure, axes = _square(low, margin, "probability of the class called", "share called rightly")
     axes.plot((0, 1), (0, 1), color=REAL.colour, linestyle=REAL.line, linewidth=1)
+    reach, color = np.abs(intervals.T - share), GENERATED.colour
     axes.errorbar(
-        confidence,
-        share,
-        # Rounding may put an interval's end on the wrong side of its middle.
-        yerr=np.maximum(np.abs(intervals.T - share), 0),
-        color=GENERATED.colour,
-        marker="o",
-        markersize=4.5,
-        linestyle="none",
-        elinewidth=1.1,
-        capsize=2,
+        confidence, share, reach, fmt="o", color=color, markersize=4.5, elinewidth=1.1, capsize=2
     )
     return _figure_png(figure)
 
@@ -256,10 +260,10 @@ def _square(low: float, margin: float, x_label: str, y_label: str) -> "tuple[Fig
     return figure, axes
 
 
-def _class_series(place: int) -> Series:
+def _class_series(place: int) -> _Series:
     """Return how a class is drawn, by its place among the classes."""
     # The dashes change with each class, too, and the two numbers of styles share no factor of four.
-    return Series(COLOURS[place % len(COLOURS)], LINES[(place + place // 12) % len(LINES)])
+    return _Series(COLOURS[place % len(COLOURS)], LINES[(place + place // 12) % len(LINES)])
 
 
 def _dress(axes: "Axes", x_label: str, y_label: str) -> None:
@@ -283,7 +287,9 @@ def _figure_png(figure: "Figure") -> bytes:
 
 def _lettered(name: str) -> str:
     """Return a name that matplotlib draws as it is: short, in one line, of letters that it has."""
-    drawable = _drawable()
+    from matplotlib.font_manager import findfont, get_font
+
+    drawable = get_font(findfont("DejaVu Sans")).get_charmap()
     text = "".join(c if ord(c) in drawable else "?" for c in " ".join(name.split()))
     if len(text) > MAX_LETTERS:
         text = f"{text[: MAX_LETTERS - 1]}…"
@@ -291,10 +297,3 @@ def _lettered(name: str) -> str:
     text = text.replace("$", r"\$")
     # A label that begins with an underscore would be left out of a legend.
     return f"\N{HAIR SPACE}{text}" if text.startswith("_") else text
-
-
-@cache
-def _drawable() -> frozenset[int]:
-    from matplotlib.font_manager import findfont, get_font
-
-    return frozenset(get_font(findfont("DejaVu Sans")).get_charmap())

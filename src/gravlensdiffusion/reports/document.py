@@ -10,14 +10,14 @@ import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gravlensdiffusion.files import whole_file
-from gravlensdiffusion.reports.drawing import GENERATED, REAL, picture_png, spared
-from gravlensdiffusion.reports.mosaics import grid_picture
+from gravlensdiffusion.reports.charts import GENERATED, REAL
+from gravlensdiffusion.reports.mosaics import grid_picture, picture_png, spared
 from gravlensdiffusion.reports.numbers import typeset
 
 WIDTH = 120
@@ -75,20 +75,23 @@ class Figure:
         """The file as text."""
         return base64.b64encode(self.png).decode("ascii")
 
+    @classmethod
+    def photo(
+        cls,
+        images: NDArray[np.floating],
+        alt: str,
+        *,
+        heading: str = "",
+        caption: str = "",
+        hint: str = "",
+        **how: Any,
+    ) -> Self:
+        """Return images side by side as a figure, small ones enlarged until they have 100 pixels.
 
-def photo(
-    images: NDArray[np.floating], alt: str, *, words: Mapping[str, str] | None = None, **how: Any
-) -> Figure:
-    """Return images side by side as a figure, small ones enlarged until they have 100 pixels.
-
-    Args:
-        images: See `grid_picture`.
-        alt: What they show, for those who do not see it.
-        words: The other words of the figure, by their name.
-        how: The other arguments of `grid_picture`.
-    """
-    picture = grid_picture(images, min_side=100, **how)
-    return Figure(png=picture_png(picture), alt=alt, is_photo=True, **(words or {}))
+        The arguments are those of `grid_picture`, and the words of the figure.
+        """
+        png = picture_png(grid_picture(images, min_side=100, **how))
+        return cls(png=png, alt=alt, heading=heading, caption=caption, hint=hint, is_photo=True)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -173,7 +176,7 @@ def to_html(
         generated=GENERATED,
         real=REAL,
     )
-    return encoded(page + "\n")
+    return _encoded(page + "\n")
 
 
 def _holds(block: Table | Beside | Guess) -> bool:
@@ -245,26 +248,26 @@ def _aligned(line: Line, first: int, widths: Sequence[int], *, ends_in_text: boo
         yield " " * (len(start) + 2) + each
 
 
-def encoded_json(facts: Mapping[str, Any]) -> bytes:
+def to_json(facts: Mapping[str, Any]) -> bytes:
     """Return the bytes of a JSON file; the same facts give the same bytes."""
-    text = json.dumps(plain(facts), indent=2, ensure_ascii=False, allow_nan=False)
-    return encoded(text + "\n")
+    text = json.dumps(_plain(facts), indent=2, ensure_ascii=False, allow_nan=False)
+    return _encoded(text + "\n")
 
 
-def encoded(text: str) -> bytes:
+def _encoded(text: str) -> bytes:
     """Return a text as the bytes of a file."""
     # A name of a file need not be text; its odd bytes become question marks.
     return text.encode("utf-8", errors="replace")
 
 
-def plain(value: Any) -> Any:
+def _plain(value: Any) -> Any:
     """Return a value as JSON knows it; a number that is not finite becomes None."""
     if isinstance(value, Mapping):
-        return {str(key): plain(each) for key, each in value.items()}
+        return {str(key): _plain(each) for key, each in value.items()}
     if isinstance(value, np.ndarray | np.generic):
-        return plain(value.tolist())
+        return _plain(value.tolist())
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return [plain(each) for each in value]
+        return [_plain(each) for each in value]
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return value if value is None or isinstance(value, bool | int | str) else str(value)

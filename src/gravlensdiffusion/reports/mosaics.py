@@ -3,7 +3,9 @@
 Nothing rescales images one by one: all tiles share one grey scale.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from io import BytesIO
 from math import ceil, sqrt
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
+
+from gravlensdiffusion.errors import GravLensError, one_line
 
 Tiles = NDArray[np.float32]
 
@@ -33,6 +37,31 @@ HOLD_LAST_MS = 2000
 """Time that the last picture of a GIF is shown [ms]."""
 SKY_GREY = 0.15
 """Grey of the final sky in a GIF, so that noise below the sky can still be seen."""
+
+
+@contextmanager
+def spared(what: str, tell: Callable[[str], object]) -> Iterator[None]:
+    """Let a picture that cannot be drawn cost itself alone, and a line.
+
+    What a disk or a user has done wrong is no matter of the picture, and goes on.
+
+    Args:
+        what: What is drawn.
+        tell: Takes the line.
+    """
+    try:
+        yield
+    except (GravLensError, OSError):
+        raise
+    except Exception as error:  # noqa: BLE001  whatever a drawing library may raise
+        tell(one_line(f"{what} was not drawn: {type(error).__name__}: {error}"))
+
+
+def picture_png(picture: Image.Image) -> bytes:
+    """Return a picture as a PNG file."""
+    stream = BytesIO()
+    picture.save(stream, format="PNG", optimize=True)
+    return stream.getvalue()
 
 
 def save_grid(
