@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -41,13 +41,6 @@ MAX_PLANTED = 50
 Images = NDArray[np.float32]
 
 
-class _Chosen(NamedTuple):
-    """A set, and which of its images are chosen, shape ``(K,)``."""
-
-    source: PreparedSource
-    indices: NDArray[np.int64]
-
-
 def inception_rows(
     sources: Sequence[PreparedSource],
     settings: EvaluationSettings,
@@ -72,16 +65,12 @@ def inception_rows(
     facts |= {"weights_sha256": sha256, "weights_are_public": is_public}
     network = inception.load_inception(path)
 
-    if settings.protocol == "full":
-        chosen = [_Chosen(each, np.arange(len(each))) for each in sources]
-    else:
-        chosen = _hundreds(sources, settings.seed)
-    ours, *theirs = chosen
-    sizes = [len(each.indices) for each in chosen]
+    chosen = sources if settings.protocol == "full" else _hundreds(sources, settings.seed)
+    sizes = [len(each) for each in chosen]
     plan = ComparisonPlan.of(*sizes, num_seeds=settings.num_seeds, seed=settings.seed)
 
     def features_of(images: Images) -> NDArray[np.float64]:
-        scaled = np.clip(ours.source.preparation.on_peak_scale(images), 0, 1)
+        scaled = np.clip(chosen[0].preparation.on_peak_scale(images), 0, 1)
         if settings.protocol == "reference":
             scaled = quantise_truncating(scaled)
         return inception.inception_features(network, scaled[:, None]).astype(np.float64)
@@ -98,7 +87,7 @@ def inception_rows(
         pool,
         plan,
         seed=settings.seed,
-        read=lambda k: theirs[0].source.pixels(theirs[0].indices[k]),
+        read=chosen[1].pixels,
         measure=lambda images: Measurements.of(features_of(images)),
         max_planted=MAX_PLANTED,
     )
@@ -108,38 +97,33 @@ def inception_rows(
     return _annotated(rows, measured, pool, plan, settings, remark), facts
 
 
-def _hundreds(sources: Sequence[PreparedSource], seed: int) -> list[_Chosen]:
+def _hundreds(sources: Sequence[PreparedSource], seed: int) -> list[PreparedSource]:
     """Return 100 images of each set at 28 pixels, and 100 more real ones."""
     rng = np.random.default_rng(seed)
     first, second, *more = (each.at(min(REFERENCE_SIZE, each.preparation.size)) for each in sources)
     order = rng.permutation(len(second))
     chosen = [
-        _Chosen(first, drawn_rows(len(first), REFERENCE_NUM, rng)),
-        _Chosen(second, np.sort(order[:REFERENCE_NUM])),
+        first.select(drawn_rows(len(first), REFERENCE_NUM, rng)),
+        second.select(np.sort(order[:REFERENCE_NUM])),
     ]
-    others = _Chosen(second, np.sort(order[REFERENCE_NUM : 2 * REFERENCE_NUM]))
     if more:
-        others = _Chosen(more[0], drawn_rows(len(more[0]), REFERENCE_NUM, rng))
-    return chosen + [others] * bool(len(others.indices))
+        return [*chosen, more[0].select(drawn_rows(len(more[0]), REFERENCE_NUM, rng))]
+    others = np.sort(order[REFERENCE_NUM : 2 * REFERENCE_NUM])
+    return [*chosen, second.select(others)] if len(others) else chosen
 
 
 def _features(
-    chosen: _Chosen,
+    source: PreparedSource,
     features_of: Callable[[Images], NDArray[np.float64]],
     weights: str,
     protocol: str,
 ) -> NDArray[np.float64]:
-    indices = chosen.indices
-
     def compute() -> dict[str, NDArray[np.generic]]:
-        parts = [
-            features_of(chosen.source.pixels(indices[k : k + 100]))
-            for k in range(0, len(indices), 100)
-        ]
+        starts = range(0, len(source), 100)
+        parts = [features_of(source.pixels(slice(k, k + 100))) for k in starts]
         return {"features": np.concatenate(parts)}
 
-    parts = (chosen.source.digest, str(indices.tolist()), weights, protocol)
-    arrays = cached(*parts, modules=(inception,), compute=compute)
+    arrays = cached(source.digest, weights, protocol, modules=(inception,), compute=compute)
     return arrays["features"].astype(np.float64)
 
 

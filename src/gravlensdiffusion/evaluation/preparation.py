@@ -126,6 +126,12 @@ class PreparedSource(View):
         """Return another channel of the same images, by its number from 0."""
         return PreparedSource(self._stored, self._given, self.preparation, channel)
 
+    def select(self, indices: Indices) -> "PreparedSource":
+        """Return some of the images, prepared in the same way."""
+        return PreparedSource(
+            self._stored.select(indices), self._given, self.preparation, self._channel
+        )
+
     def at(self, size: int) -> "PreparedSource":
         """Return the same images, prepared in the same way at another size [pixel]."""
         own = self.preparation
