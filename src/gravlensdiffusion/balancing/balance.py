@@ -16,7 +16,7 @@ from gravlensdiffusion.balancing.settings import BalanceSettings, check_apart, c
 from gravlensdiffusion.codec import to_json
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.files import LOCK, held, whole_file
-from gravlensdiffusion.formats.open import as_set
+from gravlensdiffusion.formats.open import Images, as_set
 from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.generation.noise import Clipping
 from gravlensdiffusion.generation.request import Request
@@ -128,7 +128,7 @@ def _plan(
 
 
 def balance(
-    source: LensSet | str | os.PathLike[str],
+    source: Images,
     generator: LensGenerator | str | Path,
     out: str | os.PathLike[str],
     *,

@@ -17,7 +17,7 @@ from gravlensdiffusion.classification.report import to_html, to_json
 from gravlensdiffusion.config.classifier import ClassifierTraining
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.files import told_apart
-from gravlensdiffusion.formats.open import as_set
+from gravlensdiffusion.formats.open import Images, as_set
 from gravlensdiffusion.model.checkpoint import load_classifier, save_model
 from gravlensdiffusion.parallel import find_device
 from gravlensdiffusion.reports import document
@@ -27,8 +27,6 @@ from gravlensdiffusion.sets.lens_set import LensSet
 
 THUMBNAILS = "training_images.npy"
 TRAINING, REPORT, PAGE = "training.json", "report.json", "report.html"
-Images = LensSet | str | os.PathLike[str]
-"""A set, or the path of one."""
 RECIPE = ClassifierTraining()
 
 

@@ -20,8 +20,9 @@ from gravlensdiffusion.evaluation.measure import Encoder, Measurements, Team, me
 from gravlensdiffusion.evaluation.plan import HANDFUL, ComparisonPlan
 from gravlensdiffusion.evaluation.preparation import PreparedSource
 from gravlensdiffusion.evaluation.result import Evaluation, EvaluationSettings, place
-from gravlensdiffusion.evaluation.sets import Images, Sets
+from gravlensdiffusion.evaluation.sets import Sets
 from gravlensdiffusion.evaluation.statistics import ENCODER, PHYSICS
+from gravlensdiffusion.formats.open import Images
 from gravlensdiffusion.metrics.inception import load_inception
 from gravlensdiffusion.parallel import ALONE, Processes
 

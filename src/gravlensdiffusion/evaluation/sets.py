@@ -14,16 +14,13 @@ from gravlensdiffusion.evaluation.preparation import (
 from gravlensdiffusion.evaluation.result import EvaluationSettings
 from gravlensdiffusion.files import told_apart
 from gravlensdiffusion.formats.companions import is_of_images
-from gravlensdiffusion.formats.open import as_set
+from gravlensdiffusion.formats.open import Images, as_set
 from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.interop.hub import is_hub_name
 from gravlensdiffusion.model.folders import is_model
 from gravlensdiffusion.sets.copies import are_known, group
 from gravlensdiffusion.sets.flux import EIGHT_BIT, PEAK, UNKNOWN
 from gravlensdiffusion.sets.lens_set import LensSet
-
-Images = LensSet | str | os.PathLike[str]
-"""A set, or the path of one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

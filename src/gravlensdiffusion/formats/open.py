@@ -28,6 +28,8 @@ from gravlensdiffusion.untrusted.probe import probe_files
 
 ARRAY_SUFFIXES = frozenset({".npz", *SHARD_SUFFIXES})
 """Files that may hold several arrays."""
+Images = LensSet | str | os.PathLike[str]
+"""A set, or the path of one."""
 
 
 def open_set(
@@ -155,7 +157,7 @@ class _MapReader:
         return found
 
 
-def as_set(source: LensSet | str | os.PathLike[str]) -> LensSet:
+def as_set(source: Images) -> LensSet:
     """Return a set as it is, and open the path of one.
 
     Raises:
