@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gravlensdiffusion.classification.judgement import read_mix
-from gravlensdiffusion.config.bounds import UNLABELLED
 from gravlensdiffusion.config.classifier import ClassifierConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.nn.classifier import ClassifierNetwork
@@ -70,23 +69,17 @@ class Candidates:
         """
         source.relabelled(merged or {})  # a class that is none is refused
         counted_as = dict(config.merged) | dict(merged or {})
-        own, known = source.header.class_names, config.class_names
-        meant = (counted_as.get(name, name) for name in own)
-        places = [known.index(new) if new in known else UNLABELLED for new in meant]
-        # The last of each stands for images without a class, whose label is -1.
-        labels = np.array([*places, UNLABELLED], dtype=np.int64)[source.labels]
-        named = zip((*own, ""), (*places, UNLABELLED), strict=True)
-        names = [name if place == UNLABELLED else known[place] for name, place in named]
-        present = set(source.labels.tolist())
+        own = source.header.class_names
+        meant = source.relabelled({old: new for old, new in counted_as.items() if old in own})
+        counts, known = meant.class_counts, config.class_names
+        names = (*counts, "")  # the last is that of -1
         sized = _for_classifier(config, source)
         return cls(
             config=config,
             images=sized,
-            labels=labels,
-            label_names=tuple(names[k] for k in source.labels.tolist()),
-            unknown=tuple(
-                name for k, name in enumerate(own) if places[k] == UNLABELLED and k in present
-            ),
+            labels=meant.with_classes(known).labels.astype(np.int64),
+            label_names=tuple(names[k] for k in meant.labels.tolist()),
+            unknown=tuple(name for name, num in counts.items() if num and name not in known),
             doubts=tuple(_doubts(config, sized)),
         )
 
