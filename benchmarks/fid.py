@@ -34,7 +34,6 @@ from gravlensdiffusion.metrics.inception import (
     INPUT_SIZE,
     FIDInception,
     inception_features,
-    load_inception,
 )
 
 Images = NDArray[np.float32]
@@ -165,7 +164,7 @@ def main(options: Options) -> None:
     """Make the tables."""
     torch.set_num_threads(options.threads)
     weights, sha256 = find_inception_weights()
-    store = FeatureStore(options.cache, sha256, load_inception(weights))
+    store = FeatureStore(options.cache, sha256, FIDInception.load(weights))
     makers = {"hundreds": hundreds, "numbers": numbers, "ways": ways}
     report = {name: list(makers[name](options, store)) for name in options.tables}
     if store.images:

@@ -83,10 +83,10 @@ def load_and_draw(path: Path) -> str:
 
 def load_inception_weights(path: Path) -> str:
     from gravlensdiffusion.errors import GravLensError
-    from gravlensdiffusion.metrics.inception import load_inception
+    from gravlensdiffusion.metrics.inception import FIDInception
 
     try:
-        load_inception(path)
+        FIDInception.load(path)
     except GravLensError as error:
         return one_line(error)
     return ""

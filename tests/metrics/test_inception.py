@@ -12,7 +12,6 @@ from gravlensdiffusion.metrics.inception import (
     POOLS,
     FIDInception,
     inception_features,
-    load_inception,
     normalise,
 )
 from tests.metrics.inception_files import (
@@ -27,7 +26,9 @@ IMAGES = np.random.default_rng(0).random((5, 1, 28, 28))
 
 @pytest.fixture(scope="module")
 def network(tmp_path_factory) -> FIDInception:
-    return load_inception(write_random_weights(tmp_path_factory.mktemp("weights") / "random.pth"))
+    return FIDInception.load(
+        write_random_weights(tmp_path_factory.mktemp("weights") / "random.pth")
+    )
 
 
 def test_it_has_the_weights_of_inception_v3(network):
@@ -135,7 +136,7 @@ def test_precision_and_counters_of_the_file_do_not_matter(tmp_path, network, dty
         if not name.endswith("num_batches_tracked")
     }
     torch.save(state, tmp_path / "other.pth")
-    other = load_inception(tmp_path / "other.pth")
+    other = FIDInception.load(tmp_path / "other.pth")
     one, same = other.Mixed_7c.branch1x1.conv.weight, network.Mixed_7c.branch1x1.conv.weight
     assert one.dtype == torch.float32
     assert torch.allclose(one, same, atol=1e-3)
@@ -166,7 +167,7 @@ def test_other_weights_are_refused(tmp_path, change, message):
     change(state)
     torch.save(state, tmp_path / "w.pth")
     with pytest.raises(GravLensError, match=message):
-        load_inception(tmp_path / "w.pth")
+        FIDInception.load(tmp_path / "w.pth")
 
 
 class Bomb:
@@ -180,7 +181,7 @@ class Bomb:
 def test_code_in_the_file_is_never_run(tmp_path):
     torch.save({"fc.bias": Bomb(tmp_path / "ran")}, tmp_path / "bomb.pth")
     with pytest.raises(GravLensError, match=r"bomb\.pth: holds Python objects or code"):
-        load_inception(tmp_path / "bomb.pth")
+        FIDInception.load(tmp_path / "bomb.pth")
     assert not (tmp_path / "ran").exists()
 
 
@@ -194,9 +195,9 @@ def test_the_packaged_file_is_read_as_data(tmp_path, monkeypatch):
     others = {"data.pkl": bomb, "constants.pkl": bomb, "code/__torch__/net.py": b"raise SystemExit"}
     path = write_packaged(tmp_path / "default_1.pt", state, others)
     with pytest.raises(GravLensError, match=r"default_1\.pt: holds Python objects or code"):
-        load_inception(path)  # it is not the file that is known
+        FIDInception.load(path)  # it is not the file that is known
     take_for_packaged(monkeypatch, path)
-    packaged, expected = load_inception(path), load_inception(tmp_path / "state.pth")
+    packaged, expected = FIDInception.load(path), FIDInception.load(tmp_path / "state.pth")
     for name, tensor in expected.state_dict().items():
         assert torch.equal(packaged.state_dict()[name], tensor), name
     assert not (tmp_path / "ran").exists()
@@ -216,7 +217,7 @@ def test_what_is_no_file_of_weights_is_one_line(tmp_path, content, message):
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(GravLensError, match=message) as caught:
-        load_inception(path)
+        FIDInception.load(path)
     assert str(caught.value).startswith(str(path))
     assert "\n" not in str(caught.value)
 

@@ -6,7 +6,7 @@ import torch
 
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.evaluation.inception import find_inception_weights
-from gravlensdiffusion.metrics.inception import inception_features, load_inception, normalise
+from gravlensdiffusion.metrics.inception import FIDInception, inception_features, normalise
 
 pytestmark = pytest.mark.parity
 
@@ -21,7 +21,7 @@ def test_features_are_those_of_the_script():
     ring = np.exp(-((np.hypot(x, y) - 7) ** 2) / 4)
     images = np.stack([ring, ring * (x > 0), np.random.default_rng(0).random((28, 28))])
     shown = normalise(torch.from_numpy(images[:, None].astype(np.float32)))
-    network, script = load_inception(path), torch.jit.load(str(path)).eval()
+    network, script = FIDInception.load(path), torch.jit.load(str(path)).eval()
     with torch.inference_mode():
         theirs = script(shown.contiguous()).numpy()
         assert theirs.std(axis=0).max() > 0.1  # images differ

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from gravlensdiffusion.metrics.features import frechet_distance
-from gravlensdiffusion.metrics.inception import FIDInception, load_inception
+from gravlensdiffusion.metrics.inception import FIDInception
 from gravlensdiffusion.metrics.kernel import kid
 from tests.metrics.inception_files import write_random_weights
 
@@ -72,7 +72,7 @@ def test_features_are_those_of_torch_fidelity(torch_fidelity, weights):
     )
     with torch.inference_mode():
         (theirs,) = extractor(images)
-        ours = load_inception(weights)((images.float() - 128) / 128)
+        ours = FIDInception.load(weights)((images.float() - 128) / 128)
     assert theirs.std(dim=0).max() > 0.1  # images differ
     assert torch.allclose(ours, theirs, rtol=1e-4, atol=1e-5)
 

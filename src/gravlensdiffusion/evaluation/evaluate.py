@@ -23,7 +23,7 @@ from gravlensdiffusion.evaluation.result import Evaluation, EvaluationSettings, 
 from gravlensdiffusion.evaluation.sets import Sets
 from gravlensdiffusion.evaluation.statistics import ENCODER, PHYSICS
 from gravlensdiffusion.formats.open import Images
-from gravlensdiffusion.metrics.inception import load_inception
+from gravlensdiffusion.metrics.inception import FIDInception
 from gravlensdiffusion.parallel import ALONE, Processes
 
 NUM_SHOWN = 40
@@ -94,7 +94,7 @@ def evaluate_sets(
     def begin() -> tuple[ComparisonPlan, Sets, Encoder, list[str]]:
         if inception_weights is not None and settings.protocol != "none":
             # A file that cannot be used is told before minutes of measuring, not after.
-            load_inception(inception_weights)
+            FIDInception.load(inception_weights)
         sizes = map(len, sets.compared)
         plan = ComparisonPlan.of(*sizes, num_seeds=settings.num_seeds, seed=settings.seed)
         ready, encoder = _ready(sets, settings)

