@@ -1,5 +1,6 @@
 """The FID Inception network: its size, its input, and what it refuses to read."""
 
+import os
 import pickle
 from pathlib import Path
 
@@ -207,6 +208,7 @@ def test_the_packaged_file_is_read_as_data(tmp_path, monkeypatch):
     ("content", "message"),
     [
         (None, "there is no such file"),
+        (2**40, "more than the limit"),
         (b"", "not a readable file of weights"),
         (b"<html>Not found</html>", "not a readable file of weights|which is refused"),
         (pickle.dumps([1, 2]), "not a bare state dict|not a readable|which is refused"),
@@ -214,7 +216,10 @@ def test_the_packaged_file_is_read_as_data(tmp_path, monkeypatch):
 )
 def test_what_is_no_file_of_weights_is_one_line(tmp_path, content, message):
     path = tmp_path / "w.pth"
-    if content is not None:
+    if isinstance(content, int):
+        path.touch()
+        os.truncate(path, content)
+    elif content is not None:
         path.write_bytes(content)
     with pytest.raises(GravLensError, match=message) as caught:
         FIDInception.load(path)

@@ -25,7 +25,7 @@ from torch.nn.functional import interpolate
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.untrusted.state_file import counters, read_weights
+from gravlensdiffusion.untrusted.state_file import MAX_BYTES, counters, read_weights
 
 NUM_FEATURES = 2048
 BATCH = 32
@@ -235,6 +235,9 @@ def digest(path: Path) -> str:
     if not path.is_file():
         raise GravLensError(f"{path}: there is no such file of Inception weights")
     try:
+        # No file that would be read is larger.
+        if (size := path.stat().st_size) > MAX_BYTES:
+            raise GravLensError(f"{path}: has {size} bytes, more than the limit of {MAX_BYTES}")
         with path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
