@@ -48,6 +48,25 @@ def test_images_that_cannot_be_brought_to_size_are_refused(shape, words):
         source.resized(10, "area")
 
 
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda source: source.resized(0), "at least 1 pixel, got 0"),
+        (lambda source: source.resized(-2), "at least 1 pixel, got -2"),
+        (lambda source: source.resized(8, "nearest"), "unknown resize 'nearest'"),
+        (lambda source: source.crop(0), "at least 1 pixel a side, got 0"),
+        (lambda source: source.crop(17), "too few to crop"),
+        (lambda source: source.labelled([0, 1], ("a", "b")), "4 images take as many labels"),
+        (lambda source: source.labelled([0, 1, 2, -1], ("a", "b")), "labels from -1 to 1"),
+        (lambda source: source.labelled([0, 1, -2, 1], ("a", "b")), "labels from -1 to 1"),
+        (lambda source: source.relabelled({"medium": "a"}), "no class 'medium'"),
+    ],
+)
+def test_what_cannot_be_made_of_a_set_is_refused_before_an_image_is_read(make, words):
+    with pytest.raises(GravLensError, match=words):
+        make(rings(4))
+
+
 def test_a_set_is_known_by_the_digest_of_its_training(tmp_path):
     source = rings(30)
     assert digest_of(source.resized(8, "area")) == prepare(source, tmp_path, 8, "area").fingerprint
@@ -109,6 +128,23 @@ def test_one_image_is_had_by_its_number_and_all_by_walking_through():
         lenses[5]
     with pytest.raises(IndexError, match="0 to 4"):
         lenses[-6]
+
+
+def test_images_may_be_chosen_by_whether_each_is_wanted(tmp_path):
+    store = LensStore(write_store(tmp_path / "a.h5", with_twins(lens_records()), HEADER))
+    places = [1, 4]
+    is_cdm = store.labels == 1
+    assert np.flatnonzero(is_cdm).tolist() == places
+    for source in (store, store.select(range(7)), prepare(store, tmp_path, 8, "area").images):
+        for wanted in (is_cdm, is_cdm.tolist()):
+            assert np.array_equal(source[wanted], source[places])
+            assert np.array_equal(source.read_noise_free(wanted), source.read_noise_free(places))
+            assert source.select(wanted).labels.tolist() == [1, 1]
+        with pytest.raises(IndexError, match="boolean"):
+            source[is_cdm[:3]]
+        with pytest.raises(IndexError, match="whole numbers, got float64"):
+            source[[0.5, 1.0]]
+        assert len(source[[]]) == 0
 
 
 def test_a_set_says_in_short_what_it_is():

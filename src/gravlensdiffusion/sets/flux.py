@@ -78,10 +78,6 @@ def resize(
         GravLensError: If the method is not known, the size is not positive, or the part is larger
             than the image.
     """
-    if method not in get_args(Resize):
-        raise GravLensError(f"unknown resize '{method}'; choose from {', '.join(get_args(Resize))}")
-    if size < 1:
-        raise GravLensError(f"image size must be at least 1 pixel, got {size}")
     if window is not None and not 0 < window <= min(images.shape[-2:]):
         raise GravLensError(f"no part of {window:g} pixels lies in {images.shape[-2:]}")
     rows = weights(images.shape[-2], size, method, window).astype(images.dtype)
@@ -127,7 +123,15 @@ def bring_to_size(
 
 @lru_cache(maxsize=32)
 def weights(old: int, new: int, method: str, window: float | None = None) -> NDArray[np.float64]:
-    """Return the matrix of shape ``(new, old)`` that resizes one axis, or its middle part."""
+    """Return the matrix of shape ``(new, old)`` that resizes one axis, or its middle part.
+
+    Raises:
+        GravLensError: If the method is not known, or the size is not positive.
+    """
+    if method not in get_args(Resize):
+        raise GravLensError(f"unknown resize '{method}'; choose from {', '.join(get_args(Resize))}")
+    if new < 1:
+        raise GravLensError(f"image size must be at least 1 pixel, got {new}")
     taken = old if window is None else window
     start = (old - taken) / 2
     if method == "area":

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.sets.records import GENERATED, LensRecord, SetHeader
 
-Indices = Sequence[int] | NDArray[np.integer] | slice
-"""Which images: whole numbers in any order, each as often as wanted, or a slice."""
+Indices = Sequence[int] | NDArray[np.integer] | NDArray[np.bool_] | slice
+"""Which images: whole numbers in any order, each as often as wanted, a slice, or whether each is wanted."""
 SUBHALO_DTYPE = np.dtype([("image", "<i8"), ("x", "<f8"), ("y", "<f8"), ("mass", "<f8")])
 BLOCK = 256
 """Images that are read at a time, at most."""
@@ -207,11 +207,13 @@ def as_indices(indices: Indices, num: int) -> NDArray[np.int64]:
     """Return the indices into ``num`` images as an array.
 
     Raises:
-        IndexError: If an index lies outside.
+        IndexError: If an index lies outside or is no whole number, or not each image is said to be wanted or not.
     """
-    if isinstance(indices, slice):
-        return np.arange(num, dtype=np.int64)[indices]
-    wanted = np.asarray(indices, dtype=np.int64).reshape(-1)
+    wanted = indices if isinstance(indices, slice) else np.asarray(indices).reshape(-1)
+    if isinstance(wanted, slice) or wanted.dtype == np.bool_:
+        return np.arange(num, dtype=np.int64)[wanted]
+    if wanted.size and wanted.dtype.kind not in "iu":
+        raise IndexError(f"images have whole numbers, got {wanted.dtype}")
     if wanted.size and (wanted.min() < 0 or wanted.max() >= num):
         raise IndexError(f"image index must lie in 0 to {num - 1}")
-    return wanted
+    return wanted.astype(np.int64)

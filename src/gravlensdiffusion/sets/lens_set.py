@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from gravlensdiffusion.config.bounds import UNLABELLED
 from gravlensdiffusion.errors import GravLensError, listed
-from gravlensdiffusion.sets.flux import UNKNOWN, bring_to_size, default_method
+from gravlensdiffusion.sets.flux import UNKNOWN, bring_to_size, default_method, weights
 from gravlensdiffusion.sets.images import Indices, LazyImages, as_indices
 from gravlensdiffusion.sets.records import LensRecord, SetHeader
 
@@ -33,11 +33,13 @@ class LensSet(LazyImages):
             size: Height and width of the middle [pixel].
 
         Raises:
-            GravLensError: If the images are smaller.
+            GravLensError: If the images are smaller, or the middle is none.
         """
         channels, height, width = self.image_shape
         if size > min(height, width):
             raise GravLensError(f"{self.name(0)}: has {height} x {width} pixels, too few to crop")
+        if size < 1:
+            raise GravLensError(f"the middle must have at least 1 pixel a side, got {size}")
         # What a set says of its making was said of larger images.
         header = replace(self.header, config="")
         return View(
@@ -58,7 +60,8 @@ class LensSet(LazyImages):
             flux_unit: Unit that images which do not tell theirs are taken to be in; None for none.
 
         Raises:
-            GravLensError: If the images are not square, or smaller than ``size``.
+            GravLensError: If the images are not square, or smaller than ``size``, which is at least 1, or the
+                method is not known.
         """
         channels, height, width = self.image_shape
         if height != width:
@@ -69,6 +72,7 @@ class LensSet(LazyImages):
         if size == height:
             return self
         method = method or default_method(size)
+        weights(height, size, method)  # refuses what cannot be, before an image is read
         unit, scale = self.header.flux_unit, self.header.pixel_scale_arcsec
         if unit == UNKNOWN and flux_unit is not None:
             unit = flux_unit
@@ -90,9 +94,17 @@ class LensSet(LazyImages):
         Args:
             labels: Class of each image, shape ``(N,)``; -1 where it is not known.
             class_names: Names of the classes.
+
+        Raises:
+            GravLensError: If there is not a label for each image, or one that names no class.
         """
-        header = replace(self.header, class_names=tuple(class_names))
-        return View(self, header=header, labels=np.asarray(labels, np.int16))
+        header, labels = replace(self.header, class_names=tuple(class_names)), np.asarray(labels)
+        is_known = (labels >= UNLABELLED) & (labels < len(header.class_names))
+        if labels.shape != (len(self),) or not is_known.all():
+            raise GravLensError(
+                f"{len(self)} images take as many labels from -1 to {len(header.class_names) - 1}"
+            )
+        return View(self, header=header, labels=labels.astype(np.int16))
 
     def relabelled(self, names: Mapping[str, str]) -> "LensSet":
         """Return the images with classes of other names; those that get one name become one.
