@@ -80,6 +80,8 @@ class TestRefusalsOfTheWriter:
             ({"label": 3}, "/labels: image 2 has label 3"),
             ({"label": -2}, "/labels: image 2 has label -2"),
             ({"parameters": {"a/b": 1.0}}, "/parameters: image 2 .*'a/b'"),
+            ({"parameters": {"a\0b": 1.0}}, r"/parameters: image 2 .*'a\\x00b'"),
+            ({"parameters": {"z": "high"}}, "cannot hold what was given"),
             ({"parameters": {"z": np.inf}}, "/parameters/z: image 2 .* infinite"),
             ({"subhaloes": np.ones((2, 2))}, "/subhaloes: image 2"),
             ({"subhaloes": np.full((2, 3), np.nan)}, "/subhaloes: image 2"),
@@ -92,6 +94,28 @@ class TestRefusalsOfTheWriter:
         records[2] = replace(records[2], **changes)
         with pytest.raises(GravLensError, match=message):
             write_store(tmp_path / "a.h5", records, HEADER)
+        assert list(tmp_path.iterdir()) == []
+
+    @pytest.mark.parametrize(
+        ("changes", "message"),
+        [
+            ({"pixel_scale_arcsec": -0.05}, "pixel_scale_arcsec: must be positive"),
+            ({"pixel_scale_arcsec": np.nan}, "pixel_scale_arcsec: must be positive"),
+            ({"flux_unit": "e" * 1001}, "flux_unit: has 1001 letters"),
+            ({"flux_unit": 3}, "flux_unit: must be text"),
+            ({"flux_unit": "a\0b"}, "cannot hold what was given: .*NULL"),
+            ({"preset": "a\udc80"}, "cannot hold what was given: .*surrogates"),
+            ({"seed": 2**70}, "cannot hold what was given"),
+            ({"seed": 1.5}, "seed: must be a whole number"),
+            ({"parameter_units": {"theta_E": "a" * 1001}}, "/parameters/theta_E .* 1001 letters"),
+            ({"class_names": ("a", "b", "c" * 1001)}, "class_names: has 1001 letters"),
+        ],
+    )
+    def test_a_header_that_could_not_be_read_again_is_named(
+        self, tmp_path: Path, changes: dict[str, object], message: str
+    ) -> None:
+        with pytest.raises(GravLensError, match=f"^{tmp_path}/a.h5: .*{message}"):
+            write_store(tmp_path / "a.h5", lens_records(4), replace(HEADER, **changes))
         assert list(tmp_path.iterdir()) == []
 
     def test_the_first_image_must_have_three_axes(self, tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """Writing `lenses.h5` from a stream of records, with flat memory."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from gravlensdiffusion.codec import to_json
 from gravlensdiffusion.config.bounds import UNLABELLED
-from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.errors import GravLensError, one_line
 from gravlensdiffusion.files import refuse_existing, whole_file
 from gravlensdiffusion.sets.images import SUBHALO_DTYPE
 from gravlensdiffusion.sets.lens_set import LensSet
@@ -25,6 +26,7 @@ from gravlensdiffusion.store.schema import (
     SCHEMA_VERSION,
     SUBHALO_UNITS,
     TEXT_ATTRIBUTES,
+    read_layout,
 )
 from gravlensdiffusion.untrusted.probe import trust_file
 
@@ -57,8 +59,8 @@ def write_store(
         The path.
 
     Raises:
-        GravLensError: If the path exists, a record breaks the specification (image and field are
-            named), or there are not ``num`` of them.
+        GravLensError: If the path exists, a record or the header breaks the specification (the field is named, and
+            the image), or there are not ``num`` of them.
     """
     path = Path(path)
     if isinstance(records, LensSet):
@@ -71,10 +73,10 @@ def write_store(
     ):
         writer = _StoreWriter(file, header, path)
         for record in records:
-            with undisturbed():
+            with undisturbed(), _unwritten(path):
                 writer.add(record)
             sink.check()
-        with undisturbed():
+        with undisturbed(), _unwritten(path):
             writer.finish(num)
     trust_file(path, try_out)
     return path
@@ -123,6 +125,11 @@ class _StoreWriter:
         for dataset in self.file.get("parameters", {}).values():
             dataset.resize(self.num_written, axis=0)
         self._write_attributes()
+        try:
+            read_layout(self.file)
+        except GravLensError as error:  # which names what HDF5 writes to
+            _, _, told = str(error).partition(f"{one_line(self.file.filename)}: ")
+            raise GravLensError(f"{self.path}: {told}") from None
 
     def _error(self, field: str, what: str) -> GravLensError:
         k = self.num_written + len(self.buffer)
@@ -161,7 +168,7 @@ class _StoreWriter:
         if not UNLABELLED <= record.label < len(self.header.class_names):
             raise self._error("/labels", f"has label {record.label}, which names no class")
         for name, value in record.parameters.items():
-            if not name or "/" in name or name.startswith("."):
+            if not name or "/" in name or name.startswith(".") or not name.isprintable():
                 raise self._error("/parameters", f"has a parameter of the bad name '{name}'")
             if np.isinf(value):
                 raise self._error(f"/parameters/{name}", "has an infinite value")
@@ -231,6 +238,15 @@ class _StoreWriter:
         if header.fillings:
             made = ", ".join(to_json(each, indent=None) for each in header.fillings)
             attributes[FILLINGS] = f"[{made}]"
+
+
+@contextmanager
+def _unwritten(path: Path) -> Iterator[None]:
+    """Tell what HDF5 has no type for, or a text that it cannot hold."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        raise GravLensError(f"{path}: cannot hold what was given: {error!s:.100}") from error
 
 
 def _append(dataset: h5py.Dataset, rows: np.ndarray) -> None:
