@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,17 @@ def test_a_crash_and_a_hang_are_told_and_the_others_are_still_tried(tmp_path: Pa
     assert "ends the process that reads it" in found[paths[1]]
     assert "nothing came of it" in found[paths[3]]
     assert found[paths[2]] == found[paths[6]] == "wrong"
+
+
+@pytest.mark.usefixtures("failing")
+def test_several_threads_are_told_of_their_own_files_and_end_no_child_of_another(
+    tmp_path: Path,
+) -> None:
+    paths = files(tmp_path, *(f"{word}{k}" for k in range(8) for word in ("bad", "good", "fine")))
+    with ThreadPoolExecutor(8) as threads:
+        found = threads.map(lambda path: probe_files([path], try_out), paths)
+        wrong = {path: told for each in found for path, told in each.items()}
+    assert wrong == {path: "wrong" for path in paths if path.name.startswith("bad")}
 
 
 @pytest.mark.usefixtures("failing")

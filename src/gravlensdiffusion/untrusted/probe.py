@@ -21,22 +21,18 @@ from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 from queue import Empty, Queue
-from typing import Any
+from typing import Any, cast
 
 from gravlensdiffusion.errors import AmbiguousImageError, BadImageError, GravLensError
 
 Trial = Callable[..., object]
 """Does all that opening a file does, at the top of its module: takes the file, and what else it is told. What it
 raises is wrong with the file, but that the user has to choose an image first."""
-_Identity = tuple[int, ...]
 
 MAX_UNPACKING = 100
 """Bytes that one byte of a compressed file may stand for; images compress by far less."""
 SMALL_BYTES = 2**26
 """What any file may unpack to, however small it is."""
-MAX_PIECES = 1000
-"""Pieces between the holes of a file that are counted; one with more is taken as whole."""
-
 START_S = 60.0
 """How long the child may take to start [s]; it takes a fifth of a second on an idle machine."""
 FILE_S = 5.0
@@ -52,7 +48,7 @@ _START = (
     "importlib.import_module(sys.argv[2]).main()"
 )
 
-_verdicts: dict[tuple[_Identity, str, tuple[Any, ...]], str | None] = {}
+_verdicts: dict[tuple[tuple[int, ...], str, tuple[Any, ...]], str | None] = {}
 """What trials found wrong with files, as they were when tried out or written by this process."""
 
 
@@ -66,7 +62,7 @@ def check_unpacked(declared: int, held: int) -> None:
 
 
 def held_bytes(path: Path) -> int:
-    """Return the size of a file without its holes, where the system tells [bytes].
+    """Return the size of a file without its holes, where the system tells and they are under 1000 [bytes].
 
     The number of blocks would not do: some file systems count those of a new file seconds later.
     """
@@ -75,7 +71,7 @@ def held_bytes(path: Path) -> int:
         return size
     held = start = 0
     with path.open("rb", buffering=0) as stream, suppress(OSError):  # no more data
-        for _ in range(MAX_PIECES):
+        for _ in range(1000):
             start = os.lseek(stream.fileno(), start, os.SEEK_DATA)
             end = os.lseek(stream.fileno(), start, os.SEEK_HOLE)
             held, start = held + end - start, end
@@ -105,8 +101,8 @@ def probe_files(paths: Sequence[Path], trial: Trial) -> dict[Path, str]:
 def probe_file(path: Path, trial: Trial, *arguments: Any) -> str | None:
     """Try a file out in a child process and return what is wrong with it, or None.
 
-    The child stays for the next file; see `release`. A file that has been tried out before and has not
-    changed since is not tried again.
+    The child stays for the next file, of any thread; see `release`. A file that has been tried out before
+    and has not changed since is not tried again.
 
     Args:
         path: The file; one that is empty or no regular file is left to the caller.
@@ -121,7 +117,8 @@ def probe_file(path: Path, trial: Trial, *arguments: Any) -> str | None:
         return None
     known = (identity, _name(trial), arguments)
     if known not in _verdicts:
-        wrong = _child().judge(path, _name(trial), arguments)
+        with _alone():
+            wrong = _child().judge(path, _name(trial), arguments)
         if identity != _identity(path):
             return wrong
         _verdicts[known] = wrong
@@ -143,16 +140,17 @@ def trust_file(path: Path, trial: Trial) -> None:
 
 
 def release() -> None:
-    """End the child process, if there is one; another file starts a new one."""
-    while _children:
-        _children.pop().close()
+    """End the child process, if there is one, once it has answered; another file starts a new one."""
+    with _alone():
+        while _children:
+            _children.pop().close()
 
 
 def _name(trial: Trial) -> str:
     return f"{trial.__module__}:{trial.__qualname__}"
 
 
-def _identity(path: Path) -> _Identity | None:
+def _identity(path: Path) -> tuple[int, ...] | None:
     """Return what changes with the content of a file, or None where there is none to read."""
     try:
         status = path.stat()
@@ -202,8 +200,7 @@ class _Child:
         # A link stays what it is: the reader opens it by this name as well.
         answer = self._ask(trial, os.path.abspath(path), arguments, seconds)  # noqa: PTH100
         if answer:
-            wrong: str | None = json.loads(answer)
-            return wrong
+            return cast("str | None", json.loads(answer))
         release()
         if answer is None:
             return f"is not readable: nothing came of it in {seconds:.0f} s"
@@ -213,12 +210,9 @@ class _Child:
         """End the process and wait for it."""
         if self.process.poll() is None and self.owner == os.getpid():
             self.process.kill()
-        self.process.wait()
-        self.reader.join()
-        for stream in (self.process.stdin, self.process.stdout):
-            with suppress(OSError):
-                if stream is not None:
-                    stream.close()
+        with suppress(OSError), self.process:  # which closes its streams
+            self.process.wait()
+            self.reader.join()
 
     def _ask(
         self, trial: str, path: str | None, arguments: tuple[Any, ...], seconds: float
@@ -246,7 +240,13 @@ class _Child:
 
 
 _children: list[_Child] = []
+_locks: dict[int, threading.RLock] = {}
 atexit.register(release)
+
+
+def _alone() -> threading.RLock:
+    """Return what lets one thread at a time ask the child; that of a parent process may never be let go."""
+    return _locks.setdefault(os.getpid(), threading.RLock())
 
 
 def _child() -> _Child:
