@@ -132,6 +132,16 @@ def test_maps_in_files_beside_the_image(tmp_path):
     assert "background_rms" not in source.parameters
 
 
+def test_maps_beside_a_stack_are_left_alone(tmp_path):
+    images, noise = lens_images(20, size=SIZE), np.ones((20, SIZE, SIZE), np.float32)
+    noise[0, 3, 3] = np.nan
+    np.save(tmp_path / "a.npy", images)
+    np.save(tmp_path / "a_noise.npy", noise)
+    source = open_set(tmp_path)
+    np.testing.assert_array_equal(source.read([0]), images[None, :1])
+    assert source.notes == ("named like noise maps, left alone: 1; a_noise.npy first",)
+
+
 def test_a_band_without_data_quality_beside_one_with_it(tmp_path):
     hdus = [fits.PrimaryHDU()]
     for band, image in zip(("VIS", "DES_G"), lens_images(2, size=SIZE), strict=True):

@@ -181,8 +181,10 @@ def check_class_names(names: Sequence[str]) -> None:
 
     Raises:
         GravLensError: If one is empty, a reserved word, has a separator in it or blanks around it, or
-            is there twice.
+            is there twice, or there are more than `MAX_CLASSES`.
     """
+    if len(names) > MAX_CLASSES:
+        raise GravLensError(f"has {len(names)} classes, more than the limit of {MAX_CLASSES}")
     for name in names:
         reason = RESERVED.get(name.lower())
         marks = [mark for mark in SEPARATORS if mark in name]

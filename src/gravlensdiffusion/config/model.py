@@ -7,7 +7,6 @@ from typing import Annotated, Literal
 
 from gravlensdiffusion.config.bounds import (
     LATER,
-    MAX_CLASSES,
     MAX_STEPS,
     Bands,
     Bounded,
@@ -242,8 +241,6 @@ class ModelConfig(Bounded):
     prior_draws: Literal["rows", "density"] = field(default="rows", metadata=LATER)
 
     def _faults(self) -> Iterator[str]:
-        if len(self.class_names) > MAX_CLASSES:
-            yield f"model has more than {MAX_CLASSES} classes"
         check_class_names(self.class_names)
         names = [each.name for each in self.parameters]
         if len(set(names)) != len(names):

@@ -33,7 +33,7 @@ class Entry:
     path: Path
     index: int
     name: str
-    shape: tuple[int, ...]
+    shape: tuple[int, int, int]
     whole: tuple[int, ...]
     dtype: str
     facts: Facts

@@ -1,14 +1,14 @@
 """A set of image files, looked through once and then read on demand."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gravlensdiffusion.config.bounds import MAX_CLASSES, UNLABELLED, check_class_names
+from gravlensdiffusion.config.bounds import UNLABELLED, check_class_names
 from gravlensdiffusion.errors import (
     AmbiguousImageError,
     BadFilesError,
@@ -25,6 +25,7 @@ from gravlensdiffusion.formats.image import (
     fill_masked,
     masked_pixels,
     to_float32,
+    with_maps,
 )
 from gravlensdiffusion.sets.flux import UNKNOWN, ends_of
 from gravlensdiffusion.sets.images import Indices, as_indices
@@ -32,8 +33,6 @@ from gravlensdiffusion.sets.lens_set import LensSet, middle
 from gravlensdiffusion.sets.naming import split_name
 from gravlensdiffusion.store.schema import MAX_NAME
 from gravlensdiffusion.untrusted.probe import release
-
-T = TypeVar("T", bound=np.generic)
 
 MAX_PROBLEMS = 100_000
 
@@ -47,6 +46,7 @@ class FileSet(LensSet):
     Args:
         listing: The files, and what was found wrong before.
         readers: The reader of each suffix.
+        map_readers: Those of maps that lie beside images.
         psf: Returns the PSF that comes with an image of a file; None where none does.
         skip_bad, mixed, any_unit, crop: As in `open_set`.
 
@@ -59,6 +59,7 @@ class FileSet(LensSet):
         self,
         listing: Listing,
         readers: Mapping[str, ImageReader],
+        map_readers: Mapping[str, ImageReader],
         *,
         skip_bad: bool,
         mixed: bool,
@@ -66,10 +67,11 @@ class FileSet(LensSet):
         crop: int | None,
         psf: Callable[[Path, int], NDArray[np.generic] | None],
     ) -> None:
-        self.path = path = listing.root
-        self._readers, self._crop, self._psf = readers, crop, psf
+        self._readers, self._map_readers, self._maps = readers, map_readers, listing.maps
+        self._crop, self._psf = crop, psf
         named = tuple(map(one_line, listing.class_names))
-        _check_names(path, named)
+        with _named(listing.root):
+            check_class_names(named)  # before their files are read
         self._stated: dict[str, str] = {}
         found = list(listing.problems)
         misfits: list[str] = []
@@ -88,23 +90,25 @@ class FileSet(LensSet):
         if not entries and len(found) == 1:
             raise GravLensError(found[0])
         if is_bad and not skip_bad:
-            raise BadFilesError(path, found)
+            raise BadFilesError(listing.root, found)
         if not entries:
-            raise GravLensError(f"{path}: holds no image that can be used")
-        self.problems = tuple(found)
-        self.notes = (*listing.notes, *notes)
-        self.num_skipped = len(found)
+            raise GravLensError(f"{listing.root}: holds no image that can be used")
+        self.problems, self.num_skipped = tuple(found), len(found)
+        stacks = {entry.path for entry in entries if entry.facts.is_stacked}
+        self.notes = (*listing.notes, *listing.told_beside(stacks), *notes)
+        with _named(listing.root):
+            self.header = common_header(entries, classes_of(entries, named))
+        self._take(entries)
+
+    def _take(self, entries: list[Entry]) -> None:
+        """Keep what is known of the images."""
+        self._entries = entries
+        self.files = tuple(dict.fromkeys(entry.path for entry in entries))
         self.states_unit = all(entry.facts.ends is None for entry in entries)
         self.dtypes = tuple(sorted({entry.dtype for entry in entries}))
         self.has_masked = any(entry.num_masked for entry in entries)
-        self._entries = entries
-        channels, height, width = entries[0].shape
-        self.image_shape = (channels, height, width)
-        names = classes_of(entries, named)
-        _check_names(path, names)
-        self.header = common_header(entries, names)
-        self.files = tuple(dict.fromkeys(entry.path for entry in entries))
-        index = {name: k for k, name in enumerate(names)}
+        self.image_shape = entries[0].shape
+        index = {name: k for k, name in enumerate(self.header.class_names)}
         labels = [index.get(entry.facts.class_name or "", UNLABELLED) for entry in entries]
         self.labels = np.array(labels, np.int16)
         self.parameters = {
@@ -121,22 +125,18 @@ class FileSet(LensSet):
         wanted = as_indices(indices, len(self))
         images = np.empty((wanted.size, *self.image_shape), np.float32)
         for place, k in enumerate(wanted):
-            images[place] = self._read(self._entries[k], _to_image)
+            images[place] = self._image(self._entries[k])
         return images
 
     def read_whole(self, index: int) -> NDArray[np.float32]:
         """Return all of an image, shape ``(C, H, W)``, of which the set may hold the middle."""
-        return self._read(self._entries[index], _to_image, is_cropped=False)
+        return self._image(self._entries[index], is_cropped=False)
 
     def read_psf(self, index: int) -> NDArray[np.generic] | None:
         """Return the PSF that comes with an image, shape ``(C, h, w)``; None where none does."""
         entry = self._entries[index]
-        try:
+        with _named(entry.name, "has a PSF that cannot be used: it "):
             return self._psf(entry.path, entry.index)
-        except Exception as error:
-            raise GravLensError(
-                f"{entry.name}: has a PSF that cannot be used: it {_reason(error)}"
-            ) from error
 
     def close(self) -> None:
         """End the process in which files are tried out; a later read begins another."""
@@ -146,30 +146,26 @@ class FileSet(LensSet):
         """Return which pixels of images were not observed, shape ``(B, C, H, W)``."""
         wanted = as_indices(indices, len(self))
         masked = np.zeros((wanted.size, *self.image_shape), bool)
-        for place, k in enumerate(wanted):
-            if self._entries[k].num_masked:
-                masked[place] = self._read(
-                    self._entries[k], lambda pixels, _: masked_pixels(pixels)
-                )
+        for place, entry in enumerate(self._entries[k] for k in wanted):
+            if entry.num_masked:
+                with _named(entry.name):
+                    masked[place] = masked_pixels(self._pixels(entry))
         return masked
 
-    def _read(
-        self,
-        entry: Entry,
-        change: Callable[[NDArray[np.generic], Facts], NDArray[T]],
-        *,
-        is_cropped: bool = True,
-    ) -> NDArray[T]:
-        """Return what becomes of the pixels of an image."""
+    def _image(self, entry: Entry, *, is_cropped: bool = True) -> NDArray[np.float32]:
+        with _named(entry.name):
+            pixels = self._pixels(entry, is_cropped=is_cropped)
+            filled = fill_masked(pixels) if entry.facts.has_mask else pixels
+            return to_float32(filled, entry.facts.white, entry.facts.factor)
+
+    def _pixels(self, entry: Entry, *, is_cropped: bool = True) -> NDArray[np.generic]:
+        """Return the pixels of an image in the type that it has, those that were not observed as no number."""
         reader = self._readers[split_name(entry.path)[1]]
-        try:
-            whole = reader.pixels(entry.path, entry.index)
-            pixels = change(self._cropped(whole) if is_cropped else whole, entry.facts)
-        # A damaged file fails in a library in any way.
-        except Exception as error:
-            raise GravLensError(f"{entry.name}: {_reason(error)}") from error
+        whole = reader.pixels(entry.path, entry.index)
+        whole, _ = self._mapped(entry.path, whole, entry.facts)
+        pixels = self._cropped(whole) if is_cropped else whole
         if pixels.shape[-2:] != (entry.shape[-2:] if is_cropped else entry.whole):
-            raise GravLensError(f"{entry.name}: has changed its size while in use")
+            raise BadImageError("has changed its size while in use")
         return pixels
 
     def _scan(
@@ -182,16 +178,15 @@ class FileSet(LensSet):
             if path.stat().st_size == 0:
                 raise BadImageError("is empty: 0 bytes")
             reader = self._readers[split_name(path)[1]]
-            for index, (whole, stated) in enumerate(reader.images(path)):
+            for index, (image, known) in enumerate(reader.images(path)):
+                whole, stated = self._mapped(path, image, known)
                 pixels = self._cropped(whole)
                 name = f"{path}[{index}]" if stated.is_stacked else str(path)
+                flags = {kind: self._cropped(own) for kind, own in stated.flags.items()}
+                flagged = {kind: int(np.count_nonzero(own)) for kind, own in flags.items()}
                 try:
-                    flagged = {
-                        kind: int(np.count_nonzero(self._cropped(own)))
-                        for kind, own in stated.flags.items()
-                    }
                     num_masked = _check_masked(pixels, flagged) if stated.has_mask else 0
-                    image = to_float32(fill_masked(pixels) if num_masked else pixels)
+                    filled = to_float32(fill_masked(pixels) if num_masked else pixels)
                 except BadImageError as problem:
                     bad.append(f"{name}: {problem}")
                     if len(bad) > MAX_PROBLEMS:
@@ -214,7 +209,7 @@ class FileSet(LensSet):
                         whole=whole.shape[-2:],
                         dtype=pixels.dtype.name,
                         facts=facts,
-                        is_mask=_has_two_whole_values(image),
+                        is_mask=_has_two_whole_values(filled),
                         num_masked=num_masked,
                         flagged=flagged,
                     )
@@ -231,6 +226,18 @@ class FileSet(LensSet):
             return []
         problems += bad
         return entries
+
+    def _mapped(
+        self, path: Path, pixels: NDArray[np.generic], facts: Facts
+    ) -> tuple[NDArray[np.generic], Facts]:
+        """Return an image and its facts with what maps in files beside it say; of a stack they say nothing."""
+        maps = {}
+        for kind, beside in () if facts.is_stacked else self._maps.get(path, {}).items():
+            try:
+                maps[kind] = self._map_readers[split_name(beside)[1]].pixels(beside, 0)
+            except BadImageError as error:
+                raise BadImageError(f"has a {kind} in {beside.name} that {error}") from error
+        return with_maps(pixels, facts, maps)
 
     def _cropped(self, pixels: NDArray[np.generic]) -> NDArray[np.generic]:
         if self._crop is None:
@@ -253,16 +260,13 @@ class FileSet(LensSet):
         return replace(facts, flux_unit=one_line(facts.flux_unit), class_name=class_name)
 
 
-def _check_names(path: Path, names: tuple[str, ...]) -> None:
-    """Refuse classes that cannot be asked for; folders before their files are read."""
-    if len(names) > MAX_CLASSES:
-        raise GravLensError(
-            f"{path}: has {len(names)} classes, more than the limit of {MAX_CLASSES}"
-        )
+@contextmanager
+def _named(name: object, what: str = "") -> Iterator[None]:
+    """Name what cannot be used; a damaged file fails in a library in any way."""
     try:
-        check_class_names(names)
-    except GravLensError as error:
-        raise GravLensError(f"{path}: {error}") from None
+        yield
+    except Exception as error:
+        raise GravLensError(f"{name}: {what}{_reason(error)}") from error
 
 
 def _check_masked(pixels: NDArray[np.generic], flagged: Mapping[str, int]) -> int:
@@ -285,13 +289,8 @@ def _has_two_whole_values(image: NDArray[np.float32]) -> bool:
     return are_whole and bool(((image == low) | (image == high)).all())
 
 
-def _to_image(pixels: NDArray[np.generic], facts: Facts) -> NDArray[np.float32]:
-    filled = fill_masked(pixels) if facts.has_mask else pixels
-    return to_float32(filled, facts.white, facts.factor)
-
-
 def _reason(error: Exception) -> str:
-    if isinstance(error, BadImageError):
+    if isinstance(error, BadImageError | GravLensError):
         return str(error)
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return f"cannot be read ({reason.partition(chr(10))[0]:.100})"

@@ -2,7 +2,7 @@
 
 import stat
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -67,6 +67,16 @@ class Listing:
                     "no set in two formats; name one of them"
                 )
 
+    def told_beside(self, stacks: Collection[Path]) -> Iterator[str]:
+        """Say what lies beside images, one line each; maps beside stacks of images are left alone."""
+        every = [own for image, own in self.maps.items() if image not in stacks]
+        maps = {path: kind for own in every for kind, path in own.items()}
+        left = {path: kind for path, kind in self.companions.items() if path not in maps}
+        for companions, fate in ((maps, "taken for that of an image"), (left, "left alone")):
+            firsts = {kind: path for path, kind in reversed(companions.items())}
+            for kind, num in Counter(companions.values()).items():
+                yield f"named like {kind}s, {fate}: {num}; {firsts[kind].name} first"
+
 
 def list_folder(
     root: Path, *, band: str | None = None, mixed: bool = False, follow_links: bool = False
@@ -125,12 +135,6 @@ def _notes(listing: Listing, empty: list[str], num_objects: int) -> Iterator[str
         yield f"folders without images, left out: {listed(empty)}"
     if num_objects:
         yield f"folders of one object each, whose names are no classes: {num_objects}"
-    maps = {path: kind for own in listing.maps.values() for kind, path in own.items()}
-    left = {path: kind for path, kind in listing.companions.items() if path not in maps}
-    for companions, fate in ((maps, "taken for that of an image"), (left, "left alone")):
-        firsts = {kind: path for path, kind in reversed(companions.items())}
-        for kind, num in Counter(companions.values()).items():
-            yield f"named like {kind}s, {fate}: {num}; {firsts[kind].name} first"
 
 
 def _take_classes(listing: Listing, tables: list[Path]) -> list[str]:

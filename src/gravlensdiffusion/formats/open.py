@@ -1,13 +1,12 @@
 """The one way into a data set, whatever its files are."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from gravlensdiffusion.errors import BadFilesError, BadImageError, GravLensError, one_line
+from gravlensdiffusion.errors import BadFilesError, GravLensError, one_line
 from gravlensdiffusion.files import check_regular
 from gravlensdiffusion.formats.arrays import ArrayChoice
 from gravlensdiffusion.formats.companions import IMAGE_SUFFIXES, advice, is_of_images
@@ -16,7 +15,7 @@ from gravlensdiffusion.formats.fits import FitsReader
 from gravlensdiffusion.formats.fits_extensions import Choice
 from gravlensdiffusion.formats.folder import Listing, list_folder
 from gravlensdiffusion.formats.hdf5 import Hdf5Reader, is_lenstronomy
-from gravlensdiffusion.formats.image import MIN_SIDE, Facts, ImageReader, Maps, with_maps
+from gravlensdiffusion.formats.image import MIN_SIDE, ImageReader
 from gravlensdiffusion.formats.npy import NpyReader, NpzReader
 from gravlensdiffusion.formats.picture import FORMAT_OF, PictureReader
 from gravlensdiffusion.sets.lens_set import LensSet
@@ -110,51 +109,17 @@ def open_set(
     elif listing.shards:
         store = _open_store(root, listing, skip_bad)
         return store if crop is None else store.crop(crop)
-    if listing.maps:
-        of_maps = FitsReader(choice._replace(hdu=None, is_map=True))
-        beside = {**readers, **dict.fromkeys(FITS_SUFFIXES, of_maps)}
-        readers = {key: _MapReader(each, beside, listing.maps) for key, each in readers.items()}
+    of_maps = FitsReader(choice._replace(hdu=None, is_map=True))
     return FileSet(
         listing,
         readers,
+        readers | dict.fromkeys(FITS_SUFFIXES, of_maps),
         skip_bad=skip_bad,
         mixed=mixed,
         any_unit=any_unit,
         crop=crop,
         psf=of_fits.psf,
     )
-
-
-class _MapReader:
-    """Reads images of one suffix, and what the maps in files beside some of them say."""
-
-    def __init__(
-        self,
-        reader: ImageReader,
-        readers: Mapping[str, ImageReader],
-        maps: Mapping[Path, Mapping[str, Path]],
-    ) -> None:
-        self._reader, self._readers, self._maps = reader, dict(readers), maps
-
-    def images(self, path: Path) -> Iterator[tuple[NDArray[np.generic], Facts]]:
-        """Yield the images of a file, their flagged pixels as NaN, and what is known of each."""
-        for pixels, facts in self._reader.images(path):
-            yield with_maps(pixels, facts, {} if facts.is_stacked else self._beside(path))
-
-    def pixels(self, path: Path, index: int) -> NDArray[np.generic]:
-        """Return an image of a file, its flagged pixels as NaN."""
-        pixels = self._reader.pixels(path, index)
-        return with_maps(pixels, Facts(), self._beside(path) if index == 0 else {})[0]
-
-    def _beside(self, path: Path) -> Maps:
-        """Return the maps of an image by their kind."""
-        found = {}
-        for kind, beside in self._maps.get(path, {}).items():
-            try:
-                found[kind] = self._readers[split_name(beside)[1]].pixels(beside, 0)
-            except BadImageError as error:
-                raise BadImageError(f"has a {kind} in {beside.name} that {error}") from error
-        return found
 
 
 def as_set(source: Images) -> LensSet:
