@@ -46,6 +46,7 @@ def test_without_a_gpu_auto_is_the_processor(none):
         ("mps", "no MPS device here"),
         ("gpu", "must be auto, cpu, cuda, cuda:0 or mps, got 'gpu'"),
         ("cuda:x", "got 'cuda:x'"),
+        ("cuda:", "got 'cuda:'"),
         (0, "got '0'"),
         ("", "got ''"),
     ],

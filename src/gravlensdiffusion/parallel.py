@@ -1,6 +1,7 @@
 """Processes that a launcher started for one command, where each computes, and in how many threads."""
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -184,7 +185,7 @@ def find_device(device: object) -> str:
     kind, _, number = name.partition(":")
     if name == "auto":
         return "cuda" if has_gpu else "cpu"
-    if kind not in ("cpu", "cuda", "mps") or (number and not number.isdecimal()):
+    if re.fullmatch(r"(cpu|cuda|mps)(:[0-9]+)?", name) is None:
         raise GravLensError(f"`device` must be auto, cpu, cuda, cuda:0 or mps, got {name!r}")
     if kind == "cuda" and not has_gpu:
         raise GravLensError("no CUDA device here; use `device` cpu or auto")

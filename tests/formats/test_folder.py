@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from astropy.io import fits
 
 from gravlensdiffusion.errors import BadFilesError, GravLensError
 from gravlensdiffusion.formats.open import open_set
@@ -154,6 +155,13 @@ def test_a_table_gives_the_classes(stamps: Path, text: str, beside: str) -> None
     assert source.header.class_names == ("cdm", "no")
     assert source.labels.tolist() == [0, 1, 1, 0]
     assert source.notes == ("classes of 4 files from labels.csv",)
+
+
+def test_a_table_may_leave_out_that_a_file_is_packed(tmp_path: Path) -> None:
+    for name, image in zip(("a.fits.gz", "b.fits", "c.fits.gz"), lens_images(3), strict=True):
+        fits.writeto(tmp_path / name, image)
+    (tmp_path / "labels.csv").write_text("file,label\na,cdm\nb,no\nc.fits.gz,cdm\n")
+    assert open_set(tmp_path).labels.tolist() == [0, 1, 0]
 
 
 def test_what_does_not_match_is_told(stamps: Path) -> None:

@@ -234,7 +234,8 @@ def with_classes(
     found: dict[str, Path] = {}
     labelled: list[tuple[Path, str | None]] = []
     for path, _ in files:
-        own = (path.relative_to(table.parent).as_posix(), path.name, path.stem)
+        whole = path.relative_to(table.parent).as_posix()
+        own = (whole, path.name, path.stem, split_name(path)[0])
         name = next((each for each in own if each in classes), None)
         if name is not None and found.setdefault(name, path) != path:
             raise BadImageError(f"names two files {name:.100}: {found[name]} and {path}")
