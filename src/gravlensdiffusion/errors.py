@@ -2,11 +2,8 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-
-NUM_LISTED = 5
-"""Names in one line, at most."""
 
 
 class GravLensError(Exception):
@@ -73,7 +70,8 @@ def by_cause(problems: Sequence[str]) -> list[str]:
     ]
 
 
-def listed(names: Sequence[str]) -> str:
+def listed(names: Iterable[str], most: int = 5) -> str:
     """Return the first few names, and how many more there are."""
-    more = len(names) - NUM_LISTED
-    return ", ".join(names[:NUM_LISTED]) + (f" and {more:,} more" if more > 0 else "")
+    every = list(names)
+    more = f" and {len(every) - most:,} more" if len(every) > most else ""
+    return ", ".join(every[:most]) + more

@@ -83,7 +83,11 @@ def whole_folder(
         else:
             entries = sorted(temporary.iterdir())
             for entry in entries:
-                move(entry, folder / entry.name)
+                target = folder / entry.name
+                if target.is_dir():
+                    # A folder cannot be replaced in one step: the old one makes way first.
+                    target.rename(temporary / f"old-{entry.name}")
+                entry.replace(target)
             for name in set(replaced) - {entry.name for entry in entries}:
                 if (folder / name).exists():
                     (folder / name).rename(temporary / name)
@@ -98,14 +102,6 @@ def whole_folder(
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def move(entry: Path, target: Path) -> None:
-    """Give a file or folder its name, in the place of another of that name."""
-    if target.is_dir():
-        # A folder cannot be replaced in one step: the old one makes way first.
-        target.rename(entry.with_name(f"old-{entry.name}"))
-    entry.replace(target)
-
-
 def temporary_name(path: Path) -> Path:
     """Return the name under which this process writes what is to become ``path``."""
     return path.with_name(f".{path.stem}.{_host()}.{os.getpid()}.partial{path.suffix}")
@@ -113,10 +109,14 @@ def temporary_name(path: Path) -> Path:
 
 def _clear_leftovers(path: Path) -> None:
     """Remove what was to become ``path`` in processes of this machine that live no more."""
-    name = f"{re.escape(f'.{path.stem}.{_host()}.')}(\\d+){re.escape(f'.partial{path.suffix}')}"
+    import psutil  # which `gravlens --help` spares
+
+    name = (
+        f"{re.escape(f'.{path.stem}.{_host()}.')}(\\d{{1,9}}){re.escape(f'.partial{path.suffix}')}"
+    )
     for left in path.parent.iterdir() if path.parent.is_dir() else ():
         found = re.fullmatch(name, left.name)
-        if found is None or _is_alive(int(found[1])):
+        if found is None or psutil.pid_exists(int(found[1])):
             continue
         if left.is_dir() and not left.is_symlink():
             shutil.rmtree(left)
@@ -183,20 +183,6 @@ def _host() -> str:
     return re.sub(r"[^A-Za-z0-9-]", "-", platform.node()) or "local"
 
 
-def _is_alive(process: int) -> bool:
-    """Whether a process of this machine still runs."""
-    if os.name == "nt":
-        # There signal 0 would end it.
-        return True
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except (OSError, OverflowError):
-        return True
-    return True
-
-
 def check_picture(path: Path, *, overwrite: bool) -> None:
     """Refuse a path that a picture cannot be written to.
 
@@ -248,11 +234,6 @@ def held(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-MOST = 1000
-"""Files that are looked at, evenly spread where there are more: a look at each takes its time on a
-file server."""
-
-
 def identity(path: Path) -> tuple[int, int, int]:
     """Return what changes with a file: size, time of the last change and inode; zeros for no file."""
     try:
@@ -263,10 +244,10 @@ def identity(path: Path) -> tuple[int, int, int]:
 
 
 class FileWatch:
-    """Files as they were when the watch began."""
+    """Files as they were when the watch began; of more than 1000 as many, evenly spread, as each look takes its time."""
 
     def __init__(self, files: Sequence[Path]) -> None:
-        num = min(len(files), MOST)
+        num = min(len(files), 1000)
         shown = [files[k * (len(files) - 1) // max(1, num - 1)] for k in range(num)]
         self._seen = {path: identity(path) for path in shown}
 

@@ -1,5 +1,6 @@
 """How far long work is, on stderr: a bar on a terminal, a line now and then elsewhere."""
 
+import math
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -32,12 +33,15 @@ class _ProgressBar:
         total: Images in all.
         bar: The bar; None for lines.
         steps: Steps that each image takes, of which `update` and `advance` count every one.
+        wait: Time before the first line [s].
     """
 
-    def __init__(self, total: int, bar: "Bar | None" = None, steps: int = 1) -> None:
+    def __init__(
+        self, total: int, bar: "Bar | None" = None, *, steps: int = 1, wait: float = FIRST_S
+    ) -> None:
         self._total, self._bar, self._steps = total, bar, steps
         self._began = self._told = time.monotonic()
-        self._first, self._done, self._wait = 0, 0, FIRST_S
+        self._first, self._done, self._wait = 0, 0, wait
         self._task = None if bar is None else bar.add_task("", total=total, note="", speed="")
 
     def begin(self, done: int) -> None:
@@ -81,11 +85,8 @@ class _ProgressBar:
 @contextmanager
 def shown_progress(total: int, *, steps: int = 1, is_shown: bool = True) -> Iterator[_ProgressBar]:
     """Yield what shows how far a block is, of ``total`` images that take ``steps`` steps each."""
-    if not is_shown:
-        yield _Silent(total)
-        return
-    if not sys.stderr.isatty():
-        yield _ProgressBar(total, steps=steps)
+    if not (is_shown and sys.stderr.isatty()):
+        yield _ProgressBar(total, steps=steps, wait=FIRST_S if is_shown else math.inf)
         return
     from rich.console import Console
     from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
@@ -98,12 +99,7 @@ def shown_progress(total: int, *, steps: int = 1, is_shown: bool = True) -> Iter
         TimeRemainingColumn(),
     )
     with Bar(*columns, console=Console(stderr=True)) as bar:
-        yield _ProgressBar(total, bar, steps)
-
-
-class _Silent(_ProgressBar):
-    def update(self, done: int, note: str = "", total: int | None = None) -> None:
-        """Show nothing."""
+        yield _ProgressBar(total, bar, steps=steps)
 
 
 def _rate(speed: float) -> str:

@@ -4,24 +4,25 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gravlensdiffusion.errors import AmbiguousImageError, BadImageError
+from gravlensdiffusion.errors import AmbiguousImageError, BadImageError, listed
 from gravlensdiffusion.formats.companions import is_band
 from gravlensdiffusion.formats.image import image_shape, looks_like
 from gravlensdiffusion.sets.naming import NOISE, QUALITY, WEIGHT, parse_name
 
 KIND_CARDS = ("EXTNAME", "IMAGETYP", "EXTTYPE", "HDUCLAS2", "HDUCLAS3")
 """Cards that say what an image is, in words."""
-MAX_LOOKED_AT = 8
+_MAX_LOOKED_AT = 8
 """Images of one file whose pixels are looked at where nothing else tells them apart."""
-MAX_NAMED = 4
+_MAX_NAMED = 4
 """Images left of a file that are named one by one; more are counted by what they are."""
-MAX_LISTED = 12
-"""Extensions that a message lists."""
+_listed = partial(listed, most=12)
+"""Returns the extensions that a message lists."""
 _NAMELESS = ("", "PRIMARY", "COMPRESSED_IMAGE")
 _CALIBRATION = re.compile("dark|flat|bias|zero", re.IGNORECASE)
 _SQUARED = re.compile(r"\)\s*(\*\*|\^)\s*-?2$|^1\s*/")
@@ -104,7 +105,7 @@ def _one(found: list[_Extension], choice: Choice, read: _Reader) -> _Extension:
     images = _of_band(images or found, choice.band)
     if len(images) > 1:
         images = [each for each in images if each.is_image] or images
-    if 1 < len(images) <= MAX_LOOKED_AT and not any(each.is_image for each in images):
+    if 1 < len(images) <= _MAX_LOOKED_AT and not any(each.is_image for each in images):
         images = [each for each in images if _looks_like_image(each, read)] or images
     if len(images) > 1:
         raise AmbiguousImageError(
@@ -169,7 +170,7 @@ def _taken_text(
             f"the {kind.removesuffix(' map')} in {names}" for kind, names in kinds.items()
         )
     left = ", ".join(each.name for each in others)
-    if len(others) > MAX_NAMED:
+    if len(others) > _MAX_NAMED:
         kinds_left = [each.kind or "other image" for each in others]
         left = ", ".join(
             f"{num} {kind}{'s' if num > 1 else ''} ({others[kinds_left.index(kind)].name} first)"
@@ -251,9 +252,3 @@ def _shape(extension: _Extension) -> tuple[int, ...]:
         return image_shape(extension.hdu.shape)
     except BadImageError:
         return ()
-
-
-def _listed(names: Iterable[str], most: int = MAX_LISTED) -> str:
-    every = list(names)
-    more = f" and {len(every) - most} more" if len(every) > most else ""
-    return ", ".join(every[:most]) + more

@@ -12,7 +12,6 @@ import io
 import math
 import pickle
 import pickletools
-from collections.abc import Callable
 from typing import IO, Any, Literal, NamedTuple
 
 import numpy as np
@@ -82,7 +81,12 @@ _ALLOWED_OPCODES = frozenset(
     }
 )
 _MAX_OPCODES = 10_000
-_MULTIARRAY = ("numpy.core.multiarray", "numpy._core.multiarray")
+_STAND_INS = {("numpy", "ndarray"): "ndarray", ("numpy", "dtype"): "dtype"} | {
+    (place, name): stand_in
+    for place in ("numpy.core.multiarray", "numpy._core.multiarray")
+    for name, stand_in in (("_reconstruct", "array"), ("scalar", "scalar"))
+}
+"""What the names that numpy's arrays ask for become; see `_kind`."""
 
 
 class _Recorded:
@@ -121,18 +125,10 @@ class _Unpickler(pickle.Unpickler):
     """Resolves the names of numpy's arrays to recorders, and no others."""
 
     def find_class(self, module: str, name: str) -> Any:
-        # Made afresh for each file: what a pickle does to them is forgotten with it.
-        recorders: dict[tuple[str, str], Callable[..., Any]] = {
-            ("numpy", "ndarray"): type("ndarray", (_Recorded,), {}),
-            ("numpy", "dtype"): type("dtype", (_Recorded,), {}),
-        }
-        for place in _MULTIARRAY:
-            recorders[place, "_reconstruct"] = type("array", (_Recorded,), {})
-            recorders[place, "scalar"] = type("scalar", (_Recorded,), {})
-        try:
-            return recorders[module, name]
-        except KeyError:
-            raise _refusal(f"{module}.{name}") from None
+        if (module, name) not in _STAND_INS:
+            raise _refusal(f"{module}.{name}")
+        # Made afresh each time: what a pickle does to it is forgotten with it.
+        return type(_STAND_INS[module, name], (_Recorded,), {})
 
 
 def _refusal(name: str) -> BadImageError:

@@ -8,7 +8,6 @@ looked through first, and sizes are held against that of the file.
 import io
 import pickle
 import pickletools
-import stat
 import warnings
 import zipfile
 from collections.abc import Collection, Iterable, Mapping
@@ -18,7 +17,8 @@ from typing import IO, Any
 import torch
 from torch import Tensor
 
-from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.errors import BadImageError, GravLensError
+from gravlensdiffusion.files import check_regular
 
 MAX_BYTES = 2**29
 """Size of a file of weights that is read; the largest known here has 96 MB."""
@@ -26,8 +26,7 @@ MAX_SCRIPT_BYTES = 2**24
 """Size of the pickle within it that names and shapes the tensors."""
 MAX_INSTRUCTIONS = 10**6
 _ZIP = b"PK\x03\x04"
-_NUM_LEGACY_PICKLES = 5
-_MEMBER_SCRIPT = "/data.pkl"
+_CODE = "holds Python objects or code besides weights, which is refused"
 _KINDS = "Float Half BFloat16 Double Long Int Short Char Byte Bool"
 _NAMES = frozenset(
     [
@@ -44,10 +43,6 @@ _NAMES = frozenset(
     ]
 )
 """What the pickle of a state of tensors and numbers may name."""
-
-
-class _Refused(Exception):
-    """Why a file is not given to PyTorch."""
 
 
 def read_state_dict(path: str | Path, what: str = "PyTorch checkpoint") -> dict[str, Tensor]:
@@ -116,16 +111,12 @@ def read_state(path: str | Path, what: str, *, max_bytes: int | None = None) -> 
         GravLensError: If it cannot be read.
     """
     path = Path(path)
-    expected = f"not a readable {what}; expected a state dict by torch.save"
     try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise GravLensError(f"{path}: cannot be read: is no regular file")
-        if max_bytes is not None and status.st_size > max_bytes:
-            raise GravLensError(
-                f"{path}: has {status.st_size} bytes, more than the limit of {max_bytes}"
-            )
-        _look_through(path, status.st_size)
+        check_regular(path)
+        size = path.stat().st_size
+        if max_bytes is not None and size > max_bytes:
+            raise GravLensError(f"{path}: has {size} bytes, more than the limit of {max_bytes}")
+        _look_through(path, size)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the reader's remarks on foreign pickles
             return torch.load(path, map_location="cpu", weights_only=True)
@@ -133,13 +124,11 @@ def read_state(path: str | Path, what: str, *, max_bytes: int | None = None) -> 
         raise
     except OSError as error:
         raise GravLensError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except _Refused as error:
-        raise GravLensError(f"{path}: {error}; expected a state dict by torch.save") from None
     except Exception as error:  # noqa: BLE001 - a damaged pickle can raise anything
+        reason = str(error) if isinstance(error, BadImageError) else f"not a readable {what}"
         if isinstance(error, pickle.UnpicklingError) and "Unsupported operand" not in str(error):
-            reason = "holds Python objects or code besides weights, which is refused"
-            raise GravLensError(f"{path}: {reason}; expected a state dict by torch.save") from None
-        raise GravLensError(f"{path}: {expected}") from None
+            reason = _CODE
+        raise GravLensError(f"{path}: {reason}; expected a state dict by torch.save") from None
 
 
 def _look_through(path: Path, size: int) -> None:
@@ -149,17 +138,17 @@ def _look_through(path: Path, size: int) -> None:
             stream.seek(0)
             start = io.BytesIO(stream.read(MAX_SCRIPT_BYTES))
             # Magic number, version, facts on the machine, the state, names of the storages.
-            for _ in range(_NUM_LEGACY_PICKLES):
+            for _ in range(5):
                 _check_script(start)
             return
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
         if any(member.compress_type != zipfile.ZIP_STORED for member in members):
-            raise _Refused("has packed members, which torch.save does not write")
+            raise BadImageError("has packed members, which torch.save does not write")
         if sum(member.file_size for member in members) > size:
-            raise _Refused("has members that are larger than the file")
+            raise BadImageError("has members that are larger than the file")
         for member in members:
-            if member.filename.endswith(_MEMBER_SCRIPT):
+            if member.filename.endswith("/data.pkl"):
                 _check_script(io.BytesIO(archive.read(member)[:MAX_SCRIPT_BYTES]))
 
 
@@ -167,8 +156,8 @@ def _check_script(stream: IO[bytes]) -> None:
     """Look through one pickle and leave the stream behind it."""
     for number, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
         if number > MAX_INSTRUCTIONS:
-            raise _Refused("has a pickle of too many instructions")
+            raise BadImageError("has a pickle of too many instructions")
         # Names that a pickle puts together at run time belong to no state of tensors.
         is_unknown = opcode.name == "GLOBAL" and argument not in _NAMES
         if is_unknown or opcode.name in ("STACK_GLOBAL", "INST", "OBJ", "EXT1", "EXT2", "EXT4"):
-            raise _Refused("holds Python objects or code besides weights, which is refused")
+            raise BadImageError(_CODE)
