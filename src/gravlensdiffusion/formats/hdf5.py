@@ -94,10 +94,12 @@ class Hdf5Reader:
         """Return one image of a file."""
         if self._has_known_names(path):
             return _of_lenstronomy(path)[0]
-        if self._kept is None or self._kept[:2] != (path, os.getpid()):
+        kept = self._kept  # which other threads may replace
+        if kept is None or kept[:2] != (path, os.getpid()):
             file = h5py.File(path, "r", rdcc_nbytes=BLOCK_BYTES)
-            self._kept = (path, os.getpid(), file[_choose(file, self.choice).images])
-        images = self._kept[2]
+            images = file[_choose(file, self.choice).images]
+            self._kept = kept = (path, os.getpid(), images)
+        _, _, images = kept
         return as_image(images[index] if is_stack(images.shape) else images[()])
 
     def _has_known_names(self, path: Path) -> bool:

@@ -170,9 +170,10 @@ class NpzReader:
 
     def pixels(self, path: Path, index: int) -> NDArray[np.generic]:
         """Return one image of an archive."""
-        if self._kept is None or self._kept[0] != path:
-            self._kept = (path, _load(path, self.choice))
-        return as_image(self._kept[1][index])
+        kept = self._kept  # which other threads may replace
+        if kept is None or kept[0] != path:
+            self._kept = kept = (path, _load(path, self.choice))
+        return as_image(kept[1][index])
 
 
 def _load(path: Path, choice: ArrayChoice) -> NDArray[np.generic]:

@@ -144,14 +144,13 @@ class LensStore(LensSet):
         return values
 
     def _handle(self, shard: int) -> h5py.File:
-        if self._owner != os.getpid():
-            # Handles of the parent are not ours to close.
+        if self._owner != os.getpid() or len(self._handles) >= _MAX_OPEN_FILES:
+            # Those of the parent are not ours to close, nor those that another thread reads by.
             self._handles, self._owner = {}, os.getpid()
-        if shard not in self._handles:
-            if len(self._handles) >= _MAX_OPEN_FILES:
-                self.close()
-            self._handles[shard] = _open(self.files[shard])
-        return self._handles[shard]
+        handles = self._handles
+        if shard not in handles:
+            handles[shard] = _open(self.files[shard])
+        return handles[shard]
 
 
 def validate_store(path: str | os.PathLike[str]) -> None:
