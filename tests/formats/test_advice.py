@@ -12,7 +12,7 @@ import scipy.io
 import torch
 
 from gravlensdiffusion.errors import BadFilesError, GravLensError
-from gravlensdiffusion.formats.companions import PACKED, advice
+from gravlensdiffusion.formats.companions import ARCHIVES, advice
 from gravlensdiffusion.formats.open import open_set
 from tests.sets.files import lens_images, save_folder
 
@@ -52,7 +52,7 @@ def test_other_files_of_a_folder_have_their_line(tmp_path: Path) -> None:
 
 
 def test_what_is_packed_has_to_be_unpacked() -> None:
-    assert {advice(Path(f"a{suffix}")) for suffix in PACKED} == {"unpack it first"}
+    assert {advice(Path(f"a{suffix}")) for suffix in ARCHIVES} == {"unpack it first"}
     assert "only for files that you trust" in advice(Path("a.pickle"))
 
 

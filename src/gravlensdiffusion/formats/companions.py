@@ -17,20 +17,17 @@ from gravlensdiffusion.sets.naming import (
 )
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
-IMAGE_SUFFIXES = (".npy", ".npz", ".fits", ".fit", ".fts", *PICTURE_SUFFIXES)
+IMAGE_SUFFIXES = (".npy", ".npz", *FITS_SUFFIXES, *PICTURE_SUFFIXES)
 
-_PICTURE = "np.asarray(PIL.Image.open({file}).convert('L'))"
-_TENSOR = "torch.load({file}, weights_only=True).numpy()"
-_OBJECT = "np.load({file}, allow_pickle=True)"
 _READ_BY = {
-    **dict.fromkeys((".gif", ".bmp", ".webp", ".jp2"), _PICTURE),
-    **dict.fromkeys((".pt", ".pth"), _TENSOR),
-    **dict.fromkeys((".pkl", ".pickle"), _OBJECT),
+    ".gif .bmp .webp .jp2": "np.asarray(PIL.Image.open({file}).convert('L'))",
+    ".pt .pth": "torch.load({file}, weights_only=True).numpy()",
+    ".pkl .pickle": "np.load({file}, allow_pickle=True)",
     ".mat": "scipy.io.loadmat({file})['images']",
     ".parquet": "np.stack(pandas.read_parquet({file})['image'])",
 }
 """How an array comes out of other files, by suffix."""
-PACKED = frozenset({".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".zst", ".rar"})
+ARCHIVES = frozenset({".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".zst", ".rar"})
 """Files that have to be unpacked."""
 MAX_TABLE_BYTES = 2**26
 FILE_COLUMNS = ("file", "filename", "file_name", "path", "image", "image_name", "name")
@@ -91,9 +88,10 @@ def is_of_images(path: Path) -> bool:
 def advice(path: Path) -> str:
     """Return what to do with a file of a kind that is not read, as the end of a message."""
     suffix = path.suffix.lower()
-    if suffix in PACKED:
+    if suffix in ARCHIVES:
         return "unpack it first"
-    read = _READ_BY.get(suffix, "an array of shape (N, H, W)").format(file=repr(path.name))
+    known = (read for suffixes, read in _READ_BY.items() if suffix in suffixes.split())
+    read = next(known, "an array of shape (N, H, W)").format(file=repr(path.name))
     trusted = (
         " (which runs code in it: only for files that you trust)" if "allow_pickle" in read else ""
     )

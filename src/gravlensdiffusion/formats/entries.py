@@ -1,7 +1,7 @@
 """What the images of a set of files agree in, and which of them do not."""
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,6 @@ from gravlensdiffusion.formats.image import Facts
 from gravlensdiffusion.sets.flux import FULL_SCALE, PEAK, UNKNOWN, is_same_scale, unit_of_ends
 from gravlensdiffusion.sets.naming import natural_key
 from gravlensdiffusion.sets.records import SetHeader
-
-NUM_WAYS = 5
-"""Lines on which of several images were taken, at most."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -115,7 +112,7 @@ def _taken(entries: list[Entry]) -> list[str]:
     ]
     if entries and all(entry.is_mask for entry in entries):
         lines.append("all images have two values, as masks have")
-    return lines[:NUM_WAYS] + [f"and {len(lines) - NUM_WAYS} other ways"] * (len(lines) > NUM_WAYS)
+    return lines[:5] + [f"and {len(lines) - 5} other ways"] * (len(lines) > 5)
 
 
 def _keep_common(entries: list[Entry], problems: list[str], *, mixed: bool) -> list[Entry]:
@@ -139,38 +136,29 @@ def _keep_common(entries: list[Entry], problems: list[str], *, mixed: bool) -> l
         is_close = own and common and is_same_scale(own, common)
         return common if is_close or (mixed and own is None) else own
 
-    rules: tuple[tuple[Callable[[Entry], Any], Callable[[Any], str]], ...] = (
-        (lambda entry: entry.shape[0], lambda num: f"{num} channel{'s' if num > 1 else ''}"),
-        (lambda entry: entry.shape[1:], lambda shape: "{} x {} pixels".format(*shape)),
-        (flux_unit, lambda value: f"flux unit '{value}'"),
+    rules: tuple[tuple[Callable[[Entry], Any], Callable[[Any], str], str], ...] = (
+        (lambda entry: entry.shape[0], lambda num: f"{num} channel{'s' if num > 1 else ''}", ""),
+        (
+            lambda entry: entry.shape[1:],
+            lambda shape: "{} x {} pixels".format(*shape),
+            f"; `crop` {smallest} takes the middle of each",
+        ),
+        (flux_unit, lambda value: f"flux unit '{value}'", ""),
         (
             scale,
             lambda value: f"a pixel scale of {value:.4g} arcsec" if value else "no pixel scale",
+            "",
         ),
     )
-    for k, (value, describe) in enumerate(rules):
-        advice = f"; `crop` {smallest} takes the middle of each" if k == 1 else ""
-        entries = _keep_equal(entries, problems, value, describe, advice)
+    for value, describe, advice in rules if entries else ():
+        most = Counter(map(value, entries)).most_common(1)[0][0]
+        problems += [
+            f"{entry.name}: has {describe(value(entry))} where most have {describe(most)}{advice}"
+            for entry in entries
+            if value(entry) != most
+        ]
+        entries = [entry for entry in entries if value(entry) == most]
     return entries
-
-
-def _keep_equal(
-    entries: list[Entry],
-    problems: list[str],
-    value: Callable[[Entry], Hashable],
-    describe: Callable[[Any], str],
-    advice: str,
-) -> list[Entry]:
-    counts = Counter(map(value, entries))
-    if len(counts) < 2:
-        return entries
-    common = counts.most_common(1)[0][0]
-    problems += [
-        f"{entry.name}: has {describe(value(entry))} where most have {describe(common)}{advice}"
-        for entry in entries
-        if value(entry) != common
-    ]
-    return [entry for entry in entries if value(entry) == common]
 
 
 def _units_taken(entries: list[Entry]) -> list[str]:
@@ -183,7 +171,7 @@ def _units_taken(entries: list[Entry]) -> list[str]:
     ]
     told = [entry.facts.ends for entry in entries if entry.facts.flux_unit == PEAK]
     ends = [each for each in told if each is not None]
-    if ends and all(each.are_scaled for each in ends):
+    if ends and all((each.low, each.high) == (0, 1) for each in ends):
         lines.append(
             f"{_images(len(ends))} no unit and run exactly from 0 to 1: taken as each scaled by its "
             f"own extremes (flux unit '{PEAK}')"
@@ -243,22 +231,22 @@ def _reasons(masked: list[Entry]) -> str:
     return ", ".join(f"{num:,} {reason}" for reason, num in counts.items() if num)
 
 
-def common_header(entries: list[Entry], class_names: tuple[str, ...]) -> SetHeader:
-    """Return what is common to images that agree in size, unit and scale."""
+def common_header(entries: list[Entry], folders: tuple[str, ...]) -> SetHeader:
+    """Return what is common to images that agree in size, unit and scale, of which some lie in folders of classes."""
     scales = [entry.facts.pixel_scale_arcsec for entry in entries]
     flux_units = {entry.facts.flux_unit for entry in entries}
     units: dict[str, str] = {}
     for entry in entries:
         units.update(entry.facts.parameter_units)
     return SetHeader(
-        class_names=class_names,
+        class_names=_classes_of(entries, folders),
         pixel_scale_arcsec=next(filter(None, scales), None),
         flux_unit=flux_units.pop() if len(flux_units) == 1 else UNKNOWN,
         parameter_units=units,
     )
 
 
-def classes_of(entries: list[Entry], folders: tuple[str, ...]) -> tuple[str, ...]:
+def _classes_of(entries: list[Entry], folders: tuple[str, ...]) -> tuple[str, ...]:
     """Return the classes in the order of their folders or as files state it, or else in natural order."""
     facts = [entry.facts for entry in entries]
     numbers = {each.class_name: each.class_number for each in facts if each.class_name is not None}

@@ -16,7 +16,7 @@ from gravlensdiffusion.errors import (
     GravLensError,
     one_line,
 )
-from gravlensdiffusion.formats.entries import Entry, agreed, classes_of, common_header
+from gravlensdiffusion.formats.entries import Entry, agreed, common_header
 from gravlensdiffusion.formats.folder import Listing
 from gravlensdiffusion.formats.image import (
     MAX_MASKED,
@@ -27,7 +27,7 @@ from gravlensdiffusion.formats.image import (
     to_float32,
     with_maps,
 )
-from gravlensdiffusion.sets.flux import UNKNOWN, ends_of
+from gravlensdiffusion.sets.flux import UNKNOWN, Ends
 from gravlensdiffusion.sets.images import Indices, as_indices
 from gravlensdiffusion.sets.lens_set import LensSet, middle
 from gravlensdiffusion.sets.naming import split_name
@@ -95,9 +95,10 @@ class FileSet(LensSet):
             raise GravLensError(f"{listing.root}: holds no image that can be used")
         self.problems, self.num_skipped = tuple(found), len(found)
         stacks = {entry.path for entry in entries if entry.facts.is_stacked}
-        self.notes = (*listing.notes, *listing.told_beside(stacks), *notes)
+        beside = listing.told_beside(stacks)
+        self.notes = (*listing.notes, *beside, *listing.last_notes, *notes)
         with _named(listing.root):
-            self.header = common_header(entries, classes_of(entries, named))
+            self.header = common_header(entries, named)
         self._take(entries)
 
     def _take(self, entries: list[Entry]) -> None:
@@ -198,7 +199,7 @@ class FileSet(LensSet):
                 facts = self._printable(facts)
                 if facts.flux_unit == UNKNOWN:
                     # Nothing but where the numbers end tells what they are.
-                    ends = ends_of(fill_masked(whole) if facts.has_mask else whole)
+                    ends = Ends.of(fill_masked(whole) if facts.has_mask else whole)
                     facts = replace(facts, ends=ends)
                 entries.append(
                     Entry(

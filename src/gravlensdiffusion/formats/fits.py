@@ -85,12 +85,16 @@ class FitsReader:
             warnings.simplefilter("ignore")
             _check_start(stream)
             primary = fits.PrimaryHDU.readfrom(stream, memmap=False)
-            taken = ""
-            is_all = is_image(primary) and _is_all(primary, size)
+            taken, place = "", primary.fileinfo()
+            is_all = is_image(primary) and place["datLoc"] + place["datSpan"] >= size
             if is_all or self._numbers.get(path) == [(0, {})]:
                 units: Any = [primary]
-            else:
-                units = self._extensions(stream, path)
+            else:  # images in extensions may be packed, and headers have no end
+                if not self._is_tried:
+                    refuse_bad(path, _try_out, *self.choice)
+                stream.seek(0)
+                # The list of units is not closed: it would read all units for that.
+                units = fits.open(stream, memmap=False, lazy_load_hdus=True)
             if path not in self._numbers:
                 first = islice(units, MAX_HDUS)
                 self._numbers[path], taken = choose(first, self.choice, partial(_plane, size))
@@ -105,14 +109,6 @@ class FitsReader:
             pixels, facts = _stacked(hdus, [facts_of(hdu.header, primary.header) for hdu in hdus])
             facts = replace(facts, taken=taken + facts.taken)
             return with_maps(pixels, facts, _maps(hdus, maps, primary.header))
-
-    def _extensions(self, stream: IO[bytes], path: Path) -> fits.HDUList:
-        """Return all units; images may be packed, and headers have no end."""
-        if not self._is_tried:
-            refuse_bad(path, _try_out, *self.choice)
-        stream.seek(0)
-        # The list of units is not closed: it would read all units for that.
-        return fits.open(stream, memmap=False, lazy_load_hdus=True)
 
 
 def _try_out(path: Path, *choice: Any) -> None:
@@ -149,12 +145,6 @@ def _check_start(stream: IO[bytes]) -> None:
         raise BadImageError("is no readable FITS file (it does not begin with SIMPLE)")
     if not any(start.startswith(b"END     ", place) for place in range(0, len(start), 80)):
         raise BadImageError("is no readable FITS file (its header has no end)")
-
-
-def _is_all(primary: Any, size: int) -> bool:
-    """Return whether a file ends with its primary unit."""
-    place = primary.fileinfo()
-    return bool(place["datLoc"] + place["datSpan"] >= size)
 
 
 def _check_length(hdu: Any, size: int) -> None:

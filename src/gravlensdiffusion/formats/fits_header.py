@@ -57,12 +57,12 @@ def facts_of(header: fits.Header, primary: fits.Header) -> Facts:
         scale = _pixel_scale(primary)
     zero_point = _zero_point(header, primary)
     cards = ((each, name) for name in (FLUX_UNIT, "BUNIT") for each in (header, primary))
-    stated = next(filter(None, (read_text(*card) for card in cards)), None)
+    stated = next(filter(None, (_read_text(*card) for card in cards)), None)
     label = header.get("LABEL")
     return Facts(
         pixel_scale_arcsec=scale,
         flux_unit=_flux_unit_of(stated, zero_point),
-        class_name=read_text(header, "CLASS"),
+        class_name=_read_text(header, "CLASS"),
         class_number=label if isinstance(label, int) else None,
         parameters={} if zero_point is None else {ZERO_POINT: zero_point},
         parameter_units={} if zero_point is None else {ZERO_POINT: "mag"},
@@ -70,7 +70,7 @@ def facts_of(header: fits.Header, primary: fits.Header) -> Facts:
     )
 
 
-def read_text(header: fits.Header, name: str) -> str | None:
+def _read_text(header: fits.Header, name: str) -> str | None:
     """Return the text of a card, or None where it has none."""
     value = header.get(name)
     if not isinstance(value, str):
@@ -127,10 +127,10 @@ def _coordinate_matrix(header: fits.Header) -> NDArray[np.float64] | None:
 
 def _is_angular(header: fits.Header, matrix: NDArray[np.float64]) -> bool:
     """Return whether the axes are angles: by name, by unit, or by steps too small for pixels."""
-    kind = read_text(header, "CTYPE1") or ""
+    kind = _read_text(header, "CTYPE1") or ""
     is_celestial = kind.startswith(("RA", "DEC")) or kind[1:4] in ("LON", "LAT")
     is_small = float(np.abs(matrix).max()) <= _MAX_UNNAMED_STEP
-    return is_celestial or read_text(header, "CUNIT1") is not None or is_small
+    return is_celestial or _read_text(header, "CUNIT1") is not None or is_small
 
 
 def _matrix(header: fits.Header, name: str, diagonal: float) -> NDArray[np.float64]:
@@ -153,7 +153,7 @@ def _units_in_degrees(header: fits.Header) -> list[float] | None:
     """Return the unit of both axes [degree], or None where they are no angles."""
     factors = []
     for i in (1, 2):
-        name = read_text(header, f"CUNIT{i}") or "deg"
+        name = _read_text(header, f"CUNIT{i}") or "deg"
         try:
             factors.append(float(units.Unit(name).to(units.deg)))
         except (ValueError, TypeError, units.UnitConversionError):

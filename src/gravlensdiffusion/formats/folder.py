@@ -37,6 +37,7 @@ class Listing:
         shards: Files of the project's own format.
         problems: One line for each thing that cannot be used.
         notes: What the user should know besides, one line each.
+        last_notes: Likewise, behind what `told_beside` says.
         maps: The maps of each image that has some, by kind.
         same: Other formats that the set lies in as well, and their numbers of images.
         num_hidden: Entries that begin with a dot or ``__MACOSX``, which are not looked at.
@@ -51,6 +52,7 @@ class Listing:
     class_names: tuple[str, ...] = ()
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    last_notes: list[str] = field(default_factory=list)
     maps: dict[Path, dict[str, Path]] = field(default_factory=dict)
     band: str | None = None
     same: dict[str, int] = field(default_factory=dict)
@@ -116,13 +118,14 @@ def list_folder(
     if not (listing.files or listing.shards or listing.problems):
         raise GravLensError(f"{root}: holds no images")
     listing.maps = maps_of_images([path for path, _ in listing.files], listing.companions)
-    listing.notes = [*of_table, *_notes(listing, empty, num_objects), *of_bands]
+    listing.notes = [*of_table, *_notes(listing, empty, num_objects)]
+    listing.last_notes = of_bands
     if listing.same:
         others = ", ".join(listing.same)
-        listing.notes.append(f"the same images in other formats, left alone: {others}")
+        listing.last_notes.append(f"the same images in other formats, left alone: {others}")
     if listing.documents:
-        names = listed([path.name for path in listing.documents])
-        listing.notes.append(f"files about the set, left alone: {names}")
+        names = listed(path.name for path in listing.documents)
+        listing.last_notes.append(f"files about the set, left alone: {names}")
     return listing
 
 
@@ -245,8 +248,8 @@ def _refuse_mixture(listing: Listing, folders: list[Path]) -> None:
         "folders": [path.name for path in folders],
     }
     kinds = [f"{kind} ({names[0]}, ...)" for kind, names in present.items() if names]
-    both = " and ".join(kinds)
     if len(kinds) > 1:
+        both = " and ".join(kinds)
         raise GravLensError(f"{listing.root}: holds {both}; name one of them instead")
 
 

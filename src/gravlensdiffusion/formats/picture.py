@@ -69,29 +69,23 @@ class PictureReader:
 
     def images(self, path: Path) -> Iterator[tuple[NDArray[np.generic], Facts]]:
         """Yield the image of a file."""
-        _refuse_bad(path)
+        # The libraries behind these are written in C, and larger than that of PNG.
+        if path.suffix.lower() != ".png":
+            refuse_bad(path, _read)
         card, pixels, is_scaled = _read(path)
-        if card is None:
-            yield pixels, Facts(flux_unit=FULL_SCALE if is_scaled else UNKNOWN)
-            return
-        facts = Facts(
-            pixel_scale_arcsec=card.pixel_scale_arcsec,
-            flux_unit=card.flux_unit,
-            class_name=card.class_name,
-            class_number=card.label,
-        )
+        facts = Facts(flux_unit=FULL_SCALE if is_scaled else UNKNOWN)
+        if card is not None:
+            facts = Facts(
+                pixel_scale_arcsec=card.pixel_scale_arcsec,
+                flux_unit=card.flux_unit,
+                class_name=card.class_name,
+                class_number=card.label,
+            )
         yield pixels, facts
 
     def pixels(self, path: Path, index: int) -> NDArray[np.generic]:
         """Return the image of a file."""
-        _refuse_bad(path)
-        return _read(path)[1]
-
-
-def _refuse_bad(path: Path) -> None:
-    # The libraries behind these are written in C, and larger than that of PNG.
-    if path.suffix.lower() != ".png":
-        refuse_bad(path, _read)
+        return next(self.images(path))[0]
 
 
 def _read(path: Path) -> tuple[PngCard | None, NDArray[np.floating], bool]:

@@ -14,7 +14,7 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import get_args
+from typing import Any, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -171,30 +171,18 @@ def peak_scaled(
 
 @dataclass(frozen=True, slots=True)
 class Ends:
-    """Where the numbers of an image end, as they are stored.
-
-    Attributes:
-        low: The smallest.
-        high: The largest.
-        is_grey: Whether all are whole, none below 0 and the largest is that of 8 bits.
-    """
+    """The smallest and largest number of an image, as stored, and whether all are whole and up to that of 8 bits."""
 
     low: float
     high: float
     is_grey: bool = False
 
-    @property
-    def are_scaled(self) -> bool:
-        """Whether the image runs exactly from 0 to 1."""
-        return self.low == 0 and self.high == 1
-
-
-def ends_of(pixels: NDArray[np.generic]) -> Ends:
-    """Return where the numbers of a whole image end, as it is stored; a part of it need not end there."""
-    numbers: NDArray[np.floating] = pixels  # type: ignore[assignment]
-    low, high = numbers.min(), numbers.max()
-    is_grey = low >= 0 and high == EIGHT_BIT and np.array_equal(numbers, np.floor(numbers))
-    return Ends(float(low), float(high), bool(is_grey))
+    @classmethod
+    def of(cls, pixels: NDArray[Any]) -> Self:
+        """Return those of a whole image; a part of it need not end there."""
+        low, high = pixels.min(), pixels.max()
+        is_grey = low >= 0 and high == EIGHT_BIT and np.array_equal(pixels, np.floor(pixels))
+        return cls(float(low), float(high), bool(is_grey))
 
 
 def unit_of_ends(ends: Collection[Ends]) -> tuple[str, int | None]:

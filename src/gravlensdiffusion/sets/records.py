@@ -124,11 +124,10 @@ class SetHeader:
     def simulation(self) -> SimulationConfig | None:
         """What a set was simulated from, or None where it was not or does not say so."""
         try:
-            config = from_json(SimulationConfig, self.config, "the set") if self.config else None
+            return from_json(SimulationConfig, self.config, "the set") if self.config else None
         except GravLensError:
             # That of a model, say: generated images keep their noise-free twins too.
             return None
-        return config
 
 
 def read_map(text: str) -> dict[str, str]:

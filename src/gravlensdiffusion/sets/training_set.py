@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from gravlensdiffusion.codec import read_record
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.files import FileWatch, identity, whole_file
+from gravlensdiffusion.files import FileWatch, identity, whole_file, write_atomically
 from gravlensdiffusion.sets.images import Indices, as_indices, evenly_spread
 from gravlensdiffusion.sets.lens_set import LensSet, View
 
@@ -116,13 +116,8 @@ def prepare(
         GravLensError: If there are no images, if they are not square, or smaller than ``size``, if
             they lack a parameter, or if another process has prepared other images.
     """
-    _, height, width = source.image_shape
     if len(source) == 0:
         raise GravLensError("the training set is empty")
-    if height != width:
-        raise GravLensError(f"training images must be square, these are {height} by {width} pixels")
-    if size > height:
-        raise GravLensError(f"training images have {height} pixels a side, fewer than {size}")
     values = _parameters(source, parameters, may_lack=may_lack)
     source = source.resized(size, method)
     stamp = _stamp(source, size, method)
@@ -147,8 +142,7 @@ def prepare(
         stamp_path.unlink(missing_ok=True)
         fingerprint = _write(source, images_path)
         known = {"stamp": stamp, "fingerprint": fingerprint, "file": _size_and_time(images_path)}
-        with whole_file(stamp_path, overwrite=True) as temporary:
-            temporary.write_text(json.dumps(known))
+        write_atomically(stamp_path, json.dumps(known))
     in_file = is_kept or keeps
     return TrainingSet(
         images=_CachedSet(source, images_path) if in_file else source,

@@ -17,7 +17,7 @@ import numpy as np
 
 from gravlensdiffusion.config.bounds import UNLABELLED
 from gravlensdiffusion.errors import BadImageError, GravLensError
-from gravlensdiffusion.store.schema import NOISE_FREE, FileLayout, read_layout
+from gravlensdiffusion.store.schema import NOISE_FREE, read_layout
 from gravlensdiffusion.untrusted.probe import SMALL_BYTES, check_unpacked, readable
 
 if TYPE_CHECKING:
@@ -144,23 +144,20 @@ def try_out(path: Path) -> None:
     """Do all that opening a lens set does; see `untrusted.probe`."""
     with readable("HDF5 file"), h5py.File(path, "r") as file:
         layout = read_layout(file)
-        names = _names_of(layout)
+        # The data sets that are ever read.
+        parameters = [f"parameters/{name}" for name in layout.header.parameter_units]
+        names = ["images", "labels", *parameters]
+        names += ["subhaloes"] * bool(layout.num_subhaloes) + [NOISE_FREE] * layout.has_noise_free
         for name in names:
             check_storage(file[name])
         _check_labels(file["labels"][:].astype(np.int16), layout.header.class_names, path)
-        for name in layout.parameter_names:
-            file[f"parameters/{name}"][:]
+        for name in parameters:
+            file[name][:]
         if layout.num_subhaloes:
             _check_subhalo_rows(file["subhaloes"][:], layout.num_images, path)
         for name in ("images", NOISE_FREE):
             if name in names:
                 read_pixels(file[name])
-
-
-def _names_of(layout: FileLayout) -> list[str]:
-    """Return the data sets of a file that are ever read."""
-    names = ["images", "labels", *(f"parameters/{name}" for name in layout.parameter_names)]
-    return names + ["subhaloes"] * bool(layout.num_subhaloes) + [NOISE_FREE] * layout.has_noise_free
 
 
 def _check_labels(labels: np.ndarray, class_names: tuple[str, ...], path: Path) -> None:

@@ -75,7 +75,7 @@ class LensStore(LensSet):
         """Values by name, shape ``(N,)`` each; NaN where an image has none."""
         values = {name: np.full(len(self), np.nan) for name in self.header.parameter_units}
         for i, layout in enumerate(self._layouts):
-            for name in layout.parameter_names:
+            for name in layout.header.parameter_units:
                 part = self._values(i, f"parameters/{name}")
                 values[name][self._starts[i] : self._starts[i + 1]] = part
         return values

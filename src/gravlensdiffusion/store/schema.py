@@ -45,7 +45,6 @@ class FileLayout:
     num_images: int
     image_shape: tuple[int, int, int]
     header: SetHeader
-    parameter_names: tuple[str, ...]
     num_subhaloes: int
     has_noise_free: bool
 
@@ -75,7 +74,6 @@ def read_layout(file: h5py.File) -> FileLayout:
         num_images=num,
         image_shape=image_shape,
         header=_read_header(file, units),
-        parameter_names=tuple(units),
         num_subhaloes=_check_subhaloes(file),
         has_noise_free=has_noise_free,
     )
