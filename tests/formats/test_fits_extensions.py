@@ -177,7 +177,7 @@ def test_the_child_process_makes_the_same_choice(
     monkeypatch.undo()
     path = save(tmp_path / "a.fits", ("G", LENS), ("R", 2 * LENS))
     # What is wrong is remembered for one choice only.
-    reader = FitsReader()
+    reader = FitsReader(Choice())
     with pytest.raises(AmbiguousImageError):
         reader.read(path)
     with pytest.raises(BadImageError, match="no image in HDU 'I'"):

@@ -54,8 +54,8 @@ _SIGNATURE, _GZIP = b"SIMPLE  =", b"\x1f\x8b"
 class FitsReader:
     """Reads the one image of a lens that a file holds, as `choose` finds it, or those that a catalogue names."""
 
-    def __init__(self, choice: Choice | None = None, *, is_tried: bool = False) -> None:
-        self.choice = choice or Choice()
+    def __init__(self, choice: Choice, *, is_tried: bool = False) -> None:
+        self.choice = choice
         self._is_tried = is_tried  # as in the process in which files are tried out
         # The choice is made once: the HDUs of each file, each with those of its maps.
         self._numbers: dict[Path, list[tuple[int, dict[str, int]]]] = {}

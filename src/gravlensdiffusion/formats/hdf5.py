@@ -69,8 +69,8 @@ class Hdf5Reader:
     Every file is tried out in another process first; the one that was read last stays open.
     """
 
-    def __init__(self, choice: ArrayChoice | None = None) -> None:
-        self.choice = choice or ArrayChoice()
+    def __init__(self, choice: ArrayChoice) -> None:
+        self.choice = choice
         self._kept: tuple[Path, int, h5py.Dataset] | None = None
 
     def __getstate__(self) -> dict[str, Any]:

@@ -146,8 +146,8 @@ class NpzReader:
     The stack that was read last is kept, because a compressed one can only be read from its start.
     """
 
-    def __init__(self, choice: ArrayChoice | None = None) -> None:
-        self.choice = choice or ArrayChoice()
+    def __init__(self, choice: ArrayChoice) -> None:
+        self.choice = choice
         self._kept: tuple[Path, NDArray[np.generic]] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
