@@ -185,6 +185,13 @@ def test_what_states_no_zero_point_cannot_be_brought_to_one(tmp_path: Path) -> N
     )
 
 
+def test_true_is_no_number(tmp_path: Path) -> None:
+    save(tmp_path, MAGZERO=(True,), PIXSCALE=(True,), CLASS=("b",), LABEL=(True,))
+    source = open_set(tmp_path)
+    assert (source.header.pixel_scale_arcsec, source.header.flux_unit) == (None, "unknown")
+    assert "zero_point" not in source.parameters
+
+
 def test_images_of_many_sizes_are_shown_by_their_middle(tmp_path: Path) -> None:
     sizes = (20, 13, 16, 16)
     images = [lens_images(1, size=size, seed=size)[0] for size in sizes]

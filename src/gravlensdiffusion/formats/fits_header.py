@@ -63,7 +63,7 @@ def facts_of(header: fits.Header, primary: fits.Header) -> Facts:
         pixel_scale_arcsec=scale,
         flux_unit=_flux_unit_of(stated, zero_point),
         class_name=_read_text(header, "CLASS"),
-        class_number=label if isinstance(label, int) else None,
+        class_number=label if type(label) is int else None,
         parameters={} if zero_point is None else {ZERO_POINT: zero_point},
         parameter_units={} if zero_point is None else {ZERO_POINT: "mag"},
         has_mask=True,
@@ -93,7 +93,7 @@ def _pixel_scale(header: fits.Header) -> float | None:
         return side_of_pixel(matrix * ARCSEC_PER_DEGREE)
     for name in SCALE_CARDS:
         value = header.get(name)
-        if isinstance(value, (int, float)) and math.isfinite(value) and value > 0:
+        if _is_number(value) and math.isfinite(value) and value > 0:
             return float(value)
     return None
 
@@ -144,9 +144,13 @@ def _matrix(header: fits.Header, name: str, diagonal: float) -> NDArray[np.float
 
 def _number(header: fits.Header, name: str, default: float) -> float:
     value = header.get(name, default)
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    if not _is_number(value):
         raise BadImageError(f"has a header where {name} is not a number")
     return float(value)
+
+
+def _is_number(value: object) -> bool:
+    return type(value) in (int, float)  # T and F of a header are none
 
 
 def _units_in_degrees(header: fits.Header) -> list[float] | None:
@@ -166,7 +170,7 @@ def _zero_point(*headers: fits.Header) -> float | None:
     for name in ZERO_POINT_CARDS:
         for header in headers:
             value = header.get(name)
-            if isinstance(value, (int, float)) and 0 < value <= MAX_ZERO_POINT:
+            if _is_number(value) and 0 < value <= MAX_ZERO_POINT:
                 return float(value)
     return None
 
