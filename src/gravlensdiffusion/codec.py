@@ -106,12 +106,25 @@ def _forbid_unknown_keys(annotation: Any) -> None:
             _forbid_unknown_keys(hint)
 
 
-def read_record(path: Path) -> dict[str, Any]:
-    """Read a small JSON object that the package has written for itself."""
+def parse_record(text: str | bytes) -> dict[str, Any] | None:
+    """Return the JSON object that the package has written for itself; None where a text holds none."""
     try:
-        found = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Read a small JSON object that the package has written for itself.
+
+    Raises:
+        GravLensError: If there is none in the file.
+    """
+    try:
+        found = parse_record(path.read_bytes())
+    except OSError:
         found = None
-    if not isinstance(found, dict):
+    if found is None:
         raise GravLensError(f"{path}: damaged: no JSON object can be read from it")
     return found

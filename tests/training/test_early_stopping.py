@@ -146,9 +146,10 @@ def test_a_record_that_leads_nowhere_is_refused(
     (tmp_path / "best.json").write_text('{"images_seen": 320, "held_out_loss": 0.5}')
     with pytest.raises(GravLensError, match="checkpoint 320, which is not there"):
         load_model(tmp_path)
-    (tmp_path / "best.json").write_text("{}")
-    with pytest.raises(GravLensError, match="not a record"):
-        load_model(tmp_path)
+    for text in ("{}", "[1]", "", '{"images_seen": Infinity}', "[" * 100_000, "\x00\xff"):
+        (tmp_path / "best.json").write_text(text, encoding="latin-1")
+        with pytest.raises(GravLensError, match=r"best.json: (names|damaged)"):
+            load_model(tmp_path)
 
 
 def test_losses_that_are_not_finite_are_no_best() -> None:

@@ -147,6 +147,15 @@ def test_a_run_that_failed_before_its_first_checkpoint_can_be_started_anew(tmp_p
     assert [c.images_seen for c in checkpoints(tmp_path / "run")] == [8]
 
 
+@pytest.mark.parametrize("line", [b'{"images": 8', b"[1]", b"5", b'{"loss": 1}', b"\x00\xff"])
+def test_a_log_goes_on_after_its_last_whole_line(tmp_path: Path, line: bytes) -> None:
+    train(tiny(total_images=8), rings(), tmp_path, device="cpu")
+    with (tmp_path / "metrics.jsonl").open("ab") as log:
+        log.write(line + b"\n")
+    train(tiny(total_images=16), rings(), tmp_path, device="cpu")
+    assert [each["images"] for each in read_metrics(tmp_path)] == [8, 16]
+
+
 def test_the_run_directory_holds_what_the_design_says(tmp_path: Path) -> None:
     train(tiny(), rings(), tmp_path / "run", device="cpu")
     run = tmp_path / "run"

@@ -13,7 +13,7 @@ from typing import Any
 from gravlensdiffusion import __version__
 from gravlensdiffusion.balancing.fit import Fit, Seen
 from gravlensdiffusion.balancing.settings import BalanceSettings, check_apart, class_targets, fill
-from gravlensdiffusion.codec import to_json
+from gravlensdiffusion.codec import parse_record, to_json
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.files import LOCK, held, whole_file
 from gravlensdiffusion.formats.open import Images, as_set
@@ -251,10 +251,8 @@ class _Unfinished(Shards):
         path = self.folder / REQUEST
         if not path.is_file():
             return ""
-        old = None
-        with suppress(ValueError):
-            old = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(old, dict):
+        old = parse_record(path.read_bytes())
+        if old is None:
             raise GravLensError(f"{path}: damaged; move {self.folder} away")
         # As it comes back from the file; what it does not name was not told apart before.
         wanted = json.loads(json.dumps(request))

@@ -3,9 +3,10 @@
 import json
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from gravlensdiffusion.classification.candidates import Candidates
 from gravlensdiffusion.classification.fitting import Fitted, TrainingPlan
 from gravlensdiffusion.classification.judgement import Judgement, probabilities
 from gravlensdiffusion.classification.report import to_html, to_json
+from gravlensdiffusion.codec import read_record
 from gravlensdiffusion.config.classifier import ClassifierTraining
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.files import told_apart
@@ -68,13 +70,12 @@ class LensClassifier:
         folder = Path(folder)
         classifier = cls(device=device)
         network = load_classifier(folder)
-        try:
-            record = json.loads((folder / TRAINING).read_bytes())
-        except (OSError, ValueError):
-            record = {}
+        record: dict[str, Any] = {}
+        with suppress(GravLensError):  # what it says of its training is not needed
+            record = read_record(folder / TRAINING)
         classifier._fitted = Fitted(
             network=network,
-            record=record if isinstance(record, dict) else {},
+            record=record,
             judgement=None,
             thumbnails=read_thumbnails(folder / THUMBNAILS),
         )

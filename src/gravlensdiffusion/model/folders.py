@@ -1,10 +1,9 @@
 """Where models lie: bundled ones, runs and their checkpoints, and what is in the folder of one."""
 
-import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gravlensdiffusion.codec import read_json
+from gravlensdiffusion.codec import read_json, read_record
 from gravlensdiffusion.config.model import ModelConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.interop.hub import fetch, is_hub_name
@@ -57,14 +56,11 @@ def _best_checkpoint(run: Path) -> _Checkpoint | None:
     path = run / BEST
     if not path.is_file():
         return None
-    try:
-        images_seen = int(json.loads(path.read_bytes())["images_seen"])
-    except (ValueError, KeyError, TypeError):
-        raise GravLensError(f"{path}: not a record of the best checkpoint") from None
+    images_seen = read_record(path).get("images_seen")
     for found in checkpoints(run):
         if found.images_seen == images_seen:
             return found
-    raise GravLensError(f"{path}: names checkpoint {images_seen}, which is not there")
+    raise GravLensError(f"{path}: names checkpoint {images_seen!s:.50}, which is not there")
 
 
 def is_model(name_or_path: str | Path) -> bool:

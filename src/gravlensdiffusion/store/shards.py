@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
+from gravlensdiffusion.codec import parse_record
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.sets.naming import is_beside, is_document
 from gravlensdiffusion.sets.records import LensRecord, SetHeader
@@ -132,11 +133,8 @@ class Shards:
         validate_store(path)
         with LensStore(path) as store:
             text, num = store.header.request, len(store)
-        try:
-            found = json.loads(text or "")
-        except ValueError:
-            found = None
-        if not isinstance(found, dict) or num != found.get("number of images"):
+        found = parse_record(text or "")
+        if found is None or num != found.get("number of images"):
             return None
         # As it comes back from the file.
         wanted = json.loads(json.dumps(self._stated(index, identity)))

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from gravlensdiffusion.config.training import TrainingConfig
 from gravlensdiffusion.model.folders import checkpoints
 
@@ -79,7 +81,8 @@ class Progress:
     def saved(cls, state: Mapping[str, Any]) -> "Progress":
         """Return where a training stood, from the state in a checkpoint."""
         measured = state.get("held_out", {})
-        return cls(**state["counters"], **{MEASURED[name]: measured[name] for name in measured})
+        found = {MEASURED[name]: measured[name] for name in measured}
+        return TypeAdapter(cls).validate_python(state["counters"] | found)
 
     def kept(self) -> dict[str, dict[str, Any]]:
         """Return what a checkpoint keeps."""

@@ -67,15 +67,35 @@ class Training:
         self.total_images = math.ceil(total_images / self.batch_size) * self.batch_size
         self.run, self.tell = run, tell
         self.ema = MovingAverage(model, config.ema) if config.ema.halflife_images else None
-        self.state = Progress() if saved is None else Progress.saved(saved.state)
+        self.state = Progress()
         if saved is not None:
-            optimiser.load_state_dict(saved.state["optimiser"])
-            if self.ema is not None:
-                self.ema.load(saved.average)
+            self._go_on_from(saved)
         self.state.total_images = self.total_images
         self._wrapped: Any = None
         self._began, self._seen_before = time.monotonic(), self.state.images_seen
         self._is_asked_to_stop = False
+
+    def _go_on_from(self, saved: Saved) -> None:
+        """Stand where a checkpoint does.
+
+        Raises:
+            GravLensError: If it is not one of this training.
+        """
+        try:
+            self.state = Progress.saved(saved.state)
+            self.optimiser.load_state_dict(saved.state["optimiser"])
+            for weight, moments in self.optimiser.state.items():
+                # A fused step would not notice, and read beyond the end.
+                if any(value.shape not in ((), weight.shape) for value in moments.values()):
+                    raise ValueError("moments of other weights")
+            if self.ema is not None:
+                self.ema.load(saved.average)
+        except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            reason = " ".join(str(error).split())
+            raise GravLensError(
+                f"{saved.folder}: holds no state of this training ({reason:.100}); remove "
+                f"{saved.folder} to go on from the checkpoint before"
+            ) from None
 
     def loss(self, first: int) -> Tensor:
         """Return the loss of the batch that begins with image ``first``."""

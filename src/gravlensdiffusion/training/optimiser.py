@@ -93,7 +93,7 @@ class MovingAverage:
     def load(self, state: dict[str, Tensor]) -> None:
         """Go on from a saved average."""
         for name, value in self.state.items():
-            value.copy_(state[name])
+            value.copy_(state[name].view_as(value))
 
 
 class Muon(torch.optim.Optimizer):

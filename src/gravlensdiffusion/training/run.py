@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-from gravlensdiffusion.codec import read_json, read_record, to_json
+from gravlensdiffusion.codec import parse_record, read_json, read_record, to_json
 from gravlensdiffusion.config.model import ModelConfig
 from gravlensdiffusion.config.training import DistillationConfig, TrainingConfig
 from gravlensdiffusion.errors import GravLensError
@@ -55,6 +55,7 @@ Config = TrainingConfig | DistillationConfig
 class Saved(NamedTuple):
     """What a checkpoint holds: model, moving average (empty for none), state of the training."""
 
+    folder: Path
     model: Model
     average: dict[str, Tensor]
     state: dict[str, Any]
@@ -183,7 +184,8 @@ class RunDirectory:
             load_weights(model, read_tensors(folder / WEIGHTS), source=folder / WEIGHTS)
             average = folder / EMA_WEIGHTS
             state = read_state(folder / TRAINING_STATE, "training state")
-            return Saved(model, read_tensors(average) if average.is_file() else {}, state)
+            tensors = read_tensors(average) if average.is_file() else {}
+            return Saved(folder, model, tensors, state)
         except (GravLensError, OSError) as error:
             raise GravLensError(
                 f"{error}; remove {folder} to go on from the checkpoint before"
@@ -241,14 +243,14 @@ class MetricsLog:
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
-    """Return the lines of ``metrics.jsonl``; a last line cut short by a crash is left out."""
+    """Return the lines of ``metrics.jsonl``, up to one that a crash has cut short or damaged."""
     path = folder / METRICS
     lines = []
-    for text in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
-        try:
-            lines.append(json.loads(text))
-        except json.JSONDecodeError:
+    for text in path.read_bytes().splitlines() if path.is_file() else ():
+        line = parse_record(text)
+        if line is None or not isinstance(line.get("images"), int):
             break
+        lines.append(line)
     return lines
 
 
