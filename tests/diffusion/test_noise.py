@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from gravlensdiffusion.config.model import SamplingConfig, ScheduleConfig
 from gravlensdiffusion.diffusion.noise import (
     CosineSchedule,
     DDPMSchedule,
@@ -104,19 +105,23 @@ def test_results_keep_the_precision_of_the_times() -> None:
 
 
 @pytest.mark.parametrize(
-    "make",
+    "numbers",
     [
-        lambda: DDPMSchedule(num_steps=0),
-        lambda: DDPMSchedule(beta_min=0.0),
-        lambda: DDPMSchedule(beta_min=0.02, beta_max=0.01),
-        lambda: DDPMSchedule(beta_max=1.0),
-        lambda: CosineSchedule(num_steps=0),
-        lambda: CosineSchedule(max_beta=1.0),
-        lambda: VariancePreservingLogSNR(sigma_min=0.0),
-        lambda: VariancePreservingLogSNR(sigma_min=2.0, sigma_max=1.0),
-        lambda: VariancePreservingLogSNR(sigma_max=math.inf),
+        {"num_steps": 0},
+        {"beta_min": 0.0},
+        {"beta_min": 0.02, "beta_max": 0.01},
+        {"beta_max": 1.0},
+        {"sigma_min": 0.0},
+        {"sigma_min": 2.0, "sigma_max": 1.0},
+        {"sigma_max": math.inf},
     ],
 )
-def test_impossible_schedules_are_refused(make: object) -> None:
-    with pytest.raises(GravLensError, match="need"):
-        make()
+def test_impossible_schedules_are_refused(numbers: dict[str, float]) -> None:
+    with pytest.raises(GravLensError, match=r"^schedule "):
+        ScheduleConfig(**numbers)
+
+
+@pytest.mark.parametrize("levels", [(1.0, 2.0), (1.0, 1.0), (1.0, -1.0), (1.0, math.nan)])
+def test_levels_of_distilled_models_fall_and_are_positive(levels: tuple[float, ...]) -> None:
+    with pytest.raises(GravLensError, match="levels must fall"):
+        SamplingConfig(sampler="consistency", few_steps=(3,), levels=levels)

@@ -8,9 +8,14 @@ from gravlensdiffusion.conditioning import Condition
 from gravlensdiffusion.diffusion.denoise import Denoiser, PreconditionedDenoiser
 from gravlensdiffusion.diffusion.noise import VariancePreservingLogSNR
 from gravlensdiffusion.diffusion.randomness import Stream, Streams
-from gravlensdiffusion.diffusion.sampler import Sampler, conditional_prior, prior, trajectory
+from gravlensdiffusion.diffusion.sampler import (
+    GuidedDenoiser,
+    Sampler,
+    conditional_prior,
+    prior,
+    trajectory,
+)
 from gravlensdiffusion.diffusion.solvers import DPMSolverPP, Heun
-from gravlensdiffusion.diffusion.wrap import GuidedDenoiser
 from tests.diffusion.gaussian import GaussianDenoiser, sample
 
 

@@ -12,7 +12,6 @@ from gravlensdiffusion.config.model import ModelConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.generation.noise import (
-    Clipping,
     add_noise,
     asked_noise,
     known_noise,
@@ -60,9 +59,17 @@ def test_what_is_cut_off_at_zero_is_counted_and_told_where_it_matters() -> None:
     # Where the zeros can be seen, every one of them is told.
     assert shallow.note(seen=True).startswith("0.5% of the pixels were below zero")
     flux[0, 0, :4, :2] = -0.3
-    line = Clipping.total([shallow, finished(ORDERED, flux).clipping]).note()
+    line = (shallow + finished(ORDERED, flux).clipping).note()
     assert "the lowest at -0.3, and were set to 0; 0.25% by more than the noise of the sky" in line
     assert finished(LEARNED, flux).clipping.note(seen=True) == ""
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+def test_pixels_that_too_few_steps_leave_without_bound_are_refused(value: float) -> None:
+    flux = np.full((2, 1, 8, 8), 0.5, dtype=np.float32)
+    flux[1, 0, 3, 4] = value
+    with pytest.raises(GravLensError, match="not finite in 3 steps of sampler 'dpmpp'; take more"):
+        finished(ORDERED, flux)
 
 
 @pytest.mark.parametrize(("sky_rms", "expected"), [(None, 0.1), (0.03, 0.03), (2.0, 2.0)])

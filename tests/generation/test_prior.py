@@ -3,7 +3,8 @@
 import math
 from collections.abc import Mapping
 from dataclasses import replace
-from types import MappingProxyType
+from types import MappingProxyType, SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,8 +13,9 @@ from numpy.typing import NDArray
 from scipy.stats import ks_2samp, spearmanr
 
 from gravlensdiffusion.config.model import ModelConfig
+from gravlensdiffusion.generation import prior
 from gravlensdiffusion.generation.generator import LensGenerator
-from gravlensdiffusion.generation.prior import _draw_missing
+from gravlensdiffusion.generation.prior import draw_missing_parameters
 from tests.models import LEARNED, ORDERED, PRIOR, SIGNAL_TO_NOISE, SOURCE_X, THETA_E, awake
 
 SOURCE_Y = replace(SOURCE_X, name="source_y")
@@ -42,8 +44,14 @@ def drawn(
     parameters = np.full((len(labels), len(config.parameters)), np.nan)
     for column, values in asked.items():
         parameters[:, column] = values
-    _draw_missing(config, table, labels, parameters, range(len(labels)), seed=3)
+    draw_missing_parameters(known_by(table, config), labels, parameters, range(len(labels)), seed=3)
     return parameters
+
+
+def known_by(table: NDArray[np.float64], config: ModelConfig) -> Any:
+    """Return what of a model counts here: a table of training images, and nothing that is computed."""
+    config = replace(config, prior_size=len(table))
+    return SimpleNamespace(config=config, prior=torch.from_numpy(table), expected=None)
 
 
 def test_they_are_spread_as_in_the_class_of_the_training_set(table: NDArray[np.float64]) -> None:
@@ -75,14 +83,12 @@ def test_what_is_left_out_is_drawn_given_what_is_asked(table: NDArray[np.float64
 
 
 def test_what_follows_from_the_others_is_met_where_it_can_be_computed(
-    table: NDArray[np.float64],
+    table: NDArray[np.float64], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(prior, "_can_derive", lambda _: True)
+    monkeypatch.setattr(prior, "_derive", lambda _, parameters: 10 * parameters[:, 0])
     asked = np.linspace(8.5, 10.5, 200)
-    parameters = np.full((200, 4), np.nan)
-    parameters[:, 3] = asked
-    _draw_missing(
-        CONFIG, table, np.zeros(200, np.int16), parameters, range(200), 3, lambda p: 10 * p[:, 0]
-    )
+    parameters = drawn(table, np.zeros(200, np.int16), asked={3: asked})
     assert np.array_equal(parameters[:, 3], asked)
     assert np.median(np.abs(10 * parameters[:, 0] / asked - 1)) < 0.01
 

@@ -38,6 +38,9 @@ def test_they_are_shown_with_their_classes_and_row_0_at_the_bottom(samples):
     assert (np.diff(column) >= 0).all()
     assert (picture[:14] < 50).any()
     assert samples.plot(2).size[0] > samples.plot(1).size[0]
+    for num in (0, -1):
+        with pytest.raises(GravLensError, match="at least 1"):
+            samples.plot(num)
 
 
 @pytest.mark.parametrize("name", ["a.h5", "a.npz", "a.npy"])

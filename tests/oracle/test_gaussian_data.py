@@ -16,9 +16,8 @@ from gravlensdiffusion.diffusion.noise import (
     VariancePreservingLogSNR,
 )
 from gravlensdiffusion.diffusion.randomness import Streams
-from gravlensdiffusion.diffusion.sampler import Sampler, prior, trajectory
+from gravlensdiffusion.diffusion.sampler import GuidedDenoiser, Sampler, prior, trajectory
 from gravlensdiffusion.diffusion.solvers import DDIM, DDPM, DPMSolverPP, Heun
-from gravlensdiffusion.diffusion.wrap import GuidedDenoiser
 from tests.diffusion.gaussian import GaussianDenoiser, sample, spaced
 
 SCHEDULES = [DDPMSchedule(), CosineSchedule(), VariancePreservingLogSNR(sigma_max=80.0)]

@@ -10,7 +10,6 @@ from gravlensdiffusion.diffusion.noise import CosineSchedule, DDPMSchedule
 from gravlensdiffusion.diffusion.randomness import Streams
 from gravlensdiffusion.diffusion.sampler import Sampler, trajectory
 from gravlensdiffusion.diffusion.solvers import DDIM, DDPM, DPMSolverPP, Heun
-from gravlensdiffusion.diffusion.wrap import ClippedDenoiser
 
 diffusers = pytest.importorskip("diffusers")
 pytestmark = [
@@ -98,7 +97,7 @@ def test_ddpm(prediction: str) -> None:
 def test_ddpm_with_clipped_estimates() -> None:
     scheduler = diffusers.DDPMScheduler(**LINEAR, clip_sample=True, clip_sample_range=1.0)
     scheduler.set_timesteps(100)
-    denoiser = ClippedDenoiser(IndexedDenoiser(Wave(), DDPMSchedule(), "epsilon"))
+    denoiser = IndexedDenoiser(Wave(), DDPMSchedule(), "epsilon", clip=True)
     assert_same(ours(DDPM(), denoiser, scheduler.timesteps)[:-1], theirs(scheduler, start())[:-1])
 
 

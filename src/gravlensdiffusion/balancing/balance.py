@@ -202,7 +202,7 @@ def balance(
                 records = _made(source, name, plan, request, samples)
                 parts.write(k, records, header, {})
             advance(len(request))
-        if note := Clipping.total(clipping).note(seen=plan.fit.has_twins):
+        if note := sum(clipping, Clipping()).note(seen=plan.fit.has_twins):
             tell(note)
         records = chain(_originals(source, plan.fit.has_twins), parts.records())
         write_store(out, records, header, num=len(source) + plan.filling.num, overwrite=overwrite)

@@ -1,6 +1,5 @@
 """A classifier of lens images, from its training to what it is worth on images that it has not seen."""
 
-import json
 import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Annotated, Literal
 
 from gravlensdiffusion.config.bounds import (
@@ -148,6 +149,8 @@ class SamplingConfig(Bounded):
     def _faults(self) -> Iterator[str]:
         if len(self.levels) > MAX_STEPS:
             yield f"sampling has at most {MAX_STEPS} levels"
+        if not all(a > b for a, b in pairwise((*self.levels, 0.0))):
+            yield "sampling levels must fall, and be positive"
         if (self.sampler == CONSISTENCY) != bool(self.few_steps):
             yield "sampler 'consistency' and few_steps go together"
         if any((len(self.levels) + 1) % number for number in self.few_steps):

@@ -1,7 +1,7 @@
 """Denoisers: a bare network with its preconditioning, prediction type and loss.
 
 A denoiser gives ``x_hat``, the mean of the clean image given the noisy one. Samplers see nothing
-else, so epsilon, v and x0 networks end here, guidance and clipping in `wrap`. A network is called as
+else, so epsilon, v and x0 networks end here, guidance in `sampler`. A network is called as
 ``net(x, noise, condition)`` with ``noise`` of shape ``(B,)`` as its denoiser defines it.
 """
 
@@ -74,14 +74,7 @@ class Denoiser(nn.Module, ABC):
 
     @abstractmethod
     def sample_t(self, u: Tensor) -> Tensor:
-        """Map uniform numbers in (0, 1) to training times.
-
-        Args:
-            u: Uniform numbers, shape ``(B,)``.
-
-        Returns:
-            Times, float64 of shape ``(B,)``, not decreasing in `u`.
-        """
+        """Map uniform numbers in (0, 1), shape ``(B,)``, to training times, float64, not decreasing."""
 
 
 class IndexedDenoiser(Denoiser):
@@ -98,6 +91,7 @@ class IndexedDenoiser(Denoiser):
         net: The network.
         schedule: A schedule with discrete steps.
         prediction: What the network predicts.
+        clip: Whether estimates are held in the range of the data, -1 to 1 in model units.
 
     References:
         Ho, Jain and Abbeel 2020, arXiv:2006.11239, equation 14; Salimans and Ho 2022,
@@ -106,18 +100,23 @@ class IndexedDenoiser(Denoiser):
 
     schedule: DiscreteSchedule
 
-    def __init__(self, net: nn.Module, schedule: DiscreteSchedule, prediction: Prediction) -> None:
+    def __init__(
+        self, net: nn.Module, schedule: DiscreteSchedule, prediction: Prediction, clip: bool = False
+    ) -> None:
         super().__init__()
-        self.net, self.schedule, self.prediction = net, schedule, prediction
+        self.net, self.schedule, self.prediction, self.clip = net, schedule, prediction, clip
 
     def forward(self, x_t: Tensor, t: Tensor, condition: Condition | None = None) -> Tensor:
         """Estimate the clean images; see `Denoiser.forward`."""
         t = per_image(t, x_t)
         alpha_t, sigma_t = (_shaped(level, x_t).to(x_t.dtype) for level in self.schedule(t))
         output: Tensor = self.net(x_t, self.schedule.index(t).to(x_t.dtype), condition)
+        x_hat = output
         if self.prediction == "epsilon":
-            return (x_t - sigma_t * output) / alpha_t
-        return alpha_t * x_t - sigma_t * output if self.prediction == "v" else output
+            x_hat = (x_t - sigma_t * output) / alpha_t
+        elif self.prediction == "v":
+            x_hat = alpha_t * x_t - sigma_t * output
+        return x_hat.clamp(-1.0, 1.0) if self.clip else x_hat
 
     def loss(self, x: Tensor, t: Tensor, eps: Tensor, condition: Condition | None = None) -> Tensor:
         """Return the loss of each image; see `Denoiser.loss`."""

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import ClassVar
 
 import torch
@@ -150,8 +149,6 @@ class Consistency(Sampler):
     default_num_steps: ClassVar[int] = 1
 
     def __init__(self, levels: Sequence[float] = ()) -> None:
-        if any(b >= a for a, b in pairwise(levels)):
-            raise GravLensError(f"the noise levels must fall, got {tuple(levels)}")
         self.levels = tuple(levels)
 
     def times(self, schedule: Schedule, num_steps: int) -> Tensor:

@@ -14,8 +14,7 @@ from gravlensdiffusion.conditioning import Condition
 from gravlensdiffusion.config.model import CONSISTENCY
 from gravlensdiffusion.diffusion.denoise import Denoiser
 from gravlensdiffusion.diffusion.randomness import Stream, Streams
-from gravlensdiffusion.diffusion.sampler import conditional_prior, trajectory
-from gravlensdiffusion.diffusion.wrap import GuidedDenoiser
+from gravlensdiffusion.diffusion.sampler import GuidedDenoiser, conditional_prior, trajectory
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.generation.noise import (
     UNITS,
@@ -159,22 +158,15 @@ class LensGenerator(Pretrained):
         request = self.request(num, **asked)
         images = np.empty((num, *self.image_shape), dtype=np.float32)
         twins = np.empty_like(images) if request.noise_free else None
-        done, clipping = 0, []
+        done, clipping = 0, Clipping()
         with shown_progress(num, steps=request.num_steps, is_shown=progress) as shown:
             for batch in self.generate(request, batch_size=batch_size, advance=shown.advance):
                 images[done : done + len(batch)] = batch.images
                 if twins is not None:
                     twins[done : done + len(batch)] = batch.noise_free
-                clipping.append(batch.clipping)
+                clipping += batch.clipping
                 done += len(batch)
-        return LensSamples(
-            images=images,
-            labels=request.labels,
-            parameters=self.stored_parameters(request),
-            noise_free=twins,
-            header=self.header(request),
-            clipping=Clipping.total(clipping),
-        )
+        return self._samples(request, images, twins, clipping)
 
     def generate(
         self,
@@ -191,7 +183,7 @@ class LensGenerator(Pretrained):
             advance: Called after each step of a batch with its number of images.
 
         Raises:
-            GravLensError: If the batch size is not positive.
+            GravLensError: If the batch size is not positive, or pixels are not finite.
         """
         if batch_size < 1:
             raise GravLensError(f"the batch size must be at least 1, got {batch_size}")
@@ -219,7 +211,11 @@ class LensGenerator(Pretrained):
         solver = build_sampler(request.sampler, model.config)
         times = solver.times(denoiser.schedule, request.num_steps)
         alphas, _ = denoiser.schedule(times)
-        condition = self._condition(request)
+        condition = None
+        if self.is_conditional:
+            label = torch.as_tensor(request.labels.astype(np.int64))
+            parameters = torch.as_tensor(request.parameters) if self.config.parameters else None
+            condition = Condition(label=label, parameters=parameters).to(self.device)
         x_1 = conditional_prior(denoiser, noise, condition)
         for i, x_t, x_hat in trajectory(denoiser, solver, x_1, times, condition, streams):
             yield Frame(step=i, alpha_t=float(alphas[i]), x_t=x_t, x_hat=x_hat)
@@ -230,8 +226,16 @@ class LensGenerator(Pretrained):
         Args:
             request: What was asked of them.
             x: The images in model space, shape ``(B, C, H, W)``.
+
+        Raises:
+            GravLensError: If pixels are not finite.
         """
         images, clean, clipping = self.to_flux(x), None, Clipping()
+        if not np.isfinite(images).all():
+            raise GravLensError(
+                f"model '{self.name}' draws pixels that are not finite in {request.num_steps} steps of "
+                f"sampler '{request.sampler}'; take more `num_steps`"
+            )
         if request.observation is not None:
             clipping = Clipping.of(images, self.config)
             # No pixel of a lens is darker than the sky, whatever the network leaves there.
@@ -239,35 +243,30 @@ class LensGenerator(Pretrained):
             images = add_noise(clean, request.observation, request.numbers, request.seed)
         if request.flux_unit != self.config.flux_unit:
             images, clean = peak_scaled(images, clean)
+        return self._samples(request, images, clean if request.noise_free else None, clipping)
+
+    def _samples(
+        self,
+        request: Request,
+        images: NDArray[np.float32],
+        noise_free: NDArray[np.float32] | None,
+        clipping: Clipping,
+    ) -> LensSamples:
+        """Return images with what they were asked to be, and their noise."""
+        asked, names = request.observation, [each.name for each in self.config.parameters]
+        parameters = dict(zip(names, request.parameters.T, strict=True))
+        # A signal-to-noise ratio is that at the depth of the training set, if that has one.
+        has_depths = asked is not None and bool(asked.depths)
+        if "signal_to_noise" in parameters and (asked != self.config.observation or has_depths):
+            parameters["signal_to_noise"] = np.full(len(request), np.nan)
         return LensSamples(
             images=images,
             labels=request.labels,
-            parameters=self.stored_parameters(request),
-            noise_free=clean if request.noise_free else None,
+            parameters=parameters | noise_of_images(asked, request.numbers, request.seed),
+            noise_free=noise_free,
             header=self.header(request),
             clipping=clipping,
         )
-
-    def stored_parameters(self, request: Request) -> dict[str, NDArray[np.float64]]:
-        """Return what the images were asked to be, and their noise, as the store keeps it.
-
-        A signal-to-noise ratio is that at the depth of the training set; at another depth it is not
-        known, nor where images of that set have several.
-        """
-        asked, names = request.observation, [each.name for each in self.config.parameters]
-        found = dict(zip(names, request.parameters.T, strict=True))
-        has_depths = asked is not None and bool(asked.depths)
-        if "signal_to_noise" in found and (asked != self.config.observation or has_depths):
-            found["signal_to_noise"] = np.full(len(request), np.nan)
-        return found | noise_of_images(asked, request.numbers, request.seed)
-
-    def _condition(self, request: Request) -> Condition | None:
-        """Return what is asked as the network takes it; None for a model that takes nothing."""
-        if not self.is_conditional:
-            return None
-        label = torch.as_tensor(request.labels.astype(np.int64))
-        parameters = torch.as_tensor(request.parameters) if self.config.parameters else None
-        return Condition(label=label, parameters=parameters).to(self.device)
 
     def to_flux(self, x: Tensor) -> NDArray[np.float32]:
         """Map images from model space ``(B, C, H, W)`` to flux."""

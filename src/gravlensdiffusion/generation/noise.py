@@ -1,7 +1,7 @@
 """The noise of the instrument on images of models that leave it out, and their scale."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -50,16 +50,13 @@ class Clipping:
             lowest=min(0.0, float(flux.min())),
         )
 
-    @classmethod
-    def total(cls, parts: Iterable["Clipping"]) -> "Clipping":
-        """Return the counts of several lots of images together."""
-        each = list(parts)
-        return cls(
-            noise=max((part.noise for part in each), default=0.0),
-            num=sum(part.num for part in each),
-            num_below=sum(part.num_below for part in each),
-            num_deep=sum(part.num_deep for part in each),
-            lowest=min((part.lowest for part in each), default=0.0),
+    def __add__(self, other: "Clipping") -> "Clipping":
+        return Clipping(
+            noise=max(self.noise, other.noise),
+            num=self.num + other.num,
+            num_below=self.num_below + other.num_below,
+            num_deep=self.num_deep + other.num_deep,
+            lowest=min(self.lowest, other.lowest),
         )
 
     def note(self, *, seen: bool = False) -> str:
@@ -121,12 +118,7 @@ def _own_depth(observation: ObservationConfig, rng: np.random.Generator) -> Obse
     if not observation.depths:
         return observation
     depth = observation.depths[rng.integers(len(observation.depths))]
-    return replace(
-        observation,
-        background_rms=depth.background_rms,
-        exposure_time=depth.exposure_time,
-        depths=(),
-    )
+    return replace(observation, depths=(), **asdict(depth))
 
 
 def add_noise(

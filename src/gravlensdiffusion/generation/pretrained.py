@@ -157,20 +157,17 @@ class Pretrained:
             raise GravLensError(
                 f"model '{self.name}' is distilled; it has sampler '{CONSISTENCY}' only"
             )
-        if num_steps is None and name == own.sampler:
-            num_steps = own.num_steps
-        elif num_steps is None and name == CONSISTENCY:
-            num_steps = max(short)
-        elif num_steps is None:
-            num_steps = build_sampler(name, self.config).default_num_steps
+        model = self.drawn_by(name)
+        solver = build_sampler(name, model.config)
+        if num_steps is None:
+            default = max(short) if name == CONSISTENCY else solver.default_num_steps
+            num_steps = own.num_steps if name == own.sampler else default
         if name == CONSISTENCY and num_steps not in short:
             allowed = ", ".join(map(str, short))
             raise GravLensError(
                 f"model '{self.name}' is distilled to draw in {allowed} steps, not in {num_steps}"
             )
-        model = self.drawn_by(name)
         # A schedule of few steps has no more of them.
-        solver = build_sampler(name, model.config)
         solver.times(model.denoiser.schedule, num_steps)
         return name, num_steps
 

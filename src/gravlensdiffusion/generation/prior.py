@@ -1,7 +1,6 @@
 """Parameters of images that are asked for none: new ones, spread as those of the training set."""
 
 import warnings
-from collections.abc import Callable
 from functools import cached_property
 
 import numpy as np
@@ -12,32 +11,15 @@ from scipy.special import ndtr, ndtri
 from scipy.stats import rankdata
 
 from gravlensdiffusion.config.bounds import UNLABELLED
-from gravlensdiffusion.config.model import ModelConfig
 from gravlensdiffusion.diffusion.randomness import Stream, generator
 from gravlensdiffusion.model.build import Model
 from gravlensdiffusion.presets.parameters import DERIVED
-
-Derivation = Callable[[NDArray[np.float64]], NDArray[np.float64]]
-"""What follows from the others, from parameters ``(M, P)``, shape ``(M,)``."""
 
 NUM_TRIED = 16
 """Draws of which the best is taken where what follows from the parameters is asked for."""
 
 SIGNIFICANCE = 4.0
 """Correlation from which parameters count as dependent [standard deviations of that of independent ones]."""
-
-
-def _derivation(model: Model) -> Derivation | None:
-    """Return what computes the signal-to-noise ratio of smooth lenses; None where it is not known."""
-    expected, observation = model.expected, model.config.observation
-    if expected is None or observation is None or observation.depths:
-        return None
-
-    def derive(parameters: NDArray[np.float64]) -> NDArray[np.float64]:
-        given = torch.from_numpy(parameters).to(model.transform.mean.device)
-        return np.asarray(expected.signal_to_noise(given, observation).double().cpu())
-
-    return derive
 
 
 def draw_missing_parameters(
@@ -47,36 +29,31 @@ def draw_missing_parameters(
     numbers: range,
     seed: int,
 ) -> None:
-    """Give each image the parameters that it was not asked for, where the model knows how; see `_draw_missing`."""
-    if model.config.prior_size:
-        table = model.prior.cpu().numpy().astype(np.float64)
-        derive = _derivation(model)
-        _draw_missing(model.config, table, labels, parameters, numbers, seed, derive)
-
-
-def _draw_missing(
-    config: ModelConfig,
-    prior: NDArray[np.float64],
-    labels: NDArray[np.int16],
-    parameters: NDArray[np.float64],
-    numbers: range,
-    seed: int,
-    derive: Derivation | None = None,
-) -> None:
     """Give each image the parameters that it was not asked for, spread as in the training set.
 
     They are drawn from kernel density estimates of the training images of its class, where there
     are such, given what was asked, on the scale of normal scores: each parameter keeps its own
-    distribution, those that depend on each other do so up to the width of the kernel, the others are drawn on
-    their own, and no image has those of a training image. What follows from the others is left to the model, and so is what the chosen
-    training image lacks; where it is asked for and can be computed, the best of several draws is taken. Image k depends on (seed, k) and what it is asked to be alone. A model of
-    before takes all parameters of that training image, where none is asked for. The prior is class and
-    parameters of some training images, ``(prior_size, 1 + P)``; the images' ``(N, P)`` are changed in place.
+    distribution, those that depend on each other do so up to the width of the kernel, the others are
+    drawn on their own, and no image has those of a training image. What follows from the others is
+    left to the model, and so is what the chosen training image lacks; where it is asked for and can be
+    computed, the best of several draws is taken. Image k depends on (seed, k) and what it is asked to
+    be alone. A model of before takes all parameters of that training image, where none is asked for.
+
+    Args:
+        model: The model; one without a table of training images leaves all as it is.
+        labels: Class of each image, shape ``(N,)``; -1 for any.
+        parameters: What is asked of them, shape ``(N, P)``, NaN for nothing; changed in place.
+        numbers: Numbers k of the images.
+        seed: Seed.
 
     References:
         Geenens 2014 (arXiv:1303.4121), the estimate on the scale of normal scores; Scott 1992,
         "Multivariate density estimation", eq. 6.42, its width.
     """
+    config = model.config
+    if not config.prior_size:
+        return
+    prior = model.prior.cpu().numpy().astype(np.float64)
     # Rounding to single precision may have led out of a range.
     low, high = ([getattr(each, end) for each in config.parameters] for end in ("low", "high"))
     values = np.clip(prior[:, 1:], low, high)
@@ -93,16 +70,31 @@ def _draw_missing(
             given = parameters[place]
             if not is_new:
                 drawn = table.take(rng)
-            elif derive is None or not np.isfinite(given[derived]).any():
+            elif not np.isfinite(given[derived]).any() or not _can_derive(model):
                 drawn = table.draw(rng, given)
             else:
                 several = np.array([table.draw(rng, given) for _ in range(NUM_TRIED)])
                 several = np.where(is_left_out[place], several, given)
                 wanted = given[derived][0]
-                away = np.abs(np.log(derive(several) / wanted))
+                away = np.abs(np.log(_derive(model, several) / wanted))
                 drawn = several[np.nan_to_num(away, nan=np.inf).argmin()]
             drawn[derived] = np.nan
             parameters[place] = np.where(is_left_out[place], drawn, parameters[place])
+
+
+def _can_derive(model: Model) -> bool:
+    """Whether the signal-to-noise ratio of a lens follows from its other parameters."""
+    observation = model.config.observation
+    return model.expected is not None and observation is not None and not observation.depths
+
+
+def _derive(model: Model, parameters: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the signal-to-noise ratios of smooth lenses of parameters ``(M, P)``, shape ``(M,)``."""
+    assert model.expected is not None
+    assert model.config.observation is not None
+    given = torch.from_numpy(parameters).to(model.transform.mean.device)
+    found = model.expected.signal_to_noise(given, model.config.observation)
+    return np.asarray(found.double().cpu())
 
 
 class _Table:

@@ -79,11 +79,12 @@ class LensSamples(LensSet):
             stretch: From flux to grey; all images share one scale.
             min_side: Images smaller than this are enlarged by a whole factor [pixels].
         """
-        shown = min(num, len(self))
+        if num < 1:
+            raise GravLensError(f"`num` must be at least 1, got {num}")
         return grid_picture(
-            self.images[:shown],
+            self.images[:num],
             stretch=stretch,
-            titles=self.header.titles(self.labels[:shown]),
+            titles=self.header.titles(self.labels[:num]),
             min_side=min_side,
         )
 

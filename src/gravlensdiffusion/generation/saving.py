@@ -207,7 +207,7 @@ class SampleWriter:
 
     def _tell_clipping(self, parts: Iterable[Clipping]) -> None:
         """Say what was cut off at zero flux, where it matters."""
-        if line := Clipping.total(parts).note(seen=self.request.noise_free):
+        if line := sum(parts, Clipping()).note(seen=self.request.noise_free):
             self.tell(line)
 
 

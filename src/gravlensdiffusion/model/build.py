@@ -20,7 +20,6 @@ from gravlensdiffusion.diffusion.noise import (
 )
 from gravlensdiffusion.diffusion.sampler import Sampler
 from gravlensdiffusion.diffusion.solvers import DDIM, DDPM, Consistency, DPMSolverPP, Heun
-from gravlensdiffusion.diffusion.wrap import ClippedDenoiser
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.interop.unet2d import SchedulerSampler, UNet2D
 from gravlensdiffusion.model.expectation import Expectation
@@ -189,8 +188,7 @@ def _build_denoiser(
             expected=expected,
         )
     assert isinstance(schedule, DiscreteSchedule)
-    denoiser = IndexedDenoiser(network, schedule, config.prediction)
-    return ClippedDenoiser(denoiser) if config.clip else denoiser
+    return IndexedDenoiser(network, schedule, config.prediction, clip=config.clip)
 
 
 def _spectrum(config: ModelConfig) -> Tensor | None:
