@@ -12,7 +12,7 @@ from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.model.checkpoint import load_model, read_tensors
 from gravlensdiffusion.model.folders import checkpoints
-from gravlensdiffusion.training.adapt import FEW_PASSES, MIN_IMAGES, adapt, check_number
+from gravlensdiffusion.training.adapt import FEW_PASSES, MIN_IMAGES, adapt
 from gravlensdiffusion.training.counters import FROM_A_MODEL, Progress
 from gravlensdiffusion.training.data import prepare_data
 from gravlensdiffusion.training.diffusion import train
@@ -204,14 +204,14 @@ def test_images_that_do_not_fit_are_refused(known: Path) -> None:
 
 def test_few_images_are_all_trained_on(known: Path) -> None:
     many = adapt(known, own_set())
-    check_number(many.config, many.num_different)
+    many.check(many.config)
     few = adapt(known, own_set(num=MIN_IMAGES - 1))
     assert few.config.early_stopping == replace(many.config.early_stopping, held_out=0.0)
     assert few.config.total_images == FEW_PASSES * (MIN_IMAGES - 1)
     assert adapt(known, own_set(num=20)).config.total_images == FROM_A_MODEL
-    check_number(few.config, few.num_different)
+    few.check(few.config)
     with pytest.raises(GravLensError, match=r"199 different images are too few .* 200; without"):
-        check_number(many.config, few.num_different)
+        few.check(many.config)
     # Copies make no more of them.
     source = own_set(num=MIN_IMAGES // 4)
     where = np.arange(len(source)).repeat(8)

@@ -96,6 +96,11 @@ def test_what_needs_a_set_with_an_end_is_refused(tmp_path, changes, words):
     assert not (tmp_path / "run").exists()
 
 
+def test_a_simulation_needs_a_recipe(tmp_path):
+    with pytest.raises(GravLensError, match="preset:deeplense needs a `preset`"):
+        train(None, "preset:deeplense", tmp_path / "run", init="lens28")
+
+
 def test_the_command_says_what_it_would_train_and_what_does_not_go_together(tmp_path, capsys):
     words = ["train", "--data", "preset:deeplense", "--out", str(tmp_path / "run")]
     assert main([*words, "--preset", "lens28", "--dry-run"]) == 0

@@ -11,7 +11,7 @@ from gravlensdiffusion.config.training import OptimiserConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.nn.reference import ReferenceUNet
 from gravlensdiffusion.nn.unet import UNet
-from gravlensdiffusion.training.optimiser import Muon, _orthogonalised, build_optimiser
+from gravlensdiffusion.training.optimiser import _Muon, _orthogonalised, build_optimiser
 
 
 @pytest.mark.parametrize("shape", [(2, 24, 60), (3, 60, 24), (1, 16, 16)])
@@ -61,7 +61,7 @@ def test_first_step_has_the_size_of_the_rate_and_goes_down() -> None:
     torch.manual_seed(0)
     conv = nn.Conv2d(4, 32, 3)
     before = conv.weight.detach().clone()
-    optimiser = Muon([conv.weight], [conv.bias], lr=0.01, adam_lr=0.001, weight_decay=0.0)
+    optimiser = _Muon([conv.weight], [conv.bias], lr=0.01, adam_lr=0.001, weight_decay=0.0)
     gradient = torch.randn_like(conv.weight)
     conv.weight.grad, conv.bias.grad = gradient.clone(), torch.ones_like(conv.bias)
     optimiser.step()
@@ -74,7 +74,7 @@ def test_first_step_has_the_size_of_the_rate_and_goes_down() -> None:
 
 def test_tall_weights_take_larger_steps_and_all_decay() -> None:
     weight = nn.Parameter(torch.ones(64, 4))
-    optimiser = Muon([weight], [], lr=0.1, adam_lr=0.1, weight_decay=0.5)
+    optimiser = _Muon([weight], [], lr=0.1, adam_lr=0.1, weight_decay=0.5)
     weight.grad = torch.zeros_like(weight)
     optimiser.step()
     torch.testing.assert_close(weight.detach(), torch.full((64, 4), 0.95))
@@ -90,7 +90,7 @@ def test_other_weights_follow_adam() -> None:
     torch.manual_seed(0)
     ours = nn.Linear(5, 3)
     theirs = copy.deepcopy(ours)
-    optimiser = Muon([], ours.parameters(), lr=1.0, adam_lr=1e-2, betas=(0.9, 0.99))
+    optimiser = _Muon([], ours.parameters(), lr=1.0, adam_lr=1e-2, betas=(0.9, 0.99))
     adam = torch.optim.Adam(theirs.parameters(), lr=1e-2, betas=(0.9, 0.99))
     for _ in range(5):
         x = torch.randn(7, 5)
@@ -154,7 +154,7 @@ def test_momentum_looks_ahead() -> None:
     torch.manual_seed(0)
     first, second = torch.randn(2, 6, 9)
     weight = nn.Parameter(torch.zeros(6, 9))
-    optimiser = Muon([weight], [], lr=0.1, momentum=0.9, adam_lr=0.1)
+    optimiser = _Muon([weight], [], lr=0.1, momentum=0.9, adam_lr=0.1)
     weight.grad = first.clone()
     optimiser.step()
     before = weight.detach().clone()

@@ -154,8 +154,6 @@ def _simulated(options: Options, config: "TrainingConfig | None") -> "LensSet":
     """Return the images of a simulation preset."""
     from gravlensdiffusion.training.batches import FreshSet
 
-    if config is None:
-        raise GravLensError(f"`data` {options.data} needs a `preset`, whose size and seed it has")
     for flag, value, what in (
         ("crop", options.crop, "size"),
         ("map", options.files.map, "classes"),
@@ -182,12 +180,12 @@ def _told(progress: "Progress") -> str:
 
 def _adapted(options: Options, source: "LensSet") -> "TrainingConfig":
     """Return the recipe that adapts a model, and say on stderr what the set makes different."""
-    from gravlensdiffusion.training.adapt import adapt, check_number
+    from gravlensdiffusion.training.adapt import adapt
 
     assert options.init is not None
     adaptation = adapt(options.init, source, options.size)
     config = _configure(options, adaptation.config)
-    check_number(config, adaptation.num_different)
+    adaptation.check(config)
     for note in adaptation.notes:
         tell(note)
     return config

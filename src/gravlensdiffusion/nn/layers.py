@@ -122,7 +122,7 @@ class ResidualBlock(nn.Module):
             h = torch.addcmul(shift, h, 1 + scale, out=None if torch.is_grad_enabled() else h)
         else:
             h = self.norm_out(h + shift)
-        return _added(self.conv_out(self.dropout(silu(h))), self.skip(x))
+        return added(self.conv_out(self.dropout(silu(h))), self.skip(x))
 
 
 class SelfAttention(nn.Module):
@@ -147,64 +147,7 @@ class SelfAttention(nn.Module):
         h = attend(*qkv.unbind(0))
         # Pixels first, channels last is how attention leaves them: no copy is made.
         h = h.transpose(1, 2).reshape(batch, height, width, channels).permute(0, 3, 1, 2)
-        return _added(self.project(h), x)
-
-
-class Refine(nn.Module):
-    """Convolutions at full resolution, which join what patches have drawn next to each other.
-
-    They see a first image, features of each pixel, which an embedding scales and shifts, and further
-    images, and add to the first image.
-    """
-
-    def __init__(
-        self, num_channels: int, num_features: int, num_extra: int, embedding_dim: int
-    ) -> None:
-        super().__init__()
-        self.num_channels = num_channels
-        num_inputs = num_channels + num_features + num_extra
-        self.conv_in = nn.Conv2d(num_inputs, num_features, 3, padding=1)
-        self.modulation = nn.Linear(embedding_dim, 2 * num_features)
-        self.conv_middle = nn.Conv2d(num_features, num_features, 3, padding=1)
-        self.conv_out = zeroed(nn.Conv2d(num_features, num_channels, 3, padding=1))
-
-    def forward(self, drawn: Tensor, extra: Sequence[Tensor], embedding: Tensor) -> Tensor:
-        """Return the image, ``(B, C, H, W)``.
-
-        Args:
-            drawn: First image and features, ``(B, C + F, H, W)``.
-            extra: Further images, ``(B, X, H, W)`` in all.
-            embedding: Shape ``(B, E)``.
-        """
-        scale, shift = self.modulation(embedding)[:, :, None, None].chunk(2, dim=1)
-        h = self.conv_in(torch.cat([drawn, *extra], dim=1))
-        h = silu(torch.addcmul(shift, h, 1 + scale))
-        return _added(self.conv_out(silu(self.conv_middle(h))), drawn[:, : self.num_channels])
-
-
-class Downsample(nn.Module):
-    """Halve height and width by a strided 3x3 convolution."""
-
-    def __init__(self, in_channels: int, out_channels: int) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(in_channels, out_channels, 3, stride=2, padding=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map ``(B, C, H, W)`` to ``(B, C', ceil(H/2), ceil(W/2))``."""
-        y: Tensor = self.conv(x)
-        return y
-
-
-class Upsample(nn.Module):
-    """Bring an image to a larger grid: 1x1 convolution, then nearest neighbour."""
-
-    def __init__(self, in_channels: int, out_channels: int) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(in_channels, out_channels, 1)
-
-    def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
-        """Map ``(B, C, h, w)`` to ``(B, C', *size)``."""
-        return F.interpolate(self.conv(x), size=size, mode="nearest")
+        return added(self.project(h), x)
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, scale: float | None = None) -> Tensor:
@@ -225,7 +168,7 @@ def silu(x: Tensor) -> Tensor:
     return F.silu(x, inplace=not torch.is_grad_enabled())
 
 
-def _added(branch: Tensor, x: Tensor) -> Tensor:
+def added(branch: Tensor, x: Tensor) -> Tensor:
     """Return the sum of a branch and its input; it takes the place of the branch as in `silu`."""
     return branch + x if torch.is_grad_enabled() else branch.add_(x)
 

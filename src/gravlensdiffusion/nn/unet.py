@@ -11,14 +11,12 @@ from gravlensdiffusion.config.bounds import UNLABELLED
 from gravlensdiffusion.config.model import ParameterConfig
 from gravlensdiffusion.config.network import UNetConfig
 from gravlensdiffusion.nn.layers import (
-    Downsample,
     GroupNorm,
     ParameterFeatures,
-    Refine,
     ResidualBlock,
     SelfAttention,
     SinusoidalFeatures,
-    Upsample,
+    added,
     silu,
     zeroed,
 )
@@ -77,7 +75,7 @@ class UNet(nn.Module):
         self.down, self.downsample = nn.ModuleList(), nn.ModuleList()
         skips, current = [width[0]], width[0]
         for level, channels in enumerate(width):
-            self.downsample.append(nn.Identity() if level == 0 else Downsample(current, channels))
+            self.downsample.append(nn.Identity() if level == 0 else _Downsample(current, channels))
             current = channels
             if level:
                 skips.append(current)
@@ -88,7 +86,7 @@ class UNet(nn.Module):
         self.up, self.upsample = nn.ModuleList(), nn.ModuleList()
         for level in reversed(range(len(width))):
             last = level == len(width) - 1
-            self.upsample.append(nn.Identity() if last else Upsample(current, width[level]))
+            self.upsample.append(nn.Identity() if last else _Upsample(current, width[level]))
             current = width[level]
             for _ in range(config.num_blocks + 1):
                 self.up.append(block(current + skips.pop(), level))
@@ -103,7 +101,7 @@ class UNet(nn.Module):
     ) -> None:
         """Build what works at full resolution: the lens equation and the refinement."""
         self.lens_equation: LensEquation | None = None
-        self.refine: Refine | None = None
+        self.refine: _Refine | None = None
         num_extra = num_channels
         equation = config.lens_equation
         if equation is not None and LensEquation.is_known(parameters, equation):
@@ -115,7 +113,7 @@ class UNet(nn.Module):
             num_extra += num_lens
         if config.refine_channels:
             features = config.refine_channels
-            self.refine = Refine(num_channels, features, num_extra, config.embedding_dim)
+            self.refine = _Refine(num_channels, features, num_extra, config.embedding_dim)
 
     def forward(self, x: Tensor, noise: Tensor, condition: Condition | None = None) -> Tensor:
         """Predict what the denoiser asks for.
@@ -148,7 +146,7 @@ class UNet(nn.Module):
             h = stage(h, embedding)
         blocks = iter(self.up)
         for upsample in self.upsample:
-            if isinstance(upsample, Upsample):
+            if isinstance(upsample, _Upsample):
                 h = upsample(h, (skips[-1].shape[2], skips[-1].shape[3]))
             for _ in range(self.num_blocks + 1):
                 h = next(blocks)(torch.cat([h, skips.pop()], dim=1), embedding)
@@ -210,3 +208,60 @@ class _Stage(nn.Module):
         """Map ``(B, C, H, W)`` and ``(B, E)`` to ``(B, C', H, W)``."""
         y: Tensor = self.attention(self.block(x, embedding))
         return y
+
+
+class _Refine(nn.Module):
+    """Convolutions at full resolution, which join what patches have drawn next to each other.
+
+    They see a first image, features of each pixel, which an embedding scales and shifts, and further
+    images, and add to the first image.
+    """
+
+    def __init__(
+        self, num_channels: int, num_features: int, num_extra: int, embedding_dim: int
+    ) -> None:
+        super().__init__()
+        self.num_channels = num_channels
+        num_inputs = num_channels + num_features + num_extra
+        self.conv_in = nn.Conv2d(num_inputs, num_features, 3, padding=1)
+        self.modulation = nn.Linear(embedding_dim, 2 * num_features)
+        self.conv_middle = nn.Conv2d(num_features, num_features, 3, padding=1)
+        self.conv_out = zeroed(nn.Conv2d(num_features, num_channels, 3, padding=1))
+
+    def forward(self, drawn: Tensor, extra: Sequence[Tensor], embedding: Tensor) -> Tensor:
+        """Return the image, ``(B, C, H, W)``.
+
+        Args:
+            drawn: First image and features, ``(B, C + F, H, W)``.
+            extra: Further images, ``(B, X, H, W)`` in all.
+            embedding: Shape ``(B, E)``.
+        """
+        scale, shift = self.modulation(embedding)[:, :, None, None].chunk(2, dim=1)
+        h = self.conv_in(torch.cat([drawn, *extra], dim=1))
+        h = silu(torch.addcmul(shift, h, 1 + scale))
+        return added(self.conv_out(silu(self.conv_middle(h))), drawn[:, : self.num_channels])
+
+
+class _Downsample(nn.Module):
+    """Halve height and width by a strided 3x3 convolution."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, out_channels, 3, stride=2, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(B, C, H, W)`` to ``(B, C', ceil(H/2), ceil(W/2))``."""
+        y: Tensor = self.conv(x)
+        return y
+
+
+class _Upsample(nn.Module):
+    """Bring an image to a larger grid: 1x1 convolution, then nearest neighbour."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, out_channels, 1)
+
+    def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
+        """Map ``(B, C, h, w)`` to ``(B, C', *size)``."""
+        return F.interpolate(self.conv(x), size=size, mode="nearest")

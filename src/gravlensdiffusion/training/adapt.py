@@ -64,6 +64,14 @@ class _Adaptation(NamedTuple):
     notes: tuple[str, ...]
     num_different: int
 
+    def check(self, config: TrainingConfig) -> None:
+        """Refuse to hold out images of a set that is too small to adapt a model to, by a changed recipe."""
+        if config.early_stopping.held_out and self.num_different < MIN_IMAGES:
+            raise GravLensError(
+                f"{self.num_different} different images are too few to adapt a model and hold some "
+                f"out, which takes {MIN_IMAGES}; without `held_out` all of them are trained on"
+            )
+
 
 def adapt(init: str | Path, source: LensSet, size: int | None = None) -> _Adaptation:
     """Return the recipe that adapts a model to a set.
@@ -172,19 +180,6 @@ def _sampling(model: ModelConfig, noise: str) -> SamplingConfig:
     if is_new or model.sampling.few_steps:
         return SamplingConfig(sampler="dpmpp", num_steps=20, draft_steps=12, best_steps=40)
     return model.sampling
-
-
-def check_number(config: TrainingConfig, num_different: int) -> None:
-    """Refuse to hold out images of a set that is too small to adapt a model to.
-
-    Raises:
-        GravLensError: If the recipe holds some out of fewer different images than that takes.
-    """
-    if config.early_stopping.held_out and num_different < MIN_IMAGES:
-        raise GravLensError(
-            f"{num_different} different images are too few to adapt a model and hold some out, "
-            f"which takes {MIN_IMAGES}; without `held_out` all of them are trained on"
-        )
 
 
 def _check_shape(known: ModelConfig, source: LensSet, size: int, init: str | Path) -> None:

@@ -63,7 +63,7 @@ class Batch:
         return x, t, eps, None if self.condition is None else self.condition.to(device)
 
 
-def positions(seed: int, counts: NDArray[np.int64], num_images: int) -> NDArray[np.int64]:
+def _positions(seed: int, counts: NDArray[np.int64], num_images: int) -> NDArray[np.int64]:
     """Return where the i-th training images, ``(B,)``, stand in the set: a new shuffle in every epoch."""
     shuffles = {epoch: _shuffle(seed, epoch, num_images) for epoch in set(counts // num_images)}
     return np.array([shuffles[i // num_images][i % num_images] for i in counts])
@@ -99,12 +99,14 @@ class FreshSet(SimulatedSet):
         self._kept, self.parameters = kept, values
 
     @classmethod
-    def open(cls, name: str, config: TrainingConfig) -> "FreshSet":
+    def open(cls, name: str, config: TrainingConfig | None) -> "FreshSet":
         """Return the simulation that a recipe trains on, at its size and with the recipe's seed.
 
         Raises:
-            GravLensError: If there is no such preset, or the recipe needs a set with an end.
+            GravLensError: If there is no such preset, no recipe, or one that needs a set with an end.
         """
+        if config is None:
+            raise GravLensError(f"`data` {name} needs a `preset`, whose size and seed it has")
         if config.early_stopping.held_out:
             raise GravLensError(
                 "each simulated image is seen once, so that `held_out` has nothing to do"
@@ -180,7 +182,7 @@ def load_batch(
     They are those of the training set, or of a simulation, for a model that is conditional or not.
     """
     if fresh is None:
-        where = positions(config.seed, counts, len(data))
+        where = _positions(config.seed, counts, len(data))
         flux = torch.from_numpy(data.images[where])
         labels = torch.from_numpy(data.labels[where])
         values = torch.from_numpy(data.parameters[where])

@@ -78,8 +78,9 @@ def train(
     if recipe is None and init is None:
         raise GravLensError("`recipe` names what is trained; only with `init` may it be left out")
     config = training_preset(recipe) if isinstance(recipe, str) else recipe
-    if isinstance(images, str) and images.startswith(PREFIX) and config is not None:
-        source: LensSet = FreshSet.open(images, config)
+    source: LensSet
+    if isinstance(images, str) and images.startswith(PREFIX):
+        source = FreshSet.open(images, config)
     else:
         source = as_set(images).with_present_classes()
     if config is None:
@@ -146,8 +147,8 @@ class DiffusionTraining(Training):
         accelerator: Accelerator,
         init: str | Path | None,
         *,
-        writes: bool = True,
-        tell: Callable[[str], object] = lambda _: None,
+        writes: bool,
+        tell: Callable[[str], object],
     ) -> None:
         processes = Processes.launched()
         self._fresh = source if isinstance(source, FreshSet) else None

@@ -35,7 +35,7 @@ def build_optimiser(
             raise GravLensError("optimiser 'muon' does not know this network; choose 'adamw'")
         hidden = list(find())
         taken = {id(weight) for weight in hidden}
-        optimiser = Muon(
+        optimiser = _Muon(
             hidden,
             [weight for weight in network.parameters() if id(weight) not in taken],
             lr=rate,
@@ -96,7 +96,7 @@ class MovingAverage:
             value.copy_(state[name].view_as(value))
 
 
-class Muon(torch.optim.Optimizer):
+class _Muon(torch.optim.Optimizer):
     r"""Muon for hidden weights, Adam for all others.
 
     A hidden weight W of shape (out, in x kernel), with gradient G, goes by

@@ -68,11 +68,11 @@ def _choose_validation(
 
 
 def split_validation(
-    config: TrainingConfig, data: TrainingSet, names: Sequence[str] = ()
+    config: TrainingConfig, data: TrainingSet, names: Sequence[str]
 ) -> tuple[TrainingSet, TrainingSet | None]:
     """Return the images to train on, and those that are held out, if any; see `_choose_validation`.
 
-    Where each comes from, if `names` say it, tells bands of one object.
+    Where each comes from, which `names` say, tells bands of one object.
     """
     share = config.early_stopping.held_out
     if not share:
