@@ -13,17 +13,17 @@ from gravlensdiffusion.config.bounds import UNLABELLED
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.presets.simulation import simulation_preset
 from gravlensdiffusion.sets.training_set import TrainingSet, prepare
-from gravlensdiffusion.training.batches import Batch, Prefetcher, _positions, load_batch
+from gravlensdiffusion.training.batches import Batch, Prefetcher, load_batch, positions
 from gravlensdiffusion.training.data import _learned_parameters
 from gravlensdiffusion.training.optimiser import learning_rate
 from tests.sources import rings, tiny
 
 
 def test_each_epoch_is_another_shuffle_of_the_whole_set() -> None:
-    where = _positions(0, np.arange(30), 10).reshape(3, 10)
+    where = positions(0, np.arange(30), 10).reshape(3, 10)
     assert all(sorted(epoch) == list(range(10)) for epoch in where)
     assert len({tuple(epoch) for epoch in where}) == 3
-    assert not np.array_equal(_positions(1, np.arange(10), 10), where[0])
+    assert not np.array_equal(positions(1, np.arange(10), 10), where[0])
 
 
 def test_a_batch_in_two_parts_is_the_same_batch(tmp_path: Path) -> None:
@@ -46,7 +46,7 @@ def test_labels_are_hidden_as_often_as_asked(tmp_path: Path) -> None:
     hidden = (batch.condition.label == UNLABELLED).double().mean().item()
     assert hidden == pytest.approx(0.25, abs=4 * np.sqrt(0.25 * 0.75 / 4000))
     shown = batch.condition.label != UNLABELLED
-    where = _positions(0, np.arange(4000), 40)
+    where = positions(0, np.arange(4000), 40)
     assert torch.equal(batch.condition.label[shown], torch.from_numpy(data.labels[where])[shown])
 
 
@@ -83,7 +83,7 @@ def test_parameters_are_hidden_one_by_one_and_all_at_once(tmp_path: Path) -> Non
     unlabelled = batch.condition.label == UNLABELLED
     assert shares(unlabelled, hidden.all(1)) == pytest.approx(0.25 * (0.3 + every), abs=0.03)
     # What is shown is what the image has, through the shuffle.
-    expected = torch.from_numpy(data.parameters[_positions(0, np.arange(4000), 40)])
+    expected = torch.from_numpy(data.parameters[positions(0, np.arange(4000), 40)])
     assert torch.equal(values[~hidden], expected[~hidden])
 
 
@@ -126,7 +126,7 @@ def test_a_value_that_an_image_lacks_stays_unknown(tmp_path: Path) -> None:
     batch = load_batch(data, config, np.arange(40), conditional=True)
     assert batch.condition is not None
     assert batch.condition.parameters is not None
-    lacking = torch.from_numpy(_positions(0, np.arange(40), 40) % 2 == 0)
+    lacking = torch.from_numpy(positions(0, np.arange(40), 40) % 2 == 0)
     assert torch.equal(batch.condition.parameters[:, 0].isnan(), lacking)
     assert not batch.condition.parameters[:, 1].isnan().any()
 

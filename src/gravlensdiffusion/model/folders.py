@@ -12,9 +12,6 @@ from gravlensdiffusion.interop.pipeline import is_pipeline, read_pipeline
 MODELS_FOLDER = Path(__file__).parents[1] / "models"
 """The bundled models, one folder each."""
 
-ENCODERS_FOLDER = MODELS_FOLDER / "encoders"
-"""The bundled lens encoders, one folder each."""
-
 WEIGHTS = "model.safetensors"
 EMA_WEIGHTS = "ema.safetensors"
 CONFIG = "config.json"
@@ -39,7 +36,7 @@ def bundled_models() -> tuple[str, ...]:
 
 def bundled_encoders() -> dict[int, Path]:
     """Return the folders of the lens encoders that come with the package, by image size."""
-    folders = (path.parent for path in sorted(ENCODERS_FOLDER.glob(f"*/{CONFIG}")))
+    folders = (path.parent for path in MODELS_FOLDER.glob(f"encoders/*/{CONFIG}"))
     found = {int(folder.name.removeprefix("encoder")): folder for folder in folders}
     return dict(sorted(found.items()))
 
@@ -101,7 +98,7 @@ def find_model(name_or_path: str | Path, **hub: Any) -> Path:
     """
     path = Path(name_or_path)
     if isinstance(name_or_path, str) and name_or_path in bundled_models():
-        return MODELS_FOLDER / str(name_or_path)
+        return MODELS_FOLDER / name_or_path
     if not path.exists():
         if isinstance(name_or_path, str) and is_hub_name(name_or_path):
             return fetch(name_or_path, read_config, **hub)

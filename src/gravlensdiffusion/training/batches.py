@@ -63,7 +63,7 @@ class Batch:
         return x, t, eps, None if self.condition is None else self.condition.to(device)
 
 
-def _positions(seed: int, counts: NDArray[np.int64], num_images: int) -> NDArray[np.int64]:
+def positions(seed: int, counts: NDArray[np.int64], num_images: int) -> NDArray[np.int64]:
     """Return where the i-th training images, ``(B,)``, stand in the set: a new shuffle in every epoch."""
     shuffles = {epoch: _shuffle(seed, epoch, num_images) for epoch in set(counts // num_images)}
     return np.array([shuffles[i // num_images][i % num_images] for i in counts])
@@ -182,7 +182,7 @@ def load_batch(
     They are those of the training set, or of a simulation, for a model that is conditional or not.
     """
     if fresh is None:
-        where = _positions(config.seed, counts, len(data))
+        where = positions(config.seed, counts, len(data))
         flux = torch.from_numpy(data.images[where])
         labels = torch.from_numpy(data.labels[where])
         values = torch.from_numpy(data.parameters[where])
