@@ -1,10 +1,12 @@
 """Run directories: what they hold, what a run may go on with, and what is another run."""
 
 import json
+from collections.abc import Callable
 from dataclasses import fields, replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -145,6 +147,38 @@ def test_a_run_that_failed_before_its_first_checkpoint_can_be_started_anew(tmp_p
         train(tiny(size=32), rings(), tmp_path / "run", device="cpu")
     train(tiny(total_images=8), rings(), tmp_path / "run", device="cpu")
     assert [c.images_seen for c in checkpoints(tmp_path / "run")] == [8]
+
+
+def _without_counters(state: dict[str, Any]) -> None:
+    del state["counters"]
+
+
+def _of_other_counts(state: dict[str, Any]) -> None:
+    state["counters"]["images_seen"] = "many"
+
+
+def _of_other_weights(state: dict[str, Any]) -> None:
+    moments = state["optimiser"]["state"][0]
+    moments.update({name: torch.zeros(3) for name in moments})
+
+
+@pytest.mark.parametrize("damage", [_without_counters, _of_other_counts, _of_other_weights, None])
+def test_a_checkpoint_of_another_training_is_named_with_the_way_out(
+    tmp_path: Path, damage: Callable[[dict[str, Any]], None] | None
+) -> None:
+    train(tiny(total_images=8), rings(), tmp_path, device="cpu")
+    last = checkpoints(tmp_path)[-1].folder
+    if damage is None:
+        (last / "ema.safetensors").unlink()
+    else:
+        state = torch.load(last / "training_state.pt", weights_only=True)
+        damage(state)
+        torch.save(state, last / "training_state.pt")
+    with pytest.raises(
+        GravLensError, match=f"no state of this .*; remove {last} to go on"
+    ) as error:
+        train(tiny(total_images=16), rings(), tmp_path, device="cpu")
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("line", [b'{"images": 8', b"[1]", b"5", b'{"loss": 1}', b"\x00\xff"])
