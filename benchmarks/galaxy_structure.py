@@ -29,7 +29,7 @@ from gravlensdiffusion.presets.simulation import simulation_preset
 from gravlensdiffusion.simulation.gallery import half_light_radius
 from gravlensdiffusion.simulation.observe import draw_noise
 from gravlensdiffusion.simulation.population import SOURCE, draw_source
-from gravlensdiffusion.simulation.profiles import LIGHT, components
+from gravlensdiffusion.simulation.render import LIGHT, components
 
 MEASURES = {
     "gini": "Gini coefficient",

@@ -23,9 +23,9 @@ from gravlensdiffusion.config.simulation import SimulationConfig, symmetries
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.presets.simulation import simulation_preset
 from gravlensdiffusion.simulation.generate import select, set_header, simulate_one
-from gravlensdiffusion.simulation.light import STEP, disc_image, interpolated, sersic_ellipse
+from gravlensdiffusion.simulation.light import STEP, _disc_image, _interpolated, _sersic_ellipse
 from gravlensdiffusion.simulation.population import _draw_light, draw_neighbours
-from gravlensdiffusion.simulation.profiles import LIGHT, components
+from gravlensdiffusion.simulation.render import LIGHT, components
 
 PIXEL = 0.05
 X, Y = (each.ravel() for each in np.meshgrid(*[(np.arange(240) - 119.5) * PIXEL] * 2))
@@ -77,7 +77,7 @@ def test_the_quick_profile_is_that_of_lenstronomy(index):
     shape = {"amp": 2.0, "R_sersic": 0.6, "n_sersic": index, "e1": -0.2, "e2": 0.3}
     arguments = shape | {"center_x": 0.31, "center_y": -0.2}
     theirs = LightModel(["SERSIC_ELLIPSE"]).surface_brightness(X, Y, [arguments])
-    ours = sersic_ellipse(X, Y, **arguments)
+    ours = _sersic_ellipse(X, Y, **arguments)
     np.testing.assert_allclose(ours, theirs, rtol=5e-5, atol=1e-6)
 
 
@@ -86,7 +86,7 @@ def test_the_quick_interpolation_is_that_of_lenstronomy():
     arguments = {"image": image, "amp": 2.0, "center_x": 0.3, "center_y": -0.2}
     arguments |= {"phi_G": 0.6, "scale": 0.2}
     theirs = LightModel(["INTERPOL"]).surface_brightness(X, Y, [arguments])
-    ours = interpolated(X, Y, **arguments)
+    ours = _interpolated(X, Y, **arguments)
     inside = ours > 0
     assert 0.04 < inside.mean() < 0.08
     np.testing.assert_allclose(ours[inside], theirs[inside], rtol=1e-4, atol=1e-5)
@@ -122,7 +122,7 @@ def test_each_part_of_a_disc_shows(name, ratio):
     pictures = []
     for structure in (StructuredDisc(), StructuredDisc(**{name: fixed(0.5)})):
         own = {key.removeprefix("lens_light_"): each for key, each in drawn(structure).items()}
-        pictures.append(disc_image(own | {"texture": 1.0}, ratio))
+        pictures.append(_disc_image(own | {"texture": 1.0}, ratio))
     assert [each.sum() * STEP**2 for each in pictures] == pytest.approx([1, 1], abs=1e-3)
     assert np.abs(pictures[1] - pictures[0]).sum() * STEP**2 > 0.1
     assert all(picture.min() >= 0 for picture in pictures)

@@ -12,7 +12,8 @@ from gravlensdiffusion.config.instrument import Camera, Moffat, PointSpread
 from gravlensdiffusion.config.priors import Constant, Uniform
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.presets.simulation import ACS_F814W, EUCLID_VIS, WFC3_F140W
-from gravlensdiffusion.simulation.psf import Spread, _moffat_transform, deconvolved, full_width
+from gravlensdiffusion.simulation.gallery import _deconvolved, _full_width
+from gravlensdiffusion.simulation.instrument import _moffat_transform, _Spread
 
 SCALE, SIDE, RAYS = 0.05, 201, 3
 WINGS = PointSpread(
@@ -62,13 +63,13 @@ def test_the_transform_is_the_integral_of_the_profile(beta):
 
 
 def test_flux_is_kept_and_encircled_as_the_formula_says():
-    image = point(Spread(WINGS, SIDE, SCALE, RAYS))
+    image = point(_Spread(WINGS, SIDE, SCALE, RAYS))
     _, radius = radii()
     assert image.sum() == pytest.approx(1.0, abs=0.02)
     for within in (0.5, 1.0, 2.0):
         assert image[radius < within].sum() == pytest.approx(light_within(WINGS, within), abs=0.01)
     # The rest is in the border.
-    wide = Spread(WINGS, SIDE, SCALE, 1)
+    wide = _Spread(WINGS, SIDE, SCALE, 1)
     assert wide.transform({})[0, 0] == pytest.approx(1.0, abs=1e-12)
 
 
@@ -81,7 +82,7 @@ def test_the_width_is_where_the_brightness_has_halved():
 def test_a_wider_and_elliptical_one_is_so_by_its_moments():
     # A steep profile has moments within the image.
     round_one = PointSpread(components=(Moffat(share=1.0, fwhm=0.4, beta=12.0),))
-    spread = Spread(round_one, SIDE, SCALE, RAYS)
+    spread = _Spread(round_one, SIDE, SCALE, RAYS)
     axis, _ = radii()
     plain, q = point(spread), 0.8
     e = (1 - q) / (1 + q)
@@ -104,7 +105,7 @@ def test_a_wider_and_elliptical_one_is_so_by_its_moments():
 
 def test_a_steep_one_is_nearly_a_gaussian():
     steep = PointSpread(components=(Moffat(share=1.0, fwhm=0.4, beta=20.0),))
-    image = point(Spread(steep, SIDE, SCALE, RAYS))
+    image = point(_Spread(steep, SIDE, SCALE, RAYS))
     _, radius = radii()
     gaussian = np.exp(-4 * math.log(2) * (radius / 0.4) ** 2)
     gaussian /= gaussian.sum()
@@ -123,7 +124,7 @@ def test_a_steep_one_is_nearly_a_gaussian():
 )
 def test_presets_have_the_light_of_the_real_ones(camera, within):
     side, rays = 121, 5
-    spread = Spread(camera.psf, side, camera.pixel_scale, rays)
+    spread = _Spread(camera.psf, side, camera.pixel_scale, rays)
     light = np.zeros((side * rays, side * rays))
     light[side * rays // 2, side * rays // 2] = (rays / camera.pixel_scale) ** 2
     image = spread.image(light.ravel(), {})
@@ -135,7 +136,7 @@ def test_presets_have_the_light_of_the_real_ones(camera, within):
 
 def test_shapes_are_drawn_from_their_priors():
     psf = replace(WINGS, width=Uniform(low=0.9, high=1.1), e1=Uniform(low=-0.05, high=0.05))
-    spread, rng = Spread(psf, 16, SCALE, 1), np.random.default_rng(0)
+    spread, rng = _Spread(psf, 16, SCALE, 1), np.random.default_rng(0)
     drawn = [spread.draw(rng) for _ in range(500)]
     widths = np.array([each["psf_fwhm"] for each in drawn]) / WINGS.fwhm
     assert 0.9 <= widths.min() < 0.91
@@ -189,7 +190,7 @@ def width(image):
 def test_a_gaussian_comes_back_as_the_target_shows_it(size, target):
     # Gaussians add in quadrature: a galaxy of 5 pixels through a PSF of 4, and through the target.
     seen = gaussian(size, math.hypot(5, 4), flux=3.0, shift=1.0)
-    sharp = deconvolved(seen, gaussian(41, 4.0), target)
+    sharp = _deconvolved(seen, gaussian(41, 4.0), target)
     assert width(sharp) == pytest.approx(math.hypot(5, target), rel=0.01)
     assert sharp.sum() == pytest.approx(3.0, rel=1e-4)
     assert sharp.min() > -0.01 * sharp.max()
@@ -200,10 +201,10 @@ def test_a_gaussian_comes_back_as_the_target_shows_it(size, target):
 
 def test_a_point_becomes_the_target():
     psf = gaussian(41, 4.0)
-    sharp = deconvolved(np.pad(psf, 10), psf, 2.0)
+    sharp = _deconvolved(np.pad(psf, 10), psf, 2.0)
     # The finest of it is lost in the regularisation.
-    assert 2.0 < full_width(sharp) < 2.4
-    assert full_width(deconvolved(np.pad(psf, 10), psf, 3.2)) == pytest.approx(3.2, rel=0.03)
+    assert 2.0 < _full_width(sharp) < 2.4
+    assert _full_width(_deconvolved(np.pad(psf, 10), psf, 3.2)) == pytest.approx(3.2, rel=0.03)
     assert sharp.min() > -0.02 * sharp.max()
     assert np.unravel_index(sharp.argmax(), sharp.shape) == (30, 30)
 
@@ -212,25 +213,25 @@ def test_the_middle_of_the_psf_moves_nothing():
     image, psf = gaussian(48, 6.0), gaussian(31, 4.0)
     moved = np.roll(psf, (3, -4), (0, 1))
     np.testing.assert_allclose(
-        deconvolved(image, moved, 3.0), deconvolved(image, psf, 3.0), atol=1e-6 * image.max()
+        _deconvolved(image, moved, 3.0), _deconvolved(image, psf, 3.0), atol=1e-6 * image.max()
     )
 
 
 @pytest.mark.parametrize(("target", "most"), [(4.0, 1.05), (3.2, 6.0), (2.0, 420.0)])
 def test_noise_is_amplified_within_a_bound(target, most):
     noise = np.random.default_rng(0).standard_normal((128, 128))
-    found = deconvolved(noise, gaussian(41, 4.0), target)[16:-16, 16:-16].std()
+    found = _deconvolved(noise, gaussian(41, 4.0), target)[16:-16, 16:-16].std()
     # A filter P* / (|P|^2 + K) is nowhere above 1 / (2 sqrt K).
     assert found < most < 0.5 / math.sqrt(1e-7)
 
 
 def test_widths_of_gaussians_and_of_longish_ones():
-    assert [full_width(gaussian(41, fwhm)) for fwhm in (3.0, 4.0, 6.5)] == pytest.approx(
+    assert [_full_width(gaussian(41, fwhm)) for fwhm in (3.0, 4.0, 6.5)] == pytest.approx(
         [3.0, 4.0, 6.5], rel=0.03
     )
     y, x = np.indices((61, 61)) - 30
     long = np.exp(-4 * math.log(2) * ((x / 8.0) ** 2 + (y / 4.5) ** 2))
-    assert full_width(long) == pytest.approx(6.0, rel=0.03)
+    assert _full_width(long) == pytest.approx(6.0, rel=0.03)
 
 
 def test_a_tail_of_the_psf_to_one_side_goes_back_to_its_galaxy():
@@ -238,5 +239,5 @@ def test_a_tail_of_the_psf_to_one_side_goes_back_to_its_galaxy():
     psf = np.zeros((5, 9))
     psf[2, 2], psf[2, 5], psf[3, 6] = 0.6, 0.3, 0.1
     seen = 0.6 * galaxy + 0.3 * np.roll(galaxy, 3, 1) + 0.1 * np.roll(galaxy, (1, 4), (0, 1))
-    sharp = deconvolved(seen, psf, 3.0)
+    sharp = _deconvolved(seen, psf, 3.0)
     np.testing.assert_allclose(sharp, gaussian(64, math.hypot(5, 3)), atol=0.001 * sharp.max())

@@ -16,8 +16,7 @@ from gravlensdiffusion.presets.simulation import SIMULATION_PRESETS, simulation_
 from gravlensdiffusion.sets.records import GENERATED
 from gravlensdiffusion.simulation.generate import select, simulate_one
 from gravlensdiffusion.simulation.population import draw_lens, draw_source
-from gravlensdiffusion.simulation.profiles import components
-from gravlensdiffusion.simulation.render import Renderer
+from gravlensdiffusion.simulation.render import Renderer, components
 from gravlensdiffusion.simulation.substructure import Substructure, draw_substructure
 
 DEEPLENSE = simulation_preset("deeplense")

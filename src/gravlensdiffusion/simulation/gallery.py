@@ -9,14 +9,13 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import convolve1d, gaussian_filter, label
+from scipy.ndimage import convolve1d, gaussian_filter, label, zoom
 
 from gravlensdiffusion.config.galaxies import Cutouts
 from gravlensdiffusion.config.simulation import SimulationConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.sets.lens_set import LensSet
 from gravlensdiffusion.simulation.instrument import build_instrument
-from gravlensdiffusion.simulation.psf import deconvolved, full_width
 
 Floats = NDArray[np.float64]
 
@@ -39,6 +38,11 @@ FINEST_THRESHOLD = 4.0
 DETECTION = 2.0
 """Standard deviation of the Gaussian with which a galaxy is told from what lies beside it [pixel]."""
 NUM_SCALES = 4
+REGULARISATION = 1e-7
+"""Power of the noise over that of the signal in the Wiener filter, where the power of the point spread function
+counts as 1: what it passes to less than that is not brought back."""
+FINE = 6
+"""Points of a pixel at which the width of a point spread function is measured, along each axis."""
 _KERNEL = np.array([1, 4, 6, 4, 1]) / 16
 
 
@@ -149,9 +153,9 @@ def _sharpened(image: Floats, psf: Floats) -> tuple[Floats, float] | None:
     A narrower one amplifies the noise; it is the narrowest at which the galaxy keeps `MIN_SIGNAL`. None where
     it does at no width.
     """
-    own, found = full_width(psf), None
+    own, found = _full_width(psf), None
     for target in TARGETS:
-        narrower = _isolated(image, deconvolved(_without_sky(image), psf, target * own))
+        narrower = _isolated(image, _deconvolved(_without_sky(image), psf, target * own))
         if narrower is None:
             break
         found = (narrower, target * own)
@@ -159,7 +163,7 @@ def _sharpened(image: Floats, psf: Floats) -> tuple[Floats, float] | None:
         return None
     light, width = found
     # The function may pass too little for the narrowest of them.
-    return light, full_width(deconvolved(psf, psf, width))
+    return light, _full_width(_deconvolved(psf, psf, width))
 
 
 def half_light_radius(light: Floats, row: float, column: float) -> float:
@@ -175,7 +179,7 @@ def _isolated(image: Floats, sharper: Floats | None = None) -> Floats | None:
 
     Noise is taken out by a threshold on the coefficients of an isotropic undecimated wavelet
     transform, scale by scale, so that structure larger than the noise's grain is kept as it is. Where
-    the galaxy lies tells ``image``; its light is that of ``sharper``, as `deconvolved` makes it, or its own.
+    the galaxy lies tells ``image``; its light is that of ``sharper``, as `_deconvolved` makes it, or its own.
 
     References:
         Starck, Fadili & Murtagh 2007, The Undecimated Wavelet Decomposition.
@@ -238,3 +242,37 @@ def _centred(image: Floats, row: int, column: int) -> Floats:
     up, left = max(0, height - 1 - 2 * row), max(0, width - 1 - 2 * column)
     down, right = max(0, 2 * row - height + 1), max(0, 2 * column - width + 1)
     return np.pad(image, ((up + 1, down + 1), (left + 1, right + 1)))
+
+
+def _deconvolved(image: Floats, psf: Floats, fwhm: float) -> Floats:
+    """Return an image as a Gaussian shows it in place of the point spread function that it was taken with.
+
+    The Fourier transform is multiplied by ``T P* / (|P|^2 + K) (1 + K)`` with the transforms P and T of the
+    function and of the Gaussian and the constant K of a Wiener filter, `REGULARISATION`, so that the flux stays.
+
+    Args:
+        image: Without sky, shape ``(H, W)``; it counts as zero beyond its edges.
+        psf: The point spread function, with its brightest pixel at the middle of a point, ``(h, w)``.
+        fwhm: Full width at half maximum of the Gaussian [pixel].
+
+    References:
+        Starck, Pantin & Murtagh 2002, Deconvolution in Astronomy: A Review, section 3.
+    """
+    height, width = shape = tuple(map(sum, zip(image.shape, psf.shape, strict=True)))
+    kernel = np.zeros(shape)
+    kernel[: psf.shape[0], : psf.shape[1]] = psf / psf.sum()
+    peak = np.unravel_index(psf.argmax(), psf.shape)
+    blur = np.fft.rfft2(np.roll(kernel, (-int(peak[0]), -int(peak[1])), (0, 1)))
+    squared = np.fft.fftfreq(height)[:, None] ** 2 + np.fft.rfftfreq(width) ** 2
+    sigma = fwhm / (2 * math.sqrt(2 * math.log(2)))
+    target = np.exp(-2 * (math.pi * sigma) ** 2 * squared)
+    wiener = target * blur.conj() / (np.abs(blur) ** 2 + REGULARISATION) * (1 + REGULARISATION)
+    found: Floats = np.fft.irfft2(wiener * np.fft.rfft2(image, shape), shape)
+    return found[: image.shape[0], : image.shape[1]]
+
+
+def _full_width(psf: Floats) -> float:
+    """Return the full width at half maximum of a point spread function, that of a circle of the same area [pixel]."""
+    fine = zoom(psf, FINE, order=3, mode="nearest", grid_mode=True)
+    area = np.count_nonzero(fine > fine.max() / 2) / FINE**2
+    return 2 * math.sqrt(area / math.pi)

@@ -14,9 +14,9 @@ from gravlensdiffusion.config.simulation import LensClass, SimulationConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.sets.flux import PEAK, bring_to_size, default_method, to_unit_range
 from gravlensdiffusion.sets.records import LensRecord, SetHeader
-from gravlensdiffusion.simulation import psf, substructure
+from gravlensdiffusion.simulation import substructure
 from gravlensdiffusion.simulation.gallery import Gallery
-from gravlensdiffusion.simulation.instrument import build_instrument
+from gravlensdiffusion.simulation.instrument import PSF_UNITS, build_instrument
 from gravlensdiffusion.simulation.population import (
     LENSING,
     draw_lens,
@@ -122,7 +122,7 @@ def set_header(config: SimulationConfig, seed: int) -> SetHeader:
     instrument = build_instrument(imaging)
     units = parameter_units(config) | substructure.UNITS | IMAGE_UNITS
     if instrument.spread is not None:
-        units |= psf.UNITS
+        units |= PSF_UNITS
     if instrument.camera.bad_pixels is not None:
         units |= {"bad_pixels": ""}
     return SetHeader(

@@ -14,13 +14,16 @@ from lenstronomy.SimulationAPI.observation_api import SingleBand
 from lenstronomy.SimulationAPI.ObservationConfig.Euclid import Euclid
 from lenstronomy.SimulationAPI.ObservationConfig.HST import HST
 from numpy.typing import NDArray
+from scipy.fft import fftfreq, fftshift, irfft2, next_fast_len, rfft2, rfftfreq
 from scipy.ndimage import binary_dilation
+from scipy.special import gamma, kv
 
 from gravlensdiffusion.config.instrument import (
     Camera,
     Depth,
     Imaging,
     NoiseLevel,
+    PointSpread,
     Telescope,
 )
 from gravlensdiffusion.config.priors import Constant
@@ -28,10 +31,116 @@ from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.sets.flux import like_those_beside
 from gravlensdiffusion.simulation.observe import draw_noise, noise_std
 from gravlensdiffusion.simulation.population import draw
-from gravlensdiffusion.simulation.psf import Spread
 
 BANDS = {"Euclid": ("VIS", "Y", "J", "H"), "HST": ("WFC3_F160W",)}
 """The filters of each telescope that come with a Gaussian point spread function."""
+PSF_UNITS = {"psf_fwhm": "arcsec", "psf_e1": "", "psf_e2": ""}
+"""Units of what is known of the point spread function of an image."""
+MARGIN = 0.25
+"""Empty border of the grid that light is spread on, as a share of the image: what leaves the image
+on one side comes back on the other no nearer than that."""
+MAX_STRETCH = 2.0
+"""Highest frequency that is told from the highest, in units of one over the distance of the rays."""
+_ENTRIES = 32768
+"""Entries of the table that the transform of the round profile is looked up in."""
+
+Array = NDArray[np.float64]
+
+
+def _moffat_transform(frequency: Array, fwhm: float, beta: float) -> Array:
+    r"""Return the Fourier transform of a round Moffat profile of unit flux, at frequencies k >= 0 [1 / arcsec].
+
+    .. math:: \frac{2 (\pi k a)^{\beta - 1} K_{\beta - 1}(2 \pi k a)}{\Gamma(\beta - 1)},
+        \quad a = \frac{\mathrm{FWHM}}{2 \sqrt{2^{1 / \beta} - 1}}
+
+    References:
+        Trujillo, Aguerri, Cepa & Gutierrez 2001, MNRAS 328, 977, eq. 2 (the profile).
+        Gradshteyn & Ryzhik, 6.565.4 (its Hankel transform).
+    """
+    scale = fwhm / (2 * math.sqrt(2 ** (1 / beta) - 1))
+    # At k = 0 the limit is 1: the smallest argument that K still takes is as good.
+    half = np.maximum(math.pi * scale * frequency, 1e-12)
+    order = beta - 1
+    with np.errstate(over="ignore", invalid="ignore"):
+        values = 2 * half**order * kv(order, 2 * half) / gamma(order)
+    return np.where(half > 1e-6, np.nan_to_num(values), 1.0)
+
+
+class _Spread:
+    """Spreads the light of images of one size, and gathers it in pixels.
+
+    Args:
+        psf: The point spread function.
+        num_pixels: Side of the image [pixel].
+        pixel_scale: Side of a pixel [arcsec].
+        supersampling: Rays per pixel and axis.
+    """
+
+    def __init__(
+        self, psf: PointSpread, num_pixels: int, pixel_scale: float, supersampling: int
+    ) -> None:
+        self.psf, self._fwhm = psf, psf.fwhm
+        self._num_pixels, self._supersampling = num_pixels, supersampling
+        self._area = pixel_scale**2
+        spacing = pixel_scale / supersampling
+        self._size = next_fast_len(math.ceil(num_pixels * supersampling * (1 + MARGIN)), real=True)
+        x, y = rfftfreq(self._size, spacing), fftfreq(self._size, spacing)[:, None]
+        self._round, self._axial, self._diagonal = x**2 + y**2, x**2 - y**2, 2 * x * y
+        frequency = np.linspace(0, MAX_STRETCH / spacing, _ENTRIES)
+        self._step = frequency[1]
+        whole = sum(each.share for each in psf.components)
+        self._table = np.zeros(_ENTRIES)
+        for each in psf.components:
+            self._table += each.share / whole * _moffat_transform(frequency, each.fwhm, each.beta)
+
+    def draw(self, rng: np.random.Generator) -> dict[str, float]:
+        """Draw the shape of an image's point spread function, by the names of `PSF_UNITS`."""
+        return {
+            "psf_fwhm": self._fwhm * draw(self.psf.width, rng),
+            "psf_e1": draw(self.psf.e1, rng),
+            "psf_e2": draw(self.psf.e2, rng),
+        }
+
+    def transform(self, shape: Mapping[str, float]) -> Array:
+        """Return the Fourier transform of a point spread function on the grid of the light."""
+        e1, e2 = shape.get("psf_e1", 0.0), shape.get("psf_e2", 0.0)
+        square = e1**2 + e2**2
+        # The transform of an ellipse is one across it; (1 - q) / (1 + q) is the modulus of (e1, e2).
+        stretched = (1 + square) * self._round + 2 * e1 * self._axial + 2 * e2 * self._diagonal
+        width = shape.get("psf_fwhm", self._fwhm) / self._fwhm
+        scale = width / (math.sqrt(1 - square) * self._step)
+        places = np.minimum(scale * np.sqrt(np.maximum(stretched, 0)), _ENTRIES - 1.001)
+        index = places.astype(np.intp)
+        low, high = self._table[index], self._table[index + 1]
+        return np.asarray(low + (places - index) * (high - low))
+
+    def lenstronomy_kwargs(self, shape: Mapping[str, float]) -> dict[str, Any]:
+        """Return lenstronomy's arguments of a point spread function, as wide as the image."""
+        side = self._num_pixels * self._supersampling // 2 * 2 - 1
+        kernel = irfft2(self.transform(shape), (self._size, self._size))
+        middle = self._size // 2
+        around = slice(middle - side // 2, middle + side // 2 + 1)
+        return {
+            "psf_type": "PIXEL",
+            "kernel_point_source": np.maximum(fftshift(kernel)[around, around], 0),
+            "point_source_supersampling_factor": self._supersampling,
+            "kernel_point_source_normalisation": False,
+        }
+
+    def image(self, light: Array, shape: Mapping[str, float]) -> Array:
+        """Return the image of some light, shape ``(H, W)`` [flux per pixel].
+
+        Args:
+            light: Surface brightness at the rays, row by row, shape ``(N,)`` [flux / arcsec^2].
+            shape: What `draw` returned; what is missing is that of the mean and round one.
+        """
+        side, s = self._num_pixels, self._supersampling
+        size = (self._size, self._size)
+        spread = irfft2(
+            rfft2(light.reshape(side * s, side * s), size) * self.transform(shape), size
+        )
+        inside = spread[: side * s, : side * s].reshape(side, s, side, s)
+        return np.asarray(inside.mean((1, 3)) * self._area)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,13 +160,13 @@ class _Instrument:
     psf_fwhm: float
     numerics: Numerics
     arguments: Mapping[str, Mapping[str, Any]]
-    spread: Spread | None
+    spread: _Spread | None
 
     def draw_psf(self, rng: np.random.Generator) -> dict[str, float]:
         """Draw the shape of the point spread function; empty where it is the same in all images."""
         return {} if self.spread is None else self.spread.draw(rng)
 
-    def image(self, light: NDArray[np.float64], psf: Mapping[str, float]) -> NDArray[np.float64]:
+    def image(self, light: Array, psf: Mapping[str, float]) -> Array:
         """Return the noise-free image of some light, shape ``(H, W)`` [e- / s].
 
         Args:
@@ -97,22 +206,20 @@ class _Instrument:
             background_rms=rms if isinstance(rms, float | int) else draw(rms, rng),
         )
 
-    def noise_std(self, image: NDArray[np.float64], noise: NoiseLevel) -> NDArray[np.float64]:
+    def noise_std(self, image: Array, noise: NoiseLevel) -> Array:
         """Return the standard deviation of the noise in each pixel of a noise-free image [e- / s]."""
         return noise_std(
             image, noise.background_rms, noise.exposure_time, self.camera.sky_correlation
         )
 
-    def observe(
-        self, image: NDArray[np.float64], noise: NoiseLevel, rng: np.random.Generator
-    ) -> NDArray[np.float64]:
+    def observe(self, image: Array, noise: NoiseLevel, rng: np.random.Generator) -> Array:
         """Return the image with noise [e- / s]."""
         level = noise.background_rms, noise.exposure_time
         return image + draw_noise(image, *level, rng, self.camera.sky_correlation)
 
     def fill_bad_pixels(
-        self, image: NDArray[np.float64], rng: np.random.Generator
-    ) -> tuple[NDArray[np.float64], dict[str, float]]:
+        self, image: Array, rng: np.random.Generator
+    ) -> tuple[Array, dict[str, float]]:
         """Return an image with noise without the pixels that were not observed, and their share."""
         if self.camera.bad_pixels is None:
             return image, {}
@@ -124,7 +231,7 @@ class _Instrument:
             image[bad] = like_those_beside(image, bad)
         return image, {"bad_pixels": float(bad.mean())}
 
-    def signal_to_noise(self, image: NDArray[np.float64], noise: NoiseLevel) -> float:
+    def signal_to_noise(self, image: Array, noise: NoiseLevel) -> float:
         """Return the signal-to-noise ratio of a whole noise-free image, each pixel weighted at its best.
 
         ``sqrt(sum (flux / noise)^2)`` over the pixels; infinite where there is no noise, and NaN
@@ -152,7 +259,7 @@ def build_instrument(imaging: Imaging) -> _Instrument:
     fwhm, spread = camera.psf_fwhm or 0.0, None
     if camera.psf is not None:
         fwhm = camera.psf.fwhm
-        spread = Spread(camera.psf, imaging.num_pixels, camera.pixel_scale, imaging.supersampling)
+        spread = _Spread(camera.psf, imaging.num_pixels, camera.pixel_scale, imaging.supersampling)
     gaussian = {"psf_type": "GAUSSIAN", "fwhm": fwhm, "truncation": 5}
     rays = {
         "supersampling_factor": imaging.supersampling,

@@ -1,10 +1,16 @@
-"""Parameters to pixels: shoot the rays, look up the light, convolve; and what lenstronomy takes to do the same."""
+"""Parameters to pixels: profiles, rays, light, convolution; and what lenstronomy takes to do the same.
+
+Each component of an image is told here, once, as a profile of lenstronomy: so what is added is in the images
+and in the tables of `lenstronomy_kwargs`. Dark matter is told where it is drawn, by `Substructure`.
+"""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from lenstronomy.LensModel.Profiles.shear import Shear
+from lenstronomy.LensModel.Profiles.sie import SIE
 from numpy.typing import NDArray
 
 from gravlensdiffusion.config.instrument import Imaging
@@ -15,8 +21,13 @@ from gravlensdiffusion.sets.lens_set import LensSet
 from gravlensdiffusion.sets.records import GENERATED, LensRecord
 from gravlensdiffusion.simulation.gallery import Gallery
 from gravlensdiffusion.simulation.instrument import build_instrument
-from gravlensdiffusion.simulation.profiles import LIGHT, MASS, Profile, components
+from gravlensdiffusion.simulation.light import LIGHT, Profile, galaxy_profiles, is_absent
+from gravlensdiffusion.simulation.population import COMPANION, LENS_LIGHT, NEIGHBOUR, SOURCE
 from gravlensdiffusion.simulation.substructure import UNITS, Substructure, lens_geometry
+
+MASS = {"SIE": SIE(), "SHEAR": Shear()}
+"""The profiles of the smooth lens by lenstronomy's names."""
+Values = Mapping[str, float]
 
 
 class Renderer:
@@ -155,3 +166,76 @@ def _native_image(record: LensRecord, flux_unit: str, num_pixels: int) -> NDArra
         return image
     low, high = record.parameters["flux_min"], record.parameters["flux_max"]
     return low + image * (high - low)
+
+
+def components(
+    values: Values, counts: Callable[[float], float], gallery: Gallery | None = None
+) -> tuple[tuple[Profile, ...], tuple[Profile, ...], tuple[Profile, ...]]:
+    """Return what an image is made of: the smooth lens, the source, and what lies in front.
+
+    Args:
+        values: The parameters of lens and galaxies; a galaxy without a magnitude, or one of NaN, is
+            not there, and no lens without an Einstein radius.
+        counts: From magnitudes [mag] to electrons per second.
+        gallery: The images of real galaxies that sources are taken from, where they are.
+
+    Returns:
+        What deflects, without substructure, none in an image without lensing; the light that is
+        deflected; and the light that is not, that of the lens galaxy and of what lies beside it.
+
+    Raises:
+        GravLensError: If the source is such an image, and they are not there.
+    """
+    source = _image(values, counts, gallery) or _galaxy(SOURCE, "source", values, counts)
+    # The lens galaxy lies where its mass does.
+    front = _galaxy(LENS_LIGHT, "lens", values, counts)
+    front += _galaxy(COMPANION, "companion", values, counts)
+    for name in values:
+        if name.startswith(NEIGHBOUR) and name.endswith("_magnitude"):
+            prefix = name.removesuffix("_magnitude")
+            front += _galaxy(prefix, prefix, values, counts)
+    return _smooth_lens(values), source, front
+
+
+def _smooth_lens(values: Values) -> tuple[Profile, ...]:
+    if is_absent(values, "theta_E"):
+        return ()
+    ellipsoid = {
+        "theta_E": values["theta_E"],
+        "e1": values["lens_e1"],
+        "e2": values["lens_e2"],
+        "center_x": values["lens_x"],
+        "center_y": values["lens_y"],
+    }
+    shear = {"gamma1": values["gamma1"], "gamma2": values["gamma2"]}
+    return Profile("SIE", ellipsoid), Profile("SHEAR", shear)
+
+
+def _galaxy(
+    prefix: str, place: str, values: Values, counts: Callable[[float], float]
+) -> tuple[Profile, ...]:
+    """Return the light of a galaxy whose parameters begin with a prefix, and its position's with another."""
+    if is_absent(values, f"{prefix}_magnitude"):
+        return ()
+    own = {key.removeprefix(f"{prefix}_"): each for key, each in values.items()}
+    centre = {"center_x": values[f"{place}_x"], "center_y": values[f"{place}_y"]}
+    flux = counts(own["magnitude"])
+    return galaxy_profiles(own, flux, centre, quick=prefix.startswith(NEIGHBOUR))
+
+
+def _image(
+    values: Values, counts: Callable[[float], float], gallery: Gallery | None
+) -> tuple[Profile, ...]:
+    """Return the source where it is the image of a real galaxy."""
+    if is_absent(values, f"{SOURCE}_galaxy"):
+        return ()
+    if gallery is None:
+        raise GravLensError("its source is the image of a real galaxy, which is not at hand")
+    arguments = gallery.profile(
+        int(values[f"{SOURCE}_galaxy"]),
+        values[f"{SOURCE}_R_sersic"],
+        int(values[f"{SOURCE}_texture"]),
+    )
+    centre = {"center_x": values[f"{SOURCE}_x"], "center_y": values[f"{SOURCE}_y"]}
+    flux = counts(values[f"{SOURCE}_magnitude"])
+    return (Profile("INTERPOL", arguments | centre | {"amp": flux}, quick=True),)

@@ -10,8 +10,8 @@ from astropy.cosmology import FlatLambdaCDM
 from numpy.typing import NDArray
 
 from gravlensdiffusion.config.simulation import Cosmology, Subhaloes, Vortex
+from gravlensdiffusion.simulation.light import Profile
 from gravlensdiffusion.simulation.population import draw
-from gravlensdiffusion.simulation.profiles import Profile
 
 Array = NDArray[np.float64]
 
@@ -40,14 +40,6 @@ class _LensGeometry:
 
     mass_scale: float
     kpc_per_arcsec: float
-
-    def einstein_radius(self, mass: float) -> float:
-        """Return the Einstein radius [arcsec] of a point lens of a mass [M_sun]."""
-        return float(np.sqrt(mass / self.mass_scale))
-
-    def mass_within(self, einstein_radius: float) -> float:
-        """Return the mass [M_sun] within the Einstein radius [arcsec] of a round lens."""
-        return self.mass_scale * einstein_radius**2
 
 
 @lru_cache(maxsize=16)
@@ -152,7 +144,7 @@ class _MassSegment(Substructure):
         self, alpha_x: Array, alpha_y: Array, x: Array, y: Array, geometry: _LensGeometry
     ) -> None:
         own = self.parameters
-        radius = geometry.einstein_radius(own["substructure_mass"])
+        radius = math.sqrt(own["substructure_mass"] / geometry.mass_scale)
         _add_segment(alpha_x, alpha_y, x, y, radius, own["vortex_length"], own["vortex_angle"])
 
     def profiles(self, geometry: _LensGeometry, axis: Array) -> tuple[Profile, ...]:
@@ -176,7 +168,7 @@ def draw_substructure(
     rng: np.random.Generator,
 ) -> Substructure:
     """Draw the substructure of one image; none for a smooth lens, whose Einstein radius is given [arcsec]."""
-    smooth_mass = geometry.mass_within(einstein_radius)
+    smooth_mass = geometry.mass_scale * einstein_radius**2
     if config is None:
         values = dict.fromkeys(UNITS, math.nan)
         return Substructure(
