@@ -108,7 +108,7 @@ def test_classes_of_the_set_are_merged_into_those_of_the_classifier(tmp_path):
     candidates = classifier.prepare(source)
     assert candidates.unknown == ("arc",)
     assert candidates.label_names[:4] == ("empty", "blob", "empty", "arc")
-    with pytest.raises(GravLensError, match="class 'arc', only empty, blob; `merge` empty=arc"):
+    with pytest.raises(GravLensError, match="class 'arc', only empty, blob; `map` arc=empty"):
         candidates.check_judgeable()
     classifier.prepare(source, {"arc": "blob"}).check_judgeable()
     with pytest.raises(GravLensError, match="no class 'disc'; there are"):

@@ -10,10 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gravlensdiffusion.cli.classify import _read_merged
 from gravlensdiffusion.cli.main import main
 from gravlensdiffusion.config.bounds import UNLABELLED
-from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.model.checkpoint import load_classifier
 from gravlensdiffusion.sets.records import LensRecord
 from gravlensdiffusion.store.writer import write_store
@@ -151,7 +149,7 @@ def test_a_prior_moves_the_probabilities(classify, work, tmp_path):
 def test_training_on_folders(classify, tmp_path, kind):
     data = folders(tmp_path / "images", 40, 0, kind)
     status, out, _ = classify(
-        "train", data, "--out", tmp_path / "c", *SHORT, "--merge", "lens=blob", "--size", "8"
+        "train", data, "--out", tmp_path / "c", *SHORT, "--map", "blob=lens", "--size", "8"
     )
     assert status == 0
     assert "8 held-out images" in out
@@ -229,7 +227,7 @@ def test_mistakes_of_a_user_are_one_line(classify, work, tmp_path):
     refused(classify("predict", bare, "--model", tmp_path, *table), "folder of a classifier?")
     few = store(tmp_path / "few.h5", 8, 0)
     refused(classify("train", few, *out), "class 'empty' has 4 original images")
-    refused(classify("train", few, *out, "--merge", "lens"), "--merge must be like")
+    refused(classify("train", few, *out, "--map", "lens"), "--map must be like")
     refused(classify("train", few, *out, "--held-out", "1"), "--held-out must lie between")
     assert not (tmp_path / "new").exists()
     assert not (tmp_path / "p.csv").exists()
@@ -265,13 +263,3 @@ def test_a_training_that_is_ended_leaves_nothing_and_can_be_run_again(work, tmp_
     assert not list(tmp_path.iterdir())
     assert main([*map(str, words), *SHORT[:4]]) == 0
     assert (tmp_path / "c" / "model.safetensors").is_file()
-
-
-def test_merges_are_read_from_texts():
-    found = _read_merged(["lens=no_sub, cdm", "rest=axion"])
-    assert found == {"no_sub": "lens", "cdm": "lens", "axion": "rest"}
-    for text in ("lens", "=a", "lens=a,,b"):
-        with pytest.raises(GravLensError, match="`merge` must be like"):
-            _read_merged([text])
-    with pytest.raises(GravLensError, match="both as a and b"):
-        _read_merged(["a=x", "b=x"])

@@ -153,7 +153,7 @@ def test_classify_train_and_inspect(
     assert main(["inspect", data, *MAP]) == 0
     assert re.search(r"\n  axion +10\n", capsys.readouterr().out)
     command = ["classify", "train", data, "--out", str(tmp_path / "c"), "--dry-run"]
-    assert main([*command, "--map", "halo=cdm", "--merge", "lens=cdm,string"]) == 0
+    assert main([*command, "--map", "halo=lens,string=lens"]) == 0
     assert "(lens " in capsys.readouterr().out
 
 

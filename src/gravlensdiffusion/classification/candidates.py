@@ -163,7 +163,7 @@ class Candidates:
         if self.unknown:
             raise GravLensError(
                 f"the classifier does not know class '{self.unknown[0]}', only {', '.join(names)}; "
-                f"`merge` {names[0]}={self.unknown[0]} counts it as one of them"
+                f"`map` {self.unknown[0]}={names[0]} counts it as one of them"
             )
         num = np.bincount(self.labels[self.judges()], minlength=len(names))
         if not num.any():

@@ -1,11 +1,8 @@
 """``gravlens classify``: a classifier of labelled images, and what it says of others."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
-
-import tyro
 
 from gravlensdiffusion.cli.options import DataPath, FileOptions, MachineOptions
 from gravlensdiffusion.cli.running import tell
@@ -26,13 +23,13 @@ class Train:
 
     Part of the images of each class is held out: on these the weights are chosen, the probabilities
     calibrated, and the report written. Images that `gravlens balance` made train and never judge.
+    Classes that --map counts as one, or calls otherwise, are so wherever the classifier is used.
 
     Attributes:
         data: Labelled images: an HDF5 file, a folder of shards, or a folder with one folder per
             class.
         out: Folder for the classifier and its report; must not exist.
         size: Train at this many pixels a side; by default the size of the images.
-        merge: Count classes as one, like lens=no_sub,cdm,axion; may be given several times.
         augment: Turn training images at random: half_turn (by 180 degrees), flips (mirror images
             too), d4 (quarter turns too). Only where all directions are alike in your images.
         balance: What is done about classes of unequal size: weights (images of a rare class count
@@ -50,7 +47,6 @@ class Train:
     data: DataPath
     out: Path
     size: Count | None = None
-    merge: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     augment: Augmentation = "none"
     balance: Literal["none", "weights", "oversample"] = "none"
     held_out: Annotated[float, Range(above=0, below=1)] = 0.2
@@ -66,6 +62,7 @@ class Train:
     def run(self) -> None:
         """Train, judge, write."""
         from gravlensdiffusion.config.classifier import ClassifierTraining
+        from gravlensdiffusion.sets.records import read_map
 
         recipe = ClassifierTraining(
             total_images=self.images,
@@ -77,9 +74,9 @@ class Train:
             seed=self.seed,
             precision=self.precision,
         )
-        merged = _read_merged(self.merge)
+        merged = {} if self.files.map is None else read_map(self.files.map)
         _refuse_folder(self.out)
-        source = self.files.open(self.data)
+        source = replace(self.files, map=None).open(self.data)
         from gravlensdiffusion.classification.classifier import LensClassifier
         from gravlensdiffusion.classification.report import summary
 
@@ -190,8 +187,6 @@ class Score:
         prior: Mix of classes that the probabilities are for: training (that of the training set,
             as `predict` has it by default), even, data (that of these images), or shares like
             lens=0.01,no_lens=0.99.
-        merge: Count classes of these images as one of the classifier's, like lens=galaxy_lens,ring;
-            what was merged in training is merged by itself.
         seed: Seed of the resamplings that the interval of the AUC comes from.
         overwrite: Replace a report that exists.
     """
@@ -200,7 +195,6 @@ class Score:
     model: Path
     out: Path
     prior: str = "training"
-    merge: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     seed: Seed = 0
     overwrite: bool = False
     files: FileOptions = FileOptions()
@@ -212,7 +206,6 @@ class Score:
 
         for name in (TABLE, JSON, HTML):
             refuse_existing(self.out / name, overwrite=self.overwrite)
-        merged = _read_merged(self.merge)
         from gravlensdiffusion.classification.classifier import LensClassifier
         from gravlensdiffusion.classification.report import summary, to_html, to_json
         from gravlensdiffusion.reports.document import write_page
@@ -220,8 +213,7 @@ class Score:
         # What is no classifier is told before a long set is looked at.
         classifier = LensClassifier.from_pretrained(self.model, device=self.machine.device)
         classifier.name, name = told_apart((self.model, self.data))
-        known = (*classifier.known_names, *merged)
-        candidates = classifier.prepare(self.files.open(self.data, known=known), merged)
+        candidates = classifier.prepare(self.files.open(self.data, known=classifier.known_names))
         with shown_progress(len(candidates.images)) as shown:
             judgement = classifier.score(
                 candidates, prior=self.prior, name=name, seed=self.seed, progress=shown.update
@@ -238,22 +230,6 @@ class Score:
         written = f"{TABLE}, {JSON} and {HTML}" if has_page else f"{TABLE} and {JSON}"
         tell(*judgement.notes)
         print(f"wrote {written} to {self.out}: {summary(judgement, 'images')}")
-
-
-def _read_merged(texts: Iterable[str]) -> dict[str, str]:
-    """Return which class counts as which, from texts like ``lens=no_sub,cdm,axion``."""
-    merged: dict[str, str] = {}
-    for text in texts:
-        new, equals, old = text.partition("=")
-        parts = [name.strip() for name in old.split(",")]
-        if not equals or not new.strip() or not all(parts):
-            raise GravLensError(f"`merge` must be like lens=no_sub,cdm,axion, got '{text}'")
-        for name in parts:
-            if merged.setdefault(name, new.strip()) != new.strip():
-                raise GravLensError(
-                    f"`merge` counts class '{name}' both as {merged[name]} and {new}"
-                )
-    return merged
 
 
 COMMANDS = {
