@@ -14,6 +14,7 @@ from gravlensdiffusion.cli import (
     classify,
     distill,
     evaluate,
+    export,
     inspect,
     sample,
     simulate,
@@ -27,13 +28,36 @@ from tests.sets.files import lens_images
 
 COMMANDS = (
     *(inspect.Options, train.Options, evaluate.Options, balance.Options),
-    *(classify.Train, classify.Score, classify.Predict),
+    *(classify.Train, classify.Score, classify.Predict, export.Options, studio.Options),
 )
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_that_reads_images_lets_choose(command: type) -> None:
     assert {field.name: field.type for field in fields(command)}["files"] is FileOptions
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["train", "--data", "preset:deeplense", "--preset", "lens28", "--out", "run"],
+        ["export", "lens28", "out", "--to", "diffusers"],
+        ["studio", "--no-browser"],
+    ],
+)
+def test_options_of_files_are_refused_where_none_is_read(
+    words: list[str],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for more in (["--crop", "20"], ["--skip-bad"], ["--map", "no=no_sub"]):
+        assert main([*words, *more]) == 2
+        said = capsys.readouterr().err
+        assert said.startswith(f"gravlens: error: {more[0]} is for sets in files, not for ")
+        assert said.count("\n") == 1
+    assert not list(tmp_path.iterdir())
 
 
 def hints(options: type) -> Iterator[tuple[str, Any]]:
@@ -55,7 +79,7 @@ def parts(hint: Any) -> Iterator[Any]:
 
 @pytest.mark.parametrize(
     "command",
-    [*COMMANDS, distill.Options, sample.Options, simulate.Options, studio.Options],
+    [*COMMANDS, distill.Options, sample.Options, simulate.Options],
 )
 def test_every_number_has_a_range_so_that_a_mistake_names_its_flag(command: type) -> None:
     numbers = {name: [*parts(hint)] for name, hint in hints(command)}

@@ -25,7 +25,7 @@ def test_the_help_can_be_taken_in(words, columns, capsys, monkeypatch):
         for name, group in zip(parts[::2], parts[1::2], strict=True)
     }
     assert len(flags["options"]) <= MOST
-    assert all(len(each) <= 8 for name, each in flags.items() if name != "options")
+    assert all(len(each) <= 9 for name, each in flags.items() if name != "options")
     assert all(len(line) <= int(columns) for line in shown.splitlines() if line[:1] == " ")
     assert "None" not in shown
     assert "(default: False)" not in shown

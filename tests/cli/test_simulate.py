@@ -91,7 +91,7 @@ def test_a_file_is_a_preset_with_bad_pixels_say(tmp_path):
         ({"classes": "no_sub,wdm"}, "unknown class 'wdm'"),
         ({"classes": ""}, "unknown class ''"),
         ({"classes": "no_sub,cdm", "mix": "1"}, "mix has 1 weights"),
-        ({"mix": "1,x,1"}, "mix: 'x' is not a number"),
+        ({"mix": "1,x,1"}, "`mix`: 'x' is not a number"),
         ({"num": 0}, "number of images must be at least 1"),
         ({"size": 4}, "size must lie between"),
         ({"flux_unit": "Jy"}, "unknown flux unit 'Jy'"),

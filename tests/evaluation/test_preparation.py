@@ -44,6 +44,12 @@ def test_impossible_sizes_are_refused(tmp_path, size):
         prepared(sets, size=size)
 
 
+def test_images_that_are_too_small_are_told_by_their_own_size(tmp_path):
+    sets = [opened(tmp_path, "one", ring(4, 56)), opened(tmp_path, "two", ring(4, 5))]
+    with pytest.raises(GravLensError, match="one has 56, two has 5: images of 8 pixels a side or"):
+        prepared(sets)
+
+
 def test_eight_bit_images_are_divided_and_the_others_rounded_alike(tmp_path):
     whole = np.round(ring(8, 28) * 255).clip(0, 255).astype(np.uint8)
     sets = [opened(tmp_path, "bytes", whole), opened(tmp_path, "floats", ring(8, 28, seed=1))]

@@ -246,16 +246,31 @@ def test_a_lack_of_memory_is_one_line_and_keeps_the_state(
     assert main(words()) == 0
 
 
+@pytest.mark.parametrize(
+    ("command", "place", "advice"),
+    [
+        (
+            ["sample", "--model", "lens28"],
+            "generation.generator.LensGenerator.trajectory",
+            "a smaller --batch-size",
+        ),
+        (["simulate", "--jobs", "1"], "simulation.simulated_set.simulate_one", "smaller images"),
+    ],
+)
 def test_a_lack_of_memory_in_another_command_is_one_line(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    command: list[str],
+    place: str,
+    advice: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def fail(*_: object, **__: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
 
-    monkeypatch.setattr("gravlensdiffusion.generation.generator.LensGenerator.trajectory", fail)
-    out = str(tmp_path / "drawn")
-    assert main(["sample", "--model", "lens28", "--num", "2", "--out", out]) == 2
-    assert one_line(capsys) == "out of memory; try a smaller --batch-size or fewer images at a time"
+    monkeypatch.setattr(f"gravlensdiffusion.{place}", fail)
+    assert main([*command, "--num", "2", "--out", str(tmp_path / "drawn.h5")]) == 2
+    assert one_line(capsys) == f"out of memory; try {advice} or fewer images at a time"
     assert not list(tmp_path.iterdir())
 
 

@@ -9,7 +9,7 @@ import tyro
 
 from gravlensdiffusion.cli.options import FileOptions
 from gravlensdiffusion.cli.running import say, tell
-from gravlensdiffusion.config.bounds import Count, Rescale, Seed
+from gravlensdiffusion.config.bounds import Count, Range, Rescale, Seed
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.parallel import Processes
 
@@ -65,8 +65,6 @@ class Options:
         seed: Seed of everything that is drawn.
         threads: Threads to compute with; by default what OMP_NUM_THREADS says, else as many as
             there are free cores.
-        crop: Compare the middle of each image only, this many pixels a side of all sets; the images
-            of a model stay as they are.
         channel: Compare this channel, counted from 1, of images that have several. By default each
             of them in turn, with a report in a folder of its own, DIR/channel-1 and so on.
         overwrite: Replace a report that exists.
@@ -78,12 +76,11 @@ class Options:
     reference2: Path | None = None
     train: Path | None = None
     num: Count | None = None
-    size: Count | None = None
+    size: Annotated[int | None, Range(at_least=8)] = None
     rescale: Rescale = "none"
     eight_bit: bool = False
     seed: Seed = 0
     threads: Count | None = None
-    crop: Count | None = None
     channel: Count | None = None
     overwrite: bool = False
     measures: _MeasureOptions = _MeasureOptions()
@@ -181,7 +178,6 @@ def _open_sets(options: Options) -> "Sets":
     opened = options.files.open_all(
         [Path(each) for each in given.values()],
         known=CLASSES,
-        crop=options.crop,
         any_unit=options.rescale == "peak",
     )
     return Sets.of(

@@ -27,19 +27,21 @@ class Options:
     out: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DIR")]
     to: Literal["diffusers", "fits", "npy", "png"]
     overwrite: bool = False
+    files: FileOptions = FileOptions()
 
     def run(self) -> None:
         """Write it."""
         if self.to != "diffusers":
             from gravlensdiffusion.formats.writers import whole_set, write_images
 
-            lenses, formats = FileOptions().open(Path(self.source)), (self.to,)
+            lenses, formats = self.files.open(Path(self.source)), (self.to,)
             with whole_set(self.out, formats, overwrite=self.overwrite) as partial:
                 write_images(partial, lenses.records(), lenses.header, formats, num=len(lenses))
             print(f"wrote {len(lenses):,} images of {self.source} to {self.out}: {self.to}")
             return
         if self.overwrite:
             raise GravLensError("`overwrite` is for the images of sets; a model needs a new folder")
+        self.files.refuse("a model")
         from gravlensdiffusion.interop.pipeline import pipeline_files
         from gravlensdiffusion.interop.unet2d import UNet2D
         from gravlensdiffusion.model.checkpoint import load_model, write_folder
@@ -48,7 +50,7 @@ class Options:
         if not isinstance(model.network, UNet2D):
             raise GravLensError(
                 f"{self.source}: has a network of kind '{model.config.network.kind}'; {self.to} has "
-                "those of kind 'unet2d', which `preset` unet2d trains"
+                "those of kind 'unet2d', which `gravlens train --preset unet2d` makes"
             )
         write_folder(self.out, pipeline_files(model.config, model.network))
         print(f"wrote {self.source} to {self.out} as a pipeline of {self.to}")

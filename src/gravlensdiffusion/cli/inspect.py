@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from gravlensdiffusion.cli.options import DataPath, FileOptions
 from gravlensdiffusion.cli.running import say, tell
-from gravlensdiffusion.config.bounds import Count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,14 +45,12 @@ class Options:
 
     Attributes:
         path: The data set.
-        crop: Look at the middle of each image only, this many pixels a side.
         out: Picture to write; by default NAME-preview.png in the current folder, or with a number
             where that is not of the same set.
         overwrite: Replace a picture that exists, whatever it shows.
     """
 
     path: DataPath
-    crop: Count | None = None
     out: Path | None = None
     overwrite: bool = False
     files: FileOptions = FileOptions()
@@ -67,7 +64,7 @@ class Options:
         if self.out is not None:
             check_writable(self.out)
             check_picture(self.out, overwrite=_may_replace(self, self.out))
-        source = self.files.open(self.path, crop=self.crop, mixed=True, with_notes=False)
+        source = self.files.open(self.path, mixed=True, with_notes=False)
         summary = inspect_lenses(source)
         say(*_describe(source, summary))
         try:
@@ -151,12 +148,12 @@ def _describe(source: "LensSet", summary: "DataSummary") -> "Iterator[str]":
         *_detail_rows(source, summary),
         ("skipped", f"{len(source.problems)}"),
         *(("note", note) for note in source.notes),
-        ("for cutouts28", f"`transform` {summary.transform}: {summary.transform_reason}"),
+        ("for cutouts28", f"--transform {summary.transform}: {summary.transform_reason}"),
         (
             "for ddpm, unet2d, reference",
             "as it is: all values lie in [0, 1]"
             if summary.in_unit_range
-            else "`transform` linear, asinh or peak: values lie outside of [0, 1]",
+            else "--transform linear, asinh or peak: values lie outside of [0, 1]",
         ),
         ("to adapt", "gravlens train --init lens28 --data DATA --out runs/mine"),
     ]

@@ -82,10 +82,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 141
     except OSError as error:
         return _complain(_describe(error))
-    except (MemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error):
-            raise
-        return _complain("out of memory; try a smaller `batch_size` or fewer images at a time")
     except KeyboardInterrupt:
         print(f"{PROGRAM}: interrupted", file=sys.stderr)
         return 130
@@ -189,7 +185,14 @@ def _run_command(options_type: Any, name: str, arguments: list[str]) -> None:
     if getattr(machine, "device", "") == "cuda":
         # Before any work.
         find_device("cuda")
-    options.run()
+    try:
+        options.run()
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        has_batches = hasattr(getattr(options, "sampling", options), "batch_size")
+        smaller = "a smaller `batch_size`" if has_batches else "smaller images"
+        raise GravLensError(f"out of memory; try {smaller} or fewer images at a time") from error
 
 
 def _first_steps() -> str:

@@ -1,7 +1,7 @@
 """Options that several commands share, and what they ask for."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -72,6 +72,8 @@ class FileOptions:
     """How files are read.
 
     Attributes:
+        crop: Take the middle of each image only, this many pixels a side; images that a model draws
+            stay as they are.
         band: Keep this band where files, or images in FITS files, are of several: g, F814W. Several
             (g,r,i) become the channels of each image where FITS files hold them.
         hdu: Name or number of the HDU to read where FITS files hold several images: SCI, 2.
@@ -86,6 +88,7 @@ class FileOptions:
             others.
     """
 
+    crop: Count | None = None
     band: Annotated[str | None, tyro.conf.arg(aliases=["--bands"])] = None
     hdu: str | None = None
     dataset: str | None = None
@@ -94,6 +97,12 @@ class FileOptions:
     skip_bad: bool = False
     allow_object_arrays: bool = False
     map: str | None = None
+
+    def refuse(self, what: str) -> None:
+        """Refuse all of these where ``what`` is read, which is no set in files."""
+        for each in fields(self):
+            if getattr(self, each.name) != each.default:
+                raise GravLensError(f"`{each.name}` is for sets in files, not for {what}")
 
     def open(self, path: Path, **how: Any) -> "LensSet":
         """Open one data set; see `open_all`."""
@@ -117,7 +126,7 @@ class FileOptions:
             known: Classes that a model knows: what DeepLense calls otherwise is taken for them, and
                 that is told.
             with_notes: Whether what was left alone is told as well.
-            how: ``crop``, ``mixed`` and ``any_unit`` of `formats.open.open_set`.
+            how: ``mixed`` and ``any_unit`` of `formats.open.open_set`.
 
         Raises:
             GravLensError: If a set cannot be opened, or none has a class that is to be renamed.
@@ -158,6 +167,7 @@ class FileOptions:
         try:
             source = open_set(
                 path,
+                crop=self.crop,
                 skip_bad=self.skip_bad,
                 allow_object_arrays=self.allow_object_arrays,
                 band=self.band if len(bands) < 2 else None,

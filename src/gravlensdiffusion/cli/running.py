@@ -82,7 +82,7 @@ def run_shown(
             raise
         raise GravLensError(
             f"out of memory; {_kept(out)}: run the same command where there is more of it or with "
-            "`precision` bf16, or choose another `out` and a smaller `batch_size` or `size`"
+            "`precision` bf16, or choose another `out` and a smaller `batch_size`"
         ) from error
     except SystemExit:
         tell(f"stopped; {_kept(out)}")

@@ -174,7 +174,7 @@ def _number(word: str) -> float:
     try:
         return float(word)
     except ValueError:
-        raise GravLensError(f"mix: '{word}' is not a number") from None
+        raise GravLensError(f"`mix`: '{word}' is not a number") from None
 
 
 @contextmanager

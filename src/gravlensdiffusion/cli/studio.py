@@ -59,6 +59,8 @@ class Options:
             raise GravLensError(
                 "the studio needs more packages; pip install starlette uvicorn brings them"
             ) from None
+        if self.data is None:
+            self.files.refuse("a page without `data`")
         from gravlensdiffusion.generation.generator import LensGenerator
         from gravlensdiffusion.studio.drawing import Studio
         from gravlensdiffusion.studio.server import HOST, build_app

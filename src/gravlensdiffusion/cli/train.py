@@ -81,7 +81,6 @@ class Options:
             Without --preset the model is adapted to your images, some dozens or more: network and
             size are the model's, scaling is measured, and classes that it never saw are learned.
         seed: Seed of weights, order and noise; the recipe's own, 0, by default.
-        crop: Train on the middle of each image only, this many pixels a side.
         dry_run: Say what would be trained, and stop.
     """
 
@@ -92,7 +91,6 @@ class Options:
     epochs: Count | None = None
     init: str | None = None
     seed: Seed | None = None
-    crop: Count | None = None
     dry_run: bool = False
     recipe: _RecipeOptions = _RecipeOptions()
     files: FileOptions = FileOptions()
@@ -116,7 +114,7 @@ class Options:
         if str(self.data).startswith(PREFIX):
             source = _simulated(self, config)
         else:
-            source = self.files.open(self.data, known=known, crop=self.crop)
+            source = self.files.open(self.data, known=known)
             tell_absent(source)
             source = source.with_present_classes()
         if config is None:
@@ -154,14 +152,7 @@ def _simulated(options: Options, config: "TrainingConfig | None") -> "LensSet":
     """Return the images of a simulation preset."""
     from gravlensdiffusion.training.batches import FreshSet
 
-    for flag, value, what in (
-        ("crop", options.crop, "size"),
-        ("map", options.files.map, "classes"),
-    ):
-        if value is not None:
-            raise GravLensError(
-                f"`{flag}` is for files; a simulation has the {what} of the `preset`"
-            )
+    options.files.refuse("a simulation, whose size and classes are those of the `preset`")
     return FreshSet.open(str(options.data), config)
 
 

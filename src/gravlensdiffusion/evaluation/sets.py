@@ -113,6 +113,10 @@ class Sets:
         if len({each.num_channels for each in sets}) > 1:
             raise GravLensError(f"{_listing(sets, 'num_channels')}: the numbers of channels differ")
         sizes = {each.stored_size for each in sets}
+        if min(sizes) < 8:
+            raise GravLensError(
+                f"{_listing(sets, 'stored_size')}: images of 8 pixels a side or more can be compared"
+            )
         if size is None and len(sizes) > 1:
             raise GravLensError(
                 f"{_listing(sets, 'stored_size')}: the sizes differ; `size` {min(sizes)} brings them to one"
