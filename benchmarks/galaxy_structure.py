@@ -23,7 +23,7 @@ from scipy.ndimage import gaussian_filter, label
 from scipy.signal import fftconvolve
 from scipy.stats import ks_2samp
 
-from gravlensdiffusion.config.instrument import SkyCorrelation
+from gravlensdiffusion.config.instrument import NoiseLevel, SkyCorrelation
 from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.presets.simulation import simulation_preset
 from gravlensdiffusion.simulation.gallery import half_light_radius
@@ -143,7 +143,9 @@ def seen(values: dict[str, float], real: Observed, like: Any, rng: np.random.Gen
             rendered(values, radius, like.flux_circ, real.image.shape), real.psf, "same"
         )
         radius *= like.rhalf_circ / half_light_radius(blurred, *middle)
-    return np.asarray(blurred + draw_noise(blurred, real.noise, None, rng, GRAIN))
+    return np.asarray(
+        blurred + draw_noise(blurred, NoiseLevel(background_rms=real.noise), rng, GRAIN)
+    )
 
 
 def rendered(

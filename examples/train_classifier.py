@@ -26,12 +26,8 @@ truth = LensDataset(
 # Any network that takes (B, 1, 28, 28) will do: one of timm, say.
 layers = [nn.BatchNorm2d(1)]
 for width in (32, 64, 64):
-    layers += [
-        nn.LazyConv2d(width, 3, padding=1),
-        nn.BatchNorm2d(width),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
-    ]
+    layers += [nn.LazyConv2d(width, 3, padding=1), nn.BatchNorm2d(width)]
+    layers += [nn.ReLU(), nn.MaxPool2d(2)]
 network = nn.Sequential(*layers, nn.Flatten(), nn.LazyLinear(len(drawn.classes)))
 network(drawn[0][0][None])
 optimiser = torch.optim.AdamW(network.parameters(), lr=1e-3)

@@ -192,6 +192,6 @@ def test_simulated_images_have_classes_of_their_own(
 ) -> None:
     command = ["train", "--data", "preset:deeplense", "--out", str(tmp_path / "run")]
     assert main([*command, "--map", "cdm=sphere"]) == 2
-    assert "--map is for files; a simulation has the classes of the --preset" in (
+    assert "--map is for sets in files, not for a simulation, whose size and classes" in (
         capsys.readouterr().err
     )

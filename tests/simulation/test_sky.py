@@ -11,6 +11,7 @@ from gravlensdiffusion.config.instrument import (
     Camera,
     Depth,
     Imaging,
+    NoiseLevel,
     ObservationConfig,
     SkyCorrelation,
 )
@@ -92,10 +93,8 @@ def test_covariances_are_those_of_the_table_after_any_resize(size, method):
 
 
 def test_the_edges_of_an_image_are_independent():
-    rng = np.random.default_rng(1)
-    noise = np.stack(
-        [draw_noise(np.zeros((8, 8)), 1.0, None, rng, CORRELATION) for _ in range(2000)]
-    )
+    rng, level = np.random.default_rng(1), NoiseLevel(background_rms=1.0)
+    noise = np.stack([draw_noise(np.zeros((8, 8)), level, rng, CORRELATION) for _ in range(2000)])
     # On a grid of the image's own size, opposite edges would be neighbours.
     for one, other in ((noise[:, 0], noise[:, -1]), (noise[:, :, 0], noise[:, :, -1])):
         assert abs((one * other).mean()) < 5 / math.sqrt(one.size)
@@ -103,8 +102,8 @@ def test_the_edges_of_an_image_are_independent():
 
 def test_photons_of_a_large_area_add_up_whatever_the_correlation():
     rng = np.random.default_rng(2)
-    flux = np.full((32, 32), 0.4)
-    noise = np.stack([draw_noise(flux, 0.0, 500.0, rng, CORRELATION) for _ in range(1000)])
+    flux, level = np.full((32, 32), 0.4), NoiseLevel(background_rms=0.0, exposure_time=500.0)
+    noise = np.stack([draw_noise(flux, level, rng, CORRELATION) for _ in range(1000)])
     single = 0.4 / 500 / CORRELATION.total
     assert noise.var() == pytest.approx(single, rel=0.02)
     inner = noise[:, 8:24, 8:24].sum((1, 2))
@@ -116,7 +115,8 @@ def test_photons_of_a_large_area_add_up_whatever_the_correlation():
 
 def test_without_a_correlation_the_noise_is_the_white_noise_of_before():
     image = np.linspace(-0.1, 1, 64).reshape(8, 8)
-    ours = draw_noise(image, 0.1, 300.0, np.random.default_rng(3))
+    level = NoiseLevel(background_rms=0.1, exposure_time=300.0)
+    ours = draw_noise(image, level, np.random.default_rng(3))
     white = np.random.default_rng(3).standard_normal((8, 8))
     expected = np.sqrt(0.1**2 + np.maximum(image, 0) / 300.0) * white
     np.testing.assert_array_equal(ours, expected)

@@ -95,7 +95,6 @@ def simulate_one(
     noisy = renderer.instrument.observe(clean, noise, noise_rng)
     noisy, spoilt = renderer.instrument.fill_bad_pixels(noisy, _generator(seed, index, _BAD))
     limits = float(noisy.min()), float(noisy.max())
-    signal_to_noise = renderer.instrument.signal_to_noise(clean, noise)
     return LensRecord(
         image=_stored(config, noisy, limits),
         label=label,
@@ -105,7 +104,7 @@ def simulate_one(
             # NaN where there is no such noise.
             "exposure_time": math.nan if noise.exposure_time is None else noise.exposure_time,
             "background_rms": noise.background_rms,
-            "signal_to_noise": math.nan if math.isinf(signal_to_noise) else signal_to_noise,
+            "signal_to_noise": renderer.instrument.signal_to_noise(clean, noise),
             "flux_min": limits[0],
             "flux_max": limits[1],
         }

@@ -208,14 +208,11 @@ class _Instrument:
 
     def noise_std(self, image: Array, noise: NoiseLevel) -> Array:
         """Return the standard deviation of the noise in each pixel of a noise-free image [e- / s]."""
-        return noise_std(
-            image, noise.background_rms, noise.exposure_time, self.camera.sky_correlation
-        )
+        return noise_std(image, noise, self.camera.sky_correlation)
 
     def observe(self, image: Array, noise: NoiseLevel, rng: np.random.Generator) -> Array:
         """Return the image with noise [e- / s]."""
-        level = noise.background_rms, noise.exposure_time
-        return image + draw_noise(image, *level, rng, self.camera.sky_correlation)
+        return image + draw_noise(image, noise, rng, self.camera.sky_correlation)
 
     def fill_bad_pixels(
         self, image: Array, rng: np.random.Generator
@@ -234,15 +231,11 @@ class _Instrument:
     def signal_to_noise(self, image: Array, noise: NoiseLevel) -> float:
         """Return the signal-to-noise ratio of a whole noise-free image, each pixel weighted at its best.
 
-        ``sqrt(sum (flux / noise)^2)`` over the pixels; infinite where there is no noise, and NaN
-        where there is no signal: such an image has no place on a logarithmic scale.
+        ``sqrt(sum (flux / noise)^2)`` over the pixels; NaN where there is no signal or no noise: such an
+        image has no place on a logarithmic scale.
         """
-        if not image.any():
-            return math.nan
         std = self.noise_std(image, noise)
-        if not std.all():
-            return math.inf
-        return float(np.linalg.norm(image / std))
+        return float(np.linalg.norm(image / std)) if image.any() and std.all() else math.nan
 
 
 @lru_cache(maxsize=8)

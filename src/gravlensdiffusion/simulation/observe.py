@@ -7,15 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import irfft2, next_fast_len, rfft2
 
-from gravlensdiffusion.config.instrument import ObservationConfig, SkyCorrelation
+from gravlensdiffusion.config.instrument import NoiseLevel, ObservationConfig, SkyCorrelation
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.sets.flux import resize_flux
 
 
 def noise_std(
     image: NDArray[np.float64],
-    background_rms: float,
-    exposure_time: float | None,
+    noise: NoiseLevel | ObservationConfig,
     correlation: SkyCorrelation | None = None,
 ) -> NDArray[np.float64]:
     """Return the standard deviation of the noise in each native pixel [e- / s].
@@ -26,25 +25,24 @@ def noise_std(
 
     Args:
         image: Noise-free image, shape ``(..., H, W)`` [e- / s].
-        background_rms: Standard deviation of sky and read noise [e- / s].
-        exposure_time: Exposure time [s]; None where the galaxies have no Poisson noise.
+        noise: What sets it.
         correlation: Correlation of the noise, or None where it is white.
     """
-    if exposure_time is None:
-        return np.full(image.shape, math.sqrt(background_rms**2))
+    variance = noise.background_rms**2
+    if noise.exposure_time is None:
+        return np.full(image.shape, math.sqrt(variance))
     shared = 1.0 if correlation is None else correlation.total
-    return np.sqrt(background_rms**2 + np.maximum(image, 0) / (exposure_time * shared))
+    return np.sqrt(variance + np.maximum(image, 0) / (noise.exposure_time * shared))
 
 
 def draw_noise(
     image: NDArray[np.float64],
-    background_rms: float,
-    exposure_time: float | None,
+    noise: NoiseLevel | ObservationConfig,
     rng: np.random.Generator,
     correlation: SkyCorrelation | None = None,
 ) -> NDArray[np.float64]:
     """Draw the noise of the native pixels [e- / s]; the arguments are those of `noise_std`."""
-    std = noise_std(image, background_rms, exposure_time, correlation)
+    std = noise_std(image, noise, correlation)
     if correlation is None:
         return std * rng.standard_normal(image.shape)
     return std * _correlated(image.shape, correlation, rng)
@@ -120,14 +118,13 @@ def observe(
         )
     correlation = observation.sky_correlation
     flux = np.asarray(clean, dtype=np.float64)
-    level = observation.background_rms, observation.exposure_time
     noise: NDArray[np.floating]
     if size == native_size or method is None:
-        noise = draw_noise(flux, *level, rng, correlation)
+        noise = draw_noise(flux, observation, rng, correlation)
     else:
         native = np.zeros((*flux.shape[:-2], native_size, native_size))
         if observation.exposure_time is not None:
             native = np.asarray(resize_flux(flux, native_size, "area"), dtype=np.float64)
-        noise = draw_noise(native, *level, rng, correlation)
+        noise = draw_noise(native, observation, rng, correlation)
         noise = resize_flux(noise, size, method)
     return (flux + noise).astype(clean.dtype)

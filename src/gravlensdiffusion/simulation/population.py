@@ -82,8 +82,6 @@ DISC_FIELDS = {
 }
 """The fields that the parameters of a galaxy's structure are drawn from, by the end of their names."""
 
-UNKNOWN_OF_CUTOUTS = ("n_sersic", "e1", "e2")
-"""What is not known of a galaxy that is an image."""
 MAX_TEXTURE = 2**31
 """Seeds of what is at random in a disc, or in how an image is turned, lie below it."""
 
@@ -201,7 +199,8 @@ def _draw_light(prefix: str, light: GalaxyLight, rng: np.random.Generator) -> di
         number = int(rng.integers(len(structure.names)))
         radius = min(values[f"{prefix}_R_sersic"], structure.largest_radius[number])
         values |= {f"{prefix}_R_sersic": radius, f"{prefix}_galaxy": float(number)}
-        values |= dict.fromkeys((f"{prefix}_{name}" for name in UNKNOWN_OF_CUTOUTS), math.nan)
+        unknown = (f"{prefix}_{name}" for name in ("n_sersic", "e1", "e2"))
+        values |= dict.fromkeys(unknown, math.nan)
         return values | {f"{prefix}_texture": float(rng.integers(MAX_TEXTURE))}
     fields = DISC_FIELDS if isinstance(structure, StructuredDisc) else ENVELOPE_FIELDS
     if structure is not None:
