@@ -1,12 +1,16 @@
+import json
 import math
 from dataclasses import dataclass
 from typing import Annotated
 
 import pytest
 
+from gravlensdiffusion.codec import from_json, to_json
 from gravlensdiffusion.config.bounds import Bounded, Count, NonNegative, Positive, Range, Share
 from gravlensdiffusion.config.priors import Constant, Normal, Prior, Uniform
+from gravlensdiffusion.config.simulation import SimulationConfig
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.presets.simulation import simulation_preset
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,3 +54,31 @@ def test_a_prior_must_keep_to_the_range_wherever_it_ends():
 def test_what_is_in_range_or_left_out_is_taken():
     ToyConfig(share=1, size=8, rates=(1e-9,), noise={"sky": 0.0}, num=3)
     assert Range(at_least=2) != Range(above=2)
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("cosmology", "hubble"), 1e-300),
+        (("cosmology", "redshift_source"), 1e300),
+        (("lens", "einstein_radius"), {"kind": "constant", "value": 1e300}),
+        (("source", "light", "effective_radius"), {"kind": "constant", "value": 1e-300}),
+        (("source", "light", "magnitude"), {"kind": "constant", "value": -1e5}),
+        (("classes", 1, "substructure", "mean_count"), 1e300),
+        (("classes", 1, "substructure", "slope"), 500),
+        (("classes", 1, "substructure", "mass_max"), 1e300),
+        (("imaging", "num_pixels"), 10**9),
+        (("imaging", "supersampling"), 10**6),
+        (("imaging", "instrument", "pixel_scale"), 1e-200),
+        (("imaging", "instrument", "psf_fwhm"), 1e5),
+        (("imaging", "instrument", "zero_point"), 1e6),
+    ],
+)
+def test_a_preset_of_numbers_that_nothing_can_be_simulated_with_is_refused(place, value):
+    preset = json.loads(to_json(simulation_preset("deeplense")))
+    owner = preset
+    for name in place[:-1]:
+        owner = owner[name]
+    owner[place[-1]] = value
+    with pytest.raises(GravLensError, match=place[-1]):
+        from_json(SimulationConfig, json.dumps(preset))

@@ -11,6 +11,7 @@ from gravlensdiffusion.config.priors import Constant, Prior, Uniform
 NONE, ALL = Constant(0.0), Constant(1.0)
 Fraction = Annotated[Prior, Range(at_least=0, at_most=1)]
 
+MAX_MAGNITUDE = 100
 MAX_NEIGHBOURS = 16
 MAX_ELLIPTICITY = 0.9
 """Largest modulus of (e1, e2) of a profile; at 1 the axis ratio is zero."""
@@ -119,7 +120,7 @@ class GalaxyLight(Bounded):
     """
 
     magnitude: Prior
-    effective_radius: Annotated[Prior, Range(above=0)]
+    effective_radius: Annotated[Prior, Range(at_least=1e-6, at_most=1e4)]
     sersic_index: Annotated[Prior, Range(at_least=0.3, at_most=8)]
     e1: Prior
     e2: Prior
@@ -127,6 +128,9 @@ class GalaxyLight(Bounded):
 
     def _faults(self) -> Iterator[str]:
         yield from faults_of_ellipticity("light", (self.e1,), (self.e2,))
+        # A normal prior has no ends, but gives no such values either.
+        if any(MAX_MAGNITUDE < abs(end) < math.inf for end in self.magnitude.support):
+            yield f"light: the magnitude must lie between -{MAX_MAGNITUDE} and {MAX_MAGNITUDE}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -8,10 +8,9 @@ from typing import Annotated, Literal
 from gravlensdiffusion.config.bounds import (
     LATER,
     MAX_NUMBER,
+    MAX_SIDE,
     Bounded,
-    Count,
     ExposureTime,
-    Number,
     Positive,
     Range,
     Resize,
@@ -25,6 +24,11 @@ _NEGATIVE = 1e-3
 """How far below zero the power may lie, as a share of its mean: what rounded numbers bring."""
 
 ZERO, ONE = Constant(0.0), Constant(1.0)
+MAX_WIDTH = 1000
+"""Pixels of the full width at half maximum of the widest Gaussian that an image is spread with."""
+
+Length = Annotated[float, Range(at_least=1e-6, at_most=1e6)]
+"""Side of a pixel, or width of what spreads a point [arcsec]."""
 
 Ellipticity = Annotated[Prior, Range(at_least=-0.5, at_most=0.5)]
 """Each of e1 and e2 of a point spread function."""
@@ -85,7 +89,7 @@ class Moffat(Bounded):
     """
 
     share: Positive
-    fwhm: Positive
+    fwhm: Length
     beta: Annotated[float, Range(above=1, at_most=20)]
 
 
@@ -166,10 +170,10 @@ class Camera(Bounded):
     """
 
     kind: Literal["camera"] = "camera"
-    pixel_scale: Positive
-    psf_fwhm: Positive | None = None
+    pixel_scale: Length
+    psf_fwhm: Length | None = None
     psf: PointSpread | None = field(default=None, metadata=LATER)
-    zero_point: Number
+    zero_point: Annotated[float, Range(at_least=-100, at_most=100)]
     background_rms: Annotated[float | Prior, Range(at_least=0)]
     exposure_time: Annotated[Prior | None, Range(above=0)] = None
     other_depths: tuple[Depth, ...] = field(default=(), metadata=LATER)
@@ -181,6 +185,8 @@ class Camera(Bounded):
     def _faults(self) -> Iterator[str]:
         if (self.psf_fwhm is None) == (self.psf is None):
             yield "a camera needs a psf_fwhm or a psf, and not both"
+        if self.psf_fwhm is not None and self.psf_fwhm > MAX_WIDTH * self.pixel_scale:
+            yield f"a camera's psf_fwhm is wider than {MAX_WIDTH} pixels"
         if sum(each.share for each in self.other_depths) > 1:
             yield "a camera's other depths have shares of more than 1 in all"
 
@@ -213,8 +219,8 @@ class Imaging(Bounded):
     """
 
     instrument: Camera | Telescope
-    num_pixels: Annotated[int, Range(at_least=8)]
-    supersampling: Count = 1
+    num_pixels: Annotated[int, Range(at_least=8, at_most=MAX_SIDE)]
+    supersampling: Annotated[int, Range(at_least=1, at_most=64)] = 1
     flux_unit: Literal["peak", "e-/s"] = "e-/s"
     noise_free_twin: bool = False
     size: int | None = None

@@ -36,10 +36,10 @@ class Cosmology(Bounded):
         omega_matter: Matter density today, in units of the critical density.
     """
 
-    hubble: Positive = 70.0
+    hubble: Annotated[float, Range(at_least=1, at_most=1000)] = 70.0
     omega_matter: Annotated[float, Range(above=0, at_most=1)] = 0.3
     redshift_lens: float = 0.5
-    redshift_source: float = 1.0
+    redshift_source: Annotated[float, Range(at_most=1100)] = 1.0
 
     def _faults(self) -> Iterator[str]:
         if not 0 < self.redshift_lens < self.redshift_source:
@@ -62,7 +62,7 @@ class Lens(Bounded):
             the priors of the light give.
     """
 
-    einstein_radius: Annotated[Prior, Range(above=0)]
+    einstein_radius: Annotated[Prior, Range(above=0, at_most=1e4)]
     e1: Prior
     e2: Prior
     position: Disc | Box
@@ -93,10 +93,10 @@ class Subhaloes(Bounded):
     """
 
     kind: Literal["subhaloes"] = "subhaloes"
-    mean_count: Positive = 25.0
-    slope: Number = -0.9
-    mass_min: Positive = 1e6
-    mass_max: Number = 1e10
+    mean_count: Annotated[float, Range(above=0, at_most=1e6)] = 25.0
+    slope: Annotated[float, Range(at_least=-10, at_most=10)] = -0.9
+    mass_min: Annotated[float, Range(at_least=1e-6)] = 1e6
+    mass_max: Annotated[float, Range(at_most=1e15)] = 1e10
     radius_min: NonNegative = 0.25
     radius_max: Number = 2.0
 
