@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
+from gravlensdiffusion.cli.evaluate import HTML, JSON
 from gravlensdiffusion.cli.options import DataPath, FileOptions, MachineOptions
 from gravlensdiffusion.cli.running import tell
 from gravlensdiffusion.config.bounds import Augmentation, Count, Positive, Precision, Range, Seed
@@ -14,7 +15,7 @@ from gravlensdiffusion.progress import shown_progress
 if TYPE_CHECKING:
     from gravlensdiffusion.classification.fitting import TrainingPlan
 
-TABLE, JSON, HTML = "predictions.csv", "report.json", "report.html"
+TABLE = "predictions.csv"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

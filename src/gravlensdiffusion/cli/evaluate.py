@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from gravlensdiffusion.evaluation.result import EvaluationSettings
     from gravlensdiffusion.evaluation.sets import Sets
 
-JSON = "report.json"
-HTML = "report.html"
+JSON, HTML = "report.json", "report.html"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

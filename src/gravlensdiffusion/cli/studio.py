@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+from gravlensdiffusion.cli.evaluate import HTML
 from gravlensdiffusion.cli.options import FileOptions, MachineOptions
 from gravlensdiffusion.cli.running import tell
 from gravlensdiffusion.config.bounds import Range
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     import uvicorn
     from starlette.applications import Starlette
 
-HTML = "report.html"
 MAX_CONNECTIONS = 200
 MAX_REPORT = 2**27
 """Size of a report that is shown [byte]."""

@@ -25,6 +25,8 @@ from gravlensdiffusion.presets.parameters import ORDERED_BY
 
 T = TypeVar("T")
 
+_END: Any = object()
+"""Comes after the last item."""
 MAX_WAITING = 64
 """Orders that are under way or wait, at most."""
 MAX_STEPS = 100
@@ -133,10 +135,6 @@ class Order(Bounded):
         }
 
 
-class _End:
-    """Comes after the last item."""
-
-
 class Left(Exception):
     """Whoever asked has left."""
 
@@ -202,7 +200,7 @@ class Turns:
                 if not piece.done():
                     raise Left
                 item = piece.result()
-                if isinstance(item, _End):
+                if item is _END:
                     return
                 yield item
         finally:
@@ -213,6 +211,6 @@ class Turns:
             self.num_waiting -= 1
 
 
-def _next(steps: Iterator[T], wanted: Wanted) -> T | _End:
+def _next(steps: Iterator[T], wanted: Wanted) -> T:
     wanted.check()
-    return next(steps, _End())
+    return next(steps, _END)
