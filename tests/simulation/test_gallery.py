@@ -247,3 +247,13 @@ def test_another_configuration_needs_no_galaxies(folder):
     light = replace(config.source.light, structure=None)
     plain = replace(config, source=replace(config.source, light=light))
     assert simulate(plain, 1, num_pixels=24).read([0]).shape == (1, 1, 24, 24)
+
+
+def test_no_galaxy_but_a_source_is_a_cutout(folder):
+    config = simulate("euclid", 1, sources=opened(folder)).config
+    near, *_ = config.neighbours
+    lens = replace(config.lens, light=config.source.light, light_follows_mass=False)
+    beside = replace(near, galaxy=replace(near.galaxy, light=config.source.light))
+    for changes in ({"lens": lens}, {"neighbours": (beside,)}):
+        with pytest.raises(GravLensError, match="of no other galaxies"):
+            replace(config, **changes)

@@ -16,6 +16,7 @@ from gravlensdiffusion.config.bounds import (
 )
 from gravlensdiffusion.config.galaxies import (
     Box,
+    Cutouts,
     Disc,
     Envelope,
     GalaxyLight,
@@ -212,11 +213,28 @@ class SimulationConfig(Bounded):
         needs_light = any(scene.galaxy == "lens" for scene in self.scenes)
         if needs_light and self.lens.light is None:
             yield "a scene shows the light of a lens galaxy, but the lens is dark"
+        if any(isinstance(each.structure, Cutouts) for each in self.lights[1:]):
+            yield "cutouts take the place of sources, and of no other galaxies"
 
     @property
     def scenes(self) -> tuple[Scene, ...]:
         """The scenes of all classes."""
         return tuple(scene for each in self.classes for scene in each.scenes)
+
+    @property
+    def galaxies(self) -> tuple[Source, ...]:
+        """All that have a place of their own, the source first."""
+        companions = (s.companion for s in self.scenes if s.companion is not None)
+        return (self.source, *companions, *(each.galaxy for each in self.neighbours))
+
+    @property
+    def lights(self) -> tuple[GalaxyLight, ...]:
+        """The light of all galaxies, the source's first."""
+        front = (self.lens.light, *(scene.galaxy for scene in self.scenes))
+        return (
+            *(each.light for each in self.galaxies),
+            *(each for each in front if isinstance(each, GalaxyLight)),
+        )
 
 
 def symmetries(config: SimulationConfig) -> tuple[str, ...]:
@@ -228,13 +246,8 @@ def symmetries(config: SimulationConfig) -> tuple[str, ...]:
     (``gamma2``, ``e2``, the twist of an envelope); quarter turns, with them, also that of what lies
     along the axes (``gamma1``, ``e1``).
     """
-    lens = config.lens
-    sources = [config.source, *(s.companion for s in config.scenes if s.companion is not None)]
-    sources += [each.galaxy for each in config.neighbours]
-    places = [lens.position, *(source.position for source in sources)]
-    galaxies = [lens.light, *(scene.galaxy for scene in config.scenes)]
-    lights = [source.light for source in sources]
-    lights += [galaxy for galaxy in galaxies if isinstance(galaxy, GalaxyLight)]
+    lens, lights = config.lens, config.lights
+    places = [lens.position, *(each.position for each in config.galaxies)]
     camera = config.imaging.instrument
     shapes: list[GalaxyLight | PointSpread] = [*lights]
     if not isinstance(camera, Telescope) and camera.psf is not None:
