@@ -149,6 +149,18 @@ def test_a_run_that_failed_before_its_first_checkpoint_can_be_started_anew(tmp_p
     assert [c.images_seen for c in checkpoints(tmp_path / "run")] == [8]
 
 
+def test_a_damaged_checkpoint_is_named_with_the_way_out(tmp_path: Path) -> None:
+    train(tiny(), rings(), tmp_path, device="cpu")
+    last = checkpoints(tmp_path)[-1].folder
+    for name in ("training_state.pt", "model.safetensors", "config.json"):
+        path = last / name
+        content = path.read_bytes()
+        path.write_bytes(content[: len(content) // 2])
+        with pytest.raises(GravLensError, match=f"{name}.*; remove {last} to go on from the"):
+            train(tiny(), rings(), tmp_path, device="cpu")
+        path.write_bytes(content)
+
+
 def _without_counters(state: dict[str, Any]) -> None:
     del state["counters"]
 

@@ -16,7 +16,6 @@ from gravlensdiffusion.config.bounds import (
     Side,
     Whole,
 )
-from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.parallel import Processes
 
 if TYPE_CHECKING:
