@@ -124,7 +124,8 @@ def begin(
 ) -> DiffusionTraining:
     """Return a run that is about to take its first step."""
     accelerator = build_accelerator(options.device, config.precision)
-    return DiffusionTraining(config, source, folder / f"run-{config.prefetch}", accelerator, None)
+    run = folder / f"run-{config.prefetch}"
+    return DiffusionTraining(config, source, run, accelerator, None, writes=True, tell=print)
 
 
 def waited(trainer: DiffusionTraining, num_steps: int) -> tuple[float, float]:

@@ -228,7 +228,7 @@ def numbers(options: Options, store: FeatureStore) -> Iterator[dict[str, object]
         for path in paths:
             pair = [store.of(first_images(one, needed)) for one in (path, options.reference)]
             enough = min(map(len, pair)) >= num
-            row[name_of(path)] = drawn(*pair, num, options.draws) if enough else ""
+            row[name_of(path)] = drawn(pair[0], pair[1], num, options.draws) if enough else ""
         print("| " + " | ".join(shown(cell) for cell in row.values()) + " |", flush=True)
         yield row
 

@@ -27,9 +27,10 @@ from gravlensdiffusion.config.instrument import NoiseLevel, SkyCorrelation
 from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.presets.simulation import simulation_preset
 from gravlensdiffusion.simulation.gallery import half_light_radius
+from gravlensdiffusion.simulation.light import LIGHT
 from gravlensdiffusion.simulation.observe import draw_noise
 from gravlensdiffusion.simulation.population import SOURCE, draw_source
-from gravlensdiffusion.simulation.render import LIGHT, components
+from gravlensdiffusion.simulation.render import components
 
 MEASURES = {
     "gini": "Gini coefficient",

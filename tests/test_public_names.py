@@ -1,13 +1,18 @@
 """The package's front door."""
 
+import ast
 import inspect
 import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from importlib.util import find_spec
+from operator import attrgetter
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -93,6 +98,49 @@ def test_what_scripts_and_pages_import_is_there() -> None:
         if not hasattr(import_module(each[1]), each[2]) and not find_spec(f"{each[1]}.{each[2]}")
     ]
     assert not missing
+
+
+def test_scripts_call_the_package_as_it_can_be_called() -> None:
+    scripts = [path for name in ("benchmarks", "examples") for path in (ROOT / name).rglob("*.py")]
+    calls = [(path.name, *each) for path in scripts for each in _calls(path)]
+    assert len(calls) > 300
+    faults = []
+    for name, target, call in calls:
+        try:
+            inspect.signature(target).bind(*call.args, **{each.arg: 0 for each in call.keywords})
+        except TypeError as error:
+            faults.append(f"{name}:{call.lineno}: {error}")
+    assert not faults
+
+
+def _calls(path: Path) -> Iterator[tuple[Callable[..., object], ast.Call]]:
+    """Yield what a script imports from the package and calls by its name, with all arguments told."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    imported = {
+        each.asname or each.name: _named(node.module, each.name)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("gravlensdiffusion.")
+        if find_spec("azula") or node.module != "gravlensdiffusion.interop.azula"
+        for each in node.names
+    }
+    for call in ast.walk(tree):
+        if not isinstance(call, ast.Call):
+            continue
+        func, names = call.func, []
+        while isinstance(func, ast.Attribute):
+            names.append(func.attr)
+            func = func.value
+        spread = any(isinstance(each, ast.Starred) for each in call.args)
+        if spread or not isinstance(func, ast.Name) or any(not k.arg for k in call.keywords):
+            continue
+        target = imported.get(func.id)
+        if target is not None and (not names or isinstance(target, type | ModuleType)):
+            yield attrgetter(".".join(names[::-1]))(target) if names else target, call
+
+
+def _named(module: str, name: str) -> Any:
+    whole = import_module(module)
+    return getattr(whole, name) if hasattr(whole, name) else import_module(f"{module}.{name}")
 
 
 def _source(page: Path) -> str:

@@ -28,12 +28,13 @@ from gravlensdiffusion.evaluation.measure import (
     Team,
     measure_images,
 )
-from gravlensdiffusion.evaluation.preparation import EIGHT_BIT, PreparedSource
+from gravlensdiffusion.evaluation.preparation import PreparedSource
 from gravlensdiffusion.evaluation.result import EvaluationSettings
 from gravlensdiffusion.evaluation.sets import Sets
 from gravlensdiffusion.evaluation.statistics import relative_shift
 from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.metrics.features import frechet_distance
+from gravlensdiffusion.sets.flux import EIGHT_BIT
 
 NUM_DRAWS = 5
 """Draws of real images over which distances and floors are averaged."""

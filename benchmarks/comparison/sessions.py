@@ -63,8 +63,9 @@ class TrainerSession:
         self._folder = options.out / "training" / arm
         run = self._folder / "run"
         given = source if is_ours else peak_scaled_set(source)
+        accelerator = build_accelerator("cpu", config.precision)
         self._trainer = DiffusionTraining(
-            config, given, run, build_accelerator("cpu", config.precision), None
+            config, given, run, accelerator, None, writes=True, tell=print
         )
         self.batch_size = config.batch_size
         network = self._trainer.model.network

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import ks_2samp
 
-from gravlensdiffusion.evaluation.statistics import MEASURED, finite
+from gravlensdiffusion.evaluation.statistics import MEASURED
+from gravlensdiffusion.metrics.features import finite
 from gravlensdiffusion.metrics.physics import measure, power_spectrum, radial_profile
 from gravlensdiffusion.metrics.pixel_test import PixelTraining, compare_pixels
 from gravlensdiffusion.metrics.sky import measure_sky

@@ -11,7 +11,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.metrics.two_sample import Auc
+from gravlensdiffusion.metrics.two_sample import Auc, standard_error
 
 Floats = NDArray[np.floating]
 
@@ -62,7 +62,8 @@ def probe(
         for sides, held_out in _splits(generated, real, num_folds, [seed, repeat])
     ]
     value = float(np.mean(areas))
-    return Auc.of(value, len(generated), len(real))
+    error = standard_error(value, len(generated), len(real))
+    return Auc(value=value, standard_error=error)
 
 
 def _splits(

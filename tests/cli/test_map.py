@@ -118,7 +118,7 @@ def test_evaluate(
     generated, reference = named(tmp_path, KNOWN), named(tmp_path / "real", names)
     files = FileOptions(map=words[1] if words else None)
     sets = _open_sets(Options(generated=generated, reference=reference, out=tmp_path, files=files))
-    assert [each.header.class_names for each in sets.all] == [KNOWN, KNOWN]
+    assert [each.header.class_names for each in sets.named.values()] == [KNOWN, KNOWN]
     assert capsys.readouterr().err == ("" if words else TOLD.format(reference))
 
 

@@ -38,11 +38,11 @@ class Auc:
         # Many times as fast as scikit-learn's, and called thousands of times.
         ranks = rankdata(np.concatenate([generated_scores, real_scores]))
         value = float((ranks[:m].sum() - m * (m + 1) / 2) / (m * n))
-        return cls(value=value, standard_error=_standard_error(value, m, n))
+        return cls(value=value, standard_error=standard_error(value, m, n))
 
 
-def _standard_error(value: float, m: int, n: int) -> float:
-    """Return that of an area from m generated and n real images.
+def standard_error(value: float, m: int, n: int) -> float:
+    """Return the standard error of an area from m generated and n real images.
 
     References:
         Hanley & McNeil 1982, Radiology 143, 29: eq. 1, with Q1 and Q2 of exponential scores.
@@ -78,7 +78,7 @@ def compare_features(generated: Floats, real: Floats, seed: int) -> Auc:
         found = [scorer(side) for side in _parts(sides, held_out, inside=True)]
         areas.append(Auc.of(*found).value)
     value = float(np.mean(areas))
-    return Auc(value=value, standard_error=_standard_error(value, len(one), len(two)))
+    return Auc(value=value, standard_error=standard_error(value, len(one), len(two)))
 
 
 def _folds(sides: Sides, num_folds: int, seed: int) -> list[tuple[NDArray[np.bool_], ...]]:
