@@ -12,6 +12,7 @@ import io
 import math
 import pickle
 import pickletools
+from threading import Lock
 from typing import IO, Any, Literal, NamedTuple
 
 import numpy as np
@@ -23,6 +24,8 @@ MAX_OBJECT_BYTES = 2**26
 """Size of a pickled object array that is still read."""
 MAX_HEADER_BYTES = 2**16
 """Size of a header that is still read; numpy itself parses 10,000 bytes."""
+_PARSER = Lock()
+"""Python 3.11 can fail to parse literals in several threads at once (its issue 106905)."""
 
 
 class NpyHeader(NamedTuple):
@@ -45,12 +48,14 @@ def read_header(stream: IO[bytes]) -> NpyHeader:
     try:
         version = np.lib.format.read_magic(stream)
         _check_length(stream, version)
-        if version == (1, 0):
-            shape, is_fortran, dtype = np.lib.format.read_array_header_1_0(stream)
-        elif version == (2, 0):
-            shape, is_fortran, dtype = np.lib.format.read_array_header_2_0(stream)
-        else:
+        readers = {
+            (1, 0): np.lib.format.read_array_header_1_0,
+            (2, 0): np.lib.format.read_array_header_2_0,
+        }
+        if version not in readers:
             raise BadImageError(f"has .npy version {version}, allowed are (1, 0) and (2, 0)")
+        with _PARSER:
+            shape, is_fortran, dtype = readers[version](stream)
     except BadImageError:
         raise
     # The header is a Python literal: a damaged one fails in the parser in many ways.
