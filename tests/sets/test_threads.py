@@ -1,5 +1,7 @@
 """Sets that several threads read at once."""
 
+import gc
+import io
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +15,7 @@ from numpy.typing import NDArray
 from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.sets.records import LensRecord
 from gravlensdiffusion.store.writer import write_store
+from gravlensdiffusion.untrusted.npy import read_header
 from tests.sets.files import lens_images
 
 
@@ -51,3 +54,31 @@ def test_each_thread_reads_its_own_images(tmp_path: Path, kind: str) -> None:
     with ThreadPoolExecutor(8) as threads:
         read = list(threads.map(lambda k: source.read([k])[0, 0], order))
     np.testing.assert_array_equal(read, images[order])
+
+
+class _Cycle:
+    """Is collected only when Python looks for cycles, and then lets another thread run."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+    def __del__(self) -> None:
+        sum(range(200))
+
+
+@pytest.mark.usefixtures("_eager_threads")
+def test_headers_are_read_by_several_threads() -> None:
+    stream = io.BytesIO()
+    np.save(stream, np.zeros((6, 28, 28), np.float32))
+
+    def read(_: int) -> tuple[int, ...]:
+        _Cycle()
+        return read_header(io.BytesIO(stream.getvalue())).shape
+
+    before = gc.get_threshold()
+    gc.set_threshold(20)
+    try:
+        with ThreadPoolExecutor(8) as threads:
+            assert set(threads.map(read, range(3000))) == {(6, 28, 28)}
+    finally:
+        gc.set_threshold(*before)
