@@ -1,63 +1,77 @@
-r"""One choice of `cutouts28` at a time: prediction, schedule, noise-level weighting, average, noise.
+r"""One choice of `lens28` at a time: optimiser, decoder, average, lens equation, scale of the flux.
 
-    gravlens simulate --preset deeplense --size 28 --flux-unit e-/s --noise-free \
-        --num 60000 --seed 6000 --out data/ablation.h5
-    gravlens simulate --preset deeplense --size 28 --flux-unit e-/s \
-        --num 5000 --seed 6001 --out data/ablation_reference.h5
-    gravlens simulate --preset deeplense --size 28 --flux-unit e-/s \
-        --num 5000 --seed 6002 --out data/ablation_reference2.h5
-    python benchmarks/ablation.py --data data/ablation.h5 --reference data/ablation_reference.h5 \
-        --reference2 data/ablation_reference2.h5 --out runs/ablation --runs base,epsilon --threads 1
+    gravlens simulate --preset deeplense --size 28 --noise-free --flux-unit e-/s \
+        --num 4000 --seed 3000 --out data/ablation_reference.h5
+    gravlens simulate --preset deeplense --size 28 --noise-free --flux-unit e-/s \
+        --num 4000 --seed 3001 --out data/ablation_reference2.h5
+    python benchmarks/ablation.py --reference data/ablation_reference.h5 \
+        --reference2 data/ablation_reference2.h5 --out runs/ablation --precision bf16
     python benchmarks/ablation.py --out runs/ablation --table
 
-Each run is trained by `gravlens train` with the recipe that is written beside it, and measured as by
-`gravlens evaluate`. The same command goes on where it was broken off, and two with different
-`--runs` can go side by side. The run `samplers` trains nothing: it draws from `--model`.
+Each arm is trained on images that are simulated on the way, with the recipe that is written beside it,
+for as much processor time as `base` takes for `--images`: what a step of each arm costs is measured
+first, in turns. Then noise-free lenses are drawn and compared with the reference as by
+`gravlens evaluate`. The same command goes on where it was broken off. The arm `samplers` trains nothing:
+it draws from `--model` with each sampler and number of steps.
 """
 
 import json
+import shlex
 import sys
+import time
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Literal
 
 import numpy as np
 import torch
 import tyro
 from steps import EVALUATIONS, RUNS, read_runs
 
-from gravlensdiffusion.cli import train
-from gravlensdiffusion.cli.options import MachineOptions
+from gravlensdiffusion import evaluate
 from gravlensdiffusion.codec import to_json
 from gravlensdiffusion.config.model import ScheduleConfig, TransformConfig
+from gravlensdiffusion.config.network import LensEquationConfig
 from gravlensdiffusion.config.training import TrainingConfig
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.evaluation.compare import compare
-from gravlensdiffusion.evaluation.measure import Encoder, Team
-from gravlensdiffusion.evaluation.plan import ComparisonPlan
-from gravlensdiffusion.evaluation.preparation import PreparedSource
-from gravlensdiffusion.evaluation.result import EvaluationSettings
-from gravlensdiffusion.evaluation.sets import Sets
-from gravlensdiffusion.evaluation.statistics import FRECHET, relative_shift
+from gravlensdiffusion.evaluation.result import Evaluation, EvaluationSettings
 from gravlensdiffusion.files import write_atomically
-from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.model.build import Model
 from gravlensdiffusion.model.checkpoint import load_model, load_weights, read_tensors
 from gravlensdiffusion.model.folders import WEIGHTS, checkpoints
 from gravlensdiffusion.presets.training import training_preset
-from gravlensdiffusion.store.writer import write_store
+from gravlensdiffusion.training.batches import FreshSet
+from gravlensdiffusion.training.diffusion import open_training, train
 
-TRAININGS = {
-    "base": "`cutouts28`: preconditioned, log-SNR schedule, 40% of levels even, asinh, learned noise",
-    "epsilon": "predicts epsilon, linear DDPM schedule",
-    "v": "predicts v, cosine schedule",
-    "uniform": "noise levels of training all even over the schedule",
-    "split": "learns noise-free images, the instrument adds the noise",
-    "clean": "as `split`, and the network gives the clean image itself",
+ARMS = {
+    "base": "`lens28`",
+    "adamw": "AdamW for all weights, at the rate that Muon leaves to Adam",
+    "decoder": "no convolutions behind the patches",
+    "whole": "the whole lens, not what differs from the smooth one",
+    "plain": "the whole lens, and no lens equation as input",
+    "bend": "asinh bends at a tenth of the flux",
+    "linear": "no asinh",
 }
-"""Runs that train, and how they differ from `base`."""
-INDEXED = {"epsilon": "ddpm", "v": "cosine"}
-"""Predictions that go with a discrete schedule."""
+"""Arms that are trained, and how they differ from `base`."""
+WHOLE = {"p_mean": -0.2, "p_std": 1.6, "floor": 0.03}
+"""Noise levels that suit whole lenses, whose scatter is nine times that about the smooth lens."""
+SIMULATED = "preset:deeplense"
+NUM_WARM, NUM_TIMED, NUM_TURNS = 3, 4, 5
+"""Steps before the clock runs, steps of a turn, and turns."""
+SETTINGS = EvaluationSettings(protocol="none", pixel_test=False)
+COLUMNS = {
+    "distance": "lens Fréchet distance",
+    "ratio": "over its floor",
+    "area": "AUC",
+    "classes": "least class difference",
+    "pits": "pits of `cdm`",
+    "fine": "fine structure of arcs",
+    "seams": "seams",
+    "negative": "negative pixels",
+}
 
 
 @dataclass(frozen=True)
@@ -66,86 +80,124 @@ class Options:
 
     out: Path
     """Folder of the runs, their samples and their numbers; nothing is written elsewhere."""
-    data: Path | None = None
-    """Training images of 28 pixels in e-/s with noise-free twins."""
     reference: Path | None = None
-    """Simulated images in the same unit, as many as are drawn."""
+    """Simulated images of 28 pixels in e-/s with noise-free twins."""
     reference2: Path | None = None
     """As many again, for the floor."""
-    runs: str = ",".join(TRAININGS)
-    """Runs, separated by commas: base, epsilon, v, uniform, split, clean, samplers."""
-    images: int = 120_000
-    """Training images of each run."""
-    num: int = 5000
-    """Images drawn for a distance."""
-    steps: int = 20
-    """Steps of DPM-Solver++ for the trained runs."""
+    arms: str = ",".join(ARMS)
+    """Arms, separated by commas: base, adamw, decoder, whole, plain, bend, linear, samplers."""
+    images: int = 48_000
+    """Training images of `base`."""
+    num: int = 4000
+    """Lenses drawn for a comparison."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """Arithmetic of the trainings."""
     model: str = "lens28"
     """A bundled model, a run or a checkpoint, for `samplers`."""
     threads: int = 1
     """Threads of torch."""
     table: bool = False
-    """Print the table of all runs in the folder, and do nothing else."""
+    """Print the table of all arms in the folder, and do nothing else."""
 
 
 def main(options: Options) -> None:
-    """Train and measure the runs, one after the other."""
+    """Train and measure the arms, one after the other."""
     if options.table:
         print(table(options.out))
         return
-    if options.data is None or options.reference is None or options.reference2 is None:
-        raise GravLensError("--data, --reference and --reference2 are needed")
+    if options.reference is None or options.reference2 is None:
+        raise GravLensError("--reference and --reference2 are needed")
     torch.set_num_threads(options.threads)
-    for name in options.runs.split(","):
-        if name == "samplers":
-            draw_by_sampler(options)
-        elif name in TRAININGS:
-            train_and_draw(options, name)
-        else:
-            known = ", ".join([*TRAININGS, "samplers"])
-            raise GravLensError(f"unknown run '{name}'; choose from {known}")
+    names = options.arms.split(",")
+    for name in names:
+        if name not in (*ARMS, "samplers"):
+            raise GravLensError(
+                f"unknown arm '{name}'; choose from {', '.join((*ARMS, 'samplers'))}"
+            )
+    if "samplers" in names:
+        draw_by_sampler(options)
+    trained = [name for name in names if name in ARMS]
+    costs = measure_costs(options) if trained else {}
+    for name in trained:
+        train_and_draw(options, name, costs["base"] / costs[name])
 
 
-def recipe(name: str, num_images: int) -> TrainingConfig:
-    """Return the recipe of a run: that of `cutouts28` with one thing changed."""
+def recipe(name: str, options: Options) -> TrainingConfig:
+    """Return the recipe of an arm: that of `lens28` with one thing changed."""
     config = replace(
-        training_preset("cutouts28"), preset=name, total_images=num_images, sample_images=0
+        training_preset("lens28"),
+        preset=name,
+        total_images=options.images,
+        checkpoint_images=options.images,
+        sample_images=0,
+        precision=options.precision,
     )
-    model = config.model
-    if name in INDEXED:
+    model, optimiser = config.model, config.optimiser
+    if name == "adamw":
+        adam = replace(optimiser, kind="adamw", learning_rate=optimiser.adam_learning_rate)
+        return replace(config, optimiser=adam)
+    if name == "decoder":
+        model = replace(model, network=replace(model.network, refine_channels=0))
+    elif name in ("whole", "plain"):
+        equation = LensEquationConfig() if name == "whole" else None
         model = replace(
             model,
-            schedule=ScheduleConfig(kind=INDEXED[name]),
-            denoiser=replace(model.denoiser, prediction=name),
-            network=replace(model.network, noise_features="index"),
+            schedule=ScheduleConfig(kind="log_snr", sigma_min=0.02, sigma_max=160.0),
+            denoiser=replace(model.denoiser, **WHOLE),
+            network=replace(model.network, lens_equation=equation),
         )
-    elif name == "uniform":
-        model = replace(model, denoiser=replace(model.denoiser, uniform_fraction=1.0))
-    elif name in ("split", "clean"):
-        config = replace(config, noise="split")
-        # Twenty times the sky noise at this size, as in the recipes of the larger models.
-        model = replace(model, transform=TransformConfig(kind="asinh", scale=0.66))
-    if name == "clean":
-        model = replace(model, denoiser=replace(model.denoiser, skip=False, floor=0.03))
+    elif name == "bend":
+        scale = model.transform.scale / 10
+        model = replace(model, transform=TransformConfig(kind="asinh", scale=scale))
+    elif name == "linear":
+        model = replace(model, transform=TransformConfig(kind="linear"))
     return replace(config, model=model)
 
 
-def train_and_draw(options: Options, name: str) -> None:
-    """Train a run as `gravlens train` does, then measure what it draws."""
+def measure_costs(options: Options) -> dict[str, float]:
+    """Return the processor time of a training image of each arm [s]; measured once, in turns."""
+    path = options.out / "costs.json"
+    if path.exists():
+        found: dict[str, float] = json.loads(path.read_text(encoding="utf-8"))
+        return found
+    seconds: dict[str, list[float]] = {name: [] for name in ARMS}
+    with ExitStack() as stack:
+        scratch = Path(stack.enter_context(TemporaryDirectory()))
+        source, trainings = FreshSet.open(SIMULATED, recipe("base", options)), {}
+        for name in ARMS:
+            config, run = recipe(name, options), scratch / name
+            opening = open_training(config, source, run, device="cpu", writes=False)
+            trainings[name] = stack.enter_context(opening)
+        for turn in range(NUM_TURNS + 1):
+            for name, training in trainings.items():
+                started = time.process_time()
+                for _ in range(NUM_TIMED if turn else NUM_WARM):
+                    training.step()
+                if turn:
+                    taken = time.process_time() - started
+                    seconds[name].append(taken / NUM_TIMED / training.batch_size)
+    costs = {name: float(np.median(each)) for name, each in seconds.items()}
+    options.out.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, json.dumps(costs, indent=2))
+    return costs
+
+
+def train_and_draw(options: Options, name: str, share: float) -> None:
+    """Train an arm as `gravlens train` does, then measure what it draws."""
     folder = options.out / name
     folder.mkdir(parents=True, exist_ok=True)
-    preset, run = folder / "recipe.json", folder / "run"
-    config = recipe(name, options.images)
-    write_atomically(preset, to_json(config))
-    machine = MachineOptions(device="cpu")
-    train.Options(data=options.data, out=run, preset=str(preset), machine=machine).run()
-    weights = {"averaged weights": load_model(run)}
+    config = recipe(name, options)
+    num = round(share * options.images / config.batch_size) * config.batch_size
+    config = replace(config, total_images=num)
+    write_atomically(folder / "recipe.json", to_json(config))
+    run = folder / "run"
+    train(config, SIMULATED, run, device="cpu", tell=print)
+    models = {ARMS[name]: load_model(run)}
     if name == "base":
-        weights["weights without average"] = without_average(run)
-    for kind, model in weights.items():
-        what = f"{TRAININGS[name]}; {kind}"
-        path = folder / f"{kind.split()[0]}-{options.num}-{options.steps}.h5"
-        measure(options, LensGenerator(model, name), ("dpmpp", options.steps), path, what)
+        models["`lens28`, its last weights"] = without_average(run)
+    for k, (what, model) in enumerate(models.items()):
+        generator = LensGenerator(model, name)
+        measure(options, generator, folder / f"{k}.json", what=what, images=num)
 
 
 def without_average(run: Path) -> Model:
@@ -160,85 +212,75 @@ def draw_by_sampler(options: Options) -> None:
     generator = LensGenerator.from_pretrained(options.model, device="cpu")
     for sampler, numbers in read_runs(RUNS):
         for steps in numbers:
-            path = options.out / "samplers" / f"{generator.name}-{sampler}-{options.num}-{steps}.h5"
+            path = options.out / "samplers" / f"{generator.name}-{sampler}-{steps}.json"
             cost = steps * EVALUATIONS.get(sampler, 1)
-            what = f"`{generator.name}`, {sampler}, {steps} steps, {cost} evaluations"
-            measure(options, generator, (sampler, steps), path, what)
+            what = f"{sampler}, {steps} steps, {cost} evaluations"
+            measure(options, generator, path, what=what, sampler=sampler, num_steps=steps)
 
 
 def measure(
-    options: Options, generator: LensGenerator, sampling: tuple[str, int], path: Path, what: str
+    options: Options,
+    generator: LensGenerator,
+    path: Path,
+    *,
+    what: str,
+    images: int = 0,
+    **sampling: Any,
 ) -> None:
-    """Draw images into a file, compare them, and keep the numbers beside it; both only once."""
-    if path.with_suffix(".json").exists():
+    """Draw noise-free lenses, compare them, and keep the numbers; only once."""
+    if path.exists():
         return
-    if not path.exists():
-        sampler, steps = sampling
-        samples = generator.sample(options.num, seed=0, sampler=sampler, num_steps=steps)
-        if not np.isfinite(samples.images).all():
-            print(f"{what}: some of its images are not finite, nothing is measured", flush=True)
-            return
-        write_store(path, samples.records(), samples.header, num=options.num)
-    words = [Path(sys.argv[0]).name, *sys.argv[1:]]
-    numbers = {"what": what, "num": options.num, **compared(options, path)}
-    numbers["command"] = " ".join(["python", f"benchmarks/{words[0]}", *words[1:]])
-    write_atomically(path.with_suffix(".json"), json.dumps(numbers, indent=2))
-    print(line(numbers), flush=True)
+    samples = generator.sample(options.num, seed=0, noise_free=True, **sampling)
+    if not np.isfinite(samples.images).all():
+        print(f"{what}: some of its images are not finite, nothing is measured", flush=True)
+        return
+    assert options.reference is not None
+    found = evaluate(samples, options.reference, reference2=options.reference2, settings=SETTINGS)
+    command = shlex.join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]])
+    kept = {"what": what, "images": images, **numbers(found), "command": command}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, json.dumps(kept, indent=2))
+    print(line(kept), flush=True)
 
 
-def compared(options: Options, path: Path) -> dict[str, float | str]:
-    """Return the first row of `gravlens evaluate`, and the sky rms, of the images of a file.
-
-    Images on the scale of their peak are compared with the reference brought to that scale.
-    """
-    found, reference, second = (
-        PreparedSource(open_set(each), each.name)
-        for each in (path, options.reference, options.reference2)
-    )
-    rescale = "none" if found.flux_unit == reference.flux_unit else "peak"
-    settings = EvaluationSettings(rescale=rescale)
-    sizes = [len(each) for each in (found, reference, second)]
-    plan = ComparisonPlan.of(*sizes, num_seeds=settings.num_seeds, seed=settings.seed)
-    sets = Sets(generated=found, reference=reference, reference2=second).prepared(settings)
-    encoder = Encoder(sets.reference.preparation.size)
-    team = Team(sets.measured, encoder)
-    ours, theirs, more = map(team.measure, (sets.generated, *sets.real))
-    rows = compare([FRECHET], ours, theirs.joined(more), plan, seed=settings.seed)
+def numbers(found: Evaluation) -> dict[str, float | None]:
+    """Return what the table shows of a comparison."""
+    rows = {row.name: row for row in found.rows}
+    distance = rows["lens Fréchet distance"]
+    kept = [each.kept for each in found.class_pairs if each.kept is not None]
     return {
-        "distance": rows[0].value,
-        "floor": rows[0].floor,
-        "floor_spread": rows[0].floor_spread,
-        "sky_rms": 1 + relative_shift("sky_rms", ours, theirs),
-        "scale": found.flux_unit,
-        "encoder": encoder.digest,
+        "distance": distance.value,
+        "ratio": distance.ratio,
+        "area": rows["AUC, encoder features"].value,
+        "classes": min(kept, default=None),
+        "pits": rows["pits, cdm"].shift,
+        "fine": rows["fine_structure_arc"].shift,
+        "seams": rows["seams"].value,
+        "negative": rows["negative_flux"].value,
     }
 
 
 def table(out: Path) -> str:
-    """Return a Markdown table of all numbers in the folder, in the order of the runs."""
-    lines = [
-        "| run | what | lens Fréchet distance | floor | over floor | sky rms ratio | images | scale |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
+    """Return a Markdown table of all numbers in the folder, in the order of the arms."""
+    lines = [f"| arm | images | {' | '.join(COLUMNS.values())} |", "|---" * 10 + "|"]
     commands = []
-    for name in (*TRAININGS, "samplers"):
-        paths = sorted((out / name).glob("*.json"), key=lambda path: path.stat().st_mtime)
-        for path in paths:
+    for name in (*ARMS, "samplers"):
+        for path in sorted((out / name).glob("*.json"), key=lambda path: path.stat().st_mtime):
             if path.name != "recipe.json":
-                numbers = json.loads(path.read_text(encoding="utf-8"))
-                lines.append(f"| {name} {line(numbers)}")
-                commands.append(f"{name}: {numbers['command']}")
+                kept = json.loads(path.read_text(encoding="utf-8"))
+                lines.append(line(kept))
+                commands.append(kept["command"])
     return "\n".join([*lines, "", *dict.fromkeys(commands)])
 
 
-def line(numbers: dict[str, float | str]) -> str:
-    """Return the cells of one line."""
-    distance, floor = numbers["distance"], numbers["floor"]
-    return (
-        f"| {numbers['what']} | {distance:.3f} | {floor:.3f} ± {numbers['floor_spread']:.3f} "
-        f"| {distance / floor:.2f} | {numbers['sky_rms']:.3f} | {numbers['num']:,} "
-        f"| {numbers['scale']} |"
+def line(kept: dict[str, Any]) -> str:
+    """Return one line of the table."""
+    forms = ("{:.3g}", "{:.2f}", "{:.3f}", "{:.0%}", "{:+.1%}", "{:+.1%}", "{:.2f}", "{:.2%}")
+    values = (
+        "" if kept[key] is None else form.format(kept[key])
+        for key, form in zip(COLUMNS, forms, strict=True)
     )
+    return f"| {kept['what']} | {kept['images']:,} | {' | '.join(values)} |"
 
 
 if __name__ == "__main__":
