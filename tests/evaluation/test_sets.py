@@ -1,6 +1,7 @@
 """What is said of images that the sets of an evaluation share."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from gravlensdiffusion.evaluation.evaluate import evaluate_sets
 from gravlensdiffusion.evaluation.result import EvaluationSettings
 from gravlensdiffusion.evaluation.sets import Sets
 from gravlensdiffusion.generation.generator import LensGenerator
+from gravlensdiffusion.generation.samples import LensSamples
 from gravlensdiffusion.model.checkpoint import save_model
 from gravlensdiffusion.sets.flux import peak_scaled, resize
 from gravlensdiffusion.sets.records import SetHeader
@@ -117,7 +119,7 @@ def test_images_that_were_scaled_at_different_sizes_are_told(
 def test_the_images_of_a_model_are_drawn_first(tmp_path: Path) -> None:
     save_model(tmp_path / "model", awake(LEARNED))
     reference = rings(6, size=8)
-    sets = Sets.of(tmp_path / "model", reference, seed=4)
+    sets = Sets.of(tmp_path / "model", reference, settings=EvaluationSettings(seed=4))
     expected = LensGenerator(awake(LEARNED)).sample(6, seed=4).images
     assert np.array_equal(sets.generated.read(slice(None)), expected)
     assert sets.generated.title == "model"
@@ -129,6 +131,41 @@ def test_the_images_of_a_model_are_drawn_first(tmp_path: Path) -> None:
         out=tmp_path / "report",
         num=3,
     )
-    assert len(_open_sets(options).generated) == 3
+    assert len(_open_sets(options, EvaluationSettings()).generated) == 3
     with pytest.raises(GravLensError, match="`num` is for a model"):
         Sets.of(reference, reference, num=2)
+
+
+@pytest.mark.parametrize(
+    ("num", "size", "settings", "message"),
+    [
+        (1, 8, {}, "the generated set has 1 image; at least 2 are needed"),
+        (None, 12, {}, "the sizes differ; `size` 8 brings them to one"),
+        (None, 8, {"size": 9}, "`size` must be at most the 8 pixels of the smallest images"),
+    ],
+)
+def test_nothing_is_drawn_of_a_model_whose_images_would_not_go_with_the_reference(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    num: int | None,
+    size: int,
+    settings: dict,
+    message: str,
+) -> None:
+    save_model(tmp_path / "model", awake(LEARNED))
+    drawn: list[int] = []
+    sample = LensGenerator.sample
+
+    def counted(self: LensGenerator, num: int, **asked: Any) -> LensSamples:
+        drawn.append(num)
+        return sample(self, num, **asked)
+
+    monkeypatch.setattr(LensGenerator, "sample", counted)
+    with pytest.raises(GravLensError, match=message):
+        Sets.of(
+            tmp_path / "model",
+            rings(6, size=size),
+            num=num,
+            settings=EvaluationSettings(**settings),
+        )
+    assert drawn == [1]

@@ -63,7 +63,7 @@ def test_images_that_run_from_0_to_1_are_peak_also_where_they_are_cropped(
     source = opened(tmp_path / "set", PEAK, crop=crop)
     assert source.header.flux_unit == "peak"
     (note,) = source.notes
-    assert note.startswith("5 images have no unit and run exactly from 0 to 1")
+    assert note.startswith("5 images have no unit and values exactly from 0 to 1")
 
 
 @pytest.mark.parametrize("form", ["npy", "npz", "folder"])
@@ -78,7 +78,7 @@ def test_images_that_were_reduced_after_they_were_scaled_are_peak(
     (note,) = source.notes
     highest = reduced.max((1, 2)).mean()
     assert note.startswith(
-        "6 images have no unit and lie within 0 and 1, the brightest pixel at "
+        "6 images have no unit and values within 0 and 1, the brightest pixel at "
         f"{highest:.3g} on average"
     )
     assert np.array_equal(source.read(slice(None))[:, 0], reduced)

@@ -87,8 +87,10 @@ class Options:
 
     def run(self) -> None:
         """Compare, print the tables, write the reports."""
+        from gravlensdiffusion.evaluation.inception import check_inception_weights
         from gravlensdiffusion.evaluation.result import EvaluationSettings
 
+        weights = self.measures.inception_weights
         settings = EvaluationSettings(
             size=self.size,
             rescale=self.rescale,
@@ -101,7 +103,8 @@ class Options:
         processes = Processes.launched()
         processes.join()
         processes.main_first(lambda: _check(self, processes))
-        sets = processes.together(lambda: _open_sets(self))
+        processes.main_first(lambda: check_inception_weights(weights, settings))
+        sets = processes.together(lambda: _open_sets(self, settings))
         for channel, out in processes.together(lambda: _reports(self, sets)).items():
             one = replace(self, out=out)
             processes.main_first(partial(_check, one, processes))
@@ -161,7 +164,7 @@ def _check(options: Options, processes: Processes) -> None:
         refuse_existing(options.out / name, overwrite=options.overwrite)
 
 
-def _open_sets(options: Options) -> "Sets":
+def _open_sets(options: Options, settings: "EvaluationSettings") -> "Sets":
     """Open all sets that are named."""
     from gravlensdiffusion.evaluation.sets import Sets, names_model
     from gravlensdiffusion.files import told_apart
@@ -184,6 +187,6 @@ def _open_sets(options: Options) -> "Sets":
         **models,
         names=names,
         num=options.num,
-        seed=options.seed,
+        settings=settings,
         progress=True,
     )

@@ -15,20 +15,18 @@ from gravlensdiffusion.evaluation.compare import Row, compare
 from gravlensdiffusion.evaluation.conditioning import class_pairs, requested
 from gravlensdiffusion.evaluation.detail import detail_rows
 from gravlensdiffusion.evaluation.held_out import Neighbours, memorisation_rows, two_sample_rows
-from gravlensdiffusion.evaluation.inception import inception_rows
+from gravlensdiffusion.evaluation.inception import check_inception_weights, inception_rows
 from gravlensdiffusion.evaluation.measure import Encoder, Measurements, Team, measure_images
 from gravlensdiffusion.evaluation.plan import HANDFUL, ComparisonPlan
 from gravlensdiffusion.evaluation.preparation import PreparedSource
 from gravlensdiffusion.evaluation.result import Evaluation, EvaluationSettings, place
-from gravlensdiffusion.evaluation.sets import Sets
+from gravlensdiffusion.evaluation.sets import DEFAULTS, Sets
 from gravlensdiffusion.evaluation.statistics import ENCODER, PHYSICS
 from gravlensdiffusion.formats.open import Images
-from gravlensdiffusion.metrics.inception import FIDInception
 from gravlensdiffusion.parallel import ALONE, Processes
 
 NUM_SHOWN = 40
 """Images of each set that a report shows."""
-DEFAULTS = EvaluationSettings()
 PACKAGES = ("torch", "numpy", "scipy", "scikit-learn")
 
 
@@ -49,7 +47,7 @@ def evaluate(
 
     Args:
         generated: The images to be judged: a set, the path of one, or the folder of a model, whose
-            images are drawn first.
+            images are drawn once one of them goes with the other sets.
         reference: Real images, or simulations that stand for them.
         reference2: More real images, none of them in ``reference``, for the floor. Without it the
             reference is shared out.
@@ -68,10 +66,11 @@ def evaluate(
     Example:
         >>> print(evaluate("generated/lenses.h5", "simulated.h5"))  # doctest: +SKIP
     """
-    sets = Sets.of(
-        generated, reference, reference2, train, num=num, seed=settings.seed, progress=progress
-    ).of_channel(channel)
     weights = None if inception_weights is None else Path(inception_weights)
+    check_inception_weights(weights, settings)
+    sets = Sets.of(
+        generated, reference, reference2, train, num=num, settings=settings, progress=progress
+    ).of_channel(channel)
     return evaluate_sets(sets, settings, inception_weights=weights, tell=tell, progress=progress)
 
 
@@ -92,11 +91,7 @@ def evaluate_sets(
     """
 
     def begin() -> tuple[ComparisonPlan, Sets, Encoder, list[str]]:
-        if inception_weights is not None and settings.protocol != "none":
-            # A file that cannot be used is told before minutes of measuring, not after.
-            FIDInception.load(inception_weights)
-        sizes = map(len, sets.compared)
-        plan = ComparisonPlan.of(*sizes, num_seeds=settings.num_seeds, seed=settings.seed)
+        plan = sets.plan(settings)
         ready, encoder = _ready(sets, settings)
         return plan, ready, encoder, ready.copies()
 

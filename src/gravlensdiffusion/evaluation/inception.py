@@ -41,6 +41,16 @@ MAX_PLANTED = 50
 Images = NDArray[np.float32]
 
 
+def check_inception_weights(weights: Path | None, settings: EvaluationSettings) -> None:
+    """Refuse a file of weights that cannot be used, before minutes of drawing and measuring.
+
+    Raises:
+        GravLensError: If one was given, is needed and is not such a file.
+    """
+    if weights is not None and settings.protocol != "none":
+        inception.FIDInception.load(weights)
+
+
 def inception_rows(
     sources: Sequence[PreparedSource],
     settings: EvaluationSettings,

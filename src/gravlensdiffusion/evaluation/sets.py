@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.evaluation.plan import ComparisonPlan
 from gravlensdiffusion.evaluation.preparation import (
     UNIT_RANGE,
     Preparation,
@@ -21,6 +22,8 @@ from gravlensdiffusion.model.folders import is_model
 from gravlensdiffusion.sets.copies import are_known, group
 from gravlensdiffusion.sets.flux import EIGHT_BIT, PEAK, UNKNOWN
 from gravlensdiffusion.sets.lens_set import LensSet
+
+DEFAULTS = EvaluationSettings()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,16 +45,17 @@ class Sets:
         *,
         names: Mapping[str, str] | None = None,
         num: int | None = None,
-        seed: int = 0,
+        settings: EvaluationSettings = DEFAULTS,
         progress: bool = False,
     ) -> "Sets":
-        """Return the sets that are to be compared; images of a model are drawn first.
+        """Return the sets that are to be compared; images of a model are drawn once one of them fits.
 
         The arguments are those of `evaluate`, and ``names`` what to call a set, by the name of its
         argument.
 
         Raises:
-            GravLensError: If one cannot be read, or its images are not square.
+            GravLensError: If one cannot be read, or its images are not square; or if those of a model
+                would not go with the other sets.
         """
         given = {"generated": generated, "reference": reference}
         more = {"reference2": reference2, "train": train}
@@ -59,15 +63,26 @@ class Sets:
         paths = {role: each for role, each in given.items() if not isinstance(each, LensSet)}
         named = dict(zip(paths, told_apart(paths.values()), strict=True))
         called = {role: role for role in given} | named | dict(names or {})
-        real = as_set(reference)
-        given["reference"] = real
-        if "generated" in paths and names_model(paths["generated"]):
-            path = Path(paths["generated"])
-            generator = LensGenerator.from_pretrained(path if path.exists() else str(path))
-            given["generated"] = generator.sample(num or len(real), seed=seed, progress=progress)
+        path = paths.get("generated")
+        model = path if path is not None and names_model(path) else None
+        if model is not None:
+            del given["generated"]
         elif num is not None:
             raise GravLensError("`num` is for a model, whose images are drawn")
-        return cls(**{k: PreparedSource(as_set(each), called[k]) for k, each in given.items()})
+        sources = {k: PreparedSource(as_set(each), called[k]) for k, each in given.items()}
+        if model is None:
+            return cls(**sources)
+        folder, num = Path(model), num or len(sources["reference"])
+        generator = LensGenerator.from_pretrained(folder if folder.exists() else str(model))
+
+        def drawn(num: int, *, progress: bool) -> "Sets":
+            samples = generator.sample(num, seed=settings.seed, progress=progress)
+            return cls(generated=PreparedSource(samples, called["generated"]), **sources)
+
+        one = drawn(1, progress=False)
+        one.plan(settings, num)
+        one.prepared(settings)
+        return drawn(num, progress=progress)
 
     @property
     def named(self) -> dict[str, PreparedSource]:
@@ -153,6 +168,16 @@ class Sets:
                 raise GravLensError(f"{reference.title}: its images have no spread")
             preparation = replace(preparation, faint=faint, bright=bright, levels=None)
         return replace(self, **{k: each.prepared(preparation) for k, each in self.named.items()})
+
+    def plan(self, settings: EvaluationSettings, num: int | None = None) -> ComparisonPlan:
+        """Decide which images are compared with which; see `ComparisonPlan.of`.
+
+        Args:
+            settings: How to compare them.
+            num: Number of generated images, where it is not that of the set.
+        """
+        sizes = (len(self.generated) if num is None else num, *map(len, self.real))
+        return ComparisonPlan.of(*sizes, num_seeds=settings.num_seeds, seed=settings.seed)
 
     def copies(self) -> list[str]:
         """Say which sets, on common ground, hold copies of one another's images, or of their own.

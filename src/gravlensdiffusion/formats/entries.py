@@ -173,13 +173,13 @@ def _units_taken(entries: list[Entry]) -> list[str]:
     ends = [each for each in told if each is not None]
     if ends and all((each.low, each.high) == (0, 1) for each in ends):
         lines.append(
-            f"{_images(len(ends))} no unit and run exactly from 0 to 1: taken as each scaled by its "
+            f"{_images(len(ends))} no unit and values exactly from 0 to 1: taken as each scaled by its "
             f"own extremes (flux unit '{PEAK}')"
         )
     elif ends:
         highest = sum(each.high for each in ends) / len(ends)
         lines.append(
-            f"{_images(len(ends))} no unit and lie within 0 and 1, the brightest pixel at {highest:.3g} on "
+            f"{_images(len(ends))} no unit and values within 0 and 1, the brightest pixel at {highest:.3g} on "
             f"average: taken as each scaled by its own extremes and reduced after that (flux unit "
             f"'{PEAK}')"
         )
