@@ -6,7 +6,7 @@ import pytest
 from gravlensdiffusion.evaluation.compare import compare
 from gravlensdiffusion.evaluation.measure import Measurements
 from gravlensdiffusion.evaluation.plan import ComparisonPlan
-from gravlensdiffusion.evaluation.statistics import FRECHET
+from gravlensdiffusion.evaluation.statistics import FRECHET, MMD
 from gravlensdiffusion.metrics.features import scaled_wasserstein
 
 
@@ -48,3 +48,15 @@ def test_wasserstein_distance_is_in_units_of_the_real_scatter():
     assert scaled_wasserstein(real + 1, real) == pytest.approx(0.5, rel=0.02)
     assert scaled_wasserstein(np.append(real, np.nan), real) == pytest.approx(0, abs=1e-9)
     assert np.isnan(scaled_wasserstein(real, np.ones(5)))
+
+
+def test_the_seed_draws_the_p_value_too():
+    rng = np.random.default_rng(0)
+    generated, real = (Measurements.of(rng.normal(size=(num, 8))) for num in (60, 120))
+    plan = ComparisonPlan.of(60, 60, 60, num_seeds=2, seed=0)
+    p_values = [
+        compare([MMD], generated, real, plan, seed=seed)[0].p_value for seed in (0, 0, 1, 2)
+    ]
+    assert p_values[0] == p_values[1]
+    assert len(set(p_values)) == 3
+    assert np.ptp(p_values) < 0.15

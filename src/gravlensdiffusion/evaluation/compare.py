@@ -144,7 +144,7 @@ def compare(
         equivalent = WITHIN if known else ""
         if row.excess != 0 if row.z is None else row.z > MIN_Z:
             equivalent = _likened(known, row.excess)
-        details = _details(each, generated, reference)
+        details = _details(each, generated, reference, seed)
         rows.append(
             replace(row, corrected=corrected.get(each.name), equivalent=equivalent, **details)
         )
@@ -197,10 +197,10 @@ def _finite_or_none(value: float) -> float | None:
 
 
 def _details(
-    statistic: Statistic, generated: Measurements, reference: Measurements
+    statistic: Statistic, generated: Measurements, reference: Measurements, seed: int
 ) -> dict[str, Any]:
     if statistic is MMD:
-        rng = np.random.default_rng(NUM_PERMUTATIONS)
+        rng = np.random.default_rng([NUM_PERMUTATIONS, seed])
         test = mmd_test(
             generated.features, reference.features, rng, num_permutations=NUM_PERMUTATIONS
         )
