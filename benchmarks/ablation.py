@@ -11,8 +11,7 @@ r"""One choice of `lens28` at a time: optimiser, decoder, average, lens equation
 Each arm is trained on images that are simulated on the way, with the recipe that is written beside it,
 for as much processor time as `base` takes for `--images`: what a step of each arm costs is measured
 first, in turns. Then noise-free lenses are drawn and compared with the reference as by
-`gravlens evaluate`. The same command goes on where it was broken off. The arm `samplers` trains nothing:
-it draws from `--model` with each sampler and number of steps.
+`gravlens evaluate`. The same command goes on where it was broken off.
 """
 
 import json
@@ -28,7 +27,6 @@ from typing import Any, Literal
 import numpy as np
 import torch
 import tyro
-from steps import EVALUATIONS, RUNS, read_runs
 
 from gravlensdiffusion import evaluate
 from gravlensdiffusion.codec import to_json
@@ -85,15 +83,13 @@ class Options:
     reference2: Path | None = None
     """As many again, for the floor."""
     arms: str = ",".join(ARMS)
-    """Arms, separated by commas: base, adamw, decoder, whole, plain, bend, linear, samplers."""
+    """Arms, separated by commas: base, adamw, decoder, whole, plain, bend, linear."""
     images: int = 48_000
     """Training images of `base`."""
     num: int = 4000
     """Lenses drawn for a comparison."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """Arithmetic of the trainings."""
-    model: str = "lens28"
-    """A bundled model, a run or a checkpoint, for `samplers`."""
     threads: int = 1
     """Threads of torch."""
     table: bool = False
@@ -110,15 +106,10 @@ def main(options: Options) -> None:
     torch.set_num_threads(options.threads)
     names = options.arms.split(",")
     for name in names:
-        if name not in (*ARMS, "samplers"):
-            raise GravLensError(
-                f"unknown arm '{name}'; choose from {', '.join((*ARMS, 'samplers'))}"
-            )
-    if "samplers" in names:
-        draw_by_sampler(options)
-    trained = [name for name in names if name in ARMS]
-    costs = measure_costs(options) if trained else {}
-    for name in trained:
+        if name not in ARMS:
+            raise GravLensError(f"unknown arm '{name}'; choose from {', '.join(ARMS)}")
+    costs = measure_costs(options)
+    for name in names:
         train_and_draw(options, name, costs["base"] / costs[name])
 
 
@@ -207,30 +198,18 @@ def without_average(run: Path) -> Model:
     return model
 
 
-def draw_by_sampler(options: Options) -> None:
-    """Measure what one model draws with each sampler and number of steps."""
-    generator = LensGenerator.from_pretrained(options.model, device="cpu")
-    for sampler, numbers in read_runs(RUNS):
-        for steps in numbers:
-            path = options.out / "samplers" / f"{generator.name}-{sampler}-{steps}.json"
-            cost = steps * EVALUATIONS.get(sampler, 1)
-            what = f"{sampler}, {steps} steps, {cost} evaluations"
-            measure(options, generator, path, what=what, sampler=sampler, num_steps=steps)
-
-
 def measure(
     options: Options,
     generator: LensGenerator,
     path: Path,
     *,
     what: str,
-    images: int = 0,
-    **sampling: Any,
+    images: int,
 ) -> None:
     """Draw noise-free lenses, compare them, and keep the numbers; only once."""
     if path.exists():
         return
-    samples = generator.sample(options.num, seed=0, noise_free=True, **sampling)
+    samples = generator.sample(options.num, seed=0, noise_free=True)
     if not np.isfinite(samples.images).all():
         print(f"{what}: some of its images are not finite, nothing is measured", flush=True)
         return
@@ -264,7 +243,7 @@ def table(out: Path) -> str:
     """Return a Markdown table of all numbers in the folder, in the order of the arms."""
     lines = [f"| arm | images | {' | '.join(COLUMNS.values())} |", "|---" * 10 + "|"]
     commands = []
-    for name in (*ARMS, "samplers"):
+    for name in ARMS:
         for path in sorted((out / name).glob("*.json"), key=lambda path: path.stat().st_mtime):
             if path.name != "recipe.json":
                 kept = json.loads(path.read_text(encoding="utf-8"))
