@@ -4,7 +4,7 @@
     python benchmarks/network_cost.py --networks lens64 lens64:patch=4 lens64:channels=32-64-96
 
 A network is a training preset, a bundled model, a run or a checkpoint, changed as the words behind
-it say: patch, channels, attention (levels), blocks. Operations are those of convolutions and matrix
+it say: patch, channels, attention (levels), blocks, refine (channels). Operations are those of convolutions and matrix
 products, a multiplication and an addition counted as two.
 """
 
@@ -33,6 +33,7 @@ CLASSES = ("no_sub", "cdm", "axion")
 WORDS = {
     "patch": ("patch", int),
     "blocks": ("num_blocks", int),
+    "refine": ("refine_channels", int),
     "channels": ("channels", lambda text: tuple(map(int, text.split("-")))),
     "attention": ("attention_levels", lambda text: tuple(map(int, filter(None, text.split("-"))))),
 }
@@ -130,9 +131,9 @@ def operations(network: nn.Module, config: ModelConfig) -> Counter[str]:
     totals = {name: sum(ops.values()) for name, ops in counter.get_flop_counts().items()}
     found: Counter[str] = Counter()
     for name, module in network.named_modules():
-        within = [f"{root}.{name}.{child}" for child, _ in module.named_children()]
-        if not within or isinstance(module, SelfAttention):
-            own = totals.get(f"{root}.{name}", 0) - sum(totals.get(child, 0) for child in within)
+        path = f"{root}.{name}" if name else root
+        within = sum(totals.get(f"{path}.{child}", 0) for child, _ in module.named_children())
+        if own := totals.get(path, 0) - within:
             found[kind_of(network, name, module)] += own
     if found.total() != totals["Global"]:
         raise GravLensError("some operations lie outside of the parts that are known")
@@ -144,8 +145,10 @@ def kind_of(network: nn.Module, name: str, module: nn.Module) -> str:
     part, _, rest = name.partition(".")
     if not isinstance(network, UNet):
         return "all"
-    if part in {"stem", "head"}:
+    if part in {"stem", "lens_stem", "head"}:
         return "first and last convolution"
+    if part == "refine":
+        return "refinement at full resolution"
     if part.endswith("embedding") or rest.endswith("modulation"):
         return "embeddings and modulation"
     level = level_of(network, part, rest) if rest else 0
