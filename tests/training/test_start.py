@@ -219,6 +219,28 @@ def test_what_a_network_has_in_addition_starts_without_effect(
     torch.testing.assert_close(out, expected, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize("changes", [{}, {"lens_equation": EQUATION}])
+def test_a_refinement_that_becomes_wider_draws_what_it_drew_and_goes_on_from_there(
+    changes: dict[str, Any], tmp_path: Path
+) -> None:
+    network = replace(PLAIN, refine_channels=4, **changes)
+    old = awake(replace(ORDERED, network=network))
+    files = {WEIGHTS: old.state_dict(), CONFIG: to_json(old.config).encode()}
+    write_folder(tmp_path / "old", files)
+    wide = replace(ORDERED, network=replace(network, refine_channels=6))
+    fresh = build_model(wide, prior=old.prior)
+    start_from(fresh, tmp_path / "old")
+    torch.manual_seed(0)
+    x = torch.randn(1, 1, 8, 8)
+    condition = Condition(label=torch.tensor([1]), parameters=torch.tensor([[1.1, 0.2, 9.0]]))
+    out = fresh.network(x, torch.zeros(1), condition)
+    expected = old.network(x, torch.zeros(1), condition)
+    torch.testing.assert_close(out, expected, rtol=1e-4, atol=1e-5)
+    out.square().sum().backward()
+    gradients = fresh.network.refine.conv_out.weight.grad
+    assert gradients[:, 4:].abs().min() > 0
+
+
 def test_channels_of_the_lens_equation_are_carried_to_other_patches(tmp_path: Path) -> None:
     network = replace(PLAIN, lens_equation=EQUATION)
     old = awake(replace(ORDERED, network=network))

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -17,7 +18,8 @@ from gravlensdiffusion.sets.flux import weights
 LABELS = "network.label_embedding.weight"
 PARAMETERS = "network.parameter_embedding."
 FEATURES = PARAMETERS + "1.weight"
-ADDITIONS = ("network.lens_stem.", "network.refine.")
+REFINE = "network.refine."
+ADDITIONS = ("network.lens_stem.", REFINE)
 HEAD = "network.head."
 BIAS = "network.noise_embedding.2.bias"
 
@@ -32,7 +34,7 @@ def start_from(model: Model, init: str | Path, *, keeps_prior: bool = False) -> 
     without effect. Where ranges differ, a value starts with what the other model learned of the
     same place in its own range. Where the patches of the two networks differ in size, the first
     convolution sees each patch reduced to the other size, and the last one's patches are enlarged:
-    the levels between see lenses at the scale that they know. Parameters that are not asked for are
+    the levels between see lenses at the scale that they know. A refinement may become wider. Parameters that are not asked for are
     drawn as by the other model, if the fresh one ``keeps_prior``.
 
     Raises:
@@ -128,8 +130,10 @@ def _carry_patches(state: dict[str, Tensor], here: int, there: int) -> None:
 def _carry_additions(state: dict[str, Tensor], own: Mapping[str, Tensor]) -> None:
     """Leave out the lens equation and the refinement where the model has none.
 
-    Where the other has none, or one of another shape, the model's own start without effect.
+    A wider refinement starts as the other's, its further features without effect. Where the other
+    has none, or one of another shape, the model's own start without effect.
     """
+    _widen_refinement(state, own)
     for name in [name for name in state if name.startswith(ADDITIONS) and name not in own]:
         del state[name]
     for name, fresh in own.items():
@@ -140,3 +144,31 @@ def _carry_additions(state: dict[str, Tensor], own: Mapping[str, Tensor]) -> Non
         known, fresh = state[name][: len(own[name])], own[name]
         if known.shape[1:] == fresh.shape[1:]:
             state[name] = torch.cat([known, fresh[len(known) :]])
+
+
+def _widen_refinement(state: dict[str, Tensor], own: Mapping[str, Tensor]) -> None:
+    """Place the features of a refinement among those of a wider one, which they do not listen to."""
+    middle, last = REFINE + "conv_middle.weight", REFINE + "conv_out.weight"
+    if not {middle, last} <= own.keys() & state.keys():
+        return
+    (num, known), wide = state[last].shape[:2], own[middle].shape[0]
+    num_extra = state[REFINE + "conv_in.weight"].shape[1] - num - known
+    num_inputs = num + wide + num_extra
+    if wide <= known or own[REFINE + "conv_in.weight"].shape[:2] != (wide, num_inputs):
+        return
+    first = [*range(known)]
+    inputs = [*range(num + known), *range(num + wide, num_inputs)]
+    embedding = [*range(own[REFINE + "modulation.weight"].shape[1])]
+    scale_shift = [*first, *range(wide, wide + known)]
+    places = {
+        "conv_in": (first, inputs),
+        "modulation": (scale_shift, embedding),
+        "conv_middle": (first, first),
+        "conv_out": ([*range(num)], first),
+    }
+    for name, (rows, columns) in places.items():
+        weight, bias = own[f"{REFINE}{name}.weight"].clone(), own[f"{REFINE}{name}.bias"].clone()
+        weight[rows] = 0
+        weight[np.ix_(rows, columns)] = state[f"{REFINE}{name}.weight"]
+        bias[rows] = state[f"{REFINE}{name}.bias"]
+        state[f"{REFINE}{name}.weight"], state[f"{REFINE}{name}.bias"] = weight, bias
