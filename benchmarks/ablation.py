@@ -26,7 +26,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-import tyro
+from running import launch
 
 from gravlensdiffusion import evaluate
 from gravlensdiffusion.codec import to_json
@@ -263,7 +263,4 @@ def line(kept: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    try:
-        main(tyro.cli(Options, description=__doc__))
-    except GravLensError as error:
-        sys.exit(f"ablation.py: {error}")
+    launch(main, Options, __doc__)

@@ -28,6 +28,7 @@ import tyro
 from numpy.typing import NDArray
 from realism.efficientnet import efficientnet_features, find_efficientnet_weights, load_efficientnet
 from realism.measure import Stretch, turned
+from running import launch
 
 from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.generation.generator import LensGenerator
@@ -229,4 +230,4 @@ def markdown(rows: dict[str, Any], num: int) -> str:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Options, description=__doc__))
+    launch(main, Options, __doc__)

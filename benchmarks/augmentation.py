@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-import tyro
 from augmenting.classifiers import judge, run_arm, run_bound, scan
 from augmenting.generators import DRAWING
 from augmenting.images import MAX_SEEDS, Pictures, Pool, simulate
@@ -32,6 +31,7 @@ from augmenting.settings import (
     seeds_of,
     write_piece,
 )
+from running import launch
 
 from gravlensdiffusion.errors import GravLensError
 
@@ -97,7 +97,4 @@ def told(options: Options, name: str, piece: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main(tyro.cli(Options, description=__doc__))
-    except GravLensError as error:
-        sys.exit(f"augmentation.py: {error}")
+    launch(main, Options, __doc__)

@@ -19,7 +19,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import tyro
 from comparison.drawing import SLOW, sampler_names
 from comparison.plots import draw_curves, draw_quality
 from comparison.report import full_report
@@ -38,8 +37,7 @@ from comparison.settings import (
 from comparison.tables import tables
 from comparison.timing import time_all
 from comparison.training import kept_shares, train_arm
-
-from gravlensdiffusion.errors import GravLensError
+from running import launch
 
 
 def main(given: Options) -> None:
@@ -123,7 +121,4 @@ def in_own_process(options: Options, task: str) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main(tyro.cli(Options, description=__doc__))
-    except GravLensError as error:
-        sys.exit(f"compare.py: {error}")
+    launch(main, Options, __doc__)

@@ -7,7 +7,6 @@ Steps are those of `gravlens train`, timed from one to the next; waiting is the 
 has its batch. Without `--data` a small set is simulated for each preset.
 """
 
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -16,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import tyro
+from running import launch
 
 from gravlensdiffusion.config.training import TrainingConfig
 from gravlensdiffusion.diffusion.randomness import Stream, Streams
@@ -182,7 +181,4 @@ def timed(work: Callable[[], object]) -> float:
 
 
 if __name__ == "__main__":
-    try:
-        main(tyro.cli(Options, description=__doc__))
-    except GravLensError as error:
-        sys.exit(f"data_wait.py: {error}")
+    launch(main, Options, __doc__)

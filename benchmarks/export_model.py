@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import tyro
 from curves import save_curve
+from running import launch
 from scipy.ndimage import gaussian_filter
 
 from gravlensdiffusion.errors import GravLensError
@@ -113,4 +113,4 @@ def matching(labels: np.ndarray, wanted: np.ndarray) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Options, description=__doc__))
+    launch(main, Options, __doc__)

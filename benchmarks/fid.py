@@ -20,9 +20,9 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 import torch
-import tyro
 from numpy.typing import NDArray
 from PIL import Image
+from running import launch
 from torch.nn.functional import interpolate
 
 from gravlensdiffusion.errors import GravLensError
@@ -295,4 +295,4 @@ def shown(cell: object) -> str:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Options, description=__doc__))
+    launch(main, Options, __doc__)

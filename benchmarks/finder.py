@@ -33,6 +33,7 @@ import numpy as np
 import tyro
 from augmenting.classifiers import Together
 from numpy.typing import NDArray
+from running import launch
 from scipy.ndimage import zoom
 from sklearn.metrics import roc_auc_score
 
@@ -319,4 +320,4 @@ def markdown(rows: dict[str, dict[str, list[float]]]) -> str:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Options, description=__doc__))
+    launch(main, Options, __doc__)

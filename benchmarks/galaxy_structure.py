@@ -19,6 +19,7 @@ import statmorph
 import tyro
 from astropy.io import fits
 from numpy.typing import NDArray
+from running import launch
 from scipy.ndimage import gaussian_filter, label
 from scipy.signal import fftconvolve
 from scipy.stats import ks_2samp
@@ -192,4 +193,4 @@ def shown(values: Floats) -> str:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Options, description=__doc__))
+    launch(main, Options, __doc__)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import tyro
 from numpy.typing import NDArray
+from running import launch
 
 from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.model.folders import bundled_models
@@ -79,4 +79,4 @@ def save(images: NDArray[np.float32], path: Path, num_columns: int) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Options, description=__doc__))
+    launch(main, Options, __doc__)

@@ -22,9 +22,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import tyro
 from matplotlib.figure import Figure
 from measuring import measure
+from running import launch
 
 from gravlensdiffusion.codec import to_json
 from gravlensdiffusion.errors import GravLensError
@@ -261,7 +261,4 @@ def made(path: Path) -> Path:
 
 
 if __name__ == "__main__":
-    try:
-        main(tyro.cli(Options, description=__doc__))
-    except GravLensError as error:
-        sys.exit(f"growth.py: {error}")
+    launch(main, Options, __doc__)

@@ -24,8 +24,8 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-import tyro
 from numpy.typing import NDArray
+from running import launch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -318,4 +318,4 @@ def markdown(meter: Meter, group: str, what: str) -> str:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Options, description=__doc__))
+    launch(main, Options, __doc__)

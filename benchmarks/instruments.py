@@ -19,6 +19,7 @@ import numpy as np
 import tyro
 from astropy.io import fits
 from numpy.typing import NDArray
+from running import launch
 from scipy.ndimage import binary_dilation, gaussian_filter
 from scipy.optimize import least_squares
 
@@ -308,4 +309,4 @@ def round_off(value: float) -> float:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Options, description=__doc__))
+    launch(main, Options, __doc__)

@@ -20,8 +20,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import tyro
 from measuring import POLL_S, PROC
+from running import launch
 
 from gravlensdiffusion.codec import to_json
 from gravlensdiffusion.errors import GravLensError
@@ -232,7 +232,4 @@ def table(runs: list[Run], options: Options) -> str:
 
 
 if __name__ == "__main__":
-    try:
-        main(tyro.cli(Options, description=__doc__))
-    except GravLensError as error:
-        sys.exit(f"large_set.py: {error}")
+    launch(main, Options, __doc__)

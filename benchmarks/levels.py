@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import tyro
 from numpy.typing import NDArray
+from running import launch
 from torch import Tensor
 
 from gravlensdiffusion.conditioning import Condition
@@ -141,4 +141,4 @@ def row(name: str, flux: NDArray[np.float32]) -> str:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Options, description=__doc__))
+    launch(main, Options, __doc__)

@@ -14,7 +14,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 
 import torch
-import tyro
+from running import launch
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
@@ -174,4 +174,4 @@ def level_of(network: UNet, part: str, rest: str) -> int:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Options, description=__doc__))
+    launch(main, Options, __doc__)

@@ -9,7 +9,7 @@ same source galaxies with nothing in front of them, which look nothing like a le
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import tyro
+from running import launch
 
 from gravlensdiffusion.config.simulation import LensClass, SimulationConfig
 from gravlensdiffusion.presets.simulation import simulation_preset
@@ -51,4 +51,4 @@ def main(options: Options) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Options))
+    launch(main, Options, __doc__)

@@ -30,6 +30,7 @@ from realism.measure import (
     Stretch,
     measure_realism,
 )
+from running import launch
 from scipy.ndimage import gaussian_filter
 
 from gravlensdiffusion.errors import GravLensError
@@ -307,4 +308,4 @@ def page(
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Options, description=__doc__))
+    launch(main, Options, __doc__)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-import tyro
+from running import launch
 from torch import Tensor, nn
 
 from gravlensdiffusion.conditioning import Condition
@@ -104,4 +104,4 @@ def alternate(arms: dict[str, Callable[[], None]], repeats: int) -> dict[str, li
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Options, description=__doc__))
+    launch(main, Options, __doc__)

@@ -19,8 +19,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import tyro
 from curves import save_curve
+from running import launch
 
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.evaluation.measure import Encoder, Measurements, measure_images
@@ -185,4 +185,4 @@ def draw(rows: list[dict[str, float | str]], floor: float, path: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Options, description=__doc__))
+    launch(main, Options, __doc__)

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlencode
 
-import tyro
+from running import launch
 
 ORDERS = 15
 """Lenses whose time is taken."""
@@ -177,4 +177,4 @@ def main(options: Options) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Options))
+    launch(main, Options, __doc__)

@@ -11,9 +11,9 @@ from io import BytesIO
 from pathlib import Path
 from typing import Literal
 
-import tyro
 from PIL import Image
 from playwright.sync_api import sync_playwright
+from running import launch
 
 from gravlensdiffusion.cli.studio import serve
 from gravlensdiffusion.generation.generator import LensGenerator
@@ -79,4 +79,4 @@ def photograph(address: str, options: Options) -> bytes:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Options))
+    launch(main, Options, __doc__)

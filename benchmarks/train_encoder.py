@@ -18,9 +18,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import tyro
 from encoder_training import TARGETS, EncoderSet, encode, train_encoder, truth, whiten
 from numpy.typing import NDArray
+from running import launch
 from sklearn.metrics import roc_auc_score
 
 from gravlensdiffusion.config.classifier import EncoderConfig
@@ -183,4 +183,4 @@ def against_fits(network: LensEncoder, folder: Path) -> dict[str, dict[str, dict
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Options, description=__doc__))
+    launch(main, Options, __doc__)

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-import tyro
 from network_cost import inputs, operations, read_config
+from running import launch
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
@@ -280,4 +280,4 @@ def device_name(device: str) -> str:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Options, description=__doc__))
+    launch(main, Options, __doc__)
