@@ -131,7 +131,7 @@ def test_the_images_of_a_model_are_drawn_first(tmp_path: Path) -> None:
         out=tmp_path / "report",
         num=3,
     )
-    assert len(_open_sets(options, EvaluationSettings()).generated) == 3
+    assert len(_open_sets(options).generated) == 3
     with pytest.raises(GravLensError, match="`num` is for a model"):
         Sets.of(reference, reference, num=2)
 

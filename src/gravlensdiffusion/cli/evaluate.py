@@ -88,23 +88,13 @@ class Options:
     def run(self) -> None:
         """Compare, print the tables, write the reports."""
         from gravlensdiffusion.evaluation.inception import check_inception_weights
-        from gravlensdiffusion.evaluation.result import EvaluationSettings
 
-        weights = self.measures.inception_weights
-        settings = EvaluationSettings(
-            size=self.size,
-            rescale=self.rescale,
-            eight_bit=self.eight_bit,
-            protocol=self.measures.protocol,
-            pixel_test=not self.measures.skip_pixel_test,
-            num_seeds=self.measures.seeds,
-            seed=self.seed,
-        )
+        weights, settings = self.measures.inception_weights, _settings(self)
         processes = Processes.launched()
         processes.join()
         processes.main_first(lambda: _check(self, processes))
         processes.main_first(lambda: check_inception_weights(weights, settings))
-        sets = processes.together(lambda: _open_sets(self, settings))
+        sets = processes.together(lambda: _open_sets(self))
         for channel, out in processes.together(lambda: _reports(self, sets)).items():
             one = replace(self, out=out)
             processes.main_first(partial(_check, one, processes))
@@ -164,7 +154,22 @@ def _check(options: Options, processes: Processes) -> None:
         refuse_existing(options.out / name, overwrite=options.overwrite)
 
 
-def _open_sets(options: Options, settings: "EvaluationSettings") -> "Sets":
+def _settings(options: Options) -> "EvaluationSettings":
+    """Return how the sets are compared."""
+    from gravlensdiffusion.evaluation.result import EvaluationSettings
+
+    return EvaluationSettings(
+        size=options.size,
+        rescale=options.rescale,
+        eight_bit=options.eight_bit,
+        protocol=options.measures.protocol,
+        pixel_test=not options.measures.skip_pixel_test,
+        num_seeds=options.measures.seeds,
+        seed=options.seed,
+    )
+
+
+def _open_sets(options: Options) -> "Sets":
     """Open all sets that are named."""
     from gravlensdiffusion.evaluation.sets import Sets, names_model
     from gravlensdiffusion.files import told_apart
@@ -187,6 +192,6 @@ def _open_sets(options: Options, settings: "EvaluationSettings") -> "Sets":
         **models,
         names=names,
         num=options.num,
-        settings=settings,
+        settings=_settings(options),
         progress=True,
     )
