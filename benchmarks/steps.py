@@ -174,13 +174,14 @@ def draw(rows: list[dict[str, float | str]], floor: float, path: Path) -> None:
             [row["frechet"] for row in points],
         )
     numbers = [row["evaluations"] for row in rows]
+    distances = [float(row["frechet"]) for row in rows]
     curves["floor"] = ([min(numbers), max(numbers)], [floor, floor])
     save_curve(
         curves,
         path,
         x_label="network evaluations per image",
         y_label="lens Fréchet distance",
-        log_y=True,
+        log_y=max(distances) > 10 * floor,
     )
 
 
