@@ -50,7 +50,7 @@ class Options:
     whatever `gravlens inspect` reads.
 
     Attributes:
-        generated: The images to be judged; or a model, whose images are drawn first, in its own way:
+        generated: The images to be judged; or a model, whose images are drawn, in its own way:
             a bundled one, a run, a checkpoint, a pipeline of diffusers, or owner/name on the hub.
         reference: Real images, or simulations that stand for them.
         out: Folder for report.json and report.html; it is made where it does not exist.

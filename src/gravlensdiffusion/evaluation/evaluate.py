@@ -19,8 +19,8 @@ from gravlensdiffusion.evaluation.inception import check_inception_weights, ince
 from gravlensdiffusion.evaluation.measure import Encoder, Measurements, Team, measure_images
 from gravlensdiffusion.evaluation.plan import HANDFUL, ComparisonPlan
 from gravlensdiffusion.evaluation.preparation import PreparedSource
-from gravlensdiffusion.evaluation.result import Evaluation, EvaluationSettings, place
-from gravlensdiffusion.evaluation.sets import DEFAULTS, Sets
+from gravlensdiffusion.evaluation.result import DEFAULTS, Evaluation, EvaluationSettings, place
+from gravlensdiffusion.evaluation.sets import Sets
 from gravlensdiffusion.evaluation.statistics import ENCODER, PHYSICS
 from gravlensdiffusion.formats.open import Images
 from gravlensdiffusion.parallel import ALONE, Processes

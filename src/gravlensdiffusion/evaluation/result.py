@@ -49,6 +49,9 @@ class EvaluationSettings:
         check_ranges(self, "`{}`")
 
 
+DEFAULTS = EvaluationSettings()
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Placement:
     """One statistic of each real image beside its range over the generated images."""

@@ -12,7 +12,7 @@ from gravlensdiffusion.evaluation.preparation import (
     Preparation,
     PreparedSource,
 )
-from gravlensdiffusion.evaluation.result import EvaluationSettings
+from gravlensdiffusion.evaluation.result import DEFAULTS, EvaluationSettings
 from gravlensdiffusion.files import told_apart
 from gravlensdiffusion.formats.companions import is_of_images
 from gravlensdiffusion.formats.open import Images, as_set
@@ -22,8 +22,6 @@ from gravlensdiffusion.model.folders import is_model
 from gravlensdiffusion.sets.copies import are_known, group
 from gravlensdiffusion.sets.flux import EIGHT_BIT, PEAK, UNKNOWN
 from gravlensdiffusion.sets.lens_set import LensSet
-
-DEFAULTS = EvaluationSettings()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
