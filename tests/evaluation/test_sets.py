@@ -8,7 +8,7 @@ import pytest
 
 from gravlensdiffusion.cli.evaluate import Options, _open_sets
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.evaluation.evaluate import evaluate_sets
+from gravlensdiffusion.evaluation.evaluate import evaluate, evaluate_sets
 from gravlensdiffusion.evaluation.result import EvaluationSettings
 from gravlensdiffusion.evaluation.sets import Sets
 from gravlensdiffusion.generation.generator import LensGenerator
@@ -169,3 +169,15 @@ def test_nothing_is_drawn_of_a_model_whose_images_would_not_go_with_the_referenc
             settings=EvaluationSettings(**settings),
         )
     assert drawn == [1]
+
+
+def test_nothing_is_drawn_where_weights_that_were_named_cannot_be_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def sample(*_: object, **__: object) -> None:
+        raise AssertionError("images were drawn")
+
+    save_model(tmp_path / "model", awake(LEARNED))
+    monkeypatch.setattr(LensGenerator, "sample", sample)
+    with pytest.raises(GravLensError, match=r"nowhere\.pth"):
+        evaluate(tmp_path / "model", rings(6, size=8), inception_weights=tmp_path / "nowhere.pth")
