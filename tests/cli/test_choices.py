@@ -24,6 +24,7 @@ from gravlensdiffusion.cli import (
 from gravlensdiffusion.cli.main import main
 from gravlensdiffusion.cli.options import FileOptions
 from gravlensdiffusion.config.bounds import Range
+from gravlensdiffusion.formats.open import open_set
 from tests.sets.files import lens_images
 
 COMMANDS = (
@@ -120,10 +121,16 @@ def test_a_choice_that_plays_no_part_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    np.save("a.npy", lens_images(1)[0])
-    assert main(["inspect", "a.npy", "--hdu", "SCI", "--band", "g"]) == 0
-    told = capsys.readouterr().err.splitlines()
-    for line, flag in zip(told, ("--hdu", "--band"), strict=True):
-        assert line.endswith(
-            f"a.npy: holds nothing that {flag} could choose from, so it plays no part"
-        )
+    np.save("a.npy", lens_images(9, size=28))
+    asked = {"hdu": "SCI", "band": "g"}
+    line = "a.npy: holds nothing that {} could choose from, so it plays no part"
+    flags = [word for name, value in asked.items() for word in (f"--{name}", value)]
+    told = [line.format(f"--{name}") for name in asked]
+    assert main(["inspect", "a.npy", *flags]) == 0
+    shown = capsys.readouterr().out
+    assert [each in shown for each in told] == [True, True]
+    assert main(["train", "--data", "a.npy", "--out", "run", "--dry-run", *flags]) == 0
+    shown = capsys.readouterr().err
+    assert [each in shown for each in told] == [True, True]
+    noted = [line.format(f"`{name}`") for name in asked]
+    assert list(open_set("a.npy", **asked).notes[-2:]) == noted

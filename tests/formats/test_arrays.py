@@ -104,7 +104,7 @@ def test_the_arrays_are_chosen_at_the_command_line(
     assert "array 'x_test' with the classes of 'is_lens'" in capsys.readouterr().out
     np.save("b.npy", lens_images(2))
     assert main(["inspect", "b.npy", "--dataset", "x"]) == 0
-    assert "holds nothing that --dataset could choose from" in capsys.readouterr().err
+    assert "holds nothing that --dataset could choose from" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("packed", [{}, {"compression": "gzip", "chunks": (4, 8, 8)}])

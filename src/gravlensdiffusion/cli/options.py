@@ -159,9 +159,8 @@ class FileOptions:
     def _open(self, path: Path, with_notes: bool, how: Mapping[str, Any]) -> "LensSet":
         """Open a data set with the classes that it has."""
         from gravlensdiffusion.errors import BadFilesError, by_cause
-        from gravlensdiffusion.formats.open import ARRAY_SUFFIXES, open_set
+        from gravlensdiffusion.formats.open import open_set
         from gravlensdiffusion.model.folders import is_model
-        from gravlensdiffusion.sets.naming import FITS_SUFFIXES, SHARD_SUFFIXES, split_name
 
         bands = split(self.band or "")
         try:
@@ -185,14 +184,6 @@ class FileOptions:
                 tell(*by_cause(error.problems))
             raise
         tell(*by_cause(source.problems), *(source.notes if with_notes else ()))
-        suffixes = {split_name(name)[1] for name in source.files}
-        has_fits = bool(suffixes & set(FITS_SUFFIXES))
-        has_names = path.is_dir() and not suffixes & set(SHARD_SUFFIXES)
-        has_arrays = bool(suffixes & ARRAY_SUFFIXES)
-        counting = {"hdu": has_fits, "band": has_fits or has_names}
-        for flag, counts in (counting | dict.fromkeys(("dataset", "labels"), has_arrays)).items():
-            if getattr(self, flag) is not None and not counts:
-                tell(f"{path}: holds nothing that `{flag}` could choose from, so it plays no part")
         if source.num_skipped:
             tell(f"skipped {source.num_skipped}, go on with {len(source)}")
         return source

@@ -1,7 +1,7 @@
 """The one way into a data set, whatever its files are."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +49,8 @@ def open_set(
     """Open a data set: `lenses.h5` or shards, `.npy`, `.npz`, FITS or picture files.
 
     Every image is looked at once, with flat memory; after that pixels are read on demand. No code
-    in a file is ever run.
+    in a file is ever run. What a reader should know stands in the result's ``notes``, a choice that
+    there was nothing to choose from among it.
 
     Args:
         path: A file, a folder of files, or a folder with one folder per class.
@@ -99,27 +100,33 @@ def open_set(
     }
     if crop is not None and crop < MIN_SIDE:
         raise GravLensError(f"crop must be at least {MIN_SIDE} pixels, got {crop}")
+    found: LensSet
     if _are_of_others(listing.shards):
         listing.files = [(path, None) for path in listing.shards]
-    elif listing.shards and arrays != ArrayChoice():
+        listing.shards = []
+    if listing.shards and arrays != ArrayChoice():
         raise GravLensError(
             f"{root}: is a set of this package, of which the images are known; leave out `dataset` "
             "and `labels`"
         )
-    elif listing.shards:
+    if listing.shards:
         store = _open_store(root, listing, skip_bad)
-        return store if crop is None else store.crop(crop)
-    of_maps = FitsReader(choice._replace(hdu=None, is_map=True))
-    return FileSet(
-        listing,
-        readers,
-        readers | dict.fromkeys(FITS_SUFFIXES, of_maps),
-        skip_bad=skip_bad,
-        mixed=mixed,
-        any_unit=any_unit,
-        crop=crop,
-        psf=of_fits.psf,
-    )
+        found = store if crop is None else store.crop(crop)
+    else:
+        of_maps = FitsReader(choice._replace(hdu=None, is_map=True))
+        found = FileSet(
+            listing,
+            readers,
+            readers | dict.fromkeys(FITS_SUFFIXES, of_maps),
+            skip_bad=skip_bad,
+            mixed=mixed,
+            any_unit=any_unit,
+            crop=crop,
+            psf=of_fits.psf,
+        )
+    chosen = {"hdu": hdu, "band": band, "bands": bands, "dataset": dataset, "labels": labels}
+    found.notes += tuple(_without_choice(root, found, [name for name in chosen if chosen[name]]))
+    return found
 
 
 def as_set(source: Images) -> LensSet:
@@ -132,6 +139,18 @@ def as_set(source: Images) -> LensSet:
     if not len(found):
         raise GravLensError("the set is empty: it holds no image")
     return found
+
+
+def _without_choice(root: Path, source: LensSet, asked: Sequence[str]) -> Iterator[str]:
+    """Yield a line for each choice that was asked for and that the files leave none for."""
+    suffixes = {split_name(name)[1] for name in source.files}
+    has_fits = not suffixes.isdisjoint(FITS_SUFFIXES)
+    has_names = root.is_dir() and suffixes.isdisjoint(SHARD_SUFFIXES)
+    has_arrays = not suffixes.isdisjoint(ARRAY_SUFFIXES)
+    has_choice = {"hdu": has_fits, "band": has_fits or has_names, "bands": has_fits}
+    for name in asked:
+        if not has_choice.get(name, has_arrays):
+            yield f"{root}: holds nothing that `{name}` could choose from, so it plays no part"
 
 
 def _are_of_others(files: list[Path]) -> bool:
