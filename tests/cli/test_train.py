@@ -19,6 +19,7 @@ from gravlensdiffusion.codec import to_json
 from gravlensdiffusion.config.training import TrainingConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.model.checkpoint import load_model
+from gravlensdiffusion.presets.training import training_preset
 from gravlensdiffusion.training.diffusion import train
 from gravlensdiffusion.training.run import read_metrics
 from tests.sources import rings, tiny
@@ -125,7 +126,11 @@ def test_flags_change_the_recipe() -> None:
     config = _configure(options)
     assert (config.size, config.epochs, config.batch_size) == (64, 3, 16)
     assert (config.seed, config.precision) == (9, "bf16")
+    usual = training_preset("cutouts28").optimiser
     assert config.optimiser.learning_rate == 1e-4
+    assert config.optimiser.adam_learning_rate == pytest.approx(
+        usual.adam_learning_rate * 1e-4 / usual.learning_rate
+    )
     assert config.augment == "half_turn"
     assert (config.compile, config.prefetch) == (True, 3)
     assert _configure(Options(data=Path("d"), out=Path("o"))).augment == "none"

@@ -32,7 +32,8 @@ class _RecipeOptions:
 
     Attributes:
         batch_size: Images per step.
-        learning_rate: Peak learning rate.
+        learning_rate: Peak learning rate, of Muon (0.02 in recipes that have it) or of Adam. Where Muon
+            leaves some weights to Adam, their rate changes in proportion.
         transform: How flux is scaled for the network: linear or asinh with constants measured on
             the data, or peak (each image to [0, 1], which forgets its flux).
         augment: Turn training images at random, and their parameters with them: half_turn (by 180
@@ -195,7 +196,9 @@ def _configure(options: Options, recipe: "TrainingConfig | None" = None) -> "Tra
     if "epochs" in changes:
         changes["total_images"] = 0
     if (rate := changes.pop("learning_rate", None)) is not None:
-        changes["optimiser"] = replace(config.optimiser, learning_rate=rate)
+        own = config.optimiser
+        beside = own.adam_learning_rate * rate / own.learning_rate
+        changes["optimiser"] = replace(own, learning_rate=rate, adam_learning_rate=beside)
     if (share := changes.pop("held_out", None)) is not None:
         changes["early_stopping"] = replace(config.early_stopping, held_out=share)
     if (kind := changes.pop("transform", None)) is not None:

@@ -135,7 +135,9 @@ def _cutouts28() -> TrainingConfig:
         ),
         size=28,
         total_images=400_000,
-        optimiser=OptimiserConfig(learning_rate=1.2e-3, warmup_images=5_000, decay="cosine"),
+        optimiser=OptimiserConfig(
+            kind="muon", learning_rate=0.02, warmup_images=5_000, decay="cosine"
+        ),
         ema=EMAConfig(halflife_images=10_000),
     )
 
