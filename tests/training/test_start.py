@@ -241,6 +241,44 @@ def test_a_refinement_that_becomes_wider_draws_what_it_drew_and_goes_on_from_the
     assert gradients[:, 4:].abs().min() > 0
 
 
+def test_a_deeper_network_has_the_levels_of_the_other_within_its_own(tmp_path: Path) -> None:
+    network = replace(PLAIN, channels=(8, 16), attention_levels=(1,), num_blocks=2)
+    old = awake(replace(ORDERED, network=network))
+    with torch.no_grad():  # a trained network does not follow the fastest sines
+        old.network.noise_embedding[0].weight.unflatten(1, (2, -1))[:, :, 4:] = 0
+    files = {WEIGHTS: old.state_dict(), CONFIG: to_json(old.config).encode()}
+    write_folder(tmp_path / "old", files)
+    deeper = replace(network, patch=1, channels=(24, 8, 16), attention_levels=(2,))
+    fresh = build_model(
+        replace(ORDERED, network=replace(deeper, refine_channels=4)), prior=old.prior
+    )
+    start_from(fresh, tmp_path / "old")
+    inner, whole = old.network, fresh.network
+    pairs = (
+        (inner.down, whole.down[2:]),
+        (inner.downsample[1:], whole.downsample[2:]),
+        (inner.middle, whole.middle),
+        (inner.up, whole.up[: len(inner.up)]),
+        (inner.upsample, whole.upsample[:-1]),
+        ([inner.parameter_embedding], [whole.parameter_embedding]),
+    )
+    for before, after in pairs:
+        for one, other in zip(before, after, strict=True):
+            kept, found = one.state_dict(), other.state_dict()
+            assert kept.keys() == found.keys()
+            assert all(torch.equal(found[name], kept[name]) for name in kept)
+    levels = torch.linspace(-1, 1, 101)
+    known, found = (
+        each.noise_embedding[0](each.noise_features(levels)).detach() for each in (inner, whole)
+    )
+    assert float((found - known).std()) < 0.05 * float(known.std(dim=0).mean())
+    condition = Condition(label=torch.tensor([1]), parameters=torch.tensor([[1.1, 0.2, 9.0]]))
+    drawn = whole(torch.randn(1, 1, 8, 8), torch.zeros(1), condition)
+    assert not drawn.any()
+    drawn.sum().backward()
+    assert whole.head.weight.grad.any()
+
+
 def test_channels_of_the_lens_equation_are_carried_to_other_patches(tmp_path: Path) -> None:
     network = replace(PLAIN, lens_equation=EQUATION)
     old = awake(replace(ORDERED, network=network))

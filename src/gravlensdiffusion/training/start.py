@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from gravlensdiffusion.config.model import ParameterConfig
+from gravlensdiffusion.config.network import UNetConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.model.build import Model
 from gravlensdiffusion.model.checkpoint import load_model, load_weights
@@ -21,6 +22,9 @@ FEATURES = PARAMETERS + "1.weight"
 REFINE = "network.refine."
 ADDITIONS = ("network.lens_stem.", REFINE)
 HEAD = "network.head."
+ENDS = ("stem", "lens_stem", "norm", "head", "refine")
+"""What lies before the first level and after the last."""
+LEVELS = "network.noise_embedding.0."
 BIAS = "network.noise_embedding.2.bias"
 
 
@@ -34,8 +38,10 @@ def start_from(model: Model, init: str | Path, *, keeps_prior: bool = False) -> 
     without effect. Where ranges differ, a value starts with what the other model learned of the
     same place in its own range. Where the patches of the two networks differ in size, the first
     convolution sees each patch reduced to the other size, and the last one's patches are enlarged:
-    the levels between see lenses at the scale that they know. A refinement may become wider. Parameters that are not asked for are
-    drawn as by the other model, if the fresh one ``keeps_prior``.
+    the levels between see lenses at the scale that they know. A refinement may become wider, and a
+    network deeper: with further levels of finer resolution before those of the other, it starts with
+    these, and draws nothing at first. Parameters that are not asked for are drawn as by the other
+    model, if the fresh one ``keeps_prior``.
 
     Raises:
         GravLensError: If there is no such model, its network has another shape, or its parameters
@@ -54,7 +60,10 @@ def start_from(model: Model, init: str | Path, *, keeps_prior: bool = False) -> 
         _carry_classes(state, model.config.class_names, other.config.class_names)
     _carry_parameters(state, own, model.config.parameters, other.config.parameters)
     patches = getattr(here, "patch", 1), getattr(there, "patch", 1)
-    if patches[0] != patches[1]:
+    if isinstance(here, UNetConfig) and isinstance(there, UNetConfig) and _is_deeper(here, there):
+        _carry_levels(state, own, here, there)
+        _carry_noise_levels(state, model.network, other.network, here.noise_features)
+    elif patches[0] != patches[1]:
         _carry_patches(state, *patches)
     _carry_additions(state, own)
     kept = {k: v for k, v in own.items() if not k.startswith("network.")}
@@ -125,6 +134,55 @@ def _carry_patches(state: dict[str, Tensor], here: int, there: int) -> None:
         head = state[name].reshape(*old, *state[name].shape[1:])
         new = shape.replace("p", "r").replace("q", "s")
         state[name] = torch.einsum(f"{shape},rp,sq->{new}", head, enlarge, enlarge).flatten(0, 2)
+
+
+def _is_deeper(here: UNetConfig, there: UNetConfig) -> bool:
+    """Whether a network has the levels of another, and further ones before them."""
+    more = len(here.channels) - len(there.channels)
+    shifted = tuple(level + more for level in there.attention_levels)
+    same = here.channels[more:] == there.channels and here.attention_levels == shifted
+    return more > 0 and same and here.num_blocks == there.num_blocks
+
+
+def _carry_levels(
+    state: dict[str, Tensor], own: Mapping[str, Tensor], here: UNetConfig, there: UNetConfig
+) -> None:
+    """Make the levels of a network the inner ones of a deeper one, whose outer ones are its own."""
+    more, num = len(here.channels) - len(there.channels), here.num_blocks
+    # The way up begins with the innermost level, whose places stay.
+    moved = {"down": more * num, "downsample": more, "up": 0, "upsample": 0}
+    outer = {
+        *(f"down.{k}" for k in range(more * num)),
+        *(f"downsample.{k}" for k in range(more + 1)),
+        *(f"up.{k}" for k in range(len(there.channels) * (num + 1), len(own))),
+        *(f"upsample.{k}" for k in range(len(there.channels), len(here.channels))),
+    }
+    inner = {name: state.pop(name) for name in [*state] if name.split(".")[1] in moved}
+    for name, tensor in inner.items():
+        head, part, place, rest = name.split(".", 3)
+        state[f"{head}.{part}.{int(place) + moved[part]}.{rest}"] = tensor
+    for name in [name for name in (*own, *state) if name.startswith("network.")]:
+        words = name.split(".")
+        if words[1] in ENDS or ".".join(words[1:3]) in outer:
+            state.pop(name, None)
+            if name in own:
+                state[name] = own[name].clone()
+
+
+def _carry_noise_levels(
+    state: dict[str, Tensor], here: nn.Module, there: nn.Module, kind: str
+) -> None:
+    """Rewrite what is made of a noise level for sines of other frequencies, by ridge regression."""
+    noise = torch.linspace(-1.5, 1.5, 601)  # a quarter of a log noise level
+    if kind == "index":
+        noise = torch.arange(1000.0)
+    sines, others = (network.get_submodule("noise_features")(noise) for network in (here, there))
+    sines = torch.cat([sines, torch.ones(len(noise), 1)], dim=1)
+    aim = others @ state[LEVELS + "weight"].T
+    ridge = torch.eye(sines.shape[1])  # keeps the weights small
+    found = torch.linalg.solve(sines.T @ sines + ridge, sines.T @ aim)
+    state[LEVELS + "weight"] = found[:-1].T.contiguous()
+    state[LEVELS + "bias"] = state[LEVELS + "bias"] + found[-1]
 
 
 def _carry_additions(state: dict[str, Tensor], own: Mapping[str, Tensor]) -> None:
