@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from running import launch
+from running import launch, read_numbers
 
 from gravlensdiffusion.config.training import TrainingConfig
 from gravlensdiffusion.diffusion.randomness import Stream, Streams
@@ -77,7 +77,7 @@ def main(options: Options) -> None:
         with tempfile.TemporaryDirectory() as folder:
             config = recipe(name, options)
             source = open_source(config, options, Path(folder))
-            for prefetch in map(int, options.prefetch.split(",")):
+            for prefetch in read_numbers(options.prefetch, "--prefetch", int):
                 trainer = begin(replace(config, prefetch=prefetch), source, Path(folder), options)
                 step, waiting = waited(trainer, options.steps)
                 lines.append(

@@ -24,7 +24,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 from measuring import measure
-from running import launch
+from running import launch, read_numbers
 
 from gravlensdiffusion.codec import to_json
 from gravlensdiffusion.errors import GravLensError
@@ -121,11 +121,8 @@ def read_sizes(text: str) -> list[int]:
     Raises:
         GravLensError: If they are no rising numbers from 100 up.
     """
-    try:
-        sizes = [int(word) for word in text.split(",")]
-    except ValueError:
-        raise GravLensError(f"--sizes takes numbers separated by commas, not '{text}'") from None
-    if sizes != sorted(set(sizes)) or sizes[0] < 100:
+    sizes = read_numbers(text, "--sizes", int)
+    if not sizes or sizes != sorted(set(sizes)) or sizes[0] < 100:
         raise GravLensError(f"--sizes must rise from 100 or more, got {text}")
     return sizes
 

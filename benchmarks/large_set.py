@@ -21,7 +21,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from measuring import POLL_S, PROC
-from running import launch
+from running import launch, read_numbers
 
 from gravlensdiffusion.codec import to_json
 from gravlensdiffusion.errors import GravLensError
@@ -95,7 +95,7 @@ class Run:
 
 def main(options: Options) -> None:
     """Make the sets, train on each, print the table, write what was asked for."""
-    sizes = [int(word) for word in options.sizes.split(",")]
+    sizes = read_numbers(options.sizes, "--sizes", int)
     options.out.mkdir(parents=True, exist_ok=True)
     recipe = options.out / "recipe.json"
     # The images as they are: twins would be repeated to the last bit.

@@ -14,7 +14,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 
 import torch
-from running import launch
+from running import launch, read_numbers
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
@@ -31,13 +31,13 @@ from gravlensdiffusion.presets.training import PRESETS
 CLASSES = ("no_sub", "cdm", "axion")
 """Classes of a preset, which names none before it sees data."""
 WORDS = {
-    "patch": ("patch", int),
-    "blocks": ("num_blocks", int),
-    "refine": ("refine_channels", int),
-    "channels": ("channels", lambda text: tuple(map(int, text.split("-")))),
-    "attention": ("attention_levels", lambda text: tuple(map(int, filter(None, text.split("-"))))),
+    "patch": "patch",
+    "blocks": "num_blocks",
+    "refine": "refine_channels",
+    "channels": "channels",
+    "attention": "attention_levels",
 }
-"""What may be changed: the field of the network's configuration, and how its value is read."""
+"""What may be changed, and the field of the network's configuration that it is."""
 
 
 @dataclass(frozen=True)
@@ -91,8 +91,11 @@ def read_config(name: str) -> ModelConfig:
         key, _, value = word.partition("=")
         if key not in WORDS:
             raise GravLensError(f"'{key}' cannot be changed; choose from {', '.join(WORDS)}")
-        field, read = WORDS[key]
-        changes[field] = read(value)
+        numbers = read_numbers(value, key, int, "-")
+        is_list = key in ("channels", "attention")
+        if not is_list and len(numbers) != 1:
+            raise GravLensError(f"{key} takes one whole number, not '{value}'")
+        changes[WORDS[key]] = tuple(numbers) if is_list else numbers[0]
     return replace(config, network=replace(config.network, **changes))
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from curves import save_curve
-from running import launch
+from running import launch, read_numbers
 
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.evaluation.measure import Encoder, Measurements, measure_images
@@ -111,7 +111,7 @@ def read_runs(text: str) -> list[tuple[str, tuple[int, ...]]]:
     found = []
     for word in text.split():
         sampler, _, numbers = word.partition(":")
-        found.append((sampler, tuple(int(number) for number in numbers.split(","))))
+        found.append((sampler, tuple(read_numbers(numbers, f"--runs: {sampler}", int))))
     return found
 
 

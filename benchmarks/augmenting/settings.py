@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from running import read_numbers
+
 from gravlensdiffusion.config.classifier import ClassifierTraining
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.files import write_atomically
@@ -210,10 +212,7 @@ def seeds_of(options: Options) -> list[int]:
     Raises:
         GravLensError: If they are no whole numbers.
     """
-    try:
-        return [int(word) for word in options.seeds.split(",")]
-    except ValueError:
-        raise GravLensError(f"--seeds takes whole numbers, not '{options.seeds}'") from None
+    return read_numbers(options.seeds, "--seeds", int)
 
 
 def guidances_of(options: Options) -> list[float]:
@@ -222,11 +221,7 @@ def guidances_of(options: Options) -> list[float]:
     Raises:
         GravLensError: If they are no positive numbers.
     """
-    words = [word for word in options.guidance.split(",") if word.strip()]
-    try:
-        found = sorted({float(word) for word in words})
-    except ValueError:
-        raise GravLensError(f"--guidance takes numbers, not '{options.guidance}'") from None
+    found = sorted(set(read_numbers(options.guidance, "--guidance", float)))
     if any(not 0 < value < 100 for value in found):
         raise GravLensError(f"--guidance must lie between 0 and 100, got {options.guidance}")
     return found

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from running import read_numbers
 
 from comparison.layouts import LAYOUTS, faster_layout
 from comparison.peers import PEER_CLASSES
@@ -91,7 +92,7 @@ def sampler_names(options: Options, arm: str) -> list[str]:
 
 def our_numbers(options: Options) -> tuple[int, ...]:
     """Return the numbers of steps of ours beside its own."""
-    return tuple(int(number) for number in options.our_steps.split(",") if number)
+    return tuple(read_numbers(options.our_steps, "--our-steps", int))
 
 
 def peer_samplers(options: Options, arm: str, folder: Path) -> dict[str, Sampler]:

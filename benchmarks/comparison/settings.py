@@ -3,8 +3,11 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
+
+from running import read_numbers
 
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.files import write_atomically
@@ -135,9 +138,7 @@ def shares(options: Options, arm: str) -> list[float]:
     """Return the shares of an arm's own time after which its weights are kept, the last one 1."""
     found = [1.0]
     if arm in TRAINED:
-        for word in options.fractions.split(","):
-            over, _, under = word.partition("/")
-            found.append(float(over) / float(under or 1))
+        found += read_numbers(options.fractions, "--fractions", lambda text: float(Fraction(text)))
     return sorted({round(share, 4) for share in found if 0 < share <= 1})
 
 
@@ -156,7 +157,7 @@ def bundled_arms(options: Options) -> dict[str, tuple[str, tuple[int, ...]]]:
     found = {}
     for word in options.bundled:
         model, _, numbers = word.partition(":")
-        steps = tuple(int(number) for number in numbers.split(",") if number)
+        steps = tuple(read_numbers(numbers, f"the steps of {model}", int))
         found[f"bundled-{Path(model).name}"] = (model, steps)
     return found
 
