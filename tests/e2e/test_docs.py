@@ -24,7 +24,7 @@ PROGRAM = re.compile(r"(?:[A-Z]+=\S+ )*(?:time )?(?:\.venv/bin/)?(?P<name>[a-z]\
 PROGRAMS = {"gravlens", "python", "make", "pip", "accelerate", "torchrun", "tar", "mkdir", "cp"}
 
 NOT_RUN = {
-    r"\b(DATA|GENERATED|IMAGES|METHOD|PATH_TO_SHARED_DATA|INIT)\b": "the reader fills something in",
+    r"\b(DATA|GENERATED|IMAGES|METHOD|PATH_TO_SHARED_DATA|INIT|RECIPE)\b": "the reader fills something in",
     r"\breal/|my_cutouts/|reports/drawn|recipe28|--model adapted/": "real images that do not come with the package",
     r"--dask": "a cluster",
     r"--completion": "a file of the shell's; tests/cli/test_main.py",

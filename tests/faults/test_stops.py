@@ -197,14 +197,14 @@ def test_an_exploding_loss_stops_and_spoils_no_checkpoint(
     assert main(words()) == 2
     said = one_line(capsys)
     assert "is usual 10 times in a row" in said
-    assert "a lower --learning-rate, 0.0004 say" in said
+    assert "a lower --learning-rate, 0.0067 say" in said
     assert [each.images_seen for each in checkpoints(work / "run")] == [32] * bool(num_before)
     if num_before:
         kept = "run/checkpoints/0000000032"
         assert f"the checkpoint of 32 images is kept: start from it with --init {kept}," in said
         monkeypatch.undo()
         monkeypatch.chdir(work)
-        assert main([*words(out="calmer", init=kept), "--learning-rate", "0.0004"]) == 0
+        assert main([*words(out="calmer", init=kept), "--learning-rate", "0.0067"]) == 0
     else:
         assert "nothing was saved yet: try a lower --learning-rate" in said
 
