@@ -131,6 +131,10 @@ def test_flags_change_the_recipe() -> None:
     assert config.optimiser.adam_learning_rate == pytest.approx(
         usual.adam_learning_rate * 1e-4 / usual.learning_rate
     )
+    other = replace(options, preset="unet2d")  # Adam alone
+    assert _configure(other).optimiser == replace(
+        training_preset("unet2d").optimiser, learning_rate=1e-4
+    )
     assert config.augment == "half_turn"
     assert (config.compile, config.prefetch) == (True, 3)
     assert _configure(Options(data=Path("d"), out=Path("o"))).augment == "none"

@@ -241,8 +241,14 @@ def test_a_refinement_that_becomes_wider_draws_what_it_drew_and_goes_on_from_the
     assert gradients[:, 4:].abs().min() > 0
 
 
-def test_a_deeper_network_has_the_levels_of_the_other_within_its_own(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("features", "highest"), [("log", 1.0), ("index", 999.0)], ids=["log", "index"]
+)
+def test_a_deeper_network_has_the_levels_of_the_other_within_its_own(
+    features: Any, highest: float, tmp_path: Path
+) -> None:
     network = replace(PLAIN, channels=(8, 16), attention_levels=(1,), num_blocks=2)
+    network = replace(network, noise_features=features)
     old = awake(replace(ORDERED, network=network))
     with torch.no_grad():  # a trained network does not follow the fastest sines
         old.network.noise_embedding[0].weight.unflatten(1, (2, -1))[:, :, 4:] = 0
@@ -267,7 +273,7 @@ def test_a_deeper_network_has_the_levels_of_the_other_within_its_own(tmp_path: P
             kept, found = one.state_dict(), other.state_dict()
             assert kept.keys() == found.keys()
             assert all(torch.equal(found[name], kept[name]) for name in kept)
-    levels = torch.linspace(-1, 1, 101)
+    levels = torch.linspace(0, highest, 101)
     known, found = (
         each.noise_embedding[0](each.noise_features(levels)).detach() for each in (inner, whole)
     )

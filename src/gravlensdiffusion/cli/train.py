@@ -197,7 +197,8 @@ def _configure(options: Options, recipe: "TrainingConfig | None" = None) -> "Tra
         changes["total_images"] = 0
     if (rate := changes.pop("learning_rate", None)) is not None:
         own = config.optimiser
-        beside = own.adam_learning_rate * rate / own.learning_rate
+        share = rate / own.learning_rate if own.kind == "muon" else 1.0
+        beside = own.adam_learning_rate * share
         changes["optimiser"] = replace(own, learning_rate=rate, adam_learning_rate=beside)
     if (share := changes.pop("held_out", None)) is not None:
         changes["early_stopping"] = replace(config.early_stopping, held_out=share)

@@ -154,7 +154,10 @@ def _carry_levels(
     outer = {
         *(f"down.{k}" for k in range(more * num)),
         *(f"downsample.{k}" for k in range(more + 1)),
-        *(f"up.{k}" for k in range(len(there.channels) * (num + 1), len(own))),
+        *(
+            f"up.{k}"
+            for k in range(len(there.channels) * (num + 1), len(here.channels) * (num + 1))
+        ),
         *(f"upsample.{k}" for k in range(len(there.channels), len(here.channels))),
     }
     inner = {name: state.pop(name) for name in [*state] if name.split(".")[1] in moved}
