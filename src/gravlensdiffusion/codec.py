@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, cast, get_args, get_type_hints
@@ -83,7 +83,9 @@ def _left_out(value: object) -> dict[Any, Any]:
     if is_dataclass(value):
         for each in fields(value):
             own = getattr(value, each.name)
-            is_default = each.metadata == LATER and own == each.default
+            makes = each.default_factory
+            default = each.default if makes is MISSING else makes()
+            is_default = each.metadata == LATER and own == default
             found[each.name] = True if is_default else _left_out(own)
     elif isinstance(value, tuple):
         found = {k: _left_out(each) for k, each in enumerate(value)}

@@ -39,7 +39,7 @@ def lenses():
 def folder(lenses, tmp_path_factory):
     folder = tmp_path_factory.mktemp("smooth")
     found = trained(folder, lenses)
-    assert replace(found, spread=1.0) == SmoothLensConfig(
+    assert replace(found, spread=1.0, class_spread={}) == SmoothLensConfig(
         num_pixels=150, psf_fwhm_arcsec=0.087, zero_point=25.0
     )
     return folder
@@ -50,7 +50,8 @@ def test_the_spread_is_that_of_images_about_the_smooth_lens(folder, lenses):
     x = model.transform(torch.from_numpy(lenses.read_noise_free(np.arange(48))))
     names = [each.name for each in model.config.parameters]
     given = torch.from_numpy(np.stack([lenses.parameters[name] for name in names], axis=1))
-    mean, std = model.expected(Condition(label=torch.zeros(48), parameters=given), x)
+    label = torch.from_numpy(lenses.labels).long()
+    mean, std = model.expected(Condition(label=torch.full((48,), -1), parameters=given), x)
     assert std.shape == x.shape
     no_sub = torch.from_numpy(lenses.labels == lenses.header.class_names.index("no_sub"))
     assert (x - mean)[no_sub].abs().max() < 0.01
@@ -64,9 +65,18 @@ def test_the_spread_is_that_of_images_about_the_smooth_lens(folder, lenses):
     assert shares == pytest.approx([1] * 6, abs=0.5)
     assert std.min().item() < 0.001  # Where there is no light, there is none to be moved.
     assert std.max() > 0.1
+    # A class has its own: where there is no substructure, next to none.
+    same, own = model.expected(Condition(label=label, parameters=given), x)
+    assert torch.equal(same, mean)
+    assert own[no_sub].max() < 0.01
+    assert own.square().mean().item() == pytest.approx(std.square().mean().item(), rel=0.2)
+    for label_of_class in range(1, 3):
+        rows = label == label_of_class
+        error, said = (x - mean)[rows].square().mean(), own[rows].square().mean()
+        assert error.item() == pytest.approx(said.item(), rel=0.3)
     # Where something is not given, the mean image is all that is known.
     given[5, names.index("gamma1")] = torch.nan
-    mean, fewer = model.expected(Condition(label=torch.zeros(48), parameters=given), x)
+    mean, fewer = model.expected(Condition(label=torch.full((48,), -1), parameters=given), x)
     assert (mean[5] == 0).all()
     assert (fewer[5] == 1).all()
     others = torch.arange(48) != 5
@@ -77,13 +87,15 @@ def test_the_spread_is_that_of_images_about_the_smooth_lens(folder, lenses):
 def test_one_spread_holds_for_all_pixels(folder):
     model = load_model(folder)
     equation = model.config.network.lens_equation
-    smooth = replace(equation.smooth, spread=0.125)
+    smooth = replace(equation.smooth, spread=0.125, class_spread={})
     network = replace(model.config.network, lens_equation=replace(equation, smooth=smooth))
-    config = from_json(ModelConfig, to_json(replace(model.config, network=network)))
-    given = model.prior[:4, 1:].double()
+    text = to_json(replace(model.config, network=network))
+    assert "class_spread" not in text  # Models of before lack it, too.
+    given = Condition(label=torch.tensor([-1, 0, 1, 2]), parameters=model.prior[:4, 1:].double())
     like = torch.zeros(4, 1, SIZE, SIZE)
-    mean, std = Expectation.of(config, model.transform).of_parameters(given, like)
-    assert torch.equal(mean, model.expected.of_parameters(given, like)[0])
+    expected = Expectation.of(from_json(ModelConfig, text), model.transform)
+    mean, std = expected(given, like)
+    assert torch.equal(mean, model.expected(given, like)[0])
     assert (std == 0.125).all()
 
 
@@ -93,12 +105,24 @@ def test_a_draw_is_of_the_lens_that_it_was_given(folder, lenses):
     names = [each.name for each in generator.config.parameters]
     rows = np.flatnonzero(lenses.labels == lenses.header.class_names.index("no_sub"))[:6]
     asked = {name: lenses.parameters[name][rows] for name in names}
-    drawn = generator.sample(6, label="no_sub", parameters=asked, noise_free=True)
+    drawn = generator.sample(6, label="cdm", parameters=asked, noise_free=True)
     known = lenses.read_noise_free(rows)
     assert np.abs(drawn.noise_free - known).max() < 0.5 * known.max()
     others = np.roll(known, 1, axis=0)
     error, distance = (np.abs(drawn.noise_free - each).sum((1, 2, 3)) for each in (known, others))
     assert (error < distance).all()
+
+
+def test_nothing_is_left_to_the_network_of_a_class_without_substructure(folder, lenses):
+    generator = LensGenerator.from_pretrained(folder)
+    torch.nn.init.normal_(generator.model.network.head.weight, std=0.3)
+    names = [each.name for each in generator.config.parameters]
+    rows = np.flatnonzero(lenses.labels == lenses.header.class_names.index("no_sub"))[:6]
+    asked = {name: lenses.parameters[name][rows] for name in names}
+    known = lenses.read_noise_free(rows)
+    for label, least, most in (("no_sub", 0, 0.002), ("cdm", 0.01, 1)):
+        drawn = generator.sample(6, label=label, parameters=asked, noise_free=True).noise_free
+        assert least <= np.abs(drawn - known).max() / known.max() < most
 
 
 def test_images_of_one_noise_start_as_far_apart_as_their_lenses(folder):
@@ -110,7 +134,8 @@ def test_images_of_one_noise_start_as_far_apart_as_their_lenses(folder):
     )
     given = torch.tensor([[*asked.values()]] * 2, dtype=torch.float64)
     given[:, [*asked].index("theta_E")] = torch.tensor([1.0, 1.3])
-    mean, _ = generator.model.expected.of_parameters(given, one.x_t.expand(2, -1, -1, -1))
+    condition = Condition(label=torch.full((2,), -1), parameters=given)
+    mean, _ = generator.model.expected(condition, one.x_t.expand(2, -1, -1, -1))
     apart = one.alpha_t * (mean[0] - mean[1])
     assert apart.abs().max() > 0.01
     assert (one.x_t - other.x_t - apart).abs().max() < 0.05 * apart.abs().max()
@@ -163,6 +188,8 @@ def test_a_file_cannot_ask_for_more_than_a_machine_has():
         {"spread": 0.0},
         {"spread": (0.1, -1.0)},
         {"spread": ()},
+        {"class_spread": {"cdm": (0.1, 0.0)}, "spread": (0.1, 0.1)},
+        {"class_spread": {"cdm": (0.1,)}, "spread": (0.1, 0.1)},
     ):
         with pytest.raises(GravLensError, match=next(iter(wrong))):
             SmoothLensConfig(**wrong)

@@ -55,16 +55,24 @@ class SmoothLensConfig(Bounded):
         spread: Standard deviation of the images about that of the smooth lens [model units]: one for all
             pixels, or several, for pixels as bright as 0, 1, 2... times `BRIGHTNESS_STEP` in the smooth
             lens, linear between.
+        class_spread: The same of the images of a class, by its name, as many numbers; a class that is not
+            there has that of all.
     """
 
     num_pixels: Annotated[int, Range(at_least=0, at_most=MAX_SIDE)] = 0
     psf_fwhm_arcsec: NonNegative = 0.0
     zero_point: Annotated[float, Range(at_least=-100, at_most=100)] = 0.0
     spread: Annotated[float | tuple[float, ...], Range(above=0)] = 1.0
+    class_spread: Annotated[dict[str, tuple[float, ...]], Range(above=0)] = field(
+        default_factory=dict, metadata=LATER
+    )
 
     def _faults(self) -> Iterator[str]:
         if self.spread == ():
             yield "spread must be one number or more"
+        num = len(self.spread) if isinstance(self.spread, tuple) else 1
+        if any(len(each) != num for each in self.class_spread.values()):
+            yield f"class_spread must have as many numbers of each class as spread, {num}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -5,9 +5,11 @@ from typing import cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gravlensdiffusion.conditioning import Condition
+from gravlensdiffusion.config.bounds import UNLABELLED
 from gravlensdiffusion.config.instrument import ObservationConfig
 from gravlensdiffusion.config.model import ModelConfig
 from gravlensdiffusion.config.network import BRIGHTNESS_STEP, LensEquationConfig, UNetConfig
@@ -33,20 +35,18 @@ class Expectation(nn.Module):
     Args:
         smooth: The image of the smooth lens.
         transform: Flux to model space.
-        spread: Standard deviation of the images about it; see `SmoothLensConfig`.
+        spread: Standard deviation of the images about it, of any class and of each in turn, shape
+            ``(1 + classes, brightnesses)``; see `SmoothLensConfig`.
     """
 
     spread: Tensor
 
-    def __init__(
-        self, smooth: SmoothLens, transform: Transform, spread: float | tuple[float, ...]
-    ) -> None:
+    def __init__(self, smooth: SmoothLens, transform: Transform, spread: Tensor) -> None:
         super().__init__()
         self.smooth = smooth
         self._transform = (transform,)  # the model's own, which stands in its state dict once
-        known = torch.tensor(spread, dtype=torch.float32).reshape(-1)
-        self.register_buffer("spread", known, persistent=False)
-        self._last: tuple[Tensor, Tensor, Tensor] | None = None
+        self.register_buffer("spread", spread, persistent=False)
+        self._last: tuple[Condition, Tensor, Tensor] | None = None
 
     @staticmethod
     def of(config: ModelConfig, transform: Transform) -> "Expectation | None":
@@ -60,27 +60,34 @@ class Expectation(nn.Module):
         smooth = SmoothLens(
             LensEquation(config.parameters, equation), equation, torch.from_numpy(rows)
         )
-        return Expectation(smooth, transform, equation.smooth.spread)
+        known = equation.smooth
+        everywhere = known.spread if isinstance(known.spread, tuple) else (known.spread,)
+        spread = [everywhere, *(known.class_spread.get(c, everywhere) for c in config.class_names)]
+        return Expectation(smooth, transform, torch.tensor(spread, dtype=torch.float32))
 
     def forward(self, condition: Condition | None, like: Tensor) -> tuple[Tensor, Tensor]:
         """Return mean and standard deviation of images; see `diffusion.denoise.Expected`."""
-        parameters = None if condition is None else condition.parameters
-        if parameters is None:
+        if condition is None or condition.parameters is None:
             return torch.zeros_like(like), like.new_ones(len(like), 1, 1, 1)
-        # The steps of a trajectory ask for the same parameters again and again.
+        # The steps of a trajectory ask for the same condition again and again.
         last = self._last  # another thread may put its own there
-        if last is None or not _are_same(last[0], parameters):
-            last = (parameters.clone(), *self.of_parameters(parameters, like))
+        if last is None or not _are_same(last[0], condition):
+            label, parameters = condition.label.clone(), condition.parameters.clone()
+            own = Condition(label=label, parameters=parameters)
+            last = (own, *self._of_parameters(label, parameters, like))
             self._last = last
         return last[1].to(like), last[2].to(like)
 
     @torch.no_grad()
-    def of_parameters(self, parameters: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
-        """Return mean and standard deviation of images of parameters of shape ``(B, P)``."""
+    def _of_parameters(
+        self, label: Tensor, parameters: Tensor, like: Tensor
+    ) -> tuple[Tensor, Tensor]:
         is_given = self.smooth.equation.are_given(parameters)[:, None, None, None]
         flux, transform = self.smooth(parameters), self._transform[0]
-        below, above, share = self.levels(flux, len(self.spread))
-        std = torch.lerp(self.spread[below], self.spread[above], share.to(self.spread))
+        below, above, share = self.levels(flux, self.spread.shape[1])
+        of_class = (label + 1).clamp(max=len(self.spread) - 1)[:, None, None, None]
+        low, high = self.spread[of_class, below], self.spread[of_class, above]
+        std = torch.lerp(low, high, share.to(low))
         mean = torch.where(is_given, transform(flux), 0.0)
         return mean.to(like), torch.where(is_given, std, 1.0).to(like)
 
@@ -104,11 +111,14 @@ class Expectation(nn.Module):
         return (flux.square() / variance).sum(dim=(1, 2)).sqrt()
 
 
-def _are_same(first: Tensor, second: Tensor) -> bool:
-    """Whether parameters are the same, those that are not given too."""
-    if first.shape != second.shape or first.device != second.device:
-        return False
-    return bool(((first == second) | (first.isnan() & second.isnan())).all())
+def _are_same(first: Condition, second: Condition) -> bool:
+    """Whether conditions are the same, what is not given too."""
+    for a, b in ((first.label, second.label), (first.parameters, second.parameters)):
+        if a is None or b is None or a.shape != b.shape or a.device != b.device:
+            return False
+        if not bool(((a == b) | (a.isnan() & b.isnan())).all()):
+            return False
+    return True
 
 
 def fit_spread(
@@ -121,27 +131,52 @@ def fit_spread(
     expected = Expectation.of(config, transform)
     if expected is None or keeps:
         return config
-    squares, counts = np.zeros(MAX_LEVELS), np.zeros(MAX_LEVELS)
+    each, num_each = _distances(expected, data, transform, config.class_names)
+    every, num_every = each.sum(0), num_each.sum(0)
+    network = cast("UNetConfig", config.network)
+    equation = cast("LensEquationConfig", network.lens_equation)
+    num = int(np.cumprod(num_every > LEAST_COUNT).sum())  # those before the first that has too few
+    kept = None
+    if equation.smooth and num and every.sum() < num_every.sum():
+        spread = np.sqrt(every[:num] / num_every[:num])
+        squares, counts = each[1:, :num], num_each[1:, :num]
+        # Where a class has too few pixels of a brightness, it has the spread of all, as much more or less.
+        whole, all_like = squares.sum(1), (counts * spread**2).sum(1)
+        ratio = np.divide(whole, all_like, out=np.ones(len(whole)), where=all_like > 0)[:, None]
+        own = np.where(counts > LEAST_COUNT, squares / np.maximum(counts, 1), ratio * spread**2)
+        rows = np.vstack([spread, np.sqrt(own)])
+        first, *others = (tuple(row) for row in rows.clip(LEAST_SPREAD).round(5).tolist())
+        by_name = dict(zip(config.class_names, others, strict=True))
+        kept = replace(equation.smooth, spread=first, class_spread=by_name)
+    return replace(config, network=replace(network, lens_equation=replace(equation, smooth=kept)))
+
+
+def _distances(
+    expected: Expectation, data: TrainingSet, transform: Transform, names: tuple[str, ...]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the sum of squared distances from the smooth lens, and of how many pixels it is.
+
+    Both of shape ``(1 + classes, MAX_LEVELS)``: of images without a class, and of each class.
+    """
+    squares = np.zeros((1 + len(names)) * MAX_LEVELS)
+    counts = np.zeros_like(squares)
     for numbers in np.array_split(drawn_rows(len(data), NUM_SPREAD), NUM_SPREAD // BATCH):
         x = transform(torch.from_numpy(data.images.read(numbers)))
         given = torch.from_numpy(data.parameters[numbers])
+        label = torch.from_numpy(data.labels[numbers]) if names else torch.tensor(UNLABELLED)
+        label = label.expand(len(given))
+        mean, _ = expected(Condition(label=label, parameters=given), x)
+        below, above, share = expected.levels(expected.smooth(given), MAX_LEVELS)
+        of_class = ((label + 1) * MAX_LEVELS)[:, None, None, None]
         is_given = expected.smooth.equation.are_given(given)
-        mean, _ = expected.of_parameters(given, x)
-        square = (x - mean)[is_given].double().square().numpy().ravel()
-        below, above, share = (
-            each[is_given].numpy().ravel()
-            for each in expected.levels(expected.smooth(given).expand_as(x), MAX_LEVELS)
-        )
+        square = (x - mean).double().square()
         for level, away in ((below, share), (above, 1 - share)):
-            weight = np.where((level > 0) | (away < DARK), 1 - away, 0)
-            squares += np.bincount(level, weight * square, MAX_LEVELS)
-            counts += np.bincount(level, weight, MAX_LEVELS)
-    network = cast("UNetConfig", config.network)
-    equation = cast("LensEquationConfig", network.lens_equation)
-    is_nearer = squares.sum() < counts.sum()
-    num = int(np.cumprod(counts > LEAST_COUNT).sum())  # those before the first that has too few
-    spread = tuple(np.sqrt(squares[:num] / counts[:num]).clip(LEAST_SPREAD).round(5).tolist())
-    kept = (
-        equation.smooth and replace(equation.smooth, spread=spread) if is_nearer and num else None
-    )
-    return replace(config, network=replace(network, lens_equation=replace(equation, smooth=kept)))
+            weight = torch.where((level > 0) | (away < DARK), 1 - away, 0)
+            place, num, error = (
+                found.expand_as(x)[is_given].numpy().ravel()
+                for found in (of_class + level, weight, weight * square)
+            )
+            squares += np.bincount(place, error, len(squares))
+            counts += np.bincount(place, num, len(counts))
+    shape = 1 + len(names), MAX_LEVELS
+    return squares.reshape(shape), counts.reshape(shape)
