@@ -25,9 +25,8 @@ from PIL import Image
 from running import launch
 from torch.nn.functional import interpolate
 
-from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.evaluation.inception import find_inception_weights, quantise_truncating
-from gravlensdiffusion.evaluation.preparation import UNIT_RANGE, Preparation, PreparedSource
+from gravlensdiffusion.evaluation.preparation import Preparation, PreparedSource
 from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.metrics.features import frechet_distance
 from gravlensdiffusion.metrics.inception import (
@@ -174,12 +173,9 @@ def main(options: Options) -> None:
 
 
 def opened(path: Path) -> PreparedSource:
-    """Open a set and bring it to 28 pixels."""
-    preparation = Preparation(size=SIZE, flux_unit="peak")
-    source = PreparedSource(open_set(path), name_of(path), preparation)
-    if source.flux_unit not in (*UNIT_RANGE, "unknown"):
-        raise GravLensError(f"{path}: FID is of images in [0, 1], these are in {source.flux_unit}")
-    return source
+    """Open a set and bring it to 28 pixels, each image to [0, 1] by its own extremes."""
+    preparation = Preparation(size=SIZE, flux_unit="peak", rescale="peak")
+    return PreparedSource(open_set(path), name_of(path), preparation)
 
 
 def name_of(path: Path) -> str:
