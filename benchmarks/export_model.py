@@ -16,6 +16,7 @@ from curves import save_curve
 from running import launch
 from scipy.ndimage import gaussian_filter
 
+from gravlensdiffusion.config.model import ModelConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.formats.open import open_set
 from gravlensdiffusion.generation.generator import LensGenerator
@@ -43,6 +44,8 @@ class Options:
     """Its training set, for the figures."""
     out: Path
     """Folder of the bundled model."""
+    prior_of: str | None = None
+    """Model whose table of classes and parameters is kept, where the run saw its classes in other shares."""
     seed: int = 0
     """Seed of the samples shown."""
 
@@ -51,9 +54,15 @@ def main(options: Options) -> None:
     """Write weights in half precision, then draw the figures with them."""
     if (options.out / "model.safetensors").exists():
         raise GravLensError(f"{options.out} holds a model already; move it away first")
+    model = load_model(options.run)
+    if options.prior_of is not None:
+        other = load_model(options.prior_of)
+        if table_of(other.config) != table_of(model.config):
+            raise GravLensError(f"{options.prior_of} has another table than {options.run}")
+        model.prior.copy_(other.prior)
     options.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
-        save_model(Path(scratch) / "model", load_model(options.run), half=True)
+        save_model(Path(scratch) / "model", model, half=True)
         for path in (Path(scratch) / "model").iterdir():
             shutil.copyfile(path, options.out / path.name)
     generator = LensGenerator.from_pretrained(options.out, device="cpu")
@@ -73,6 +82,11 @@ def main(options: Options) -> None:
     curve = ([line["images"] for line in lines], [line["loss"] for line in lines])
     save_curve({"loss": curve}, options.out / "loss.png", x_label="images seen", y_label="loss")
     print(f"wrote {options.out}")
+
+
+def table_of(config: ModelConfig) -> tuple[object, ...]:
+    """Return what the table of a model's training images is of: rows, classes and parameters."""
+    return config.prior_size, config.class_names, [each.name for each in config.parameters]
 
 
 def save_scales(generator: LensGenerator, source: LensSet, path: Path, seed: int) -> None:
