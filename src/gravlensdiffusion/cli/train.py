@@ -42,7 +42,8 @@ class _RecipeOptions:
         held_out: Share of the images of each class that is never trained on. Their loss is measured
             on the way, ends the run when it falls no longer, and says which checkpoint counts. 0
             for none. Recipes have 0, but 0.1 where a model is adapted.
-        precision: Arithmetic; bf16 is faster on GPUs and CPUs that multiply in it. Recipes have fp32.
+        precision: Arithmetic; bf16 is faster on GPUs and CPUs that multiply in it, and for all but
+            the last part of a training. Recipes have fp32.
         compile: Compile the network for training: the first step waits for it, which pays in long
             runs on a GPU.
         prefetch: Batches that threads assemble ahead, for a GPU that waits for its images; the
