@@ -80,7 +80,8 @@ def main(options: Options) -> None:
         save_scales(generator, source, options.out / "scales.png", options.seed)
     lines = [line for line in read_metrics(options.run) if "loss" in line]
     curve = ([line["images"] for line in lines], [line["loss"] for line in lines])
-    save_curve({"loss": curve}, options.out / "loss.png", x_label="images seen", y_label="loss")
+    path = options.out / "loss.png"
+    save_curve({"loss": curve}, path, x_label="images seen", y_label="loss", log_y=True)
     print(f"wrote {options.out}")
 
 

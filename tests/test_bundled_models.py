@@ -83,6 +83,20 @@ def test_distilled_weights_draw_the_lens_that_is_ordered(tmp_path, steps: int) -
     assert apart > 0.02 * samples.noise_free.mean()
 
 
+def test_images_without_substructure_are_those_of_the_simulation() -> None:
+    generator = LensGenerator.from_pretrained("lens64", device="cpu")
+    lenses = simulate(
+        "deeplense", 12, 4, size=64, noise_free=True, classes=("no_sub",), flux_unit="e-/s"
+    )
+    given = {each.name: lenses.parameters[each.name] for each in generator.config.parameters}
+    drawn = generator.sample(12, label="no_sub", parameters=given, seed=5, noise_free=True)
+    known = lenses.read_noise_free(range(12))
+    peak = known.max((1, 2, 3), keepdims=True)
+    # The noise of the sky is 0.12% of a peak.
+    assert drawn.noise_free is not None
+    assert (np.abs(drawn.noise_free - known) / peak).max() < 0.0012
+
+
 def measured(tmp_path, images: np.ndarray, size: int) -> dict[str, np.ndarray]:
     """Return what the lens encoder says of images in e-/s."""
     config = select(simulation_preset("deeplense"), size=size, flux_unit="e-/s")
