@@ -31,7 +31,7 @@ BIAS = "network.noise_embedding.2.bias"
 def start_from(model: Model, init: str | Path, *, keeps_prior: bool = False) -> None:
     """Copy the network's weights from another model; the transform stays that of the new data.
 
-    Where both scale alike, the mean image is that of the other, too.
+    Where both scale alike and have one size, the mean image is that of the other, too.
 
     Classes are matched by name. A class that the other model has not seen starts as "any class".
     Parameters are matched by name, unit and scale. One that the other model has not seen starts
@@ -67,8 +67,9 @@ def start_from(model: Model, init: str | Path, *, keeps_prior: bool = False) -> 
         _carry_patches(state, *patches)
     _carry_additions(state, own)
     kept = {k: v for k, v in own.items() if not k.startswith("network.")}
-    if model.config.transform == other.config.transform:
-        kept["transform.mean"] = other.state_dict()["transform.mean"]
+    mean = other.state_dict()["transform.mean"]
+    if model.config.transform == other.config.transform and mean.shape == own["transform.mean"].shape:
+        kept["transform.mean"] = mean
     if keeps_prior:
         if model.config.parameters != other.config.parameters:
             raise GravLensError(f"{init}: knows other parameters than the recipe keeps")
