@@ -74,7 +74,7 @@ def test_errors_where_next_to_nothing_is_expected_count_for_what_they_would_be_h
         schedule,
         skip=False,
         floor=floor,
-        expected=lambda _, like: (torch.zeros_like(like), std),
+        expected=lambda _, like: (torch.zeros_like(like), std, None),
     )
     x = x * std
     alpha, sigma = schedule(t)
@@ -145,9 +145,9 @@ def test_what_is_expected_of_a_condition_is_the_mean_and_the_scale(
     def scale(label: Tensor) -> Tensor:
         return column(stds[label]) * (share if by_pixel else 1)
 
-    def expected(condition: Condition | None, like: Tensor) -> tuple[Tensor, Tensor]:
+    def expected(condition: Condition | None, like: Tensor) -> tuple[Tensor, Tensor, None]:
         assert condition is not None
-        return column(means[condition.label]).expand_as(like), scale(condition.label)
+        return column(means[condition.label]).expand_as(like), scale(condition.label), None
 
     class Exact(nn.Module):
         """Knows that what it sees, and is asked for, has zero mean and unit variance."""

@@ -50,11 +50,11 @@ class Nothing(nn.Module):
 
 @pytest.mark.parametrize("is_guided", [False, True])
 def test_sampling_starts_from_what_is_expected_of_the_condition(is_guided: bool) -> None:
-    def expected(condition: Condition | None, like: Tensor) -> tuple[Tensor, Tensor]:
+    def expected(condition: Condition | None, like: Tensor) -> tuple[Tensor, Tensor, None]:
         assert condition is not None
         assert condition.parameters is not None
         mean = condition.parameters[:, :, None, None].expand_as(like)
-        return mean, torch.full_like(like, 0.1)
+        return mean, torch.full_like(like, 0.1), None
 
     schedule = VariancePreservingLogSNR(sigma_min=1e-3, sigma_max=20.0)
     denoiser: Denoiser = PreconditionedDenoiser(Nothing(), schedule, expected=expected)

@@ -13,7 +13,7 @@ from gravlensdiffusion.config.model import ModelConfig
 from gravlensdiffusion.config.network import SmoothLensConfig, UNetConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.model.checkpoint import load_model
-from gravlensdiffusion.model.expectation import Expectation
+from gravlensdiffusion.model.expectation import Expectation, fit_spread
 from gravlensdiffusion.training.adapt import adapt
 from gravlensdiffusion.training.diffusion import open_training
 from tests.sources import tiny
@@ -39,7 +39,7 @@ def lenses():
 def folder(lenses, tmp_path_factory):
     folder = tmp_path_factory.mktemp("smooth")
     found = trained(folder, lenses)
-    assert replace(found, spread=1.0, class_spread={}) == SmoothLensConfig(
+    assert replace(found, spread=1.0, class_spread={}, brightest=0.0) == SmoothLensConfig(
         num_pixels=150, psf_fwhm_arcsec=0.087, zero_point=25.0
     )
     return folder
@@ -51,7 +51,7 @@ def test_the_spread_is_that_of_images_about_the_smooth_lens(folder, lenses):
     names = [each.name for each in model.config.parameters]
     given = torch.from_numpy(np.stack([lenses.parameters[name] for name in names], axis=1))
     label = torch.from_numpy(lenses.labels).long()
-    mean, std = model.expected(Condition(label=torch.full((48,), -1), parameters=given), x)
+    mean, std, _ = model.expected(Condition(label=torch.full((48,), -1), parameters=given), x)
     assert std.shape == x.shape
     no_sub = torch.from_numpy(lenses.labels == lenses.header.class_names.index("no_sub"))
     assert (x - mean)[no_sub].abs().max() < 0.01
@@ -66,7 +66,7 @@ def test_the_spread_is_that_of_images_about_the_smooth_lens(folder, lenses):
     assert std.min().item() < 0.001  # Where there is no light, there is none to be moved.
     assert std.max() > 0.1
     # A class has its own: where there is no substructure, next to none.
-    same, own = model.expected(Condition(label=label, parameters=given), x)
+    same, own, _ = model.expected(Condition(label=label, parameters=given), x)
     assert torch.equal(same, mean)
     assert own[no_sub].max() < 0.01
     assert own.square().mean().item() == pytest.approx(std.square().mean().item(), rel=0.2)
@@ -76,7 +76,7 @@ def test_the_spread_is_that_of_images_about_the_smooth_lens(folder, lenses):
         assert error.item() == pytest.approx(said.item(), rel=0.3)
     # Where something is not given, the mean image is all that is known.
     given[5, names.index("gamma1")] = torch.nan
-    mean, fewer = model.expected(Condition(label=torch.full((48,), -1), parameters=given), x)
+    mean, fewer, _ = model.expected(Condition(label=torch.full((48,), -1), parameters=given), x)
     assert (mean[5] == 0).all()
     assert (fewer[5] == 1).all()
     others = torch.arange(48) != 5
@@ -87,16 +87,18 @@ def test_the_spread_is_that_of_images_about_the_smooth_lens(folder, lenses):
 def test_one_spread_holds_for_all_pixels(folder):
     model = load_model(folder)
     equation = model.config.network.lens_equation
-    smooth = replace(equation.smooth, spread=0.125, class_spread={})
+    smooth = replace(equation.smooth, spread=0.125, class_spread={}, brightest=0.0)
     network = replace(model.config.network, lens_equation=replace(equation, smooth=smooth))
     text = to_json(replace(model.config, network=network))
-    assert "class_spread" not in text  # Models of before lack it, too.
+    assert "class_spread" not in text  # Models of before lack these, too.
+    assert "brightest" not in text
     given = Condition(label=torch.tensor([-1, 0, 1, 2]), parameters=model.prior[:4, 1:].double())
     like = torch.zeros(4, 1, SIZE, SIZE)
     expected = Expectation.of(from_json(ModelConfig, text), model.transform)
-    mean, std = expected(given, like)
+    mean, std, greatest = expected(given, like)
     assert torch.equal(mean, model.expected(given, like)[0])
     assert (std == 0.125).all()
+    assert greatest is None
 
 
 def test_a_draw_is_of_the_lens_that_it_was_given(folder, lenses):
@@ -125,6 +127,29 @@ def test_nothing_is_left_to_the_network_of_a_class_without_substructure(folder, 
         assert least <= np.abs(drawn - known).max() / known.max() < most
 
 
+def test_no_image_is_brighter_than_lensing_makes_one(folder, lenses):
+    generator = LensGenerator.from_pretrained(folder)
+    smooth = generator.model.config.network.lens_equation.smooth
+    names = [each.name for each in generator.config.parameters]
+    asked = {name: lenses.parameters[name][:12] for name in names}
+    given = torch.from_numpy(np.stack([asked[name] for name in names], axis=1))
+    of_smooth = generator.model.expected.smooth(given).flatten(1).amax(1).numpy()
+    known = lenses.read_noise_free(np.arange(48)).max((1, 2, 3))[:12]
+    assert (known <= smooth.brightest * of_smooth).all()
+    assert 0.95 < smooth.brightest < 1.1
+    torch.nn.init.normal_(generator.model.network.head.weight, std=0.3)
+    drawn = generator.sample(12, label="cdm", parameters=asked, noise_free=True).noise_free
+    ratio = drawn.max((1, 2, 3)) / of_smooth
+    assert ratio.max() == pytest.approx(smooth.brightest, rel=1e-4)
+
+
+def test_images_of_its_instrument_that_a_model_learns_later_may_have_more_light(folder):
+    model = load_model(folder)
+    before = model.config.network.lens_equation.smooth
+    found = fit_spread(model.config, None, model.transform, keeps=True)
+    assert found.network.lens_equation.smooth == replace(before, brightest=0.0)
+
+
 def test_images_of_one_noise_start_as_far_apart_as_their_lenses(folder):
     generator = LensGenerator.from_pretrained(folder)
     asked = dict(zip(*_first_lens(generator), strict=True))
@@ -135,7 +160,7 @@ def test_images_of_one_noise_start_as_far_apart_as_their_lenses(folder):
     given = torch.tensor([[*asked.values()]] * 2, dtype=torch.float64)
     given[:, [*asked].index("theta_E")] = torch.tensor([1.0, 1.3])
     condition = Condition(label=torch.full((2,), -1), parameters=given)
-    mean, _ = generator.model.expected(condition, one.x_t.expand(2, -1, -1, -1))
+    mean, _, _ = generator.model.expected(condition, one.x_t.expand(2, -1, -1, -1))
     apart = one.alpha_t * (mean[0] - mean[1])
     assert apart.abs().max() > 0.01
     assert (one.x_t - other.x_t - apart).abs().max() < 0.05 * apart.abs().max()

@@ -57,6 +57,8 @@ class SmoothLensConfig(Bounded):
             lens, linear between.
         class_spread: The same of the images of a class, by its name, as many numbers; a class that is not
             there has that of all.
+        brightest: Brightest pixel that an image can have, in units of the brightest of its smooth lens; 0 for
+            any. Lensing moves light, and makes no place brighter than its source.
     """
 
     num_pixels: Annotated[int, Range(at_least=0, at_most=MAX_SIDE)] = 0
@@ -66,6 +68,7 @@ class SmoothLensConfig(Bounded):
     class_spread: Annotated[dict[str, tuple[float, ...]], Range(above=0)] = field(
         default_factory=dict, metadata=LATER
     )
+    brightest: NonNegative = field(default=0.0, metadata=LATER)
 
     def _faults(self) -> Iterator[str]:
         if self.spread == ():

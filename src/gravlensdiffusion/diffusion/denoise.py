@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from gravlensdiffusion.conditioning import Condition
 from gravlensdiffusion.diffusion.noise import DiscreteSchedule, NoiseLevelMixture, Schedule
 
-Expected = Callable[[Condition | None, Tensor], tuple[Tensor, Tensor]]
-"""What is known of images before any is seen: from a condition, and images of the shape, device and precision that
-is wanted, their mean, ``(B, C, H, W)``, and their standard deviation about it, ``(B, 1, 1, 1)`` or ``(B, C, H, W)``."""
+Expected = Callable[[Condition | None, Tensor], tuple[Tensor, Tensor, Tensor | None]]
+"""What is known of images before any is seen: from a condition, and images of the shape, device and precision that is
+wanted, their mean, standard deviation about it (that may be ``(B, 1, 1, 1)``), and greatest values, None for any."""
 
 Prediction = Literal["epsilon", "v", "x0"]
 
@@ -151,9 +151,9 @@ class PreconditionedDenoiser(Denoiser):
     ``(x_hat - x)^2 / (c_out^2 + s^2 f^2)`` with the ``c_out`` from above and f the `floor`. The network
     then never has to pass the noise of a patch through to its output.
 
-    Where it is known what to expect, mean m and standard deviation s of an image, or of each of its
-    pixels, follow from its condition, and all of the above is of ``x - m`` and that s, in the loss
-    without `skip` of one of at least `HIDDEN_SCALE`.
+    Where it is known what to expect, mean m and standard deviation s of an image, or of each of its pixels, follow
+    from its condition, and all of the above is of ``x - m`` and that s, in the loss without `skip` of one of at
+    least `HIDDEN_SCALE`. Estimates are held below the greatest values that images can have.
 
     Args:
         net: The network.
@@ -172,14 +172,12 @@ class PreconditionedDenoiser(Denoiser):
             same, and the estimate is F: a model of images without noise learns from noisy ones,
             at levels of `MIN_LEVEL` times their own noise or more.
         expected: What is known of the images of a condition; None for zero mean and unit variance.
-        spectrum: Power of that noise over its mean where it is not white, at the frequencies of
-            ``torch.fft.rfft2``, shape ``(H, W // 2 + 1)``: in the loss, ``s^2`` is that at each
-            frequency.
+        spectrum: Power of that noise over its mean where it is not white, at the frequencies of ``torch.fft.rfft2``,
+            shape ``(H, W // 2 + 1)``: in the loss, ``s^2`` is that at each frequency.
 
     References:
-        Karras, Aittala, Aila and Laine 2022, arXiv:2206.00364, table 1; Li and He 2025,
-        arXiv:2511.13720 (clean images as the target of patches); Daras, Dimakis and Daskalakis 2024,
-        arXiv:2404.10177 (learning from images of known noise).
+        Karras, Aittala, Aila and Laine 2022, arXiv:2206.00364, table 1; Li and He 2025, arXiv:2511.13720
+        (clean images of patches); Daras, Dimakis and Daskalakis 2024, arXiv:2404.10177 (known noise).
     """
 
     def __init__(
@@ -211,7 +209,7 @@ class PreconditionedDenoiser(Denoiser):
         """Estimate the clean images; see `Denoiser.forward`."""
         t = per_image(t, x_t)
         noise = self.noise if self.keeps_noise else 0.0
-        mean, std = self._expected(condition, x_t)
+        mean, std, greatest = self._expected(condition, x_t)
         alpha_t, sigma_t = (_shaped(level, x_t) for level in self.schedule(t))
         dtype = x_t.dtype
         if mean is not None:
@@ -228,14 +226,15 @@ class PreconditionedDenoiser(Denoiser):
             x_hat = (std * (1 - kept)).to(dtype) * output
             if noise:
                 x_hat = x_hat + (kept / alpha_t).to(dtype) * x_t
-        return x_hat if mean is None else x_hat + mean
+        x_hat = x_hat if mean is None else x_hat + mean
+        return x_hat if greatest is None else torch.minimum(x_hat, greatest)
 
     def loss(self, x: Tensor, t: Tensor, eps: Tensor, condition: Condition | None = None) -> Tensor:
         """Return the loss of each image; see `Denoiser.loss`."""
         t = per_image(t, x)
         alpha_t, sigma_t = self.schedule(t)
         ratio = _shaped(sigma_t / alpha_t, x)
-        mean, std = self._expected(condition, x)
+        mean, std, _ = self._expected(condition, x)
         if mean is not None:
             x = x - mean
         c_in = (ratio**2 + std**2 + self.noise**2).rsqrt()
@@ -257,12 +256,14 @@ class PreconditionedDenoiser(Denoiser):
         """Return times of the training mixture; see `Denoiser.sample_t`."""
         return self.schedule.t_from_log_snr(-2 * self._levels.quantile(u))
 
-    def _expected(self, condition: Condition | None, like: Tensor) -> tuple[Tensor | None, Tensor]:
-        """Return mean, None for zero, and standard deviation, float64 and one an image or one a pixel."""
+    def _expected(
+        self, condition: Condition | None, like: Tensor
+    ) -> tuple[Tensor | None, Tensor, Tensor | None]:
+        """Return what is `Expected`, None for a mean of zero; the standard deviation in float64."""
         if self.expected is None:
-            return None, _shaped(like.new_ones(len(like), dtype=torch.float64), like)
-        mean, std = self.expected(condition, like)
-        return mean, std.double()
+            return None, _shaped(like.new_ones(len(like), dtype=torch.float64), like), None
+        mean, std, greatest = self.expected(condition, like)
+        return mean, std.double(), greatest
 
     def _share_of_images(self, noise: Tensor, ratio: Tensor) -> Tensor:
         """Return which part of noise, ``(B, C, H, W)``, is likely to be that of the images."""

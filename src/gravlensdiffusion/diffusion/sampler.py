@@ -171,7 +171,8 @@ def conditional_prior(denoiser: Denoiser, eps: Tensor, condition: Condition | No
     """Return the `prior` of what a denoiser expects of the images of a condition."""
     if denoiser.expected is None:
         return prior(denoiser.schedule, eps)
-    return prior(denoiser.schedule, eps, *denoiser.expected(condition, eps))
+    mean, std, _ = denoiser.expected(condition, eps)
+    return prior(denoiser.schedule, eps, mean, std)
 
 
 class GuidedDenoiser(Denoiser):

@@ -1,5 +1,6 @@
 """What a model expects of the images of a condition: the smooth lens, where all of it is given."""
 
+import math
 from dataclasses import replace
 from typing import cast
 
@@ -12,7 +13,12 @@ from gravlensdiffusion.conditioning import Condition
 from gravlensdiffusion.config.bounds import UNLABELLED
 from gravlensdiffusion.config.instrument import ObservationConfig
 from gravlensdiffusion.config.model import ModelConfig
-from gravlensdiffusion.config.network import BRIGHTNESS_STEP, LensEquationConfig, UNetConfig
+from gravlensdiffusion.config.network import (
+    BRIGHTNESS_STEP,
+    LensEquationConfig,
+    SmoothLensConfig,
+    UNetConfig,
+)
 from gravlensdiffusion.model.transform import Transform, stretch
 from gravlensdiffusion.nn.lens_equation import LensEquation, SmoothLens
 from gravlensdiffusion.sets.flux import weights
@@ -37,16 +43,19 @@ class Expectation(nn.Module):
         transform: Flux to model space.
         spread: Standard deviation of the images about it, of any class and of each in turn, shape
             ``(1 + classes, brightnesses)``; see `SmoothLensConfig`.
+        brightest: Brightest pixel of an image, in units of the brightest of the smooth lens; 0 for any.
     """
 
     spread: Tensor
 
-    def __init__(self, smooth: SmoothLens, transform: Transform, spread: Tensor) -> None:
+    def __init__(
+        self, smooth: SmoothLens, transform: Transform, spread: Tensor, brightest: float = 0.0
+    ) -> None:
         super().__init__()
-        self.smooth = smooth
+        self.smooth, self._brightest = smooth, brightest
         self._transform = (transform,)  # the model's own, which stands in its state dict once
         self.register_buffer("spread", spread, persistent=False)
-        self._last: tuple[Condition, Tensor, Tensor] | None = None
+        self._last: tuple[Condition, Tensor, Tensor, Tensor | None] | None = None
 
     @staticmethod
     def of(config: ModelConfig, transform: Transform) -> "Expectation | None":
@@ -63,12 +72,15 @@ class Expectation(nn.Module):
         known = equation.smooth
         everywhere = known.spread if isinstance(known.spread, tuple) else (known.spread,)
         spread = [everywhere, *(known.class_spread.get(c, everywhere) for c in config.class_names)]
-        return Expectation(smooth, transform, torch.tensor(spread, dtype=torch.float32))
+        rows_of_spread = torch.tensor(spread, dtype=torch.float32)
+        return Expectation(smooth, transform, rows_of_spread, known.brightest)
 
-    def forward(self, condition: Condition | None, like: Tensor) -> tuple[Tensor, Tensor]:
-        """Return mean and standard deviation of images; see `diffusion.denoise.Expected`."""
+    def forward(
+        self, condition: Condition | None, like: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return mean, standard deviation and limit of images; see `diffusion.denoise.Expected`."""
         if condition is None or condition.parameters is None:
-            return torch.zeros_like(like), like.new_ones(len(like), 1, 1, 1)
+            return torch.zeros_like(like), like.new_ones(len(like), 1, 1, 1), None
         # The steps of a trajectory ask for the same condition again and again.
         last = self._last  # another thread may put its own there
         if last is None or not _are_same(last[0], condition):
@@ -76,12 +88,13 @@ class Expectation(nn.Module):
             own = Condition(label=label, parameters=parameters)
             last = (own, *self._of_parameters(label, parameters, like))
             self._last = last
-        return last[1].to(like), last[2].to(like)
+        mean, std, greatest = last[1:]
+        return mean.to(like), std.to(like), None if greatest is None else greatest.to(like)
 
     @torch.no_grad()
     def _of_parameters(
         self, label: Tensor, parameters: Tensor, like: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
         is_given = self.smooth.equation.are_given(parameters)[:, None, None, None]
         flux, transform = self.smooth(parameters), self._transform[0]
         below, above, share = self.levels(flux, self.spread.shape[1])
@@ -89,7 +102,11 @@ class Expectation(nn.Module):
         low, high = self.spread[of_class, below], self.spread[of_class, above]
         std = torch.lerp(low, high, share.to(low))
         mean = torch.where(is_given, transform(flux), 0.0)
-        return mean.to(like), torch.where(is_given, std, 1.0).to(like)
+        greatest = None
+        if self._brightest:
+            limit = transform((self._brightest * _brightest(flux)).expand_as(flux))
+            greatest = torch.where(is_given, limit, torch.inf).to(like)
+        return mean.to(like), torch.where(is_given, std, 1.0).to(like), greatest
 
     def levels(self, flux: Tensor, num: int) -> tuple[Tensor, Tensor, Tensor]:
         """Return which of `num` brightnesses lie below and above each pixel, and its place between them, 0 to 1."""
@@ -111,6 +128,11 @@ class Expectation(nn.Module):
         return (flux.square() / variance).sum(dim=(1, 2)).sqrt()
 
 
+def _brightest(flux: Tensor) -> Tensor:
+    """Return the brightest pixel of each image, shape ``(B, 1, 1, 1)``."""
+    return flux.amax(dim=(1, 2, 3), keepdim=True)
+
+
 def _are_same(first: Condition, second: Condition) -> bool:
     """Whether conditions are the same, what is not given too."""
     for a, b in ((first.label, second.label), (first.parameters, second.parameters)):
@@ -126,15 +148,19 @@ def fit_spread(
 ) -> ModelConfig:
     """Measure how far images lie from that of the smooth lens; without it where it tells nothing.
 
-    What an adapted model `keeps` of the images that it draws stays.
+    What an adapted model `keeps` of the images that it draws stays, but for the limit of their brightness:
+    the images that it learns may have more light.
     """
     expected = Expectation.of(config, transform)
-    if expected is None or keeps:
+    if expected is None:
         return config
-    each, num_each = _distances(expected, data, transform, config.class_names)
-    every, num_every = each.sum(0), num_each.sum(0)
     network = cast("UNetConfig", config.network)
     equation = cast("LensEquationConfig", network.lens_equation)
+    if keeps:
+        unlimited = replace(cast("SmoothLensConfig", equation.smooth), brightest=0.0)
+        return _with_smooth(config, network, equation, unlimited)
+    each, num_each, brightest = _distances(expected, data, transform, config.class_names)
+    every, num_every = each.sum(0), num_each.sum(0)
     num = int(np.cumprod(num_every > LEAST_COUNT).sum())  # those before the first that has too few
     kept = None
     if equation.smooth and num and every.sum() < num_every.sum():
@@ -147,28 +173,48 @@ def fit_spread(
         rows = np.vstack([spread, np.sqrt(own)])
         first, *others = (tuple(row) for row in rows.clip(LEAST_SPREAD).round(5).tolist())
         by_name = dict(zip(config.class_names, others, strict=True))
-        kept = replace(equation.smooth, spread=first, class_spread=by_name)
-    return replace(config, network=replace(network, lens_equation=replace(equation, smooth=kept)))
+        kept = replace(
+            equation.smooth,
+            spread=first,
+            class_spread=by_name,
+            brightest=math.ceil(1e4 * brightest) / 1e4,
+        )
+    return _with_smooth(config, network, equation, kept)
+
+
+def _with_smooth(
+    config: ModelConfig,
+    network: UNetConfig,
+    equation: LensEquationConfig,
+    smooth: SmoothLensConfig | None,
+) -> ModelConfig:
+    return replace(config, network=replace(network, lens_equation=replace(equation, smooth=smooth)))
 
 
 def _distances(
     expected: Expectation, data: TrainingSet, transform: Transform, names: tuple[str, ...]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the sum of squared distances from the smooth lens, and of how many pixels it is.
+) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+    """Return the sum of squared distances from the smooth lens, of how many pixels it is, and the brightest.
 
-    Both of shape ``(1 + classes, MAX_LEVELS)``: of images without a class, and of each class.
+    The first two have the shape ``(1 + classes, MAX_LEVELS)``: of images without a class, and of each class. The
+    last is the brightest pixel of any image, in units of the brightest of its smooth lens; 0 where none is known.
     """
+    brightest = 0.0
     squares = np.zeros((1 + len(names)) * MAX_LEVELS)
     counts = np.zeros_like(squares)
     for numbers in np.array_split(drawn_rows(len(data), NUM_SPREAD), NUM_SPREAD // BATCH):
-        x = transform(torch.from_numpy(data.images.read(numbers)))
+        images = torch.from_numpy(data.images.read(numbers))
+        x = transform(images)
         given = torch.from_numpy(data.parameters[numbers])
         label = torch.from_numpy(data.labels[numbers]) if names else torch.tensor(UNLABELLED)
         label = label.expand(len(given))
-        mean, _ = expected(Condition(label=label, parameters=given), x)
-        below, above, share = expected.levels(expected.smooth(given), MAX_LEVELS)
+        mean, _, _ = expected(Condition(label=label, parameters=given), x)
+        smooth = expected.smooth(given)
+        below, above, share = expected.levels(smooth, MAX_LEVELS)
         of_class = ((label + 1) * MAX_LEVELS)[:, None, None, None]
         is_given = expected.smooth.equation.are_given(given)
+        ratios = (_brightest(images) / _brightest(smooth))[is_given]
+        brightest = max(brightest, *ratios.flatten().tolist())
         square = (x - mean).double().square()
         for level, away in ((below, share), (above, 1 - share)):
             weight = torch.where((level > 0) | (away < DARK), 1 - away, 0)
@@ -179,4 +225,4 @@ def _distances(
             squares += np.bincount(place, error, len(squares))
             counts += np.bincount(place, num, len(counts))
     shape = 1 + len(names), MAX_LEVELS
-    return squares.reshape(shape), counts.reshape(shape)
+    return squares.reshape(shape), counts.reshape(shape), brightest

@@ -197,9 +197,9 @@ def _lens28() -> TrainingConfig:
 
 
 def _lens150() -> TrainingConfig:
-    """The recipe of `lens64` at native size, in patches of 5 pixels.
+    """The recipe of `lens64` at native size.
 
-    Behind its patches the network is that of `lens64`, whose weights it can start from.
+    Behind its first level the network is that of `lens64`, whose weights it can start from.
     """
     recipe = _lens64()
     model = replace(
@@ -208,7 +208,7 @@ def _lens150() -> TrainingConfig:
         transform=TransformConfig(kind="asinh", scale=0.0344),
         schedule=ScheduleConfig(kind="log_snr", sigma_min=0.01, sigma_max=50.0),
         denoiser=replace(recipe.model.denoiser, p_mean=-0.6),
-        network=replace(PATCHES, patch=5, refine_channels=8),
+        network=replace(PATCHES, channels=(24, 48, 96, 128), attention_levels=(3,)),
     )
     return replace(recipe, preset="lens150", model=model, size=150, total_images=600_000)
 

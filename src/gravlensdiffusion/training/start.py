@@ -68,7 +68,10 @@ def start_from(model: Model, init: str | Path, *, keeps_prior: bool = False) -> 
     _carry_additions(state, own)
     kept = {k: v for k, v in own.items() if not k.startswith("network.")}
     mean = other.state_dict()["transform.mean"]
-    if model.config.transform == other.config.transform and mean.shape == own["transform.mean"].shape:
+    if (
+        model.config.transform == other.config.transform
+        and mean.shape == own["transform.mean"].shape
+    ):
         kept["transform.mean"] = mean
     if keeps_prior:
         if model.config.parameters != other.config.parameters:
