@@ -1,6 +1,5 @@
 """What a model expects of the images of a condition: the smooth lens, where all of it is given."""
 
-import math
 from dataclasses import replace
 from typing import cast
 
@@ -31,6 +30,8 @@ LEAST_SPREAD = 1e-4
 """Distance from that image that counts as the least [model units]."""
 MAX_LEVELS, LEAST_COUNT = 64, 100
 """Brightnesses at which that is measured, and pixels that a brightness needs."""
+SHARE_BELOW = 0.99
+"""Share of images whose brightest pixel shows how bright one can be; the rest are held to it."""
 DARK = 0.05
 """Brightness below which pixels count as dark [steps]: from there on, the distance grows with the light."""
 
@@ -177,7 +178,7 @@ def fit_spread(
             equation.smooth,
             spread=first,
             class_spread=by_name,
-            brightest=math.ceil(1e4 * brightest) / 1e4,
+            brightest=round(brightest, 4),
         )
     return _with_smooth(config, network, equation, kept)
 
@@ -197,9 +198,9 @@ def _distances(
     """Return the sum of squared distances from the smooth lens, of how many pixels it is, and the brightest.
 
     The first two have the shape ``(1 + classes, MAX_LEVELS)``: of images without a class, and of each class. The
-    last is the brightest pixel of any image, in units of the brightest of its smooth lens; 0 where none is known.
+    last is the brightest pixel of an image, in units of the brightest of its smooth lens; 0 where none is known.
     """
-    brightest = 0.0
+    ratios: list[float] = []
     squares = np.zeros((1 + len(names)) * MAX_LEVELS)
     counts = np.zeros_like(squares)
     for numbers in np.array_split(drawn_rows(len(data), NUM_SPREAD), NUM_SPREAD // BATCH):
@@ -213,8 +214,7 @@ def _distances(
         below, above, share = expected.levels(smooth, MAX_LEVELS)
         of_class = ((label + 1) * MAX_LEVELS)[:, None, None, None]
         is_given = expected.smooth.equation.are_given(given)
-        ratios = (_brightest(images) / _brightest(smooth))[is_given]
-        brightest = max(brightest, *ratios.flatten().tolist())
+        ratios += (_brightest(images) / _brightest(smooth))[is_given].flatten().tolist()
         square = (x - mean).double().square()
         for level, away in ((below, share), (above, 1 - share)):
             weight = torch.where((level > 0) | (away < DARK), 1 - away, 0)
@@ -225,4 +225,5 @@ def _distances(
             squares += np.bincount(place, error, len(squares))
             counts += np.bincount(place, num, len(counts))
     shape = 1 + len(names), MAX_LEVELS
+    brightest = float(np.quantile(ratios, SHARE_BELOW)) if ratios else 0.0
     return squares.reshape(shape), counts.reshape(shape), brightest
