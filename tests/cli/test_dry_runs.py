@@ -61,7 +61,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "lacking": tiny(parameters=("redshift",)),
         "theta_E": tiny(parameters=("theta_E",)),
         "turned": tiny(parameters=("source_x",), augment="d4"),
-        "odd": replace(PRESETS["lens150"](), size=8, noise="learned", parameters=()),
+        "odd": replace(PRESETS["slacs96"](), size=8, noise="learned", parameters=()),
     }
     for name, config in recipes.items():
         (work / f"{name}.json").write_text(to_json(config))
