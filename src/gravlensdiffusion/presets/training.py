@@ -209,7 +209,7 @@ def _lens150() -> TrainingConfig:
         schedule=ScheduleConfig(kind="log_snr", sigma_min=0.01, sigma_max=50.0),
         denoiser=replace(recipe.model.denoiser, p_mean=-0.6),
         network=replace(PATCHES, channels=(24, 48, 96, 128), attention_levels=(3,)),
-        sampling=replace(recipe.model.sampling, num_steps=12),
+        sampling=replace(recipe.model.sampling, num_steps=12, draft_steps=6),
     )
     return replace(recipe, preset="lens150", model=model, size=150, total_images=600_000)
 
