@@ -58,7 +58,7 @@ class SmoothLensConfig(Bounded):
         class_spread: The same of the images of a class, by its name, as many numbers; a class that is not
             there has that of all.
         brightest: Brightest pixel that an image can have, in units of the brightest of its smooth lens, as 99 of 100
-            training images keep to; 0 for any. Lensing moves light, and makes no place brighter than its source.
+            training images keep to; 0 for any. Lensing conserves surface brightness.
     """
 
     num_pixels: Annotated[int, Range(at_least=0, at_most=MAX_SIDE)] = 0
