@@ -84,10 +84,7 @@ def whole_folder(
             entries = sorted(temporary.iterdir())
             for entry in entries:
                 target = folder / entry.name
-                if target.is_dir():
-                    # A folder cannot be replaced in one step: the old one makes way first.
-                    target.rename(temporary / f"old-{entry.name}")
-                entry.replace(target)
+                _replace(entry, target, temporary / f"old-{entry.name}")
             for name in set(replaced) - {entry.name for entry in entries}:
                 if (folder / name).exists():
                     (folder / name).rename(temporary / name)
@@ -97,9 +94,23 @@ def whole_folder(
         if isinstance(error.__cause__, OSError):
             # It would name the temporary folder.
             raise unwritable(folder, error.__cause__) from error
-        raise
+        if str(temporary) not in str(error):
+            raise
+        raise GravLensError(str(error).replace(str(temporary), str(folder))) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _replace(entry: Path, target: Path, old: Path) -> None:
+    """Move an entry to its name; a folder of that name makes way first, and comes back if that fails."""
+    try:
+        if target.is_dir():
+            target.rename(old)
+        entry.replace(target)
+    except BaseException:
+        if old.exists() and not target.exists():
+            old.rename(target)
+        raise
 
 
 def temporary_name(path: Path) -> Path:
@@ -176,6 +187,15 @@ def refuse_existing(path: Path, *, overwrite: bool) -> None:
         raise GravLensError(f"{path}: is a folder, cannot be written as a file")
     if not overwrite and (path.exists() or path.is_symlink()):
         raise GravLensError(f"{path}: exists already; choose another name or use `overwrite`")
+
+
+def check_apart(out: Path, read: Iterable[str | os.PathLike[str]]) -> None:
+    """Refuse to write over files and folders that are read, into such a folder, or over one around them."""
+    target = out.resolve()
+    for path in map(Path, read):
+        own = path.resolve()
+        if target == own or target in own.parents or own in target.parents:
+            raise GravLensError(f"{out}: is part of what is read, or holds it; name another")
 
 
 def _host() -> str:

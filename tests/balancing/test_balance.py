@@ -172,7 +172,7 @@ def test_targets_that_cannot_be(
 def test_a_set_is_not_written_over_nor_into(tmp_path: Path, data: str) -> None:
     (tmp_path / "set").mkdir()
     before = save_set(tmp_path / "set" / "s.h5").path.read_bytes()
-    with pytest.raises(GravLensError, match="belongs to the set that is balanced"):
+    with pytest.raises(GravLensError, match="is part of what is read, or holds it"):
         balance(str(tmp_path / data), tiny(), tmp_path / "set" / "s.h5", overwrite=True)
     assert (tmp_path / "set" / "s.h5").read_bytes() == before
 

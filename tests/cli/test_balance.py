@@ -171,7 +171,7 @@ def test_output_stays_out_of_the_set(model, tmp_path, capsys):
         (tmp_path / "shards" / "a.h5", tmp_path / "shards" / "a.h5"),
     ):
         assert run(model, data, "--out", out, "--overwrite") == 2
-        assert "belongs to the set that is balanced; name another" in capsys.readouterr().err
+        assert "is part of what is read, or holds it; name another" in capsys.readouterr().err
     assert [path.name for path in (tmp_path / "shards").iterdir()] == ["a.h5"]
 
 

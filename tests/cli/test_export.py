@@ -28,6 +28,21 @@ def test_a_set_becomes_a_file_for_each_image(lenses, tmp_path, capsys, name):
     assert main(words) == 0
 
 
+@pytest.mark.parametrize("source", ["set", "set/lenses.h5", "set/npy", "link"])
+def test_what_is_exported_is_not_replaced(lenses, tmp_path, capsys, source):
+    assert main(["export", str(lenses), "--to", "npy", str(tmp_path / "set")]) == 0
+    if source != "set/npy":
+        (tmp_path / "set" / "npy").rename(tmp_path / "other")
+        lenses.rename(tmp_path / "set" / "lenses.h5")
+    (tmp_path / "link").symlink_to(tmp_path / "set")
+    before = {path: path.read_bytes() for path in (tmp_path / "set").rglob("*.*")}
+    words = ["export", str(tmp_path / source), "--to", "png", str(tmp_path / "set"), "--overwrite"]
+    capsys.readouterr()
+    assert main(words) == 2
+    assert "is part of what is read, or holds it; name another" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in (tmp_path / "set").rglob("*.*")} == before
+
+
 def test_fits_files_say_where_a_simulated_image_comes_from(lenses, tmp_path):
     assert main(["export", str(lenses), "--to", "fits", str(tmp_path / "out")]) == 0
     header = fits.getheader(tmp_path / "out" / "fits" / "00002.fits")

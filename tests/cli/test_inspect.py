@@ -29,6 +29,20 @@ def rows(text: str) -> dict[str, str]:
     return {pair[0]: pair[-1] for pair in pairs}
 
 
+def test_a_picture_of_the_set_is_not_replaced_by_its_preview(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for k, image in enumerate(lens_images(4)):
+        Image.fromarray((255 * image / image.max()).astype(np.uint8)).save(folder / f"{k}.png")
+    picture = folder / "0.png"
+    before = picture.read_bytes()
+    assert main(["inspect", str(folder), "--out", str(picture), "--overwrite"]) == 2
+    assert "is part of what is read, or holds it" in capsys.readouterr().err
+    assert picture.read_bytes() == before
+
+
 def test_numbers_and_preview(
     path: Path, elsewhere: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

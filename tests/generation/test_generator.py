@@ -16,7 +16,7 @@ from gravlensdiffusion.config.model import (
 from gravlensdiffusion.config.network import UNetConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.generation.generator import LensGenerator
-from gravlensdiffusion.generation.request import Request
+from gravlensdiffusion.generation.request import Asked, Request
 from gravlensdiffusion.model.build import SAMPLERS, Model, build_model
 from gravlensdiffusion.model.transform import Transform
 from tests.models import PRIOR
@@ -168,8 +168,21 @@ def test_a_model_without_classes() -> None:
     assert generator.sample(2, num_steps=2).labels.tolist() == [-1, -1]
     with pytest.raises(GravLensError, match="only 'any'"):
         generator.sample(2, label="a")
-    with pytest.raises(GravLensError, match="knows nothing to guide by"):
+    with pytest.raises(GravLensError, match="has nothing to guide by: no class or parameter"):
         generator.sample(2, guidance=2.0)
+
+
+@pytest.mark.parametrize("label", [None, "a", ["a", "any"]])
+def test_guidance_changes_images_that_are_of_a_class(label: str | list[str] | None) -> None:
+    generator = LensGenerator(model())
+    asked: Asked = {"label": label, "num_steps": 2}
+    plain = generator.sample(2, **asked).images
+    assert not np.array_equal(plain, generator.sample(2, guidance=3.0, **asked).images)
+
+
+def test_guidance_of_images_of_any_class_is_refused() -> None:
+    with pytest.raises(GravLensError, match="has nothing to guide by: no class or parameter"):
+        LensGenerator(model()).sample(2, label="any", guidance=3.0)
 
 
 def test_no_such_device(tmp_path: Path) -> None:

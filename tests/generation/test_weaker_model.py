@@ -73,10 +73,15 @@ def test_the_weaker_model_is_named_by_its_weights_where_it_matters(
         ({"observation": None}, "noise"),
     ],
 )
-def test_a_weaker_model_of_other_images_is_refused(change: dict[str, Any], what: str) -> None:
+def test_weights_of_other_images_are_refused_beside_a_model(
+    change: dict[str, Any], what: str
+) -> None:
     other = build_model(replace(ORDERED, prior_size=0, prior_draws="rows", **change))
-    with pytest.raises(GravLensError, match=f"`weak` must be .*; this one has another .*{what}$"):
+    wrong = f" must be a model of the same images, .*; this one has another .*{what}$"
+    with pytest.raises(GravLensError, match=f"`weak`{wrong}"):
         LensGenerator(awake(), weak=other)
+    with pytest.raises(GravLensError, match=f"what few_steps holds{wrong}"):
+        LensGenerator(awake(), few_steps=other)
 
 
 def test_a_weaker_model_of_another_mean_image_is_refused() -> None:

@@ -76,6 +76,19 @@ def test_a_set_of_another_kind_names_images_by_their_numbers():
     assert rings(3).resized(8).select([2, 0]).name(0) == "image 2"
 
 
+def test_the_same_images_are_read_whole_in_every_order():
+    class Parts(ArraySource):
+        def read_whole(self, index):
+            return np.full((1, 20, 20), index, np.float32)
+
+    source = rings(4)
+    parts = Parts(source.images, source.labels, source.header)
+    order = [2, 0, 3]
+    for made in (parts.select(order), parts.relabelled({"small": "round"}).select(order)):
+        assert [made.read_whole(k).mean() for k in range(3)] == order
+    assert parts.crop(8).read_whole(1).shape == (1, 8, 8)
+
+
 def test_blocks_are_walked_through_as_often_as_asked(monkeypatch):
     source = rings(7)
     blocks = source.blocks(3)

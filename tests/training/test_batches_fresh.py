@@ -16,6 +16,7 @@ from gravlensdiffusion.model.folders import checkpoints
 from gravlensdiffusion.training import batches
 from gravlensdiffusion.training.batches import FreshSet, load_batch
 from gravlensdiffusion.training.data import prepare_data
+from gravlensdiffusion.training.diffusion import open_training
 from tests.sources import tiny
 
 
@@ -43,6 +44,22 @@ def test_image_i_of_the_training_is_image_i_of_the_simulation(tmp_path):
     assert batch.condition.label.tolist() == whole.labels[counts].tolist()
     truth = np.stack([whole.parameters[name][counts] for name in config.parameters], axis=1)
     assert np.array_equal(batch.condition.parameters, truth)
+
+
+@pytest.mark.parametrize("names", [("axion", "cdm", "no_sub"), ("cdm", "axion")])
+def test_a_training_takes_images_for_what_they_are(tmp_path, names):
+    config = recipe(seed=3, label_dropout=0.0)
+    config = replace(config, model=replace(config.model, class_names=names))
+    source = FreshSet.open("preset:deeplense", config)
+    with open_training(config, source, tmp_path / "run", device="cpu", writes=False) as training:
+        first = config.batch_size
+        taken = training.load(first).condition.label
+    whole = simulate("deeplense", 100, 3, size=10, noise_free=True, flux_unit="e-/s")
+    truth = whole.labels[first : first + config.batch_size]
+    own = whole.header.class_names
+    known = training.model.config.class_names
+    assert [known[k] for k in taken] == [own[k] for k in truth]
+    assert known[: len(names)] == names
 
 
 def test_images_have_the_classes_of_the_model(tmp_path):

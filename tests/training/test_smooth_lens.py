@@ -9,11 +9,13 @@ import torch
 from gravlensdiffusion import LensGenerator, simulate, train
 from gravlensdiffusion.codec import from_json, to_json
 from gravlensdiffusion.conditioning import Condition
+from gravlensdiffusion.config.instrument import SkyCorrelation
 from gravlensdiffusion.config.model import ModelConfig
 from gravlensdiffusion.config.network import SmoothLensConfig, UNetConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.model.checkpoint import load_model
 from gravlensdiffusion.model.expectation import Expectation, fit_spread
+from gravlensdiffusion.simulation.observe import noise_std
 from gravlensdiffusion.training.adapt import adapt
 from gravlensdiffusion.training.diffusion import open_training
 from tests.sources import tiny
@@ -43,6 +45,28 @@ def folder(lenses, tmp_path_factory):
         num_pixels=150, psf_fwhm_arcsec=0.087, zero_point=25.0
     )
     return folder
+
+
+@pytest.mark.parametrize("table", [None, ((1.0, 0.37), (0.37, 0.148))])
+@pytest.mark.parametrize("exposure_time", [None, 1000.0])
+def test_the_signal_to_noise_is_that_of_the_noise_that_is_drawn(folder, table, exposure_time):
+    model = load_model(folder)
+    correlation = None if table is None else SkyCorrelation(table=table)
+    observation = replace(
+        model.config.observation, exposure_time=exposure_time, sky_correlation=correlation
+    )
+    parameters = model.prior[:3, 1:].double()
+    flux = model.expected.smooth.native(parameters).numpy()
+    found = model.expected.signal_to_noise(parameters, observation)
+    ratios = flux / noise_std(flux, observation, correlation)
+    np.testing.assert_allclose(found, np.linalg.norm(ratios, axis=(1, 2)), rtol=1e-5)
+
+
+def test_guidance_needs_a_class_where_both_estimates_know_the_lens(folder):
+    generator = LensGenerator.from_pretrained(folder, device="cpu")
+    assert generator.request(2, label="cdm", guidance=2.0).guidance == 2
+    with pytest.raises(GravLensError, match="has nothing to guide by: no class is asked for"):
+        generator.request(2, label="any", guidance=2.0)
 
 
 def test_the_spread_is_that_of_images_about_the_smooth_lens(folder, lenses):

@@ -12,10 +12,10 @@ from typing import Any
 
 from gravlensdiffusion import __version__
 from gravlensdiffusion.balancing.fit import Fit, Seen
-from gravlensdiffusion.balancing.settings import BalanceSettings, check_apart, class_targets, fill
+from gravlensdiffusion.balancing.settings import BalanceSettings, class_targets, fill
 from gravlensdiffusion.codec import parse_record, to_json
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.files import LOCK, held, whole_file
+from gravlensdiffusion.files import LOCK, check_apart, held, whole_file
 from gravlensdiffusion.formats.open import Images, as_set
 from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.generation.noise import Clipping
@@ -170,8 +170,7 @@ def balance(
     """
     out = Path(out)
     check_store_file(out, overwrite=overwrite)
-    if not isinstance(source, LensSet):
-        check_apart(out, Path(source))
+    check_apart(out, source.files if isinstance(source, LensSet) else [source])
     source = as_set(source)
     if not isinstance(generator, LensGenerator):
         generator = LensGenerator.from_pretrained(generator)

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from gravlensdiffusion.config.bounds import Count, Guidance, NoiseSeed, check_ranges
 from gravlensdiffusion.errors import GravLensError
@@ -35,13 +34,6 @@ class BalanceSettings:
 
     def __post_init__(self) -> None:
         check_ranges(self, "`{}`")
-
-
-def check_apart(out: Path, data: Path) -> None:
-    """Refuse to write the balanced set over the set itself, or into its folder."""
-    own, target = data.resolve(), out.resolve()
-    if target == own or own in target.parents:
-        raise GravLensError(f"{out}: belongs to the set that is balanced; name another")
 
 
 def class_targets(

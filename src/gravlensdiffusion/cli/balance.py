@@ -63,7 +63,8 @@ class Options:
 
     def run(self) -> None:
         """Fill the classes and write one file."""
-        from gravlensdiffusion.balancing.settings import BalanceSettings, check_apart, class_targets
+        from gravlensdiffusion.balancing.settings import BalanceSettings, class_targets
+        from gravlensdiffusion.files import check_apart
         from gravlensdiffusion.store.writer import check_store_file
 
         self.sampling.check()
@@ -77,7 +78,7 @@ class Options:
             flux_unit=self.flux_unit,
         )
         check_store_file(self.out, overwrite=self.overwrite)
-        check_apart(self.out, self.data)
+        check_apart(self.out, [self.data])
         from gravlensdiffusion.balancing.balance import balance
         from gravlensdiffusion.generation.generator import LensGenerator
 

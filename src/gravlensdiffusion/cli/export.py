@@ -32,9 +32,14 @@ class Options:
     def run(self) -> None:
         """Write it."""
         if self.to != "diffusers":
-            from gravlensdiffusion.formats.writers import whole_set, write_images
+            from gravlensdiffusion.formats.writers import (
+                check_apart_from_set,
+                whole_set,
+                write_images,
+            )
 
             lenses, formats = self.files.open(Path(self.source)), (self.to,)
+            check_apart_from_set(self.out, lenses.files)
             with whole_set(self.out, formats, overwrite=self.overwrite) as partial:
                 write_images(partial, lenses.records(), lenses.header, formats, num=len(lenses))
             print(f"wrote {len(lenses):,} images of {self.source} to {self.out}: {self.to}")

@@ -58,13 +58,15 @@ class Options:
     def run(self) -> None:
         """Print the numbers and write the preview."""
         from gravlensdiffusion.errors import GravLensError
-        from gravlensdiffusion.files import check_picture, check_writable
+        from gravlensdiffusion.files import check_apart, check_picture, check_writable
         from gravlensdiffusion.sets.inspection import inspect_lenses
 
         if self.out is not None:
             check_writable(self.out)
             check_picture(self.out, overwrite=_may_replace(self, self.out))
         source = self.files.open(self.path, mixed=True, with_notes=False)
+        if self.out is not None:
+            check_apart(self.out, source.files)
         summary = inspect_lenses(source)
         say(*_describe(source, summary))
         try:

@@ -101,6 +101,7 @@ class Options:
             check_store_file(self.out, overwrite=self.overwrite)
         from joblib import cpu_count
 
+        from gravlensdiffusion.files import check_apart
         from gravlensdiffusion.formats.open import open_set
         from gravlensdiffusion.simulation.simulated_set import simulate
         from gravlensdiffusion.store.writer import write_store
@@ -109,6 +110,7 @@ class Options:
         sources = None
         if self.sources is not None:
             sources = open_set(self.sources, mixed=True, any_unit=True, skip_bad=True)
+            check_apart(self.out, sources.files)
         jobs = cpu_count() if self.work.jobs is None else self.work.jobs
         lenses = simulate(
             self.preset,

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from itertools import pairwise
 from typing import Annotated, Literal
 
@@ -88,6 +88,10 @@ class ScheduleConfig(Bounded):
             yield "schedule must satisfy 0 < sigma_min < sigma_max"
 
 
+_PRECONDITIONED = ("uniform_fraction", "p_mean", "p_std", "skip")
+"""Settings of a denoiser that no other prediction reads."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DenoiserConfig(Bounded):
     """What the network predicts and which noise levels training visits.
@@ -123,6 +127,12 @@ class DenoiserConfig(Bounded):
             yield "denoiser noise is for a denoiser with skip false"
         if self.clip and self.prediction == "preconditioned":
             yield "denoiser clip goes with data in [-1, 1], not with preconditioning"
+        if self.floor and self.skip:
+            yield "denoiser floor is for a denoiser with skip false"
+        if self.prediction != "preconditioned":
+            for each in fields(self):
+                if each.name in _PRECONDITIONED and getattr(self, each.name) != each.default:
+                    yield f"denoiser {each.name} is for prediction 'preconditioned'"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -21,7 +21,7 @@ from astropy.io import fits
 from PIL import Image, PngImagePlugin
 
 from gravlensdiffusion.errors import GravLensError
-from gravlensdiffusion.files import refuse_existing, whole_folder
+from gravlensdiffusion.files import check_apart, refuse_existing, whole_folder
 from gravlensdiffusion.formats.fits_header import (
     ARCSEC_PER_DEGREE,
     FLUX_UNIT,
@@ -95,6 +95,12 @@ def check_set(folder: Path, formats: Sequence[str], *, overwrite: bool) -> None:
             raise GravLensError(f"{target}: holds other files ({other}), so is not replaced")
     for name in (GRID, GIF):
         refuse_existing(folder / name, overwrite=overwrite)
+
+
+def check_apart_from_set(folder: Path, read: Iterable[Path]) -> None:
+    """Refuse a folder whose set, which is replaced, is read, or holds what is."""
+    for name in _SET_ENTRIES:
+        check_apart(folder / name, read)
 
 
 def whole_set(

@@ -30,6 +30,7 @@ from gravlensdiffusion.generation.request import (
     Asked,
     Request,
     Span,
+    check_guided,
     class_indices,
     parameter_table,
 )
@@ -117,14 +118,14 @@ class LensGenerator(Pretrained):
                 "noise-free images"
             )
         weak = None if guidance == 1.0 else self.weak
-        if guidance != 1.0 and weak is None and not self.is_conditional:
-            raise GravLensError(f"model '{self.name}' knows nothing to guide by")
         if weak is not None and name == CONSISTENCY:
             raise GravLensError(
                 f"model '{self.name}' draws {steps} steps by distilled weights, which no weaker model "
                 "guides; choose another `sampler`"
             )
         draw_missing_parameters(self.model, labels, table, numbers, seed)
+        if guidance != 1.0 and weak is None:
+            check_guided(labels, None if self.model.expected else table, self.name)
         return Request(
             labels=labels,
             parameters=table,

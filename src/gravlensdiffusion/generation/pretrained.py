@@ -35,8 +35,9 @@ class Pretrained:
         self.name = name
         if few_steps is None and model.config.sampling.few_steps:
             few_steps = model
-        if weak is not None:
-            model.check_alike(weak)
+        for other, called in ((weak, "`weak`"), (few_steps, f"what {FEW_STEPS} holds")):
+            if other is not None:
+                model.check_alike(other, called)
         self.few_steps = few_steps and few_steps.eval()
         self.weak = weak and weak.eval()
 

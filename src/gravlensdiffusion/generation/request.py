@@ -260,6 +260,21 @@ def parameter_table(
     return table
 
 
+def check_guided(
+    labels: NDArray[np.int16], parameters: NDArray[np.float64] | None, model_name: str
+) -> None:
+    """Refuse guidance of images of which nothing is asked that it leaves out of the other estimate.
+
+    Args:
+        labels: Class of each image, shape ``(N,)``; -1 for any.
+        parameters: Theirs, shape ``(N, P)``, NaN for nothing; None where both estimates have them.
+        model_name: What the message calls the model.
+    """
+    if (labels == UNLABELLED).all() and (parameters is None or np.isnan(parameters).all()):
+        what = "class" if parameters is None else "class or parameter"
+        raise GravLensError(f"model '{model_name}' has nothing to guide by: no {what} is asked for")
+
+
 def _spread(span: Span, parameter: ParameterConfig, u: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the values at shares u of a range, even on the scale of its parameter."""
     is_log = parameter.scale == "log"

@@ -83,8 +83,12 @@ class Model(nn.Module):
         """Return the training loss of each image; see `Denoiser.loss`."""
         return self.denoiser.loss(x, t, eps, condition)
 
-    def check_alike(self, weak: "Model") -> None:
-        """Refuse a weaker model whose estimates of one noisy image cannot be mixed with this one's.
+    def check_alike(self, other: "Model", name: str) -> None:
+        """Refuse a model whose estimates of one noisy image cannot stand in for this one's.
+
+        Args:
+            other: The other model.
+            name: What the message calls it.
 
         Raises:
             GravLensError: If it knows other images, orders or noise levels; it says what.
@@ -103,11 +107,11 @@ class Model(nn.Module):
                 "noise": config.observation,
             }
 
-        others = told(weak)
+        others = told(other)
         for what, value in told(self).items():
             if value != others[what]:
                 raise GravLensError(
-                    "`weak` must be a model of the same images, such as an earlier checkpoint of the "
+                    f"{name} must be a model of the same images, such as another checkpoint of the "
                     f"run; this one has another {what}"
                 )
 

@@ -125,7 +125,9 @@ class Expectation(nn.Module):
         flux = self.smooth.native(parameters)
         variance = torch.full_like(flux, observation.background_rms**2)
         if observation.exposure_time is not None:
-            variance = variance + flux / observation.exposure_time
+            correlation = observation.sky_correlation
+            shared = 1.0 if correlation is None else correlation.total
+            variance = variance + flux / (observation.exposure_time * shared)
         return (flux.square() / variance).sum(dim=(1, 2)).sqrt()
 
 

@@ -189,6 +189,12 @@ class View(LensSet):
         read = self._source.read_noise_free if self._are_twins else self._source.read
         return self._changed(read(self._in_source(indices)))
 
+    def read_whole(self, index: int) -> NDArray[np.float32]:
+        """Return all of an image, shape ``(C, H, W)``, where the set holds a part of it as it is."""
+        if self._change is not None or self._are_twins:
+            return super().read_whole(index)
+        return self._source.read_whole(self._row(index))
+
     def read_noise_free(self, indices: Indices) -> NDArray[np.float32]:
         """Return the noise-free twins of images, shape ``(B, C, H, W)``."""
         return self._changed(self._source.read_noise_free(self._in_source(indices)))
@@ -200,12 +206,11 @@ class View(LensSet):
 
     def read_psf(self, index: int) -> NDArray[np.generic] | None:
         """Return the point spread function that comes with an image; None where its pixels are others now."""
-        row = int(index if self._rows is None else self._rows[index])
-        return None if self._change is not None else self._source.read_psf(row)
+        return None if self._change is not None else self._source.read_psf(self._row(index))
 
     def name(self, index: int) -> str:
         """Return where image ``index`` comes from."""
-        return self._source.name(int(index if self._rows is None else self._rows[index]))
+        return self._source.name(self._row(index))
 
     def close(self) -> None:
         """Close the files of the other set."""
@@ -229,6 +234,9 @@ class View(LensSet):
         found = table[np.concatenate([*parts, np.empty(0, np.int64)]).astype(np.int64)]
         found["image"] = np.repeat(np.arange(len(self)), stops - starts)
         return found
+
+    def _row(self, index: int) -> int:
+        return int(index if self._rows is None else self._rows[index])
 
     def _in_source(self, indices: Indices) -> Indices:
         return indices if self._rows is None else self._rows[as_indices(indices, len(self))]

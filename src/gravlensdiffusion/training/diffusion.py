@@ -151,9 +151,9 @@ class DiffusionTraining(Training):
         tell: Callable[[str], object],
     ) -> None:
         processes = Processes.launched()
-        self._fresh = source if isinstance(source, FreshSet) else None
         present = source.with_present_classes().header.class_names
         source = source.with_classes(dict.fromkeys((*config.model.class_names, *present)))
+        self._fresh = source if isinstance(source, FreshSet) else None
         check_names(config.augment, config.parameters)
         self.config = config
         run, self.data, held_out = processes.main_first(
