@@ -93,6 +93,7 @@ def train_encoder(
     seed: int = 0,
     batch_size: int = 128,
     peak_rate: float = 3e-3,
+    init: LensEncoder | None = None,
     progress: bool = False,
 ) -> LensEncoder:
     """Train an encoder; images are mirrored, turned and scaled at random.
@@ -104,6 +105,7 @@ def train_encoder(
         seed: Seed of weights, order and augmentation.
         batch_size: Images per step.
         peak_rate: Largest learning rate.
+        init: An encoder to begin with: the whole of one of the same size, the convolutions of another, or None.
         progress: Whether to show on stderr how far it is.
     """
     # Mirrored and turned, what has a direction has mean zero.
@@ -117,6 +119,10 @@ def train_encoder(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = LensEncoder(config).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if init is not None and init.config.image_size == config.image_size:
+        network.load_state_dict(init.state_dict())
+    elif init is not None:
+        network.stages.load_state_dict(init.stages.state_dict())
     training = _EncoderTraining(network.train(), data, epochs, seed, batch_size, peak_rate)
     for _ in shown(training, is_shown=progress):
         pass

@@ -32,7 +32,7 @@ from gravlensdiffusion.store.reader import LensStore
 PLANS = {
     28: ((16, 24, 48, 64), (2, 1, 2, 2)),
     64: ((16, 24, 48, 64), (2, 2, 2, 2)),
-    150: ((16, 24, 48, 64), (2, 3, 2, 2)),
+    150: ((16, 24, 48, 64), (2, 2, 2, 3)),
 }
 """Channels and strides of the stages, by image size."""
 NUM_HELD_OUT = 2000
@@ -56,6 +56,10 @@ class Options:
     """Image size [pixel]."""
     real: Path | None = None
     """Folder of deeplense_samples_36.npz and its fits."""
+    init: Path | None = None
+    """Folder of an encoder to begin with: the whole of one of this size, the convolutions of another."""
+    peak_rate: float = 3e-3
+    """Largest learning rate."""
     num_features: int = 32
     """Features."""
     epochs: int = 15
@@ -107,7 +111,15 @@ def train(options: Options, training: list[EncoderSet]) -> None:
         training_data=f"{len(both):,} images of presets deeplense and deeplense-wide",
     )
     start = time.perf_counter()
-    network = train_encoder(config, both, epochs=options.epochs, seed=options.seed, progress=True)
+    network = train_encoder(
+        config,
+        both,
+        epochs=options.epochs,
+        seed=options.seed,
+        peak_rate=options.peak_rate,
+        init=None if options.init is None else load_encoder(options.init),
+        progress=True,
+    )
     print(f"trained in {(time.perf_counter() - start) / 60:.1f} min")
     whiten(network, encode(network, training[0].images))
     save_model(options.out, network, half=True)

@@ -89,6 +89,18 @@ def test_training_is_a_function_of_its_seed():
     assert not torch.equal(one.features.weight, other.features.weight)
 
 
+def test_training_begins_with_an_encoder_of_its_size_or_the_convolutions_of_another(trained):
+    same = train_encoder(CONFIG, rings(100, 0), epochs=0, init=trained)
+    assert all(
+        torch.equal(value, trained.state_dict()[name]) for name, value in same.state_dict().items()
+    )
+    larger = replace(CONFIG, image_size=2 * CONFIG.image_size)
+    begun = train_encoder(larger, rings(100, 0), epochs=0, init=trained)
+    for name, value in begun.stages.state_dict().items():
+        assert torch.equal(value, trained.stages.state_dict()[name]), name
+    assert not torch.equal(begun.features.weight, trained.features.weight)
+
+
 @torch.no_grad()
 def test_whitened_features_have_unit_covariance_and_say_the_same(trained):
     encoder, images = copy.deepcopy(trained), rings(200, 3).images
