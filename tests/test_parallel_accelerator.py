@@ -1,9 +1,10 @@
 """The environment has no say in how a model is trained."""
 
+import accelerate.state
 import pytest
 from accelerate.utils import DynamoBackend
 
-from gravlensdiffusion.parallel import build_accelerator
+from gravlensdiffusion.parallel import build_accelerator, find_device
 
 
 @pytest.mark.parametrize(
@@ -26,3 +27,11 @@ def test_the_environment_changes_no_weights(
     assert found.mixed_precision == "no"
     assert found.gradient_accumulation_steps == 1
     assert found.state.dynamo_plugin.backend is DynamoBackend.NO
+
+
+@pytest.mark.parametrize("device", ["auto", "cpu"])
+def test_training_computes_where_everything_else_does(
+    monkeypatch: pytest.MonkeyPatch, device: str
+) -> None:
+    monkeypatch.setattr(accelerate.state, "is_mps_available", lambda *_, **__: True)
+    assert build_accelerator(device, "fp32").device.type == find_device(device)

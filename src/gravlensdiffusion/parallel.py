@@ -174,7 +174,8 @@ def find_device(device: object) -> str:
     """Return the device to compute on, as torch calls it.
 
     Args:
-        device: ``cpu``, ``cuda``, ``cuda:1`` or ``mps``, as text or torch.device; or ``auto`` for CUDA where there is such.
+        device: ``cpu``, ``cuda``, or ``cuda:1``, as text or torch.device; or ``auto`` for CUDA where there is such. MPS has no
+            double precision, in which noise levels are computed.
 
     Raises:
         GravLensError: If it is not there, or is none of these.
@@ -185,14 +186,12 @@ def find_device(device: object) -> str:
     kind, _, number = name.partition(":")
     if name == "auto":
         return "cuda" if has_gpu else "cpu"
-    if re.fullmatch(r"(cpu|cuda|mps)(:[0-9]+)?", name) is None:
-        raise GravLensError(f"`device` must be auto, cpu, cuda, cuda:0 or mps, got {name!r}")
+    if re.fullmatch(r"(cpu|cuda)(:[0-9]+)?", name) is None:
+        raise GravLensError(f"`device` must be auto, cpu, cuda or cuda:0, got {name!r}")
     if kind == "cuda" and not has_gpu:
         raise GravLensError("no CUDA device here; use `device` cpu or auto")
     if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
         raise GravLensError(f"no {name} here; there are {torch.cuda.device_count()} CUDA devices")
-    if kind == "mps" and not torch.backends.mps.is_available():
-        raise GravLensError("no MPS device here; use `device` cpu or auto")
     return name if kind == "cuda" else kind
 
 
@@ -215,8 +214,8 @@ def build_accelerator(device: str, precision: str, batch_size: int = 0) -> "Acce
 
     found = find_device(device)
     processes = Processes.launched()
-    # Without a GPU, Accelerate takes each of several processes for one that is alone, unless told.
-    is_on_cpu = str(device) == "cpu" or (processes.num > 1 and found == "cpu")
+    # Unless told, Accelerate takes each of several processes for one that is alone, and the GPU of a Mac.
+    is_on_cpu = found == "cpu"
     if processes.num == 1:
         # Accelerate keeps what an earlier run in this process was given, and refuses anything else.
         AcceleratorState._reset_state(reset_partial_state=True)

@@ -154,13 +154,14 @@ def without(state: dict[str, Tensor], name: str) -> dict[str, Tensor]:
     [
         (lambda s: without(s, "conv_in.bias"), "'conv_in.bias' is missing"),
         (lambda s: {**s, "extra": torch.zeros(1)}, "'extra' is not part"),
-        (lambda s: {**s, "conv_in.bias": torch.zeros(31)}, r"\(31,\), expected \(32,\)"),
+        (lambda s: {**s, "conv_in.bias": torch.zeros(31)}, r"\(31,\), expected .* \(32,\)"),
+        (lambda s: {**s, "conv_in.bias": torch.zeros(1).expand(10**13)}, r"expected .* \(32,\)"),
         (lambda s: {**s, "conv_in.bias": torch.zeros(32, dtype=torch.int32)}, "int32"),
         (lambda s: {**s, "conv_in.bias": torch.full((32,), math.nan)}, "not finite"),
         (lambda s: {"model": s}, "not a bare state dict"),
         (lambda s: list(s.values()), "not a bare state dict"),
         (lambda _: torch.zeros(3), "not a bare state dict"),
-        (lambda _: {}, "'conv_in.bias' is missing"),
+        (lambda _: {}, "is missing"),
     ],
 )
 def test_other_checkpoints_are_refused(
@@ -201,7 +202,7 @@ def test_files_that_are_no_checkpoints_are_refused(net: ReferenceUNet, tmp_path:
     with zipfile.ZipFile(tmp_path / "archive.pth", "w") as archive:
         archive.writestr("readme", "not weights")
     for name in ("truncated", "empty", "text", "archive"):
-        with pytest.raises(GravLensError, match="not a readable PyTorch checkpoint") as caught:
+        with pytest.raises(GravLensError, match="not a readable file of weights") as caught:
             load_model(tmp_path / f"{name}.pth")
         assert "\n" not in str(caught.value)
     for name in ("missing.pth", "."):

@@ -24,7 +24,7 @@ from gravlensdiffusion.model.build import Model, build_model, least_size
 from gravlensdiffusion.model.folders import CONFIG, EMA_WEIGHTS, WEIGHTS, find_model, read_config
 from gravlensdiffusion.nn.classifier import ClassifierNetwork, LensEncoder
 from gravlensdiffusion.presets.training import training_preset
-from gravlensdiffusion.untrusted.state_file import read_state_dict
+from gravlensdiffusion.untrusted.state_file import read_weights
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -232,12 +232,7 @@ def _readable(path: Path) -> Iterator[None]:
 
 def _load_reference(path: Path, device: torch.device | str) -> Model:
     """Read ``model_checkpoint.pth`` of the reference project; no code in it is ever run."""
-    state = read_state_dict(path)
-    for name, tensor in state.items():
-        if not tensor.is_floating_point() or not tensor.isfinite().all():
-            raise GravLensError(
-                f"{path}: tensor '{name}', {tensor.dtype}, is not finite everywhere"
-            )
     model = build_model(training_preset("reference").model)
+    state = read_weights(path, model.network.state_dict(), "the reference project")
     load_weights(model.network, state, source=path)
     return model.to(device).eval()

@@ -45,13 +45,13 @@ _NAMES = frozenset(
 """What the pickle of a state of tensors and numbers may name."""
 
 
-def read_state_dict(path: str | Path, what: str = "PyTorch checkpoint") -> dict[str, Tensor]:
+def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     """Read a bare state dict of tensors; no code in the file is ever run.
 
     Raises:
         GravLensError: If it cannot be read, is too large, or holds anything else.
     """
-    state = read_state(path, what, max_bytes=MAX_BYTES)
+    state = read_state(path, "file of weights", max_bytes=MAX_BYTES)
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
         raise GravLensError(f"{path}: not a bare state dict of tensors")
     if not all(isinstance(name, str) for name in state):
@@ -78,7 +78,7 @@ def read_weights(
         GravLensError: If it cannot be read or does not hold exactly these weights.
     """
     zeros = counters(expected)
-    state = read_state_dict(path, "file of weights")
+    state = read_state_dict(path)
     state = {name: tensor for name, tensor in state.items() if name not in unused} | zeros
     missing = [name for name in expected if name not in state]
     unknown = [name for name in state if name not in expected]
