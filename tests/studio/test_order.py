@@ -9,7 +9,7 @@ import pytest
 from gravlensdiffusion import LensGenerator, open_set
 from gravlensdiffusion.model.checkpoint import save_model
 from gravlensdiffusion.studio.order import Order
-from tests.models import awake
+from tests.models import ORDERED, awake
 
 ORDERS = {
     "plain": Order(num=4),
@@ -19,6 +19,9 @@ ORDERS = {
     "deep": Order(num=2, steps=5, sky_rms=0.01, exposure_s=100.0, parameters={"theta_E": 1.0}),
     "any": Order(num=2, label="any", parameters={"signal_to_noise": 20.0}),
 }
+
+
+CLASSES = ORDERED.class_names
 
 
 @pytest.fixture(scope="module")
@@ -46,13 +49,12 @@ def test_the_python_lines_draw_the_same(order, model, tmp_path, monkeypatch):
 
 
 def in_a_shell(text, tmp_path, gravlens, monkeypatch):
-    """Run all lines but the last in a shell, and the last here."""
+    """Run all but the last line in a shell, and that here."""
     import shlex
 
-    *before, last = text.splitlines()
+    before, _, last = text.rpartition("\n")
     monkeypatch.chdir(tmp_path)
-    for line in before:
-        subprocess.run(["sh", "-c", line], check=True, env={"PATH": os.environ["PATH"]})
+    subprocess.run(["sh", "-c", before], check=True, env={"PATH": os.environ["PATH"]})
     program, *words = shlex.split(last)
     assert program == "gravlens"
     ran = gravlens(*words)
@@ -61,14 +63,15 @@ def in_a_shell(text, tmp_path, gravlens, monkeypatch):
 
 
 def test_the_command_draws_the_same(order, model, tmp_path, gravlens, monkeypatch):
-    found = in_a_shell(order.in_shell(model), tmp_path, gravlens, monkeypatch)
+    found = in_a_shell(order.in_shell(model, CLASSES), tmp_path, gravlens, monkeypatch)
     np.testing.assert_array_equal(found, drawn(order, model))
 
 
-def test_shapes_are_ordered_by_a_table(model, tmp_path, gravlens, monkeypatch):
+@pytest.mark.parametrize("label", ["axion", "any", None])
+def test_shapes_are_ordered_by_a_table(model, tmp_path, gravlens, monkeypatch, label):
     monkeypatch.setattr("gravlensdiffusion.studio.order.ORDERED_BY", ("theta_E",))
-    order = Order(num=3, label="axion", parameters={"theta_E": 1.1, "source_x": -0.1}, seed=2)
-    text = order.in_shell(model)
+    order = Order(num=4, label=label, parameters={"theta_E": 1.1, "source_x": -0.1}, seed=2)
+    text = order.in_shell(model, CLASSES)
     assert "--conditions order.csv" in text
     assert "--num" not in text
     found = in_a_shell(text, tmp_path, gravlens, monkeypatch)

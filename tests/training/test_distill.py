@@ -13,7 +13,13 @@ from gravlensdiffusion.conditioning import Condition
 from gravlensdiffusion.config.model import ModelConfig
 from gravlensdiffusion.config.training import DistillationConfig, EMAConfig, OptimiserConfig
 from gravlensdiffusion.diffusion.denoise import Denoiser
-from gravlensdiffusion.diffusion.noise import VariancePreservingLogSNR
+from gravlensdiffusion.diffusion.noise import (
+    CosineSchedule,
+    DDPMSchedule,
+    ScaledLinearSchedule,
+    Schedule,
+    VariancePreservingLogSNR,
+)
 from gravlensdiffusion.diffusion.randomness import Streams
 from gravlensdiffusion.diffusion.sampler import prior
 from gravlensdiffusion.errors import GravLensError
@@ -81,12 +87,17 @@ def test_a_student_learns_where_the_exact_flow_arrives() -> None:
     assert (student(x_1, torch.ones(())) - exact).abs().max() < 0.02 * exact.std()
 
 
-def test_default_levels_fall_within_the_range_of_the_schedule() -> None:
-    assert _default_levels(SCHEDULE, 1) == ()
-    (middle,) = _default_levels(SCHEDULE, 2)
-    four = _default_levels(SCHEDULE, 4)
+@pytest.mark.parametrize(
+    "schedule",
+    [SCHEDULE, CosineSchedule(), DDPMSchedule(), ScaledLinearSchedule()],
+    ids=lambda schedule: type(schedule).__name__,
+)
+def test_default_levels_lie_where_an_image_takes_form(schedule: Schedule) -> None:
+    assert _default_levels(schedule, 1, 28) == ()
+    (middle,) = _default_levels(schedule, 2, 28)
+    four = _default_levels(schedule, 4, 28)
     assert len(four) == 3
-    assert 20 > four[0] > four[1] > four[2] > 0.02
+    assert 10 > four[0] > four[1] > four[2] > 0.02
     assert math.isclose(middle, four[1], rel_tol=1e-4)
 
 

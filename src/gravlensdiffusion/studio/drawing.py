@@ -130,7 +130,7 @@ class Studio:
             "parameters": known,
             "label": label,
             "steps": request.num_steps,
-            "shell": order.in_shell(self.model),
+            "shell": order.in_shell(self.model, self.generator.config.class_names),
             "python": order.in_python(self.model),
         }
 
@@ -208,7 +208,10 @@ class Studio:
                 "images": [packed(image) for image in batch.images],
                 "labels": [names[k] if k >= 0 else "" for k in batch.labels.tolist()],
             }
-        yield {"shell": order.in_shell(self.model), "python": order.in_python(self.model)}
+        yield {
+            "shell": order.in_shell(self.model, self.generator.config.class_names),
+            "python": order.in_python(self.model),
+        }
 
     def save(self, order: Order, kind: str, folder: Path, wanted: Wanted) -> Iterator[Path | None]:
         """Draw a set to a file of an empty folder, and yield its path at the end; None before."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import shlex
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pprint import pformat
@@ -95,8 +95,13 @@ class Order(Bounded):
             'samples.save("lenses.h5")\n'
         )
 
-    def in_shell(self, model: str) -> str:
-        """Return the command that draws the same set; shapes are ordered by a table that it writes."""
+    def in_shell(self, model: str, class_names: Sequence[str]) -> str:
+        """Return the command that draws the same set; shapes are ordered by a table that it writes.
+
+        Args:
+            model: Name or folder of the model.
+            class_names: Those that it goes through in turn where no class is asked for.
+        """
         asked = self._asked({"seed": self.seed, "steps": self.steps, "guidance": self.guidance})
         asked["exposure"] = asked.pop("exposure_s", None)
         words: dict[str, Any] = {"model": model, "num": self.num}
@@ -104,7 +109,8 @@ class Order(Bounded):
         if self.parameters.keys() <= set(ORDERED_BY):
             words |= asked | dict(self.parameters)
         else:
-            table = self._table(asked.pop("label", ANY))
+            label = asked.pop("label", None)
+            table = self._table(class_names or [ANY] if label is None else [label])
             del words["num"]
             words |= {"conditions": "order.csv"} | asked
         words["out"] = "lenses"
@@ -115,12 +121,12 @@ class Order(Bounded):
         )
         return f"{table}gravlens sample {' '.join(flags)}"
 
-    def _table(self, label: str) -> str:
-        """Return the line of a shell that writes a table of as many rows as there are images."""
+    def _table(self, labels: Sequence[str]) -> str:
+        """Return what writes a table in a shell: as many rows as there are images, labels in turn."""
         header = ",".join(["label", *self.parameters])
-        row = ",".join([label, *map(str, self.parameters.values())])
+        rows = "\n".join(",".join([label, *map(str, self.parameters.values())]) for label in labels)
         return (
-            f"{{ echo {shlex.quote(header)}; yes {shlex.quote(row)} | head -n {self.num}; }}"
+            f"{{ echo {shlex.quote(header)}; yes {shlex.quote(rows)} | head -n {self.num}; }}"
             " > order.csv\n"
         )
 

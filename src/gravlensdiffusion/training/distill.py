@@ -29,6 +29,8 @@ from gravlensdiffusion.training.run import RunDirectory
 
 HIGHEST, LOWEST = 0.03, 0.003
 """Ends of the default noise levels between steps, in units of the highest noise-to-signal ratio."""
+HIDDEN = 7.0
+"""Noise-to-signal ratio for each pixel of a side at which nothing of an image is left; the largest principal component grows so."""
 CHOICE = 300
 """Draw of the step that a batch learns."""
 
@@ -138,11 +140,13 @@ class _Endpoint:
         return (x_hat - points[-1]).square().mean()
 
 
-def _default_levels(schedule: Schedule, most: int) -> tuple[float, ...]:
-    """Return noise-to-signal ratios of the steps after the first, even in their logarithm."""
+def _default_levels(schedule: Schedule, most: int, size: int) -> tuple[float, ...]:
+    """Return noise-to-signal ratios of the steps after the first, even in their logarithm, for images of a size [pixel]."""
     if most == 1:
         return ()
+    # Some schedules end far beyond the level that hides the largest principal component.
     highest = torch.exp(-0.5 * schedule.log_snr(torch.ones((), dtype=torch.float64)))
+    highest = highest.clamp(max=HIDDEN * size)
     ends = torch.tensor([HIGHEST, LOWEST], dtype=torch.float64).log()
     shares = (torch.arange(most - 1) + 0.5 * (most == 2)) / max(most - 2, 1)
     ratios = highest * torch.exp(ends[0] + (ends[1] - ends[0]) * shares)
@@ -171,7 +175,7 @@ def _distilled(teacher: Model, config: DistillationConfig) -> ModelConfig:
             "network: a few steps would draw images without it"
         )
     most = max(config.steps)
-    levels = config.levels or _default_levels(teacher.denoiser.schedule, most)
+    levels = config.levels or _default_levels(teacher.denoiser.schedule, most, known.image_size)
     sampling = SamplingConfig(
         sampler="consistency",
         num_steps=most,
