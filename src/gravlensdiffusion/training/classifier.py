@@ -8,6 +8,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
+from accelerate.utils import broadcast
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from torch import Tensor
@@ -119,6 +120,7 @@ class _ClassifierTraining(Training):
         optimiser = OptimiserConfig(learning_rate=recipe.learning_rate, max_grad_norm=5.0)
         config = TrainingConfig(
             batch_size=recipe.batch_size,
+            seed=recipe.seed,
             log_images=recipe.check_images,
             optimiser=optimiser,
             ema=EMAConfig(halflife_images=0),
@@ -177,7 +179,9 @@ class _ClassifierTraining(Training):
         logits = torch.from_numpy(predict_logits(self.model, self._data, self._held_out))
         labels = torch.from_numpy(self._labels[self._held_out])
         losses = F.cross_entropy(logits, labels, reduction="none")
-        return float((losses * self.validation_weights).mean())
+        # Each process normalises its batches by what it has seen; that of the main one counts, and is kept.
+        loss = (losses * self.validation_weights).mean().float().to(self.accelerator.device)
+        return float(broadcast(loss))
 
 
 def configure(

@@ -225,9 +225,6 @@ class DiffusionTraining(Training):
     def loss(self, first: int) -> Tensor:
         """Return the mean loss of this process's part of a batch."""
         batch = self.batches.take(first)
-        if getattr(self.config.model.network, "dropout", 0):
-            # Dropout masks come from torch's own generator; tie them to the place in the run.
-            torch.manual_seed(hash((self.config.seed, first + int(self._places[0]))))
         self._wrapped.train()
         losses: Tensor = self._wrapped(*batch.inputs(self.model, self.accelerator.device))
         return losses.mean()

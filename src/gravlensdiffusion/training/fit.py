@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
-from torch import Tensor
+from torch import Tensor, nn
 
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.progress import shown_progress
@@ -71,6 +71,7 @@ class Training:
         if saved is not None:
             self._go_on_from(saved)
         self.state.total_images = self.total_images
+        self._has_dropout = any(isinstance(m, nn.Dropout) and m.p for m in model.modules())
         self._wrapped: Any = None
         self._began, self._seen_before = time.monotonic(), self.state.images_seen
         self._is_asked_to_stop = False
@@ -206,6 +207,11 @@ class Training:
         for group in self.optimiser.param_groups:
             # A run of an earlier version has one group, without a share.
             group["lr"] = self.rate(seen) * group.get("share", 1.0)
+        if self._has_dropout:
+            # Its masks come from torch's own generator; tie them to the place in the run.
+            share = self.batch_size // self.accelerator.num_processes
+            place = seen + self.accelerator.process_index * share
+            torch.manual_seed(hash((self.config.seed, place)))
         loss, is_useful = self._update(self.loss(seen))
         state.images_seen += self.batch_size
         if not is_useful:
