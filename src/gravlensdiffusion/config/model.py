@@ -75,7 +75,7 @@ class ScheduleConfig(Bounded):
     """
 
     kind: Literal["ddpm", "scaled_linear", "cosine", "log_snr"] = "ddpm"
-    num_steps: Steps = 1000
+    num_steps: Annotated[int, Range(at_least=2, at_most=MAX_STEPS)] = 1000
     beta_min: Positive = 1e-4
     beta_max: Annotated[float, Range(below=1)] = 0.02
     sigma_min: Positive = 0.002

@@ -12,6 +12,7 @@ from torch import Tensor
 from gravlensdiffusion import __version__
 from gravlensdiffusion.codec import to_json
 from gravlensdiffusion.config.model import CONSISTENCY
+from gravlensdiffusion.diffusion.noise import DiscreteSchedule
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.interop.hub import card, push
 from gravlensdiffusion.model.build import Model, build_sampler
@@ -162,7 +163,8 @@ class Pretrained:
         solver = build_sampler(name, model.config)
         if num_steps is None:
             default = max(short) if name == CONSISTENCY else solver.default_num_steps
-            num_steps = own.num_steps if name == own.sampler else default
+            default = own.num_steps if name == own.sampler else default
+            num_steps = self.at_most(default, name)
         if name == CONSISTENCY and num_steps not in short:
             allowed = ", ".join(map(str, short))
             raise GravLensError(
@@ -171,6 +173,15 @@ class Pretrained:
         # A schedule of few steps has no more of them.
         solver.times(model.denoiser.schedule, num_steps)
         return name, num_steps
+
+    def at_most(self, num_steps: int, sampler: str) -> int:
+        """Return a number of steps that nobody asked for, or as many as the schedule of a sampler's model has."""
+        schedule = self.drawn_by(sampler).denoiser.schedule
+        return (
+            min(num_steps, schedule.num_steps)
+            if isinstance(schedule, DiscreteSchedule)
+            else num_steps
+        )
 
     def steps_of(self, quality: Literal["draft", "standard", "best"]) -> int:
         """Return the number of steps that was measured to give a quality with this model."""

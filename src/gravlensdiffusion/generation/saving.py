@@ -231,10 +231,10 @@ def shown_request(generator: LensGenerator, request: Request, batch_size: int) -
     num = -(-NUM_SHOWN // batch_size) * batch_size
     own, sampler, steps = generator.config.sampling.sampler, request.sampler, request.num_steps
     if sampler != CONSISTENCY:
-        steps = max(steps, MIN_STEPS)
+        steps = max(steps, generator.at_most(MIN_STEPS, sampler))
     elif own != CONSISTENCY:
         # A distilled model has no long way; the one that it was distilled from has.
-        sampler, steps = own, MIN_STEPS
+        sampler, steps = own, generator.at_most(MIN_STEPS, own)
     return replace(request[:num], sampler=sampler, num_steps=steps)
 
 
