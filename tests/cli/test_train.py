@@ -248,6 +248,7 @@ def test_init_alone_adapts_a_model(
     assert load_model(out).config.training_data == "180 images (20 more held out), images given"
     before = (out / "metrics.jsonl").read_text()
     # The same command resumes, even where there is nothing left to do.
+    known.rename(tmp_path / "moved")
     assert main(words) == 0
     assert capsys.readouterr().out == line
     assert (out / "metrics.jsonl").read_text() == before

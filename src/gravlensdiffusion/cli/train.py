@@ -101,16 +101,20 @@ class Options:
         """Train as asked; a signal ends it with code 130 or 143 once the run is saved."""
         from gravlensdiffusion.generation.generator import LensGenerator
         from gravlensdiffusion.model.checkpoint import load_model
+        from gravlensdiffusion.training.batches import PREFIX
+        from gravlensdiffusion.training.diffusion import begun_recipe, open_training
 
+        # A run that goes on has what it needs of the model that it started from.
+        begun = None if self.init is None else begun_recipe(self.out)
         # A mistake in a recipe or a name is told before a long folder is read.
         known: tuple[str, ...] = ()
         if self.init is not None:
-            known = load_model(self.init).config.class_names
+            known = load_model(self.out if begun else self.init).config.class_names
         # A model is adapted by the recipe that follows it.
         is_adaptation = self.init is not None and self.preset is None
-        config = None if is_adaptation else _configure(self)
-        from gravlensdiffusion.training.batches import PREFIX
-        from gravlensdiffusion.training.diffusion import open_training
+        config = None
+        if begun is not None or not is_adaptation:
+            config = _configure(self, begun if is_adaptation else None)
 
         if str(self.data).startswith(PREFIX):
             source = _simulated(self, config)

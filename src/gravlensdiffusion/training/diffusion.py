@@ -11,13 +11,14 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
+from gravlensdiffusion.codec import read_json
 from gravlensdiffusion.config.training import TrainingConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.files import FileWatch
 from gravlensdiffusion.formats.open import as_set
 from gravlensdiffusion.model.build import Model
 from gravlensdiffusion.model.checkpoint import load_model
-from gravlensdiffusion.model.folders import checkpoints
+from gravlensdiffusion.model.folders import CONFIG, checkpoints
 from gravlensdiffusion.parallel import Processes, build_accelerator
 from gravlensdiffusion.presets.training import training_preset
 from gravlensdiffusion.sets.copies import group, sign
@@ -78,6 +79,8 @@ def train(
     if recipe is None and init is None:
         raise GravLensError("`recipe` names what is trained; only with `init` may it be left out")
     config = training_preset(recipe) if isinstance(recipe, str) else recipe
+    if config is None:
+        config = begun_recipe(Path(folder))
     source: LensSet
     if isinstance(images, str) and images.startswith(PREFIX):
         source = FreshSet.open(images, config)
@@ -94,6 +97,11 @@ def train(
         for _ in shown(training, is_shown=progress):
             pass
         return training.progress
+
+
+def begun_recipe(folder: Path) -> TrainingConfig | None:
+    """Return the recipe of a run that has a checkpoint; None for any other folder."""
+    return read_json(TrainingConfig, folder / CONFIG) if checkpoints(folder) else None
 
 
 @contextmanager
