@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from gravlensdiffusion.cli.evaluate import HTML, JSON
 from gravlensdiffusion.cli.options import DataPath, FileOptions, MachineOptions
-from gravlensdiffusion.cli.running import tell
+from gravlensdiffusion.cli.running import say, tell
 from gravlensdiffusion.config.bounds import Augmentation, Count, Positive, Precision, Range, Seed
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.parallel import Processes
@@ -87,7 +87,7 @@ class Train:
         planned = classifier.plan(source, name=self.data.name)
         tell(*planned.notes)
         if self.dry_run:
-            print(f"would train on {_describe(planned)}")
+            say(f"would train on {_describe(planned)}")
             return
         self.out.parent.mkdir(parents=True, exist_ok=True)
         classifier.fit(planned, folder=self.out.parent, progress=True)
@@ -97,7 +97,7 @@ class Train:
         classifier.save(self.out, tell)
         judgement = classifier.fitted.judgement
         assert judgement is not None
-        print(f"wrote {self.out}: {summary(judgement, 'held-out images')}")
+        say(f"wrote {self.out}: {summary(judgement, 'held-out images')}")
 
 
 def _refuse_folder(path: Path) -> None:
@@ -170,7 +170,7 @@ class Predict:
             candidates.write_table(path, chances)
         called = chances.argmax(axis=1)
         counts = ", ".join(f"{name} {int((called == k).sum()):,}" for k, name in enumerate(names))
-        print(f"wrote {len(source):,} predictions to {self.out}: called {counts}")
+        say(f"wrote {len(source):,} predictions to {self.out}: called {counts}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -230,7 +230,7 @@ class Score:
         has_page = write_page(html, lambda: to_html(judgement), tell, overwrite=self.overwrite)
         written = f"{TABLE}, {JSON} and {HTML}" if has_page else f"{TABLE} and {JSON}"
         tell(*judgement.notes)
-        print(f"wrote {written} to {self.out}: {summary(judgement, 'images')}")
+        say(f"wrote {written} to {self.out}: {summary(judgement, 'images')}")
 
 
 COMMANDS = {

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from gravlensdiffusion.errors import GravLensError
+from gravlensdiffusion.errors import GravLensError, one_line
 from gravlensdiffusion.interop.hub import summary
 from gravlensdiffusion.model.folders import (
     CARD,
@@ -52,7 +52,10 @@ class Options:
 
 
 def _describe(folder: Path, name: str) -> str:
-    """Say in a few lines what a model is for, what it makes and what it was trained on."""
+    """Say in a few lines what a model is for, what it makes and what it was trained on.
+
+    The texts are a stranger's: each stays in one line, and its backticks name no flags.
+    """
     facts, told = _read_facts(folder), summary(read_config(folder))
     steps = facts["steps"]
     few = f", distilled for {', '.join(map(str, steps['distilled']))}" if steps["distilled"] else ""
@@ -66,8 +69,8 @@ def _describe(folder: Path, name: str) -> str:
         "quality": "draft {draft}, standard {standard}, best {best} steps".format(**steps),
         "trained on": told["trained on"],
     }
-    lines = (f"  {key + ':':12}{text}" for key, text in rows.items() if text)
-    return "\n".join([name, *lines])
+    lines = (f"  {key + ':':12}{one_line(text)}" for key, text in rows.items() if text)
+    return "\n".join([one_line(name), *lines])
 
 
 def _read_use(folder: Path) -> str:

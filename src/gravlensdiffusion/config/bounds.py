@@ -176,12 +176,24 @@ def _shown(number: float) -> str:
     return str(number) if isinstance(number, int) else f"{number:g}"
 
 
+def text_fault(text: str) -> str:
+    """Return why a name or a unit would steer a terminal or forge a line on it; else an empty string."""
+    return "" if text.isprintable() else "has letters that cannot be shown, control characters say"
+
+
+def text_faults(**texts: str | None) -> Iterator[str]:
+    """Yield the faults of names and units, by what they are."""
+    for what, text in texts.items():
+        if fault := text_fault(text or ""):
+            yield f"the {what.replace('_', ' ')} '{text}' {fault}"
+
+
 def check_class_names(names: Sequence[str]) -> None:
     """Refuse names that a class cannot be asked for by.
 
     Raises:
-        GravLensError: If one is empty, a reserved word, has a separator in it or blanks around it, or
-            is there twice, or there are more than `MAX_CLASSES`.
+        GravLensError: If one is empty, a reserved word, has a separator or what cannot be shown
+            in it or blanks around it, or is there twice, or there are more than `MAX_CLASSES`.
     """
     if len(names) > MAX_CLASSES:
         raise GravLensError(f"has {len(names)} classes, more than the limit of {MAX_CLASSES}")
@@ -192,7 +204,7 @@ def check_class_names(names: Sequence[str]) -> None:
             reason = f"has '{marks[0]}' in it, which lists of classes are taken apart at"
         elif name != name.strip() or not name:
             reason = "is empty or has blanks around it"
-        if reason:
+        if reason := reason or text_fault(name):
             raise GravLensError(f"the class name '{name}' {reason}; call the class otherwise")
     if len(set(names)) < len(names):
         twice = next(name for k, name in enumerate(names) if name in names[:k])

@@ -19,6 +19,7 @@ from gravlensdiffusion.config.bounds import (
     Resize,
     Seed,
     check_class_names,
+    text_faults,
 )
 
 
@@ -69,6 +70,7 @@ class ClassifierConfig(Bounded):
 
     def _faults(self) -> Iterator[str]:
         check_class_names(self.class_names)
+        yield from text_faults(flux_unit=self.flux_unit)
         if len(self.class_names) < 2:
             yield f"a classifier needs two classes or more, got {self.class_names}"
         if len(self.class_mix) != len(self.class_names):

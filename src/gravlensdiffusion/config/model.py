@@ -19,6 +19,7 @@ from gravlensdiffusion.config.bounds import (
     Share,
     Side,
     check_class_names,
+    text_faults,
 )
 from gravlensdiffusion.config.instrument import ObservationConfig, SkyCorrelation
 from gravlensdiffusion.config.network import NetworkConfig, UNet2DConfig, UNetConfig
@@ -188,6 +189,7 @@ class ParameterConfig(Bounded):
     def _faults(self) -> Iterator[str]:
         if self.name in ("", "label"):
             yield f"a parameter cannot be called '{self.name}'; tables have it for classes"
+        yield from text_faults(parameter_name=self.name, parameter_unit=self.unit)
         if not self.low < self.high:
             yield f"parameter {self.name} needs finite bounds with low < high"
         if self.scale == "log" and self.low <= 0:
@@ -255,6 +257,7 @@ class ModelConfig(Bounded):
 
     def _faults(self) -> Iterator[str]:
         check_class_names(self.class_names)
+        yield from text_faults(flux_unit=self.flux_unit, resize=self.resize)
         names = [each.name for each in self.parameters]
         if len(set(names)) != len(names):
             yield "model parameters must differ from each other"
