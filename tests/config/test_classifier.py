@@ -24,6 +24,7 @@ def test_a_configuration_comes_back_from_its_text():
         ({"image_size": 0}, "image_size must lie between 1 and 4096, got 0"),
         ({"sky": (0.0, 0.0)}, "sky needs one number per channel"),
         ({"noise": (0.0,)}, "must be positive"),
+        ({"pixel_scale_arcsec": 0.0}, "pixel_scale_arcsec must be positive"),
         ({"temperature": float("nan")}, "must be positive"),
         ({"dropout": 1.0}, r"dropout must lie between 0 and 1 \(not 1\), got 1.0"),
     ],

@@ -18,6 +18,8 @@ MAX_CHANNELS = 2**16
 MAX_STEPS = 100_000
 MAX_WEIGHTS = 2**30
 """Numbers that a model may consist of: 4 GB, a hundred times the largest preset and more."""
+MAX_NAME = 1000
+"""Letters of a name or a unit."""
 MAX_CLASSES = 2**15 - 1
 """Labels are numbers of 16 bits."""
 
@@ -177,15 +179,25 @@ def _shown(number: float) -> str:
 
 
 def text_fault(text: str) -> str:
-    """Return why a name or a unit would steer a terminal or forge a line on it; else an empty string."""
-    return "" if text.isprintable() else "has letters that cannot be shown, control characters say"
+    """Return why a name or a unit can stand in no file or on no terminal; else an empty string."""
+    if not text.isprintable():
+        return "has letters that cannot be shown, control characters say"
+    is_long = len(text) > MAX_NAME
+    return f"has {len(text)} letters, more than the limit of {MAX_NAME}" if is_long else ""
+
+
+def parameter_fault(name: str) -> str:
+    """Return why a parameter cannot be called so in a file; else an empty string."""
+    if not name or name.startswith(".") or "/" in name:
+        return "is empty, begins with a dot or has a slash in it"
+    return text_fault(name)
 
 
 def text_faults(**texts: str | None) -> Iterator[str]:
     """Yield the faults of names and units, by what they are."""
     for what, text in texts.items():
         if fault := text_fault(text or ""):
-            yield f"the {what.replace('_', ' ')} '{text}' {fault}"
+            yield f"the {what.replace('_', ' ')} '{text:.100}' {fault}"
 
 
 def check_class_names(names: Sequence[str]) -> None:
@@ -193,7 +205,7 @@ def check_class_names(names: Sequence[str]) -> None:
 
     Raises:
         GravLensError: If one is empty, a reserved word, has a separator or what cannot be shown
-            in it or blanks around it, or is there twice, or there are more than `MAX_CLASSES`.
+            in it or blanks around it, is too long or there twice, or there are more than `MAX_CLASSES`.
     """
     if len(names) > MAX_CLASSES:
         raise GravLensError(f"has {len(names)} classes, more than the limit of {MAX_CLASSES}")
@@ -205,7 +217,7 @@ def check_class_names(names: Sequence[str]) -> None:
         elif name != name.strip() or not name:
             reason = "is empty or has blanks around it"
         if reason := reason or text_fault(name):
-            raise GravLensError(f"the class name '{name}' {reason}; call the class otherwise")
+            raise GravLensError(f"the class name '{name:.100}' {reason}; call the class otherwise")
     if len(set(names)) < len(names):
         twice = next(name for k, name in enumerate(names) if name in names[:k])
         raise GravLensError(f"the class name '{twice}' is there twice; call one of them otherwise")

@@ -62,7 +62,7 @@ class ClassifierConfig(Bounded):
     bright: tuple[Positive, ...]
     temperature: Positive = 1.0
     merged: tuple[tuple[str, str], ...] = ()
-    pixel_scale_arcsec: float | None = None
+    pixel_scale_arcsec: Positive | None = None
     flux_unit: str = "unknown"
     resize: Resize | None = None
     original_size: int | None = None

@@ -19,6 +19,7 @@ from gravlensdiffusion.config.bounds import (
     Share,
     Side,
     check_class_names,
+    parameter_fault,
     text_faults,
 )
 from gravlensdiffusion.config.instrument import ObservationConfig, SkyCorrelation
@@ -189,7 +190,9 @@ class ParameterConfig(Bounded):
     def _faults(self) -> Iterator[str]:
         if self.name in ("", "label"):
             yield f"a parameter cannot be called '{self.name}'; tables have it for classes"
-        yield from text_faults(parameter_name=self.name, parameter_unit=self.unit)
+        if fault := parameter_fault(self.name):
+            yield f"the parameter name '{self.name:.100}' {fault}"
+        yield from text_faults(parameter_unit=self.unit)
         if not self.low < self.high:
             yield f"parameter {self.name} needs finite bounds with low < high"
         if self.scale == "log" and self.low <= 0:
@@ -243,7 +246,7 @@ class ModelConfig(Bounded):
     class_names: tuple[str, ...] = ()
     parameters: tuple[ParameterConfig, ...] = ()
     prior_size: Annotated[int, Range(at_least=0, at_most=2**20)] = 0
-    pixel_scale_arcsec: float | None = None
+    pixel_scale_arcsec: Positive | None = None
     flux_unit: str = "unknown"
     resize: str | None = None
     training_data: str = ""

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from gravlensdiffusion.config.bounds import UNLABELLED, check_class_names
+from gravlensdiffusion.config.bounds import MAX_NAME, UNLABELLED, check_class_names
 from gravlensdiffusion.errors import (
     AmbiguousImageError,
     BadFilesError,
@@ -31,7 +31,6 @@ from gravlensdiffusion.sets.flux import UNKNOWN, Ends
 from gravlensdiffusion.sets.images import Indices, as_indices
 from gravlensdiffusion.sets.lens_set import LensSet, middle
 from gravlensdiffusion.sets.naming import split_name
-from gravlensdiffusion.store.schema import MAX_NAME
 from gravlensdiffusion.untrusted.probe import release
 
 MAX_PROBLEMS = 100_000

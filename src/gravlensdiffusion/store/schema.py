@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 
 from gravlensdiffusion.codec import from_json
-from gravlensdiffusion.config.bounds import check_class_names
+from gravlensdiffusion.config.bounds import MAX_NAME, check_class_names, text_fault
 from gravlensdiffusion.errors import GravLensError, one_line
 from gravlensdiffusion.sets.images import SUBHALO_DTYPE
 from gravlensdiffusion.sets.records import Filling, SetHeader
@@ -20,8 +20,6 @@ MAX_PIXELS = 64_000_000
 """Pixels that one image may have; a file that declares more is refused before it is read."""
 MAX_IMAGES = 100_000_000
 MAX_PARAMETERS = 1000
-MAX_NAME = 1000
-"""Letters of a name or a unit."""
 MAX_TEXT = 2**24
 """Letters of any text."""
 NOT_OURS = "missing; this is not a lens data set"
@@ -134,7 +132,7 @@ def _check_parameters(file: h5py.File, num: int) -> dict[str, str]:
     units = {}
     for name in names:
         field = f"/parameters/{name}"
-        if not name.isprintable() or len(name) > MAX_NAME:
+        if text_fault(name):
             raise _error(file, field, "is no name: it is too long or has control characters")
         dataset = _check_array(group, name, (num,), "float64")
         if "unit" not in dataset.attrs:

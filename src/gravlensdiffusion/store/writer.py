@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 
 from gravlensdiffusion.codec import to_json
-from gravlensdiffusion.config.bounds import UNLABELLED
+from gravlensdiffusion.config.bounds import UNLABELLED, parameter_fault
 from gravlensdiffusion.errors import GravLensError, one_line
 from gravlensdiffusion.files import refuse_existing, whole_file
 from gravlensdiffusion.sets.images import SUBHALO_DTYPE
@@ -168,7 +168,7 @@ class _StoreWriter:
         if not UNLABELLED <= record.label < len(self.header.class_names):
             raise self._error("/labels", f"has label {record.label}, which names no class")
         for name, value in record.parameters.items():
-            if not name or "/" in name or name.startswith(".") or not name.isprintable():
+            if parameter_fault(name):
                 raise self._error("/parameters", f"has a parameter of the bad name '{name}'")
             if np.isinf(value):
                 raise self._error(f"/parameters/{name}", "has an infinite value")
