@@ -22,6 +22,18 @@ from gravlensdiffusion.config.bounds import (
     text_faults,
 )
 
+InputSide = Annotated[int, Range(at_least=1, at_most=MAX_SIDE)]
+"""Pixels a side of the images that a network takes."""
+Widths = tuple[Annotated[int, Range(at_least=1, at_most=8192)], ...]
+"""Channels of each stage of a network."""
+Strides = tuple[Annotated[int, Range(at_least=1, at_most=64)], ...]
+"""Stride of the first convolution of each stage of a network."""
+
+
+def _stage_faults(network: str, channels: Widths, strides: Strides) -> Iterator[str]:
+    if not 1 <= len(channels) <= MAX_LEVELS or len(channels) != len(strides):
+        yield f"{network} needs as many strides as channels, for 1 to {MAX_LEVELS} stages"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClassifierConfig(Bounded):
@@ -50,12 +62,12 @@ class ClassifierConfig(Bounded):
     """
 
     schema_version: Literal[1] = 1
-    image_size: Annotated[int, Range(at_least=1, at_most=MAX_SIDE)]
+    image_size: InputSide
     num_channels: Bands = 1
     class_names: tuple[str, ...]
     class_mix: tuple[Positive, ...]
-    channels: tuple[Annotated[int, Range(at_least=1, at_most=8192)], ...]
-    strides: tuple[Annotated[int, Range(at_least=1, at_most=64)], ...]
+    channels: Widths
+    strides: Strides
     dropout: Annotated[float, Range(at_least=0, below=1)] = 0.3
     sky: tuple[Number, ...]
     noise: tuple[Positive, ...]
@@ -75,8 +87,7 @@ class ClassifierConfig(Bounded):
             yield f"a classifier needs two classes or more, got {self.class_names}"
         if len(self.class_mix) != len(self.class_names):
             yield "classifier class_mix needs a positive share of each class"
-        if not 1 <= len(self.channels) <= MAX_LEVELS or len(self.channels) != len(self.strides):
-            yield f"classifier needs as many strides as channels, for 1 to {MAX_LEVELS} stages"
+        yield from _stage_faults("classifier", self.channels, self.strides)
         for name in ("sky", "noise", "bright"):
             if len(getattr(self, name)) != self.num_channels:
                 yield f"classifier {name} needs one number per channel"
@@ -133,9 +144,9 @@ class EncoderConfig(Bounded):
 
     schema_version: Literal[1] = 1
     name: str
-    image_size: int
-    channels: tuple[int, ...]
-    strides: tuple[int, ...]
+    image_size: InputSide
+    channels: Widths
+    strides: Strides
     num_features: Annotated[int, Range(at_least=1, at_most=64)] = 32
     targets: tuple[str, ...]
     target_means: tuple[Number, ...]
@@ -146,8 +157,7 @@ class EncoderConfig(Bounded):
     bright_level: Number = 1.0
 
     def _faults(self) -> Iterator[str]:
-        if not self.channels or len(self.channels) != len(self.strides):
-            yield "encoder needs as many strides as channels, at least one"
+        yield from _stage_faults("encoder", self.channels, self.strides)
         if not len(self.targets) == len(self.target_means) == len(self.target_stds):
             yield "encoder needs one mean and one standard deviation per target"
         if not self.faint_level < self.bright_level:

@@ -4,7 +4,7 @@ import hashlib
 import math
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
@@ -27,6 +27,9 @@ from gravlensdiffusion.presets.training import training_preset
 from gravlensdiffusion.untrusted.state_file import read_weights
 
 Network = TypeVar("Network", bound=nn.Module)
+Config = TypeVar("Config")
+Shapes = dict[str, tuple[int, ...]]
+"""Shapes of tensors by name."""
 
 
 def write_folder(
@@ -131,8 +134,7 @@ def load_encoder(folder: Path) -> LensEncoder:
     Raises:
         GravLensError: If its files are missing or damaged.
     """
-    encoder = LensEncoder(read_json(EncoderConfig, folder / CONFIG))
-    return _with_weights(encoder, folder / WEIGHTS)
+    return _read_network(LensEncoder, read_json(EncoderConfig, folder / CONFIG), folder / WEIGHTS)
 
 
 def load_classifier(folder: Path) -> ClassifierNetwork:
@@ -145,11 +147,16 @@ def load_classifier(folder: Path) -> ClassifierNetwork:
         config = read_json(ClassifierConfig, folder / CONFIG)
     except GravLensError as error:
         raise GravLensError(f"{error}; is this the folder of a classifier?") from None
-    return _with_weights(ClassifierNetwork(config), folder / WEIGHTS)
+    return _read_network(ClassifierNetwork, config, folder / WEIGHTS)
 
 
-def _with_weights(network: Network, path: Path) -> Network:
+def _read_network(build: Callable[[Config], Network], config: Config, path: Path) -> Network:
     """Return a network with the weights of a file, ready to be used."""
+    # A configuration can ask for far more memory than its weights take, and takes none here.
+    with torch.device("meta"):
+        expected = _shapes(build(config).state_dict())
+    _check_shapes(expected, _read_shapes(path), path)
+    network = build(config)
     load_weights(network, read_tensors(path), source=path)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network.eval()
@@ -161,20 +168,28 @@ def load_weights(model: nn.Module, state: Mapping[str, Tensor], source: Path) ->
     Raises:
         GravLensError: If a tensor is missing, unknown, or has another shape.
     """
-    own = model.state_dict()
-    for name in sorted(own.keys() | state.keys()):
-        if name not in state:
-            raise GravLensError(f"{source}: tensor '{name}' is missing")
-        if name not in own:
-            raise GravLensError(f"{source}: tensor '{name}' is not part of this model")
-        if own[name].shape != state[name].shape:
-            shapes = f"{tuple(state[name].shape)}, expected {tuple(own[name].shape)}"
-            raise GravLensError(f"{source}: tensor '{name}' has shape {shapes}")
+    _check_shapes(_shapes(model.state_dict()), _shapes(state), source)
     try:
         model.load_state_dict(dict(state))
     except RuntimeError as error:  # numbers of a type that weights do not have
         reason = str(error).strip().splitlines()[-1].strip()
         raise GravLensError(f"{source}: not the weights of this model: {reason:.100}") from None
+
+
+def _check_shapes(expected: Shapes, found: Shapes, source: Path) -> None:
+    """Refuse tensors, by their names and shapes, that are not those of a network."""
+    for name in sorted(expected.keys() | found.keys()):
+        if name not in found:
+            raise GravLensError(f"{source}: tensor '{name}' is missing")
+        if name not in expected:
+            raise GravLensError(f"{source}: tensor '{name}' is not part of this model")
+        if expected[name] != found[name]:
+            shapes = f"{found[name]}, expected {expected[name]}"
+            raise GravLensError(f"{source}: tensor '{name}' has shape {shapes}")
+
+
+def _shapes(state: Mapping[str, Tensor]) -> Shapes:
+    return {name: tuple(tensor.shape) for name, tensor in state.items()}
 
 
 def fingerprint(model: Model) -> str:
@@ -210,7 +225,7 @@ def _write_bytes(path: Path, content: bytes | memoryview) -> None:
         os.fsync(file.fileno())
 
 
-def _read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+def _read_shapes(path: Path) -> Shapes:
     """Return the shapes of the tensors in a safetensors file, by name."""
     with _readable(path), safe_open(path, "pt") as tensors:
         return {name: tuple(tensors.get_slice(name).get_shape()) for name in tensors.keys()}  # noqa: SIM118
