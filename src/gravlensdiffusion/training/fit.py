@@ -118,10 +118,7 @@ class Training:
         """
 
     def close(self) -> None:
-        """Let go of what the training holds.
-
-        A wrapped model that outlives its process group may abort its process at exit.
-        """
+        """Let go of the wrapped model, which may abort its process at exit if it outlives the process group."""
         self._wrapped = None
 
     def stop(self) -> None:
@@ -209,9 +206,8 @@ class Training:
             group["lr"] = self.rate(seen) * group.get("share", 1.0)
         if self._has_dropout:
             # Its masks come from torch's own generator; tie them to the place in the run.
-            share = self.batch_size // self.accelerator.num_processes
-            place = seen + self.accelerator.process_index * share
-            torch.manual_seed(hash((self.config.seed, place)))
+            own = self.accelerator.process_index * self.batch_size // self.accelerator.num_processes
+            torch.manual_seed(hash((self.config.seed, seen + own)))
         loss, is_useful = self._update(self.loss(seen))
         state.images_seen += self.batch_size
         if not is_useful:
