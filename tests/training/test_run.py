@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from gravlensdiffusion.config.model import TransformConfig
 from gravlensdiffusion.config.training import (
     EarlyStopping,
     EMAConfig,
@@ -21,7 +22,7 @@ from gravlensdiffusion.config.training import (
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.model.checkpoint import load_model
 from gravlensdiffusion.model.folders import checkpoints
-from gravlensdiffusion.training.diffusion import open_training, train
+from gravlensdiffusion.training.diffusion import DiffusionTraining, open_training, train
 from gravlensdiffusion.training.optimiser import learning_rate
 from gravlensdiffusion.training.run import RunDirectory, read_metrics
 from tests.sources import rings, tiny
@@ -142,9 +143,37 @@ OPTIMISER_OF_VERSION_0_1 = (
 )
 
 
-def test_a_run_that_failed_before_its_first_checkpoint_can_be_started_anew(tmp_path: Path) -> None:
-    with pytest.raises(GravLensError, match="fewer than 32"):
-        train(tiny(size=32), rings(), tmp_path / "run", device="cpu")
+PEAK = replace(tiny("reference").model, transform=TransformConfig(kind="peak", fit=True))
+
+
+@pytest.mark.parametrize(
+    ("recipe", "words"),
+    [
+        (tiny(size=32), "fewer than 32"),
+        (tiny("reference"), "takes images from 0 to 1"),
+        (tiny("reference", size=10, model=PEAK), "sizes divisible by 4"),
+        (tiny("lens28", size=None), "noise-free"),
+    ],
+)
+def test_a_training_that_is_refused_leaves_nothing(
+    tmp_path: Path, recipe: TrainingConfig, words: str
+) -> None:
+    with pytest.raises(GravLensError, match=words):
+        train(recipe, rings(3), tmp_path / "run", device="cpu")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_that_diverged_before_its_first_checkpoint_can_be_started_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def diverged(*_: object) -> torch.Tensor:
+        raise GravLensError("the loss diverged")
+
+    monkeypatch.setattr(DiffusionTraining, "loss", diverged)
+    with pytest.raises(GravLensError, match="diverged"):
+        train(tiny(), rings(), tmp_path / "run", device="cpu")
+    monkeypatch.undo()
+    assert (tmp_path / "run" / "metrics.jsonl").is_file()
     train(tiny(total_images=8), rings(), tmp_path / "run", device="cpu")
     assert [c.images_seen for c in checkpoints(tmp_path / "run")] == [8]
 

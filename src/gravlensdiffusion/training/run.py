@@ -4,7 +4,7 @@ import json
 import platform
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -99,18 +99,22 @@ class RunDirectory:
     def held(folder: Path, *, writes: bool = True) -> Iterator[None]:
         """Hold a run directory for this process; where it `writes`, clear away what killed ones left half-written.
 
+        What a training that is refused before its first step has put into a new one is removed.
+
         Raises:
             GravLensError: If another process trains there, or the folder is no run directory.
         """
         _refuse_others(folder)
         with held(folder) if writes or (folder / LOCK).is_file() else nullcontext():
             for pattern in LEFTOVERS if writes else ():
-                for path in folder.glob(pattern):
-                    if path.is_dir():
-                        shutil.rmtree(path)
-                    else:
-                        path.unlink()
-            yield
+                _remove(folder.glob(pattern))
+            is_new = writes and not (folder / CONFIG).exists()
+            try:
+                yield
+            except GravLensError:
+                if is_new and not (folder / METRICS).exists():
+                    _remove(path for path in folder.iterdir() if path.name != LOCK)
+                raise
 
     def record_environment(self, fingerprint: str, device: str, parameters: str = "") -> None:
         """Write ``environment.json``, or find the digests of the data and their parameters unchanged.
@@ -190,6 +194,14 @@ class RunDirectory:
             raise GravLensError(
                 f"{error}; remove {folder} to go on from the checkpoint before"
             ) from error
+
+
+def _remove(paths: Iterable[Path]) -> None:
+    for path in list(paths):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def _refuse_others(folder: Path) -> None:
