@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from gravlensdiffusion.codec import from_json
 from gravlensdiffusion.config.bounds import MAX_NAME
-from gravlensdiffusion.config.model import ModelConfig
+from gravlensdiffusion.config.model import ModelConfig, ParameterConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.sets.records import LensRecord, SetHeader
 from gravlensdiffusion.store.reader import LensStore
@@ -90,3 +91,12 @@ def test_what_is_common_is_accepted() -> None:
         config = accepted({**GOOD, name: text})
         assert config is not None
         check_held(config)
+
+
+def test_the_number_of_parameters() -> None:
+    held = ModelConfig(
+        parameters=tuple(ParameterConfig(name=f"p{k}", low=0, high=1) for k in range(1000))
+    )
+    check_held(replace(held, class_names=("a",)))
+    with pytest.raises(GravLensError, match="has 1001 parameters, more than the limit of 1000"):
+        replace(held, parameters=(*held.parameters, ParameterConfig(name="q", low=0, high=1)))

@@ -20,6 +20,7 @@ MAX_WEIGHTS = 2**30
 """Numbers that a model may consist of: 4 GB, a hundred times the largest preset and more."""
 MAX_NAME = 1000
 """Letters of a name or a unit."""
+MAX_PARAMETERS = 1000
 MAX_CLASSES = 2**15 - 1
 """Labels are numbers of 16 bits."""
 

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from gravlensdiffusion.config.bounds import (
     LATER,
+    MAX_PARAMETERS,
     MAX_STEPS,
     Bands,
     Bounded,
@@ -264,6 +265,8 @@ class ModelConfig(Bounded):
         names = [each.name for each in self.parameters]
         if len(set(names)) != len(names):
             yield "model parameters must differ from each other"
+        if len(names) > MAX_PARAMETERS:
+            yield f"model has {len(names)} parameters, more than the limit of {MAX_PARAMETERS}"
         if self.image_size % getattr(self.network, "patch", 1):
             yield f"the image size, {self.image_size}, must be a multiple of the network's patch"
         if isinstance(self.network, UNet2DConfig):

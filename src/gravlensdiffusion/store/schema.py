@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 
 from gravlensdiffusion.codec import from_json
-from gravlensdiffusion.config.bounds import MAX_NAME, check_class_names, text_fault
+from gravlensdiffusion.config.bounds import MAX_NAME, MAX_PARAMETERS, check_class_names, text_fault
 from gravlensdiffusion.errors import GravLensError, one_line
 from gravlensdiffusion.sets.images import SUBHALO_DTYPE
 from gravlensdiffusion.sets.records import Filling, SetHeader
@@ -19,7 +19,6 @@ SCHEMA_VERSION = 1
 MAX_PIXELS = 64_000_000
 """Pixels that one image may have; a file that declares more is refused before it is read."""
 MAX_IMAGES = 100_000_000
-MAX_PARAMETERS = 1000
 MAX_TEXT = 2**24
 """Letters of any text."""
 NOT_OURS = "missing; this is not a lens data set"
