@@ -190,7 +190,11 @@ def refuse_existing(path: Path, *, overwrite: bool) -> None:
 
 
 def check_apart(out: Path, read: Iterable[str | os.PathLike[str]]) -> None:
-    """Refuse to write over files and folders that are read, into such a folder, or over one around them."""
+    """Refuse to write over files and folders that are read, into such a folder, or over one around them.
+
+    Raises:
+        GravLensError: If ``out`` is such a place.
+    """
     target = out.resolve()
     for path in map(Path, read):
         own = path.resolve()

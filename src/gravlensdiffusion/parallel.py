@@ -174,7 +174,7 @@ def find_device(device: object) -> str:
     """Return the device to compute on, as torch calls it.
 
     Args:
-        device: ``cpu``, ``cuda``, or ``cuda:1``, as text or torch.device; or ``auto`` for CUDA where there is such. MPS has no
+        device: ``cpu``, ``cuda`` or ``cuda:1``, as text or torch.device; or ``auto`` for CUDA where there is such. MPS has no
             double precision, in which noise levels are computed.
 
     Raises:

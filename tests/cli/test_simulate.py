@@ -8,6 +8,8 @@ from gravlensdiffusion.cli.simulate import Options, _WorkOptions
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.simulation.simulated_set import simulate
 from gravlensdiffusion.store.reader import LensStore
+from gravlensdiffusion.store.writer import write_store
+from tests.sets.files import HEADER, lens_records
 
 ALONE = _WorkOptions(jobs=1)
 
@@ -117,3 +119,12 @@ def test_mistake_on_the_command_line_is_one_line_and_code_2(gravlens, tmp_path):
     done = gravlens("simulate", "--out", tmp_path / "lenses.h5", "--classes", "wdm")
     assert done.returncode == 2
     assert done.stderr == ("gravlens: error: unknown class 'wdm'; choose from no_sub, cdm, axion\n")
+
+
+@pytest.mark.parametrize("sources", ["a.h5", "."])
+def test_sources_are_not_replaced(tmp_path, sources):
+    path = write_store(tmp_path / "a.h5", lens_records(4), HEADER)
+    before = path.read_bytes()
+    with pytest.raises(GravLensError, match="is part of what is read, or holds it"):
+        Options(out=path, num=2, sources=tmp_path / sources, overwrite=True, work=ALONE).run()
+    assert path.read_bytes() == before

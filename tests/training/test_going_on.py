@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,6 +10,7 @@ from gravlensdiffusion import train
 from gravlensdiffusion.cli.main import main
 from gravlensdiffusion.codec import to_json
 from gravlensdiffusion.config.training import TrainingConfig
+from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.store.writer import write_store
 from gravlensdiffusion.training import diffusion
 from tests.sources import rings, tiny
@@ -46,12 +48,21 @@ def test_an_adaptation_goes_on_by_its_own_recipe(
     asked: list[TrainingConfig] = []
     opened = diffusion.open_training
 
-    def spied(config: TrainingConfig, *words: object, **more: object) -> object:
+    def spied(config: TrainingConfig, *words: Any, **more: Any) -> Any:
         asked.append(replace(config, total_images=64))
-        return opened(asked[-1], *words, **more)  # type: ignore[arg-type]
+        return opened(asked[-1], *words, **more)
 
     monkeypatch.setattr(diffusion, "open_training", spied)
     train(None, own_set(), tmp_path / "run", init=known, device="cpu")
     known.rename(tmp_path / "moved")
     train(None, own_set(), tmp_path / "run", init=known, device="cpu")
     assert asked[0] == asked[1]
+
+
+def test_a_run_does_not_go_on_for_another_model(known: Path, tmp_path: Path) -> None:
+    data = write_store(tmp_path / "data.h5", own_set().records(), own_set().header)
+    train(tiny(total_images=16), data, tmp_path / "run", device="cpu")
+    words = ["train", "--init", str(known), "--data", str(data), "--out", str(tmp_path / "run")]
+    assert main([*words, "--device", "cpu"]) == 2
+    with pytest.raises(GravLensError, match="holds a run with another"):
+        train(None, data, tmp_path / "run", init=known, device="cpu")

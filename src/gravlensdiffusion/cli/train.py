@@ -104,11 +104,11 @@ class Options:
         from gravlensdiffusion.training.batches import PREFIX
         from gravlensdiffusion.training.diffusion import begun_recipe, open_training
 
-        # A run that goes on has what it needs of the model that it started from.
-        begun = None if self.init is None else begun_recipe(self.out)
+        begun = None if self.init is None else begun_recipe(self.out, self.init)
         # A mistake in a recipe or a name is told before a long folder is read.
         known: tuple[str, ...] = ()
         if self.init is not None:
+            # A run that goes on has what it needs of the model that it started from.
             known = load_model(self.out if begun else self.init).config.class_names
         # A model is adapted by the recipe that follows it.
         is_adaptation = self.init is not None and self.preset is None

@@ -177,11 +177,8 @@ class Pretrained:
     def at_most(self, num_steps: int, sampler: str) -> int:
         """Return a number of steps that nobody asked for, or as many as the schedule of a sampler's model has."""
         schedule = self.drawn_by(sampler).denoiser.schedule
-        return (
-            min(num_steps, schedule.num_steps)
-            if isinstance(schedule, DiscreteSchedule)
-            else num_steps
-        )
+        most = schedule.num_steps if isinstance(schedule, DiscreteSchedule) else num_steps
+        return min(num_steps, most)
 
     def steps_of(self, quality: Literal["draft", "standard", "best"]) -> int:
         """Return the number of steps that was measured to give a quality with this model."""

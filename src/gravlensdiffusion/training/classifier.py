@@ -120,7 +120,6 @@ class _ClassifierTraining(Training):
         optimiser = OptimiserConfig(learning_rate=recipe.learning_rate, max_grad_norm=5.0)
         config = TrainingConfig(
             batch_size=recipe.batch_size,
-            seed=recipe.seed,
             log_images=recipe.check_images,
             optimiser=optimiser,
             ema=EMAConfig(halflife_images=0),
@@ -180,7 +179,7 @@ class _ClassifierTraining(Training):
         labels = torch.from_numpy(self._labels[self._held_out])
         losses = F.cross_entropy(logits, labels, reduction="none")
         # Each process normalises its batches by what it has seen; that of the main one counts, and is kept.
-        loss = (losses * self.validation_weights).mean().float().to(self.accelerator.device)
+        loss = (losses * self.validation_weights).mean().to(self.accelerator.device)
         return float(broadcast(loss))
 
 

@@ -18,7 +18,7 @@ from gravlensdiffusion.files import FileWatch
 from gravlensdiffusion.formats.open import as_set
 from gravlensdiffusion.model.build import Model
 from gravlensdiffusion.model.checkpoint import load_model
-from gravlensdiffusion.model.folders import CONFIG, checkpoints
+from gravlensdiffusion.model.folders import CONFIG, checkpoints, find_model
 from gravlensdiffusion.parallel import Processes, build_accelerator
 from gravlensdiffusion.presets.training import training_preset
 from gravlensdiffusion.sets.copies import group, sign
@@ -79,8 +79,8 @@ def train(
     if recipe is None and init is None:
         raise GravLensError("`recipe` names what is trained; only with `init` may it be left out")
     config = training_preset(recipe) if isinstance(recipe, str) else recipe
-    if config is None:
-        config = begun_recipe(Path(folder))
+    if config is None and init is not None:
+        config = begun_recipe(Path(folder), init)
     source: LensSet
     if isinstance(images, str) and images.startswith(PREFIX):
         source = FreshSet.open(images, config)
@@ -99,9 +99,13 @@ def train(
         return training.progress
 
 
-def begun_recipe(folder: Path) -> TrainingConfig | None:
-    """Return the recipe of a run that has a checkpoint; None for any other folder."""
-    return read_json(TrainingConfig, folder / CONFIG) if checkpoints(folder) else None
+def begun_recipe(folder: Path, init: str | Path) -> TrainingConfig | None:
+    """Return the recipe of a run that can go on though the model that it started from is gone; None for any other."""
+    try:
+        find_model(init)
+    except GravLensError:
+        return read_json(TrainingConfig, folder / CONFIG) if checkpoints(folder) else None
+    return None
 
 
 @contextmanager

@@ -71,7 +71,8 @@ class Training:
         if saved is not None:
             self._go_on_from(saved)
         self.state.total_images = self.total_images
-        self._has_dropout = any(isinstance(m, nn.Dropout) and m.p for m in model.modules())
+        has_dropout = any(isinstance(m, nn.Dropout) and m.p for m in model.modules())
+        self._ties_dropout = has_dropout and run is not None
         self._wrapped: Any = None
         self._began, self._seen_before = time.monotonic(), self.state.images_seen
         self._is_asked_to_stop = False
@@ -204,8 +205,8 @@ class Training:
         for group in self.optimiser.param_groups:
             # A run of an earlier version has one group, without a share.
             group["lr"] = self.rate(seen) * group.get("share", 1.0)
-        if self._has_dropout:
-            # Its masks come from torch's own generator; tie them to the place in the run.
+        if self._ties_dropout:
+            # Its masks come from torch's own generator, and a run goes on with the same ones.
             own = self.accelerator.process_index * self.batch_size // self.accelerator.num_processes
             torch.manual_seed(hash((self.config.seed, seen + own)))
         loss, is_useful = self._update(self.loss(seen))
