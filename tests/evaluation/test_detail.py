@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gravlensdiffusion.evaluation import detail
+from gravlensdiffusion.evaluation import by_class, detail
 from gravlensdiffusion.evaluation.measure import Encoder, Team, measure_images
 from gravlensdiffusion.evaluation.plan import ComparisonPlan
 from gravlensdiffusion.evaluation.preparation import PreparedSource
@@ -88,7 +88,7 @@ def test_a_planted_fault_moves_its_rows(lenses, honest, change, names):
 
 
 def test_subhaloes_that_are_missing_show_in_the_pits(lenses, monkeypatch):
-    monkeypatch.setattr(detail, "MIN_OF_CLASS", 30)
+    monkeypatch.setattr(by_class, "MIN_OF_CLASS", 30)
     # Fixed places: a set is read more than once.
     rows = judged(lenses, lambda x: plant(x, "pitted", 1.0, np.random.default_rng(5)), of_real=True)
     assert rows["pits"].stands_out

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from gravlensdiffusion.evaluation import by_class
 from gravlensdiffusion.evaluation.evaluate import evaluate_sets
 from gravlensdiffusion.evaluation.result import EvaluationSettings
 from gravlensdiffusion.evaluation.sets import Sets
@@ -75,6 +76,26 @@ def test_planted_defects_are_caught(judged, honest, name, change, caught_by):
         assert rows[metric].p_value < 1e-3, metric
         assert rows[metric].value > 3 * honest[0][metric].value, metric
     assert rows["lens Fréchet distance"].z > 2
+
+
+def test_a_fault_of_one_class_shows_in_its_own_distance_alone(judged, monkeypatch):
+    of = records(NUM)
+    is_cdm = np.array([record.label for record in of]) == 1
+
+    def blurred(images):
+        return np.where(is_cdm[:, None, None], plant(images, "blur", 1.0, RNG), images)
+
+    rows, _ = judged("one class blurred", blurred)
+    distances = {
+        name: rows[f"lens Fréchet distance, {name}"] for name in ("no_sub", "cdm", "axion")
+    }
+    assert distances["cdm"].z > 4
+    assert distances["cdm"].ratio > 1.3
+    for name in ("no_sub", "axion"):
+        assert distances[name].ratio == pytest.approx(1, abs=0.2)
+        assert not distances[name].stands_out
+    monkeypatch.setattr(by_class, "MIN_OF_CLASS", NUM // 3 + 1)
+    assert not any("distance, " in name for name in judged("too few of each class")[0])
 
 
 def test_a_flux_error_is_told_as_one(judged):

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from gravlensdiffusion.evaluation.by_class import common_classes
 from gravlensdiffusion.evaluation.compare import Row, compare
 from gravlensdiffusion.evaluation.measure import Encoder, Measurements, Team
 from gravlensdiffusion.evaluation.plan import ComparisonPlan
@@ -18,8 +19,6 @@ from gravlensdiffusion.reports.numbers import exact_share, number
 
 MAX_NOISE = detail.DEPTH / 6
 """Noise over the brightest pixel up to which images show detail: a point is six times as deep."""
-MIN_OF_CLASS = 100
-"""Images of a class in each set from which on its pits have a row."""
 
 
 def detail_rows(
@@ -44,7 +43,7 @@ def detail_rows(
         sources = sets.compared
         note = f"on the images, their noise is {exact_share(noise)} of the brightest pixel"
     tell("looking for seams, pits and fine structure")
-    names = _common_classes(sources)
+    names = common_classes(sources)
     ours, reference, *more = (_by_class(_measured(each, team), each, names) for each in sources)
     real = reference.joined(*more)
     # A peak-scaled image has its zero where its faintest pixel was.
@@ -71,15 +70,6 @@ def _noted(row: Row, generated: Measurements, reference: Measurements, note: str
         one, two = (finite(each.physics[row.name]).mean() for each in (generated, reference))
         note = f"mean {number(float(one))}, of the reference {number(float(two))}, {note}"
     return replace(row, note=note)
-
-
-def _common_classes(sources: Sequence[PreparedSource]) -> list[str]:
-    """Return the classes that are told apart: all sets have enough images of each, and of several."""
-    counts = [each.class_counts for each in sources]
-    found = [
-        name for name in counts[0] if all(each.get(name, 0) >= MIN_OF_CLASS for each in counts)
-    ]
-    return found if len(found) > 1 else []
 
 
 def _by_class(measured: Measurements, source: PreparedSource, names: Sequence[str]) -> Measurements:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gravlensdiffusion import __version__
+from gravlensdiffusion.evaluation.by_class import distance_rows
 from gravlensdiffusion.evaluation.compare import Row, compare
 from gravlensdiffusion.evaluation.conditioning import class_pairs, requested
 from gravlensdiffusion.evaluation.detail import detail_rows
@@ -146,7 +147,7 @@ def _evaluation(
     inception: dict[str, Any] = {"protocol": "none"}
     if plan.splits:
         tell("comparing, and planting defects")
-        rows += compare(
+        first_row, *others = compare(
             (*ENCODER, *PHYSICS),
             generated,
             real,
@@ -155,6 +156,10 @@ def _evaluation(
             read=sets.reference.pixels,
             measure=lambda images: measure_images(images, sets.reference, encoder),
         )
+        of_classes = distance_rows(
+            sets.compared, generated, real, num_seeds=settings.num_seeds, seed=seed
+        )
+        rows += [first_row, *of_classes, *others]
         rows += detail_rows(sets, generated, real, plan, team, seed, tell)
         tell("training classifiers to tell the sets apart")
         has_pixels = settings.pixel_test

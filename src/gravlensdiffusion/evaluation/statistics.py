@@ -183,6 +183,13 @@ FRECHET = Statistic(
     name="lens Fréchet distance", group=Group.ENCODER, compare=_frechet, defects=_GROSS, bias="1/N"
 )
 MMD = Statistic(name="lens MMD²", group=Group.ENCODER, compare=_mmd, defects=_GROSS)
+
+
+def frechet_of(class_name: str) -> Statistic:
+    """Return the lens Fréchet distance of the images of one class."""
+    return replace(FRECHET, name=f"{FRECHET.name}, {class_name}", defects=())
+
+
 COVERAGE = tuple(
     Statistic(name=name, group=Group.ENCODER, compare=_coverage)
     for name in ("precision", "recall", "density", "coverage")
