@@ -45,6 +45,13 @@ def test_a_run_is_read_from_its_last_checkpoint_with_averaged_weights(run: Path)
     assert not model.training
 
 
+def test_a_run_before_its_first_checkpoint_is_called_one(run: Path, tmp_path: Path) -> None:
+    young = tmp_path / "young"
+    shutil.copytree(run, young, ignore=shutil.ignore_patterns("checkpoints"))
+    with pytest.raises(GravLensError, match=r"young: a run without a checkpoint$"):
+        load_model(young)
+
+
 def test_a_saved_model_comes_back(run: Path, tmp_path: Path) -> None:
     model = load_model(run)
     save_model(tmp_path / "whole", model)

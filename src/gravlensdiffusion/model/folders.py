@@ -17,6 +17,8 @@ EMA_WEIGHTS = "ema.safetensors"
 CONFIG = "config.json"
 BEST = "best.json"
 """File of a run that names its checkpoint with the lowest held-out loss."""
+ENVIRONMENT = "environment.json"
+"""File that a run has from its start on, and no other folder."""
 CARD = "README.md"
 FEW_STEPS = "few_steps"
 """Folder within that of a model, which holds its distilled weights."""
@@ -110,9 +112,12 @@ def find_model(name_or_path: str | Path, **hub: Any) -> Path:
         if is_of_images(path):
             raise GravLensError(f"{path}: is a file of images, where a model is expected")
         return path
-    if is_pipeline(path) or ((path / CONFIG).is_file() and not (path / "checkpoints").is_dir()):
+    is_run = (path / "checkpoints").is_dir() or (path / ENVIRONMENT).is_file()
+    if is_pipeline(path) or ((path / CONFIG).is_file() and not is_run):
         return path
     found = checkpoints(path)
+    if is_run and not found:
+        raise GravLensError(f"{path}: a run without a checkpoint")
     if not found:
         raise GravLensError(f"{path}: no {CONFIG} and no checkpoint in this folder")
     return (_best_checkpoint(path) or found[-1]).folder

@@ -26,10 +26,17 @@ from gravlensdiffusion.model.checkpoint import (
     remove_folder,
     write_folder,
 )
-from gravlensdiffusion.model.folders import BEST, CONFIG, EMA_WEIGHTS, WEIGHTS, checkpoints
+from gravlensdiffusion.model.folders import (
+    BEST,
+    CONFIG,
+    EMA_WEIGHTS,
+    ENVIRONMENT,
+    WEIGHTS,
+    checkpoints,
+)
 from gravlensdiffusion.untrusted.state_file import read_state
 
-TRAINING_STATE, METRICS, ENVIRONMENT = "training_state.pt", "metrics.jsonl", "environment.json"
+TRAINING_STATE, METRICS = "training_state.pt", "metrics.jsonl"
 
 LEFTOVERS = tuple(
     f"{folder}.*.{suffix}"
