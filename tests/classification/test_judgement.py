@@ -74,6 +74,7 @@ def test_shares_come_by_name_in_any_order():
         ("blob=0.5,ring=0.5", "names class 'ring'; the classifier has empty, blob"),
         ("blob=1", "says nothing of class 'empty'"),
         ("blob=0.5,empty=0.6", "sum to 1"),
+        ("blob=0.9,blob=0.4,empty=0.6", "class 'blob' two shares"),
         ("blob=0,empty=1", "positive"),
         ("blob=nan,empty=1", "`prior` must be"),
     ],

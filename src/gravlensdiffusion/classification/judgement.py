@@ -83,6 +83,8 @@ def read_mix(
             raise GravLensError(
                 f"`prior` names class '{name.strip()}'; the classifier has {', '.join(names)}"
             )
+        if name.strip() in shares:
+            raise GravLensError(f"`prior` gives class '{name.strip()}' two shares, got '{text}'")
         shares[name.strip()] = share
     missing = [name for name in names if name not in shares]
     if missing:

@@ -147,6 +147,8 @@ class TrainingConfig(Bounded):
             yield f"noise '{self.noise}' needs a denoiser with skip false"
         if self.noise == "removed" and self.model.observation is None:
             yield "noise 'removed' needs a model that states its observation"
+        if self.noise in ("split", "removed") and self.model.transform.kind == "peak":
+            yield f"noise '{self.noise}' is that of an instrument, and transform peak forgets the flux"
         kept = tuple(each.name for each in self.model.parameters)
         if kept and kept != self.parameters:
             yield "the parameters must be those of the model that the recipe keeps"
