@@ -8,7 +8,7 @@ It refuses a folder that holds weights already. The card itself, README.md, is w
 
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +46,10 @@ class Options:
     """Folder of the bundled model."""
     prior_of: str | None = None
     """Model whose table of classes and parameters is kept, where the run saw its classes in other shares."""
+    epsilon_scaling: float = 1.0
+    """What the noise that steps take off is divided by."""
+    epsilon_scaling_from: float = 0.0
+    """Noise-to-signal ratio from which on it is."""
     seed: int = 0
     """Seed of the samples shown."""
 
@@ -60,6 +64,12 @@ def main(options: Options) -> None:
         if table_of(other.config) != table_of(model.config):
             raise GravLensError(f"{options.prior_of} has another table than {options.run}")
         model.prior.copy_(other.prior)
+    sampling = replace(
+        model.config.sampling,
+        epsilon_scaling=options.epsilon_scaling,
+        epsilon_scaling_from=options.epsilon_scaling_from,
+    )
+    model.config = replace(model.config, sampling=sampling)
     options.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         save_model(Path(scratch) / "model", model, half=True)

@@ -113,7 +113,7 @@ def drawn(
     generator: LensGenerator, x: Tensor, condition: Condition, ratio: float, steps: int | None
 ) -> Tensor:
     """Return images that are drawn from the noised ones, by the steps below their level."""
-    config, denoiser = generator.config, generator.model.denoiser
+    config, denoiser = generator.config, generator.model.sampled
     solver = build_sampler(config.sampling.sampler, config)
     x_t, t = noised(generator, x, ratio)
     times = solver.times(denoiser.schedule, steps or config.sampling.num_steps)

@@ -9,11 +9,11 @@ from gravlensdiffusion.config.model import (
     DenoiserConfig,
     ModelConfig,
     ParameterConfig,
-    SamplingConfig,
     ScheduleConfig,
     TransformConfig,
 )
 from gravlensdiffusion.config.network import UNetConfig
+from gravlensdiffusion.config.sampling import SamplingConfig
 from gravlensdiffusion.model.build import Model, build_model
 
 THETA_E = ParameterConfig(name="theta_E", unit="arcsec", low=0.8, high=1.6)

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gravlensdiffusion.config.galaxies import GalaxyLight, Source
-from gravlensdiffusion.config.model import SamplingConfig
 from gravlensdiffusion.config.network import UNet2DConfig, UNetConfig
+from gravlensdiffusion.config.sampling import SamplingConfig
 from gravlensdiffusion.config.simulation import Scene, SimulationConfig
 from gravlensdiffusion.config.training import EMAConfig, TrainingConfig
 from gravlensdiffusion.presets.training import PRESETS

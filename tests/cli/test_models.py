@@ -4,7 +4,8 @@ import pytest
 
 from gravlensdiffusion.cli import models
 from gravlensdiffusion.codec import to_json
-from gravlensdiffusion.config.model import ModelConfig, SamplingConfig
+from gravlensdiffusion.config.model import ModelConfig
+from gravlensdiffusion.config.sampling import SamplingConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.model.folders import bundled_models, find_model
 

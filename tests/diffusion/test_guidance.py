@@ -1,4 +1,6 @@
-"""Guidance, by a denoiser around a denoiser."""
+"""Guidance and epsilon scaling, by a denoiser around a denoiser."""
+
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -6,10 +8,10 @@ from torch import Tensor
 
 from gravlensdiffusion.conditioning import Condition
 from gravlensdiffusion.config.bounds import UNLABELLED
-from gravlensdiffusion.diffusion.denoise import IndexedDenoiser, PreconditionedDenoiser
+from gravlensdiffusion.diffusion.denoise import Denoiser, IndexedDenoiser, PreconditionedDenoiser
+from gravlensdiffusion.diffusion.guidance import GuidedDenoiser, ScaledDenoiser
 from gravlensdiffusion.diffusion.noise import DDPMSchedule, VariancePreservingLogSNR
-from gravlensdiffusion.diffusion.sampler import GuidedDenoiser
-from tests.diffusion.networks import LabelNet, Oracle
+from tests.diffusion.networks import LabelNet, Oracle, column
 
 
 def test_guidance_mixes_the_conditioned_and_the_free_estimate(
@@ -52,9 +54,30 @@ def test_guidance_that_changes_nothing_costs_nothing(
     assert len(net.seen[0]) == size
 
 
-def test_a_guided_denoiser_trains_as_the_one_inside(images: tuple[Tensor, Tensor, Tensor]) -> None:
+def test_epsilon_scaling_divides_the_noise_from_a_level_on(
+    images: tuple[Tensor, Tensor, Tensor],
+) -> None:
+    x_t, _, t = images
+    denoiser = PreconditionedDenoiser(LabelNet(), VariancePreservingLogSNR())
+    alpha_t, sigma_t = (column(level) for level in denoiser.schedule(t))
+    ratios = (sigma_t / alpha_t).flatten()
+    plain = (x_t - alpha_t * denoiser(x_t, t)) / sigma_t
+    lowest = float(ratios.median())
+    scaled = (x_t - alpha_t * ScaledDenoiser(denoiser, 1.1, lowest)(x_t, t)) / sigma_t
+    divided = ratios >= lowest
+    assert 0 < divided.sum() < len(divided)
+    assert torch.allclose(scaled[divided], plain[divided] / 1.1, atol=1e-4)
+    assert torch.allclose(scaled[~divided], plain[~divided], atol=1e-4)
+    everywhere = (x_t - alpha_t * ScaledDenoiser(denoiser, 1.1)(x_t, t)) / sigma_t
+    assert torch.allclose(everywhere, plain / 1.1, atol=1e-4)
+
+
+@pytest.mark.parametrize("wrap", [GuidedDenoiser, ScaledDenoiser])
+def test_a_wrapped_denoiser_trains_as_the_one_inside(
+    wrap: Callable[[Denoiser, float], Denoiser], images: tuple[Tensor, Tensor, Tensor]
+) -> None:
     x, eps, t = images
     inside = PreconditionedDenoiser(LabelNet(), VariancePreservingLogSNR())
-    wrapped = GuidedDenoiser(inside, 3.0)
+    wrapped = wrap(inside, 3.0)
     assert torch.equal(wrapped.loss(x, t, eps), inside.loss(x, t, eps))
     assert torch.equal(wrapped.sample_t(t), inside.sample_t(t))

@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from gravlensdiffusion.config.model import SamplingConfig, ScheduleConfig
+from gravlensdiffusion.config.model import ScheduleConfig
+from gravlensdiffusion.config.sampling import SamplingConfig
 from gravlensdiffusion.diffusion.noise import (
     CosineSchedule,
     DDPMSchedule,

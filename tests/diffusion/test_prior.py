@@ -6,10 +6,10 @@ from torch import Tensor, nn
 
 from gravlensdiffusion.conditioning import Condition
 from gravlensdiffusion.diffusion.denoise import Denoiser, PreconditionedDenoiser
+from gravlensdiffusion.diffusion.guidance import GuidedDenoiser
 from gravlensdiffusion.diffusion.noise import VariancePreservingLogSNR
 from gravlensdiffusion.diffusion.randomness import Stream, Streams
 from gravlensdiffusion.diffusion.sampler import (
-    GuidedDenoiser,
     Sampler,
     conditional_prior,
     prior,

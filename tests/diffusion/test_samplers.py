@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from gravlensdiffusion.conditioning import Condition
 from gravlensdiffusion.diffusion.denoise import Denoiser, IndexedDenoiser, PreconditionedDenoiser
+from gravlensdiffusion.diffusion.guidance import GuidedDenoiser
 from gravlensdiffusion.diffusion.noise import (
     CosineSchedule,
     DDPMSchedule,
@@ -17,7 +18,6 @@ from gravlensdiffusion.diffusion.noise import (
 )
 from gravlensdiffusion.diffusion.randomness import Stream, Streams
 from gravlensdiffusion.diffusion.sampler import (
-    GuidedDenoiser,
     Sampler,
     Spacing,
     prior,

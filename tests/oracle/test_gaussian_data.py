@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from gravlensdiffusion.conditioning import Condition
 from gravlensdiffusion.diffusion.denoise import Denoiser, IndexedDenoiser, PreconditionedDenoiser
+from gravlensdiffusion.diffusion.guidance import GuidedDenoiser, ScaledDenoiser
 from gravlensdiffusion.diffusion.noise import (
     CosineSchedule,
     DDPMSchedule,
@@ -16,7 +17,7 @@ from gravlensdiffusion.diffusion.noise import (
     VariancePreservingLogSNR,
 )
 from gravlensdiffusion.diffusion.randomness import Streams
-from gravlensdiffusion.diffusion.sampler import GuidedDenoiser, Sampler, prior, trajectory
+from gravlensdiffusion.diffusion.sampler import Sampler, prior, trajectory
 from gravlensdiffusion.diffusion.solvers import DDIM, DDPM, DPMSolverPP, Heun
 from tests.diffusion.gaussian import GaussianDenoiser, sample, spaced
 
@@ -108,6 +109,26 @@ def test_guidance_by_a_wider_model_narrows_by_a_known_factor(scale: float) -> No
     v, ratio = exact.variances, (sigma_1 / alpha_1) ** 2
     factor = (v / (v + ratio)) ** (scale / 2) * ((v + 0.5) / (v + 0.5 + ratio)) ** ((1 - scale) / 2)
     assert torch.allclose(kept, torch.diag(factor / alpha_1), rtol=0.01, atol=1e-6)
+
+
+@pytest.mark.parametrize("lowest", [0.0, 1.5])
+@pytest.mark.parametrize("scale", [0.9, 1.02])
+def test_epsilon_scaling_widens_by_a_known_factor(scale: float, lowest: float) -> None:
+    """With ``y = x_t / alpha_t`` and noise-to-signal ratio r, scaled steps follow ``dy / dr = (y - x_hat) / (r scale)``.
+
+    Of data of variance v, ``y - x_hat`` is ``y r^2 / (v + r^2)``, so that y falls as
+    ``(v + r^2)^(1 / (2 scale))`` down to the lowest ratio, and as the square root of it below.
+    """
+    schedule = VariancePreservingLogSNR(sigma_min=0.002, sigma_max=40.0)
+    exact = GaussianDenoiser(torch.zeros(SHAPE), covariance(), schedule)
+    denoiser = ScaledDenoiser(exact, scale, lowest)
+    x_1, kept = normal(50, *SHAPE), exact.flow(normal(50, *SHAPE), ONE, torch.zeros(()).double())
+    drawn = sample(denoiser, Heun(), x_1, 800)
+    v = exact.variances
+    factor = ((v + 40.0**2) / (v + lowest**2)) ** (0.5 - 0.5 / scale)
+    expected = exact._images(exact._modes(kept) * factor, kept)
+    assert not torch.allclose(kept, expected, atol=5e-3)
+    assert torch.allclose(drawn, expected, atol=2e-3)
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES, ids=NAMES)

@@ -87,6 +87,17 @@ def test_a_student_learns_where_the_exact_flow_arrives() -> None:
     assert (student(x_1, torch.ones(())) - exact).abs().max() < 0.02 * exact.std()
 
 
+def test_a_student_learns_what_its_teacher_draws_with_epsilon_scaling(tmp_path: Path) -> None:
+    losses = []
+    for scale in (1.0, 1.05):
+        sampling = replace(ORDERED.sampling, epsilon_scaling=scale)
+        teacher = awake(replace(ORDERED, sampling=sampling))
+        with open_distillation(small(), teacher, tmp_path / str(scale), device="cpu") as training:
+            losses.append(training.loss(0).item())
+            assert training.model.config.sampling.epsilon_scaling == 1
+    assert abs(losses[1] / losses[0] - 1) > 1e-3
+
+
 @pytest.mark.parametrize(
     "schedule",
     [SCHEDULE, CosineSchedule(), DDPMSchedule(), ScaledLinearSchedule()],

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
-from itertools import pairwise
 from typing import Annotated, Literal
 
 from gravlensdiffusion.config.bounds import (
@@ -12,7 +11,6 @@ from gravlensdiffusion.config.bounds import (
     MAX_STEPS,
     Bands,
     Bounded,
-    Count,
     NonNegative,
     Number,
     Positive,
@@ -25,17 +23,12 @@ from gravlensdiffusion.config.bounds import (
 )
 from gravlensdiffusion.config.instrument import ObservationConfig, SkyCorrelation
 from gravlensdiffusion.config.network import NetworkConfig, UNet2DConfig, UNetConfig
+from gravlensdiffusion.config.sampling import SCHEDULER, SamplingConfig
 
-CONSISTENCY = "consistency"
-"""Sampler of distilled models, which no other model can be drawn with."""
-SCHEDULER = "scheduler"
-"""Sampler of networks of diffusers: the scheduler that goes with them."""
 SLACK = 0.01
 """How far a value may lie outside a learned range, as a share of its width on its scale: no training
 set reaches quite to the ends of what it was drawn from."""
 Prediction = Literal["epsilon", "x0", "v", "preconditioned"]
-
-Steps = Annotated[int, Range(at_least=1, at_most=MAX_STEPS)]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -136,38 +129,6 @@ class DenoiserConfig(Bounded):
             for each in fields(self):
                 if each.name in _PRECONDITIONED and getattr(self, each.name) != each.default:
                     yield f"denoiser {each.name} is for prediction 'preconditioned'"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SamplingConfig(Bounded):
-    """What `gravlens sample` does with the model where nothing is asked for.
-
-    Attributes:
-        num_steps: Number of steps; network evaluations per image where the order is one.
-        draft_steps: Number of steps of quality ``draft``; 0 for `num_steps`.
-        best_steps: Number of steps of quality ``best``; 0 for `num_steps`.
-        few_steps: Numbers of steps that a distilled model draws in, which ``consistency`` takes;
-            empty for a model that has not been distilled.
-        levels: Noise-to-signal ratios of the steps of ``consistency`` after the first, falling,
-            where the most are made.
-    """
-
-    sampler: Literal["ddpm", "ddim", "dpmpp", "heun", "consistency", "scheduler"] = "dpmpp"
-    num_steps: Steps = 20
-    draft_steps: Annotated[int, Range(at_least=0, at_most=MAX_STEPS)] = 0
-    best_steps: Annotated[int, Range(at_least=0, at_most=MAX_STEPS)] = 0
-    few_steps: tuple[Count, ...] = ()
-    levels: tuple[float, ...] = ()
-
-    def _faults(self) -> Iterator[str]:
-        if len(self.levels) > MAX_STEPS:
-            yield f"sampling has at most {MAX_STEPS} levels"
-        if not all(a > b for a, b in pairwise((*self.levels, 0.0))):
-            yield "sampling levels must fall, and be positive"
-        if (self.sampler == CONSISTENCY) != bool(self.few_steps):
-            yield "sampler 'consistency' and few_steps go together"
-        if any((len(self.levels) + 1) % number for number in self.few_steps):
-            yield "few_steps must be divisors of the number of levels and one"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

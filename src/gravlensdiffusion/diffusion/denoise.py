@@ -1,7 +1,7 @@
 """Denoisers: a bare network with its preconditioning, prediction type and loss.
 
 A denoiser gives ``x_hat``, the mean of the clean image given the noisy one. Samplers see nothing
-else, so epsilon, v and x0 networks end here, guidance in `sampler`. A network is called as
+else, so epsilon, v and x0 networks end here, what sampling changes of them in `guidance`. A network is called as
 ``net(x, noise, condition)`` with ``noise`` of shape ``(B,)`` as its denoiser defines it.
 """
 
@@ -109,7 +109,7 @@ class IndexedDenoiser(Denoiser):
     def forward(self, x_t: Tensor, t: Tensor, condition: Condition | None = None) -> Tensor:
         """Estimate the clean images; see `Denoiser.forward`."""
         t = per_image(t, x_t)
-        alpha_t, sigma_t = (_shaped(level, x_t).to(x_t.dtype) for level in self.schedule(t))
+        alpha_t, sigma_t = (shaped(level, x_t).to(x_t.dtype) for level in self.schedule(t))
         output: Tensor = self.net(x_t, self.schedule.index(t).to(x_t.dtype), condition)
         x_hat = output
         if self.prediction == "epsilon":
@@ -121,7 +121,7 @@ class IndexedDenoiser(Denoiser):
     def loss(self, x: Tensor, t: Tensor, eps: Tensor, condition: Condition | None = None) -> Tensor:
         """Return the loss of each image; see `Denoiser.loss`."""
         t = per_image(t, x)
-        alpha_t, sigma_t = (_shaped(level, x).to(x.dtype) for level in self.schedule(t))
+        alpha_t, sigma_t = (shaped(level, x).to(x.dtype) for level in self.schedule(t))
         x_t = alpha_t * x + sigma_t * eps
         output = self.net(x_t, self.schedule.index(t).to(x.dtype), condition)
         target = {"epsilon": eps, "v": alpha_t * eps - sigma_t * x, "x0": x}[self.prediction]
@@ -210,7 +210,7 @@ class PreconditionedDenoiser(Denoiser):
         t = per_image(t, x_t)
         noise = self.noise if self.keeps_noise else 0.0
         mean, std, greatest = self._expected(condition, x_t)
-        alpha_t, sigma_t = (_shaped(level, x_t) for level in self.schedule(t))
+        alpha_t, sigma_t = (shaped(level, x_t) for level in self.schedule(t))
         dtype = x_t.dtype
         if mean is not None:
             x_t = x_t - alpha_t.to(dtype) * mean
@@ -233,7 +233,7 @@ class PreconditionedDenoiser(Denoiser):
         """Return the loss of each image; see `Denoiser.loss`."""
         t = per_image(t, x)
         alpha_t, sigma_t = self.schedule(t)
-        ratio = _shaped(sigma_t / alpha_t, x)
+        ratio = shaped(sigma_t / alpha_t, x)
         mean, std, _ = self._expected(condition, x)
         if mean is not None:
             x = x - mean
@@ -261,7 +261,7 @@ class PreconditionedDenoiser(Denoiser):
     ) -> tuple[Tensor | None, Tensor, Tensor | None]:
         """Return what is `Expected`, None for a mean of zero; the standard deviation in float64."""
         if self.expected is None:
-            return None, _shaped(like.new_ones(len(like), dtype=torch.float64), like), None
+            return None, shaped(like.new_ones(len(like), dtype=torch.float64), like), None
         mean, std, greatest = self.expected(condition, like)
         return mean, std.double(), greatest
 
@@ -290,7 +290,7 @@ def per_image(t: Tensor, x: Tensor) -> Tensor:
     return t.to(device=x.device, dtype=torch.float64).expand(len(x))
 
 
-def _shaped(value: Tensor, x: Tensor) -> Tensor:
+def shaped(value: Tensor, x: Tensor) -> Tensor:
     """Return one number per image, shaped to multiply the images."""
     return value.reshape(-1, *(1,) * (x.ndim - 1))
 

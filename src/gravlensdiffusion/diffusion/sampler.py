@@ -1,4 +1,4 @@
-"""What samplers share: the contract, grids of times, guidance, and the one loop that drives them."""
+"""What samplers share: the contract, grids of times, and the one loop that drives them."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from gravlensdiffusion.conditioning import Condition
-from gravlensdiffusion.diffusion.denoise import Denoiser, per_image
+from gravlensdiffusion.diffusion.denoise import Denoiser
 from gravlensdiffusion.diffusion.noise import DiscreteSchedule, Schedule
 from gravlensdiffusion.diffusion.randomness import Stream, Streams
 from gravlensdiffusion.errors import GravLensError
@@ -173,70 +173,6 @@ def conditional_prior(denoiser: Denoiser, eps: Tensor, condition: Condition | No
         return prior(denoiser.schedule, eps)
     mean, std, _ = denoiser.expected(condition, eps)
     return prior(denoiser.schedule, eps, mean, std)
-
-
-class GuidedDenoiser(Denoiser):
-    """Guidance away from a worse estimate: ``x_hat = worse + scale (own - worse)``.
-
-    The worse estimate is that of a weaker denoiser of the same condition (autoguidance), or, where
-    there is none, the denoiser's own with the condition dropped (classifier-free guidance, one
-    evaluation of a doubled batch). A scale of 1 is the denoiser's own estimate itself, 0 the worse one.
-
-    Args:
-        denoiser: The denoiser; without ``weak``, one trained with conditions dropped at random.
-        scale: Strength of guidance.
-        weak: A weaker denoiser of the same images and times, or None.
-        keeps_parameters: Whether only the class is dropped, and not what tells the images' mean.
-
-    References:
-        Ho and Salimans 2022, arXiv:2207.12598, equation 6; Karras et al. 2024, arXiv:2406.02507,
-        equation 3 (a weaker model).
-    """
-
-    def __init__(
-        self,
-        denoiser: Denoiser,
-        scale: float,
-        weak: Denoiser | None = None,
-        *,
-        keeps_parameters: bool = False,
-    ) -> None:
-        super().__init__()
-        self.denoiser, self.scale, self.weak = denoiser, scale, weak
-        self.keeps_parameters = keeps_parameters
-        self.schedule, self.expected = denoiser.schedule, denoiser.expected
-
-    def forward(self, x_t: Tensor, t: Tensor, condition: Condition | None = None) -> Tensor:
-        """Estimate the clean images; see `Denoiser.forward`."""
-        own: Tensor
-        if self.scale == 1 or (condition is None and self.weak is None):
-            own = self.denoiser(x_t, t, condition)
-            return own
-        if self.weak is not None:
-            own, worse = self.denoiser(x_t, t, condition), self.weak(x_t, t, condition)
-        else:
-            assert condition is not None
-            t = per_image(t, x_t)
-            both = _joined(condition, condition.dropped(keeps_parameters=self.keeps_parameters))
-            x_hat = self.denoiser(torch.cat([x_t, x_t]), torch.cat([t, t]), both)
-            own, worse = x_hat.chunk(2)
-        return worse + self.scale * (own - worse)
-
-    def loss(self, x: Tensor, t: Tensor, eps: Tensor, condition: Condition | None = None) -> Tensor:
-        """Return the loss of the denoiser inside; see `Denoiser.loss`."""
-        return self.denoiser.loss(x, t, eps, condition)
-
-    def sample_t(self, u: Tensor) -> Tensor:
-        """Return training times of the denoiser inside; see `Denoiser.sample_t`."""
-        return self.denoiser.sample_t(u)
-
-
-def _joined(first: Condition, second: Condition) -> Condition:
-    """Return one condition for two batches."""
-    label = torch.cat([first.label, second.label])
-    if first.parameters is None or second.parameters is None:
-        return Condition(label=label)
-    return Condition(label=label, parameters=torch.cat([first.parameters, second.parameters]))
 
 
 def trajectory(

@@ -11,10 +11,11 @@ from torch import Tensor
 from gravlensdiffusion import __version__
 from gravlensdiffusion.codec import to_json
 from gravlensdiffusion.conditioning import Condition
-from gravlensdiffusion.config.model import CONSISTENCY
+from gravlensdiffusion.config.sampling import CONSISTENCY
 from gravlensdiffusion.diffusion.denoise import Denoiser
+from gravlensdiffusion.diffusion.guidance import GuidedDenoiser
 from gravlensdiffusion.diffusion.randomness import Stream, Streams
-from gravlensdiffusion.diffusion.sampler import GuidedDenoiser, conditional_prior, trajectory
+from gravlensdiffusion.diffusion.sampler import conditional_prior, trajectory
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.generation.noise import (
     UNITS,
@@ -199,12 +200,10 @@ class LensGenerator(Pretrained):
         """Yield the way of images in model space, all at once: a frame before each step, and the images."""
         streams = Streams(request.seed, request.numbers)
         model = self.drawn_by(request.sampler)
-        denoiser: Denoiser = model.denoiser
+        denoiser: Denoiser = model.sampled
         if request.guidance != 1.0:
-            worse = None
-            if request.weak is not None:
-                assert self.weak is not None, "the request is that of another generator"
-                worse = self.weak.denoiser
+            assert request.weak is None or self.weak, "the request is that of another generator"
+            worse = self.weak.sampled if request.weak and self.weak else None
             keeps = model.expected is not None
             denoiser = GuidedDenoiser(denoiser, request.guidance, worse, keeps_parameters=keeps)
         noise = streams.normal(Stream.PRIOR, self.image_shape)

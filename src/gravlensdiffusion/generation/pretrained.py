@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gravlensdiffusion import __version__
 from gravlensdiffusion.codec import to_json
-from gravlensdiffusion.config.model import CONSISTENCY
+from gravlensdiffusion.config.sampling import CONSISTENCY
 from gravlensdiffusion.diffusion.noise import DiscreteSchedule
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.interop.hub import card, push

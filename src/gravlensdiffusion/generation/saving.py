@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gravlensdiffusion.config.model import CONSISTENCY
+from gravlensdiffusion.config.sampling import CONSISTENCY
 from gravlensdiffusion.formats.writers import whole_set, write_images
 from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.generation.noise import Clipping

@@ -15,10 +15,10 @@ from gravlensdiffusion.codec import from_json, read_json
 from gravlensdiffusion.config.model import (
     DenoiserConfig,
     ModelConfig,
-    SamplingConfig,
     ScheduleConfig,
 )
 from gravlensdiffusion.config.network import OF_THE_MODEL, SchedulerConfig, UNet2DConfig
+from gravlensdiffusion.config.sampling import SamplingConfig
 from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.presets.training import UNIT_TO_SIGNED
 from gravlensdiffusion.sets.flux import FULL_SCALE

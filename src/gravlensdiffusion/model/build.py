@@ -7,9 +7,11 @@ from torch import Tensor, nn
 
 from gravlensdiffusion.conditioning import Condition
 from gravlensdiffusion.config.bounds import MAX_WEIGHTS
-from gravlensdiffusion.config.model import CONSISTENCY, SCHEDULER, ModelConfig, ScheduleConfig
+from gravlensdiffusion.config.model import ModelConfig, ScheduleConfig
 from gravlensdiffusion.config.network import ReferenceUNetConfig, UNet2DConfig, UNetConfig
+from gravlensdiffusion.config.sampling import CONSISTENCY, SCHEDULER
 from gravlensdiffusion.diffusion.denoise import Denoiser, IndexedDenoiser, PreconditionedDenoiser
+from gravlensdiffusion.diffusion.guidance import ScaledDenoiser
 from gravlensdiffusion.diffusion.noise import (
     CosineSchedule,
     DDPMSchedule,
@@ -50,6 +52,7 @@ class Model(nn.Module):
     Attributes:
         prior: The table, float32; what is not asked for is drawn from it.
         denoiser: The network wrapped for training and sampling; it shares the weights.
+        sampled: The denoiser that samplers go by: that one, with the model's epsilon scaling.
     """
 
     prior: Tensor
@@ -72,12 +75,21 @@ class Model(nn.Module):
         schedule = _build_schedule(config.schedule)
         self.expected = Expectation.of(config, transform)
         # Kept out of the state dict, where the network's weights would stand twice.
-        self._denoiser = (_build_denoiser(config, network, schedule, self.expected),)
+        own = _build_denoiser(config, network, schedule, self.expected)
+        sampled: Denoiser = own
+        if (scale := config.sampling.epsilon_scaling) != 1:
+            sampled = ScaledDenoiser(own, scale, config.sampling.epsilon_scaling_from)
+        self._denoisers = (own, sampled)
 
     @property
     def denoiser(self) -> Denoiser:
         """The denoiser of this network."""
-        return self._denoiser[0]
+        return self._denoisers[0]
+
+    @property
+    def sampled(self) -> Denoiser:
+        """The denoiser that samplers go by."""
+        return self._denoisers[1]
 
     def forward(self, x: Tensor, t: Tensor, eps: Tensor, condition: Condition | None) -> Tensor:
         """Return the training loss of each image; see `Denoiser.loss`."""

@@ -7,7 +7,6 @@ from gravlensdiffusion.codec import read_preset
 from gravlensdiffusion.config.model import (
     DenoiserConfig,
     ModelConfig,
-    SamplingConfig,
     ScheduleConfig,
     TransformConfig,
 )
@@ -19,6 +18,7 @@ from gravlensdiffusion.config.network import (
     UNet2DConfig,
     UNetConfig,
 )
+from gravlensdiffusion.config.sampling import SamplingConfig
 from gravlensdiffusion.config.training import EMAConfig, OptimiserConfig, TrainingConfig
 from gravlensdiffusion.presets.parameters import LIGHTS, ORDERED_BY, SHAPES
 

@@ -12,11 +12,11 @@ from gravlensdiffusion.config.bounds import UNLABELLED, Augmentation, Resize
 from gravlensdiffusion.config.instrument import ObservationConfig
 from gravlensdiffusion.config.model import (
     ModelConfig,
-    SamplingConfig,
     ScheduleConfig,
     TransformConfig,
 )
 from gravlensdiffusion.config.network import UNetConfig
+from gravlensdiffusion.config.sampling import SamplingConfig
 from gravlensdiffusion.config.simulation import symmetries
 from gravlensdiffusion.config.training import (
     EarlyStopping,

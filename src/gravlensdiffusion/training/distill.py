@@ -12,7 +12,8 @@ from torch import Tensor
 
 from gravlensdiffusion.conditioning import Condition
 from gravlensdiffusion.config.bounds import UNLABELLED
-from gravlensdiffusion.config.model import ModelConfig, SamplingConfig
+from gravlensdiffusion.config.model import ModelConfig
+from gravlensdiffusion.config.sampling import SamplingConfig
 from gravlensdiffusion.config.training import DistillationConfig
 from gravlensdiffusion.diffusion.denoise import Denoiser
 from gravlensdiffusion.diffusion.noise import Schedule
@@ -89,7 +90,7 @@ class _Distillation(Training):
             student, config, accelerator, config.total_images, run=run, saved=saved, tell=tell
         )
         levels, num_steps = student.config.sampling.levels, config.teacher_steps
-        self._endpoint = _Endpoint(student.denoiser, self.teacher.denoiser, levels, num_steps)
+        self._endpoint = _Endpoint(student.denoiser, self.teacher.sampled, levels, num_steps)
 
     def loss(self, first: int) -> Tensor:
         """Return the student's loss on a batch."""
