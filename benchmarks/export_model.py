@@ -46,8 +46,8 @@ class Options:
     """Folder of the bundled model."""
     prior_of: str | None = None
     """Model whose table of classes and parameters is kept, where the run saw its classes in other shares."""
-    epsilon_scaling: float = 1.0
-    """What the noise that steps take off is divided by."""
+    epsilon_scaling: float | None = None
+    """What the noise that steps take off is divided by; None for what the run says."""
     epsilon_scaling_from: float = 0.0
     """Noise-to-signal ratio from which on it is."""
     seed: int = 0
@@ -64,12 +64,13 @@ def main(options: Options) -> None:
         if table_of(other.config) != table_of(model.config):
             raise GravLensError(f"{options.prior_of} has another table than {options.run}")
         model.prior.copy_(other.prior)
-    sampling = replace(
-        model.config.sampling,
-        epsilon_scaling=options.epsilon_scaling,
-        epsilon_scaling_from=options.epsilon_scaling_from,
-    )
-    model.config = replace(model.config, sampling=sampling)
+    if options.epsilon_scaling is not None:
+        sampling = replace(
+            model.config.sampling,
+            epsilon_scaling=options.epsilon_scaling,
+            epsilon_scaling_from=options.epsilon_scaling_from,
+        )
+        model.config = replace(model.config, sampling=sampling)
     options.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         save_model(Path(scratch) / "model", model, half=True)

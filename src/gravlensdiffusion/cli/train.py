@@ -189,7 +189,6 @@ def _adapted(options: Options, source: "LensSet") -> "TrainingConfig":
 
 def _configure(options: Options, recipe: "TrainingConfig | None" = None) -> "TrainingConfig":
     """Return the recipe with what the options change."""
-    from gravlensdiffusion.config.model import TransformConfig
     from gravlensdiffusion.presets.training import training_preset
 
     config = recipe or training_preset(options.preset or "cutouts28")
@@ -208,7 +207,7 @@ def _configure(options: Options, recipe: "TrainingConfig | None" = None) -> "Tra
     if (share := changes.pop("held_out", None)) is not None:
         changes["early_stopping"] = replace(config.early_stopping, held_out=share)
     if (kind := changes.pop("transform", None)) is not None:
-        changes["model"] = replace(config.model, transform=TransformConfig(kind=kind, fit=True))
+        changes["model"] = config.model.measured(kind)
     return replace(config, **changes)
 
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Annotated, Literal
 
 from gravlensdiffusion.config.bounds import (
@@ -28,6 +28,7 @@ from gravlensdiffusion.config.sampling import SCHEDULER, SamplingConfig
 SLACK = 0.01
 """How far a value may lie outside a learned range, as a share of its width on its scale: no training
 set reaches quite to the ends of what it was drawn from."""
+TransformKind = Literal["linear", "asinh", "peak"]
 Prediction = Literal["epsilon", "x0", "v", "preconditioned"]
 
 
@@ -46,13 +47,19 @@ class TransformConfig(Bounded):
         bounds: Range that the training set must keep to [flux unit], or None for any.
     """
 
-    kind: Literal["linear", "asinh", "peak"] = "linear"
+    kind: TransformKind = "linear"
     offset: Number = 0.0
     scale: Positive = 1.0
     centre: Literal["mean_image", "none"] = "mean_image"
     gain: NonNegative = 0.0
     fit: bool = False
     bounds: tuple[float, float] | None = None
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether it maps images in [0, 1] to [-1, 1], as the DDPM papers and diffusers do."""
+        own = (self.kind, self.offset, self.scale, self.centre, self.gain)
+        return own == ("linear", 0.5, 0.5, "none", 1.0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -237,6 +244,28 @@ class ModelConfig(Bounded):
         preconditioned = self.denoiser.prediction == "preconditioned"
         if preconditioned != (self.schedule.kind == "log_snr"):
             yield "prediction 'preconditioned' and schedule 'log_snr' go together"
+
+    @property
+    def clips(self) -> bool:
+        """Whether estimates of the clean image are held in [-1, 1] when sampling, or nearly so."""
+        if not isinstance(self.network, UNet2DConfig):
+            return self.denoiser.clip
+        return self.denoiser.clip or self.network.scheduler.clips
+
+    def measured(self, kind: TransformKind) -> "ModelConfig":
+        """Return the model with a transform that is measured on the training images.
+
+        These are then in no range that samples could be held in.
+        """
+        network = self.network
+        if isinstance(network, UNet2DConfig):
+            network = replace(network, scheduler=network.scheduler.unclipped())
+        return replace(
+            self,
+            transform=TransformConfig(kind=kind, fit=True),
+            denoiser=replace(self.denoiser, clip=False),
+            network=network,
+        )
 
     @property
     def native_correlation(self) -> SkyCorrelation | None:

@@ -1,7 +1,7 @@
 """Configurations of the networks: ours, the reference project's, and one of diffusers by its names there."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Literal
 
 from gravlensdiffusion.config.bounds import (
@@ -40,6 +40,8 @@ OTHER_SCHEDULES = frozenset(
     {"trained_betas", "rescale_betas_zero_snr", "use_flow_sigmas", "use_dynamic_shifting"}
 )
 """Settings that make another schedule than any that is known here."""
+CLIPPING = ("DDPMScheduler", "DDIMScheduler")
+"""Schedulers that hold estimates in [-1, 1] where their settings do not say."""
 BRIGHTNESS_STEP = 0.25
 """Between the brightnesses for which a spread is stated [flux after the pixel-wise part of the transform]."""
 
@@ -168,6 +170,17 @@ class SchedulerConfig(Bounded):
                 yield f"a scheduler with {name} is not supported"
         if str(self.settings.get("variance_type", "")).startswith("learned"):
             yield "a scheduler with learned variances is not supported"
+
+    @property
+    def clips(self) -> bool:
+        """Whether it holds estimates of the clean image in a range."""
+        clip_sample = self.settings.get("clip_sample", self.kind in CLIPPING)
+        return bool(clip_sample or self.settings.get("thresholding", False))
+
+    def unclipped(self) -> "SchedulerConfig":
+        """Return the scheduler that holds them in none."""
+        settings = self.settings | dict.fromkeys(("clip_sample", "thresholding"), False)
+        return replace(self, settings=settings)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -149,6 +149,11 @@ class TrainingConfig(Bounded):
             yield "noise 'removed' needs a model that states its observation"
         if self.noise in ("split", "removed") and self.model.transform.kind == "peak":
             yield f"noise '{self.noise}' is that of an instrument, and transform peak forgets the flux"
+        if self.model.clips and self.model.transform.centre != "none":
+            yield (
+                "estimates are held in [-1, 1] (clip of the denoiser, clip_sample of the scheduler), which is "
+                f"not where a transform with centre '{self.model.transform.centre}' has images"
+            )
         kept = tuple(each.name for each in self.model.parameters)
         if kept and kept != self.parameters:
             yield "the parameters must be those of the model that the recipe keeps"

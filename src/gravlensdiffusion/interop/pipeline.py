@@ -175,7 +175,7 @@ def pipeline_files(
     """
     from gravlensdiffusion.interop.unet2d import build_scheduler
 
-    if replace(config.transform, bounds=None) != replace(UNIT_TO_SIGNED, bounds=None):
+    if not config.transform.is_signed:
         raise GravLensError(
             "a pipeline of diffusers makes images in [0, 1], and this model has another transform; "
             "preset 'unet2d' trains one that can be exported"

@@ -102,7 +102,7 @@ class _State(State):
 
 
 class SchedulerSampler(Sampler):
-    """Draws as a pipeline of diffusers does: step by step as its scheduler, held in [-1, 1] at the end.
+    """Draws as a pipeline of diffusers does: step by step as its scheduler, held in [-1, 1] at the end where images are.
 
     The scheduler takes what the network puts out, which follows from ``x_hat``. The noise that it
     adds comes from a generator for each image and step.
@@ -115,6 +115,7 @@ class SchedulerSampler(Sampler):
         self.scheduler = build_scheduler(config)
         assert isinstance(config.network, UNet2DConfig)
         self.prediction = config.denoiser.prediction
+        self.is_signed = config.transform.is_signed
         self.default_num_steps = min(  # type: ignore[misc]
             NUM_STEPS[config.network.scheduler.kind], config.schedule.num_steps
         )
@@ -149,7 +150,7 @@ class SchedulerSampler(Sampler):
         sources = None if at.streams is None else _generators(at.streams, step)
         moved = scheduler.step(output, scheduler.timesteps[step], at.x_t, generator=sources)
         x_s: Tensor = moved.prev_sample
-        return x_s.clamp(-1, 1) if at.s == 0 else x_s
+        return x_s.clamp(-1, 1) if at.s == 0 and self.is_signed else x_s
 
 
 def _generators(streams: Streams, step: int) -> list[torch.Generator]:
