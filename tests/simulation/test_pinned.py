@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gravlensdiffusion.presets.simulation import SIMULATION_PRESETS, simulation_preset
-from gravlensdiffusion.simulation.population import pinned
+from gravlensdiffusion.simulation.population import pinned, prior_bounds
 from gravlensdiffusion.simulation.simulated_set import simulate
 
 VALUES = {
@@ -24,9 +24,18 @@ def test_values_are_those_of_every_image(preset):
     found = simulate(config, 3, seed=1, classes=["cdm"], num_pixels=24).parameters
     for name, value in VALUES.items():
         np.testing.assert_allclose(found[name], value, err_msg=name)
-    # What is left out is the same everywhere, too.
-    assert np.ptp(found["gamma2"]) == 0
-    assert np.ptp(found["source_e1"]) == 0
+    # What is left out is the same everywhere, too: all of the smooth lens but its light.
+    for name, (low, high) in prior_bounds(config).items():
+        assert low == high, name
+    for name in ("gamma2", "source_e1", "lens_x", "lens_y"):
+        assert np.ptp(found[name]) == 0, name
+
+
+def test_the_lens_is_where_it_is_asked_for():
+    config = simulation_preset("slacs")
+    assert np.ptp(simulate(config, 3, num_pixels=24).parameters["lens_x"]) > 0
+    found = simulate(pinned(config, {"lens_x": 0.03, "lens_y": -0.02}), 3, num_pixels=24).parameters
+    np.testing.assert_allclose((found["lens_x"], found["lens_y"]), [[0.03] * 3, [-0.02] * 3])
 
 
 def test_what_is_not_given_takes_the_middle_of_its_prior():

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,7 @@ import pytest
 
 pytest.importorskip("starlette", reason="the extra `studio` is not installed")
 
+from gravlensdiffusion.formats.writers import write_images
 from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.studio.order import Turns
 from gravlensdiffusion.studio.server import HOST
@@ -78,6 +80,29 @@ def test_what_a_client_leaves_behind_is_drawn_no_further(stuck, path):
         assert is_stopped.wait(60)
         assert answered(address) == 200
         until(lambda: turns.num_waiting == 0)
+
+
+def test_a_file_that_nobody_waits_for_leaves_nothing_on_the_disk(monkeypatch, tmp_path):
+    is_begun, goes_on = threading.Event(), threading.Event()
+
+    def slow(folder, *args, **options):
+        is_begun.set()
+        assert goes_on.wait(60)
+        return write_images(folder, *args, **options)
+
+    monkeypatch.setattr("gravlensdiffusion.studio.drawing.write_images", slow)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    turns = Turns()
+    with served(studio(), turns) as address:
+        connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=60)
+        connection.request("GET", "/api/file?kind=fits&order=%7B%22num%22:2%7D")
+        assert is_begun.wait(60)
+        assert list(tmp_path.iterdir())
+        connection.close()
+        until(lambda: turns.num_waiting == 0)
+        goes_on.set()
+        assert answered(address) == 200
+        assert not list(tmp_path.iterdir())
 
 
 def test_a_client_that_leaves_a_stream_ends_its_order():

@@ -88,7 +88,7 @@ def test_work_stops_when_whoever_asked_leaves():
         taken(turns, order, lambda: asyncio.ensure_future(leave()))
     assert stopped.wait(5)
     # Others are drawn for as before.
-    assert taken(turns, lambda _: iter([1, 2])) == [1, 2]
+    assert taken(turns, lambda _: (k for k in (1, 2))) == [1, 2]
     assert turns.num_waiting == 0
 
 
@@ -147,7 +147,7 @@ def test_an_error_is_told_and_ends_nothing_else():
 
     with pytest.raises(ZeroDivisionError):
         taken(turns, broken)
-    assert taken(turns, lambda _: iter("ab")) == ["a", "b"]
+    assert taken(turns, lambda _: (k for k in "ab")) == ["a", "b"]
 
 
 def test_nothing_is_complained_of_when_the_server_ends_an_order(caplog):
@@ -170,7 +170,7 @@ def test_nothing_is_complained_of_when_the_server_ends_an_order(caplog):
         with pytest.raises(asyncio.CancelledError):
             await task
         hold.set()
-        assert [item async for item in turns.items(lambda _: iter([1]), staying)] == [1]
+        assert [item async for item in turns.items(lambda _: (k for k in (1,)), staying)] == [1]
         assert turns.num_waiting == 0
 
     asyncio.run(cut())

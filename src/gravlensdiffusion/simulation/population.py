@@ -267,13 +267,20 @@ def pinned(config: SimulationConfig, values: Mapping[str, float]) -> SimulationC
     def pins(owner: Lens | GalaxyLight, fields: Mapping[str, str], prefix: str = "") -> Any:
         return {field: pin(getattr(owner, field), prefix + name) for name, field in fields.items()}
 
-    lens, light, place = config.lens, config.source.light, config.source.position
-    x, y = (Constant(value=0.0),) * 2 if isinstance(place, Disc) else (place.x, place.y)
-    source = Source(
-        light=replace(light, **pins(light, LIGHT_FIELDS, f"{SOURCE}_")),
-        position=Box(x=pin(x, f"{SOURCE}_x"), y=pin(y, f"{SOURCE}_y")),
+    def place(position: Disc | Box, prefix: str) -> Box:
+        middle = Constant(value=0.0)
+        x, y = (middle, middle) if isinstance(position, Disc) else (position.x, position.y)
+        return Box(x=pin(x, f"{prefix}_x"), y=pin(y, f"{prefix}_y"))
+
+    lens, source = config.lens, config.source
+    return replace(
+        config,
+        lens=replace(lens, position=place(lens.position, "lens"), **pins(lens, LENS_FIELDS)),
+        source=Source(
+            light=replace(source.light, **pins(source.light, LIGHT_FIELDS, f"{SOURCE}_")),
+            position=place(source.position, SOURCE),
+        ),
     )
-    return replace(config, lens=replace(lens, **pins(lens, LENS_FIELDS)), source=source)
 
 
 def _middle(prior: Prior) -> float:

@@ -2,7 +2,7 @@
 
 import base64
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -198,7 +198,7 @@ class Studio:
                 )
         return {"frames": frames, "num_steps": request.num_steps}
 
-    def many(self, order: Order, wanted: Wanted) -> Iterator[dict[str, Any]]:
+    def many(self, order: Order, wanted: Wanted) -> Generator[dict[str, Any]]:
         """Yield lenses batch by batch, and at the end the commands that make the same set."""
         request = self.checked(order)
         names = self.generator.config.class_names
@@ -213,7 +213,7 @@ class Studio:
             "python": order.in_python(self.model),
         }
 
-    def save(self, order: Order, kind: str, folder: Path, wanted: Wanted) -> Iterator[Path | None]:
+    def save(self, order: Order, kind: str, folder: Path, wanted: Wanted) -> Generator[Path | None]:
         """Draw a set to a file of an empty folder, and yield its path at the end; None before."""
         request = self.checked(order)
         batches = []

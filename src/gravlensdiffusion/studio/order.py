@@ -2,7 +2,7 @@
 
 import asyncio
 import shlex
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pprint import pformat
@@ -178,7 +178,7 @@ class Turns:
 
     async def items(
         self,
-        order: Callable[[Wanted], Iterator[T]],
+        order: Callable[[Wanted], Generator[T]],
         leaving: Callable[[], "asyncio.Future[object]"],
     ) -> AsyncIterator[T]:
         """Yield the items of an order.
@@ -193,11 +193,12 @@ class Turns:
         """
         if self.num_waiting >= self._max_waiting:
             raise Busy
+        wanted = Wanted()
+        steps = order(wanted)
         self.num_waiting += 1
-        wanted, gone = Wanted(), leaving()
+        gone = leaving()
         waits: set[asyncio.Future[Any]] = {gone}
         try:
-            steps = order(wanted)
             while True:
                 loop = asyncio.get_running_loop()
                 piece = loop.run_in_executor(self._thread, _next, steps, wanted)
@@ -214,6 +215,8 @@ class Turns:
             # Of what is still drawn nobody hears.
             for each in waits:
                 each.cancel()
+            # After what is still under way: where it draws, it cleans up.
+            self._thread.submit(steps.close)
             self.num_waiting -= 1
 
 

@@ -4,7 +4,7 @@ import asyncio
 import json
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
@@ -41,7 +41,7 @@ OWN_ONLY = "default-src 'self'; img-src 'self' data:; frame-ancestors 'self'; fo
 REPORT_ONLY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; sandbox"
 """What a report may load: nothing, and it runs nothing."""
 
-Work = Callable[[Wanted], Iterator[Any]]
+Work = Callable[[Wanted], Generator[Any]]
 
 
 class _TooLong(GravLensError):
@@ -144,12 +144,8 @@ class _Server:
                 f"unknown kind of file '{kind:.20}'; choose from {', '.join(KINDS)}"
             )
         order = from_json(Order, request.query_params.get("order", "{}"), source="the order")
-        with tempfile.TemporaryDirectory(prefix="gravlens-studio-") as folder:
-            work = partial(self._studio.save, order, kind, Path(folder))
-            paths = [path async for path in self._items(request, work) if path is not None]
-            file = tempfile.TemporaryFile()  # noqa: SIM115  closed once it is sent
-            with paths[-1].open("rb") as made:
-                shutil.copyfileobj(made, file)
+        work = partial(self._saved, order, kind)
+        [file] = [file async for file in self._items(request, work) if file is not None]
         name, media_type = KINDS[kind]
         headers = {
             "Content-Disposition": f'attachment; filename="{name}"',
@@ -157,6 +153,22 @@ class _Server:
         }
         file.seek(0)
         return StreamingResponse(_chunks(file), media_type=media_type, headers=headers)
+
+    def _saved(self, order: Order, kind: str, wanted: Wanted) -> Generator[IO[bytes] | None]:
+        """Draw a set, and yield a nameless file with it at the end; None before."""
+        with tempfile.TemporaryDirectory(prefix="gravlens-studio-") as folder:
+            for path in self._studio.save(order, kind, Path(folder), wanted):
+                if path is None:
+                    yield None
+                    continue
+                file = tempfile.TemporaryFile()  # noqa: SIM115  closed once it is sent
+                with path.open("rb") as made:
+                    shutil.copyfileobj(made, file)
+                try:
+                    yield file
+                except GeneratorExit:
+                    file.close()
+                    raise
 
     async def _one(self, request: Request, work: Callable[[Wanted], dict[str, Any]]) -> Response:
         """Return the one answer of a piece of work."""
