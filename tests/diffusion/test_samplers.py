@@ -224,6 +224,7 @@ def test_own_times_can_be_given() -> None:
         (lambda: DDPM().times(DDPMSchedule(), 0), "at least 1"),
         (lambda: DDPM().times(DDPMSchedule(), 1001), "1000 steps of noise, 1001"),
         (lambda: DPMSolverPP().times(DDPMSchedule(), -3), "at least 1"),
+        (lambda: Heun().times(VariancePreservingLogSNR(), 10**9), "at most 100000, got 1000000000"),
         (lambda: DDIM(eta=1.5), "eta"),
         (lambda: DDIM(eta=float("nan")), "eta"),
     ],

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from gravlensdiffusion.conditioning import Condition
+from gravlensdiffusion.config.bounds import MAX_STEPS
 from gravlensdiffusion.diffusion.denoise import Denoiser
 from gravlensdiffusion.diffusion.noise import DiscreteSchedule, Schedule
 from gravlensdiffusion.diffusion.randomness import Stream, Streams
@@ -86,13 +87,16 @@ class Sampler(ABC):
             Times, float64 of shape ``(T + 1,)``.
 
         Raises:
-            GravLensError: If the number of steps is less than 1 or more than the schedule has.
+            GravLensError: If the number of steps is less than 1, or more than the schedule has or any
+                sampler takes.
 
         References:
             Karras, Aittala, Aila and Laine 2022, arXiv:2206.00364, equation 5.
         """
         if num_steps < 1:
             raise GravLensError(f"the number of steps must be at least 1, got {num_steps}")
+        if num_steps > MAX_STEPS:
+            raise GravLensError(f"the number of steps must be at most {MAX_STEPS}, got {num_steps}")
         ends = torch.tensor([1.0, schedule.t_min], dtype=torch.float64)
         if self.spacing == "time":
             if isinstance(schedule, DiscreteSchedule) and num_steps > schedule.num_steps:
