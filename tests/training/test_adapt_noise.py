@@ -13,6 +13,7 @@ from gravlensdiffusion.codec import to_json
 from gravlensdiffusion.generation.generator import LensGenerator
 from gravlensdiffusion.model.checkpoint import load_model, save_model
 from gravlensdiffusion.presets.simulation import simulation_preset
+from gravlensdiffusion.sets.images import as_indices
 from gravlensdiffusion.training.adapt import FEW_PASSES, adapt
 from gravlensdiffusion.training.counters import Progress
 from gravlensdiffusion.training.diffusion import train
@@ -30,7 +31,7 @@ class Twinned(ArraySource):
     has_noise_free: bool = True
 
     def read_noise_free(self, indices: Any) -> NDArray[np.float32]:
-        return self.images[np.asarray(indices)]
+        return self.images[as_indices(indices, len(self))]
 
 
 def twinned(background_rms: float = 0.1) -> Twinned:
@@ -68,9 +69,16 @@ def test_noise_without_twins_goes_past_the_network(simulated: Path, tmp_path: Pa
 
 def test_noise_of_the_models_own_instrument_is_removed(tmp_path: Path) -> None:
     size, simulated = 16, tmp_path / "model"
-    sky = replace(SKY, num_pixels=size)
+    sky = replace(SKY, num_pixels=size, resize="bilinear")
     theirs = awake(
-        replace(ORDERED, image_size=size, observation=sky, denoiser=CLEAN, schedule=SCHEDULE)
+        replace(
+            ORDERED,
+            image_size=size,
+            observation=sky,
+            resize="bilinear",
+            denoiser=CLEAN,
+            schedule=SCHEDULE,
+        )
     )
     save_model(simulated, theirs)
     source = rings(20, size=size)
@@ -104,6 +112,14 @@ def test_noise_of_the_models_own_instrument_is_removed(tmp_path: Path) -> None:
     assert torch.equal(model.prior, theirs.prior)
     asked = {"label": "axion", "parameters": {"theta_E": 1.2}}
     assert not np.array_equal(generator.sample(2, **asked).images, generator.sample(2).images)
+    # The reduction is that of the other model, whatever the set says of its own.
+    assert model.config.resize == theirs.config.observation.resize == "bilinear"
+    # A model that is adapted from this one to other noise takes that as it is.
+    elsewhere = replace(source, header=replace(source.header, flux_unit="nJy"))
+    again = adapt(tmp_path / "run", elsewhere).config
+    assert again.noise == "carried"
+    train(quick(again), elsewhere, tmp_path / "again", device="cpu", init=tmp_path / "run")
+    assert load_model(tmp_path / "again").config.denoiser.keeps_noise
     # Another unit, other pixels, another size, another sky: another instrument.
     larger = np.pad(source.images, ((0, 0), (0, 0), (4, 4), (4, 4)), mode="reflect")
     assert adapt(simulated, replace(source, images=larger), 24).config.noise == "carried"
@@ -112,6 +128,17 @@ def test_noise_of_the_models_own_instrument_is_removed(tmp_path: Path) -> None:
         assert adapt(simulated, other).config.noise == "carried"
     source.images = (5 * source.images).astype(np.float32)
     assert adapt(simulated, source).config.noise == "carried"
+
+
+def test_twins_are_learned_without_noise_after_a_model_that_had_removed_it(tmp_path: Path) -> None:
+    learned = replace(CLEAN, noise=0.1, keeps_noise=False)
+    sky = replace(SKY, num_pixels=SIZE)
+    save_model(tmp_path / "old", awake(replace(ORDERED, observation=sky, denoiser=learned)))
+    found = adapt(tmp_path / "old", twinned())
+    assert found.config.noise == "split"
+    train(quick(found.config), twinned(), tmp_path / "run", device="cpu", init=tmp_path / "old")
+    denoiser = load_model(tmp_path / "run").config.denoiser
+    assert (denoiser.noise, denoiser.keeps_noise) == (0.0, True)
 
 
 def test_twins_keep_the_noise_apart_and_scale_with_the_sky(simulated: Path) -> None:

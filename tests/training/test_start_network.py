@@ -9,12 +9,15 @@ import torch
 
 from gravlensdiffusion.codec import to_json
 from gravlensdiffusion.conditioning import Condition
+from gravlensdiffusion.config.model import DenoiserConfig, ScheduleConfig
 from gravlensdiffusion.config.network import LensEquationConfig, UNetConfig
 from gravlensdiffusion.model.build import Model, build_model
 from gravlensdiffusion.model.checkpoint import write_folder
 from gravlensdiffusion.model.folders import CONFIG, WEIGHTS
+from gravlensdiffusion.presets.training import PRESETS
 from gravlensdiffusion.training.start import start_from
-from tests.models import ORDERED, awake
+from tests.models import LEARNED, ORDERED, awake
+from tests.sources import tiny
 
 EQUATION = LensEquationConfig(pixel_scale_arcsec=0.25)
 PLAIN = UNetConfig(channels=(8,), attention_levels=(), embedding_dim=8, patch=2)
@@ -148,3 +151,24 @@ def test_channels_of_the_lens_equation_are_carried_to_other_patches(tmp_path: Pa
         for each in (old, fresh)
     )
     torch.testing.assert_close(after, before)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_each_kind_of_network_starts_from_its_own(preset: str, tmp_path: Path) -> None:
+    if preset == "unet2d":
+        pytest.importorskip("diffusers")
+    network = tiny(preset).model.network
+    denoiser = DenoiserConfig(prediction="v")
+    plain = replace(
+        LEARNED,
+        image_size=12,
+        class_names=(),
+        network=network,
+        denoiser=denoiser,
+        schedule=ScheduleConfig(),
+    )
+    old, new = awake(plain), build_model(plain)
+    save(old, tmp_path)
+    start_from(new, tmp_path / "old")
+    for name, weight in old.network.state_dict().items():
+        assert torch.equal(new.network.state_dict()[name], weight), name

@@ -16,6 +16,7 @@ from gravlensdiffusion.config.bounds import (
     Side,
     Whole,
 )
+from gravlensdiffusion.errors import GravLensError
 from gravlensdiffusion.parallel import Processes
 
 if TYPE_CHECKING:
@@ -235,6 +236,10 @@ def _save_samples(generator: "LensGenerator", out: Path, images_seen: int) -> No
     from gravlensdiffusion.reports.mosaics import save_grid, spared
 
     path = out / "samples" / f"{images_seen:010d}.png"
-    samples = generator.sample(36, sampler="dpmpp", num_steps=20, batch_size=36)
+    try:
+        samples = generator.sample(36, sampler="dpmpp", num_steps=20, batch_size=36)
+    except GravLensError as error:
+        tell(f"note: {path} was not drawn: {error}")
+        return
     with spared(str(path), tell), whole_file(path, overwrite=True) as temporary:
         save_grid(samples.images, temporary, titles=samples.header.titles(samples.labels))

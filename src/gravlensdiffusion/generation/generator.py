@@ -234,7 +234,7 @@ class LensGenerator(Pretrained):
         if not np.isfinite(images).all():
             raise GravLensError(
                 f"model '{self.name}' draws pixels that are not finite in {request.num_steps} steps of "
-                f"sampler '{request.sampler}'; take more `num_steps`"
+                f"sampler '{request.sampler}'; take more steps, or another `sampler`"
             )
         if request.observation is not None:
             clipping = Clipping.of(images, self.config)

@@ -140,7 +140,8 @@ def _recipe(
             num_channels=model.num_channels,
             transform=transform,
             schedule=_schedule(model, noise),
-            denoiser=model.denoiser,
+            # What noise the images have, and what is done about it, is measured on them.
+            denoiser=replace(model.denoiser, noise=0.0, keeps_noise=True),
             network=model.network,
             sampling=_sampling(model, noise),
             **{name: getattr(model, name) for name in kept},
@@ -192,6 +193,7 @@ def _check_shape(known: ModelConfig, source: LensSet, size: int, init: str | Pat
             f"the images have {side} pixels a side, fewer than the {size} to train at; start from "
             f"a model of smaller images than {init}, or give `size` {side - side % patch}"
         )
+    source.resized(None)  # refuses images that are not square
 
 
 def _lost(what: str, there: Sequence[str], here: Sequence[str], init: str | Path) -> list[str]:

@@ -137,10 +137,12 @@ def _complete(
     pixel_scale, flux_unit = header.pixel_scale_arcsec, header.flux_unit
     observation = observation_of(source) if config.noise == "split" else None
     learned: dict[str, Any] = {}
+    resize = header.resize
     if config.noise == "removed":
         known = config.model
         pixel_scale, flux_unit = known.pixel_scale_arcsec, known.flux_unit
         observation = known.observation
+        resize = known.observation.resize if known.observation else None
     if config.parameters and not config.model.parameters:
         num = len(data) * (SIMULATED_MORE if isinstance(source, FreshSet) else 1)
         learned = {
@@ -157,7 +159,7 @@ def _complete(
         **learned,
         pixel_scale_arcsec=pixel_scale,
         flux_unit="peak" if transform.kind == "peak" else flux_unit,
-        resize=header.resize,
+        resize=resize,
         training_data=f"{images}, {kind}",
         observation=observation,
         transform=transform,

@@ -65,7 +65,8 @@ def start_from(model: Model, init: str | Path, *, keeps_prior: bool = False) -> 
         _carry_noise_levels(state, model.network, other.network, here.noise_features)
     elif patches[0] != patches[1]:
         _carry_patches(state, *patches)
-    _carry_additions(state, own)
+    if isinstance(here, UNetConfig):
+        _carry_additions(state, own)
     kept = {k: v for k, v in own.items() if not k.startswith("network.")}
     mean = other.state_dict()["transform.mean"]
     if (
