@@ -154,7 +154,9 @@ def test_a_run_does_not_go_on_with_another_teacher_or_other_settings(tmp_path: P
     other = awake()
     with torch.no_grad():
         next(iter(other.network.parameters())).add_(1e-3)
-    with pytest.raises(GravLensError, match="trained on other data"):
+    with pytest.raises(
+        GravLensError, match="by another teacher than is given now; give the same `teacher`"
+    ):
         drive(open_distillation(small(), other, tmp_path / "run", device="cpu"))
     with pytest.raises(GravLensError, match="another seed"):
         drive(open_distillation(small(seed=1), awake(), tmp_path / "run", device="cpu"))

@@ -77,7 +77,7 @@ class _Distillation(Training):
         student_config = _distilled(teacher, config)
         device = accelerator.device
         run = RunDirectory.open(folder, config, writes=writes)
-        run.record_environment(fingerprint(teacher), str(device))
+        run.record_environment(fingerprint(teacher), str(device), option="teacher")
         self.teacher = teacher.to(device).eval().requires_grad_(False)
         saved = run.load()
         if saved is None:

@@ -123,8 +123,16 @@ class RunDirectory:
                     _remove(path for path in folder.iterdir() if path.name != LOCK)
                 raise
 
-    def record_environment(self, fingerprint: str, device: str, parameters: str = "") -> None:
+    def record_environment(
+        self, fingerprint: str, device: str, parameters: str = "", *, option: str = "data"
+    ) -> None:
         """Write ``environment.json``, or find the digests of the data and their parameters unchanged.
+
+        Args:
+            fingerprint: Digest of what the run learns from.
+            device: Device that it begins on.
+            parameters: Digest of their parameters; empty where there are none.
+            option: Name of the option that gives what the run learns from.
 
         Raises:
             GravLensError: If the run began with something else, or its record is damaged.
@@ -141,9 +149,12 @@ class RunDirectory:
         # A run of an earlier version does not know its parameters.
         known = old.get("parameters_fingerprint", parameters)
         if (old.get("data_fingerprint"), known) != (fingerprint, parameters):
+            other = (
+                "on other data than those" if option == "data" else f"by another {option} than is"
+            )
             raise GravLensError(
-                f"{self.folder} was trained on other data than those given now; "
-                "give the same `data`, or choose another `out`"
+                f"{self.folder} was trained {other} given now; "
+                f"give the same `{option}`, or choose another `out`"
             )
 
     def save(
