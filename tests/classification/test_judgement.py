@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -63,6 +64,16 @@ def test_named_mixes():
 
 def test_shares_come_by_name_in_any_order():
     assert read_mix("blob=0.01, empty=0.99", CONFIG).tolist() == pytest.approx([0.99, 0.01])
+
+
+@pytest.mark.parametrize("num", [2, 3, 7, 60])
+def test_shares_that_are_advised_are_taken(num):
+    names = tuple(f"class{k}" for k in range(num))
+    config = replace(CONFIG, class_names=names, class_mix=(1 / num,) * num)
+    with pytest.raises(GravLensError, match="shares like") as told:
+        read_mix("none", config)
+    advised = str(told.value).partition("shares like ")[2].partition(", ")[0]
+    assert read_mix(advised, config).tolist() == pytest.approx([1 / num] * num)
 
 
 @pytest.mark.parametrize(

@@ -88,6 +88,17 @@ def test_images_that_are_not_finite_are_refused(evaluate, folder, tmp_path):
     one_line(evaluate(tmp_path / "nan.npz", folder / "reference.h5"), "nan.npz", "not finite")
 
 
+def test_a_folder_that_takes_no_files_is_refused_before_anything_is_measured(
+    evaluate, folder, tmp_path
+):
+    (tmp_path / "report").write_text("mine")
+    done = evaluate(folder / "generated.h5", folder / "reference.h5")
+    assert done.returncode == 2
+    assert "cannot be written" in done.stderr
+    assert "measuring" not in done.stderr
+    assert (tmp_path / "report").read_text() == "mine"
+
+
 def test_one_image_is_refused(evaluate, folder, tmp_path):
     np.save(tmp_path / "one.npy", records(1)[0].image[0])
     one_line(evaluate(tmp_path / "one.npy", folder / "reference.h5"), "1 image", "at least 2")

@@ -66,7 +66,7 @@ def read_mix(
     if text == "data" and labels is not None:
         counts = np.bincount(labels[labels >= 0], minlength=len(names))
         return np.maximum(counts, 1) / np.maximum(counts, 1).sum()
-    example = ",".join(f"{name}={1 / len(names):.2g}" for name in names)
+    example = ",".join(f"{name}={1 / len(names):.4g}" for name in names)
     data = "" if labels is None else ", data"
     shares: dict[str, float] = {}
     for part in text.split(","):

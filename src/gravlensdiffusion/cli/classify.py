@@ -203,10 +203,16 @@ class Score:
 
     def run(self) -> None:
         """Classify, judge, write."""
-        from gravlensdiffusion.files import refuse_existing, told_apart, whole_file
+        from gravlensdiffusion.files import (
+            check_writable,
+            refuse_existing,
+            told_apart,
+            whole_file,
+        )
 
         for name in (TABLE, JSON, HTML):
             refuse_existing(self.out / name, overwrite=self.overwrite)
+            check_writable(self.out / name)
         from gravlensdiffusion.classification.classifier import LensClassifier
         from gravlensdiffusion.classification.report import summary, to_html, to_json
         from gravlensdiffusion.reports.document import write_page

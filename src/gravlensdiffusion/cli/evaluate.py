@@ -141,7 +141,7 @@ def _compare(
 
 def _check(options: Options, processes: Processes) -> None:
     """Refuse, on the main process, what can be refused before a set is opened."""
-    from gravlensdiffusion.files import refuse_existing
+    from gravlensdiffusion.files import check_writable, refuse_existing
 
     held_out = {options.reference.resolve(): "REFERENCE"}
     for flag, path in (("`reference2`", options.reference2), ("`train`", options.train)):
@@ -152,6 +152,7 @@ def _check(options: Options, processes: Processes) -> None:
             held_out[path.resolve()] = flag
     for name in (JSON, HTML) if processes.is_main else ():
         refuse_existing(options.out / name, overwrite=options.overwrite)
+        check_writable(options.out / name)
 
 
 def _settings(options: Options) -> "EvaluationSettings":

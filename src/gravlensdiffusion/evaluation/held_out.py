@@ -25,6 +25,7 @@ from gravlensdiffusion.metrics.pixel_test import (
     valid_bag,
 )
 from gravlensdiffusion.metrics.two_sample import MIN_IMAGES, Auc, compare_features
+from gravlensdiffusion.reports.numbers import exact_share
 from gravlensdiffusion.sets.images import drawn_rows, evenly_spread
 
 MAX_CLASSIFIED = 20_000
@@ -207,8 +208,8 @@ def _nearest_row(space: Space, found: Memorisation, floor: Memorisation) -> Row:
         floor=floor.median_ratio,
         p_value=found.tail_p_value,
         note=(
-            f"{verdict}: {100 * found.close_fraction:.2g}% of generated images lie nearer to a "
-            f"training image than {100 * found.close_fraction_expected:.2g}% of held-out ones do "
+            f"{verdict}: {exact_share(found.close_fraction)} of generated images lie nearer to a "
+            f"training image than {exact_share(found.close_fraction_expected)} of held-out ones do "
             f"(p = {found.tail_p_value:.2g})"
         ),
     )
